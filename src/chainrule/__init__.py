@@ -1,0 +1,104 @@
+"""Trainable neural networks written against the Python Array API standard.
+
+A network is a chain of functions. Each returns its value and the function that pulls a gradient
+back through it.
+"""
+
+from . import callbacks, datasets, initializers, metrics, schedules
+from .backend import Backend, available_backends, get_backend
+from .callbacks import Callback
+from .checkpoint import load
+from .data import minibatches
+from .errors import BackendError, DataError, DivergenceError, FileFormatError, ShapeError
+from .gradcheck import gradcheck
+from .history import History
+from .layers import (
+    ELU,
+    GELU,
+    Dropout,
+    Flatten,
+    Identity,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    ReLU,
+    ReLU6,
+    Rescaling,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from .losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+)
+from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from .parameter import Parameter
+from .training import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "Backend",
+    "BackendError",
+    "Callback",
+    "CrossEntropyLoss",
+    "DataError",
+    "DivergenceError",
+    "Dropout",
+    "FileFormatError",
+    "Flatten",
+    "History",
+    "HuberLoss",
+    "Identity",
+    "KLDivLoss",
+    "L1Loss",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "Loss",
+    "MSELoss",
+    "Optimizer",
+    "Parameter",
+    "RMSprop",
+    "ReLU",
+    "ReLU6",
+    "Rescaling",
+    "Sequential",
+    "ShapeError",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "Trainer",
+    "available_backends",
+    "callbacks",
+    "datasets",
+    "get_backend",
+    "gradcheck",
+    "initializers",
+    "load",
+    "metrics",
+    "minibatches",
+    "schedules",
+]

@@ -1,0 +1,32 @@
+"""PyTorch's tensors as an array library; its autograd is not used."""
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, Backend, host_array
+from ..errors import BackendError
+
+
+class TorchBackend(Backend):
+    """PyTorch on any of its devices (``device="cuda:0"``)."""
+
+    def __init__(self, *, device: Any = None) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise BackendError(
+                "backend 'torch' needs PyTorch, which is not installed: pip install torch"
+            ) from error
+        super().__init__(torch, device=device)
+
+    def asarray(self, x: Any, *, dtype: Any = None) -> Array:
+        if not isinstance(x, self.array_type):
+            x = host_array(x)
+            if not x.flags.writeable:  # torch would share the memory, and warns
+                x = x.copy()
+        return super().asarray(x, dtype=dtype)
+
+    def to_numpy(self, x: Array) -> np.ndarray:
+        array: np.ndarray = x.detach().cpu().numpy()
+        return array

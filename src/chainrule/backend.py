@@ -1,0 +1,248 @@
+"""The array library that a model runs on: its namespace, and the few seams where libraries differ.
+
+Everything else in the package is written against the Array API standard through ``xp`` and names
+no library. Each seam below is pure standard code, so any conforming library works as it is; the
+classes in ``_backends`` replace those seams for which a measurement asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+from .errors import BackendError, DataError
+
+Array: TypeAlias = Any
+"""An array of any library; the standard defines no common class to name here."""
+
+BackendLike: TypeAlias = "str | Backend | ModuleType"
+
+_KNOWN = {"numpy": "NumpyBackend", "cupy": "CupyBackend", "torch": "TorchBackend"}
+
+
+class Backend:
+    """An array library, as its Array API namespace and a device.
+
+    Parameters
+    ----------
+    xp : namespace
+        A module that conforms to the Array API standard, or one that array-api-compat can make
+        conform (``array_api_strict``, ``torch``, ...).
+    device : optional
+        A device in the library's own terms; its default one if not given.
+
+    Raises
+    ------
+    TypeError
+        If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy, not
+        a view. Parameters are views into one vector, so training would silently do nothing.
+    """
+
+    def __init__(self, xp: ModuleType, *, device: Any = None) -> None:
+        if not hasattr(xp, "asarray"):
+            raise TypeError(f"expected an Array API namespace such as numpy, found {xp!r}")
+        self.xp: Any = array_api_compat.array_namespace(xp.empty(0))
+        self.name: str = xp.__name__
+        self.device = device
+        self.array_type: type = type(self.xp.empty(0))
+        self._probe_views()
+
+    def _probe_views(self) -> None:
+        """Find out whether writing to a view writes to the vector; the standard leaves it open."""
+        vector = self.xp.zeros(3, device=self.device)
+        try:
+            view = self.xp.reshape(vector[1:], (2, 1), copy=False)
+            view[...] = 1.0
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"backend {self.name!r} cannot train: its arrays cannot be written to ({error})"
+            ) from error
+        if float(vector[2]) != 1.0:
+            raise TypeError(
+                f"backend {self.name!r} cannot train: its reshaped slices are copies, not views"
+            )
+
+    # The seams.
+
+    def asarray(self, x: Any, *, dtype: Any = None) -> Array:
+        """`x` as an array of this library on this device, copied only where that is needed.
+
+        Raises
+        ------
+        DataError
+            If `x` does not hold real numbers (strings, objects, ragged lists, complex numbers).
+        """
+        if not isinstance(x, self.array_type):
+            x = host_array(x)
+        return self.xp.asarray(x, dtype=dtype, device=self.device)
+
+    def to_numpy(self, x: Array) -> np.ndarray:
+        """`x` as a NumPy array in host memory."""
+        return np.array(np.from_dlpack(x, device="cpu"))
+
+    def matmul(self, a: Array, b: Array, out: Array) -> None:
+        """Write the matrix product ``a @ b`` into `out`."""
+        out[...] = a @ b
+
+    def elementwise(self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]]) -> Any:
+        """Make an in-place update of arrays from a rule for their elements.
+
+        Parameters
+        ----------
+        make_rule : callable
+            Takes a namespace, returns the rule: a pure function of arrays and 0-d arrays, made of
+            arithmetic and ``xp.sqrt`` only, that returns the new values of its first arguments.
+
+        Returns
+        -------
+        update : callable
+            Takes the rule's arguments and overwrites the first of them with what it returns.
+
+        Examples
+        --------
+        >>> import numpy
+        >>> decay = Backend(numpy).elementwise(lambda xp: lambda x, rate: (x - rate * x,))
+        >>> x = numpy.asarray([2.0, 4.0])
+        >>> decay(x, 0.5)
+        >>> x
+        array([1., 2.])
+        """
+        rule = make_rule(self.xp)
+
+        def update(*arguments: Array) -> None:
+            for old, new in zip(arguments, rule(*arguments), strict=False):
+                old[...] = new
+
+        return update
+
+    def scatter_add(self, target: Array, index: Array, values: Array) -> None:
+        """Add row ``values[i]`` to row ``target[index[i]]`` for every `i`; repeated rows add up."""
+        rows = self.xp.arange(target.shape[0], dtype=index.dtype, device=self.device)
+        one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
+        target += one_hot @ values
+
+    def compile(self, step: Callable[..., Array]) -> Callable[..., Array]:
+        """A faster equivalent of a training step, or the step itself."""
+        return step
+
+    def synchronize(self) -> None:
+        """Wait until all work handed to the device is done (for timing)."""
+
+    # Identity.
+
+    def dtype(self, name: str) -> Any:
+        """The library's own dtype called `name`, which is ``"float32"`` or ``"float64"``."""
+        if name not in ("float32", "float64"):
+            raise ValueError(f"expected dtype 'float32' or 'float64', found {name!r}")
+        return getattr(self.xp, name)
+
+    def __repr__(self) -> str:
+        device = "" if self.device is None else f", device={self.device!r}"
+        return f"Backend({self.name!r}{device})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.name, self.device)
+
+
+def get_backend(backend: BackendLike, *, device: Any = None) -> Backend:
+    """The backend of that name or namespace, or `backend` itself if it is one already.
+
+    Parameters
+    ----------
+    backend : str, Backend or namespace
+        ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
+    device : optional
+        A device in the library's own terms, its default one if not given.
+
+    Raises
+    ------
+    ValueError
+        If no backend has this name.
+    BackendError
+        If the library, or the hardware that it needs, is not there.
+
+    Examples
+    --------
+    >>> get_backend("numpy")
+    Backend('numpy')
+    """
+    if isinstance(backend, Backend):
+        if device not in (None, backend.device):
+            raise ValueError(f"device={device!r} was asked for, but {backend!r} is made already")
+        return backend
+    if isinstance(backend, ModuleType):
+        name = backend.__name__.removeprefix("array_api_compat.")
+        return _known(name, device) if name in _KNOWN else Backend(backend, device=device)
+    if backend not in _KNOWN:
+        raise ValueError(
+            f"unknown backend {backend!r}: expected one of {', '.join(map(repr, _KNOWN))}, "
+            "or an Array API namespace"
+        )
+    return _known(backend, device)
+
+
+@cache
+def _known(name: str, device: Any) -> Backend:
+    """A backend is probed once, when it is first asked for."""
+    module = importlib.import_module(f"._backends.{name}", __package__)
+    backend: Backend = getattr(module, _KNOWN[name])(device=device)
+    return backend
+
+
+def _restore(name: str, device: Any) -> Backend:
+    return get_backend(importlib.import_module(name), device=device)
+
+
+def available_backends() -> list[str]:
+    """Names of the backends that would work here, now.
+
+    Examples
+    --------
+    >>> "numpy" in available_backends()
+    True
+    """
+    names = []
+    for name in _KNOWN:
+        try:
+            get_backend(name)
+        except BackendError:
+            continue
+        names.append(name)
+    return names
+
+
+def host_array(x: Any) -> np.ndarray:
+    """`x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
+
+    Raises
+    ------
+    DataError
+        If it does not hold real numbers.
+    """
+    try:
+        array = np.from_dlpack(x, device="cpu") if _is_foreign(x) else np.asarray(x)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise DataError(
+            f"expected an array of numbers, found {type(x).__name__}: {error}"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
+    return array
+
+
+def _is_foreign(x: Any) -> bool:
+    return hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
+
+
+def on_host(x: Array) -> bool:
+    """Whether `x` lies in host memory, where reading a number costs no synchronisation."""
+    return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU

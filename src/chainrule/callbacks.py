@@ -1,0 +1,65 @@
+"""What listens to a training: a few well-named moments, and the two ways of reporting it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .training import Trainer
+
+
+class Callback:
+    """Called by `Trainer.fit` at these moments; override those that matter.
+
+    All see the trainer: its ``model``, ``optimizer`` and ``history``, and where it is: ``epoch``
+    and ``epochs`` (counted from 1), ``steps_per_epoch``. ``trainer.stop()`` ends the training after
+    the current epoch.
+    """
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Before the first step of an epoch."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After a step; to read a number from the device here makes it wait."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """After an epoch; its numbers are the last of ``trainer.history``."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch, or when the training ends by an error."""
+
+
+class ProgressBar(Callback):
+    """A bar over all steps of a training, with the numbers of the last epoch (``verbose=1``)."""
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar: Any = tqdm(total=trainer.epochs * trainer.steps_per_epoch, unit="step")
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        self._bar.set_description(f"epoch {trainer.epoch}/{trainer.epochs}", refresh=False)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self._bar.update()
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self._bar.set_postfix_str(_numbers(trainer))
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._bar.close()
+
+
+class PrintEpochs(Callback):
+    """A line an epoch (``verbose=2``)."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        print(f"epoch {trainer.epoch}/{trainer.epochs}  {_numbers(trainer)}", flush=True)
+
+
+def _numbers(trainer: Trainer) -> str:
+    last = trainer.history.epochs[-1]
+    return "  ".join(f"{k} {v:.4f}" for k, v in last.items() if k not in ("epoch", "seconds"))

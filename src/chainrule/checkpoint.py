@@ -1,0 +1,241 @@
+"""Models in safetensors files: weights that any library reads, and the architecture beside them.
+
+The metadata holds ``format_version``, ``architecture`` (JSON) and ``sha256`` over the whole file,
+in which the digest's own place is taken as zeros. In a plain safetensors file many a flipped bit
+loads silently as another number; here it is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from . import initializers, layers
+from .backend import BackendLike
+from .errors import FileFormatError
+from .files import write_atomically
+from .initializers import given
+from .layers import Layer, Sequential
+
+FORMAT_VERSION = "1"
+_NO_DIGEST = "0" * 64
+
+_INITIALIZERS = {
+    name: thing
+    for name, thing in vars(initializers).items()
+    if isinstance(thing, type) and dataclasses.is_dataclass(thing) and thing is not given
+}
+
+
+def save_model(model: Sequential, path: str | Path) -> None:
+    """Write a model's weights and architecture, see `Sequential.save`."""
+    architecture = {"dtype": model.state.dtype_name, "model": _Describer().layer(model, "")}
+    to_numpy = model.backend.to_numpy
+    tensors = {
+        name: np.ascontiguousarray(to_numpy(p.value))
+        for name, p in model.named_parameters(remove_duplicate=False).items()
+    }
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "architecture": json.dumps(architecture),
+        "sha256": _NO_DIGEST,
+    }
+    data = safetensors.numpy.save(tensors, metadata)
+    write_atomically(path, _with_digest(data, hashlib.sha256(data).hexdigest()))
+
+
+def load(
+    path: str | Path,
+    *,
+    backend: BackendLike = "numpy",
+    device: Any = None,
+    dtype: str | None = None,
+    layers: Mapping[str, type[Layer]] | None = None,
+) -> Sequential:
+    """Read a model that `Sequential.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    backend, device : optional
+        Where the model is wanted, see `Layer.bind`.
+    dtype : {"float32", "float64"}, optional
+        In which it computes; the dtype in which it was saved if not given.
+    layers : mapping of str to type, optional
+        The classes of layers of one's own by their names: ``{"Scale": Scale}``.
+
+    Returns
+    -------
+    Sequential
+        The model.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged, holds no architecture, or names a layer that is not known.
+    """
+    header, tensors = _read(path)
+    if "architecture" not in header:
+        raise FileFormatError(
+            f"{path}: a safetensors file without an architecture; build the model and use "
+            "model.load_weights(path)"
+        )
+    try:
+        architecture = json.loads(header["architecture"])
+        model = _Builder(layers or {}).layer(architecture["model"], "")
+        saved_dtype = architecture["dtype"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"{path}: no architecture that makes a model: {error!r}") from error
+    if not isinstance(model, Sequential):
+        raise FileFormatError(f"{path}: expected a Sequential, found {type(model).__name__}")
+    parameters = model.named_parameters(remove_duplicate=False)
+    for name, value in _fitting(model, tensors, path).items():
+        parameters[name].init = given(value)
+    model.bind(backend, device=device, dtype=dtype or saved_dtype)
+    return model
+
+
+def load_weights(model: Sequential, path: str | Path) -> None:
+    """Read weights into a model, see `Sequential.load_weights`."""
+    values = _fitting(model, _read(path)[1], path)
+    state, parameters = model.state, model.named_parameters(remove_duplicate=False)
+    asarray, dtype = state.backend.asarray, state.dtype
+    moved = {name: asarray(value, dtype=dtype) for name, value in values.items()}
+    for name, value in moved.items():
+        parameters[name].value[...] = value
+
+
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the tensors of a file, its digest verified where it has one."""
+    data = Path(path).read_bytes()
+    try:
+        tensors = safetensors.numpy.load(data)
+        size = int.from_bytes(data[:8], "little")
+        metadata: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
+    except Exception as error:  # the reader's own errors share no other base
+        raise FileFormatError(f"{path}: no valid safetensors file: {error}") from error
+    if "format_version" not in metadata:
+        return {}, tensors
+    digest = metadata.get("sha256", "")
+    blank = _with_digest(data, _NO_DIGEST, digest)
+    if len(digest) != 64 or hashlib.sha256(blank).hexdigest() != digest:
+        raise FileFormatError(f"{path}: damaged: its content does not match its SHA-256")
+    if metadata["format_version"] != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: expected format version {FORMAT_VERSION}, found "
+            f"{metadata['format_version']}: a newer chainrule wrote it"
+        )
+    return metadata, tensors
+
+
+def _with_digest(data: bytes, new: str, old: str = _NO_DIGEST) -> bytes:
+    # Quotes within the architecture's JSON are escaped, so this is the metadata's own key.
+    return data.replace(f'"sha256":"{old}"'.encode(), f'"sha256":"{new}"'.encode(), 1)
+
+
+def _fitting(
+    model: Sequential, tensors: dict[str, np.ndarray], path: str | Path
+) -> dict[str, np.ndarray]:
+    """The tensors, if they are what the model needs: names, shapes, and numbers."""
+    parameters = model.named_parameters(remove_duplicate=False)
+    shapes = {name: p.shape for name, p in parameters.items()}
+    missing, unknown = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
+    if missing or unknown:
+        raise FileFormatError(
+            f"{path}: does not fit the model: missing {sorted(missing) or 'none'}, "
+            f"unknown {sorted(unknown) or 'none'}"
+        )
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            raise FileFormatError(
+                f"{path}: parameter {name!r} has shape {shape} in the model, "
+                f"{tensors[name].shape} in the file"
+            )
+        if tensors[name].dtype.kind != "f":
+            raise FileFormatError(
+                f"{path}: parameter {name!r}: expected floating-point numbers, found "
+                f"{tensors[name].dtype}"
+            )
+    return tensors
+
+
+class _Describer:
+    """Turns layers into JSON: class and arguments; a layer used again by its first place."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, str] = {}
+
+    def layer(self, layer: Layer, place: str) -> dict[str, Any]:
+        if id(layer) in self.places:
+            return {"same_as": self.places[id(layer)]}
+        self.places[id(layer)] = place
+        args, kwargs = layer._arguments
+        if type(layer) is Sequential:
+            kwargs = {}  # backend, dtype and seed are chosen by who loads it
+        what = f"an argument of {layer!r}"
+        return {
+            "layer": type(layer).__name__,
+            "args": [self.value(v, f"{place}/{i}", what) for i, v in enumerate(args)],
+            "kwargs": {k: self.value(v, f"{place}/{k}", what) for k, v in kwargs.items()},
+        }
+
+    def value(self, value: Any, place: str, what: str) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, Layer):
+            return self.layer(value, place)
+        if isinstance(value, list | tuple):
+            return [self.value(v, f"{place}/{i}", what) for i, v in enumerate(value)]
+        if isinstance(value, given):
+            return None  # the weights themselves are in the file
+        if type(value) in _INITIALIZERS.values():
+            return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
+        raise TypeError(
+            f"{what} cannot be written to a file: expected numbers, strings, layers, "
+            f"initializers and lists of them, found {value!r}"
+        )
+
+
+class _Builder:
+    """Makes layers from JSON, of classes that are known or were handed over, and of no others."""
+
+    def __init__(self, own: Mapping[str, type[Layer]]) -> None:
+        built_in = {name: getattr(layers, name) for name in layers.__all__}
+        self.classes: dict[str, type[Layer]] = {**built_in, **own}
+        self.made: dict[str, Layer] = {}
+
+    def layer(self, description: dict[str, Any], place: str) -> Layer:
+        if "same_as" in description:
+            return self.made[description["same_as"]]
+        kind = description["layer"]
+        if kind not in self.classes:
+            raise FileFormatError(
+                f"the file names a layer {kind!r} that is not known: "
+                f"cr.load(path, layers={{{kind!r}: ...}}) gives its class"
+            )
+        args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
+        kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
+        layer: Layer = self.classes[kind](*args, **kwargs)
+        self.made[place] = layer
+        return layer
+
+    def value(self, value: Any, place: str) -> Any:
+        if isinstance(value, list):
+            return [self.value(v, f"{place}/{i}") for i, v in enumerate(value)]
+        if isinstance(value, dict) and "initializer" in value:
+            options = {k: v for k, v in value.items() if k != "initializer"}
+            return _INITIALIZERS[value["initializer"]](**options)
+        return self.layer(value, place) if isinstance(value, dict) else value

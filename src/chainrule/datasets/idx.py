@@ -1,0 +1,83 @@
+"""The IDX format of the MNIST files (Y. LeCun, C. Cortes and C. Burges), strictly parsed."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ..errors import FileFormatError
+
+_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_CHUNK = 2**20
+
+
+def read_idx(
+    path: str | Path, *, shape: tuple[int, ...] | None = None, max_bytes: int = 2**30
+) -> np.ndarray:
+    """Read an IDX file, compressed by gzip or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    shape : tuple of int, optional
+        The shape that it must have; any if not given.
+    max_bytes : int, optional
+        The most bytes of data that are accepted. No more than the header says is ever unpacked.
+
+    Returns
+    -------
+    array
+        Of the type and shape that the header says, in the machine's byte order.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is truncated, longer than its header says, or no IDX file.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        try:
+            if not packed:
+                return _parse(file, path, shape, max_bytes)
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _parse(unpacked, path, shape, max_bytes)  # type: ignore[arg-type]
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FileFormatError(f"{path}: damaged gzip data: {error}") from error
+
+
+def _parse(
+    file: IO[bytes], path: Path, shape: tuple[int, ...] | None, max_bytes: int
+) -> np.ndarray:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES:
+        raise FileFormatError(
+            f"{path}: expected an IDX file, found the first bytes {magic.hex()!r}"
+        )
+    dtype, ndim = np.dtype(_DTYPES[magic[2]]), magic[3]
+    sizes = file.read(4 * ndim)
+    if len(sizes) < 4 * ndim:
+        raise FileFormatError(f"{path}: truncated within its header of {ndim} sizes")
+    found = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
+    if shape is not None and found != shape:
+        raise FileFormatError(f"{path}: expected an array of shape {shape}, found {found}")
+    size = math.prod(found) * dtype.itemsize
+    if size > max_bytes:
+        raise FileFormatError(f"{path}: expected at most {max_bytes:,} bytes, found {size:,}")
+    data = bytearray()
+    while len(data) < size and (chunk := file.read(min(_CHUNK, size - len(data)))):
+        data += chunk
+    if len(data) < size:
+        raise FileFormatError(f"{path}: truncated: expected {size:,} bytes, found {len(data):,}")
+    if file.read(1):
+        raise FileFormatError(f"{path}: longer than the {size:,} bytes that its header says")
+    if ndim > 32:
+        raise FileFormatError(f"{path}: expected at most 32 dimensions, found {ndim}")
+    return np.frombuffer(data, dtype).reshape(found).astype(dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,209 @@
+"""MNIST and Fashion-MNIST: from a folder, the cache, or downloaded and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileFormatError
+from .idx import read_idx
+
+Split = tuple[np.ndarray, np.ndarray]
+
+_FILES = {
+    "train-images-idx3-ubyte": (60000, 28, 28),
+    "train-labels-idx1-ubyte": (60000,),
+    "t10k-images-idx3-ubyte": (10000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10000,),
+}
+
+
+class DownloadError(OSError):
+    """A data set is not on this machine and could not be downloaded."""
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A data set as its authors published it."""
+
+    name: str
+    folder: str
+    mirrors: tuple[str, ...]
+    sha256: tuple[str, ...]  # of the published .gz files
+    md5: tuple[str, ...] = ()  # of their content, where it is published
+
+
+# Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0.
+_MNIST = _Published(
+    name="MNIST",
+    folder="mnist",
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    sha256=(
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+    md5=(
+        "6bbc9ace898e44ae57da46a324031adb",
+        "a25bea736e30d166cdddb491f175f624",
+        "2646ac647ad5339dbf082846283269ea",
+        "27ae3e4e09519cfbb04c329615203637",
+    ),
+)
+
+# H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", 2017; MIT.
+_FASHION = _Published(
+    name="Fashion-MNIST",
+    folder="fashion-mnist",
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+    ),
+    sha256=(
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+)
+
+
+def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
+    """Handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
+
+    Looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache, each time in the folder
+    itself and in its subfolder ``mnist``, then downloaded to the cache (needs the extra
+    ``datasets``).
+
+    Parameters
+    ----------
+    data_home : str or Path, optional
+        A folder with the four IDX files, compressed or not.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test) : tuples of array
+        Images ``(60000, 28, 28)`` and ``(10000, 28, 28)`` of uint8 from 0 to 255, labels
+        ``(60000,)`` and ``(10000,)`` of int64 from 0 to 9.
+
+    Raises
+    ------
+    FileFormatError
+        If a file that was found is damaged or holds something else.
+    DownloadError
+        If it is not here and cannot be downloaded.
+    """
+    return _load(_MNIST, data_home)
+
+
+def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
+    """Articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT), as `mnist` otherwise.
+
+    The subfolder is ``fashion-mnist``. Its files are named as those of MNIST; where a folder holds
+    MNIST itself, it is passed over.
+
+    Parameters
+    ----------
+    data_home : str or Path, optional
+        See `mnist`.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test) : tuples of array
+        As of `mnist`.
+    """
+    return _load(_FASHION, data_home)
+
+
+def _load(dataset: _Published, data_home: str | Path | None) -> tuple[Split, Split]:
+    for home in (data_home, os.environ.get("CHAINRULE_DATA"), _cache()):
+        for folder in (Path(home) / dataset.folder, Path(home)) if home else ():
+            paths = [path for name in _FILES if (path := _find(folder, name))]
+            if len(paths) == len(_FILES):
+                arrays = _read(paths)
+                if dataset is _MNIST or not _is_mnist(arrays):
+                    return _split(dataset, paths, arrays)
+    paths = _download(dataset)
+    return _split(dataset, paths, _read(paths))
+
+
+def _read(paths: list[Path]) -> list[np.ndarray]:
+    return [read_idx(p, shape=shape) for p, shape in zip(paths, _FILES.values(), strict=True)]
+
+
+def _cache() -> Path | None:
+    try:
+        import pooch
+    except ImportError:
+        return None
+    return Path(pooch.os_cache("chainrule"))
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
+
+
+def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> tuple[Split, Split]:
+    """The arrays as training and test data, if they are what they are said to be."""
+    for path, array, md5 in zip(paths, arrays, dataset.md5 or ("",) * 4, strict=True):
+        if array.dtype != np.uint8 or (array.ndim == 1 and array.max() > 9):
+            raise FileFormatError(
+                f"{path}: expected uint8, labels from 0 to 9, found {array.dtype} up to "
+                f"{array.max()}"
+            )
+        if md5 and _md5(array) != md5:
+            raise FileFormatError(
+                f"{path}: not the file of {dataset.name}: expected content of MD5 {md5}, found "
+                f"{_md5(array)}"
+            )
+    x_train, y_train, x_test, y_test = arrays
+    return (x_train, y_train.astype(np.int64)), (x_test, y_test.astype(np.int64))
+
+
+def _is_mnist(arrays: list[np.ndarray]) -> bool:
+    return _md5(arrays[3]) == _MNIST.md5[3]
+
+
+def _md5(array: np.ndarray) -> str:
+    """Of the IDX file that holds the array of uint8: who wrote it is told by nothing else."""
+    header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
+    digest = hashlib.md5(header, usedforsecurity=False)
+    digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _download(dataset: _Published) -> list[Path]:
+    try:
+        import pooch
+    except ImportError as error:
+        raise DownloadError(
+            f'{dataset.name} is not here; to download it: pip install "chainrule[datasets]"; or '
+            "point CHAINRULE_DATA at a folder with its four IDX files"
+        ) from error
+    folder = Path(pooch.os_cache("chainrule")) / dataset.folder
+    paths = []
+    for name, sha256 in zip(_FILES, dataset.sha256, strict=True):
+        failures = []
+        for mirror in dataset.mirrors:
+            url = f"{mirror}{name}.gz"
+            try:
+                pooch.retrieve(url, f"sha256:{sha256}", fname=f"{name}.gz", path=folder)
+            except Exception as error:  # the transports' errors share no other base
+                failures.append(f"{url}: {error}")
+            else:
+                paths.append(folder / f"{name}.gz")
+                break
+        else:
+            raise DownloadError(
+                f"{dataset.name} is not here and cannot be downloaded; point CHAINRULE_DATA at a "
+                "folder with its four IDX files. " + "; ".join(failures)
+            )
+    return paths

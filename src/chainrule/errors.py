@@ -1,0 +1,21 @@
+"""What can go wrong, as classes that derive from the built-in a user would catch."""
+
+
+class ShapeError(ValueError):
+    """An array has another shape than the layer, loss or data set that it is given to expects."""
+
+
+class DataError(ValueError):
+    """Data holds what no training can use: no rows, NaN, labels outside the classes, no numbers."""
+
+
+class BackendError(ImportError):
+    """An array library is not installed, or the hardware it needs is not there."""
+
+
+class FileFormatError(ValueError):
+    """A file is damaged, of another kind, or does not fit the model it is loaded into."""
+
+
+class DivergenceError(ArithmeticError):
+    """The training loss became NaN or infinite."""

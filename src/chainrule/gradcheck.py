@@ -1,0 +1,134 @@
+"""Gradients against finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .backend import Array, BackendLike, get_backend
+from .layers import Layer, Sequential
+from .losses import Loss
+
+_STEP = 1e-5  # the error of a central difference is near its least, some 1e-10
+
+
+def gradcheck(
+    function: Layer | Loss,
+    *,
+    shape: tuple[int, ...],
+    target: Any = None,
+    training: bool = False,
+    backend: BackendLike = "numpy",
+    seed: int = 0,
+    tolerance: float = 1e-6,
+) -> float:
+    """Compare every gradient of a layer or a loss with central differences, in float64.
+
+    The input is drawn from a normal distribution; a layer's output is weighted with random numbers
+    to give one. The layer itself is not touched: a copy is checked.
+
+    Parameters
+    ----------
+    function : Layer or Loss
+        What to check.
+    shape : tuple of int
+        The shape of the input, ``(batch, features)``.
+    target : array, optional
+        The targets of a loss.
+    training : bool, optional
+        Whether to check the layer as in training. The same random masks are drawn each time.
+    backend : str, Backend or namespace, optional
+        Where to compute.
+    seed : int, optional
+        Of the input and of a layer's parameters.
+    tolerance : float, optional
+        The largest difference accepted, over the largest entry of the gradient.
+
+    Returns
+    -------
+    float
+        The largest difference found, relative in the same way.
+
+    Raises
+    ------
+    AssertionError
+        If a gradient is wrong: it names the worst entry, with both values.
+
+    Examples
+    --------
+    >>> cr.gradcheck(cr.Tanh(), shape=(4, 5)) < 1e-6
+    True
+    """
+    backend = get_backend(backend)
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=shape)
+
+    def asarray(host: Any) -> Array:
+        return backend.asarray(host, dtype=backend.dtype("float64"))
+
+    checked = {"the input": x}
+    if isinstance(function, Loss):
+        target = backend.asarray(target)
+
+        def run(values: dict[str, np.ndarray]) -> tuple[Array, Callable[[], list[Array]]]:
+            value, backward = function(asarray(values["the input"]), target)
+            weights = asarray(direction[: int(np.prod(value.shape))].reshape(value.shape))
+            return backend.xp.sum(value * weights), lambda: [backward(weights)]
+
+        direction = rng.normal(size=x.size)
+    else:
+        layer = function.copy()
+        layer.bind(backend, dtype="float64", seed=seed)
+        state, parameters = layer.state, layer.named_parameters()
+        draws = state.draws
+        weights = asarray(rng.normal(size=layer.forward(asarray(x), training=training)[0].shape))
+        checked.update((name, backend.to_numpy(p.value).copy()) for name, p in parameters.items())
+
+        def run(values: dict[str, np.ndarray]) -> tuple[Array, Callable[[], list[Array]]]:
+            for name, parameter in parameters.items():
+                parameter.value[...] = asarray(values[name])
+            state.draws = draws
+            y, backward = layer.forward(asarray(values["the input"]), training=training)
+
+            def gradients() -> list[Array]:
+                state.zero_grad()
+                asked = {"input_gradient": True} if isinstance(layer, Sequential) else {}
+                dx = backward(weights, **asked)
+                state.settle_grads()
+                return [dx, *(p.grad for p in parameters.values())]
+
+            return backend.xp.sum(y * weights), gradients
+
+    gradients = [backend.to_numpy(g).copy() for g in run(checked)[1]()]
+    worst, where = 0.0, ""
+    for (name, host), gradient in zip(checked.items(), gradients, strict=True):
+        if gradient.shape != host.shape:
+            raise AssertionError(
+                f"{function!r}: expected a gradient of shape {host.shape} for {name}, "
+                f"found {gradient.shape}"
+            )
+        difference = _differences(lambda v: float(run({**checked, name: v})[0]), host)  # noqa: B023
+        error = np.abs(gradient - difference) / max(float(np.abs(difference).max()), 1e-3)
+        entry = np.unravel_index(int(np.argmax(np.nan_to_num(error, nan=np.inf))), error.shape)
+        if not error[entry] <= worst:
+            worst = float(error[entry])
+            where = (
+                f"entry {tuple(map(int, entry))} of {name}: gradient {gradient[entry]:.9g}, "
+                f"finite difference {difference[entry]:.9g}"
+            )
+    if not worst <= tolerance:
+        raise AssertionError(f"{function!r}: relative error {worst:.3g} at {where}")
+    return worst
+
+
+def _differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
+    """Central differences of `f`, one for each entry of `x`."""
+    result = np.empty_like(x)
+    for entry in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[entry] += _STEP
+        down[entry] -= _STEP
+        result[entry] = (f(up) - f(down)) / (up[entry] - down[entry])
+    return result

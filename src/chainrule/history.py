@@ -1,0 +1,62 @@
+"""The record of a training."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from .files import write_atomically
+
+
+class History:
+    """What a training measured, an epoch a row.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        ``epoch`` (counted from 1), ``loss`` (mean over the epoch's training steps), with validation
+        data ``val_loss`` and each metric as ``val_...``, and ``seconds``.
+    step_losses : list of float
+        The loss of every step.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.epochs.append({"epoch": 1, "loss": 0.5, "seconds": 0.1})
+    >>> history["loss"], len(history)
+    ([0.5], 1)
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+        self.step_losses: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __getitem__(self, name: str) -> list[float]:
+        """One column, a number an epoch (NaN where it was not measured)."""
+        names = self._names()
+        if name not in names:
+            raise KeyError(f"no {name!r} in this history; it has {', '.join(names) or 'no epochs'}")
+        return [row.get(name, float("nan")) for row in self.epochs]
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.epochs for name in row))
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """The columns by name."""
+        return {name: self[name] for name in self._names()}
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the rows to a CSV file with a header."""
+        text = io.StringIO(newline="")
+        writer: Any = csv.DictWriter(text, self._names())
+        writer.writeheader()
+        writer.writerows(self.epochs)
+        write_atomically(path, text.getvalue().encode())
+
+    def __repr__(self) -> str:
+        return f"<History of {len(self)} epochs: {', '.join(self._names())}>"

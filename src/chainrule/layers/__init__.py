@@ -1,0 +1,30 @@
+"""Layers: functions with parameters, each with its derivative beside it."""
+
+from .base import Layer
+from .dropout import Dropout
+from .linear import Flatten, Identity, Linear, Rescaling
+from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
+from .sequential import Sequential
+from .sigmoids import Sigmoid, Tanh
+from .softmax import LogSoftmax, Softmax
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "ReLU",
+    "ReLU6",
+    "Rescaling",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]

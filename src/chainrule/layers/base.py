@@ -1,0 +1,259 @@
+"""What every layer has: its place in a model, its parameters, its constructor's arguments."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .. import initializers
+from ..backend import Array, Backend, BackendLike, get_backend
+from ..errors import ShapeError
+from ..parameter import ModelState, Parameter
+
+Backward: TypeAlias = Callable[..., Array]
+
+
+class Layer:
+    """A function with parameters, and the derivative beside it.
+
+    A layer of one's own assigns its `Parameter` objects and inner layers to attributes in
+    ``__init__`` and defines `forward`. The first use of the outermost layer, the model, draws the
+    values of all parameters and binds every layer to it; a layer belongs to one model.
+
+    Examples
+    --------
+    >>> class Scale(Layer):
+    ...     def __init__(self, features):
+    ...         self.gain = Parameter((features,), init=initializers.constant(1.0))
+    ...
+    ...     def forward(self, x, *, training=False):
+    ...         gain = self.gain
+    ...
+    ...         def backward(dy):
+    ...             gain.add_grad(self.xp.sum(dy * x, axis=0))
+    ...             return dy * gain.value
+    ...
+    ...         return x * gain.value, backward
+    >>> Scale(5)
+    Scale(5)
+    """
+
+    takes_input_gradient = False
+    """Whether `backward` takes ``input_gradient=False`` and then saves the work for `dx`."""
+
+    # Bookkeeping, kept out of __init__ so that a layer of one's own need not call it.
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _parent: Layer | None = None
+    _state: ModelState | None = None
+    _name = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls)
+        self._arguments = (args, kwargs)
+        return self
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        """The output, and the function that pulls a gradient back through the layer.
+
+        Parameters
+        ----------
+        x : array
+            The input, ``(batch, features)``; it is not to be written to.
+        training : bool, optional
+            Whether this is a step of training; dropout acts only then.
+
+        Returns
+        -------
+        y : array
+            The output.
+        backward : callable
+            Takes `dy`, the gradient of the loss by `y`, adds the gradients of the parameters and
+            returns `dx`, the gradient by `x`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    # The tree of layers.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            for part in _parts_in(value):
+                self._adopt(part)
+        object.__setattr__(self, name, value)
+
+    def _adopt(self, part: Layer | Parameter) -> None:
+        if part._state is not None and part._state is not self._state:
+            raise ValueError(
+                f"{part!r} belongs to another model already. Give the new model "
+                "layer.copy() to start from the same weights; to share them, use the layer twice "
+                "within one model. (backend=, dtype= and seed= go to the outermost layer only.)"
+            )
+        if isinstance(part, Parameter):
+            part._layer = self
+        else:
+            part._parent = self
+
+    def children(self) -> Iterator[tuple[str, Layer | Parameter]]:
+        """The parameters and layers found in public attributes, lists of them included."""
+        for name, value in vars(self).items():
+            if name.startswith("_"):
+                continue
+            for i, part in enumerate(_parts_in(value)):
+                yield (f"{name}.{i}" if isinstance(value, list | tuple) else name), part
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Parameter]]:
+        """Every layer and parameter below this one, a shared one each time, with its name."""
+        for name, part in self.children():
+            yield prefix + name, part
+            if isinstance(part, Layer):
+                yield from part._walk(f"{prefix}{name}.")
+
+    def named_parameters(self, *, remove_duplicate: bool = True) -> dict[str, Parameter]:
+        """The parameters by name (``"0.weight"``), in the order in which they were defined.
+
+        A shared one stands under the first of its names, or under all of them.
+        """
+        named = {name: part for name, part in self._walk() if isinstance(part, Parameter)}
+        if remove_duplicate:
+            first = {id(p): name for name, p in reversed(named.items())}
+            named = {name: p for name, p in named.items() if first[id(p)] == name}
+        return named
+
+    def parameters(self) -> list[Parameter]:
+        """Each parameter once, in the order in which they were defined."""
+        return list(self.named_parameters().values())
+
+    # The model.
+
+    def bind(
+        self,
+        backend: BackendLike = "numpy",
+        *,
+        dtype: str = "float32",
+        device: Any = None,
+        seed: int = 0,
+    ) -> Layer:
+        """Make this layer a model: draw the values of all its parameters, on this backend.
+
+        Called with the defaults at the first use of a layer that belongs to no model.
+
+        Parameters
+        ----------
+        backend : str, Backend or namespace, optional
+            See `chainrule.get_backend`.
+        dtype : {"float32", "float64"}, optional
+            In which it computes.
+        device : optional
+            A device in the backend's own terms.
+        seed : int, optional
+            For the first values, dropout masks and, in a `Trainer`, the order of the batches.
+
+        Returns
+        -------
+        Layer
+            The layer itself.
+
+        Raises
+        ------
+        ValueError
+            If it, or a layer within it, belongs to a model already.
+        """
+        backend = get_backend(backend, device=device)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"expected a seed that is an integer of at least 0, found {seed!r}")
+        parts = [("", self), *self._walk()]
+        for _, part in parts:
+            if part._state is not None:
+                raise ValueError(f"{part!r} belongs to a model already, see Layer.copy")
+        state = ModelState(self.parameters(), backend=backend, dtype=dtype, seed=int(seed))
+        for name, part in parts:
+            part._state = state
+            if isinstance(part, Layer):
+                part._name = name
+        return self
+
+    @property
+    def state(self) -> ModelState:
+        """What this layer shares with the others of its model."""
+        if self._state is None:
+            root = self
+            while root._parent is not None:
+                root = root._parent
+            if root._state is None:
+                root.bind()
+        if self._state is None:
+            raise RuntimeError(f"{self!r} was added to a model that has its weights already")
+        return self._state
+
+    @property
+    def backend(self) -> Backend:
+        """The backend of its model."""
+        return self.state.backend
+
+    @property
+    def xp(self) -> Any:
+        """The Array API namespace of its model."""
+        return self.state.backend.xp
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any of its parameters is trained."""
+        return any(p.trainable for p in self.parameters())
+
+    def freeze(self) -> None:
+        """Keep its parameters as they are: they get no gradient, and no optimizer moves them."""
+        for p in self.parameters():
+            p.trainable = False
+
+    def unfreeze(self) -> None:
+        """Train its parameters again."""
+        for p in self.parameters():
+            p.trainable = True
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the whole model, as an optimizer's step does."""
+        self.state.zero_grad()
+
+    def copy(self) -> Any:
+        """A layer with the same weights that belongs to no model, to be put into another one."""
+        outside = {id(self._parent): None, id(self._state): None}
+        twin = copy.deepcopy(self, outside)
+        if self._state is not None:
+            for old, new in zip(self.parameters(), twin.parameters(), strict=True):
+                new.init = initializers.given(self.backend.to_numpy(old.value).copy())
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self._parent is not None and id(self._parent) not in memo:
+            return self.copy()  # a part alone cannot take its model along
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
+    # Words.
+
+    def expect(self, ok: bool, expected: str, x: Array) -> None:
+        """Raise a `ShapeError` that names this layer, unless `ok`."""
+        if not ok:
+            raise ShapeError(
+                f"{self._label()}: expected input of shape {expected}, found {x.shape}"
+            )
+
+    def _label(self) -> str:
+        return f"layer {self._name!r}, {self!r}" if self._name else repr(self)
+
+    def __repr__(self) -> str:
+        args, kwargs = self._arguments
+        words = [repr(a) for a in args] + [f"{k}={v!r}" for k, v in kwargs.items()]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _parts_in(value: Any) -> Iterator[Layer | Parameter]:
+    if isinstance(value, Layer | Parameter):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, Layer | Parameter):
+                yield item

@@ -1,0 +1,229 @@
+"""A chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+from ..backend import Array, BackendLike, host_array
+from ..errors import DataError, ShapeError
+from ..parameter import Parameter
+from .base import Backward, Layer
+from .linear import Linear
+
+
+class Sequential(Layer):
+    """Layers one after another; the outermost one is the model.
+
+    Parameters
+    ----------
+    *layers : Layer
+        In the order in which they are applied; another `Sequential` is a layer too.
+    backend, dtype, device, seed : optional
+        See `Layer.bind`; for the outermost `Sequential` only. By default NumPy, float32, seed 0.
+
+    Examples
+    --------
+    >>> model = cr.Sequential(cr.Linear(4, 3), cr.ReLU(), cr.Linear(3, 2), seed=1)
+    >>> model
+    Sequential(
+      0: Linear(4, 3)
+      1: ReLU()
+      2: Linear(3, 2)
+    )
+    >>> len(model), model[0], list(model.named_parameters())
+    (3, Linear(4, 3), ['0.weight', '0.bias', '2.weight', '2.bias'])
+    >>> model.predict(np.ones((5, 4))).shape
+    (5, 2)
+    """
+
+    takes_input_gradient = True
+
+    def __init__(
+        self,
+        *layers: Layer,
+        backend: BackendLike | None = None,
+        dtype: str | None = None,
+        device: Any = None,
+        seed: int | None = None,
+    ) -> None:
+        strangers: list[Any] = [layer for layer in layers if not isinstance(layer, Layer)]
+        for stranger in strangers:
+            hint = f": is {stranger.__name__}() meant?" if isinstance(stranger, type) else ""
+            raise TypeError(f"expected layers, found {stranger!r}{hint}")
+        self.layers = layers
+        options = {"backend": backend, "dtype": dtype, "device": device, "seed": seed}
+        given = {name: option for name, option in options.items() if option is not None}
+        if given:
+            self.bind(**given)
+
+    def children(self) -> Iterator[tuple[str, Layer | Parameter]]:
+        return ((str(i), layer) for i, layer in enumerate(self.layers))
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        is_model = self._parent is None
+        if is_model:
+            x = self._enter(x)
+        backs = []
+        for layer in self.layers:
+            x, back = layer.forward(x, training=training)
+            backs.append(back)
+        shape = x.shape
+
+        def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
+            if dy.shape != shape:
+                raise ShapeError(f"expected a gradient of shape {shape}, found {dy.shape}")
+            if input_gradient:
+                for back in reversed(backs):
+                    dy = back(dy)
+                return dy
+            first = self._first_trainable()
+            if first < len(backs):
+                for back in reversed(backs[first + 1 :]):
+                    dy = back(dy)
+                if self.layers[first].takes_input_gradient:
+                    backs[first](dy, input_gradient=False)
+                else:
+                    backs[first](dy)
+            return None
+
+        return x, backward
+
+    def _enter(self, x: Array) -> Array:
+        """The input in the model's dtype."""
+        state, kind = self.state, type(x)
+        if not issubclass(kind, state.backend.array_type):
+            raise TypeError(
+                f"expected an array of backend {state.backend.name!r}, found {kind.__module__}."
+                f"{kind.__name__}: model.backend.asarray(x) makes one"
+            )
+        return x if x.dtype == state.dtype else state.backend.xp.astype(x, state.dtype)
+
+    def _first_trainable(self) -> int:
+        """The first layer that the gradient has to reach."""
+        for i, layer in enumerate(self.layers):
+            if layer.trainable:
+                return i
+        return len(self.layers)
+
+    def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
+        """The outputs for all of `x`, in inference mode.
+
+        Parameters
+        ----------
+        x : array
+            ``(samples, features)``, of any library or a list; moved to the device a batch at a
+            time.
+        batch_size : int, optional
+            How many samples are computed at once.
+
+        Returns
+        -------
+        array
+            The raw outputs of the last layer, an array of the same library as `x`; NumPy's for
+            lists and frames.
+        """
+        backend = self.backend
+        if isinstance(x, backend.array_type):
+            return self._outputs(x, batch_size)
+        outputs = backend.to_numpy(self._outputs(host_array(x), batch_size))
+        if isinstance(x, np.ndarray) or not is_array_api_obj(x):
+            return outputs
+        return array_namespace(x).asarray(outputs, device=x.device)
+
+    def _outputs(self, x: Array, batch_size: int) -> Array:
+        if batch_size < 1:
+            raise ValueError(f"expected a batch size of at least 1, found {batch_size}")
+        if x.ndim == 0 or x.shape[0] == 0:
+            raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
+        backend = self.backend
+        outputs = []
+        for start in range(0, x.shape[0], batch_size):
+            y = self._enter(backend.asarray(x[start : start + batch_size, ...]))
+            for layer in self.layers:  # not self.forward: each activation is let go at once
+                y = layer.forward(y)[0]
+            outputs.append(y)
+        return outputs[0] if len(outputs) == 1 else backend.xp.concat(outputs, axis=0)
+
+    # As a collection and as text.
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Layer, ...]: ...
+    def __getitem__(self, index: int | slice) -> Layer | tuple[Layer, ...]:
+        return self.layers[index]
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in self.children()]
+        return "\n  ".join(["Sequential(", *lines]) + "\n)"
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
+        """A table of the layers, with the shapes of their outputs and their parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Of one sample, ``(28, 28)`` for example; the first `Linear`'s inputs if not given.
+
+        Examples
+        --------
+        >>> model = cr.Sequential(cr.Linear(4, 3), cr.ReLU(), cr.Linear(3, 2))
+        >>> print(model.summary())
+        layer  kind          output      parameters
+        0      Linear(4, 3)  (batch, 3)          15
+        1      ReLU()        (batch, 3)           0
+        2      Linear(3, 2)  (batch, 2)           8
+        total 23 parameters, 23 trainable
+        """
+        if input_shape is None:
+            sizes = [part.in_features for _, part in self._walk() if isinstance(part, Linear)]
+            if not sizes:
+                raise ValueError("summary needs input_shape=, the shape of one sample")
+            input_shape = (sizes[0],)
+        x = self.xp.zeros((1, *input_shape), dtype=self.state.dtype, device=self.backend.device)
+        rows = [("layer", "kind", "output", "parameters")]
+        for i, layer in enumerate(self.layers):
+            x = layer.forward(x)[0]
+            shape = ", ".join(["batch", *map(str, x.shape[1:])])
+            count = sum(p.size for p in layer.parameters())
+            rows.append((str(i), " ".join(repr(layer).split()), f"({shape})", f"{count:,}"))
+        a, b, c, d = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [f"{r[0]:<{a}}  {r[1]:<{b}}  {r[2]:<{c}}  {r[3]:>{d}}" for r in rows]
+        parameters = self.parameters()
+        total = sum(p.size for p in parameters)
+        trained = sum(p.size for p in parameters if p.trainable)
+        return "\n".join([*lines, f"total {total:,} parameters, {trained:,} trainable"])
+
+    # In files.
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and architecture to a safetensors file, see `chainrule.load`.
+
+        The weights load into an equivalent ``torch.nn.Sequential`` as they are.
+        """
+        from ..checkpoint import save_model
+
+        save_model(self, path)
+
+    def load_weights(self, path: str | Path) -> None:
+        """Read the weights from a safetensors file, also one that another library wrote.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged or does not fit; the model is then left as it was.
+        """
+        from ..checkpoint import load_weights
+
+        load_weights(self, path)

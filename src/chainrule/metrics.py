@@ -1,0 +1,63 @@
+"""What an evaluation reports beside the loss: functions of outputs and targets, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from array_api_compat import array_namespace
+
+from .backend import Array
+from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss
+
+Metric: TypeAlias = Callable[[Array, Array], Array]
+
+
+def accuracy(outputs: Array, targets: Array) -> Array:
+    """The share of samples whose largest output is that of their class.
+
+    Parameters
+    ----------
+    outputs : array
+        ``(samples, classes)``: logits or probabilities.
+    targets : array
+        Labels ``(samples,)``, or one-hot rows of the shape of the outputs.
+
+    Returns
+    -------
+    array
+        0-d, of the outputs' dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(accuracy(np.asarray([[0.1, 0.9], [0.8, 0.2]]), np.asarray([1, 1])))
+    0.5
+    """
+    xp = array_namespace(outputs)
+    labels = targets if targets.ndim == 1 else xp.argmax(targets, axis=-1)
+    return xp.mean(xp.astype(xp.argmax(outputs, axis=-1) == labels, outputs.dtype))
+
+
+@dataclass(frozen=True)
+class binary_accuracy:  # noqa: N801  (used as a function)
+    """The share of outputs on their target's side of `threshold`: 0 for logits, 0.5 otherwise."""
+
+    threshold: float
+
+    def __call__(self, outputs: Array, targets: Array) -> Array:
+        xp = array_namespace(outputs)
+        right = (outputs > self.threshold) == (targets > 0.5)
+        return xp.mean(xp.astype(right, outputs.dtype))
+
+
+def default_metrics(loss: Loss) -> dict[str, Metric]:
+    """What a `Trainer` with this loss reports if it is not told."""
+    if isinstance(loss, CrossEntropyLoss):
+        return {"accuracy": accuracy}
+    if isinstance(loss, BCEWithLogitsLoss):
+        return {"accuracy": binary_accuracy(0.0)}
+    if isinstance(loss, BCELoss):
+        return {"accuracy": binary_accuracy(0.5)}
+    return {}

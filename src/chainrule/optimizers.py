@@ -1,0 +1,385 @@
+"""Optimizers: each is a few named vectors of state and one rule for an element.
+
+A step is one operation on the flat vectors of a model, whatever its depth: the rule, made fast by
+the backend (see `Backend.elementwise`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+from .backend import Array
+from .layers.base import Layer
+from .parameter import ModelState, Parameter
+
+LearningRate: TypeAlias = float | Callable[[int], float]
+
+
+class Optimizer:
+    """What all optimizers share: the rate, weight decay, clipping and the step itself.
+
+    Parameters
+    ----------
+    lr : float or callable
+        The learning rate, at least 0; or a function of the step, counted from 0, such as
+        `schedules.cosine`.
+    weight_decay : float, optional
+        Adds ``weight_decay * value`` to the gradient (`AdamW` decays beside it).
+    decay_biases : bool, optional
+        Whether weight decay applies to parameters that ask to be left alone, such as biases.
+    clip_norm : float, optional
+        The gradient of the whole model is scaled down to this Euclidean norm where it is longer
+        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013).
+
+    Notes
+    -----
+    An optimizer of one's own names its vectors in `slots` and defines `rule` and `scalars`.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    """Names of the vectors of state; they start as zeros."""
+
+    decoupled_decay: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        lr: LearningRate,
+        *,
+        weight_decay: float = 0.0,
+        decay_biases: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.lr = lr if callable(lr) else _at_least_zero("lr", lr)
+        self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+        self.decay_biases = decay_biases
+        self.clip_norm = None if clip_norm is None else _at_least_zero("clip_norm", clip_norm)
+        self.steps = 0
+        self._model: ModelState | None = None
+        self._slots: dict[str, Array] = {}
+
+    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+        """``rule(value, *slots, grad, *scalars) -> (value, *slots)``, for `Backend.elementwise`."""
+        raise NotImplementedError(f"{type(self).__name__} has no rule")
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        """The numbers that the rule takes at a step, counted from 1."""
+        return (lr,)
+
+    def bind(self, model: Layer) -> Any:
+        """Make ready to train `model`, whose state vectors are made now.
+
+        Returns
+        -------
+        Optimizer
+            The optimizer itself.
+
+        Raises
+        ------
+        ValueError
+            If it is bound to another model.
+        """
+        state = model.state
+        if self._model is state:
+            return self
+        if self._model is not None:
+            raise ValueError(f"{self!r} trains another model already; make a new one")
+        self._model = state
+        self._slots = {name: self._initial(name, state) for name in self.slots}
+        self._update = state.backend.elementwise(self.rule)
+        return self
+
+    def _initial(self, name: str, state: ModelState) -> Array:
+        return state.backend.xp.zeros_like(state.values)
+
+    def step(self) -> None:
+        """Move the parameters by their gradients, and mark the gradients stale."""
+        state = self._model
+        if state is None:
+            raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
+        xp, device = state.backend.xp, state.backend.device
+        state.settle_grads()
+        if self.clip_norm is not None:
+            self._clip(state)
+        lr = _at_least_zero("lr", self.lr(self.steps)) if callable(self.lr) else self.lr
+        self.steps += 1
+        # One array, not one for each number: on a device each would be a transfer.
+        numbers = xp.asarray(self.scalars(lr, self.steps), dtype=state.dtype, device=device)
+        scalars = [numbers[i] for i in range(numbers.shape[0])]
+        for part, decays in state.trainable_parts(self._decays):
+            value, grad = state.values[part], state.grads[part]
+            if decays and self.decoupled_decay:
+                value *= 1.0 - lr * self.weight_decay
+            elif decays:
+                grad = grad + self.weight_decay * value
+            slots = [vector[part] for vector in self._slots.values()]
+            self._update(value, *slots, grad, *scalars)
+        state.zero_grad()
+
+    def _decays(self, parameter: Parameter) -> bool:
+        return self.weight_decay > 0.0 and (parameter.decay or self.decay_biases)
+
+    def _clip(self, state: ModelState) -> None:
+        xp = state.backend.xp
+        norm = xp.sqrt(xp.sum(state.grads * state.grads))
+        # As in PyTorch, 1e-6 keeps the quotient finite; no branch, so nothing is read back.
+        state.grads *= xp.minimum(self.clip_norm / (norm + 1e-6), xp.ones_like(norm))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The compiled rule stays behind, and vectors are copied as host arrays.
+        hidden = {k: v for k, v in self.__dict__.items() if k != "_update"}
+        if self._model is not None:
+            to_numpy = self._model.backend.to_numpy
+            hidden["_slots"] = {name: to_numpy(v).copy() for name, v in self._slots.items()}
+        return hidden
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._model is not None:
+            self._slots = {name: self._model._vector(v) for name, v in self._slots.items()}
+            self._update = self._model.backend.elementwise(self.rule)
+
+    def __repr__(self) -> str:
+        options = ", ".join(
+            f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_") and k != "steps"
+        )
+        return f"{type(self).__name__}({options})"
+
+
+class SGD(Optimizer):
+    """Gradient descent ``value -= lr * grad``, with momentum along the average past direction.
+
+    ``velocity = momentum * velocity + grad``; ``value -= lr * velocity``, or with Nesterov's
+    correction ``value -= lr * (grad + momentum * velocity)``.
+
+    Source: I. Sutskever et al., "On the importance of initialization and momentum in deep
+    learning", 2013, in PyTorch's form, where the rate is outside of the velocity.
+
+    Parameters
+    ----------
+    lr : float or callable
+        See `Optimizer`, also for the options not named here.
+    momentum : float, optional
+        0 <= momentum < 1; no velocity is kept at 0.
+    nesterov : bool, optional
+        Whether to correct for where the velocity leads; needs momentum.
+    """
+
+    def __init__(
+        self, lr: LearningRate, *, momentum: float = 0.0, nesterov: bool = False, **options: Any
+    ) -> None:
+        super().__init__(lr, **options)
+        self.momentum = _fraction("momentum", momentum)
+        self.nesterov = nesterov
+        if nesterov and momentum == 0.0:
+            raise ValueError("nesterov=True needs a momentum above 0")
+        self.slots = ("velocity",) if momentum else ()  # type: ignore[misc]
+
+    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+        def plain(value: Array, grad: Array, lr: Array) -> tuple[Array, ...]:
+            return (value - lr * grad,)
+
+        def heavy_ball(
+            value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
+        ) -> tuple[Array, ...]:
+            velocity = momentum * velocity + grad
+            return value - lr * velocity, velocity
+
+        def nesterov(
+            value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
+        ) -> tuple[Array, ...]:
+            velocity = momentum * velocity + grad
+            return value - lr * (grad + momentum * velocity), velocity
+
+        return nesterov if self.nesterov else heavy_ball if self.momentum else plain
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        return (lr, self.momentum) if self.momentum else (lr,)
+
+
+class RMSprop(Optimizer):
+    """The gradient over the root of its mean square.
+
+    ``square = alpha * square + (1 - alpha) * grad^2``;
+    ``value -= lr * grad / (sqrt(square) + eps)``.
+
+    Source: G. Hinton, "Neural networks for machine learning", lecture 6e, 2012.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Optimizer`, also for the options not named here.
+    alpha : float, optional
+        How much of the mean square is kept at a step.
+    eps : float, optional
+        Keeps the quotient finite.
+    """
+
+    slots = ("square",)
+
+    def __init__(
+        self, lr: LearningRate = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8, **options: Any
+    ) -> None:
+        super().__init__(lr, **options)
+        self.alpha = _fraction("alpha", alpha)
+        self.eps = _at_least_zero("eps", eps)
+
+    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+        sqrt = xp.sqrt
+
+        def rmsprop(
+            value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
+        ) -> tuple[Array, ...]:
+            square = keep * square + new * (grad * grad)
+            return value - lr * grad / (sqrt(square) + eps), square
+
+        return rmsprop
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        return lr, self.alpha, 1.0 - self.alpha, self.eps
+
+
+class Adagrad(Optimizer):
+    """The gradient over the root of the sum of its squares.
+
+    ``total += grad^2``; ``value -= lr * grad / (sqrt(total) + eps)``.
+
+    Source: J. Duchi et al., "Adaptive subgradient methods for online learning and stochastic
+    optimization", 2011.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Optimizer`, also for the options not named here.
+    initial_accumulator_value : float, optional
+        Where the sum of squares starts.
+    eps : float, optional
+        Keeps the quotient finite.
+    """
+
+    slots = ("total",)
+
+    def __init__(
+        self,
+        lr: LearningRate = 1e-2,
+        *,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        **options: Any,
+    ) -> None:
+        super().__init__(lr, **options)
+        self.initial_accumulator_value = _at_least_zero(
+            "initial_accumulator_value", initial_accumulator_value
+        )
+        self.eps = _at_least_zero("eps", eps)
+
+    def _initial(self, name: str, state: ModelState) -> Array:
+        return state.backend.xp.full_like(state.values, self.initial_accumulator_value)
+
+    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+        sqrt = xp.sqrt
+
+        def adagrad(
+            value: Array, total: Array, grad: Array, lr: Array, eps: Array
+        ) -> tuple[Array, ...]:
+            total = total + grad * grad
+            return value - lr * grad / (sqrt(total) + eps), total
+
+        return adagrad
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        return lr, self.eps
+
+
+class Adam(Optimizer):
+    """The mean gradient over the root of the mean square, both corrected for starting at zero.
+
+    ``mean = b1 * mean + (1 - b1) * grad``; ``square = b2 * square + (1 - b2) * grad^2``;
+    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)`` at step t.
+
+    Source: D. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Optimizer`, also for the options not named here.
+    betas : tuple of float, optional
+        How much of the mean and of the mean square is kept at a step.
+    eps : float, optional
+        Keeps the quotient finite.
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        lr: LearningRate = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        **options: Any,
+    ) -> None:
+        super().__init__(lr, **options)
+        self.betas = (_fraction("betas[0]", betas[0]), _fraction("betas[1]", betas[1]))
+        self.eps = _at_least_zero("eps", eps)
+
+    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+        sqrt = xp.sqrt
+
+        def adam(
+            value: Array,
+            mean: Array,
+            square: Array,
+            grad: Array,
+            rate: Array,
+            unbias: Array,
+            b1: Array,
+            new1: Array,
+            b2: Array,
+            new2: Array,
+            eps: Array,
+        ) -> tuple[Array, ...]:
+            mean = b1 * mean + new1 * grad
+            square = b2 * square + new2 * (grad * grad)
+            return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
+
+        return adam
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        b1, b2 = self.betas
+        rate, unbias = lr / (1.0 - b1**step), 1.0 / math.sqrt(1.0 - b2**step)
+        return rate, unbias, b1, 1.0 - b1, b2, 1.0 - b2, self.eps
+
+
+class AdamW(Adam):
+    """`Adam` with weight decay beside the gradient: ``value *= 1 - lr * weight_decay`` first.
+
+    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Adam`, also for the options not named here.
+    weight_decay : float, optional
+        The share of a value that is taken off at a step, over the rate.
+    """
+
+    decoupled_decay = True
+
+    def __init__(
+        self, lr: LearningRate = 1e-3, *, weight_decay: float = 1e-2, **options: Any
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, **options)
+
+
+def _at_least_zero(name: str, number: float) -> float:
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"expected {name} to be finite and at least 0, found {number}")
+    return float(number)
+
+
+def _fraction(name: str, number: float) -> float:
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"expected 0 <= {name} < 1, found {number}")
+    return float(number)

@@ -50,7 +50,7 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
     --------
     >>> batches = minibatches(np.arange(5), batch_size=2, seed=0)
     >>> [x.tolist() for x, in batches], len(batches)
-    ([[2, 0], [1, 3], [4]], 3)
+    ([[2, 4], [3, 0], [1]], 3)
     >>> [x.tolist() for x, in batches]
     [[0, 2], [4, 3], [1]]
     """
@@ -110,7 +110,9 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
         if array.ndim == 0 or 0 in array.shape:
-            raise DataError(f"{name}: expected samples, found an array of shape {array.shape}")
+            raise DataError(
+                f"{name}: expected samples, found an array of shape {tuple(array.shape)}"
+            )
         if backend.xp.isdtype(array.dtype, "real floating"):
             if dtype is not None:
                 array = backend.asarray(array, dtype=backend.dtype(dtype))

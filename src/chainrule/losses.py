@@ -82,7 +82,9 @@ class Loss:
         """
         xp = array_namespace(y)
         if y.ndim == 0 or y.shape[0] == 0:
-            raise DataError(f"expected at least one sample, found outputs of shape {y.shape}")
+            raise DataError(
+                f"expected at least one sample, found outputs of shape {tuple(y.shape)}"
+            )
         target = self._as_target(xp, y, target)
         if on_host(target):
             self.check_values(xp, target, y.shape[-1])
@@ -125,7 +127,7 @@ class Loss:
             return None, y.shape[0]
         if sample_weight.shape != y.shape[:1]:
             raise ShapeError(
-                f"expected sample weights of shape {y.shape[:1]}, found {sample_weight.shape}"
+                f"expected sample weights of shape ({y.shape[0]},), found {tuple(sample_weight.shape)}"
             )
         weight = xp.astype(sample_weight, y.dtype)
         return weight, _positive(xp, xp.sum(weight))
@@ -286,7 +288,7 @@ class CrossEntropyLoss(Loss):
         if y.ndim != 2 or y.shape[1] < 2:
             raise ShapeError(
                 "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
-                f"classes, found {y.shape} (for one output, BCEWithLogitsLoss)"
+                f"classes, found {tuple(y.shape)} (for one output, BCEWithLogitsLoss)"
             )
         if target.shape == y.shape:
             return target if target.dtype == y.dtype else xp.astype(target, y.dtype)

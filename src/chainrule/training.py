@@ -235,11 +235,13 @@ class Trainer:
         """Find mistakes in the data before the first step: shapes by a forward pass of one row."""
         xp = self.model.xp
         outputs = self.model.predict(x[:1, ...])
-        self.loss(outputs, y[:1, ...])
+        self.loss._as_target(xp, outputs, y[:1, ...])
         self.loss.check_values(xp, y, outputs.shape[-1])
         if weight is not None:
             if weight.ndim != 1:
-                raise DataError(f"expected sample weights of shape (n,), found {weight.shape}")
+                raise DataError(
+                    f"expected sample weights of shape (n,), found {tuple(weight.shape)}"
+                )
             least, most = float(xp.min(weight)), float(xp.max(weight))
             if least < 0.0 or most == 0.0:
                 raise DataError(f"expected weights of at least 0, not all 0, found {least:g}")

@@ -1,23 +1,42 @@
 """NumPy on the CPU."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Backend
+from ..backend import Array, Backend, host_array
+
+# Elements that a rule is applied to at once: its temporaries stay in the cache and are reused.
+_BLOCK = 16384
 
 
 class NumpyBackend(Backend):
-    """NumPy; matrix products go straight into their place."""
+    """NumPy; matrix products go straight into place, rules are applied block by block."""
 
     def __init__(self, *, device: Any = None) -> None:
         super().__init__(np, device=device)
+
+    def asarray(self, x: Any, *, dtype: Any = None) -> Array:
+        return np.asarray(host_array(x), dtype=dtype)  # an object array is NumPy's own, too
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)
 
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         np.matmul(a, b, out=out)
+
+    def elementwise(self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]]) -> Any:
+        rule = make_rule(np)
+
+        def update(*arguments: Array) -> None:
+            for start in range(0, arguments[0].size, _BLOCK):
+                part = slice(start, start + _BLOCK)
+                blocks = [a[part] if a.ndim else a for a in arguments]
+                for old, new in zip(blocks, rule(*blocks), strict=False):
+                    old[...] = new
+
+        return update
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         np.add.at(target, index, values)

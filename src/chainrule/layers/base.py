@@ -238,7 +238,7 @@ class Layer:
         """Raise a `ShapeError` that names this layer, unless `ok`."""
         if not ok:
             raise ShapeError(
-                f"{self._label()}: expected input of shape {expected}, found {x.shape}"
+                f"{self._label()}: expected input of shape {expected}, found {tuple(x.shape)}"
             )
 
     def _label(self) -> str:

@@ -76,7 +76,9 @@ class Sequential(Layer):
 
         def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
             if dy.shape != shape:
-                raise ShapeError(f"expected a gradient of shape {shape}, found {dy.shape}")
+                raise ShapeError(
+                    f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"
+                )
             if input_gradient:
                 for back in reversed(backs):
                     dy = back(dy)
@@ -143,7 +145,8 @@ class Sequential(Layer):
         backend = self.backend
         outputs = []
         for start in range(0, x.shape[0], batch_size):
-            y = self._enter(backend.asarray(x[start : start + batch_size, ...]))
+            stop = min(start + batch_size, x.shape[0])
+            y = self._enter(backend.asarray(x[start:stop, ...]))
             for layer in self.layers:  # not self.forward: each activation is let go at once
                 y = layer.forward(y)[0]
             outputs.append(y)

@@ -1,0 +1,112 @@
+"""The contract table: a new layer, loss or optimizer is one row."""
+
+import numpy as np
+
+import chainrule as cr
+
+
+class Scale(cr.Layer):
+    """The design's own example of a layer: y = gain * x."""
+
+    def __init__(self, features):
+        self.gain = cr.Parameter((features,), init=cr.initializers.constant(1.5))
+
+    def forward(self, x, *, training=False):
+        gain = self.gain
+
+        def backward(dy):
+            gain.add_grad(self.xp.sum(dy * x, axis=0))
+            return dy * gain.value
+
+        return x * gain.value, backward
+
+
+class Residual(cr.Layer):
+    """The design's own example of a layer with a child: y = x + inner(x)."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def forward(self, x, *, training=False):
+        y, back = self.inner.forward(x, training=training)
+        return x + y, lambda dy: dy + back(dy)
+
+
+OWN = {"Scale": Scale, "Residual": Residual}
+
+
+def shared():
+    """A model that uses one layer twice."""
+    layer = cr.Linear(5, 5)
+    return cr.Sequential(layer, cr.Tanh(), layer)
+
+
+# A function that makes the layer, and the shape of its input.
+LAYERS = {
+    "Linear": (lambda: cr.Linear(5, 3), (4, 5)),
+    "Linear without bias": (lambda: cr.Linear(5, 3, bias=False), (4, 5)),
+    "ReLU": (cr.ReLU, (4, 5)),
+    "LeakyReLU": (lambda: cr.LeakyReLU(0.2), (4, 5)),
+    "ReLU6": (cr.ReLU6, (4, 5)),
+    "ELU": (lambda: cr.ELU(0.7), (4, 5)),
+    "GELU": (lambda: cr.GELU(approximate="tanh"), (4, 5)),
+    "SiLU": (cr.SiLU, (4, 5)),
+    "Sigmoid": (cr.Sigmoid, (4, 5)),
+    "Tanh": (cr.Tanh, (4, 5)),
+    "Softplus": (cr.Softplus, (4, 5)),
+    "Softmax": (cr.Softmax, (4, 5)),
+    "LogSoftmax": (cr.LogSoftmax, (4, 5)),
+    "Identity": (cr.Identity, (4, 5)),
+    "Flatten": (cr.Flatten, (4, 2, 3)),
+    "Rescaling": (lambda: cr.Rescaling(0.25, offset=-1.0), (4, 5)),
+    "Dropout": (lambda: cr.Dropout(0.3), (4, 5)),
+    "Sequential": (lambda: cr.Sequential(cr.Linear(5, 4), cr.Tanh(), cr.Linear(4, 2)), (3, 5)),
+    "nested": (lambda: cr.Sequential(cr.Sequential(cr.Linear(5, 4), cr.ReLU()), cr.SiLU()), (3, 5)),
+    "shared": (shared, (3, 5)),
+    "Scale": (lambda: Scale(5), (4, 5)),
+    "Residual": (lambda: Residual(cr.Sequential(cr.Linear(5, 5), cr.Tanh())), (4, 5)),
+}
+
+_rng = np.random.default_rng(7)
+_numbers = _rng.normal(size=(4, 3))
+_zero_one = np.asarray([[0.0, 1.0, 1.0], [1.0, 0.0, 0.3], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+_labels = np.asarray([0, 2, 1, 2])
+_rows = np.eye(3)[_labels]
+_shares = np.asarray([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
+
+# A function that makes the loss from a reduction, its targets, and what makes outputs that suit it.
+LOSSES = {
+    "MSELoss": (cr.MSELoss, _numbers, cr.Identity),
+    "L1Loss": (cr.L1Loss, _numbers, cr.Identity),
+    "HuberLoss": (lambda **o: cr.HuberLoss(delta=0.8, **o), _numbers, cr.Identity),
+    "BCELoss": (lambda **o: cr.BCELoss(weight=[1.0, 2.0, 0.5], **o), _zero_one, cr.Sigmoid),
+    "BCEWithLogitsLoss": (
+        lambda **o: cr.BCEWithLogitsLoss(weight=[1, 2, 0.5], pos_weight=[3, 1, 0.2], **o),
+        _zero_one,
+        cr.Identity,
+    ),
+    "CrossEntropyLoss": (cr.CrossEntropyLoss, _labels, cr.Identity),
+    "CrossEntropyLoss, one-hot": (cr.CrossEntropyLoss, _rows, cr.Identity),
+    "CrossEntropyLoss, shares": (cr.CrossEntropyLoss, _shares, cr.Identity),
+    "CrossEntropyLoss, weighted": (
+        lambda **o: cr.CrossEntropyLoss(weight=[1.0, 3.0, 0.5], **o),
+        _labels,
+        cr.Identity,
+    ),
+    "CrossEntropyLoss, smoothed": (
+        lambda **o: cr.CrossEntropyLoss(weight=[1.0, 3.0, 0.5], label_smoothing=0.1, **o),
+        _labels,
+        cr.Identity,
+    ),
+    "KLDivLoss": (cr.KLDivLoss, _shares, cr.LogSoftmax),
+}
+
+OPTIMIZERS = {
+    "SGD": lambda **o: cr.SGD(0.05, **o),
+    "SGD, momentum": lambda **o: cr.SGD(0.05, momentum=0.9, **o),
+    "SGD, Nesterov": lambda **o: cr.SGD(0.05, momentum=0.9, nesterov=True, **o),
+    "RMSprop": lambda **o: cr.RMSprop(1e-3, **o),
+    "Adagrad": lambda **o: cr.Adagrad(1e-2, **o),
+    "Adam": lambda **o: cr.Adam(1e-3, **o),
+    "AdamW": lambda **o: cr.AdamW(1e-3, **o),
+}

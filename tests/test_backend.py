@@ -1,0 +1,153 @@
+"""Backends: which there are, what they refuse, and their seams."""
+
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.backend import on_host
+
+
+def test_numpy_is_always_available():
+    assert cr.available_backends()[0] == "numpy"
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(ValueError, match=r"unknown backend 'jax'.*'numpy', 'cupy', 'torch'"):
+        cr.Sequential(cr.Linear(2, 2), backend="jax")
+
+
+def test_no_namespace():
+    with pytest.raises(TypeError, match="expected an Array API namespace"):
+        cr.Backend(types.ModuleType("empty"))
+
+
+def test_a_backend_is_made_once():
+    assert cr.get_backend("numpy") is cr.get_backend("numpy") is cr.get_backend(np)
+    backend = cr.get_backend("numpy")
+    assert cr.get_backend(backend) is backend
+    with pytest.raises(ValueError, match="made already"):
+        cr.get_backend(backend, device="gpu")
+    with pytest.raises(ValueError, match="Unsupported device"):
+        cr.get_backend("numpy", device="gpu")
+
+
+def test_immutable_arrays_are_refused():
+    class Immutable(np.ndarray):
+        def __setitem__(self, key, value):
+            raise TypeError("arrays are immutable")
+
+    namespace = types.ModuleType("immutable")
+    namespace.__dict__.update(vars(np))
+    namespace.zeros = lambda *shape, **_: np.zeros(*shape).view(Immutable)
+    with pytest.raises(TypeError, match="cannot train.*cannot be written to"):
+        probe(namespace)
+
+
+def test_reshapes_that_copy_are_refused():
+    namespace = types.ModuleType("copying")
+    namespace.__dict__.update(vars(np))
+    namespace.reshape = lambda x, shape, copy: np.reshape(x, shape).copy()
+    with pytest.raises(TypeError, match="cannot train.*copies, not views"):
+        probe(namespace)
+
+
+def probe(namespace):
+    """The probe alone: array-api-compat would find NumPy itself behind these arrays."""
+    backend = cr.Backend.__new__(cr.Backend)
+    backend.xp, backend.name, backend.device = namespace, namespace.__name__, None
+    backend._probe_views()
+
+
+@pytest.mark.skipif("cupy" in cr.available_backends(), reason="there is a GPU here")
+def test_cupy_says_what_is_missing():
+    installed = cr.backend.importlib.util.find_spec("cupy") is not None
+    missing = "no usable GPU" if installed else "cannot be imported"
+    with pytest.raises(cr.BackendError, match=missing) as error:
+        cr.get_backend("cupy")
+    assert 'pip install "chainrule[cuda12]"' in str(error.value)
+    assert 'pip install "chainrule[cuda13]"' in str(error.value)
+    assert isinstance(error.value, ImportError)
+
+
+def test_import_takes_none_of_the_extras():
+    extras = "cupy torch numba pooch matplotlib sklearn"
+    code = f"import sys, chainrule; print([m for m in '{extras}'.split() if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_asarray_and_back(library):
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    array = library.backend.asarray(x)
+    assert isinstance(array, library.backend.array_type)
+    assert np.array_equal(library.to_numpy(array), x)
+    assert library.backend.asarray([1.0, 2.0]).shape == (2,)
+    assert library.backend.asarray(array) is not None
+    x.flags.writeable = False
+    assert np.array_equal(library.to_numpy(library.backend.asarray(x)), x)
+    assert on_host(array) == (library.name != "cupy")
+
+
+@pytest.mark.parametrize(
+    "bad", [["a", "b"], [object()], [[1, 2], [3]], [1j], None], ids=str.__call__
+)
+def test_what_holds_no_numbers_is_refused(bad, library):
+    with pytest.raises(cr.DataError, match="expected an array of"):
+        library.backend.asarray(bad)
+
+
+def test_matmul_writes_into_place(library):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 4)), rng.normal(size=(4, 2))
+    flat = library.backend.xp.zeros(8, dtype=library.backend.dtype("float64"))
+    out = library.backend.xp.reshape(flat[1:7], (3, 2), copy=False)
+    library.backend.matmul(library.asarray(a), library.asarray(b), out=out)
+    np.testing.assert_allclose(library.to_numpy(flat), [0, *(a @ b).reshape(-1), 0], rtol=1e-12)
+
+
+def test_elementwise_overwrites_what_the_rule_returns(library):
+    n = 40_000  # more than a block
+
+    def make(xp):
+        return lambda x, y, z, c: (x + c * z, xp.sqrt(y))
+
+    update = library.backend.elementwise(make)
+    host = [np.arange(n, dtype=float) + k for k in range(3)]
+    x, y, z = (library.backend.asarray(a.copy()) for a in host)
+    update(x, y, z, library.backend.asarray([2.0])[0])
+    np.testing.assert_allclose(library.to_numpy(x), host[0] + 2 * host[2], rtol=1e-15)
+    np.testing.assert_allclose(library.to_numpy(y), np.sqrt(host[1]), rtol=1e-15)
+    np.testing.assert_array_equal(library.to_numpy(z), host[2])
+
+
+def test_scatter_add_adds_up_repeated_rows(library):
+    target = library.backend.asarray(np.ones((3, 2)))
+    values = np.arange(8.0).reshape(4, 2)
+    index = [2, 0, 2, 2]
+    library.backend.scatter_add(target, library.asarray(index), library.asarray(values))
+    expected = [[3.0, 4.0], [1.0, 1.0], [1 + 0 + 4 + 6.0, 1 + 1 + 5 + 7.0]]
+    np.testing.assert_array_equal(library.to_numpy(target), expected)
+
+
+def test_device_is_passed_on():
+    import array_api_strict
+
+    device = array_api_strict.Device("device1")
+    backend = cr.get_backend(array_api_strict, device=device)
+    model = cr.Sequential(
+        cr.Linear(4, 3), cr.ReLU(), cr.Dropout(0.5), cr.Linear(3, 2), backend=backend
+    )
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(weight=[1, 2]), optimizer=cr.Adam())
+    x = np.random.default_rng(0).normal(size=(10, 4))
+    trainer.fit(x, np.arange(10) % 2, epochs=1, batch_size=5, verbose=0)
+    assert model[0].weight.value.device == device
+    assert model.predict(x).shape == (10, 2)
+
+
+def test_dtype_must_be_one_to_train_in():
+    with pytest.raises(ValueError, match="'float32' or 'float64', found 'float16'"):
+        cr.Sequential(cr.Linear(2, 2), dtype="float16")

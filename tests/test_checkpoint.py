@@ -1,0 +1,206 @@
+"""Files: what comes back, and what is refused."""
+
+import json
+import os
+import stat
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from table import OWN, Scale
+
+import chainrule as cr
+from chainrule import checkpoint
+
+
+@pytest.fixture
+def model():
+    init = cr.initializers.normal(0.3)
+    return cr.Sequential(cr.Linear(4, 3, init=init), cr.LeakyReLU(0.2), cr.Linear(3, 2), seed=2)
+
+
+@pytest.fixture
+def path(model, tmp_path):
+    model.save(tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def test_round_trip(model, path):
+    loaded = cr.load(path)
+    assert repr(loaded) == repr(model)
+    x = np.ones((2, 4))
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert cr.load(path, dtype="float64").state.dtype == np.float64
+    assert set(safetensors.numpy.load_file(path)) == set(model.named_parameters())
+
+
+def test_metadata(path):
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    assert metadata["format_version"] == "1"
+    assert len(metadata["sha256"]) == 64
+    architecture = json.loads(metadata["architecture"])
+    assert architecture["dtype"] == "float32"
+    assert architecture["model"]["args"][1] == {"layer": "LeakyReLU", "args": [0.2], "kwargs": {}}
+
+
+def test_every_bit_counts(path):
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, 8 * len(data), 1000):
+        broken = bytearray(data)
+        broken[position // 8] ^= 1 << (position % 8)
+        path.write_bytes(broken)
+        with pytest.raises(cr.FileFormatError, match="safetensors"):
+            cr.load(path)
+
+
+def test_every_length_counts(path):
+    data = path.read_bytes()
+    for length in (*np.random.default_rng(0).integers(0, len(data), 100), 0, 7, 8, 9):
+        path.write_bytes(data[:length])
+        with pytest.raises(cr.FileFormatError, match="safetensors"):
+            cr.load(path)
+    path.write_bytes(data + b"\0")
+    with pytest.raises(cr.FileFormatError, match="safetensors"):
+        cr.load(path)
+
+
+def write(path, model, **changes):
+    """A file with other metadata and a right digest."""
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata = {**file.metadata(), **changes, "sha256": "0" * 64}
+    metadata = {k: v for k, v in metadata.items() if v is not None}
+    data = safetensors.numpy.save(safetensors.numpy.load_file(path), metadata)
+    digest = checkpoint.hashlib.sha256(data).hexdigest()
+    path.write_bytes(checkpoint._with_digest(data, digest))
+
+
+LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": "2"}, "format version 1, found 2: a newer chainrule"),
+        ({"architecture": None}, r"without an architecture; .* model.load_weights\(path\)"),
+        ({"architecture": "{"}, "no architecture that makes a model"),
+        ({"architecture": "[]"}, "no architecture that makes a model"),
+        ({"architecture": '{"model": {"layer": "Linear"}}'}, "no architecture that makes a model"),
+        ({"architecture": "[" * 100_000}, "no architecture that makes a model"),
+        (
+            {"architecture": json.dumps({"dtype": "float32", "model": LINEAR})},
+            "expected a Sequential, found Linear",
+        ),
+        (
+            {"architecture": json.dumps({"dtype": "float32", "model": {"layer": "os"}})},
+            "a layer 'os' that is not known",
+        ),
+        (
+            {
+                "architecture": json.dumps(
+                    {"dtype": "x", "model": {"layer": "Sequential", "args": [], "kwargs": {}}}
+                )
+            },
+            r"unknown \['0.bias'",
+        ),
+    ],
+    ids=[
+        "version", "none", "half", "list", "no arguments", "deep", "no model", "unknown", "other",
+    ],
+)  # fmt: skip
+def test_bad_architectures(changes, message, model, path):
+    write(path, model, **changes)
+    with pytest.raises(cr.FileFormatError, match=message):
+        cr.load(path)
+
+
+def test_layers_of_ones_own(tmp_path):
+    path = tmp_path / "own.safetensors"
+    cr.Sequential(cr.Linear(3, 3), Scale(3)).save(path)
+    with pytest.raises(cr.FileFormatError, match=r"a layer 'Scale' that is not known: cr.load\("):
+        cr.load(path)
+    assert isinstance(cr.load(path, layers=OWN)[1], Scale)
+    with pytest.raises(cr.FileFormatError, match=r"a layer 'Scale' that is not known"):
+        cr.load(path)
+
+
+def test_an_argument_that_is_no_json(tmp_path):
+    layer = cr.Linear(2, 2, init=lambda rng, shape: rng.normal(size=shape))
+    with pytest.raises(TypeError, match=r"argument of Linear.* cannot be written to a file"):
+        cr.Sequential(layer).save(tmp_path / "model.safetensors")
+    assert os.listdir(tmp_path) == []
+
+
+def test_foreign_files(model, tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    tensors = {n: np.full(p.shape, 0.5, "float64") for n, p in model.named_parameters().items()}
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(cr.FileFormatError, match="without an architecture"):
+        cr.load(path)
+    model.load_weights(path)
+    assert (model.state.values == 0.5).all()
+
+
+def damaged(tensors):
+    yield (
+        {**tensors, "0.weight": tensors["0.weight"].T.copy()},
+        (r"parameter '0.weight' has shape \(3, 4\) in the model, \(4, 3\) in the file"),
+    )
+    yield {k: v for k, v in tensors.items() if k != "2.bias"}, r"missing \['2.bias'\], unknown none"
+    yield {**tensors, "3.bias": np.ones(2)}, r"missing none, unknown \['3.bias'\]"
+    yield {**tensors, "2.bias": np.ones(2, int)}, "'2.bias': expected floating-point numbers"
+
+
+def test_weights_that_do_not_fit_leave_the_model_alone(model, tmp_path):
+    path = tmp_path / "other.safetensors"
+    tensors = {n: np.zeros(p.shape) for n, p in model.named_parameters().items()}
+    before = model.state.values.copy()
+    for wrong, message in damaged(tensors):
+        safetensors.numpy.save_file(wrong, path)
+        with pytest.raises(cr.FileFormatError, match=message):
+            model.load_weights(path)
+        np.testing.assert_array_equal(model.state.values, before)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        cr.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(cr.FileFormatError, match="no valid safetensors file"):
+        cr.load(tmp_path / "text.safetensors")
+
+
+def test_a_failed_write_leaves_the_old_file(model, path, monkeypatch):
+    before = path.read_bytes()
+    for broken in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, broken, lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+            with pytest.raises(OSError, match="disk full"):
+                model.save(path)
+        assert path.read_bytes() == before
+        assert os.listdir(path.parent) == [path.name]
+    with pytest.raises(FileNotFoundError):
+        model.save(path.parent / "nowhere" / "model.safetensors")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
+def test_permissions_are_those_of_any_file(model, path):
+    plain = path.parent / "plain"
+    plain.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+    path.chmod(0o640)
+    model.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("name", sorted(checkpoint._INITIALIZERS))
+def test_initializers_in_files(name, tmp_path):
+    options = {"constant": (2.0,), "uniform": (-1.0, 1.0), "normal": (0.1,)}.get(name, ())
+    init = getattr(cr.initializers, name)(*options)
+    model = cr.Sequential(cr.Linear(3, 3, init=init))
+    model.save(tmp_path / "model.safetensors")
+    loaded = cr.load(tmp_path / "model.safetensors")
+    assert repr(loaded) == repr(model)
+    np.testing.assert_array_equal(loaded[0].weight.value, model[0].weight.value)

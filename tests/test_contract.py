@@ -1,0 +1,207 @@
+"""What every layer, loss and optimizer of the table promises, on every library."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from array_api_compat import array_namespace
+from table import LAYERS, LOSSES, OPTIMIZERS, OWN
+
+import chainrule as cr
+
+layers = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
+losses = pytest.mark.parametrize(("make", "target", "before"), LOSSES.values(), ids=LOSSES)
+optimizers = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+def model_of(make, library, **options):
+    return cr.Sequential(make(), **{"backend": library.backend, **options})
+
+
+@layers
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+def test_layer_gradients_are_right(make, shape, training, library):
+    assert cr.gradcheck(make(), shape=shape, training=training, backend=library.backend) <= 1e-6
+
+
+@layers
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layer_keeps_library_dtype_and_inputs(make, shape, dtype, library):
+    model = model_of(make, library, dtype=dtype)
+    x = library.asarray(np.random.default_rng(0).normal(size=shape).astype(dtype))
+    before = library.to_numpy(x).copy()
+    y, backward = model.forward(x, training=True)
+    dy = library.asarray(np.ones(y.shape, dtype))
+    dx = backward(dy, input_gradient=True)
+    for array, expected in ((y, y.shape), (dx, shape)):
+        assert array_namespace(array) is array_namespace(x)
+        assert array.dtype == library.backend.dtype(dtype)
+        assert array.device == x.device
+        assert array.shape == expected
+    assert np.array_equal(library.to_numpy(x), before)
+    assert np.array_equal(library.to_numpy(dy), np.ones(y.shape))
+
+
+@layers
+def test_layer_agrees_with_numpy(make, shape, library):
+    x = np.random.default_rng(1).normal(size=shape)
+    ours = model_of(make, library, dtype="float64")
+    numpys = cr.Sequential(make(), dtype="float64")
+    y, _ = ours.forward(library.asarray(x), training=True)
+    expected, _ = numpys.forward(x, training=True)
+    np.testing.assert_allclose(library.to_numpy(y), expected, rtol=1e-12, atol=1e-14)
+
+
+@layers
+def test_layer_used_twice_gets_the_sum_of_gradients(make, shape, library):
+    if make().forward(np.ones(shape))[0].shape != shape:
+        make = lambda: cr.Tanh()  # noqa: E731  (a layer that changes the shape has no second use)
+    layer = make()
+    assert cr.gradcheck(cr.Sequential(layer, layer), shape=shape, backend=library.backend) <= 1e-6
+
+
+@layers
+def test_layer_survives_a_file(make, shape, library, tmp_path):
+    model = model_of(make, library, seed=3)
+    model.save(tmp_path / "model.safetensors")
+    for backend in (library.backend, "numpy"):
+        loaded = cr.load(tmp_path / "model.safetensors", backend=backend, layers=OWN)
+        assert repr(loaded) == repr(model)
+        x = np.random.default_rng(0).normal(size=shape)
+        np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-6, atol=1e-7)
+        again = loaded.named_parameters()
+        for name, parameter in model.named_parameters().items():
+            stored = loaded.backend.to_numpy(again[name].value)
+            assert np.array_equal(stored, library.to_numpy(parameter.value))
+
+
+@losses
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none", "batchmean"])
+def test_loss_gradients_are_right(make, target, before, reduction, library):
+    if reduction == "batchmean" and before is not cr.LogSoftmax:
+        with pytest.raises(ValueError, match="batchmean"):
+            make(reduction=reduction)
+        return
+    loss = make(reduction=reduction)
+    rng = np.random.default_rng(0)
+    weight = library.asarray(rng.uniform(0.5, 2.0, 4))
+    target = library.asarray(target)
+
+    class Weighted(type(loss)):
+        def __call__(self, y, target):
+            return loss(y, target, sample_weight=weight)
+
+    for function in (loss, Weighted()):
+        # The outputs that a loss expects come from a layer; its own check is in the table above.
+        assert check_loss(function, target, before(), library) <= 1e-6
+
+
+def check_loss(loss, target, layer, library):
+    class Composed(cr.Loss):
+        def __call__(self, x, target):
+            y, back = model.forward(x)
+            value, backward = loss(y, target)
+            return value, lambda dvalue=1.0: back(backward(dvalue), input_gradient=True)
+
+    model = cr.Sequential(layer, backend=library.backend, dtype="float64")
+    return cr.gradcheck(Composed(), shape=(4, 3), target=target, backend=library.backend)
+
+
+@losses
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loss_keeps_library_dtype_and_inputs(make, target, before, dtype, library):
+    layer = cr.Sequential(before(), backend=library.backend, dtype=dtype)
+    x = library.asarray(np.random.default_rng(0).normal(size=(4, 3)).astype(dtype))
+    y = library.asarray(library.to_numpy(layer.forward(x)[0]))
+    target = library.asarray(target)
+    kept = [library.to_numpy(a).copy() for a in (y, target)]
+    value, backward = make()(y, target)
+    dy = backward()
+    assert value.dtype == dy.dtype == library.backend.dtype(dtype)
+    assert (value.shape, dy.shape) == ((), (4, 3))
+    for array, old in zip((y, target), kept, strict=True):
+        assert np.array_equal(library.to_numpy(array), old)
+
+
+@losses
+def test_weight_two_equals_the_sample_twice(make, target, before, library):
+    y = library.asarray(before().forward(np.random.default_rng(0).normal(size=(4, 3)))[0])
+    twice = [0, 1, 1, 2, 3]
+    for reduction in ("mean", "sum"):
+        loss = make(reduction=reduction)
+        weight = library.asarray([1.0, 2.0, 1.0, 1.0])
+        weighted, _ = loss(y, library.asarray(target), sample_weight=weight)
+        repeated, _ = loss(
+            library.asarray(library.to_numpy(y)[twice]), library.asarray(np.asarray(target)[twice])
+        )
+        assert float(weighted) == pytest.approx(float(repeated), rel=1e-12)
+
+
+@losses
+def test_loss_of_samples_without_weight_is_zero(make, target, before, library):
+    y = library.asarray(before().forward(np.random.default_rng(0).normal(size=(4, 3)))[0])
+    weight = library.asarray(np.zeros(4))
+    value, backward = make()(y, library.asarray(target), sample_weight=weight)
+    assert float(value) == 0.0
+    assert not library.to_numpy(backward()).any()
+
+
+def train(model, optimizer, library, steps=5):
+    rng = np.random.default_rng(0)
+    x = library.asarray(rng.normal(size=(8, 5)))
+    y = library.asarray(rng.integers(0, 3, 8))
+    loss = cr.CrossEntropyLoss()
+    values = []
+    for _ in range(steps):
+        outputs, back_through_model = model.forward(x, training=True)
+        value, back_through_loss = loss(outputs, y)
+        back_through_model(back_through_loss())
+        optimizer.step()
+        values.append(float(value))
+    return values
+
+
+def small_model(library, **options):
+    layers = cr.Linear(5, 8), cr.ReLU(), cr.Dropout(0.2), cr.Linear(8, 3)
+    return cr.Sequential(*layers, **{"backend": library.backend, **options})
+
+
+@optimizers
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "clip_norm": 0.5}], ids=str)
+def test_optimizer_agrees_with_numpy(make, options, library):
+    ours, numpys = small_model(library, dtype="float64"), small_model_on_numpy()
+    values = train(ours, make(**options).bind(ours), library, steps=20)
+    expected = train_on_numpy(numpys, make(**options))
+    np.testing.assert_allclose(values, expected, rtol=1e-10)
+    assert values[-1] < values[0]
+
+
+class _Numpy:
+    backend = cr.get_backend("numpy")
+    asarray = staticmethod(np.asarray)
+
+
+def small_model_on_numpy():
+    return small_model(_Numpy, dtype="float64")
+
+
+def train_on_numpy(model, optimizer):
+    return train(model, optimizer.bind(model), _Numpy, steps=20)
+
+
+@optimizers
+@pytest.mark.parametrize(
+    "copier", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"]
+)
+def test_a_copy_trains_on_as_the_original(make, copier, library):
+    model = small_model(library)
+    optimizer = make(weight_decay=0.01).bind(model)
+    train(model, optimizer, library)
+    model_copy, optimizer_copy = copier((model, optimizer))
+    assert optimizer_copy.bind(model_copy) is optimizer_copy
+    assert train(model_copy, optimizer_copy, library) == train(model, optimizer, library)
+    for ours, theirs in zip(model.parameters(), model_copy.parameters(), strict=True):
+        assert np.array_equal(library.to_numpy(ours.value), library.to_numpy(theirs.value))
+    model_copy.parameters()[0].value[...] = 0.0
+    assert library.to_numpy(model.parameters()[0].value).any()

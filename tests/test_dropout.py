@@ -1,0 +1,92 @@
+"""Dropout's masks: as random as they need to be, and the same everywhere."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.layers.dropout import keep_mask
+
+
+def mask(shape, p, seed, draw, library=None):
+    backend = library.backend if library else cr.get_backend("numpy")
+    array = keep_mask(backend.xp, shape, p, (seed, draw), backend.xp.zeros(1).device)
+    return backend.to_numpy(array)
+
+
+def test_masks_are_the_same_on_every_library(library):
+    for draw in range(5):
+        ours = mask((33, 7), 0.7, 11, draw, library)
+        np.testing.assert_array_equal(ours, mask((33, 7), 0.7, 11, draw))
+
+
+def test_masks_follow_the_formula():
+    """In Python's unbounded integers, cut to 32 and 64 bits: no overflow, no sign."""
+
+    def mix(z):
+        z = (z + 0x9E3779B97F4A7C15) & (2**64 - 1)
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+        return z ^ (z >> 31)
+
+    def kept(seed, draw, i, p):
+        key = mix((mix(seed) + draw * 0x9E3779B97F4A7C15) & (2**64 - 1))
+        h = (i * 0x9E3779B9) & (2**32 - 1) ^ (key >> 32)
+        h = ((h ^ (h >> 16)) * 0x7FEB352D) & (2**32 - 1) ^ (key & (2**32 - 1))
+        h = ((h ^ (h >> 15)) * 0x846CA68B) & (2**32 - 1)
+        return (h ^ 2**31) < int(p * 2**32)  # the order of signed integers
+
+    for seed, draw, p in [(0, 0, 0.5), (5, 3, 0.8), (2**40, 10**6, 0.1)]:
+        expected = [kept(seed, draw, i, p) for i in range(500)]
+        assert mask((500,), p, seed, draw).tolist() == expected
+
+
+@pytest.mark.parametrize("p", [0.05, 0.2, 0.5, 0.9])
+def test_share_kept(p):
+    n, draws = 20_000, 50
+    kept = np.asarray([mask((n,), p, 3, draw).mean() for draw in range(draws)])
+    deviations = (kept - p) / np.sqrt(p * (1 - p) / n)
+    assert np.abs(deviations).max() < 4.5
+    assert 0.6 < deviations.std() < 1.5  # neither stuck nor too even
+
+
+@pytest.mark.parametrize("what", ["draws", "seeds", "elements", "rows"])
+def test_no_correlation(what):
+    n = 100_000
+    if what == "draws":
+        pairs = [(mask((n,), 0.5, 0, d), mask((n,), 0.5, 0, d + 1)) for d in range(20)]
+    elif what == "seeds":
+        pairs = [(mask((n,), 0.5, s, 0), mask((n,), 0.5, s + 1, 0)) for s in range(20)]
+    else:
+        lag = 1 if what == "elements" else 128
+        masks = [mask((n,), 0.5, s, 9) for s in range(20)]
+        pairs = [(m[:-lag], m[lag:]) for m in masks]
+    for a, b in pairs:
+        assert abs(np.corrcoef(a, b)[0, 1]) < 4.5 / np.sqrt(n)
+
+
+def test_runs_of_bits_are_as_likely_as_each_other():
+    """Chi-square over the 256 patterns of eight neighbours."""
+    bits = np.concatenate([mask((8000,), 0.5, 1, d) for d in range(100)]).reshape(-1, 8)
+    counts = np.bincount(np.packbits(bits, axis=1)[:, 0], minlength=256)
+    expected = counts.sum() / 256
+    chi2 = ((counts - expected) ** 2 / expected).sum()
+    assert 255 - 5 * np.sqrt(510) < chi2 < 255 + 5 * np.sqrt(510)
+
+
+def test_expected_value_is_kept_and_inference_passes_through(library):
+    layer = cr.Sequential(cr.Dropout(0.25), backend=library.backend)
+    x = library.asarray(np.ones((200, 500), "float32"))
+    y, backward = layer.forward(x, training=True)
+    host = library.to_numpy(y)
+    assert host.mean() == pytest.approx(1.0, abs=0.01)
+    assert set(np.unique(host)) == {np.float32(0.0), np.float32(1 / 0.75)}
+    np.testing.assert_array_equal(library.to_numpy(backward(x, input_gradient=True)), host)
+    again, _ = layer.forward(x, training=True)
+    assert not np.array_equal(library.to_numpy(again), host)
+    np.testing.assert_array_equal(library.to_numpy(layer.forward(x)[0]), library.to_numpy(x))
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
+def test_bad_probability(p):
+    with pytest.raises(ValueError, match="0 <= p < 1"):
+        cr.Dropout(p)

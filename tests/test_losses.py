@@ -1,0 +1,158 @@
+"""Values by hand, and what losses refuse."""
+
+import math
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+Y = np.asarray([[1.0, -2.0], [0.5, 3.0]])
+T = np.asarray([[0.0, 1.0], [0.5, -1.0]])  # differences 1, -3, 0, 4
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (cr.MSELoss(), (1 + 9 + 0 + 16) / 4),
+        (cr.MSELoss(reduction="sum"), 26),
+        (cr.L1Loss(), (1 + 3 + 0 + 4) / 4),
+        (cr.HuberLoss(), (0.5 + 2.5 + 0 + 3.5) / 4),
+        (cr.HuberLoss(delta=2.0), (0.5 + 4 + 0 + 6) / 4),
+    ],
+    ids=repr,
+)
+def test_regression(loss, expected, library):
+    value, _ = loss(library.asarray(Y), library.asarray(T))
+    assert float(value) == pytest.approx(expected)
+
+
+def test_cross_entropy(library):
+    y = library.asarray(np.log([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]]))
+    labels = library.asarray([0, 2])
+    value, backward = cr.CrossEntropyLoss()(y, labels)
+    assert float(value) == pytest.approx(-(math.log(0.7) + math.log(0.4)) / 2)
+    expected = np.asarray([[0.7 - 1, 0.2, 0.1], [0.3, 0.3, 0.4 - 1]]) / 2
+    np.testing.assert_allclose(library.to_numpy(backward()), expected, rtol=1e-12)
+    value, _ = cr.CrossEntropyLoss(weight=[1.0, 5.0, 3.0])(y, labels)
+    assert float(value) == pytest.approx(-(math.log(0.7) + 3 * math.log(0.4)) / 4)
+    value, _ = cr.CrossEntropyLoss(reduction="none")(y, labels)
+    np.testing.assert_allclose(library.to_numpy(value), [-math.log(0.7), -math.log(0.4)])
+    value, _ = cr.CrossEntropyLoss(label_smoothing=0.3)(y, labels)
+    logs = np.log([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]])
+    smoothed = -(0.8 * logs[0, 0] + 0.1 * logs[0, 1] + 0.1 * logs[0, 2])
+    smoothed += -(0.1 * logs[1, 0] + 0.1 * logs[1, 1] + 0.8 * logs[1, 2])
+    assert float(value) == pytest.approx(smoothed / 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": [1, 5, 3]}, {"label_smoothing": 0.2}], ids=str)
+def test_labels_and_one_hot_rows_are_the_same(options, library):
+    y = library.asarray(np.random.default_rng(0).normal(size=(6, 3)))
+    labels = np.asarray([0, 1, 2, 2, 1, 1])
+    loss = cr.CrossEntropyLoss(**options)
+    value, backward = loss(y, library.asarray(labels))
+    for rows in (np.eye(3)[labels], np.eye(3, dtype=np.int64)[labels]):
+        value2, backward2 = loss(y, library.asarray(rows))
+        assert float(value) == pytest.approx(float(value2), rel=1e-12)
+        np.testing.assert_allclose(
+            library.to_numpy(backward()), library.to_numpy(backward2()), rtol=1e-12, atol=1e-15
+        )
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32", "int64"])
+def test_labels_of_any_integer_type(kind, library):
+    y = library.asarray(np.eye(3, dtype="float32"))
+    value, _ = cr.CrossEntropyLoss()(y, library.asarray(np.asarray([0, 1, 2], dtype=kind)))
+    assert float(value) == pytest.approx(math.log(math.e + 2) - 1, rel=1e-6)
+
+
+def test_binary_cross_entropy(library):
+    p, t = np.asarray([[0.8], [0.3]]), library.asarray(np.asarray([[1.0], [0.0]]))
+    expected = -(math.log(0.8) + math.log(0.7)) / 2
+    value, _ = cr.BCELoss()(library.asarray(p), t)
+    assert float(value) == pytest.approx(expected)
+    value, _ = cr.BCEWithLogitsLoss()(library.asarray(np.log(p / (1 - p))), t)
+    assert float(value) == pytest.approx(expected)
+
+
+def test_divergence(library):
+    t = np.asarray([[0.5, 0.5, 0.0]])
+    q = np.asarray([[0.25, 0.25, 0.5]])
+    y = library.asarray(np.log(q))
+    for reduction, share in (("sum", 1), ("batchmean", 1), ("mean", 1 / 3)):
+        value, _ = cr.KLDivLoss(reduction=reduction)(y, library.asarray(t))
+        assert float(value) == pytest.approx(math.log(2) * share)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extreme_outputs_stay_finite(dtype, library):
+    y = np.asarray([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], dtype=dtype)
+    ones = np.asarray([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    for loss, outputs, target in (
+        (cr.CrossEntropyLoss(), y, np.asarray([1, 0])),
+        (cr.BCEWithLogitsLoss(), y, ones),
+        (cr.BCELoss(), (y > 0).astype(dtype), ones),
+    ):
+        value, backward = loss(library.asarray(outputs), library.asarray(target))
+        assert np.isfinite(float(value))
+        assert float(value) > 10
+        assert np.isfinite(library.to_numpy(backward())).all()
+
+
+@pytest.mark.parametrize(
+    "loss", [cr.MSELoss(), cr.L1Loss(), cr.HuberLoss(), cr.BCEWithLogitsLoss()], ids=repr
+)
+def test_rows_against_columns(loss, library):
+    y = library.asarray(np.zeros((4, 1)))
+    with pytest.raises(cr.ShapeError, match=r"expected targets of shape \(batch, 1\).*\(batch,\)"):
+        loss(y, library.asarray(np.zeros(4)))
+
+
+def test_shapes_of_cross_entropy(library):
+    loss, y = cr.CrossEntropyLoss(), library.asarray(np.zeros((4, 3)))
+    with pytest.raises(cr.ShapeError, match=r"labels of shape \(batch,\) .*found \(batch, 1\)"):
+        loss(y, library.asarray(np.zeros((4, 1), dtype=int)))
+    with pytest.raises(cr.ShapeError, match=r"expected labels .*\(4, 3\), found \(5,\)"):
+        loss(y, library.asarray(np.zeros(5, dtype=int)))
+    with pytest.raises(cr.ShapeError, match="BCEWithLogitsLoss"):
+        loss(library.asarray(np.zeros((4, 1))), library.asarray(np.zeros(4, dtype=int)))
+    with pytest.raises(cr.DataError, match="expected integer labels, found .*float64"):
+        loss(y, library.asarray(np.zeros(4)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "message"),
+    [
+        (cr.CrossEntropyLoss(), [0, 3], r"labels of 3 classes from 0 to 2, found 3"),
+        (cr.CrossEntropyLoss(), [-1, 0], r"labels of 3 classes from 0 to 2, found -1"),
+        (cr.CrossEntropyLoss(), [[0, 1, 1], [1, 0, 0]], "rows that sum to 1, found .* off by 1"),
+        (cr.CrossEntropyLoss(), [[2.0, -1, 0], [1, 0, 0]], "from 0 to inf, found -1"),
+        (cr.BCELoss(), [[0, 1, 2], [0, 0, 0]], "from 0 to 1, found 2"),
+        (cr.BCEWithLogitsLoss(), [[0, 1, -1], [0, 0, 0]], "from 0 to 1, found -1"),
+        (cr.KLDivLoss(), [[0, 1, -1.0], [0, 0, 0]], "from 0 to inf, found -1"),
+    ],
+)
+def test_targets_out_of_range(loss, target, message, library):
+    target = library.asarray(target)
+    with pytest.raises(cr.DataError, match=message):
+        loss.check_values(library.backend.xp, target, 3)
+    if library.name != "cupy":  # where reading a number costs nothing, at every call too
+        with pytest.raises(cr.DataError, match=message):
+            loss(library.asarray(np.full((2, 3), 0.5)), target)
+
+
+def test_bad_options():
+    with pytest.raises(ValueError, match=r"reduction to be one of .*found 'average'"):
+        cr.MSELoss(reduction="average")
+    with pytest.raises(ValueError, match="delta > 0"):
+        cr.HuberLoss(delta=0.0)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        cr.CrossEntropyLoss(label_smoothing=1.5)
+    with pytest.raises(ValueError, match="finite weights of at least 0"):
+        cr.CrossEntropyLoss(weight=[1, -1])
+    with pytest.raises(cr.ShapeError, match="expected 3 weights, one an output, found 2"):
+        cr.CrossEntropyLoss(weight=[1, 1])(np.zeros((2, 3)), np.asarray([0, 1]))
+    with pytest.raises(cr.ShapeError, match="sample weights"):
+        cr.MSELoss()(np.zeros((2, 3)), np.zeros((2, 3)), sample_weight=np.ones(3))
+    with pytest.raises(cr.DataError, match="at least one sample"):
+        cr.MSELoss()(np.zeros((0, 3)), np.zeros((0, 3)))

@@ -1,0 +1,139 @@
+"""Steps by hand, clipping, decay, rates, and what optimizers refuse."""
+
+import math
+
+import pytest
+
+import chainrule as cr
+
+
+def single(library, value=1.0, **options):
+    """A model of one weight and one bias, both of this value."""
+    start = cr.initializers.constant(value)
+    layer = cr.Linear(1, 1, init=start, bias_init=start)
+    return cr.Sequential(layer, backend=library.backend, dtype="float64", **options)
+
+
+def step(model, optimizer, grads=(0.5, 0.5)):
+    for parameter, grad in zip(model.parameters(), grads, strict=True):
+        parameter.add_grad(model.xp.full(parameter.shape, grad, dtype=model.state.dtype))
+    optimizer.step()
+    return [float(model.xp.sum(p.value)) for p in model.parameters()]
+
+
+AFTER_TWO_STEPS = {
+    "SGD": (lambda: cr.SGD(0.1), 0.95, 0.90),
+    "momentum": (lambda: cr.SGD(0.1, momentum=0.5), 0.95, 0.95 - 0.1 * 0.75),
+    "Nesterov": (
+        lambda: cr.SGD(0.1, momentum=0.5, nesterov=True),
+        1 - 0.1 * (0.5 + 0.25),
+        1 - 0.1 * 0.75 - 0.1 * (0.5 + 0.5 * 0.75),
+    ),
+    "RMSprop": (
+        lambda: cr.RMSprop(0.1, alpha=0.5, eps=0.0),
+        1 - 0.1 / math.sqrt(0.5),
+        1 - 0.1 / math.sqrt(0.5) - 0.1 / math.sqrt(0.75),
+    ),
+    "Adagrad": (lambda: cr.Adagrad(0.1, eps=0.0), 0.9, 0.9 - 0.1 / math.sqrt(2)),
+    "Adam": (lambda: cr.Adam(0.1, eps=0.0), 0.9, 0.8),
+    "AdamW": (lambda: cr.AdamW(0.1, eps=0.0, weight_decay=0.5), 0.85, 0.85 * 0.95 - 0.1),
+}
+
+
+@pytest.mark.parametrize(("make", "first", "second"), AFTER_TWO_STEPS.values(), ids=AFTER_TWO_STEPS)
+def test_two_steps_of_a_constant_gradient(make, first, second, library):
+    model = single(library)
+    optimizer = make().bind(model)
+    assert step(model, optimizer)[0] == pytest.approx(first)
+    assert step(model, optimizer)[0] == pytest.approx(second)
+
+
+def test_weight_decay_leaves_biases_alone_unless_told(library):
+    for decay_biases in (False, True):
+        model = single(library, value=2.0)
+        optimizer = cr.SGD(0.1, weight_decay=0.5, decay_biases=decay_biases).bind(model)
+        weight, bias = step(model, optimizer, (0.0, 0.0))
+        assert weight == pytest.approx(2 - 0.1 * 0.5 * 2)
+        assert bias == pytest.approx(weight if decay_biases else 2.0)
+        assert not library.to_numpy(model.state.grads).any()
+
+
+def test_clipping_is_of_the_norm_of_all_gradients(library):
+    model = single(library)
+    optimizer = cr.SGD(1.0, clip_norm=1.0).bind(model)
+    weight, bias = step(model, optimizer, (3.0, 4.0))
+    assert (weight, bias) == pytest.approx((1 - 0.6, 1 - 0.8), rel=1e-5)
+    weight, bias = step(model, optimizer, (0.3, 0.4))
+    assert (weight, bias) == pytest.approx((0.1, -0.2), abs=1e-5)
+
+
+def test_a_rate_may_be_a_function_of_the_step(library):
+    model, asked = single(library), []
+
+    def rate(step):
+        asked.append(step)
+        return 0.1 / (step + 1)
+
+    optimizer = cr.SGD(rate).bind(model)
+    for _ in range(3):
+        weight, _ = step(model, optimizer)
+    assert asked == [0, 1, 2]
+    assert weight == pytest.approx(1 - 0.05 * (1 + 1 / 2 + 1 / 3))
+
+
+def test_cosine():
+    rate = cr.schedules.cosine(1.0, steps=4, end=0.2)
+    expected = [0.2 + 0.8 * (1 + math.cos(math.pi * t / 4)) / 2 for t in range(5)] + [0.2]
+    assert [rate(t) for t in range(6)] == pytest.approx(expected)
+    for bad in (
+        {"lr": -1.0, "steps": 3},
+        {"lr": 1.0, "steps": 0},
+        {"lr": 1, "steps": 2, "end": -1},
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            cr.schedules.cosine(**bad)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (cr.SGD, {"lr": -0.1}),
+        (cr.SGD, {"lr": math.nan}),
+        (cr.SGD, {"lr": math.inf}),
+        (cr.SGD, {"lr": 0.1, "momentum": 1.0}),
+        (cr.SGD, {"lr": 0.1, "nesterov": True}),
+        (cr.SGD, {"lr": 0.1, "weight_decay": -1}),
+        (cr.SGD, {"lr": 0.1, "clip_norm": -1}),
+        (cr.RMSprop, {"alpha": 1.5}),
+        (cr.Adagrad, {"initial_accumulator_value": -1.0}),
+        (cr.Adam, {"betas": (1.0, 0.9)}),
+        (cr.Adam, {"eps": -1.0}),
+    ],
+    ids=str,
+)
+def test_bad_options(kind, options):
+    with pytest.raises(ValueError, match=r"expected|needs"):
+        kind(**options)
+
+
+def test_a_schedule_that_turns_negative(library):
+    model = single(library)
+    optimizer = cr.SGD(lambda step: 0.5 - step).bind(model)
+    before = step(model, optimizer)
+    with pytest.raises(ValueError, match="expected lr to be finite and at least 0, found -0.5"):
+        step(model, optimizer)
+    assert [float(p.value[0]) for p in model.parameters()[1:]] == before[1:]
+
+
+def test_one_optimizer_one_model(library):
+    optimizer = cr.Adam()
+    with pytest.raises(RuntimeError, match=r"call optimizer.bind\(model\) first"):
+        optimizer.step()
+    model = single(library)
+    assert optimizer.bind(model).bind(model) is optimizer
+    with pytest.raises(ValueError, match="trains another model already"):
+        optimizer.bind(single(library))
+
+
+def test_repr():
+    assert repr(cr.Adagrad(0.5)).startswith("Adagrad(lr=0.5, weight_decay=0.0")

@@ -1,0 +1,101 @@
+"""Models as a collection, as text, and in prediction."""
+
+import numpy as np
+import pytest
+from table import LAYERS, Residual
+
+import chainrule as cr
+
+
+def model_on(library, **options):
+    layers = cr.Flatten(), cr.Rescaling(1 / 255), cr.Linear(4, 8), cr.ReLU(), cr.Linear(8, 3)
+    return cr.Sequential(*layers, backend=library.backend, **options)
+
+
+def test_collection():
+    model = cr.Sequential(cr.Linear(2, 3), cr.ReLU())
+    assert len(model) == 2
+    assert isinstance(model[0], cr.Linear)
+    assert model[-1] is list(model)[1]
+    assert model[:1] == (model[0],)
+
+
+def test_text():
+    model = cr.Sequential(
+        cr.Linear(2, 3, bias=False), cr.Sequential(cr.LeakyReLU(0.1)), Residual(cr.Linear(3, 3))
+    )
+    assert repr(model) == (
+        "Sequential(\n  0: Linear(2, 3, bias=False)\n  1: Sequential(\n    0: LeakyReLU(0.1)\n  )\n"
+        "  2: Residual(Linear(3, 3))\n)"
+    )
+    summary = model.summary()
+    assert "Residual(Linear(3, 3))" in summary
+    assert summary.endswith("total 18 parameters, 18 trainable")
+    model[2].freeze()
+    assert model.summary().endswith("total 18 parameters, 6 trainable")
+    with pytest.raises(ValueError, match="summary needs input_shape="):
+        cr.Sequential(cr.ReLU()).summary()
+    assert "(batch, 4)" in cr.Sequential(cr.Flatten()).summary((2, 2))
+
+
+@pytest.mark.parametrize("make", [make for make, _ in LAYERS.values()], ids=LAYERS)
+def test_every_repr_names_its_class(make):
+    assert repr(make()).startswith(type(make()).__name__ + "(")
+
+
+def test_what_is_no_layer():
+    with pytest.raises(TypeError, match=r"expected layers, found .*ReLU.*: is ReLU\(\) meant"):
+        cr.Sequential(cr.Linear(2, 2), cr.ReLU)
+    with pytest.raises(TypeError, match="expected layers, found 'relu'"):
+        cr.Sequential("relu")
+    with pytest.raises(ValueError, match="expected approximate='tanh'"):
+        cr.GELU(approximate="none")
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        cr.Rescaling(float("nan"))
+
+
+def test_a_wrong_input_names_the_layer(library):
+    model = model_on(library)
+    with pytest.raises(
+        cr.ShapeError, match=r"layer '2', Linear\(4, 8\): .*\(batch, 4\), found \(1, 5\)"
+    ):
+        model.forward(library.asarray(np.zeros((1, 5), "float32")))
+    with pytest.raises(TypeError, match=r"expected an array of backend .*asarray"):
+        model.forward([[1.0, 2.0, 3.0, 4.0]])
+    with pytest.raises(NotImplementedError, match="Layer has no forward"):
+        cr.Layer().forward(np.ones(1))
+
+
+def test_predict(library):
+    model = model_on(library)
+    images = np.random.default_rng(0).integers(0, 256, (10, 2, 2), dtype=np.uint8)
+    expected = library.to_numpy(model.forward(library.asarray(images))[0])
+    for batch_size in (1, 3, 10, 100):
+        found = model.predict(images, batch_size=batch_size)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(images.tolist()), expected, rtol=1e-5)
+    native = model.predict(library.asarray(images))
+    assert isinstance(native, library.backend.array_type)
+
+
+def test_predict_gives_back_the_kind_it_was_given(library):
+    model = cr.Sequential(cr.Linear(4, 3))
+    x = library.asarray(np.ones((2, 4), "float32"))
+    assert isinstance(model.predict(x), library.backend.array_type)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int64", "bool"])
+def test_inputs_of_any_number_type(dtype):
+    model = cr.Sequential(cr.Linear(4, 3))
+    assert model.predict(np.ones((2, 4), dtype=dtype)).dtype == np.float32
+
+
+def test_bad_predictions(library):
+    model = model_on(library)
+    with pytest.raises(cr.DataError, match="at least one sample"):
+        model.predict(np.zeros((0, 4)))
+    with pytest.raises(ValueError, match="batch size of at least 1"):
+        model.predict(np.zeros((3, 4)), batch_size=0)
+    with pytest.raises(cr.DataError, match="real numbers"):
+        model.predict([["a", "b"]])

@@ -1,0 +1,247 @@
+"""The Trainer: what it measures, what it calls, what it refuses."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(90, 4))
+Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+
+
+def trainer_on(library, *, dropout=0.0, lr=1e-2, loss=None, outputs=3, seed=1, **options):
+    layers = cr.Linear(4, 16), cr.Tanh(), cr.Dropout(dropout), cr.Linear(16, outputs)
+    model = cr.Sequential(*layers, backend=library.backend, dtype="float64", seed=seed)
+    return cr.Trainer(model, loss=loss or cr.CrossEntropyLoss(), optimizer=cr.Adam(lr), **options)
+
+
+def test_it_learns_and_reports(library):
+    trainer = trainer_on(library)
+    history = trainer.fit(X, Y, epochs=60, batch_size=30, validation_data=(X, Y), verbose=0)
+    assert len(history) == 60
+    assert list(history.epochs[-1]) == ["epoch", "loss", "val_loss", "val_accuracy", "seconds"]
+    assert history["val_accuracy"][-1] > 0.95
+    assert history["epoch"] == list(range(1, 61))
+    assert len(history.step_losses) == 180
+    assert history["loss"][0] == pytest.approx(np.mean(history.step_losses[:3]))
+    measured = trainer.evaluate(X, Y)
+    assert measured["loss"] == pytest.approx(history["val_loss"][-1])
+    assert measured["accuracy"] == pytest.approx(history["val_accuracy"][-1])
+    predicted = trainer.model.predict(X).argmax(axis=1)
+    assert measured["accuracy"] == pytest.approx((predicted == Y).mean())
+
+
+def test_evaluation_does_not_depend_on_the_batch_size(library):
+    trainer = trainer_on(library, loss=cr.CrossEntropyLoss(weight=[1, 2, 5]), dropout=0.5)
+    whole = trainer.evaluate(X, Y)
+    assert trainer.evaluate(X, Y, batch_size=7) == pytest.approx(whole, rel=1e-12)
+
+
+def test_the_mean_of_an_epoch_counts_samples(library):
+    trainer = trainer_on(library, lr=0.0)
+    history = trainer.fit(X, Y, epochs=1, batch_size=40, verbose=0)
+    assert history["loss"][0] == pytest.approx(trainer.evaluate(X, Y)["loss"], rel=1e-12)
+    trainer = trainer_on(library, lr=0.0, loss=cr.CrossEntropyLoss(reduction="sum"))
+    history = trainer.fit(X, Y, epochs=1, batch_size=40, verbose=0)
+    assert history["loss"][0] == pytest.approx(trainer.evaluate(X, Y)["loss"], rel=1e-12)
+
+
+def test_fit_goes_on_where_it_stopped(library):
+    whole, parts = trainer_on(library, dropout=0.3), trainer_on(library, dropout=0.3)
+    whole.fit(X, Y, epochs=4, batch_size=30, verbose=0)
+    parts.fit(X, Y, epochs=1, batch_size=30, verbose=0)
+    parts.fit(X, Y, epochs=3, batch_size=30, verbose=0)
+    assert parts.history.step_losses == whole.history.step_losses
+    assert parts.history["epoch"] == [1, 2, 3, 4]
+
+
+def test_sample_weight_zero_is_no_sample(library):
+    weight = (np.arange(90) < 60).astype(float)
+    with_weight, without = trainer_on(library), trainer_on(library)
+    with_weight.fit(X, Y, epochs=5, batch_size=90, sample_weight=weight, verbose=0)
+    without.fit(X[:60], Y[:60], epochs=5, batch_size=60, verbose=0)
+    np.testing.assert_allclose(with_weight.model.predict(X), without.model.predict(X), rtol=1e-9)
+    a = with_weight.evaluate(X, Y, sample_weight=weight)["loss"]
+    assert a == pytest.approx(without.evaluate(X[:60], Y[:60])["loss"], rel=1e-9)
+
+
+def test_images_stay_uint8(library):
+    images = RNG.integers(0, 256, (40, 2, 2), dtype=np.uint8)
+    layers = cr.Flatten(), cr.Rescaling(1 / 255), cr.Linear(4, 2)
+    model = cr.Sequential(*layers, backend=library.backend)
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    kept = []
+
+    class Spy(cr.Identity):
+        def forward(self, x, *, training=False):
+            kept.append(x.dtype)
+            return super().forward(x, training=training)
+
+    trainer.fit(images, np.arange(40) % 2, epochs=1, verbose=0)
+    trainer.model = cr.Sequential(Spy(), backend=library.backend)
+    trainer.model.predict(images)
+    assert kept == [library.backend.dtype("float32")]
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (cr.MSELoss(), X[:, :1]),
+        (cr.BCEWithLogitsLoss(), (X[:, :1] > 0).astype(float)),
+    ],
+    ids=repr,
+)
+def test_other_losses(loss, target, library):
+    trainer = trainer_on(library, loss=loss, outputs=1)
+    before = trainer.evaluate(X, target)
+    trainer.fit(X, target, epochs=20, batch_size=30, verbose=0)
+    after = trainer.evaluate(X, target)
+    assert after["loss"] < before["loss"] / 2
+    assert ("accuracy" in after) == isinstance(loss, cr.BCEWithLogitsLoss)
+    assert after.get("accuracy", 1.0) > 0.95
+
+
+def test_metrics_of_ones_own(library):
+    def mean_output(outputs, targets):
+        return cr.losses.array_namespace(outputs).mean(outputs)
+
+    for metrics in ([mean_output], {"mean_output": mean_output}):
+        trainer = trainer_on(library, metrics=metrics)
+        found = trainer.evaluate(X, Y)
+        assert found["mean_output"] == pytest.approx(trainer.model.predict(X).mean())
+        assert list(found) == ["loss", "mean_output"]
+
+
+def test_binary_accuracy_and_accuracy(library):
+    y, t = library.asarray([[0.2], [-0.3]]), library.asarray([[1.0], [1.0]])
+    assert float(cr.metrics.binary_accuracy(0.0)(y, t)) == 0.5
+    p = library.asarray([[0.7], [0.9]])
+    assert float(cr.metrics.default_metrics(cr.BCELoss())["accuracy"](p, t)) == 1.0
+    rows = library.asarray(np.eye(2))
+    assert float(cr.metrics.accuracy(rows, library.asarray([0, 0]))) == 0.5
+    assert float(cr.metrics.accuracy(rows, rows)) == 1.0
+    assert cr.metrics.default_metrics(cr.MSELoss()) == {}
+
+
+class Recorder(cr.Callback):
+    def __init__(self):
+        self.moments = []
+
+    def on_fit_start(self, trainer):
+        self.moments.append(f"start of {trainer.epochs} x {trainer.steps_per_epoch}")
+
+    def on_epoch_start(self, trainer):
+        self.moments.append(f"epoch {trainer.epoch}")
+
+    def on_step_end(self, trainer):
+        self.moments.append("step")
+
+    def on_epoch_end(self, trainer):
+        self.moments.append(f"{len(trainer.history)} done")
+        if trainer.epoch == 2:
+            trainer.stop()
+
+    def on_fit_end(self, trainer):
+        self.moments.append("end")
+
+
+def test_callbacks(library):
+    recorder = Recorder()
+    trainer = trainer_on(library)
+    trainer.fit(X, Y, epochs=5, batch_size=45, callbacks=[recorder], verbose=0)
+    assert recorder.moments == [
+        "start of 5 x 2", "epoch 1", "step", "step", "1 done",
+        "epoch 2", "step", "step", "2 done", "end",
+    ]  # fmt: skip
+    assert len(trainer.history) == 2
+
+
+def test_an_error_in_a_callback_still_ends_the_others(library):
+    class Breaks(cr.Callback):
+        def on_step_end(self, trainer):
+            raise KeyboardInterrupt
+
+    recorder, trainer = Recorder(), trainer_on(library)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, callbacks=[recorder, Breaks()], verbose=0)
+    assert recorder.moments[-1] == "end"
+    trainer.fit(X, Y, epochs=1, verbose=0)
+
+
+def test_verbose(library, capsys):
+    trainer_on(library).fit(X, Y, epochs=2, batch_size=30, validation_data=(X, Y), verbose=2)
+    out, err = capsys.readouterr()
+    assert [line[:15] for line in out.splitlines()] == ["epoch 1/2  loss", "epoch 2/2  loss"]
+    assert "val_accuracy 0." in out
+    assert err == ""
+    trainer_on(library).fit(X, Y, epochs=2, batch_size=30, verbose=1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "epoch 2/2: 100%" in err
+    trainer_on(library).fit(X, Y, epochs=2, batch_size=30, verbose=0)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(ValueError, match="verbose"):
+        trainer_on(library).fit(X, Y, verbose=3)
+
+
+def test_history_as_columns_and_csv(library, tmp_path):
+    history = trainer_on(library).fit(X, Y, epochs=2, batch_size=30, verbose=0)
+    assert list(history.to_dict()) == ["epoch", "loss", "seconds"]
+    history.to_csv(tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows] == history["loss"]
+    assert "2 epochs: epoch, loss, seconds" in repr(history)
+    with pytest.raises(KeyError, match="no 'accuracy' in this history; it has epoch, loss"):
+        history["accuracy"]
+    with pytest.raises(FileNotFoundError):
+        history.to_csv(tmp_path / "nowhere" / "history.csv")
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+def test_divergence_is_told_with_its_step(library):
+    trainer = trainer_on(library, loss=cr.MSELoss(), outputs=4)
+    trainer.optimizer.lr = lambda step: 1e200 if step == 4 else 0.0
+    with pytest.raises(cr.DivergenceError, match=r"at step 5 \(step 2 of epoch 2\): try a smaller"):
+        trainer.fit(X, X, epochs=3, batch_size=30, verbose=0)
+    assert len(trainer.history) == 1
+    assert len(trainer.history.step_losses) == 6
+
+
+BAD = {
+    "labels": (X, Y + 2, {}, cr.DataError, "labels of 3 classes from 0 to 2, found 4"),
+    "negative": (X, Y - 1, {}, cr.DataError, "found -1"),
+    "columns": (X[:, :3], Y, {}, cr.ShapeError, r"expected input of shape \(batch, 4\)"),
+    "rows": (X, Y[:, None], {}, cr.ShapeError, r"labels of shape \(batch,\)"),
+    "lengths": (X, Y[:50], {}, cr.ShapeError, "found 90 of x, 50 of y"),
+    "NaN": (X * np.nan, Y, {}, cr.DataError, "^x: .*NaN or infinity in 90 of 90"),
+    "empty": (X[:0], Y[:0], {}, cr.DataError, "^x: expected samples"),
+    "objects": (X.astype(object), Y, {}, cr.DataError, "real numbers, found dtype object"),
+    "batch 0": (X, Y, {"batch_size": 0}, ValueError, "batch size from 1 .* found 0"),
+    "batch 91": (X, Y, {"batch_size": 91}, ValueError, "batch size from 1 .* found 91"),
+    "epochs": (X, Y, {"epochs": 0}, ValueError, "at least 1 epoch, found 0"),
+    "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "of validation y"),
+    "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "weights of at least 0"),
+    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all 0"),
+    "columns of weights": (X, Y, {"sample_weight": np.ones((90, 1))}, cr.DataError, r"\(n,\)"),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "options", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_data_is_told_before_the_first_step(x, y, options, error, message, library):
+    trainer = trainer_on(library)
+    before = library.to_numpy(trainer.model.state.values).copy()
+    with pytest.raises(error, match=message):
+        trainer.fit(x, y, **{"verbose": 0, **options})
+    np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
+    assert len(trainer.history) == 0
+
+
+def test_bad_trainers():
+    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) is one"):
+        cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    with pytest.raises(ValueError, match="reduction='none'"):
+        cr.Trainer(cr.Sequential(), loss=cr.MSELoss(reduction="none"), optimizer=cr.SGD(0.1))

@@ -16,6 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -30,13 +31,18 @@ NETWORKS = {"784-32-10": 32, "784-128-10": 128, "784-512-512-10": 128}
 Step = Callable[[], Any]
 
 
+def network_of(widths: list[int]) -> cr.Sequential:
+    """A chain of linear maps with rectifiers between them."""
+    layers: list[cr.Layer] = []
+    for n, m in pairwise(widths):
+        layers += [cr.Linear(n, m), cr.ReLU()]
+    return cr.Sequential(*layers[:-1], seed=0)
+
+
 def of_chainrule(widths: list[int], x: np.ndarray, y: np.ndarray, batch: int) -> Step:
     """A step of this library, by the visible loop."""
-    layers: list[cr.Layer] = []
-    for i, (n, m) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-        layers += [cr.ReLU(), cr.Linear(n, m)] if i else [cr.Linear(n, m)]
-    model = cr.Sequential(*layers, seed=0)
-    optimizer, loss = cr.Adam(lr=1e-3).bind(model), cr.CrossEntropyLoss()
+    model, loss = network_of(widths), cr.CrossEntropyLoss()
+    optimizer = cr.Adam(lr=1e-3).bind(model)
     batches = forever(cr.minibatches(x, y, batch_size=batch, seed=0, drop_last=True))
 
     def step() -> float:
@@ -52,17 +58,11 @@ def of_chainrule(widths: list[int], x: np.ndarray, y: np.ndarray, batch: int) ->
 
 def of_torch(widths: list[int], x: np.ndarray, y: np.ndarray, batch: int) -> Step:
     """The same step by PyTorch, from the same weights and with the same batches."""
-    pairs = zip(widths[:-1], widths[1:], strict=True)
-    layers = [m for i, j in pairs for m in (torch.nn.Linear(i, j), torch.nn.ReLU())][:-1]
-    model = torch.nn.Sequential(*layers)
-    ours: list[cr.Layer] = [cr.Linear(n, m) for n, m in zip(widths[:-1], widths[1:], strict=True)]
-    reference = cr.Sequential(*ours, seed=0)
-    weights = [torch.asarray(p.value) for p in reference.parameters()]
-    with torch.no_grad():
-        for parameter, value in zip(model.parameters(), weights, strict=True):
-            parameter.copy_(value)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    loss = torch.nn.CrossEntropyLoss()
+    layers = [m for n, k in pairwise(widths) for m in (torch.nn.Linear(n, k), torch.nn.ReLU())]
+    model = torch.nn.Sequential(*layers[:-1])
+    weights = network_of(widths).named_parameters()
+    model.load_state_dict({name: torch.asarray(p.value) for name, p in weights.items()})
+    optimizer, loss = torch.optim.Adam(model.parameters(), lr=1e-3), torch.nn.CrossEntropyLoss()
     inputs, labels = torch.asarray(x), torch.asarray(y)
     orders = forever(cr.minibatches(np.arange(len(y)), batch_size=batch, seed=0, drop_last=True))
 
@@ -72,7 +72,7 @@ def of_torch(widths: list[int], x: np.ndarray, y: np.ndarray, batch: int) -> Ste
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        return value.item()
+        return float(value.item())
 
     return step
 

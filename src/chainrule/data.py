@@ -52,7 +52,7 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
     >>> [x.tolist() for x, in batches], len(batches)
     ([[2, 4], [3, 0], [1]], 3)
     >>> [x.tolist() for x, in batches]
-    [[0, 2], [4, 3], [1]]
+    [[4, 1], [2, 0], [3]]
     """
 
     def __init__(

@@ -126,9 +126,8 @@ class Loss:
         if sample_weight is None:
             return None, y.shape[0]
         if sample_weight.shape != y.shape[:1]:
-            raise ShapeError(
-                f"expected sample weights of shape ({y.shape[0]},), found {tuple(sample_weight.shape)}"
-            )
+            found = tuple(sample_weight.shape)
+            raise ShapeError(f"expected sample weights of shape ({y.shape[0]},), found {found}")
         weight = xp.astype(sample_weight, y.dtype)
         return weight, _positive(xp, xp.sum(weight))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ class DownloadError(OSError):
     """A data set is not on this machine and could not be downloaded."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Published:
     """A data set as its authors published it."""
 
@@ -188,7 +188,9 @@ def _download(dataset: _Published) -> list[Path]:
             f'{dataset.name} is not here; to download it: pip install "chainrule[datasets]"; or '
             "point CHAINRULE_DATA at a folder with its four IDX files"
         ) from error
-    folder = Path(pooch.os_cache("chainrule")) / dataset.folder
+    cache = _cache()
+    assert cache is not None
+    folder = cache / dataset.folder
     paths = []
     for name, sha256 in zip(_FILES, dataset.sha256, strict=True):
         failures = []

@@ -49,6 +49,10 @@ def libraries(config):
 def pytest_generate_tests(metafunc):
     if "library" in metafunc.fixturenames:
         metafunc.parametrize("library", libraries(metafunc.config), indirect=True)
+    if "backend_name" in metafunc.fixturenames:
+        known = cr.available_backends()
+        names = [name for name in libraries(metafunc.config) if name in known]
+        metafunc.parametrize("backend_name", names)
 
 
 @pytest.fixture

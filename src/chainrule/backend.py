@@ -229,18 +229,22 @@ def host_array(x: Any) -> np.ndarray:
         If it does not hold real numbers.
     """
     try:
-        array = np.from_dlpack(x, device="cpu") if _is_foreign(x) else np.asarray(x)
+        array = _as_numpy(x)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise DataError(
-            f"expected an array of numbers, found {type(x).__name__}: {error}"
-        ) from error
+        found = type(x).__name__
+        raise DataError(f"expected an array of numbers, found {found}: {error}") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
     return array
 
 
-def _is_foreign(x: Any) -> bool:
-    return hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
+def _as_numpy(x: Any) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except TypeError:  # from an array on a device, which is not copied to the host unasked
+        if not hasattr(x, "__dlpack__"):
+            raise
+        return np.from_dlpack(x, device="cpu")
 
 
 def on_host(x: Array) -> bool:

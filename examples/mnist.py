@@ -1,0 +1,114 @@
+"""An MLP learns to read handwritten digits, on the CPU or on a GPU.
+
+``python examples/mnist.py --backend numpy`` prints a line an epoch and the test accuracy.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+import chainrule as cr
+
+OPTIMIZERS = {
+    "sgd": cr.SGD,
+    "rmsprop": cr.RMSprop,
+    "adagrad": cr.Adagrad,
+    "adam": cr.Adam,
+    "adamw": cr.AdamW,
+}
+CLOTHES = [
+    "T-shirt", "trousers", "pullover", "dress", "coat",
+    "sandal", "shirt", "sneaker", "bag", "boot",
+]  # fmt: skip
+
+
+def data(name):
+    """Images in uint8 and labels, the largest value of a pixel, and the name of the data set."""
+    try:
+        if name == "mnist":
+            return *cr.datasets.mnist(), 255, "MNIST"
+        if name == "fashion":
+            return *cr.datasets.fashion_mnist(), 255, "Fashion-MNIST"
+    except cr.datasets.DownloadError as error:
+        print(f"{error}\nTraining on scikit-learn's handwritten digits instead.\n")
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images, labels = images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64)
+    order = np.random.default_rng(0).permutation(len(images))
+    test, train = order[:360], order[360:]
+    return (images[train], labels[train]), (images[test], labels[test]), 16, "digits"
+
+
+def picture(path, history, images, outputs, labels, names):
+    """The curves of the training, and a grid of predictions with the first wrong ones in it."""
+    from matplotlib.figure import Figure
+
+    from chainrule.plotting import plot_history, plot_predictions
+
+    predicted = outputs.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)[:8]
+    right = np.flatnonzero(predicted == labels)[: 32 - len(wrong)]
+    shown = np.random.default_rng(0).permutation(np.concatenate([wrong, right]))
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[2, 3])
+    plot_history(history, ax=left)
+    plot_predictions(images[shown], predicted[shown], labels[shown], names=names, ax=right)
+    figure.savefig(path, dpi=120)
+    print(f"picture in {path}")
+
+
+def main():
+    """Train, evaluate, draw, save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backend", default="numpy", help="numpy, cupy or torch")
+    parser.add_argument(
+        "--hidden", type=int, nargs="+", default=[256], help="hidden layers' widths"
+    )
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate at the start")
+    parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dataset", choices=["mnist", "fashion", "digits"], default="mnist")
+    parser.add_argument("--plot", metavar="FILE", help="write a picture of curves and predictions")
+    parser.add_argument("--save", metavar="FILE", help="write the model (safetensors)")
+    options = parser.parse_args()
+
+    (x_train, y_train), (x_test, y_test), brightest, name = data(options.dataset)
+    layers, width = [cr.Flatten(), cr.Rescaling(1 / brightest)], x_train[0].size
+    for hidden in options.hidden:
+        layers += [cr.Linear(width, hidden), cr.ReLU(), cr.Dropout(options.dropout)]
+        width = hidden
+    model = cr.Sequential(
+        *layers, cr.Linear(width, 10), backend=options.backend, seed=options.seed
+    )  # fmt: skip
+    steps = options.epochs * -(-len(x_train) // options.batch_size)
+    lr = options.lr if options.schedule == "constant" else cr.schedules.cosine(options.lr, steps)
+    trainer = cr.Trainer(
+        model, loss=cr.CrossEntropyLoss(), optimizer=OPTIMIZERS[options.optimizer](lr=lr)
+    )
+    print(f"{name}, {len(x_train)} images; {model.summary(x_train.shape[1:])}\n")
+
+    start = time.perf_counter()
+    history = trainer.fit(
+        x_train, y_train, epochs=options.epochs, batch_size=options.batch_size,
+        validation_data=(x_test, y_test), verbose=2,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    accuracy = trainer.evaluate(x_test, y_test)["accuracy"]
+
+    if options.plot:
+        names = CLOTHES if name == "Fashion-MNIST" else None
+        picture(options.plot, history, x_test, model.predict(x_test), y_test, names)
+    if options.save:
+        model.save(options.save)
+        print(f"model in {options.save}")
+    print(f"test accuracy {accuracy:.4f} in {seconds:.1f} s on {options.backend}")
+
+
+if __name__ == "__main__":
+    main()

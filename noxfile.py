@@ -1,0 +1,99 @@
+"""Everything that is run on this project: ``nox -l`` lists it, ``nox -s NAME`` runs it."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["tests", "lint", "types"]
+
+TEST_TOOLS = ("pytest>=9", "array-api-strict>=2.4")
+TORCH = "torch==2.13.0"
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The NumPy path, and the same source on array_api_strict: runs everywhere."""
+    session.install(".[examples]", *TEST_TOOLS)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def tests_gpu(session: nox.Session) -> None:
+    """The CuPy path, where there is a GPU; with --no-venv in an environment that has CuPy."""
+    cuda, reason = cuda_driver()
+    if not cuda:
+        session.skip(f"no GPU to test on: {reason}")
+    environment = {}
+    if session.venv_backend == "none":
+        environment["PYTHONPATH"] = "src"
+    else:
+        session.install(f".[examples,cuda{cuda}]", *TEST_TOOLS)
+    session.run(
+        "python", "-m", "pytest", "--library", "cupy", *session.posargs, env=environment
+    )  # fmt: skip
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Values, gradients and trainings against PyTorch, and the library on PyTorch's tensors."""
+    session.install(".[examples]", *TEST_TOOLS, TORCH)
+    session.run("python", "-m", "pytest", "tests/parity", *session.posargs)
+    session.run("python", "-m", "pytest", "tests", "--library", "torch", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Which lines the tests reach."""
+    session.install("-e", ".[examples]", *TEST_TOOLS, "pytest-cov", TORCH)
+    session.run(
+        "python", "-m", "pytest", "--cov", "--cov-report=term", "--cov-fail-under=97",
+        *session.posargs,
+    )  # fmt: skip
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style."""
+    session.install("ruff==0.17.*")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types."""
+    session.install(".", "mypy>=1.18", "nox", "matplotlib")
+    session.run("mypy")
+
+
+@nox.session
+def mnist(session: nox.Session) -> None:
+    """The MNIST example; arguments are passed on: ``nox -s mnist -- --epochs 3``."""
+    session.install(".[examples]")
+    session.run("python", "examples/mnist.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmark beside PyTorch."""
+    session.install(".", TORCH)
+    session.run("python", "-m", "benchmarks.compare", *session.posargs)
+
+
+def cuda_driver() -> tuple[int, str]:
+    """The major CUDA version of the NVIDIA driver, or 0 and why there is none."""
+    name = ctypes.util.find_library("cuda") or "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if ctypes.util.find_library("nvcuda") else name)
+    except OSError as error:
+        return 0, f"no NVIDIA driver ({error})"
+    count, version = ctypes.c_int(), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return 0, "the NVIDIA driver finds no device"
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    major = version.value // 1000
+    return (major, "") if major in (12, 13) else (0, f"the driver is of CUDA {major}, not 12 or 13")

@@ -1,0 +1,146 @@
+"""Pictures of trainings and predictions, with matplotlib (the extra ``plot``).
+
+Each function draws into ``ax=``, into a new figure if none is given, and returns what it drew. None
+changes a global style, needs a display, or cares which library an array is from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .backend import host_array
+from .errors import DataError, ShapeError
+from .history import History
+
+# Okabe and Ito's palette, told apart also by the colour-blind.
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
+
+
+def _axes(ax: Any, **options: Any) -> Any:
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('plotting needs matplotlib: pip install "chainrule[plot]"') from error
+    # Not pyplot: its figures are shown or kept until they are closed.
+    return Figure(layout="constrained", **options).add_subplot()
+
+
+def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> list[Any]:
+    """Curves of what was measured in training and in validation, over the epochs.
+
+    Parameters
+    ----------
+    history : History
+        Of at least one epoch.
+    name : str, optional
+        What to draw: ``"loss"``, or the name of a metric.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    list of matplotlib.lines.Line2D
+        The curves; ``lines[0].figure`` is the picture.
+
+    Raises
+    ------
+    DataError
+        If nothing of this name was measured.
+    """
+    columns = history.to_dict()
+    curves = [(key, label) for key, label in ((name, "training"), (f"val_{name}", "validation"))]
+    curves = [(key, label) for key, label in curves if key in columns]
+    if not curves:
+        raise DataError(
+            f"expected a history with {name!r} or 'val_{name}', found "
+            f"{', '.join(columns) or 'no epochs: train first'}"
+        )
+    ax = _axes(ax, figsize=(5, 3.5))
+    lines = []
+    for (key, label), color, marker in zip(curves, (BLUE, VERMILLION), "os", strict=False):
+        style = {"color": color, "marker": marker, "markersize": 4, "label": label}
+        lines += ax.plot(columns["epoch"], columns[key], **style)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(name)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False)
+    return lines
+
+
+def plot_predictions(
+    images: Any,
+    predictions: Any,
+    labels: Any = None,
+    *,
+    names: Sequence[str] | None = None,
+    columns: int = 8,
+    ax: Any = None,
+) -> list[Any]:
+    """A grid of images with what was predicted, the wrong ones framed and with their label.
+
+    Parameters
+    ----------
+    images : array
+        ``(n, height, width)``, grey.
+    predictions, labels : array
+        ``(n,)`` classes as integers; without labels nothing is marked.
+    names : sequence of str, optional
+        Of the classes; their numbers if not given.
+    columns : int, optional
+        How many images stand in a row.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    list of matplotlib.image.AxesImage
+        The images; ``drawn[0].figure`` is the picture.
+
+    Raises
+    ------
+    ShapeError
+        If the numbers of images, predictions and labels differ, or the images are no images.
+    """
+    images, predictions = host_array(images), host_array(predictions)
+    labels = predictions if labels is None else host_array(labels)
+    if images.ndim != 3 or len(images) == 0:
+        raise ShapeError(f"expected images of shape (n, height, width), found {images.shape}")
+    if not len(images) == len(predictions) == len(labels):
+        raise ShapeError(
+            f"expected a prediction and a label for each image, found {len(images)} images, "
+            f"{len(predictions)} predictions, {len(labels)} labels"
+        )
+    words = [str(name) for name in names] if names is not None else None
+    rows = -(-len(images) // columns)
+    ax = _axes(ax, figsize=(0.85 * columns, 1.05 * rows))
+    drawn = []
+    cells = zip(images, predictions.astype(int), labels.astype(int), strict=True)
+    for i, (image, predicted, label) in enumerate(cells):
+        row, column = divmod(i, columns)
+        left, top = 1.15 * column, 1.45 * row
+        wrong = predicted != label
+        said, meant = (words[k] if words else str(k) for k in (predicted, label))
+        extent = (left, left + 1, top + 1, top)
+        drawn.append(ax.imshow(image, cmap="gray_r", extent=extent, interpolation="nearest"))
+        if wrong:
+            corners = np.asarray([left, left + 1, left + 1, left, left])
+            ax.plot(corners, np.roll(corners, 1) - left + top, color=VERMILLION, linewidth=2)
+        ax.text(
+            left + 0.5,
+            top + 1.06,
+            f"{said}, not {meant}" if wrong else said,
+            color=VERMILLION if wrong else "black",
+            fontweight="bold" if wrong else "normal",
+            fontsize=8,
+            ha="center",
+            va="top",
+        )
+    ax.set_xlim(-0.05, 1.15 * columns - 0.1)
+    ax.set_ylim(1.45 * rows - 0.05, -0.05)
+    ax.set_axis_off()
+    return drawn

@@ -1,0 +1,68 @@
+"""The README's code runs, and every public name says what it is."""
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_readmes_code_runs(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 1000)
+    images = (rng.random((1000, 28, 28)) * 25 * (1 + labels[:, None, None])).astype(np.uint8)
+    data = (images, labels), (images[:200], labels[:200])
+    monkeypatch.setattr(cr.datasets, "mnist", lambda: data)
+    monkeypatch.chdir(tmp_path)
+    code = blocks(ROOT / "README.md", "python")
+    assert len(code) >= 3
+    names = {}
+    for block in code:
+        exec(block, names)
+    assert (tmp_path / "mnist.safetensors").exists()
+
+
+def test_the_readmes_commands():
+    mnist, tests, *_ = "".join(blocks(ROOT / "README.md", "bash")).strip().splitlines()
+    assert mnist.endswith("nox -s mnist")
+    assert tests.endswith("nox -s tests")
+
+
+PUBLIC = {name: getattr(cr, name) for name in cr.__all__}
+CALLABLE = {name: thing for name, thing in PUBLIC.items() if callable(thing)}
+
+
+@pytest.mark.parametrize("name", cr.__all__)
+def test_every_public_name_is_documented(name):
+    assert inspect.getdoc(PUBLIC[name])
+
+
+@pytest.mark.parametrize("name", CALLABLE)
+def test_every_parameter_is_documented(name):
+    """In its own docstring; options handed on are documented where they are handed to."""
+    thing = CALLABLE[name]
+    if isinstance(thing, type) and issubclass(thing, Exception):
+        return
+    documented = inspect.getdoc(thing)
+    if isinstance(thing, type) and "Parameters" not in documented:
+        documented += "".join(inspect.getdoc(base) or "" for base in thing.__mro__[1:-1])
+    for parameter in inspect.signature(thing).parameters.values():
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            assert re.search(rf"\b{parameter.name}\b", documented), parameter.name
+
+
+@pytest.mark.parametrize("name", CALLABLE)
+def test_every_public_method_is_documented(name):
+    thing = CALLABLE[name]
+    for method, function in inspect.getmembers(thing, inspect.isfunction):
+        if not method.startswith("_"):
+            assert inspect.getdoc(function), method

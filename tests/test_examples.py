@@ -1,0 +1,64 @@
+"""The MNIST example, as a user runs it, and the numbers that it prints."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist.py"
+
+
+def run(*options, **environment):
+    """What the example prints, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLE, *map(str, options)],
+        capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def accuracy(out):
+    last = out.strip().splitlines()[-1]
+    return float(re.fullmatch(r"test accuracy (0\.\d{4}) in \d+\.\d s on \w+", last)[1])
+
+
+def test_digits_with_picture_and_model(tmp_path, backend_name):
+    picture, model = tmp_path / "picture.png", tmp_path / "model.safetensors"
+    options = ("--dataset", "digits", "--hidden", 32, 32, "--dropout", 0.1, "--optimizer", "adamw")
+    files = ("--plot", picture, "--save", model, "--seed", 3, "--batch-size", 32)
+    out = run(*options, *files, "--epochs", 12, "--backend", backend_name)
+    assert accuracy(out) > 0.93
+    assert len(re.findall(r"^epoch \d+/12  loss \d", out, re.MULTILINE)) == 12
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert cr.load(model).predict(np.zeros((2, 8, 8), np.uint8)).shape == (2, 10)
+
+
+def test_without_data_and_network_it_trains_on_the_digits(tmp_path):
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(tmp_path)}
+    out = run("--epochs", 4, CHAINRULE_DATA=str(tmp_path), **nowhere)
+    assert "cannot be downloaded" in out
+    assert "Training on scikit-learn's handwritten digits instead" in out
+    assert accuracy(out) > 0.85
+
+
+def mnist_is_here():
+    home = os.environ.get("CHAINRULE_DATA")
+    return home is not None and next(Path(home).rglob("train-images-idx3-ubyte*"), None)
+
+
+@pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
+def test_mnist_by_default_over_five_seeds():
+    assert np.mean([accuracy(run("--seed", seed)) for seed in range(5)]) >= 0.98
+
+
+@pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
+def test_mnist_with_128_units_and_a_constant_rate():
+    out = run("--hidden", 128, "--schedule", "constant", "--lr", 1e-3, "--epochs", 10)
+    assert accuracy(out) >= 0.975  # 97.7 % is the mean of five seeds, this is one

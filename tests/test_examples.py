@@ -2,26 +2,13 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import run_example
 
 import chainrule as cr
-
-EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist.py"
-
-
-def run(*options, **environment):
-    """What the example prints, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLE, *map(str, options)],
-        capture_output=True, text=True, env={**os.environ, **environment},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def accuracy(out):
@@ -33,7 +20,7 @@ def test_digits_with_picture_and_model(tmp_path, backend_name):
     picture, model = tmp_path / "picture.png", tmp_path / "model.safetensors"
     options = ("--dataset", "digits", "--hidden", 32, 32, "--dropout", 0.1, "--optimizer", "adamw")
     files = ("--plot", picture, "--save", model, "--seed", 3, "--batch-size", 32)
-    out = run(*options, *files, "--epochs", 12, "--backend", backend_name)
+    out = run_example("mnist.py", *options, *files, "--epochs", 12, "--backend", backend_name)
     assert accuracy(out) > 0.93
     assert len(re.findall(r"^epoch \d+/12  loss \d", out, re.MULTILINE)) == 12
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -42,7 +29,7 @@ def test_digits_with_picture_and_model(tmp_path, backend_name):
 
 def test_without_data_and_network_it_trains_on_the_digits(tmp_path):
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(tmp_path)}
-    out = run("--epochs", 4, CHAINRULE_DATA=str(tmp_path), **nowhere)
+    out = run_example("mnist.py", "--epochs", 4, CHAINRULE_DATA=str(tmp_path), **nowhere)
     assert "cannot be downloaded" in out
     assert "Training on scikit-learn's handwritten digits instead" in out
     assert accuracy(out) > 0.85
@@ -55,10 +42,12 @@ def mnist_is_here():
 
 @pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
 def test_mnist_by_default_over_five_seeds():
-    assert np.mean([accuracy(run("--seed", seed)) for seed in range(5)]) >= 0.98
+    assert np.mean([accuracy(run_example("mnist.py", "--seed", seed)) for seed in range(5)]) >= 0.98
 
 
 @pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
 def test_mnist_with_128_units_and_a_constant_rate():
-    out = run("--hidden", 128, "--schedule", "constant", "--lr", 1e-3, "--epochs", 10)
+    out = run_example(
+        "mnist.py", "--hidden", 128, "--schedule", "constant", "--lr", 1e-3, "--epochs", 10
+    )
     assert accuracy(out) >= 0.975  # 97.7 % is the mean of five seeds, this is one

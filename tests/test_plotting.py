@@ -55,6 +55,6 @@ def test_predictions_that_do_not_fit():
 
 
 def test_without_matplotlib(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "chainrule\[plot\]"'):
         plotting.plot_history(history())

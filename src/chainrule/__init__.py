@@ -31,6 +31,7 @@ from .layers import (
     Softmax,
     Softplus,
     Tanh,
+    mlp,
 )
 from .losses import (
     BCELoss,
@@ -100,5 +101,6 @@ __all__ = [
     "load",
     "metrics",
     "minibatches",
+    "mlp",
     "schedules",
 ]

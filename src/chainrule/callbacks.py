@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .parameter import Parameter
+
 if TYPE_CHECKING:
     from .training import Trainer
 
@@ -51,6 +53,39 @@ class ProgressBar(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         self._bar.close()
+
+
+class GradientNorms(Callback):
+    """Records the Euclidean norm of the gradient of each weight at each step.
+
+    They are kept on the device and read when the training ends.
+
+    Attributes
+    ----------
+    norms : dict of str to list of float
+        By the name of the parameter; those of one axis, such as biases, are left out.
+    """
+
+    def __init__(self) -> None:
+        self.norms: dict[str, list[float]] = {}
+        self._steps: list[Any] = []
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        xp, weights = trainer.model.xp, self._weights(trainer)
+        squares = [xp.sum(p.grad * p.grad) for p in weights.values()]
+        self._steps.append(xp.sqrt(xp.stack(squares)))
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self._steps:
+            table = trainer.model.backend.to_numpy(trainer.model.xp.stack(self._steps))
+            for name, column in zip(self._weights(trainer), table.T.tolist(), strict=True):
+                self.norms.setdefault(name, []).extend(column)
+            self._steps.clear()
+
+    @staticmethod
+    def _weights(trainer: Trainer) -> dict[str, Parameter]:
+        named = trainer.model.named_parameters()
+        return {name: p for name, p in named.items() if len(p.shape) > 1}
 
 
 class PrintEpochs(Callback):

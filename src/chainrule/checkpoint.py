@@ -213,7 +213,7 @@ class _Builder:
     """Makes layers from JSON, of classes that are known or were handed over, and of no others."""
 
     def __init__(self, own: Mapping[str, type[Layer]]) -> None:
-        built_in = {name: getattr(layers, name) for name in layers.__all__}
+        built_in = {n: c for n, c in vars(layers).items() if isinstance(c, type)}
         self.classes: dict[str, type[Layer]] = {**built_in, **own}
         self.made: dict[str, Layer] = {}
 

@@ -1,6 +1,16 @@
-"""Data sets, found on disk or downloaded."""
+"""Data sets: found on disk or downloaded, and problems of two features that are drawn."""
 
 from .idx import read_idx
 from .mnist import DownloadError, fashion_mnist, mnist
+from .plane import blobs, circles, moons, spirals
 
-__all__ = ["DownloadError", "fashion_mnist", "mnist", "read_idx"]
+__all__ = [
+    "DownloadError",
+    "blobs",
+    "circles",
+    "fashion_mnist",
+    "mnist",
+    "moons",
+    "read_idx",
+    "spirals",
+]

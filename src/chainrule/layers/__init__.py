@@ -3,6 +3,7 @@
 from .base import Layer
 from .dropout import Dropout
 from .linear import Flatten, Identity, Linear, Rescaling
+from .mlp import mlp
 from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
 from .sequential import Sequential
 from .sigmoids import Sigmoid, Tanh
@@ -27,4 +28,5 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "mlp",
 ]

@@ -1,8 +1,4 @@
-"""Pictures of trainings and predictions, with matplotlib (the extra ``plot``).
-
-Each function draws into ``ax=``, into a new figure if none is given, and returns what it drew. None
-changes a global style, needs a display, or cares which library an array is from.
-"""
+"""Images with what a model read in them."""
 
 from __future__ import annotations
 
@@ -11,65 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .backend import host_array
-from .errors import DataError, ShapeError
-from .history import History
-
-# Okabe and Ito's palette, told apart also by the colour-blind.
-BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-
-
-def _axes(ax: Any, **options: Any) -> Any:
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('plotting needs matplotlib: pip install "chainrule[plot]"') from error
-    # Not pyplot: its figures are shown or kept until they are closed.
-    return Figure(layout="constrained", **options).add_subplot()
-
-
-def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> list[Any]:
-    """Curves of what was measured in training and in validation, over the epochs.
-
-    Parameters
-    ----------
-    history : History
-        Of at least one epoch.
-    name : str, optional
-        What to draw: ``"loss"``, or the name of a metric.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    list of matplotlib.lines.Line2D
-        The curves; ``lines[0].figure`` is the picture.
-
-    Raises
-    ------
-    DataError
-        If nothing of this name was measured.
-    """
-    columns = history.to_dict()
-    curves = [(key, label) for key, label in ((name, "training"), (f"val_{name}", "validation"))]
-    curves = [(key, label) for key, label in curves if key in columns]
-    if not curves:
-        raise DataError(
-            f"expected a history with {name!r} or 'val_{name}', found "
-            f"{', '.join(columns) or 'no epochs: train first'}"
-        )
-    ax = _axes(ax, figsize=(5, 3.5))
-    lines = []
-    for (key, label), color, marker in zip(curves, (BLUE, VERMILLION), "os", strict=False):
-        style = {"color": color, "marker": marker, "markersize": 4, "label": label}
-        lines += ax.plot(columns["epoch"], columns[key], **style)
-    ax.set_xlabel("epoch")
-    ax.set_ylabel(name)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False)
-    return lines
+from ..backend import host_array
+from ..errors import ShapeError
+from .figures import VERMILLION, axes
 
 
 def plot_predictions(
@@ -94,7 +34,7 @@ def plot_predictions(
     columns : int, optional
         How many images stand in a row.
     ax : matplotlib.axes.Axes, optional
-        Where to draw.
+        Where to draw; the axes of a new figure if not given.
 
     Returns
     -------
@@ -117,7 +57,7 @@ def plot_predictions(
         )
     words = [str(name) for name in names] if names is not None else None
     rows = -(-len(images) // columns)
-    ax = _axes(ax, figsize=(0.85 * columns, 1.05 * rows))
+    ax = axes(ax, figsize=(0.85 * columns, 1.05 * rows))
     drawn = []
     cells = zip(images, predictions.astype(int), labels.astype(int), strict=True)
     for i, (image, predicted, label) in enumerate(cells):

@@ -1,0 +1,80 @@
+"""Classification problems of two features, to be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Points = tuple[np.ndarray, np.ndarray]
+
+
+def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: int = 0) -> Points:
+    """Arms of a spiral, one a class, from the centre out to radius 1.
+
+    Arm k turns through 4 radians, from 4k to 4k + 4, with normal noise on the angle. With six
+    classes two neighbouring arms are 0.57 radians apart, so at noise 0.2 no classifier can be right
+    about more than some 92 % of the points.
+
+    Source: A. Karpathy, lecture notes of Stanford's CS231n, "Minimal neural network case study".
+
+    Parameters
+    ----------
+    samples : int, optional
+        The number of points, a multiple of the number of classes.
+    classes : int, optional
+        The number of arms.
+    noise : float, optional
+        The standard deviation of the angle, in radians.
+    seed : int, optional
+        Of the noise.
+
+    Returns
+    -------
+    x : array
+        ``(samples, 2)``.
+    y : array
+        ``(samples,)``, integers from 0.
+
+    Examples
+    --------
+    >>> x, y = cr.datasets.spirals(600, noise=0.1)
+    >>> x.shape, np.bincount(y).tolist()
+    ((600, 2), [100, 100, 100, 100, 100, 100])
+    """
+    if classes < 1 or samples < classes or samples % classes:
+        raise ValueError(f"expected samples in multiples of {classes} classes, found {samples}")
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"expected a finite noise of at least 0, found {noise}")
+    rng, n = np.random.default_rng(seed), samples // classes
+    y = np.repeat(np.arange(classes), n)
+    radius = np.tile(np.linspace(0.0, 1.0, n), classes)
+    angle = 4.0 * (radius + y) + rng.normal(0.0, noise, samples)
+    return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1), y
+
+
+def circles(samples: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Points:
+    """A circle within another, from scikit-learn's ``make_circles`` (extra ``sklearn``)."""
+    return _make("make_circles", n_samples=samples, noise=noise, factor=0.5, random_state=seed)
+
+
+def moons(samples: int = 1000, *, noise: float = 0.15, seed: int = 0) -> Points:
+    """Two half circles that reach around each other, from scikit-learn's ``make_moons``."""
+    return _make("make_moons", n_samples=samples, noise=noise, random_state=seed)
+
+
+def blobs(samples: int = 1000, *, classes: int = 4, noise: float = 1.0, seed: int = 0) -> Points:
+    """Normal clouds around random centres, from scikit-learn's ``make_blobs``."""
+    options = {"centers": classes, "cluster_std": noise}
+    return _make("make_blobs", n_samples=samples, random_state=seed, **options)
+
+
+def _make(name: str, **options: Any) -> Points:
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ImportError(
+            f'this data set needs scikit-learn ({name}): pip install "chainrule[sklearn]"'
+        ) from error
+    x, y = getattr(datasets, name)(**options)
+    return x, y

@@ -1,0 +1,91 @@
+"""A multilayer perceptron from a list of widths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..initializers import Initializer
+from .base import Layer
+from .linear import Linear
+from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
+from .sequential import Sequential
+from .sigmoids import Sigmoid, Tanh
+from .softmax import LogSoftmax, Softmax
+
+ACTIVATIONS: dict[str, type[Layer] | None] = {
+    "none": None,
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "relu6": ReLU6,
+    "elu": ELU,
+    "gelu": GELU,
+    "silu": SiLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "softplus": Softplus,
+    "softmax": Softmax,
+    "log_softmax": LogSoftmax,
+}
+
+
+def mlp(
+    widths: Sequence[int],
+    *,
+    activation: str | Sequence[str] = "relu",
+    output: str = "none",
+    init: Initializer | None = None,
+    **options: Any,
+) -> Sequential:
+    """Linear layers of these widths, with activations after them.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        The number of inputs, the widths of the hidden layers, the number of outputs.
+    activation : str or sequence of str, optional
+        After the hidden layers, one name for all or one for each: ``"none"``, ``"relu"``,
+        ``"leaky_relu"``, ``"relu6"``, ``"elu"``, ``"gelu"``, ``"silu"``, ``"sigmoid"``, ``"tanh"``,
+        ``"softplus"``, ``"softmax"`` or ``"log_softmax"``.
+    output : str, optional
+        After the last layer.
+    init : initializer, optional
+        Of the weights, see `Linear`.
+    **options
+        ``backend``, ``dtype``, ``device`` and ``seed``, see `Layer.bind`.
+
+    Returns
+    -------
+    Sequential
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two widths, if an activation is unknown, or if a list of them has
+        another length than there are hidden layers.
+
+    Examples
+    --------
+    >>> cr.mlp([4, 20, 1], activation="relu", output="sigmoid")
+    Sequential(
+      0: Linear(4, 20)
+      1: ReLU()
+      2: Linear(20, 1)
+      3: Sigmoid()
+    )
+    """
+    if len(widths) < 2:
+        raise ValueError(f"expected the number of inputs and of outputs at least, found {widths}")
+    hidden = len(widths) - 2
+    names = [activation] * hidden if isinstance(activation, str) else list(activation)
+    if len(names) != hidden:
+        raise ValueError(f"expected {hidden} activations, one a hidden layer, found {len(names)}")
+    layers: list[Layer] = []
+    for n, m, name in zip(widths[:-1], widths[1:], [*names, output], strict=True):
+        if name not in ACTIVATIONS:
+            raise ValueError(f"expected an activation of {', '.join(ACTIVATIONS)}; found {name!r}")
+        layers.append(Linear(n, m) if init is None else Linear(n, m, init=init))
+        if (kind := ACTIVATIONS[name]) is not None:
+            layers.append(kind())
+    return Sequential(*layers, **options)

@@ -1,0 +1,91 @@
+"""A training as a film."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..callbacks import Callback
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+
+class Animation(Callback):
+    """Draws a frame every few epochs of a training, and writes the film when the training ends.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What is drawn into.
+    draw : callable
+        ``draw(figure, trainer)`` draws a frame; the figure is cleared before.
+    path : str or Path
+        ``.gif``, or ``.mp4`` where the program ffmpeg is.
+    every : int, optional
+        Epochs from frame to frame.
+    fps : int, optional
+        Frames a second.
+
+    Raises
+    ------
+    ValueError
+        If the ending of the path is another one.
+    RuntimeError
+        If ffmpeg is needed and not there.
+    OSError
+        If the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        figure: Any,
+        draw: Callable[[Any, Trainer], Any],
+        path: str | Path,
+        *,
+        every: int = 1,
+        fps: int = 10,
+    ) -> None:
+        from matplotlib.animation import FFMpegWriter, PillowWriter
+
+        self.path = Path(path)
+        writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
+        if self.path.suffix not in writers:
+            raise ValueError(f"expected a path that ends in .gif or .mp4, found {str(path)!r}")
+        if every < 1 or fps < 1:
+            raise ValueError(f"expected every and fps of at least 1, found {every} and {fps}")
+        if not writers[self.path.suffix].isAvailable():
+            raise RuntimeError(f"{self.path.suffix} needs the program ffmpeg; .gif needs nothing")
+        self.figure, self.draw, self.every = figure, draw, every
+        self._writer = writers[self.path.suffix](fps=fps)
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        # Beside the film, so that a folder that cannot be written to is known before the training.
+        handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
+        os.close(handle)
+        self._temporary = Path(name)
+        self._frames = 0
+        self._writer.setup(self.figure, str(self._temporary), dpi=80)
+        self._frame(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if trainer.epoch % self.every == 0:
+            self._frame(trainer)
+
+    def _frame(self, trainer: Trainer) -> None:
+        self.figure.clear()
+        self.draw(self.figure, trainer)
+        self._writer.grab_frame()
+        self._frames += 1
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        try:
+            self._writer.finish()
+            os.replace(self._temporary, self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                self._temporary.unlink()

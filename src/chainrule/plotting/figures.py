@@ -1,0 +1,61 @@
+"""What all pictures share: axes to draw into, colours, and where a picture goes in the end."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from ..files import write_atomically
+
+# Okabe and Ito's palette, told apart also by the colour-blind; markers tell as much in grey.
+BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+COLORS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+MARKERS = "os^DvP*X"
+
+
+def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
+    """`ax`, or the axes of a new figure.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed: it says how to install it.
+    """
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError('plotting needs matplotlib: pip install "chainrule[plot]"') from error
+    # One of pyplot's, so that a notebook shows it and plt.show() finds it.
+    return plt.figure(layout="constrained", **options).add_subplot(projection=projection)
+
+
+def save_or_show(figure: Any, path: str | Path | None = None) -> None:
+    """Write a figure to a file, or show it in a window where there is no path.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The picture, one of pyplot's.
+    path : str or Path, optional
+        The file; its ending says the format (``.png``, ``.pdf``, ``.svg``).
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; nothing is left behind.
+    RuntimeError
+        If there is no path, and no display either.
+    """
+    if path is not None:
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=120, format=Path(path).suffix.removeprefix(".") or "png")
+        write_atomically(path, picture.getvalue())
+        return
+    import matplotlib.pyplot as plt
+
+    if plt.get_backend().lower() == "agg":
+        raise RuntimeError("there is no display to show the picture on: give a file to write it to")
+    plt.show()

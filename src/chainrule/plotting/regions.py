@@ -1,0 +1,147 @@
+"""What a model says about every point of a plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend import host_array
+from ..errors import ShapeError
+from ..layers import Sequential, Sigmoid
+from .figures import COLORS, MARKERS, axes
+
+
+def plot_decision_boundary(
+    model: Sequential,
+    x: Any,
+    y: Any,
+    *,
+    threshold: float | None = None,
+    resolution: int = 200,
+    ax: Any = None,
+) -> list[Any]:
+    """Draw the regions that a classifier of two features assigns to its classes, with the data.
+
+    Parameters
+    ----------
+    model : Sequential
+        With one output a class, or a single one for two classes.
+    x : array
+        ``(n, 2)``, the data that is shown.
+    y : array
+        Its classes: integers ``(n,)``, or ``(n, 1)``.
+    threshold : float, optional
+        Where a single output changes from class 0 to class 1; 0.5 if the model ends in `Sigmoid`,
+        else 0.
+    resolution : int, optional
+        Points along each axis.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; the axes of a new figure if not given.
+
+    Returns
+    -------
+    list
+        The filled contours, then the points of each class.
+
+    Raises
+    ------
+    ShapeError
+        If `x` does not have two features, or `y` not one class a point.
+    """
+    x, y = _points(x), host_array(y).reshape(-1).astype(int)
+    if len(y) != len(x):
+        raise ShapeError(f"expected a class for each of {len(x)} points, found {len(y)}")
+    across, up, outputs = _over_the_plane(model, _limits(x), resolution)
+    if outputs.shape[-1] == 1:
+        if threshold is None:
+            threshold = 0.5 if isinstance(model[-1], Sigmoid) else 0.0
+        classes, count = outputs[..., 0] > threshold, 2
+    else:
+        classes, count = outputs.argmax(axis=-1), outputs.shape[-1]
+    ax = axes(ax, figsize=(4.5, 4))
+    colors = [COLORS[k % len(COLORS)] for k in range(count)]
+    levels = np.arange(count + 1) - 0.5
+    drawn = [ax.contourf(across, up, classes, levels=levels, colors=colors, alpha=0.25)]
+    for k in range(count):
+        style = {"color": colors[k], "marker": MARKERS[k % len(MARKERS)], "s": 10}
+        drawn.append(ax.scatter(*x[y == k].T, **style, linewidths=0, label=f"class {k}"))
+    ax.set_xlabel("feature 1")
+    ax.set_ylabel("feature 2")
+    return drawn
+
+
+def plot_surface(
+    model: Sequential,
+    *,
+    limits: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0),
+    resolution: int = 40,
+    ax: Any = None,
+) -> Any:
+    """Draw the single output of a model of two features as a surface over the plane.
+
+    Parameters
+    ----------
+    model : Sequential
+        With two inputs and one output.
+    limits : tuple of float, optional
+        Left, right, bottom, top of the part of the plane that is shown.
+    resolution : int, optional
+        Points along each axis.
+    ax : mpl_toolkits.mplot3d.Axes3D, optional
+        Where to draw; the axes of a new figure if not given.
+
+    Returns
+    -------
+    mpl_toolkits.mplot3d.art3d.Poly3DCollection
+        The surface.
+
+    Raises
+    ------
+    ShapeError
+        If the model has more than one output.
+    TypeError
+        If `ax` has two dimensions.
+    """
+    across, up, outputs = _over_the_plane(model, limits, resolution)
+    if outputs.shape[-1] != 1:
+        raise ShapeError(f"expected a model with one output, found {outputs.shape[-1]}")
+    ax = axes(ax, projection="3d", figsize=(5, 4))
+    if not hasattr(ax, "plot_surface"):
+        raise TypeError('expected axes of three dimensions: add_subplot(projection="3d")')
+    surface = ax.plot_surface(across, up, outputs[..., 0], cmap="cividis", alpha=0.9)
+    ax.set_xlabel("x")
+    ax.set_ylabel("y")
+    ax.set_zlabel("output")
+    return surface
+
+
+def _points(x: Any) -> np.ndarray:
+    x = host_array(x)
+    if x.ndim != 2 or x.shape[1] != 2 or len(x) == 0:
+        raise ShapeError(
+            f"expected points of two features, (n, 2), found shape {x.shape}; choose two columns"
+        )
+    return x
+
+
+def _limits(x: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top around the points, with a margin."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    margin = 0.08 * (high - low) + 1e-9
+    (left, bottom), (right, top) = low - margin, high + margin
+    return float(left), float(right), float(bottom), float(top)
+
+
+def _over_the_plane(
+    model: Sequential, limits: tuple[float, float, float, float], resolution: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A grid, and the outputs of the model on it, ``(resolution, resolution, outputs)``."""
+    left, right, bottom, top = limits
+    across, up = np.meshgrid(
+        np.linspace(left, right, resolution), np.linspace(bottom, top, resolution)
+    )
+    points = np.stack([across.reshape(-1), up.reshape(-1)], axis=1)
+    outputs: np.ndarray = model.predict(points)
+    shape = (resolution, resolution, outputs.shape[-1])
+    return across, up, np.reshape(outputs, shape)

@@ -117,12 +117,13 @@ def plot_surface(
 
 
 def _points(x: Any) -> np.ndarray:
-    x = host_array(x)
-    if x.ndim != 2 or x.shape[1] != 2 or len(x) == 0:
+    points = host_array(x)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise ShapeError(
-            f"expected points of two features, (n, 2), found shape {x.shape}; choose two columns"
+            "expected points of two features, (n, 2), found shape "
+            f"{points.shape}; choose two columns"
         )
-    return x
+    return points
 
 
 def _limits(x: np.ndarray) -> tuple[float, float, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 
 import nox
 
@@ -29,7 +30,7 @@ def tests_gpu(session: nox.Session) -> None:
         session.skip(f"no GPU to test on: {reason}")
     environment = {}
     if session.venv_backend == "none":
-        environment["PYTHONPATH"] = "src"
+        environment["PYTHONPATH"] = os.pathsep.join(["src", os.environ.get("PYTHONPATH", "")])
     else:
         session.install(f".[examples,cuda{cuda}]", *TEST_TOOLS)
     session.run(
@@ -42,7 +43,8 @@ def parity(session: nox.Session) -> None:
     """Values, gradients and trainings against PyTorch, and the library on PyTorch's tensors."""
     session.install(".[examples]", *TEST_TOOLS, TORCH)
     session.run("python", "-m", "pytest", "tests/parity", *session.posargs)
-    session.run("python", "-m", "pytest", "tests", "--library", "torch", *session.posargs)
+    options = ("--library", "torch", "--ignore", "tests/parity", *session.posargs)
+    session.run("python", "-m", "pytest", "tests", *options)
 
 
 @nox.session
@@ -96,4 +98,6 @@ def cuda_driver() -> tuple[int, str]:
         return 0, "the NVIDIA driver finds no device"
     driver.cuDriverGetVersion(ctypes.byref(version))
     major = version.value // 1000
-    return (major, "") if major in (12, 13) else (0, f"the driver is of CUDA {major}, not 12 or 13")
+    if major < 12:
+        return 0, f"the driver is of CUDA {major}, CuPy needs 12 or newer"
+    return min(major, 13), ""  # a driver runs what was built for older ones

@@ -47,7 +47,7 @@ LAYERS = {
     "Linear without bias": (lambda: cr.Linear(5, 3, bias=False), (4, 5)),
     "ReLU": (cr.ReLU, (4, 5)),
     "LeakyReLU": (lambda: cr.LeakyReLU(0.2), (4, 5)),
-    "ReLU6": (cr.ReLU6, (4, 5)),
+    "ReLU6": (lambda: cr.Sequential(cr.Rescaling(6.0), cr.ReLU6()), (4, 5)),
     "ELU": (lambda: cr.ELU(0.7), (4, 5)),
     "GELU": (lambda: cr.GELU(approximate="tanh"), (4, 5)),
     "SiLU": (cr.SiLU, (4, 5)),

@@ -127,10 +127,47 @@ def test_layers_of_ones_own(tmp_path):
 
 
 def test_an_argument_that_is_no_json(tmp_path):
-    layer = cr.Linear(2, 2, init=lambda rng, shape: rng.normal(size=shape))
-    with pytest.raises(TypeError, match=r"argument of Linear.* cannot be written to a file"):
-        cr.Sequential(layer).save(tmp_path / "model.safetensors")
+    class Shift(cr.Identity):
+        def __init__(self, by):
+            self.by = by
+
+    with pytest.raises(TypeError, match=r"argument of Shift.* cannot be written to a file"):
+        cr.Sequential(Shift(np.ones(3))).save(tmp_path / "model.safetensors")
     assert os.listdir(tmp_path) == []
+
+
+def test_an_initializer_of_ones_own_is_no_matter(tmp_path):
+    model = cr.Sequential(cr.Linear(2, 2, init=lambda rng, shape: rng.normal(size=shape)))
+    model.save(tmp_path / "model.safetensors")
+    loaded = cr.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded[0].weight.value, model[0].weight.value)
+
+
+def test_a_model_that_binds_itself(tmp_path):
+    class Fixed(cr.Sequential):
+        def __init__(self):
+            super().__init__(cr.Linear(2, 2), seed=3)
+
+    Fixed().save(tmp_path / "model.safetensors")
+    with pytest.raises(TypeError, match="Fixed chooses a backend, dtype or seed"):
+        cr.load(tmp_path / "model.safetensors", layers={"Fixed": Fixed})
+
+
+def test_a_link_stays_a_link(model, path):
+    link = path.parent / "link.safetensors"
+    link.symlink_to(path)
+    model[0].bias.value[...] = 5.0
+    model.save(link)
+    assert link.is_symlink()
+    assert (cr.load(path)[0].bias.value == 5.0).all()
+
+
+def test_numbers_that_numpy_lacks(model, tmp_path):
+    header = {"0.weight": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}
+    raw = json.dumps(header).encode()
+    (tmp_path / "bf16").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(2))
+    with pytest.raises(cr.FileFormatError, match="of type 'BF16', which NumPy lacks"):
+        model.load_weights(tmp_path / "bf16")
 
 
 def test_foreign_files(model, tmp_path):

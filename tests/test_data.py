@@ -50,7 +50,10 @@ def test_integers_stay_and_floats_are_converted(library):
 
 
 BAD = {
-    "NaN": ([[1.0], [np.nan], [2.0], [np.inf]], "NaN or infinity in 2 of 4 samples, .* sample 1"),
+    "NaN": (
+        [[1.0], [np.nan], [2.0], [np.inf]],
+        "infinity or .* in 2 of 4 samples, .* sample 1",
+    ),
     "NaN in a vector": ([1.0, 2.0, 3.0, np.nan], "in 1 of 4 samples, first in sample 3"),
     "too large for float32": ([1.0, 2.0, 3.0, 1e300], "first in sample 3"),
     "empty": (np.zeros((0, 3)), r"expected samples, found an array of shape \(0, 3\)"),

@@ -66,7 +66,7 @@ def test_sizes_that_are_too_large(tmp_path):
     with pytest.raises(cr.FileFormatError, match="expected at most 1,073,741,824 bytes, found"):
         read_idx(path)
     path.write_bytes(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"x")
-    with pytest.raises(cr.FileFormatError, match="at most 32 dimensions, found 255"):
+    with pytest.raises(cr.FileFormatError, match="at most 64 axes, found 255"):
         read_idx(path)
     path.write_bytes(b"\0\0\x08\x00" + b"x")
     assert read_idx(path).shape == ()

@@ -66,6 +66,50 @@ def test_labels_of_any_integer_type(kind, library):
     assert float(value) == pytest.approx(math.log(math.e + 2) - 1, rel=1e-6)
 
 
+def test_labels_of_more_classes_than_their_type_can_count(library):
+    y = np.random.default_rng(0).normal(size=(4, 300))
+    narrow, wide = (
+        cr.CrossEntropyLoss()(library.asarray(y), library.asarray(np.asarray([0, 44, 200, 255], t)))
+        for t in ("uint8", "int64")
+    )
+    assert float(narrow[0]) == float(wide[0])
+
+
+def test_a_class_that_is_ruled_out(library):
+    y = library.asarray(np.asarray([[1.0, -np.inf, 2.0], [0.0, 1.0, -np.inf]]))
+    value, backward = cr.CrossEntropyLoss()(y, library.asarray([0, 1]))
+    expected = (math.log(1 + math.e) + math.log(1 + math.exp(-1))) / 2
+    assert float(value) == pytest.approx(expected)
+    assert np.isfinite(library.to_numpy(backward())).all()
+
+
+def test_probabilities_that_are_logits(library):
+    y, t = library.asarray([[3.0], [-2.0]]), library.asarray([[1.0], [0.0]])
+    with pytest.raises(cr.DataError, match="for logits there is BCEWithLogitsLoss"):
+        cr.BCELoss().check(y, t)
+
+
+def test_values_must_be_one_a_sample():
+    class Mean(cr.Loss):
+        def formula(self, xp, y, target):
+            return xp.mean((y - target) ** 2), lambda: 2 * (y - target) / y.size
+
+    with pytest.raises(cr.ShapeError, match=r"expected values of shape \(4, ...\), found \(\)"):
+        Mean()(np.zeros((4, 3)), np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("kind", ["int64", "float32", "float64"])
+def test_weights_of_any_type(kind, library):
+    y = library.asarray(np.eye(3, dtype="float32"))
+    for weight in (None, [1.0, 2.0, 3.0]):
+        loss = cr.CrossEntropyLoss(weight=weight)
+        weights = library.asarray(np.asarray([1, 2, 0], dtype=kind))
+        value, backward = loss(y, library.asarray([0, 1, 2]), sample_weight=weights)
+        assert value.dtype == backward().dtype == y.dtype
+        with pytest.raises(cr.ShapeError, match=r"expected 3 sample weights, found shape \(2,\)"):
+            loss(y, library.asarray([0, 1, 2]), sample_weight=library.asarray([1.0, 2.0]))
+
+
 def test_binary_cross_entropy(library):
     p, t = np.asarray([[0.8], [0.3]]), library.asarray(np.asarray([[1.0], [0.0]]))
     expected = -(math.log(0.8) + math.log(0.7)) / 2
@@ -130,15 +174,16 @@ def test_shapes_of_cross_entropy(library):
         (cr.BCELoss(), [[0, 1, 2], [0, 0, 0]], "from 0 to 1, found 2"),
         (cr.BCEWithLogitsLoss(), [[0, 1, -1], [0, 0, 0]], "from 0 to 1, found -1"),
         (cr.KLDivLoss(), [[0, 1, -1.0], [0, 0, 0]], "from 0 to inf, found -1"),
+        (cr.BCELoss(), [[0, 1, np.nan], [0, 0, 0]], "from 0 to 1, found nan"),
     ],
 )
 def test_targets_out_of_range(loss, target, message, library):
-    target = library.asarray(target)
+    y, target = library.asarray(np.full((2, 3), 0.5)), library.asarray(target)
     with pytest.raises(cr.DataError, match=message):
-        loss.check_values(library.backend.xp, target, 3)
+        loss.check(y, target)
     if library.name != "cupy":  # where reading a number costs nothing, at every call too
         with pytest.raises(cr.DataError, match=message):
-            loss(library.asarray(np.full((2, 3), 0.5)), target)
+            loss(y, target)
 
 
 def test_bad_options():
@@ -150,7 +195,9 @@ def test_bad_options():
         cr.CrossEntropyLoss(label_smoothing=1.5)
     with pytest.raises(ValueError, match="finite weights of at least 0"):
         cr.CrossEntropyLoss(weight=[1, -1])
-    with pytest.raises(cr.ShapeError, match="expected 3 weights, one an output, found 2"):
+    with pytest.raises(ValueError, match="not all 0"):
+        cr.CrossEntropyLoss(weight=[0, 0])
+    with pytest.raises(cr.ShapeError, match=r"a weight for each output, found 2 .*\(2, 3\)"):
         cr.CrossEntropyLoss(weight=[1, 1])(np.zeros((2, 3)), np.asarray([0, 1]))
     with pytest.raises(cr.ShapeError, match="sample weights"):
         cr.MSELoss()(np.zeros((2, 3)), np.zeros((2, 3)), sample_weight=np.ones(3))

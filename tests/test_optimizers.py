@@ -122,7 +122,28 @@ def test_a_schedule_that_turns_negative(library):
     before = step(model, optimizer)
     with pytest.raises(ValueError, match="expected lr to be finite and at least 0, found -0.5"):
         step(model, optimizer)
-    assert [float(p.value[0]) for p in model.parameters()[1:]] == before[1:]
+    assert [float(model.xp.sum(p.value)) for p in model.parameters()] == before
+    optimizer.lr = -0.5
+    with pytest.raises(ValueError, match="found -0.5"):
+        step(model, optimizer)
+
+
+def test_a_rule_that_forgets_a_slot(library):
+    class Forgetful(cr.Optimizer):
+        slots = ("mean",)
+
+        def rule(self, xp):
+            return lambda value, mean, grad, lr: (value - lr * (grad + mean),)
+
+    model = single(library)
+    optimizer = Forgetful(0.1).bind(model)
+    with pytest.raises(ValueError, match="shorter"):
+        step(model, optimizer)
+
+
+def test_rates_must_be_numbers():
+    with pytest.raises(TypeError, match="expected lr to be a number, found '0.1'"):
+        cr.SGD("0.1")
 
 
 def test_one_optimizer_one_model(library):
@@ -137,3 +158,4 @@ def test_one_optimizer_one_model(library):
 
 def test_repr():
     assert repr(cr.Adagrad(0.5)).startswith("Adagrad(lr=0.5, weight_decay=0.0")
+    assert repr(cr.SGD(0.5, momentum=0.5)).endswith("momentum=0.5, nesterov=False)")

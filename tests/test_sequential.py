@@ -25,7 +25,7 @@ def test_text():
         cr.Linear(2, 3, bias=False), cr.Sequential(cr.LeakyReLU(0.1)), Residual(cr.Linear(3, 3))
     )
     assert repr(model) == (
-        "Sequential(\n  0: Linear(2, 3, bias=False)\n  1: Sequential(\n    0: LeakyReLU(0.1)\n  )\n"
+        "Sequential(\n  0: Linear(2, 3, False)\n  1: Sequential(\n    0: LeakyReLU(0.1)\n  )\n"
         "  2: Residual(Linear(3, 3))\n)"
     )
     summary = model.summary()
@@ -48,6 +48,8 @@ def test_what_is_no_layer():
         cr.Sequential(cr.Linear(2, 2), cr.ReLU)
     with pytest.raises(TypeError, match="expected layers, found 'relu'"):
         cr.Sequential("relu")
+    with pytest.raises(TypeError, match=r"is Sequential\(\*layers\) meant"):
+        cr.Sequential([cr.ReLU()])
     with pytest.raises(ValueError, match="expected approximate='tanh'"):
         cr.GELU(approximate="none")
     with pytest.raises(ValueError, match="expected finite numbers"):
@@ -64,6 +66,30 @@ def test_a_wrong_input_names_the_layer(library):
         model.forward([[1.0, 2.0, 3.0, 4.0]])
     with pytest.raises(NotImplementedError, match="Layer has no forward"):
         cr.Layer().forward(np.ones(1))
+
+
+def test_a_forward_that_forgets_backward():
+    class Square(cr.Layer):
+        def forward(self, x, *, training=False):
+            return x * x
+
+    model = cr.Sequential(Square())
+    for call in (model.forward, model.predict):
+        with pytest.raises(
+            TypeError, match=r"Square\(\): expected forward to return y and backward"
+        ):
+            call(np.ones((2, 3), "float32"))
+
+
+@pytest.mark.parametrize("make", [make for make, _ in LAYERS.values()], ids=LAYERS)
+def test_extreme_inputs(make, library):
+    shape = next(shape for other, shape in LAYERS.values() if other is make)
+    model = cr.Sequential(make(), backend=library.backend)
+    x = np.resize(np.asarray([-1e4, 1e4, -100.0, 100.0, 0.0], "float32"), shape)
+    y, backward = model.forward(library.asarray(x), training=True)
+    dx = backward(library.asarray(np.ones(y.shape, "float32")), input_gradient=True)
+    for array in (y, dx):
+        assert np.isfinite(library.to_numpy(array)).all()
 
 
 def test_predict(library):

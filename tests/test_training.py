@@ -49,6 +49,47 @@ def test_the_mean_of_an_epoch_counts_samples(library):
     assert history["loss"][0] == pytest.approx(trainer.evaluate(X, Y)["loss"], rel=1e-12)
 
 
+@pytest.mark.parametrize("weight", [None, [1.0, 5.0, 2.0]])
+def test_the_mean_of_an_epoch_counts_weights(weight, library):
+    trainer = trainer_on(library, lr=0.0, loss=cr.CrossEntropyLoss(weight=weight))
+    samples = (np.arange(90) % 7 == 0) + 0.25 * (np.arange(90) < 30)
+    history = trainer.fit(X, Y, sample_weight=samples, epochs=1, batch_size=40, verbose=0)
+    expected = trainer.evaluate(X, Y, sample_weight=samples)["loss"]
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
+    import array_api_strict
+
+    kind, losses = array_api_strict._array_object.Array, cr.losses
+    backend = cr.get_backend(array_api_strict)
+    trainer = trainer_on(type("L", (), {"backend": backend}), dropout=0.2, loss=weighted_loss())
+    trainer.fit(X, Y, epochs=1, batch_size=30, verbose=0)
+    read = []
+    for name in ("__float__", "__int__", "__bool__", "__index__", "__array__", "__dlpack__"):
+        method = getattr(kind, name)
+        monkeypatch.setattr(
+            kind, name, lambda *a, m=method, n=name, **k: read.append(n) or m(*a, **k)
+        )
+    monkeypatch.setattr(losses, "on_host", lambda x: False)  # as if the arrays were on a device
+
+    class Reset(cr.Callback):
+        def on_fit_start(self, trainer):
+            read.clear()  # the data was checked, once
+
+        def on_fit_end(self, trainer):
+            self.read = list(read)
+
+    reset = Reset()
+    options = {"validation_data": (X, Y), "callbacks": [reset], "verbose": 0}
+    trainer.fit(X, Y, epochs=3, batch_size=30, **options)
+    assert reset.read == ["__dlpack__"] * 3
+
+
+def weighted_loss():
+    return cr.CrossEntropyLoss(weight=[1.0, 2.0, 3.0], label_smoothing=0.1)
+
+
 def test_fit_goes_on_where_it_stopped(library):
     whole, parts = trainer_on(library, dropout=0.3), trainer_on(library, dropout=0.3)
     whole.fit(X, Y, epochs=4, batch_size=30, verbose=0)
@@ -68,22 +109,19 @@ def test_sample_weight_zero_is_no_sample(library):
     assert a == pytest.approx(without.evaluate(X[:60], Y[:60])["loss"], rel=1e-9)
 
 
-def test_images_stay_uint8(library):
+def test_images_stay_uint8(library, monkeypatch):
     images = RNG.integers(0, 256, (40, 2, 2), dtype=np.uint8)
     layers = cr.Flatten(), cr.Rescaling(1 / 255), cr.Linear(4, 2)
     model = cr.Sequential(*layers, backend=library.backend)
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
-    kept = []
-
-    class Spy(cr.Identity):
-        def forward(self, x, *, training=False):
-            kept.append(x.dtype)
-            return super().forward(x, training=training)
-
+    kept, enter = set(), cr.Sequential._enter
+    monkeypatch.setattr(
+        cr.Sequential, "_enter", staticmethod(lambda x, s: kept.add(x.dtype) or enter(x, s))
+    )
     trainer.fit(images, np.arange(40) % 2, epochs=1, verbose=0)
-    trainer.model = cr.Sequential(Spy(), backend=library.backend)
-    trainer.model.predict(images)
-    assert kept == [library.backend.dtype("float32")]
+    trainer.evaluate(images, np.arange(40) % 2)
+    assert len(kept) == 1
+    assert kept.pop() == library.backend.xp.uint8
 
 
 @pytest.mark.parametrize(
@@ -217,16 +255,16 @@ BAD = {
     "columns": (X[:, :3], Y, {}, cr.ShapeError, r"expected input of shape \(batch, 4\)"),
     "rows": (X, Y[:, None], {}, cr.ShapeError, r"labels of shape \(batch,\)"),
     "lengths": (X, Y[:50], {}, cr.ShapeError, "found 90 of x, 50 of y"),
-    "NaN": (X * np.nan, Y, {}, cr.DataError, "^x: .*NaN or infinity in 90 of 90"),
+    "NaN": (X * np.nan, Y, {}, cr.DataError, "^x: .*NaN, infinity .* in 90 of 90"),
     "empty": (X[:0], Y[:0], {}, cr.DataError, "^x: expected samples"),
     "objects": (X.astype(object), Y, {}, cr.DataError, "real numbers, found dtype object"),
     "batch 0": (X, Y, {"batch_size": 0}, ValueError, "batch size from 1 .* found 0"),
     "batch 91": (X, Y, {"batch_size": 91}, ValueError, "batch size from 1 .* found 91"),
     "epochs": (X, Y, {"epochs": 0}, ValueError, "at least 1 epoch, found 0"),
     "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "of validation y"),
-    "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "weights of at least 0"),
-    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all 0"),
-    "columns of weights": (X, Y, {"sample_weight": np.ones((90, 1))}, cr.DataError, r"\(n,\)"),
+    "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "found values from -1 to -1"),
+    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all of them 0"),
+    "columns of weights": (X, Y, {"sample_weight": np.ones((90, 1))}, cr.ShapeError, r"\(n,\)"),
 }
 
 
@@ -241,7 +279,26 @@ def test_bad_data_is_told_before_the_first_step(x, y, options, error, message, l
 
 
 def test_bad_trainers():
-    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) is one"):
+    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one"):
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    model = cr.Sequential(cr.Linear(4, 3))
+    for bad, message in (
+        ({"loss": cr.MSELoss}, "expected a Loss, found .*MSELoss"),
+        ({"loss": "mse"}, "expected a Loss, found 'mse'"),
+        ({"optimizer": "adam"}, "expected a Optimizer|expected an Optimizer"),
+        ({"metrics": ["accuracy"]}, "expected metrics that are functions"),
+        ({"metrics": {"loss": max}}, "cannot be called 'loss'"),
+        ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics of different names"),
+    ):
+        options = {"loss": cr.CrossEntropyLoss(), "optimizer": cr.SGD(0.1), **bad}
+        with pytest.raises((TypeError, ValueError), match=message):
+            cr.Trainer(model, **options)
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    for bad in ({"validation_data": (X,)}, {"validation_data": 3}, {"callbacks": [cr.Callback]}):
+        with pytest.raises(TypeError, match="expected"):
+            trainer.fit(X, Y, verbose=0, **bad)
+    trainer.metrics["odd"] = lambda outputs, targets: outputs
+    with pytest.raises(cr.ShapeError, match="metric 'odd': expected one number"):
+        trainer.evaluate(X, Y)
     with pytest.raises(ValueError, match="reduction='none'"):
         cr.Trainer(cr.Sequential(), loss=cr.MSELoss(reduction="none"), optimizer=cr.SGD(0.1))

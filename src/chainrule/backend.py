@@ -84,13 +84,15 @@ class Backend:
 
     def to_numpy(self, x: Array) -> np.ndarray:
         """`x` as a NumPy array in host memory."""
-        return np.array(np.from_dlpack(x, device="cpu"))
+        return np.array(_from_dlpack(x))
 
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         """Write the matrix product ``a @ b`` into `out`."""
         out[...] = a @ b
 
-    def elementwise(self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]]) -> Any:
+    def elementwise(
+        self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]], *, outputs: int
+    ) -> Callable[..., None]:
         """Make an in-place update of arrays from a rule for their elements.
 
         Parameters
@@ -98,6 +100,8 @@ class Backend:
         make_rule : callable
             Takes a namespace, returns the rule: a pure function of arrays and 0-d arrays, made of
             arithmetic and ``xp.sqrt`` only, that returns the new values of its first arguments.
+        outputs : int
+            How many those are.
 
         Returns
         -------
@@ -107,7 +111,8 @@ class Backend:
         Examples
         --------
         >>> import numpy
-        >>> decay = Backend(numpy).elementwise(lambda xp: lambda x, rate: (x - rate * x,))
+        >>> shrink = lambda xp: lambda x, rate: (x - rate * x,)
+        >>> decay = Backend(numpy).elementwise(shrink, outputs=1)
         >>> x = numpy.asarray([2.0, 4.0])
         >>> decay(x, 0.5)
         >>> x
@@ -116,7 +121,7 @@ class Backend:
         rule = make_rule(self.xp)
 
         def update(*arguments: Array) -> None:
-            for old, new in zip(arguments, rule(*arguments), strict=False):
+            for old, new in zip(arguments[:outputs], rule(*arguments), strict=True):
                 old[...] = new
 
         return update
@@ -138,9 +143,9 @@ class Backend:
 
     def dtype(self, name: str) -> Any:
         """The library's own dtype called `name`, which is ``"float32"`` or ``"float64"``."""
-        if name not in ("float32", "float64"):
+        if str(name) not in ("float32", "float64"):
             raise ValueError(f"expected dtype 'float32' or 'float64', found {name!r}")
-        return getattr(self.xp, name)
+        return getattr(self.xp, str(name))
 
     def __repr__(self) -> str:
         device = "" if self.device is None else f", device={self.device!r}"
@@ -181,7 +186,7 @@ def get_backend(backend: BackendLike, *, device: Any = None) -> Backend:
         return backend
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
-        return _known(name, device) if name in _KNOWN else Backend(backend, device=device)
+        return _known(name, device) if name in _KNOWN else _foreign(backend, device)
     if backend not in _KNOWN:
         raise ValueError(
             f"unknown backend {backend!r}: expected one of {', '.join(map(repr, _KNOWN))}, "
@@ -196,6 +201,11 @@ def _known(name: str, device: Any) -> Backend:
     module = importlib.import_module(f"._backends.{name}", __package__)
     backend: Backend = getattr(module, _KNOWN[name])(device=device)
     return backend
+
+
+@cache
+def _foreign(namespace: ModuleType, device: Any) -> Backend:
+    return Backend(namespace, device=device)
 
 
 def _restore(name: str, device: Any) -> Backend:
@@ -244,7 +254,11 @@ def _as_numpy(x: Any) -> np.ndarray:
     except TypeError:  # from an array on a device, which is not copied to the host unasked
         if not hasattr(x, "__dlpack__"):
             raise
-        return np.from_dlpack(x, device="cpu")
+        return _from_dlpack(x)
+
+
+def _from_dlpack(x: Array) -> np.ndarray:
+    return np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")  # NumPy >= 2.1
 
 
 def on_host(x: Array) -> bool:

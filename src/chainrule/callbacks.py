@@ -14,8 +14,8 @@ class Callback:
     """Called by `Trainer.fit` at these moments; override those that matter.
 
     All see the trainer: its ``model``, ``optimizer`` and ``history``, and where it is: ``epoch``
-    and ``epochs`` (counted from 1), ``steps_per_epoch``. ``trainer.stop()`` ends the training after
-    the current epoch.
+    of ``epochs`` (counted from 1, through all calls of `fit`), ``steps_per_epoch``.
+    ``trainer.stop()`` ends the training after the current epoch.
     """
 
     def on_fit_start(self, trainer: Trainer) -> None:
@@ -40,7 +40,9 @@ class ProgressBar(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         from tqdm.auto import tqdm
 
-        self._bar: Any = tqdm(total=trainer.epochs * trainer.steps_per_epoch, unit="step")
+        self._bar: Any = tqdm(
+            total=(trainer.epochs - len(trainer.history)) * trainer.steps_per_epoch, unit="step"
+        )
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         self._bar.set_description(f"epoch {trainer.epoch}/{trainer.epochs}", refresh=False)

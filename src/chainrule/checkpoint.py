@@ -40,7 +40,7 @@ def save_model(model: Sequential, path: str | Path) -> None:
     architecture = {"dtype": model.state.dtype_name, "model": _Describer().layer(model, "")}
     to_numpy = model.backend.to_numpy
     tensors = {
-        name: np.ascontiguousarray(to_numpy(p.value))
+        name: np.asarray(to_numpy(p.value), order="C")
         for name, p in model.named_parameters(remove_duplicate=False).items()
     }
     metadata = {
@@ -99,6 +99,11 @@ def load(
         raise FileFormatError(f"{path}: no architecture that makes a model: {error!r}") from error
     if not isinstance(model, Sequential):
         raise FileFormatError(f"{path}: expected a Sequential, found {type(model).__name__}")
+    if model._state is not None:
+        raise TypeError(
+            f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
+            "loaded, it has to take them as its arguments backend=, dtype= and seed="
+        )
     parameters = model.named_parameters(remove_duplicate=False)
     for name, value in _fitting(model, tensors, path).items():
         parameters[name].init = given(value)
@@ -123,6 +128,10 @@ def _read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
         tensors = safetensors.numpy.load(data)
         size = int.from_bytes(data[:8], "little")
         metadata: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
+    except KeyError as error:
+        raise FileFormatError(
+            f"{path}: holds tensors of type {error}, which NumPy lacks"
+        ) from error
     except Exception as error:  # the reader's own errors share no other base
         raise FileFormatError(f"{path}: no valid safetensors file: {error}") from error
     if "format_version" not in metadata:
@@ -180,15 +189,21 @@ class _Describer:
         if id(layer) in self.places:
             return {"same_as": self.places[id(layer)]}
         self.places[id(layer)] = place
-        args, kwargs = layer._arguments
-        if type(layer) is Sequential:
-            kwargs = {}  # backend, dtype and seed are chosen by who loads it
+        bound = layer.arguments()
+        for name, value in bound.arguments.items():
+            if callable(value) and (name == "init" or name.endswith("_init")):
+                bound.arguments[name] = self.initializer(value)
         what = f"an argument of {layer!r}"
         return {
             "layer": type(layer).__name__,
-            "args": [self.value(v, f"{place}/{i}", what) for i, v in enumerate(args)],
-            "kwargs": {k: self.value(v, f"{place}/{k}", what) for k, v in kwargs.items()},
+            "args": [self.value(v, f"{place}/{i}", what) for i, v in enumerate(bound.args)],
+            "kwargs": {k: self.value(v, f"{place}/{k}", what) for k, v in bound.kwargs.items()},
         }
+
+    @staticmethod
+    def initializer(init: Any) -> Any:
+        """An initializer, if it can be described: the weights themselves are in the file."""
+        return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, what: str) -> Any:
         if isinstance(value, np.generic):
@@ -199,8 +214,6 @@ class _Describer:
             return self.layer(value, place)
         if isinstance(value, list | tuple):
             return [self.value(v, f"{place}/{i}", what) for i, v in enumerate(value)]
-        if isinstance(value, given):
-            return None  # the weights themselves are in the file
         if type(value) in _INITIALIZERS.values():
             return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
         raise TypeError(

@@ -36,6 +36,8 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
         Where the batches are wanted: ``model.backend``.
     dtype : {"float32", "float64"}, optional
         What floating-point data is converted to, once; it stays as it is if not given.
+    checked : bool, optional
+        Whether the arrays come from `move` already.
 
     Raises
     ------
@@ -64,10 +66,13 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
         drop_last: bool = False,
         backend: BackendLike = "numpy",
         dtype: str | None = None,
+        checked: bool = False,
     ) -> None:
         self.backend = get_backend(backend)
         names = [*("x", "y", "sample_weight")[: len(arrays)], *map(str, range(3, len(arrays)))]
-        self.arrays = move(self.backend, dict(zip(names, arrays, strict=True)), dtype)
+        self.arrays = (
+            arrays if checked else move(self.backend, dict(zip(names, arrays, strict=True)), dtype)
+        )
         self.samples: int = self.arrays[0].shape[0]
         batch_size = operator.index(batch_size)
         if not 1 <= batch_size <= self.samples:
@@ -103,6 +108,7 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
     """The arrays on the device, checked: numbers, all finite, all of one length of at least 1."""
     if not arrays:
         raise TypeError("expected at least one array")
+    target = None if dtype is None else backend.dtype(dtype)
     moved: dict[str, Array] = {}
     for name, data in arrays.items():
         try:
@@ -114,8 +120,7 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
                 f"{name}: expected samples, found an array of shape {tuple(array.shape)}"
             )
         if backend.xp.isdtype(array.dtype, "real floating"):
-            if dtype is not None:
-                array = backend.asarray(array, dtype=backend.dtype(dtype))
+            array = backend.asarray(array, dtype=target)
             _check_finite(backend, name, array)
         moved[name] = array
     lengths = {name: array.shape[0] for name, array in moved.items()}
@@ -133,6 +138,6 @@ def _check_finite(backend: Backend, name: str, array: Array) -> None:
     rows = xp.all(xp.reshape(finite, (array.shape[0], -1)), axis=1)
     bad = np.flatnonzero(~backend.to_numpy(rows))
     raise DataError(
-        f"{name}: expected finite numbers, found NaN or infinity in {len(bad)} of "
-        f"{array.shape[0]} samples, first in sample {bad[0]}"
+        f"{name}: expected finite numbers, found NaN, infinity or what is too large for "
+        f"{array.dtype} in {len(bad)} of {array.shape[0]} samples, first in sample {bad[0]}"
     )

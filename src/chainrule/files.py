@@ -16,7 +16,9 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     OSError
         If the folder does not exist or cannot be written to, or the disk is full.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no such folder to write to")
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

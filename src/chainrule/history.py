@@ -16,8 +16,9 @@ class History:
     Attributes
     ----------
     epochs : list of dict
-        ``epoch`` (counted from 1), ``loss`` (mean over the epoch's training steps), with validation
-        data ``val_loss`` and each metric as ``val_...``, and ``seconds``.
+        ``epoch`` (counted from 1), ``loss`` (of the epoch's steps: the mean over their samples with
+        their weights, or the sum where the loss is one), with validation data ``val_loss`` and each
+        metric as ``val_...``, and ``seconds``.
     step_losses : list of float
         The loss of every step.
 

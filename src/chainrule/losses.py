@@ -47,8 +47,49 @@ class Loss:
         """The values, and a function that gives their derivative by `y`."""
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
-    def check_values(self, xp: Any, target: Array, outputs: int) -> None:
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
         """Raise a `DataError` if `target` holds what cannot be meant; reads from the device."""
+
+    def as_target(self, xp: Any, y: Array, target: Array) -> Array:
+        """`target` in the dtype that the formula takes, if its shape fits.
+
+        Raises
+        ------
+        ShapeError
+            If it does not.
+        """
+        if target.shape != y.shape:
+            expected, found = _in_words(y, target)
+            raise ShapeError(
+                f"{type(self).__name__}: expected targets of shape {expected} like the outputs, "
+                f"found {found}"
+            )
+        return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
+
+    def check(self, y: Array, target: Array) -> None:
+        """Find mistakes in targets for outputs `y`: their shape, and values that cannot be meant.
+
+        A call of the loss does so for targets in host memory; from a device they are read only
+        here. `Trainer` checks all data once.
+        """
+        xp = array_namespace(y)
+        self.check_values(xp, y, self.as_target(xp, y, target))
+
+    def total_weight(
+        self, xp: Any, y: Array, target: Array, sample_weight: Array | None
+    ) -> float | Array:
+        """What the mean divides by: the number of samples, or the sum of their weights."""
+        weight = self._sample_weight(xp, y, sample_weight)
+        return float(y.shape[0]) if weight is None else xp.sum(weight)
+
+    @staticmethod
+    def _sample_weight(xp: Any, y: Array, sample_weight: Array | None) -> Array | None:
+        if sample_weight is None:
+            return None
+        if sample_weight.shape != y.shape[:1]:
+            expected, found = y.shape[0], tuple(sample_weight.shape)
+            raise ShapeError(f"expected {expected} sample weights, found shape {found}")
+        return xp.astype(sample_weight, y.dtype)
 
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
@@ -77,59 +118,38 @@ class Loss:
         ShapeError
             If the shapes do not fit; ``(n,)`` beside ``(n, 1)`` is an error, not a broadcast.
         DataError
-            If targets in host memory are out of range. (On a device they are not read in a step;
-            `Trainer` checks all data once.)
+            If targets in host memory are out of range, see `check`.
         """
         xp = array_namespace(y)
         if y.ndim == 0 or y.shape[0] == 0:
             raise DataError(
                 f"expected at least one sample, found outputs of shape {tuple(y.shape)}"
             )
-        target = self._as_target(xp, y, target)
+        target = self.as_target(xp, y, target)
         if on_host(target):
-            self.check_values(xp, target, y.shape[-1])
+            self.check_values(xp, y, target)
         values, derivative = self.formula(xp, y, target)
-        weight, total = self._weights(xp, y, target, sample_weight)
+        if values.shape[:1] != y.shape[:1]:
+            expected, found = f"({y.shape[0]}, ...)", tuple(values.shape)
+            raise ShapeError(f"{self!r}: expected values of shape {expected}, found {found}")
+
         scale: Any = 1.0
-        if weight is not None:
-            weight = _along(weight, values)
-            values = values * weight
-        value = values
-        if self.reduction != "none":
-            if self.reduction != "sum":
-                scale = 1.0 / total
+        if self.reduction not in ("none", "sum"):
+            scale = 1.0 / _positive(xp, self.total_weight(xp, y, target, sample_weight))
             if self.reduction == "mean":
                 scale = scale * (y.shape[0] / math.prod(values.shape))
-            value = xp.sum(values) * scale
+        weight = self._sample_weight(xp, y, sample_weight)
         if weight is not None:
-            scale = scale * weight
+            scale = scale * _along(weight, values)
+        value = values * scale
+        if self.reduction != "none":
+            value = xp.sum(value)
 
         def backward(dvalue: Any = 1.0) -> Array:
             factor = dvalue * scale
             return derivative() * (_along(factor, y) if getattr(factor, "ndim", 0) else factor)
 
         return value, backward
-
-    def _as_target(self, xp: Any, y: Array, target: Array) -> Array:
-        if target.shape != y.shape:
-            expected, found = _in_words(y, target)
-            raise ShapeError(
-                f"{type(self).__name__}: expected targets of shape {expected} like the outputs, "
-                f"found {found}"
-            )
-        return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
-
-    def _weights(
-        self, xp: Any, y: Array, target: Array, sample_weight: Array | None
-    ) -> tuple[Array | None, Any]:
-        """A weight for each sample, if there are any, and their sum."""
-        if sample_weight is None:
-            return None, y.shape[0]
-        if sample_weight.shape != y.shape[:1]:
-            found = tuple(sample_weight.shape)
-            raise ShapeError(f"expected sample weights of shape ({y.shape[0]},), found {found}")
-        weight = xp.astype(sample_weight, y.dtype)
-        return weight, _positive(xp, xp.sum(weight))
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
@@ -156,6 +176,13 @@ class HuberLoss(Loss):
     """``d^2 / 2`` where ``d = |y - target| <= delta``, else ``delta (d - delta / 2)``.
 
     Source: P. Huber, "Robust estimation of a location parameter", 1964.
+
+    Parameters
+    ----------
+    delta : float, optional
+        Where the square turns into a line.
+    reduction : {"mean", "sum", "none"}, optional
+        See `Loss`.
     """
 
     def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
@@ -168,14 +195,14 @@ class HuberLoss(Loss):
         d, delta = y - target, self.delta
         size = xp.abs(d)
         inner = xp.minimum(size, delta)
-        return inner * (size - 0.5 * inner), lambda: xp.clip(d, -delta, delta)
+        return inner * (size - 0.5 * inner), lambda: xp.minimum(xp.maximum(d, -delta), delta)
 
 
 class BCELoss(Loss):
     """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` of probabilities `y`.
 
-    The logarithms are of no less than the smallest normal number, so the loss stays finite. From
-    logits, `BCEWithLogitsLoss` is exact and faster.
+    The logarithms are of no less than the smallest normal number, and the gradient divides by no
+    less than 1e-12, so both stay finite. From logits, `BCEWithLogitsLoss` is exact and faster.
 
     Parameters
     ----------
@@ -187,13 +214,17 @@ class BCELoss(Loss):
 
     def __init__(self, *, weight: Sequence[float] | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.weight = _class_weight(weight)
+        self.weight = OutputWeight.of(weight)
 
-    def check_values(self, xp: Any, target: Array, outputs: int) -> None:
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
         _check_range(xp, target, 0, 1, "targets of binary cross-entropy")
+        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is for the Trainer to tell
+            raise DataError(
+                "BCELoss: expected probabilities; for logits there is BCEWithLogitsLoss"
+            )
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        weight = _for_outputs(xp, self.weight, y)
+        weight = self.weight.on(xp, y) if self.weight else 1.0
         tiny = xp.finfo(y.dtype).smallest_normal
         log_y, log_not_y = xp.log(xp.maximum(y, tiny)), xp.log(xp.maximum(1.0 - y, tiny))
 
@@ -226,15 +257,15 @@ class BCEWithLogitsLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        self.weight = _class_weight(weight)
-        self.pos_weight = _class_weight(pos_weight)
+        self.weight = OutputWeight.of(weight)
+        self.pos_weight = OutputWeight.of(pos_weight)
 
-    def check_values(self, xp: Any, target: Array, outputs: int) -> None:
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
         _check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        weight = _for_outputs(xp, self.weight, y)
-        positive = 1.0 + (_for_outputs(xp, self.pos_weight, y) - 1.0) * target
+        weight = self.weight.on(xp, y) if self.weight else 1.0
+        positive = 1.0 + (self.pos_weight.on(xp, y) - 1.0) * target if self.pos_weight else 1.0
         softplus = xp.maximum(-y, 0.0) + xp.log1p(xp.exp(-xp.abs(y)))  # log(1 + exp(-y))
 
         def derivative() -> Array:
@@ -245,6 +276,10 @@ class BCEWithLogitsLoss(Loss):
 
 class CrossEntropyLoss(Loss):
     """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`, one value a sample.
+
+    Targets are labels, ``(batch,)`` integers, or one-hot rows or any distributions,
+    ``(batch, classes)``; a label and its one-hot row are the same. (With `weight`, PyTorch divides
+    the mean for rows by the number of samples instead, not by their weights.)
 
     Parameters
     ----------
@@ -265,9 +300,6 @@ class CrossEntropyLoss(Loss):
     >>> np.round(backward(), 3)
     array([[-0.06 ,  0.06 ],
            [ 0.134, -0.134]])
-
-    Targets are labels, ``(batch,)`` integers, or one-hot rows (or any distributions),
-    ``(batch, classes)``.
     """
 
     def __init__(
@@ -280,34 +312,34 @@ class CrossEntropyLoss(Loss):
         super().__init__(reduction=reduction)
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"expected 0 <= label_smoothing <= 1, found {label_smoothing}")
-        self.weight = _class_weight(weight)
+        self.weight = OutputWeight.of(weight)
         self.label_smoothing = label_smoothing
 
-    def _as_target(self, xp: Any, y: Array, target: Array) -> Array:
+    def as_target(self, xp: Any, y: Array, target: Array) -> Array:
         if y.ndim != 2 or y.shape[1] < 2:
             raise ShapeError(
                 "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
                 f"classes, found {tuple(y.shape)} (for one output, BCEWithLogitsLoss)"
             )
         if target.shape == y.shape:
-            return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
+            return super().as_target(xp, y, target)
         if target.shape != y.shape[:1]:
             expected, found = _in_words(y, target)
             raise ShapeError(
-                f"CrossEntropyLoss: expected labels of shape (batch,) or one-hot "
-                f"rows of shape {expected}, found {found}"
+                "CrossEntropyLoss: expected labels of shape (batch,) or one-hot rows of shape "
+                f"{expected}, found {found}"
             )
         if not xp.isdtype(target.dtype, "integral"):
             raise DataError(f"CrossEntropyLoss: expected integer labels, found {target.dtype}")
-        return target
+        return target if target.dtype == xp.int64 else xp.astype(target, xp.int64)
 
-    def check_values(self, xp: Any, target: Array, outputs: int) -> None:
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
         if target.ndim == 1:
-            _check_range(xp, target, 0, outputs - 1, f"labels of {outputs} classes")
+            classes = y.shape[1]
+            _check_range(xp, target, 0, classes - 1, f"labels of {classes} classes")
             return
         _check_range(xp, target, 0, math.inf, "one-hot targets")
-        rows = xp.sum(xp.astype(target, xp.float32), axis=1)
-        worst = float(xp.max(xp.abs(rows - 1.0)))
+        worst = float(xp.max(xp.abs(xp.sum(target, axis=1) - 1.0)))
         if worst > 1e-3:
             raise DataError(f"expected one-hot rows that sum to 1, found a sum off by {worst:.3g}")
 
@@ -315,29 +347,28 @@ class CrossEntropyLoss(Loss):
         q = self._distribution(xp, y, target)
         if self.label_smoothing:
             q = (1.0 - self.label_smoothing) * q + self.label_smoothing / y.shape[1]
-        if self.weight is not None:
-            q = q * _for_outputs(xp, self.weight, y)
+        if self.weight:
+            q = q * self.weight.on(xp, y)
         log_p = log_softmax(xp, y)
+        values = -xp.sum(q * xp.where(q > 0.0, log_p, 0.0), axis=1)  # a logit may be -inf
 
         def derivative() -> Array:
             p = xp.exp(log_p)
-            if self.weight is not None or target.ndim == 2:
+            if self.weight or target.ndim == 2:
                 p *= xp.sum(q, axis=1, keepdims=True)  # else q sums to 1
             p -= q
             return p
 
-        return -xp.sum(q * log_p, axis=1), derivative
+        return values, derivative
 
-    def _weights(
+    def total_weight(
         self, xp: Any, y: Array, target: Array, sample_weight: Array | None
-    ) -> tuple[Array | None, Any]:
-        weight, total = super()._weights(xp, y, target, sample_weight)
-        if self.weight is not None:
-            class_weight = _for_outputs(xp, self.weight, y)
-            of_sample = xp.sum(self._distribution(xp, y, target) * class_weight, axis=1)
-            total = xp.sum(of_sample if weight is None else of_sample * weight)
-            total = _positive(xp, total)
-        return weight, total
+    ) -> float | Array:
+        if not self.weight:
+            return super().total_weight(xp, y, target, sample_weight)
+        weights = xp.sum(self._distribution(xp, y, target) * self.weight.on(xp, y), axis=1)
+        weight = self._sample_weight(xp, y, sample_weight)
+        return xp.sum(weights if weight is None else weights * weight)
 
     @staticmethod
     def _distribution(xp: Any, y: Array, target: Array) -> Array:
@@ -350,6 +381,8 @@ class CrossEntropyLoss(Loss):
 class KLDivLoss(Loss):
     """Kullback-Leibler divergence ``t (log t - y)`` of log-probabilities `y` from targets `t`.
 
+    Source: S. Kullback and R. Leibler, "On information and sufficiency", 1951.
+
     Parameters
     ----------
     reduction : {"mean", "batchmean", "sum", "none"}, optional
@@ -359,7 +392,7 @@ class KLDivLoss(Loss):
 
     reductions = ("mean", "batchmean", "sum", "none")
 
-    def check_values(self, xp: Any, target: Array, outputs: int) -> None:
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
         _check_range(xp, target, 0, math.inf, "targets of the divergence")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -380,31 +413,54 @@ def _along(weight: Array, values: Array) -> Array:
     return weight if weight.ndim == values.ndim else weight[(..., *(None,) * (values.ndim - 1))]
 
 
-def _positive(xp: Any, total: Array) -> Array:
+def _positive(xp: Any, total: float | Array) -> float | Array:
     """A sum of weights to divide by: 1 where it is 0, as in a batch of ignored samples."""
-    return xp.where(total > 0, total, xp.ones_like(total))
+    # (NumPy's float64 is a float, too.)
+    return total if type(total) is float else xp.where(total > 0, total, xp.ones_like(total))
 
 
-def _class_weight(weight: Sequence[float] | None) -> np.ndarray | None:
-    if weight is None:
-        return None
-    array = np.asarray(weight, dtype=float)
-    if array.ndim != 1 or not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError(f"expected a list of finite weights of at least 0, found {weight!r}")
-    return array
+class OutputWeight:
+    """A weight for each output, moved to where the outputs are at its first use.
 
+    Parameters
+    ----------
+    weights : sequence of float
+        ``(outputs,)``, finite, at least 0 and not all 0.
+    """
 
-def _for_outputs(xp: Any, weight: np.ndarray | None, y: Array) -> Any:
-    """A weight for each output as an array that goes with `y`, or 1."""
-    if weight is None:
-        return 1.0
-    if weight.shape != y.shape[-1:]:
-        raise ShapeError(f"expected {y.shape[-1]} weights, one an output, found {weight.size}")
-    return xp.asarray(weight.tolist(), dtype=y.dtype, device=y.device)
+    def __init__(self, weights: Sequence[float]) -> None:
+        array = np.asarray(weights, dtype=float)
+        if array.ndim != 1 or not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+            raise ValueError(
+                f"expected a list of finite weights of at least 0, not all 0, found {weights!r}"
+            )
+        self.weights = array.tolist()
+        self._moved: Array = None
+
+    @classmethod
+    def of(cls, weights: Sequence[float] | None) -> OutputWeight | None:
+        """The weights, if there are any."""
+        return None if weights is None else cls(weights)
+
+    def on(self, xp: Any, y: Array) -> Array:
+        """The weights as an array that goes with outputs `y`, ``(..., outputs)``."""
+        if y.ndim < 2 or len(self.weights) != y.shape[-1]:
+            found = f"{len(self.weights)} for outputs of shape {tuple(y.shape)}"
+            raise ShapeError(f"expected a weight for each output, found {found}")
+        there = self._moved
+        if type(there) is not type(y) or there.dtype != y.dtype or there.device != y.device:
+            self._moved = xp.asarray(self.weights, dtype=y.dtype, device=y.device)
+        return self._moved
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"weights": self.weights, "_moved": None}
+
+    def __repr__(self) -> str:
+        return repr(self.weights)
 
 
 def _check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
-    least, most = xp.min(x).__float__(), xp.max(x).__float__()
-    if not low <= least <= most <= high:
-        found = least if not least >= low else most
+    least, most = float(xp.min(x)), float(xp.max(x))
+    if not (low <= least and most <= high):
+        found = most if low <= least else least
         raise DataError(f"expected {what} from {low} to {high}, found {found:g}")

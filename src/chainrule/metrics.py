@@ -9,6 +9,7 @@ from typing import TypeAlias
 from array_api_compat import array_namespace
 
 from .backend import Array
+from .errors import ShapeError
 from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -29,6 +30,11 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     array
         0-d, of the outputs' dtype.
 
+    Raises
+    ------
+    ShapeError
+        If there are fewer than two outputs.
+
     Examples
     --------
     >>> import numpy as np
@@ -36,6 +42,11 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     0.5
     """
     xp = array_namespace(outputs)
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise ShapeError(
+            "accuracy: expected outputs of shape (samples, classes) with at least two classes, "
+            f"found {tuple(outputs.shape)} (for one output, binary_accuracy)"
+        )
     labels = targets if targets.ndim == 1 else xp.argmax(targets, axis=-1)
     return xp.mean(xp.astype(xp.argmax(outputs, axis=-1) == labels, outputs.dtype))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from numbers import Real
+from typing import Any, ClassVar, Self, TypeAlias
 
 from .backend import Array
 from .layers.base import Layer
@@ -31,14 +32,15 @@ class Optimizer:
         Whether weight decay applies to parameters that ask to be left alone, such as biases.
     clip_norm : float, optional
         The gradient of the whole model is scaled down to this Euclidean norm where it is longer
-        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013).
+        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013). Weight
+        decay comes after.
 
     Notes
     -----
     An optimizer of one's own names its vectors in `slots` and defines `rule` and `scalars`.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
+    slots: tuple[str, ...] = ()
     """Names of the vectors of state; they start as zeros."""
 
     decoupled_decay: ClassVar[bool] = False
@@ -67,7 +69,7 @@ class Optimizer:
         """The numbers that the rule takes at a step, counted from 1."""
         return (lr,)
 
-    def bind(self, model: Layer) -> Any:
+    def bind(self, model: Layer) -> Self:
         """Make ready to train `model`, whose state vectors are made now.
 
         Returns
@@ -87,7 +89,7 @@ class Optimizer:
             raise ValueError(f"{self!r} trains another model already; make a new one")
         self._model = state
         self._slots = {name: self._initial(name, state) for name in self.slots}
-        self._update = state.backend.elementwise(self.rule)
+        self._update = state.backend.elementwise(self.rule, outputs=1 + len(self.slots))
         return self
 
     def _initial(self, name: str, state: ModelState) -> Array:
@@ -99,10 +101,10 @@ class Optimizer:
         if state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
         xp, device = state.backend.xp, state.backend.device
+        lr = _at_least_zero("lr", self.lr(self.steps) if callable(self.lr) else self.lr)
         state.settle_grads()
         if self.clip_norm is not None:
             self._clip(state)
-        lr = _at_least_zero("lr", self.lr(self.steps)) if callable(self.lr) else self.lr
         self.steps += 1
         # One array, not one for each number: on a device each would be a transfer.
         numbers = xp.asarray(self.scalars(lr, self.steps), dtype=state.dtype, device=device)
@@ -138,17 +140,19 @@ class Optimizer:
         self.__dict__.update(state)
         if self._model is not None:
             self._slots = {name: self._model._vector(v) for name, v in self._slots.items()}
-            self._update = self._model.backend.elementwise(self.rule)
+            count = 1 + len(self.slots)
+            self._update = self._model.backend.elementwise(self.rule, outputs=count)
 
     def __repr__(self) -> str:
+        hidden = ("steps", "slots")
         options = ", ".join(
-            f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_") and k != "steps"
+            f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_" and k not in hidden
         )
         return f"{type(self).__name__}({options})"
 
 
 class SGD(Optimizer):
-    """Gradient descent ``value -= lr * grad``, with momentum along the average past direction.
+    """Gradient descent ``value -= lr * grad``, with momentum that sums up past gradients.
 
     ``velocity = momentum * velocity + grad``; ``value -= lr * velocity``, or with Nesterov's
     correction ``value -= lr * (grad + momentum * velocity)``.
@@ -174,7 +178,7 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         if nesterov and momentum == 0.0:
             raise ValueError("nesterov=True needs a momentum above 0")
-        self.slots = ("velocity",) if momentum else ()  # type: ignore[misc]
+        self.slots = ("velocity",) if momentum else ()
 
     def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
         def plain(value: Array, grad: Array, lr: Array) -> tuple[Array, ...]:
@@ -355,7 +359,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """`Adam` with weight decay beside the gradient: ``value *= 1 - lr * weight_decay`` first.
 
-    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019.
+    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019, in PyTorch's
+    form, where the rate multiplies the decay.
 
     Parameters
     ----------
@@ -373,10 +378,13 @@ class AdamW(Adam):
         super().__init__(lr, weight_decay=weight_decay, **options)
 
 
-def _at_least_zero(name: str, number: float) -> float:
-    if not 0.0 <= number < math.inf:
+def _at_least_zero(name: str, number: Any) -> float:
+    if not isinstance(number, Real):
+        raise TypeError(f"expected {name} to be a number, found {number!r}")
+    value = float(number)
+    if not 0.0 <= value < math.inf:
         raise ValueError(f"expected {name} to be finite and at least 0, found {number}")
-    return float(number)
+    return value
 
 
 def _fraction(name: str, number: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import initializers
 from .backend import Array, Backend
-from .errors import ShapeError
+from .errors import DataError, ShapeError
 
 _WEIGHTS = 1  # keeps the stream that draws weights apart from others that start from the same seed
 
@@ -41,6 +41,11 @@ class Parameter:
         init: initializers.Initializer | None = None,
         decay: bool = True,
     ) -> None:
+        if init is not None and (not callable(init) or isinstance(init, type)):
+            raise TypeError(
+                f"expected an initializer such as initializers.he_normal(), found {init!r}"
+                + (": are its parentheses missing?" if isinstance(init, type) else "")
+            )
         self.shape = tuple(operator.index(n) for n in shape)
         if min(self.shape, default=1) < 1:
             raise ShapeError(f"expected positive sizes for a parameter, found {self.shape}")
@@ -74,7 +79,16 @@ class Parameter:
         return self._grad
 
     def add_grad(self, grad: Array) -> None:
-        """Add `grad`; the first to come after an optimizer's step overwrites the one before."""
+        """Add `grad`; the first to come after an optimizer's step overwrites the one before.
+
+        Raises
+        ------
+        ShapeError
+            If `grad` does not have the parameter's own shape.
+        """
+        if grad.shape != self.shape:
+            expected, found = self.shape, tuple(grad.shape)
+            raise ShapeError(f"expected a gradient of shape {expected}, found {found}")
         if self._accumulates():
             total = self.grad
             total += grad
@@ -101,14 +115,15 @@ class Parameter:
     @property
     def state(self) -> ModelState:
         """What it shares with the other parameters of its model; draws first values if need be."""
-        if self._state is None:
-            if self._layer is None:
-                raise RuntimeError(
-                    "this parameter has no value: it belongs to a layer only once it is assigned "
-                    "to an attribute of one"
-                )
+        if self._state is None and self._layer is not None:
             self._layer.state  # noqa: B018  (draws the values of the whole model)
-        assert self._state is not None
+        if self._state is None:
+            raise RuntimeError(
+                f"{self!r} has no value: it belongs to no layer, being assigned to no attribute of "
+                "one"
+                if self._layer is None
+                else f"{self!r} was added to a model that has its weights already"
+            )
         return self._state
 
     def _view(self, vector: Array) -> Array:
@@ -152,12 +167,15 @@ class ModelState:
         flat = np.zeros(sum(p.size for p in parameters))
         offset = 0
         for p in self.parameters:
-            p._state = self
             p._part = slice(offset, offset + p.size)
             flat[p._part] = drawn[id(p)].reshape(-1)
             offset += p.size
         self.values = self._vector(flat)
         self.grads = self._vector(np.zeros_like(flat))
+        for p in self.parameters:  # last, so that a failure leaves the layers free
+            p._state = self
+            if isinstance(p.init, initializers.given):
+                p.init = initializers.zeros()  # used once: not to be kept beside the values
 
     @staticmethod
     def _draw(parameter: Parameter, rng: np.random.Generator) -> np.ndarray:
@@ -167,6 +185,8 @@ class ModelState:
                 f"initializer {parameter.init!r} gave shape {value.shape}, "
                 f"expected {parameter.shape}"
             )
+        if not np.isfinite(value).all():
+            raise DataError(f"initializer {parameter.init!r} gave NaN or infinity")
         return value
 
     def _vector(self, flat: np.ndarray) -> Array:
@@ -179,9 +199,9 @@ class ModelState:
         self.generation += 1
 
     def settle_grads(self) -> None:
-        """Write zeros where no backward pass has written since the last step."""
+        """Write zeros where no backward pass has written since the last step, or none should."""
         for p in self.parameters:
-            if p._written != self.generation:
+            if p._written != self.generation or not p.trainable:
                 p.grad[...] = 0.0
                 p._written = self.generation
 

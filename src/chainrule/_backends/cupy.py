@@ -9,8 +9,8 @@ from ..backend import Array, Backend
 from ..errors import BackendError
 
 _INSTALL = (
-    'pip install "chainrule[cuda12]" for a driver of CUDA 12, '
-    'pip install "chainrule[cuda13]" for one of CUDA 13 (nvidia-smi shows which)'
+    'pip install "cupy-cuda12x[ctk]" for a driver of CUDA 12, '
+    'pip install "cupy-cuda13x[ctk]" for one of CUDA 13 or newer (nvidia-smi shows which)'
 )
 
 
@@ -20,7 +20,8 @@ class CupyBackend(Backend):
     Parameters
     ----------
     device : int, optional
-        The GPU's number; it becomes this thread's current device, as CuPy's kernels require.
+        The GPU's number. CuPy works on the current device of the thread, so this GPU is made the
+        current one, once; models on several GPUs need a process each.
     """
 
     def __init__(self, *, device: int | None = None) -> None:
@@ -37,7 +38,13 @@ class CupyBackend(Backend):
                 f"driver: {_INSTALL}"
             )
         if device is not None:
-            cupy.cuda.Device(device).use()
+            try:
+                cupy.cuda.Device(device).use()
+            except Exception as error:
+                count = cupy.cuda.runtime.getDeviceCount()
+                raise BackendError(
+                    f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
+                ) from error
         self._cupy = cupy
         super().__init__(cupy, device=device)
 
@@ -48,14 +55,13 @@ class CupyBackend(Backend):
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         self._cupy.matmul(a, b, out=out)
 
-    def elementwise(self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]]) -> Any:
-        rule = make_rule(self._cupy)
-
-        def update(*arguments: Array) -> None:
-            for old, new in zip(arguments, rule(*arguments), strict=False):
-                old[...] = new
-
-        return self._cupy.fuse(update)
+    def elementwise(
+        self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]], *, outputs: int
+    ) -> Callable[..., None]:
+        update: Callable[..., None] = self._cupy.fuse(
+            super().elementwise(make_rule, outputs=outputs)
+        )
+        return update
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         import cupyx

@@ -26,14 +26,16 @@ class NumpyBackend(Backend):
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         np.matmul(a, b, out=out)
 
-    def elementwise(self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]]) -> Any:
+    def elementwise(
+        self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]], *, outputs: int
+    ) -> Callable[..., None]:
         rule = make_rule(np)
 
         def update(*arguments: Array) -> None:
             for start in range(0, arguments[0].size, _BLOCK):
                 part = slice(start, start + _BLOCK)
                 blocks = [a[part] if a.ndim else a for a in arguments]
-                for old, new in zip(blocks, rule(*blocks), strict=False):
+                for old, new in zip(blocks[:outputs], rule(*blocks), strict=True):
                     old[...] = new
 
         return update

@@ -21,7 +21,10 @@ class TorchBackend(Backend):
         super().__init__(torch, device=device)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        if not isinstance(x, self.array_type):
+        if isinstance(x, self.array_type):
+            tensor: Array = x
+            x = tensor.detach()  # its autograd would follow every step
+        else:
             x = host_array(x)
             if not x.flags.writeable:  # torch would share the memory, and warns
                 x = x.copy()

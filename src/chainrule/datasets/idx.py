@@ -14,6 +14,7 @@ from ..errors import FileFormatError
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 2**20
+_MOST_AXES = 64  # as many as a NumPy array can have
 
 
 def read_idx(
@@ -68,6 +69,8 @@ def _parse(
     found = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
     if shape is not None and found != shape:
         raise FileFormatError(f"{path}: expected an array of shape {shape}, found {found}")
+    if ndim > _MOST_AXES:
+        raise FileFormatError(f"{path}: expected at most {_MOST_AXES} axes, found {ndim}")
     size = math.prod(found) * dtype.itemsize
     if size > max_bytes:
         raise FileFormatError(f"{path}: expected at most {max_bytes:,} bytes, found {size:,}")
@@ -78,6 +81,4 @@ def _parse(
         raise FileFormatError(f"{path}: truncated: expected {size:,} bytes, found {len(data):,}")
     if file.read(1):
         raise FileFormatError(f"{path}: longer than the {size:,} bytes that its header says")
-    if ndim > 32:
-        raise FileFormatError(f"{path}: expected at most 32 dimensions, found {ndim}")
     return np.frombuffer(data, dtype).reshape(found).astype(dtype.newbyteorder("="), copy=False)

@@ -124,14 +124,15 @@ def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
 
 
 def _load(dataset: _Published, data_home: str | Path | None) -> tuple[Split, Split]:
-    for home in (data_home, os.environ.get("CHAINRULE_DATA"), _cache()):
-        for folder in (Path(home) / dataset.folder, Path(home)) if home else ():
+    homes = [Path(h) for h in (data_home, os.environ.get("CHAINRULE_DATA"), _cache()) if h]
+    for home in homes:
+        for folder in (home / dataset.folder, home):
             paths = [path for name in _FILES if (path := _find(folder, name))]
             if len(paths) == len(_FILES):
                 arrays = _read(paths)
                 if dataset is _MNIST or not _is_mnist(arrays):
                     return _split(dataset, paths, arrays)
-    paths = _download(dataset)
+    paths = _download(dataset, f"its four IDX files are not in {', '.join(map(str, homes))}")
     return _split(dataset, paths, _read(paths))
 
 
@@ -180,13 +181,13 @@ def _md5(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _download(dataset: _Published) -> list[Path]:
+def _download(dataset: _Published, missing: str) -> list[Path]:
     try:
         import pooch
     except ImportError as error:
         raise DownloadError(
-            f'{dataset.name} is not here; to download it: pip install "chainrule[datasets]"; or '
-            "point CHAINRULE_DATA at a folder with its four IDX files"
+            f'{dataset.name}: {missing}. To download it: pip install "chainrule[datasets]"; or '
+            "point CHAINRULE_DATA at a folder with them"
         ) from error
     cache = _cache()
     assert cache is not None
@@ -205,7 +206,7 @@ def _download(dataset: _Published) -> list[Path]:
                 break
         else:
             raise DownloadError(
-                f"{dataset.name} is not here and cannot be downloaded; point CHAINRULE_DATA at a "
-                "folder with its four IDX files. " + "; ".join(failures)
+                f"{dataset.name}: {missing}, and cannot be downloaded; point CHAINRULE_DATA at a "
+                "folder with them. " + "; ".join(failures)
             )
     return paths

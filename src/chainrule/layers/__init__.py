@@ -2,8 +2,9 @@
 
 from .base import Layer
 from .dropout import Dropout
-from .linear import Flatten, Identity, Linear, Rescaling
+from .linear import Linear
 from .mlp import mlp
+from .plain import Flatten, Identity, Rescaling
 from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
 from .sequential import Sequential
 from .sigmoids import Sigmoid, Tanh

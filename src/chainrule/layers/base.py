@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Layer:
     _state: ModelState | None = None
     _name = ""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._arguments = (args, kwargs)
         return self
@@ -71,24 +72,25 @@ class Layer:
             The output.
         backward : callable
             Takes `dy`, the gradient of the loss by `y`, adds the gradients of the parameters and
-            returns `dx`, the gradient by `x`.
+            returns `dx`, the gradient by `x`. To be called before the parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     # The tree of layers.
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_"):
-            for part in _parts_in(value):
+        if name not in _BOOKKEEPING:
+            for _, part in _named_parts(name, value):
                 self._adopt(part)
         object.__setattr__(self, name, value)
 
     def _adopt(self, part: Layer | Parameter) -> None:
         if part._state is not None and part._state is not self._state:
             raise ValueError(
-                f"{part!r} belongs to another model already. Give the new model "
-                "layer.copy() to start from the same weights; to share them, use the layer twice "
-                "within one model. (backend=, dtype= and seed= go to the outermost layer only.)"
+                f"{part!r} belongs to another model already, or was used before this one was made. "
+                "Give the new model layer.copy() to start from the same weights; to share them, "
+                "use the layer twice within one model. (backend=, dtype= and seed= go to the "
+                "outermost layer only.)"
             )
         if isinstance(part, Parameter):
             part._layer = self
@@ -96,12 +98,10 @@ class Layer:
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Layer | Parameter]]:
-        """The parameters and layers found in public attributes, lists of them included."""
+        """The parameters and layers found in attributes, and in lists and dicts in attributes."""
         for name, value in vars(self).items():
-            if name.startswith("_"):
-                continue
-            for i, part in enumerate(_parts_in(value)):
-                yield (f"{name}.{i}" if isinstance(value, list | tuple) else name), part
+            if name not in _BOOKKEEPING:
+                yield from _named_parts(name, value)
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Parameter]]:
         """Every layer and parameter below this one, a shared one each time, with its name."""
@@ -134,7 +134,7 @@ class Layer:
         dtype: str = "float32",
         device: Any = None,
         seed: int = 0,
-    ) -> Layer:
+    ) -> Self:
         """Make this layer a model: draw the values of all its parameters, on this backend.
 
         Called with the defaults at the first use of a layer that belongs to no model.
@@ -158,7 +158,8 @@ class Layer:
         Raises
         ------
         ValueError
-            If it, or a layer within it, belongs to a model already.
+            If it, or a layer within it, belongs to a model already; if there is no such backend,
+            if the dtype is another one, or if the seed is no integer of at least 0.
         """
         backend = get_backend(backend, device=device)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
@@ -166,7 +167,10 @@ class Layer:
         parts = [("", self), *self._walk()]
         for _, part in parts:
             if part._state is not None:
-                raise ValueError(f"{part!r} belongs to a model already, see Layer.copy")
+                raise ValueError(
+                    f"{part!r} belongs to a model already, or was used before this one: see "
+                    "Layer.copy (and fill a list of layers before it is assigned)"
+                )
         state = ModelState(self.parameters(), backend=backend, dtype=dtype, seed=int(seed))
         for name, part in parts:
             part._state = state
@@ -216,20 +220,17 @@ class Layer:
         """Forget the gradients of the whole model, as an optimizer's step does."""
         self.state.zero_grad()
 
-    def copy(self) -> Any:
-        """A layer with the same weights that belongs to no model, to be put into another one."""
+    def copy(self) -> Self:
+        """A layer with the same weights that belongs to no model, to be put into another one.
+
+        A whole model, with its backend, dtype and dropout masks to come, is copied by
+        ``copy.deepcopy(model)``.
+        """
         outside = {id(self._parent): None, id(self._state): None}
         twin = copy.deepcopy(self, outside)
         if self._state is not None:
             for old, new in zip(self.parameters(), twin.parameters(), strict=True):
                 new.init = initializers.given(self.backend.to_numpy(old.value).copy())
-        return twin
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        if self._parent is not None and id(self._parent) not in memo:
-            return self.copy()  # a part alone cannot take its model along
-        twin = memo[id(self)] = type(self).__new__(type(self))
-        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 
     # Words.
@@ -245,15 +246,36 @@ class Layer:
         return f"layer {self._name!r}, {self!r}" if self._name else repr(self)
 
     def __repr__(self) -> str:
-        args, kwargs = self._arguments
-        words = [repr(a) for a in args] + [f"{k}={v!r}" for k, v in kwargs.items()]
+        bound = self.arguments()
+        words = [repr(a) for a in bound.args] + [f"{k}={v!r}" for k, v in bound.kwargs.items()]
         return f"{type(self).__name__}({', '.join(words)})"
 
+    def arguments(self) -> inspect.BoundArguments:
+        """What the constructor was given, with numbers and strings as the attributes have them now.
 
-def _parts_in(value: Any) -> Iterator[Layer | Parameter]:
+        An attribute stands for the argument of the same name: after ``layer.p = 0.1`` a `Dropout`
+        is one of 0.1, as text and in files too.
+        """
+        args, kwargs = self._arguments
+        bound = inspect.signature(self.__init__).bind(*args, **kwargs)  # type: ignore[misc]
+        for name, value in bound.arguments.items():
+            now = vars(self).get(name, value)
+            if isinstance(value, _PLAIN) and isinstance(now, _PLAIN):
+                bound.arguments[name] = now
+        return bound
+
+
+_PLAIN = bool | int | float | str
+_BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
+
+
+def _named_parts(name: str, value: Any) -> Iterator[tuple[str, Layer | Parameter]]:
+    """The layers and parameters in an attribute: itself, or within lists and dicts."""
     if isinstance(value, Layer | Parameter):
-        yield value
+        yield name, value
     elif isinstance(value, list | tuple):
-        for item in value:
-            if isinstance(item, Layer | Parameter):
-                yield item
+        for i, item in enumerate(value):
+            yield from _named_parts(f"{name}.{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _named_parts(f"{name}.{key}", item)

@@ -59,7 +59,7 @@ def keep_mask(
     h ^= second
     h ^= (h >> 15) & 0x1FFFF
     h *= _int32(0x846CA68B)
-    threshold = int(probability * 2.0**32) - 2**31  # of the whole range of int32
+    threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31  # in the range of int32
     return xp.reshape(h < threshold, shape)
 
 

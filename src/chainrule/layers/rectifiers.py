@@ -1,4 +1,7 @@
-"""Activations after the rectifier: bent or smoothed, linear for large inputs."""
+"""Activations after the rectifier: bent or smoothed, linear for large inputs.
+
+Inputs and outputs are of one shape, any.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,14 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """``y = x`` where x > 0, else ``negative_slope * x``.
+    """``y = x`` where x > 0, else ``negative_slope * x``; its derivative at 0 is the slope.
 
     Source: A. Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
+
+    Parameters
+    ----------
+    negative_slope : float, optional
+        The derivative below 0.
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
@@ -34,14 +42,14 @@ class LeakyReLU(Layer):
 
 
 class ReLU6(Layer):
-    """``y = min(max(x, 0), 6)``.
+    """``y = min(max(x, 0), 6)``; its derivative at the corners is taken as 0.
 
     Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp
-        y = xp.clip(x, 0.0, 6.0)
+        y = xp.minimum(xp.maximum(x, 0.0), 6.0)
         return y, lambda dy: dy * xp.astype((x > 0) & (x < 6), dy.dtype)
 
 
@@ -50,6 +58,11 @@ class ELU(Layer):
 
     Source: D.-A. Clevert et al., "Fast and accurate deep network learning by exponential linear
     units", 2016.
+
+    Parameters
+    ----------
+    alpha : float, optional
+        How far below 0 the output can be.
     """
 
     def __init__(self, alpha: float = 1.0) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
 from ..backend import Array, BackendLike, host_array
 from ..errors import DataError, ShapeError
-from ..parameter import Parameter
+from ..parameter import ModelState, Parameter
 from .base import Backward, Layer
 from .linear import Linear
+
+_WHERE = frozenset({"backend", "dtype", "device", "seed"})
 
 
 class Sequential(Layer):
@@ -51,26 +53,50 @@ class Sequential(Layer):
         device: Any = None,
         seed: int | None = None,
     ) -> None:
-        strangers: list[Any] = [layer for layer in layers if not isinstance(layer, Layer)]
-        for stranger in strangers:
-            hint = f": is {stranger.__name__}() meant?" if isinstance(stranger, type) else ""
-            raise TypeError(f"expected layers, found {stranger!r}{hint}")
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(_no_layer(layer))
         self.layers = layers
         options = {"backend": backend, "dtype": dtype, "device": device, "seed": seed}
         given = {name: option for name, option in options.items() if option is not None}
         if given:
             self.bind(**given)
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Where a model computes is chosen by who makes it, not a part of what it is.
+        return super().__new__(cls, *args, **{k: v for k, v in kwargs.items() if k not in _WHERE})
+
     def children(self) -> Iterator[tuple[str, Layer | Parameter]]:
-        return ((str(i), layer) for i, layer in enumerate(self.layers))
+        """The layers by their number, and what a subclass has in other attributes."""
+        return ((name.removeprefix("layers."), part) for name, part in super().children())
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        is_model = self._parent is None
+        """The output of the last layer, and the function that pulls a gradient back to the first.
+
+        Parameters
+        ----------
+        x : array
+            The input, ``(batch, ...)``, of the model's backend; the outermost `Sequential` converts
+            it to the model's dtype.
+        training : bool, optional
+            Whether this is a step of training; dropout acts only then.
+
+        Returns
+        -------
+        y : array
+            The output.
+        backward : callable
+            ``backward(dy, input_gradient=False)`` adds the gradients of the parameters. The
+            outermost `Sequential` computes `dx` only where it is asked for by
+            ``input_gradient=True``, and returns None otherwise; an inner one always does.
+        """
+        state = self.state
+        is_model = not self._name  # only what is inside of a model has a name
         if is_model:
-            x = self._enter(x)
+            x = self._enter(x, state)
         backs = []
         for layer in self.layers:
-            x, back = layer.forward(x, training=training)
+            x, back = _forward(layer, x, training)
             backs.append(back)
         shape = x.shape
 
@@ -95,15 +121,16 @@ class Sequential(Layer):
 
         return x, backward
 
-    def _enter(self, x: Array) -> Array:
+    @staticmethod
+    def _enter(x: Any, state: ModelState) -> Array:
         """The input in the model's dtype."""
-        state, kind = self.state, type(x)
-        if not issubclass(kind, state.backend.array_type):
+        if not isinstance(x, state.backend.array_type):
             raise TypeError(
-                f"expected an array of backend {state.backend.name!r}, found {kind.__module__}."
-                f"{kind.__name__}: model.backend.asarray(x) makes one"
+                f"expected an array of backend {state.backend.name!r}, found "
+                f"{type(x).__module__}.{type(x).__name__}: model.backend.asarray(x) makes one"
             )
-        return x if x.dtype == state.dtype else state.backend.xp.astype(x, state.dtype)
+        array: Array = x
+        return array if array.dtype == state.dtype else state.backend.xp.astype(array, state.dtype)
 
     def _first_trainable(self) -> int:
         """The first layer that the gradient has to reach."""
@@ -146,9 +173,12 @@ class Sequential(Layer):
         outputs = []
         for start in range(0, x.shape[0], batch_size):
             stop = min(start + batch_size, x.shape[0])
-            y = self._enter(backend.asarray(x[start:stop, ...]))
-            for layer in self.layers:  # not self.forward: each activation is let go at once
-                y = layer.forward(y)[0]
+            y = self._enter(backend.asarray(x[start:stop, ...]), self.state)
+            if type(self).forward is Sequential.forward:
+                for layer in self.layers:  # not self.forward: each activation is let go at once
+                    y = _forward(layer, y, training=False)[0]
+            else:
+                y = self.forward(y)[0]
             outputs.append(y)
         return outputs[0] if len(outputs) == 1 else backend.xp.concat(outputs, axis=0)
 
@@ -165,6 +195,7 @@ class Sequential(Layer):
     @overload
     def __getitem__(self, index: slice) -> tuple[Layer, ...]: ...
     def __getitem__(self, index: int | slice) -> Layer | tuple[Layer, ...]:
+        """One layer, or a tuple of them: they stay in this model."""
         return self.layers[index]
 
     def __repr__(self) -> str:
@@ -213,7 +244,17 @@ class Sequential(Layer):
     def save(self, path: str | Path) -> None:
         """Write weights and architecture to a safetensors file, see `chainrule.load`.
 
-        The weights load into an equivalent ``torch.nn.Sequential`` as they are.
+        The weights load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
+        the classes of the layers and their constructors' arguments: numbers, strings, layers,
+        initializers, and lists of them. What else a layer of one's own keeps in attributes is not
+        saved, nor is what is frozen.
+
+        Raises
+        ------
+        TypeError
+            If an argument of a layer cannot be written.
+        OSError
+            If the file cannot be written; an older one is then left as it was.
         """
         from ..checkpoint import save_model
 
@@ -230,3 +271,19 @@ class Sequential(Layer):
         from ..checkpoint import load_weights
 
         load_weights(self, path)
+
+
+def _forward(layer: Layer, x: Array, training: bool) -> tuple[Array, Backward]:
+    result = layer.forward(x, training=training)
+    if type(result) is not tuple or len(result) != 2:
+        raise TypeError(f"{layer!r}: expected forward to return y and backward, found {result!r}")
+    return result
+
+
+def _no_layer(thing: Any) -> str:
+    hint = ""
+    if isinstance(thing, type):
+        hint = f": is {thing.__name__}() meant?"
+    elif isinstance(thing, list | tuple):
+        hint = ": is Sequential(*layers) meant?"
+    return f"expected layers, found {thing!r}{hint}"

@@ -1,4 +1,4 @@
-"""Activations that saturate on both sides."""
+"""Activations that saturate on both sides; inputs and outputs are of one shape, any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Softmax and its logarithm, over the last axis."""
+"""Softmax and its logarithm over the last axis, ``(..., classes)`` to the same shape."""
 
 from __future__ import annotations
 

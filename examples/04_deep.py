@@ -1,0 +1,81 @@
+"""The L-layer model: any widths, any activation after each layer; and what width is for.
+
+There are four inputs, and the class is 1 where an odd number of them is negative. Every point comes
+with all 16 flips of its signs. Look at the costs: the wide networks learn it. Layers of one neuron
+do not, nor does a wide network without activations, which is one linear map after all: they stay
+near ln 2, the cost of a coin.
+
+Why width 1 cannot: the first layer passes on one number t = w x + b, and what follows can only rise
+with t, or only fall, so the network says 1 on one side of a threshold of t. Now flip the signs of
+two inputs: (+ +) and (- -) are of one class, (+ -) and (- +) of the other, yet t has the same sum
+over either pair, so no threshold parts the pairs. One of every four points is wrong: at most 75 %
+are ever right.
+"""
+
+from itertools import product
+
+import matplotlib.pyplot as plt
+import numpy as np
+from lesson import arguments
+
+import chainrule as cr
+from chainrule.plotting import plot_sweep, save_or_show
+from chainrule.plotting.figures import COLORS, MARKERS
+
+options = arguments(__doc__, iterations=2000, lr=0.1, seed=0)
+rng = np.random.default_rng(options.seed)
+signs = np.array(list(product([1, -1], repeat=4)))
+
+
+def draw(points):
+    """Points with all flips of their signs, and how many of their inputs are negative."""
+    x = rng.uniform(0.5, 1.5, size=(points, 1, 4)) * signs
+    return x.reshape(-1, 4), np.sum(x < 0, axis=2).reshape(-1, 1)
+
+
+def l_layer_model(x, y, widths, activation):
+    """Train on all points at once; return the model and the cost of each iteration."""
+    model = cr.mlp(
+        widths, activation=activation, output="sigmoid", backend=options.backend, seed=options.seed
+    )
+    trainer = cr.Trainer(model, loss=cr.BCELoss(), optimizer=cr.SGD(lr=options.lr))
+    history = trainer.fit(x, y, epochs=options.iterations, batch_size=len(x), verbose=0)
+    return model, history.step_losses
+
+
+(x_train, negative_train), (x_test, negative) = draw(20), draw(20)
+y_train, y_test = negative_train % 2, negative % 2
+networks = [
+    ([4, 20, 7, 5, 1], "relu"),
+    ([4, 20, 7, 5, 1], ["tanh", "relu", "sigmoid"]),
+    ([4, 20, 7, 5, 1], "none"),
+    ([4, 1, 1, 1, 1], "relu"),
+    ([4, 1, 1, 1, 1], "sigmoid"),
+    ([4, 1, 1, 1, 1], "tanh"),
+]
+rows, outputs = [], []
+for widths, activation in networks:
+    model, costs = l_layer_model(x_train, y_train, widths, activation)
+    outputs.append(model.predict(x_test))
+    accuracy = np.mean((outputs[-1] > 0.5) == y_test)
+    after = activation if isinstance(activation, str) else ", ".join(activation)
+    name = f"{'-'.join(map(str, widths))}, {after}"
+    some = " ".join(f"{cost:.3f}" for cost in [*costs[::500], costs[-1]])
+    print(f"{name}: cost {some}, {accuracy:.1%} of the test points right")
+    rows += [
+        {"iteration": k, "cost": costs[k], "widths": name}
+        for k in range(0, options.iterations, 100)
+    ]
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+plot_sweep(rows, x="iteration", y="cost", by="widths", ax=left)
+left.axhline(np.log(2), color="black", linestyle=":")
+left.text(options.iterations, 0.74, "ln 2", ha="right")
+left.set(title="Cost of each iteration", ylim=(-0.05, 2))
+for i, (k, name) in enumerate([(0, "4-20-7-5-1, relu"), (5, "4-1-1-1-1, tanh")]):
+    beside = negative + 0.3 * i - 0.15 + rng.uniform(-0.1, 0.1, size=negative.shape)
+    right.plot(beside, outputs[k], MARKERS[i], color=COLORS[i], markersize=3, label=name)
+right.set(title="Outputs for the test points", xlabel="negative inputs", ylabel="output")
+right.set(ylim=(-0.05, 1.35), yticks=[0, 0.5, 1])
+right.legend(frameon=False, loc="upper right", fontsize="small")
+save_or_show(figure, options.plot)

@@ -1,0 +1,53 @@
+"""Layers without parameters or curvature: they reshape, rescale, or do nothing."""
+
+from __future__ import annotations
+
+import math
+
+from ..backend import Array
+from .base import Backward, Layer
+
+
+class Flatten(Layer):
+    """All axes but the first made one: images ``(batch, height, width)`` to rows."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        xp, shape = self.xp, x.shape
+        self.expect(x.ndim > 0, "(batch, ...)", x)
+
+        def backward(dy: Array) -> Array:
+            return xp.reshape(dy, shape)
+
+        return xp.reshape(x, (shape[0], math.prod(shape[1:]))), backward
+
+
+class Identity(Layer):
+    """``y = x``."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        return x, lambda dy: dy
+
+
+class Rescaling(Layer):
+    """``y = scale * x + offset`` with fixed numbers, such as ``Rescaling(1 / 255)`` for images.
+
+    As a part of the model it is saved with it, and `predict` cannot scale otherwise than training
+    did; the data itself may stay uint8, a quarter of the memory.
+
+    Parameters
+    ----------
+    scale, offset : float
+        The numbers.
+    """
+
+    def __init__(self, scale: float, offset: float = 0.0) -> None:
+        if not (math.isfinite(scale) and math.isfinite(offset)):
+            raise ValueError(f"expected finite numbers, found scale={scale}, offset={offset}")
+        self.scale = scale
+        self.offset = offset
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        y = x * self.scale
+        if self.offset != 0.0:
+            y += self.offset
+        return y, lambda dy: dy * self.scale

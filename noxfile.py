@@ -11,7 +11,7 @@ import nox
 nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["tests", "lint", "types"]
 
-TEST_TOOLS = ("pytest>=9", "array-api-strict>=2.4")
+TEST_TOOLS = ("pytest>=9", "array-api-strict>=2.6")
 TORCH = "torch==2.13.0"
 
 

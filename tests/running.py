@@ -15,7 +15,9 @@ def run_example(script, *options, **environment):
     """
     done = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / script, *map(str, options)],
-        capture_output=True, text=True, env={**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", **environment},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", **environment},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

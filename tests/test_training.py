@@ -83,7 +83,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
     reset = Reset()
     options = {"validation_data": (X, Y), "callbacks": [reset], "verbose": 0}
     trainer.fit(X, Y, epochs=3, batch_size=30, **options)
-    assert reset.read == ["__dlpack__"] * 3
+    assert len(reset.read) == 3, reset.read
 
 
 def weighted_loss():

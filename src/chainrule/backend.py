@@ -84,7 +84,7 @@ class Backend:
 
     def to_numpy(self, x: Array) -> np.ndarray:
         """`x` as a NumPy array in host memory."""
-        return np.array(_from_dlpack(x))
+        return np.array(_as_numpy(x))
 
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         """Write the matrix product ``a @ b`` into `out`."""
@@ -251,7 +251,7 @@ def host_array(x: Any) -> np.ndarray:
 def _as_numpy(x: Any) -> np.ndarray:
     try:
         return np.asarray(x)
-    except TypeError:  # from an array on a device, which is not copied to the host unasked
+    except (TypeError, RuntimeError):  # from a device, where copying to the host must be asked for
         if not hasattr(x, "__dlpack__"):
             raise
         return _from_dlpack(x)

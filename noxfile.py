@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import os
+from pathlib import Path
 
 import nox
 
@@ -77,6 +78,16 @@ def mnist(session: nox.Session) -> None:
     """The MNIST example; arguments are passed on: ``nox -s mnist -- --epochs 3``."""
     session.install(".[examples]")
     session.run("python", "examples/mnist.py", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Every lesson, its picture in a folder of the session."""
+    session.install(".[examples]")
+    folder = Path(session.create_tmp())
+    for script in sorted(Path("examples").glob("[0-9]*.py")):
+        session.run("python", script, "--plot", folder / f"{script.stem}.png", *session.posargs)
+    session.log(f"the pictures are in {folder}")
 
 
 @nox.session

@@ -58,3 +58,157 @@ def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "chainrule\[plot\]"'):
         plotting.plot_history(history())
+
+
+def trained(library, outputs, *last):
+    """A model of two features with a straight boundary at x0 = 0, or three sectors."""
+    weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
+    linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
+    return cr.Sequential(linear, *last, backend=library.backend)
+
+
+@pytest.mark.parametrize("last", [(), (cr.Sigmoid,)], ids=["logits", "probabilities"])
+def test_decision_boundary_of_one_output(last, library, tmp_path):
+    x = library.asarray([[-1.0, 0.0], [1.0, 0.5], [2.0, -1.0]])
+    model = trained(library, 1, *(kind() for kind in last))
+    for y in ([0, 1, 1], [[0], [1], [1]]):
+        areas, zeros, ones = plotting.plot_decision_boundary(model, x, library.asarray(y))
+    assert (len(zeros.get_offsets()), len(ones.get_offsets())) == (1, 2)
+    left, right = areas.get_paths()
+    assert abs(left.vertices[:, 0].max()) < 0.05
+    assert abs(right.vertices[:, 0].min()) < 0.05
+    areas.figure.savefig(tmp_path / "boundary.png")
+
+
+def test_decision_boundary_of_three_classes(library):
+    x = np.asarray([[1.0, 0.0], [-1.0, 1.0], [-1.0, -1.0]])
+    drawn = plotting.plot_decision_boundary(trained(library, 3), x, np.asarray([0, 1, 2]))
+    assert len(drawn) == 4
+    assert drawn[0].axes.get_xlabel() == "feature 1"
+    assert (
+        plotting.plot_decision_boundary(trained(library, 3), x, [0, 1, 2], ax=drawn[0].axes)[0].axes
+        is drawn[0].axes
+    )
+
+
+def test_surface(library, tmp_path):
+    surface = plotting.plot_surface(trained(library, 1, cr.Sigmoid()), limits=(-2, 2, -1, 1))
+    assert surface.axes.get_zlabel() == "output"
+    surface.figure.savefig(tmp_path / "surface.png")
+    with pytest.raises(cr.ShapeError, match="one output, found 3"):
+        plotting.plot_surface(trained(library, 3))
+    with pytest.raises(TypeError, match="three dimensions"):
+        plotting.plot_surface(trained(library, 1), ax=plotting.plot_history(history())[0].axes)
+
+
+def test_regions_of_what_is_no_plane(library):
+    model = trained(library, 1)
+    with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\); choose"):
+        plotting.plot_decision_boundary(model, np.zeros((4, 3)), [0, 1, 1, 0])
+    with pytest.raises(cr.ShapeError, match="a class for each of 4 points, found 3"):
+        plotting.plot_decision_boundary(model, np.zeros((4, 2)), [0, 1, 1])
+
+
+def test_sweep():
+    rows = [{"epochs": e, "error": e * lr, "lr": lr} for lr in (0.5, 0.1) for e in (3, 1, 2)]
+    low, high = plotting.plot_sweep(rows, x="epochs", y="error", by="lr")
+    np.testing.assert_allclose(low.get_xydata(), [[1, 0.1], [2, 0.2], [3, 0.3]])
+    assert (low.get_label(), high.get_label()) == ("lr 0.1", "lr 0.5")
+    assert (low.axes.get_xlabel(), low.axes.get_ylabel()) == ("epochs", "error")
+    (line,) = plotting.plot_sweep(rows[:3], x="epochs", y="error")
+    assert len(line.get_xdata()) == 3
+    with pytest.raises(cr.DataError, match="expected rows to draw, found none"):
+        plotting.plot_sweep([], x="epochs", y="error")
+    with pytest.raises(cr.DataError, match="row 0: expected 'loss', found epochs, error, lr"):
+        plotting.plot_sweep(rows, x="epochs", y="loss")
+
+
+def test_gradient_norms(library):
+    x, y = np.random.default_rng(0).normal(size=(2, 6, 4))
+    model = cr.mlp([4, 3, 4], activation="tanh", backend=library.backend, dtype="float64")
+    recorder, expected = cr.callbacks.GradientNorms(), []
+
+    class ByHand(cr.Callback):
+        def on_step_end(self, trainer):
+            expected.append(np.linalg.norm(library.to_numpy(trainer.model[0].weight.grad)))
+
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    trainer.fit(x, y, epochs=2, batch_size=3, callbacks=[recorder, ByHand()], verbose=0)
+    assert list(recorder.norms) == ["0.weight", "2.weight"]
+    np.testing.assert_allclose(recorder.norms["0.weight"], expected, rtol=1e-12)
+    lines = plotting.plot_gradient_norms(recorder.norms)
+    np.testing.assert_allclose(lines[0].get_ydata(), expected, rtol=1e-12)
+    assert lines[0].axes.get_yscale() == "log"
+    with pytest.raises(cr.DataError, match="found none: train first"):
+        plotting.plot_gradient_norms(cr.callbacks.GradientNorms().norms)
+
+
+def film(path, **options):
+    from matplotlib.figure import Figure
+
+    def draw(figure, trainer):
+        figure.add_subplot().set_title(f"{len(trainer.history)} epochs")
+
+    return plotting.Animation(Figure(figsize=(2, 2)), draw, path, **options)
+
+
+def fit(*callbacks, epochs=4):
+    x, y = np.zeros((4, 2)), np.zeros((4, 1))
+    trainer = cr.Trainer(cr.mlp([2, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    trainer.fit(x, y, epochs=epochs, callbacks=callbacks, verbose=0)
+
+
+def test_animation(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "film.gif"
+    fit(film(path, every=2))
+    with Image.open(path) as image:
+        assert image.n_frames == 3  # before the first epoch, after the second and the fourth
+    assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
+
+
+def test_an_animation_that_is_interrupted(tmp_path):
+    class Breaks(cr.Callback):
+        def on_epoch_end(self, trainer):
+            if trainer.epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(film(tmp_path / "film.gif"), Breaks())
+    assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
+
+
+def test_bad_animations(tmp_path, monkeypatch):
+    from matplotlib.animation import FFMpegWriter
+
+    with pytest.raises(ValueError, match=r"ends in \.gif or \.mp4, found 'film.avi'"):
+        film("film.avi")
+    with pytest.raises(ValueError, match="at least 1"):
+        film(tmp_path / "film.gif", every=0)
+    with pytest.raises(FileNotFoundError):
+        fit(film(tmp_path / "nowhere" / "film.gif"))
+    monkeypatch.setattr(FFMpegWriter, "isAvailable", classmethod(lambda cls: False))
+    with pytest.raises(RuntimeError, match="needs the program ffmpeg"):
+        film("film.mp4")
+
+
+def test_save_or_show(tmp_path):
+    figure = plotting.plot_history(history())[0].figure
+    plotting.save_or_show(figure, tmp_path / "picture.svg")
+    assert b"<svg" in (tmp_path / "picture.svg").read_bytes()
+    with pytest.raises(FileNotFoundError, match="no such folder to write to"):
+        plotting.save_or_show(figure, tmp_path / "nowhere" / "picture.png")
+    with pytest.raises(RuntimeError, match="no display .*: give a file"):
+        plotting.save_or_show(figure)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    before = dict(plt.rcParams)
+    yield
+    plt.close("all")
+    assert dict(plt.rcParams) == before

@@ -25,7 +25,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, _usual_mode(path))
+        os.chmod(temporary, usual_mode(path))
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -39,7 +39,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             os.close(folder)
 
 
-def _usual_mode(path: Path) -> int:
+def usual_mode(path: Path) -> int:
     """The permissions of the file that is replaced, or those that a new file gets."""
     try:
         return path.stat().st_mode & 0o777

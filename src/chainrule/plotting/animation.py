@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import Callback
+from ..files import usual_mode
 
 if TYPE_CHECKING:
     from ..training import Trainer
@@ -68,7 +69,6 @@ class Animation(Callback):
         handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
         os.close(handle)
         self._temporary = Path(name)
-        self._frames = 0
         self._writer.setup(self.figure, str(self._temporary), dpi=80)
         self._frame(trainer)
 
@@ -80,11 +80,11 @@ class Animation(Callback):
         self.figure.clear()
         self.draw(self.figure, trainer)
         self._writer.grab_frame()
-        self._frames += 1
 
     def on_fit_end(self, trainer: Trainer) -> None:
         try:
             self._writer.finish()
+            os.chmod(self._temporary, usual_mode(self.path))
             os.replace(self._temporary, self.path)
         finally:
             with contextlib.suppress(FileNotFoundError):

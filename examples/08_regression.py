@@ -1,0 +1,70 @@
+"""Regression with an L1 loss: a network 1-512-256-512-1 draws a curve through noisy points.
+
+The L1 loss is the mean of |y - target|. A point that is far off pulls no harder than a near one,
+so the curve is drawn towards the median of the noise, not its mean. Two networks start from the
+same weights, one with ReLU, one with ReLU6, which is flat again above 6.
+
+Look at three things. A ReLU bends the curve once and a ReLU6 twice, and here the network with
+ReLU6 is there sooner. Both end near the dashed line, the size of the noise itself, which is what
+the true curve scores. And the losses never settle: the slope of |d| is as steep next to zero as
+anywhere, so the gradients, and with them the steps, do not shrink as the error does.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from lesson import arguments
+
+import chainrule as cr
+from chainrule.plotting import save_or_show
+from chainrule.plotting.figures import COLORS
+
+options = arguments(__doc__, epochs=1000, batch_size=50, lr=0.001, seed=42)
+rng = np.random.default_rng(options.seed)
+
+
+def truth(x):
+    """The curve to find."""
+    return np.sin(x / 2)
+
+
+def network(activation):
+    """1-512-256-512-1, weights and biases uniform within 1 / sqrt(inputs)."""
+    layers = []
+    for n, m in (1, 512), (512, 256), (256, 512), (512, 1):
+        # Biases that all start at zero would put every bend of the first layer at x = 0.
+        uniform = cr.initializers.uniform(-(n**-0.5), n**-0.5)
+        layers += [cr.Linear(n, m, init=uniform, bias_init=uniform), activation()]
+    return cr.Sequential(*layers[:-1], backend=options.backend, seed=options.seed)
+
+
+x = rng.uniform(-8, 8, (400, 1))
+y = truth(x) + rng.laplace(0, 0.1, x.shape)
+x_train, y_train, x_test, y_test = x[:200], y[:200], x[200:], y[200:]
+noise = np.mean(np.abs(y_test - truth(x_test)))
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+left.plot(x_train, y_train, "o", color="0.6", markersize=3, label="training data")
+grid = np.linspace(-8, 8, 400).reshape(-1, 1)
+for activation, color in (cr.ReLU, COLORS[1]), (cr.ReLU6, COLORS[0]):
+    name, model = activation.__name__, network(activation)
+    trainer = cr.Trainer(model, loss=cr.L1Loss(), optimizer=cr.SGD(lr=options.lr))
+    history = trainer.fit(
+        x_train, y_train, epochs=options.epochs, batch_size=options.batch_size,
+        validation_data=(x_test, y_test), verbose=0,
+    )  # fmt: skip
+    for row in history.epochs[99::100]:
+        print(f"{name} epoch {row['epoch']}: train {row['loss']:.4f} test {row['val_loss']:.4f}")
+    left.plot(grid, model.predict(grid), color=color, label=name)
+    shown = slice(9, None, 10)
+    for column, style, what in ("loss", ":", "training"), ("val_loss", "-", "test"):
+        losses = history[column][shown]
+        right.plot(history["epoch"][shown], losses, style, color=color, label=f"{name}, {what}")
+print(f"the noise alone: {noise:.4f}")
+
+left.plot(grid, truth(grid), "--", color="black", label="truth")
+left.set(title="What was learned", xlabel="x", ylabel="y")
+left.legend(frameon=False, fontsize="small")
+right.axhline(noise, linestyle="--", color="black", label="noise alone")
+right.set(title="Loss", xlabel="epoch", ylabel="mean absolute error", ylim=(0, None))
+right.legend(frameon=False, fontsize="small")
+save_or_show(figure, options.plot)

@@ -24,6 +24,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def tests_fast(session: nox.Session) -> None:
+    """The NumPy path with the extra ``fast``, whose compiled loops must change no result."""
+    session.install(".[examples,fast]", *TEST_TOOLS)
+    session.run("python", "-m", "pytest", "--library", "numpy", *session.posargs)
+
+
+@nox.session
 def tests_gpu(session: nox.Session) -> None:
     """The CuPy path, where there is a GPU; with --no-venv in an environment that has CuPy."""
     cuda, reason = cuda_driver()
@@ -92,8 +99,8 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmark beside PyTorch."""
-    session.install(".", TORCH)
+    """The benchmark beside PyTorch, with the extra ``fast``."""
+    session.install(".[fast]", TORCH)
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 
 

@@ -1,5 +1,6 @@
 """Backends: which there are, what they refuse, and their seams."""
 
+import operator
 import subprocess
 import sys
 import types
@@ -165,3 +166,39 @@ def test_device_is_passed_on():
 def test_dtype_must_be_one_to_train_in():
     with pytest.raises(ValueError, match="'float32' or 'float64', found 'float16'"):
         cr.Sequential(cr.Linear(2, 2), dtype="float16")
+
+
+def of_two_slots(xp):
+    def rule(value, mean, grad, rate):
+        mean = mean + rate * grad
+        return value - rate * mean / (xp.sqrt(mean * mean) + rate), mean
+
+    return rule
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_compiled_loop_is_numpys_equal_bit_for_bit(dtype):
+    pytest.importorskip("numba", reason="the extra fast is not installed")
+    from chainrule._backends.fused import fused
+
+    rng, rule = np.random.default_rng(0), of_two_slots(np)
+    ours = [rng.normal(size=1001).astype(dtype) for _ in range(3)]
+    ours[2][:3] = [0.0, np.inf, np.nan]
+    rate = np.asarray(0.1, dtype=dtype)[()]
+    with np.errstate(all="ignore"):
+        expected = rule(*ours, rate)
+    fused(rule, 2, otherwise=None)(*ours, rate)
+    for found, wanted in zip(ours, expected, strict=False):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_what_numba_cannot_compile_runs_uncompiled():
+    pytest.importorskip("numba", reason="the extra fast is not installed")
+    backend = cr.get_backend("numpy")
+    one = operator.attrgetter("real")
+    take_off = backend.elementwise(lambda xp: lambda x, y: (x - one(1.0) * y,), outputs=1)
+    x, y = np.ones(3), np.ones(3)
+    with pytest.warns(RuntimeWarning, match="runs uncompiled"):
+        take_off(x, y)
+    take_off(x, y)
+    np.testing.assert_array_equal(x, -np.ones(3))

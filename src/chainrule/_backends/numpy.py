@@ -1,5 +1,6 @@
 """NumPy on the CPU."""
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,11 @@ _BLOCK = 16384
 
 
 class NumpyBackend(Backend):
-    """NumPy; matrix products go straight into place, rules are applied block by block."""
+    """NumPy; matrix products go straight into place.
+
+    A rule is one compiled loop where numba is installed (the extra ``fast``), else it is applied
+    block by block.
+    """
 
     def __init__(self, *, device: Any = None) -> None:
         super().__init__(np, device=device)
@@ -31,14 +36,18 @@ class NumpyBackend(Backend):
     ) -> Callable[..., None]:
         rule = make_rule(np)
 
-        def update(*arguments: Array) -> None:
+        def by_blocks(*arguments: Array) -> None:
             for start in range(0, arguments[0].size, _BLOCK):
                 part = slice(start, start + _BLOCK)
                 blocks = [a[part] if a.ndim else a for a in arguments]
                 for old, new in zip(blocks[:outputs], rule(*blocks), strict=True):
                     old[...] = new
 
-        return update
+        if importlib.util.find_spec("numba") is None:
+            return by_blocks
+        from .fused import fused
+
+        return fused(rule, outputs, otherwise=by_blocks)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         np.add.at(target, index, values)

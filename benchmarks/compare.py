@@ -1,151 +1,186 @@
-"""The time of a training step beside PyTorch's eager mode, as ratios within one run.
+"""The time of a training step and of predictions beside other libraries, as ratios in one run.
 
-``python -m benchmarks.compare`` prints a table. Every network is trained with Adam in float32 from
-the same weights on the same data, a batch drawn from 60,000 x 784 floats at each step. It is
-checked first that both compute the same losses. Their rounds take turns, so that a slow moment of
-the machine meets both.
+``python -m benchmarks.compare`` trains each network with Adam in float32, from the same weights on
+the same batches of 60,000 x 784 floats, with every library of `libraries` that is installed, and
+checks first that all compute the same losses. Each library has a process of its own, since the idle
+threads of one would slow the others down; their rounds take turns, so that a slow moment of the
+machine meets all. It prints a table and writes ``--json`` and ``--markdown`` with machine and
+versions.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
+import json
 import multiprocessing
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from itertools import pairwise
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-import chainrule as cr
+from .libraries import LIBRARIES, network
 
 SAMPLES, FEATURES, CLASSES = 60_000, 784, 10
-NETWORKS = {"784-32-10": 32, "784-128-10": 128, "784-512-512-10": 128}
+NETWORKS = {
+    "784-32-10": 32,
+    "784-128-10": 128,
+    "784-512-512-10": 128,
+    "784-2500-2000-1500-1000-500-10": 256,
+}
+PREDICTED = (1, 128, 10_000)
+ROUND = 0.1  # seconds that a round takes, or a single call where that is longer
+SETTLE = 0.05  # seconds until the threads of a library are asleep
 
-Step = Callable[[], Any]
-
-
-def network_of(widths: list[int]) -> cr.Sequential:
-    """A chain of linear maps with rectifiers between them."""
-    layers: list[cr.Layer] = []
-    for n, m in pairwise(widths):
-        layers += [cr.Linear(n, m), cr.ReLU()]
-    return cr.Sequential(*layers[:-1], seed=0)
-
-
-def of_chainrule(widths: list[int], x: np.ndarray, y: np.ndarray, batch: int) -> Step:
-    """A step of this library, by the visible loop."""
-    model, loss = network_of(widths), cr.CrossEntropyLoss()
-    optimizer = cr.Adam(lr=1e-3).bind(model)
-    batches = forever(cr.minibatches(x, y, batch_size=batch, seed=0, drop_last=True))
-
-    def step() -> float:
-        inputs, labels = next(batches)
-        outputs, back_through_model = model.forward(inputs, training=True)
-        value, back_through_loss = loss(outputs, labels)
-        back_through_model(back_through_loss())
-        optimizer.step()
-        return float(value)
-
-    return step
+Times = dict[str, list[float]]
 
 
-def of_torch(widths: list[int], x: np.ndarray, y: np.ndarray, batch: int) -> Step:
-    """The same step by PyTorch, from the same weights and with the same batches."""
-    layers = [m for n, k in pairwise(widths) for m in (torch.nn.Linear(n, k), torch.nn.ReLU())]
-    model = torch.nn.Sequential(*layers[:-1])
-    weights = network_of(widths).named_parameters()
-    model.load_state_dict({name: torch.asarray(p.value) for name, p in weights.items()})
-    optimizer, loss = torch.optim.Adam(model.parameters(), lr=1e-3), torch.nn.CrossEntropyLoss()
-    inputs, labels = torch.asarray(x), torch.asarray(y)
-    orders = forever(cr.minibatches(np.arange(len(y)), batch_size=batch, seed=0, drop_last=True))
-
-    def step() -> float:
-        rows = torch.asarray(next(orders)[0])
-        value = loss(model(inputs[rows]), labels[rows])
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        return float(value.item())
-
-    return step
-
-
-def forever(batches: cr.minibatches) -> Iterator[tuple[Any, ...]]:
-    """Epoch after epoch."""
-    while True:
-        yield from batches
-
-
-STEPS = {"chainrule": of_chainrule, "torch": of_torch}
-
-
-def worker(pipe: Connection, library: str, network: str, batch: int) -> None:
-    """Times rounds of steps of one library, whenever it is asked for one."""
+def worker(pipe: Connection, library: str, name: str, batch: int) -> None:
+    """Times rounds of one library whenever it is asked for one: a step, or a prediction."""
     rng = np.random.default_rng(0)
     x = rng.random((SAMPLES, FEATURES), dtype=np.float32)
     y = rng.integers(0, CLASSES, SAMPLES)
-    step = STEPS[library]([int(n) for n in network.split("-")], x, y, batch)
-    while repeats := pipe.recv():
-        losses = [step() for _ in range(10)]  # also wakes the library's threads
-        start = time.perf_counter()
-        for _ in range(repeats):
-            step()
-        pipe.send(((time.perf_counter() - start) / repeats, losses))
+    task = LIBRARIES[library](widths(name), x, y, batch)
+    calls: dict[str, Any] = {"step": task.step}
+    for n in PREDICTED:
+        calls[f"predict {n}"] = lambda n=n: task.predict(x[:n])
+    pipe.send([task.step() for _ in range(5)])
+    repeats: dict[str, int] = {}
+    while what := pipe.recv():
+        call = calls[what]
+        once = timed(call, 1)  # also wakes the library's threads
+        if what not in repeats:
+            repeats[what] = max(1, int(ROUND / min(once, timed(call, 1))))
+        pipe.send(timed(call, repeats[what]))
 
 
-def compare(network: str, batch: int, rounds: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds a step, a figure a round for each library, their rounds taking turns.
+def timed(call: Any, repeats: int) -> float:
+    """Seconds a call."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
 
-    Each has a process of its own: the idle threads of one would slow the other down.
-    """
+
+def compare(name: str, batch: int, libraries: list[str], rounds: int) -> dict[str, Times]:
+    """Seconds a call, by what is called and by library, a figure a round."""
     spawn = multiprocessing.get_context("spawn")
-    pipes, times = {}, {library: [] for library in STEPS}
-    for library in STEPS:
+    pipes, losses = {}, {}
+    for library in libraries:
         pipes[library], end = spawn.Pipe()
-        arguments = (end, library, network, batch)
-        spawn.Process(target=worker, args=arguments, daemon=True).start()
+        spawn.Process(target=worker, args=(end, library, name, batch), daemon=True).start()
+        losses[library] = pipes[library].recv()
+        if not np.allclose(losses[library], losses["chainrule"], rtol=1e-3):
+            raise SystemExit(f"{name}: the losses differ: {losses}")
+    calls = ["step", *(f"predict {n}" for n in PREDICTED)]
+    times: dict[str, Times] = {what: {library: [] for library in libraries} for what in calls}
     for turn in range(rounds + 1):
-        losses = {}
-        for library, pipe in pipes.items():
-            pipe.send(repeats)
-            seconds, losses[library] = pipe.recv()
-            if turn:  # the first is to warm up
-                times[library].append(seconds)
-            time.sleep(0.05)  # until its threads are asleep
-        if turn == 0 and not np.allclose(losses["chainrule"], losses["torch"], rtol=1e-3):
-            raise SystemExit(f"{network}: the losses differ: {losses}")
+        for what in calls:
+            for library, pipe in pipes.items():
+                pipe.send(what)
+                seconds = pipe.recv()
+                if turn:  # the first is to warm up
+                    times[what][library].append(seconds)
+                time.sleep(SETTLE)
     for pipe in pipes.values():
-        pipe.send(0)
+        pipe.send("")
     return times
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=50, help="steps in a round")
-    arguments = parser.parse_args()
-    versions = {n: importlib.metadata.version(n) for n in ("chainrule", "numpy", "torch")}
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.python_version()}, {versions}")
-    print("| network, batch | chainrule µs | PyTorch eager µs | times as fast | quartiles |")
-    print("|---|---|---|---|---|")
-    for network, batch in NETWORKS.items():
-        times = compare(network, batch, arguments.rounds, arguments.repeats)
-        ratios = [t / c for c, t in zip(times["chainrule"], times["torch"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        ours, theirs = (1e6 * statistics.median(times[library]) for library in STEPS)
-        print(
-            f"| {network}, {batch} | {ours:.0f} | {theirs:.0f} | {middle:.2f} | "
-            f"{low:.2f} to {high:.2f} |",
-            flush=True,
+def floor(name: str, batch: int) -> float:
+    """Seconds that the matrix products of a step take by themselves, with NumPy."""
+    rng = np.random.default_rng(0)
+    products = []
+    for layer, weight in enumerate(p.value for p in network(widths(name)).parameters() if p.decay):
+        out, inner = weight.shape
+        x, dy = (rng.random((batch, n), dtype=np.float32) for n in (inner, out))
+        grad = np.empty_like(weight)
+        products += [(x, weight.T, np.empty_like(dy)), (dy.T, x, grad)]
+        if layer:  # the first layer passes no gradient on
+            products.append((dy, weight, np.empty_like(x)))
+
+    def multiply() -> None:
+        for a, b, out in products:
+            np.matmul(a, b, out=out)
+
+    multiply()
+    repeats = max(1, int(ROUND / timed(multiply, 1)))
+    return statistics.median(timed(multiply, repeats) for _ in range(10))
+
+
+def widths(name: str) -> list[int]:
+    """The widths of a network by its name."""
+    return [int(n) for n in name.split("-")]
+
+
+def installed() -> list[str]:
+    """The libraries that are here."""
+    return [n for n in LIBRARIES if importlib.util.find_spec(n.partition(".")[0]) is not None]
+
+
+def table(results: dict[str, Any]) -> str:
+    """Medians, ratios to chainrule's time in the same round with their quartiles, the floor."""
+    lines = [
+        "| network, batch | call | library | µs | chainrule is so many times as fast | quartiles |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, result in results["networks"].items():
+        for what, times in result["seconds"].items():
+            ours = times["chainrule"]
+            for library, theirs in times.items():
+                ratios = [t / o for t, o in zip(theirs, ours, strict=True)]
+                low, middle, high = statistics.quantiles(ratios, n=4)
+                figures = f"{middle:.2f} | {low:.2f} to {high:.2f}"
+                figures = " | " if library == "chainrule" else figures
+                median = 1e6 * statistics.median(theirs)
+                lines.append(
+                    f"| {name}, {result['batch']} | {what} | {library} | {median:.0f} | {figures} |"
+                )
+        share = result["floor"] / statistics.median(result["seconds"]["step"]["chainrule"])
+        lines.append(
+            f"| {name}, {result['batch']} | step | bare matrix products | "
+            f"{1e6 * result['floor']:.0f} | chainrule reaches {share:.0%} of their speed | |"
         )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
+    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=installed())
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--markdown", type=Path, help="write the table here")
+    options = parser.parse_args()
+    libraries = list(dict.fromkeys(["chainrule", *options.libraries]))
+    packages = ("chainrule", "numpy", "numba", "torch", "jax", "scikit-learn")
+    here = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
+    results: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {"python": platform.python_version()}
+        | {name: here[name] for name in packages if name in here},
+        "networks": {},
+    }
+    for name in options.networks:
+        batch = NETWORKS[name]
+        results["networks"][name] = {
+            "batch": batch,
+            "floor": floor(name, batch),
+            "seconds": compare(name, batch, libraries, options.rounds),
+        }
+    page = f"{results['machine']}; {results['versions']}\n\n{table(results)}\n"
+    print(page)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+    if options.markdown:
+        options.markdown.write_text(page)
 
 
 if __name__ == "__main__":

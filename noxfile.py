@@ -92,8 +92,12 @@ def examples(session: nox.Session) -> None:
     """Every lesson, its picture in a folder of the session."""
     session.install(".[examples]")
     folder = Path(session.create_tmp())
+    one_thread = {"OMP_NUM_THREADS": "1"}  # small products: more threads wait for each other
     for script in sorted(Path("examples").glob("[0-9]*.py")):
-        session.run("python", script, "--plot", folder / f"{script.stem}.png", *session.posargs)
+        files = ["--plot", str(folder / f"{script.stem}.png")]
+        if script.stem == "06_xor":
+            files += ["--animate", str(folder / "06_xor.gif")]
+        session.run("python", script, *files, *session.posargs, env=one_thread)
     session.log(f"the pictures are in {folder}")
 
 

@@ -5,6 +5,7 @@
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def picture(path, history, images, outputs, labels, names):
     """The curves of the training, and a grid of predictions with the first wrong ones in it."""
     from matplotlib.figure import Figure
 
-    from chainrule.plotting import plot_history, plot_predictions
+    from chainrule.plotting import plot_history, plot_predictions, save_or_show
 
     predicted = outputs.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)[:8]
@@ -55,7 +56,7 @@ def picture(path, history, images, outputs, labels, names):
     left, right = figure.subplots(1, 2, width_ratios=[2, 3])
     plot_history(history, ax=left)
     plot_predictions(images[shown], predicted[shown], labels[shown], names=names, ax=right)
-    figure.savefig(path, dpi=120)
+    save_or_show(figure, path)
     print(f"picture in {path}")
 
 
@@ -77,6 +78,9 @@ def main():
     parser.add_argument("--plot", metavar="FILE", help="write a picture of curves and predictions")
     parser.add_argument("--save", metavar="FILE", help="write the model (safetensors)")
     options = parser.parse_args()
+    for path in filter(None, (options.plot, options.save)):
+        if not Path(path).absolute().parent.is_dir():
+            parser.error(f"there is no folder to write {path} to")
 
     (x_train, y_train), (x_test, y_test), brightest, name = data(options.dataset)
     layers, width = [cr.Flatten(), cr.Rescaling(1 / brightest)], x_train[0].size
@@ -101,12 +105,12 @@ def main():
     seconds = time.perf_counter() - start
     accuracy = trainer.evaluate(x_test, y_test)["accuracy"]
 
-    if options.plot:
-        names = CLOTHES if name == "Fashion-MNIST" else None
-        picture(options.plot, history, x_test, model.predict(x_test), y_test, names)
     if options.save:
         model.save(options.save)
         print(f"model in {options.save}")
+    if options.plot:
+        names = CLOTHES if name == "Fashion-MNIST" else None
+        picture(options.plot, history, x_test, model.predict(x_test), y_test, names)
     print(f"test accuracy {accuracy:.4f} in {seconds:.1f} s on {options.backend}")
 
 

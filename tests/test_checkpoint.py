@@ -77,6 +77,7 @@ def write(path, model, **changes):
     path.write_bytes(checkpoint._with_digest(data, digest))
 
 
+EMPTY = {"layer": "Sequential", "args": [], "kwargs": {}}
 LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
 
 
@@ -97,17 +98,15 @@ LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
             {"architecture": json.dumps({"dtype": "float32", "model": {"layer": "os"}})},
             "a layer 'os' that is not known",
         ),
+        ({"architecture": json.dumps({"dtype": "x", "model": EMPTY})}, "dtype .* found 'x'"),
         (
-            {
-                "architecture": json.dumps(
-                    {"dtype": "x", "model": {"layer": "Sequential", "args": [], "kwargs": {}}}
-                )
-            },
+            {"architecture": json.dumps({"dtype": "float64", "model": EMPTY})},
             r"unknown \['0.bias'",
         ),
     ],
     ids=[
-        "version", "none", "half", "list", "no arguments", "deep", "no model", "unknown", "other",
+        "version", "none", "half", "list", "no arguments", "deep", "no model", "unknown", "dtype",
+        "other",
     ],
 )  # fmt: skip
 def test_bad_architectures(changes, message, model, path):
@@ -241,3 +240,21 @@ def test_initializers_in_files(name, tmp_path):
     loaded = cr.load(tmp_path / "model.safetensors")
     assert repr(loaded) == repr(model)
     np.testing.assert_array_equal(loaded[0].weight.value, model[0].weight.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_numbers_that_are_not_finite(bad, model, tmp_path):
+    path = tmp_path / "bad.safetensors"
+    tensors = {n: np.zeros(p.shape) for n, p in model.named_parameters().items()}
+    tensors["2.bias"][1] = bad
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(cr.FileFormatError, match=r"'2.bias': .*too large for float32"):
+        model.load_weights(path)
+
+
+def test_foreign_weights_on_every_library(library, tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    safetensors.numpy.save_file({"0.weight": np.ones((2, 3)), "0.bias": np.zeros(2)}, path)
+    model = cr.Sequential(cr.Linear(3, 2), backend=library.backend)
+    model.load_weights(path)
+    assert (library.to_numpy(model.state.values) == [1, 1, 1, 1, 1, 1, 0, 0]).all()

@@ -271,6 +271,7 @@ def test_the_first_layer_computes_no_input_gradient(library):
 
             return y, backward
 
+    Spy.takes_input_gradient = True
     model = cr.Sequential(
         cr.Sequential(Spy(4, 3)), Spy(3, 2), backend=library.backend, dtype="float64"
     )
@@ -316,7 +317,8 @@ def test_a_subclass_of_sequential_with_a_part_of_its_own(tmp_path):
     model.head.gain.value[...] = 2.0
     x = np.ones((2, 3), "float32")
     np.testing.assert_array_equal(model.predict(x), model.forward(x)[0])
-    copy.deepcopy(model), model.copy(), pickle.dumps(np.ones(1))
+    for twin in (copy.deepcopy(model), model.copy()):
+        np.testing.assert_array_equal(twin.predict(x), model.predict(x))
     model.save(tmp_path / "headed.safetensors")
     loaded = cr.load(tmp_path / "headed.safetensors", layers={"Headed": Headed})
     np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
@@ -366,3 +368,62 @@ def test_sharing_survives_a_copy_and_a_file(tmp_path):
         assert twin[0] is twin[1][0]
         assert len(twin.parameters()) == 2
         assert twin.state.values.shape == (12,)
+
+
+def test_a_layer_appended_too_late():
+    class Blocks(cr.Layer):
+        def __init__(self):
+            self.blocks = [cr.Linear(2, 2)]
+
+    model = cr.Sequential(Blocks(), seed=0)
+    model[0].blocks.append(cr.Linear(2, 2))
+    with pytest.raises(RuntimeError, match="added to this model after it had its weights"):
+        cr.SGD(0.1).bind(model)
+
+
+def test_a_subclass_with_a_plain_backward_may_come_first():
+    class Double(cr.Linear):
+        def forward(self, x, *, training=False):
+            y, back = super().forward(x, training=training)
+            return 2.0 * y, lambda dy: back(2.0 * dy)
+
+    model = cr.Sequential(Double(3, 2), cr.Linear(2, 2))
+    y, back = model.forward(np.ones((1, 3), "float32"))
+    back(y)
+    assert model[0].weight.grad.any()
+    assert cr.gradcheck(Double(3, 2), shape=(4, 3)) < 1e-8
+
+
+def test_numpys_numbers_as_arguments_keep_the_dtype(library):
+    layers = [
+        cr.Rescaling(np.float64(0.5), np.float64(1.0)), cr.LeakyReLU(np.float64(0.1)),
+        cr.ELU(np.float64(0.5)), cr.Dropout(np.float64(0.5)),
+    ]  # fmt: skip
+    model = cr.Sequential(*layers, backend=library.backend)
+    y, _ = model.forward(library.asarray(np.ones((2, 3), "float32")), training=True)
+    assert y.dtype == library.backend.dtype("float32")
+    for loss in (cr.HuberLoss(delta=np.float64(1.0)),):
+        value, back = loss(y, y)
+        assert value.dtype == back().dtype == y.dtype
+
+
+def test_a_layer_of_ones_own_with_a_name_that_is_taken(tmp_path):
+    class GELU(cr.Layer):
+        def forward(self, x, *, training=False):
+            return 100.0 * x, lambda dy: 100.0 * dy
+
+    class Turn(cr.Layer):
+        def __init__(self, angle):
+            self.angle = 2 * angle
+
+        def forward(self, x, *, training=False):
+            return x * self.angle, lambda dy: dy * self.angle
+
+    path = tmp_path / "own.safetensors"
+    model = cr.Sequential(GELU(), Turn(3.0))
+    model.save(path)
+    with pytest.raises(cr.FileFormatError, match="a layer 'GELU' that is not known"):
+        cr.load(path)
+    loaded = cr.load(path, layers={"GELU": GELU, "Turn": Turn})
+    assert loaded.predict([[1.0]]) == model.predict([[1.0]]) == 600.0
+    assert repr(loaded[1]) == "Turn(3.0)"

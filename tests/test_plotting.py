@@ -115,6 +115,8 @@ def test_sweep():
     np.testing.assert_allclose(low.get_xydata(), [[1, 0.1], [2, 0.2], [3, 0.3]])
     assert (low.get_label(), high.get_label()) == ("lr 0.1", "lr 0.5")
     assert (low.axes.get_xlabel(), low.axes.get_ylabel()) == ("epochs", "error")
+    assert low.get_color()[:3] != high.get_color()[:3]
+    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # told apart in grey, too
     (line,) = plotting.plot_sweep(rows[:3], x="epochs", y="error")
     assert len(line.get_xdata()) == 3
     with pytest.raises(cr.DataError, match="expected rows to draw, found none"):
@@ -177,6 +179,28 @@ def test_an_animation_that_is_interrupted(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(film(tmp_path / "film.gif"), Breaks())
     assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
+
+
+def test_an_animation_whose_drawing_fails_leaves_the_old_film(tmp_path):
+    path = tmp_path / "film.gif"
+    path.write_bytes(b"the old one")
+    for fails_at in (0, 2):
+        animation = film(path)
+
+        def draw(figure, trainer, fails_at=fails_at):
+            if len(trainer.history) == fails_at:
+                raise RuntimeError("cannot draw")
+
+        animation.draw = draw
+        with pytest.raises(RuntimeError, match="cannot draw"):
+            fit(animation)
+        assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
+        assert path.read_bytes() == b"the old one"
+
+
+def test_classes_that_are_not_numbered_from_zero(library):
+    with pytest.raises(cr.DataError, match="expected classes from 0 to 1, found -1 to 1"):
+        plotting.plot_decision_boundary(trained(library, 1), np.eye(2), [-1, 1])
 
 
 def test_bad_animations(tmp_path, monkeypatch):

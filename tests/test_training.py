@@ -10,6 +10,7 @@ import chainrule as cr
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4))
 Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+X.flags.writeable = Y.flags.writeable = False  # a user's data is never written to
 
 
 def trainer_on(library, *, dropout=0.0, lr=1e-2, loss=None, outputs=3, seed=1, **options):
@@ -302,3 +303,35 @@ def test_bad_trainers():
         trainer.evaluate(X, Y)
     with pytest.raises(ValueError, match="reduction='none'"):
         cr.Trainer(cr.Sequential(), loss=cr.MSELoss(reduction="none"), optimizer=cr.SGD(0.1))
+
+
+def test_metrics_do_not_broadcast(library):
+    y = library.asarray(np.eye(3))
+    with pytest.raises(cr.ShapeError, match=r"accuracy: expected targets of shape \(3,\) or"):
+        cr.metrics.accuracy(y, library.asarray([[0], [1], [2]]))
+    with pytest.raises(cr.ShapeError, match="binary_accuracy: expected targets"):
+        cr.metrics.binary_accuracy(0.0)(y[:, :1], library.asarray([1.0, 0.0, 1.0]))
+    with pytest.raises(cr.ShapeError, match="at least two classes"):
+        cr.metrics.accuracy(y[:, :1], library.asarray([0, 0, 0]))
+
+
+def test_masks_booleans_and_classes_without_weight(library):
+    trainer = trainer_on(library, loss=cr.CrossEntropyLoss(weight=[0.0, 0.0, 1.0]))
+    history = trainer.fit(X[:10], np.zeros(10, "uint16"), epochs=1, verbose=0)
+    assert history["loss"] == [0.0]
+    trainer.fit(X, np.eye(3, dtype=int)[Y], sample_weight=X[:, 0] > 0, epochs=1, verbose=0)
+    with pytest.raises(cr.DataError, match="masked"):
+        trainer.fit(np.ma.masked_less(X, 0.0), Y, verbose=0)
+
+
+def test_every_callback_that_started_is_ended(library):
+    class BreaksAtTheEnd(cr.Callback):
+        def on_fit_end(self, trainer):
+            raise OSError("full")
+
+    recorder, trainer = Recorder(), trainer_on(library)
+    with pytest.raises(OSError, match="full"):
+        trainer.fit(X, Y, callbacks=[recorder, BreaksAtTheEnd()], verbose=0)
+    assert recorder.moments[-1] == "end"
+    trainer.fit(X, Y, verbose=0)
+    assert trainer.steps_per_epoch == 1  # 90 samples, in batches of at most 128

@@ -21,6 +21,9 @@ from .errors import BackendError, DataError
 Array: TypeAlias = Any
 """An array of any library; the standard defines no common class to name here."""
 
+Rule: TypeAlias = Callable[..., tuple[Array, ...]]
+"""New values of its first arguments, see `Backend.elementwise`."""
+
 BackendLike: TypeAlias = "str | Backend | ModuleType"
 
 _KNOWN = {"numpy": "NumpyBackend", "cupy": "CupyBackend", "torch": "TorchBackend"}
@@ -90,9 +93,7 @@ class Backend:
         """Write the matrix product ``a @ b`` into `out`."""
         out[...] = a @ b
 
-    def elementwise(
-        self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]], *, outputs: int
-    ) -> Callable[..., None]:
+    def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
         """Make an in-place update of arrays from a rule for their elements.
 
         Parameters
@@ -238,6 +239,8 @@ def host_array(x: Any) -> np.ndarray:
     DataError
         If it does not hold real numbers.
     """
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise DataError("expected an array without masked elements: fill them first")
     try:
         array = _as_numpy(x)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:

@@ -58,7 +58,7 @@ class ProgressBar(Callback):
 
 
 class GradientNorms(Callback):
-    """Records the Euclidean norm of the gradient of each weight at each step.
+    """Records the Euclidean norm of the gradient of each weight at each step, after clipping.
 
     They are kept on the device and read when the training ends.
 
@@ -74,6 +74,8 @@ class GradientNorms(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         xp, weights = trainer.model.xp, self._weights(trainer)
+        if not weights:
+            return
         squares = [xp.sum(p.grad * p.grad) for p in weights.values()]
         self._steps.append(xp.sqrt(xp.stack(squares)))
 

@@ -28,6 +28,10 @@ from .layers import Layer, Sequential
 FORMAT_VERSION = "1"
 _NO_DIGEST = "0" * 64
 
+_BUILT_IN: dict[str, type[Layer]] = {
+    name: thing for name, thing in vars(layers).items() if isinstance(thing, type)
+}
+
 _INITIALIZERS = {
     name: thing
     for name, thing in vars(initializers).items()
@@ -105,15 +109,18 @@ def load(
             "loaded, it has to take them as its arguments backend=, dtype= and seed="
         )
     parameters = model.named_parameters(remove_duplicate=False)
-    for name, value in _fitting(model, tensors, path).items():
+    dtype = dtype or saved_dtype
+    if dtype not in ("float32", "float64"):
+        raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
+    for name, value in _fitting(model, tensors, path, dtype).items():
         parameters[name].init = given(value)
-    model.bind(backend, device=device, dtype=dtype or saved_dtype)
+    model.bind(backend, device=device, dtype=dtype)
     return model
 
 
 def load_weights(model: Sequential, path: str | Path) -> None:
     """Read weights into a model, see `Sequential.load_weights`."""
-    values = _fitting(model, _read(path)[1], path)
+    values = _fitting(model, _read(path)[1], path, model.state.dtype_name)
     state, parameters = model.state, model.named_parameters(remove_duplicate=False)
     asarray, dtype = state.backend.asarray, state.dtype
     moved = {name: asarray(value, dtype=dtype) for name, value in values.items()}
@@ -154,9 +161,9 @@ def _with_digest(data: bytes, new: str, old: str = _NO_DIGEST) -> bytes:
 
 
 def _fitting(
-    model: Sequential, tensors: dict[str, np.ndarray], path: str | Path
+    model: Sequential, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
-    """The tensors, if they are what the model needs: names, shapes, and numbers."""
+    """The tensors in this dtype, if they are what the model needs: names, shapes, numbers."""
     parameters = model.named_parameters(remove_duplicate=False)
     shapes = {name: p.shape for name, p in parameters.items()}
     missing, unknown = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
@@ -176,6 +183,14 @@ def _fitting(
                 f"{path}: parameter {name!r}: expected floating-point numbers, found "
                 f"{tensors[name].dtype}"
             )
+    with np.errstate(over="ignore"):
+        tensors = {name: tensor.astype(dtype) for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise FileFormatError(
+                f"{path}: parameter {name!r}: expected finite numbers, found NaN, infinity or what "
+                f"is too large for {dtype}"
+            )
     return tensors
 
 
@@ -194,8 +209,10 @@ class _Describer:
             if callable(value) and (name == "init" or name.endswith("_init")):
                 bound.arguments[name] = self.initializer(value)
         what = f"an argument of {layer!r}"
+        kind = type(layer)
         return {
-            "layer": type(layer).__name__,
+            "layer": kind.__name__,
+            **({} if kind is _BUILT_IN.get(kind.__name__) else {"own": True}),
             "args": [self.value(v, f"{place}/{i}", what) for i, v in enumerate(bound.args)],
             "kwargs": {k: self.value(v, f"{place}/{k}", what) for k, v in bound.kwargs.items()},
         }
@@ -226,22 +243,22 @@ class _Builder:
     """Makes layers from JSON, of classes that are known or were handed over, and of no others."""
 
     def __init__(self, own: Mapping[str, type[Layer]]) -> None:
-        built_in = {n: c for n, c in vars(layers).items() if isinstance(c, type)}
-        self.classes: dict[str, type[Layer]] = {**built_in, **own}
+        self.own = own
         self.made: dict[str, Layer] = {}
 
     def layer(self, description: dict[str, Any], place: str) -> Layer:
         if "same_as" in description:
             return self.made[description["same_as"]]
         kind = description["layer"]
-        if kind not in self.classes:
+        classes = self.own if description.get("own") else _BUILT_IN
+        if kind not in classes:
             raise FileFormatError(
                 f"the file names a layer {kind!r} that is not known: "
                 f"cr.load(path, layers={{{kind!r}: ...}}) gives its class"
             )
         args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
         kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
-        layer: Layer = self.classes[kind](*args, **kwargs)
+        layer: Layer = classes[kind](*args, **kwargs)
         self.made[place] = layer
         return layer
 

@@ -17,8 +17,8 @@ Seed = int | np.random.Generator
 class minibatches:  # noqa: N801  (used as a function in a for statement)
     """An iterable of batches of `arrays`, a new permutation each time round.
 
-    The data is checked and moved to the device once, here. Integers, such as images in uint8, stay
-    integers.
+    The data is checked and moved to the device once, here. Integers stay integers: images in uint8
+    as they are, others in int64.
 
     Parameters
     ----------
@@ -122,6 +122,8 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
         if backend.xp.isdtype(array.dtype, "real floating"):
             array = backend.asarray(array, dtype=target)
             _check_finite(backend, name, array)
+        elif array.dtype not in (backend.xp.uint8, backend.xp.int64, backend.xp.bool):
+            array = backend.xp.astype(array, backend.xp.int64)  # not every library gathers others
         moved[name] = array
     lengths = {name: array.shape[0] for name, array in moved.items()}
     if len(set(lengths.values())) > 1:

@@ -189,7 +189,7 @@ class HuberLoss(Loss):
         super().__init__(reduction=reduction)
         if not 0 < delta < math.inf:
             raise ValueError(f"expected a finite delta > 0, found {delta}")
-        self.delta = delta
+        self.delta = float(delta)
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d, delta = y - target, self.delta
@@ -313,7 +313,7 @@ class CrossEntropyLoss(Loss):
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"expected 0 <= label_smoothing <= 1, found {label_smoothing}")
         self.weight = OutputWeight.of(weight)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = float(label_smoothing)
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
         if y.ndim != 2 or y.shape[1] < 2:
@@ -366,6 +366,7 @@ class CrossEntropyLoss(Loss):
     ) -> float | Array:
         if not self.weight:
             return super().total_weight(xp, y, target, sample_weight)
+        target = self.as_target(xp, y, target)
         weights = xp.sum(self._distribution(xp, y, target) * self.weight.on(xp, y), axis=1)
         weight = self._sample_weight(xp, y, sample_weight)
         return xp.sum(weights if weight is None else weights * weight)

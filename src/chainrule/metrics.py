@@ -33,7 +33,7 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     Raises
     ------
     ShapeError
-        If there are fewer than two outputs.
+        If there are fewer than two outputs, or the targets do not go with them.
 
     Examples
     --------
@@ -47,6 +47,7 @@ def accuracy(outputs: Array, targets: Array) -> Array:
             "accuracy: expected outputs of shape (samples, classes) with at least two classes, "
             f"found {tuple(outputs.shape)} (for one output, binary_accuracy)"
         )
+    _same_samples("accuracy", targets, outputs.shape[:1], outputs.shape)
     labels = targets if targets.ndim == 1 else xp.argmax(targets, axis=-1)
     return xp.mean(xp.astype(xp.argmax(outputs, axis=-1) == labels, outputs.dtype))
 
@@ -59,8 +60,16 @@ class binary_accuracy:  # noqa: N801  (used as a function)
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
         xp = array_namespace(outputs)
-        right = (outputs > self.threshold) == (targets > 0.5)
+        _same_samples("binary_accuracy", targets, outputs.shape)
+        right = (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
         return xp.mean(xp.astype(right, outputs.dtype))
+
+
+def _same_samples(name: str, targets: Array, *expected: tuple[int, ...]) -> None:
+    if targets.shape not in expected:
+        wanted = " or ".join(str(tuple(shape)) for shape in expected)
+        found = tuple(targets.shape)
+        raise ShapeError(f"{name}: expected targets of shape {wanted}, found {found}")
 
 
 def default_metrics(loss: Loss) -> dict[str, Metric]:

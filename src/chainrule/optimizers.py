@@ -11,7 +11,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar, Self, TypeAlias
 
-from .backend import Array
+from .backend import Array, Rule
 from .layers.base import Layer
 from .parameter import ModelState, Parameter
 
@@ -61,7 +61,7 @@ class Optimizer:
         self._model: ModelState | None = None
         self._slots: dict[str, Array] = {}
 
-    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+    def rule(self, xp: Any) -> Rule:
         """``rule(value, *slots, grad, *scalars) -> (value, *slots)``, for `Backend.elementwise`."""
         raise NotImplementedError(f"{type(self).__name__} has no rule")
 
@@ -81,8 +81,12 @@ class Optimizer:
         ------
         ValueError
             If it is bound to another model.
+        RuntimeError
+            If the model has more layers than when its weights were drawn.
         """
         state = model.state
+        if len(model.parameters()) != len(state.parameters):
+            raise RuntimeError("a layer was added to this model after it had its weights")
         if self._model is state:
             return self
         if self._model is not None:
@@ -180,7 +184,7 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs a momentum above 0")
         self.slots = ("velocity",) if momentum else ()
 
-    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+    def rule(self, xp: Any) -> Rule:
         def plain(value: Array, grad: Array, lr: Array) -> tuple[Array, ...]:
             return (value - lr * grad,)
 
@@ -229,7 +233,7 @@ class RMSprop(Optimizer):
         self.alpha = _fraction("alpha", alpha)
         self.eps = _at_least_zero("eps", eps)
 
-    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+    def rule(self, xp: Any) -> Rule:
         sqrt = xp.sqrt
 
         def rmsprop(
@@ -281,7 +285,7 @@ class Adagrad(Optimizer):
     def _initial(self, name: str, state: ModelState) -> Array:
         return state.backend.xp.full_like(state.values, self.initial_accumulator_value)
 
-    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+    def rule(self, xp: Any) -> Rule:
         sqrt = xp.sqrt
 
         def adagrad(
@@ -328,7 +332,7 @@ class Adam(Optimizer):
         self.betas = (_fraction("betas[0]", betas[0]), _fraction("betas[1]", betas[1]))
         self.eps = _at_least_zero("eps", eps)
 
-    def rule(self, xp: Any) -> Callable[..., tuple[Array, ...]]:
+    def rule(self, xp: Any) -> Rule:
         sqrt = xp.sqrt
 
         def adam(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -122,6 +124,7 @@ class Trainer:
         DivergenceError
             At the end of an epoch in which the loss became NaN or infinite.
         """
+        epochs = operator.index(epochs)
         if epochs < 1:
             raise ValueError(f"expected at least 1 epoch, found {epochs}")
         if verbose not in (0, 1, 2):
@@ -162,11 +165,10 @@ class Trainer:
         shape = (2, len(batches))
         self.epochs, self.steps_per_epoch = len(self.history) + epochs, len(batches)
         self._stopped = False
-        started: list[Callback] = []
-        try:
+        with contextlib.ExitStack() as ends:  # each that has started is told, whatever happens
             for callback in callbacks:
                 callback.on_fit_start(self)
-                started.append(callback)
+                ends.callback(callback.on_fit_end, self)
             while len(self.history) < self.epochs and not self._stopped:
                 self.epoch = len(self.history) + 1
                 start = time.perf_counter()
@@ -189,9 +191,6 @@ class Trainer:
                 row["seconds"] = time.perf_counter() - start
                 for callback in callbacks:
                     callback.on_epoch_end(self)
-        finally:
-            for callback in started:
-                callback.on_fit_end(self)
 
     def _step(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Array, Any]:
         """One step of training; its loss, and what the mean of an epoch weighs it by."""
@@ -211,7 +210,11 @@ class Trainer:
                 f"the loss became {losses[bad[0]]} at step {step} (step {bad[0]} of epoch "
                 f"{self.epoch}): try a smaller learning rate, or clip_norm= in the optimizer"
             )
-        total = losses.sum() if self.loss.reduction == "sum" else losses @ weights / weights.sum()
+        total = (
+            losses.sum()
+            if self.loss.reduction == "sum"
+            else losses @ weights / (weights.sum() or 1.0)
+        )
         self.history.epochs.append({"epoch": self.epoch, "loss": float(total)})
 
     def evaluate(
@@ -261,7 +264,8 @@ class Trainer:
         if weight is not None:
             named[f"{prefix}sample_weight"] = weight
         xp, state = self.model.xp, self.model.state
-        x, y, *weights = moved = move(state.backend, named, state.dtype_name)
+        x, y, *weights = move(state.backend, named, state.dtype_name)
+        weights = [xp.astype(w, state.dtype) for w in weights]
         try:
             one = self.model.predict(x[:1, ...])
             self.loss.check(xp.broadcast_to(one, (x.shape[0], *one.shape[1:])), y)
@@ -277,7 +281,7 @@ class Trainer:
                     f"{prefix}sample_weight: expected weights of at least 0, not all of them 0, "
                     f"found values from {least:g} to {most:g}"
                 )
-        return moved
+        return x, y, *weights
 
 
 def _named(metrics: dict[str, Metric] | Iterable[Metric]) -> dict[str, Metric]:

@@ -84,11 +84,17 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(("ours", "theirs", "target", "before"), LOSSES.values(), ids=LOSSES)
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none", "batchmean"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch's advice on batchmean
 def test_losses(ours, theirs, target, before, reduction):
-    if reduction == "batchmean" and ours is not cr.KLDivLoss:
-        return
+    compare(ours, theirs, target, before, reduction)
+
+
+def test_the_mean_over_the_batch():
+    compare(*LOSSES["KLDivLoss"], "batchmean")
+
+
+def compare(ours, theirs, target, before, reduction):
     x = torch.tensor(np.random.default_rng(2).normal(size=(6, 3)))
     y_torch = (before(x) if before else x).clone().requires_grad_()
     value_torch = theirs(reduction=reduction)(y_torch, torch.tensor(target))

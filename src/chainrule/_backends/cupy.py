@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Backend
+from ..backend import Array, Backend, Rule
 from ..errors import BackendError
 
 _INSTALL = (
@@ -55,9 +55,7 @@ class CupyBackend(Backend):
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         self._cupy.matmul(a, b, out=out)
 
-    def elementwise(
-        self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]], *, outputs: int
-    ) -> Callable[..., None]:
+    def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
         update: Callable[..., None] = self._cupy.fuse(
             super().elementwise(make_rule, outputs=outputs)
         )

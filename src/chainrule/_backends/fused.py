@@ -13,13 +13,13 @@ from typing import Any
 
 import numba
 
-from ..backend import Array
+from ..backend import Array, Rule
 
 Update = Callable[..., None]
 _compiled = numba.njit(error_model="numpy")  # a division by zero is infinite, not an exception
 
 
-def fused(rule: Callable[..., tuple[Array, ...]], outputs: int, otherwise: Update) -> Update:
+def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     """An update of arrays by `rule` as a compiled loop, see `Backend.elementwise`.
 
     Parameters

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Backend, host_array
+from ..backend import Array, Backend, Rule, host_array
 
 # Elements that a rule is applied to at once: its temporaries stay in the cache and are reused.
 _BLOCK = 16384
@@ -31,9 +31,7 @@ class NumpyBackend(Backend):
     def matmul(self, a: Array, b: Array, out: Array) -> None:
         np.matmul(a, b, out=out)
 
-    def elementwise(
-        self, make_rule: Callable[[Any], Callable[..., tuple[Array, ...]]], *, outputs: int
-    ) -> Callable[..., None]:
+    def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
         rule = make_rule(np)
 
         def by_blocks(*arguments: Array) -> None:

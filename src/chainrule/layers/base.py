@@ -45,11 +45,20 @@ class Layer:
     takes_input_gradient = False
     """Whether `backward` takes ``input_gradient=False`` and then saves the work for `dx`."""
 
+    keeps_arguments = False
+    """Whether the constructor's arguments are its attributes, unchanged: then ``layer.p = 0.1``
+    makes a `Dropout` one of 0.1, as text and in files too."""
+
     # Bookkeeping, kept out of __init__ so that a layer of one's own need not call it.
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _parent: Layer | None = None
     _state: ModelState | None = None
     _name = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
+            cls.takes_input_gradient = False  # what is inherited was said of another forward
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -204,7 +213,7 @@ class Layer:
     @property
     def trainable(self) -> bool:
         """Whether any of its parameters is trained."""
-        return any(p.trainable for p in self.parameters())
+        return any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
 
     def freeze(self) -> None:
         """Keep its parameters as they are: they get no gradient, and no optimizer moves them."""
@@ -251,21 +260,14 @@ class Layer:
         return f"{type(self).__name__}({', '.join(words)})"
 
     def arguments(self) -> inspect.BoundArguments:
-        """What the constructor was given, with numbers and strings as the attributes have them now.
-
-        An attribute stands for the argument of the same name: after ``layer.p = 0.1`` a `Dropout`
-        is one of 0.1, as text and in files too.
-        """
+        """What the constructor was given; see `keeps_arguments` for what was changed since."""
         args, kwargs = self._arguments
         bound = inspect.signature(self.__init__).bind(*args, **kwargs)  # type: ignore[misc]
-        for name, value in bound.arguments.items():
-            now = vars(self).get(name, value)
-            if isinstance(value, _PLAIN) and isinstance(now, _PLAIN):
-                bound.arguments[name] = now
+        if self.keeps_arguments:
+            bound.arguments.update({name: getattr(self, name) for name in bound.arguments})
         return bound
 
 
-_PLAIN = bool | int | float | str
 _BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
 
 

@@ -25,10 +25,12 @@ class Dropout(Layer):
         The probability that an element is set to zero, 0 <= p < 1.
     """
 
+    keeps_arguments = True
+
     def __init__(self, p: float = 0.5) -> None:
         if not 0.0 <= p < 1.0:
             raise ValueError(f"expected a probability 0 <= p < 1, found {p}")
-        self.p = p
+        self.p = float(p)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         if not training or self.p == 0.0:

@@ -40,11 +40,13 @@ class Rescaling(Layer):
         The numbers.
     """
 
+    keeps_arguments = True
+
     def __init__(self, scale: float, offset: float = 0.0) -> None:
         if not (math.isfinite(scale) and math.isfinite(offset)):
             raise ValueError(f"expected finite numbers, found scale={scale}, offset={offset}")
-        self.scale = scale
-        self.offset = offset
+        self.scale = float(scale)
+        self.offset = float(offset)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         y = x * self.scale

@@ -32,8 +32,10 @@ class LeakyReLU(Layer):
         The derivative below 0.
     """
 
+    keeps_arguments = True
+
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+        self.negative_slope = float(negative_slope)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, slope = self.xp, self.negative_slope
@@ -65,8 +67,10 @@ class ELU(Layer):
         How far below 0 the output can be.
     """
 
+    keeps_arguments = True
+
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+        self.alpha = float(alpha)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp

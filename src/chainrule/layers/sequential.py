@@ -200,7 +200,7 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in self.children()]
-        return "\n  ".join(["Sequential(", *lines]) + "\n)"
+        return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
         """A table of the layers, with the shapes of their outputs and their parameters.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..callbacks import Callback
 from ..files import usual_mode
+from .figures import NO_MATPLOTLIB
 
 if TYPE_CHECKING:
     from ..training import Trainer
@@ -51,7 +52,10 @@ class Animation(Callback):
         every: int = 1,
         fps: int = 10,
     ) -> None:
-        from matplotlib.animation import FFMpegWriter, PillowWriter
+        try:
+            from matplotlib.animation import FFMpegWriter, PillowWriter
+        except ImportError as error:
+            raise ImportError(NO_MATPLOTLIB) from error
 
         self.path = Path(path)
         writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
@@ -69,23 +73,31 @@ class Animation(Callback):
         handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
         os.close(handle)
         self._temporary = Path(name)
-        self._writer.setup(self.figure, str(self._temporary), dpi=80)
-        self._frame(trainer)
+        self._complete = False
+        try:
+            self._writer.setup(self.figure, str(self._temporary), dpi=80)
+            self._frame(trainer)
+        except BaseException:
+            self.on_fit_end(trainer)
+            raise
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if trainer.epoch % self.every == 0:
             self._frame(trainer)
 
     def _frame(self, trainer: Trainer) -> None:
+        self._complete = False
         self.figure.clear()
         self.draw(self.figure, trainer)
         self._writer.grab_frame()
+        self._complete = True
 
     def on_fit_end(self, trainer: Trainer) -> None:
         try:
-            self._writer.finish()
-            os.chmod(self._temporary, usual_mode(self.path))
-            os.replace(self._temporary, self.path)
+            if self._complete:  # a film whose drawing failed replaces no other
+                self._writer.finish()
+                os.chmod(self._temporary, usual_mode(self.path))
+                os.replace(self._temporary, self.path)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 self._temporary.unlink()

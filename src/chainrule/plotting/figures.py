@@ -13,6 +13,8 @@ BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 COLORS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "os^DvP*X"
 
+NO_MATPLOTLIB = 'plotting needs matplotlib: pip install "chainrule[plot]"'
+
 
 def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
     """`ax`, or the axes of a new figure.
@@ -27,7 +29,7 @@ def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError('plotting needs matplotlib: pip install "chainrule[plot]"') from error
+        raise ImportError(NO_MATPLOTLIB) from error
     # One of pyplot's, so that a notebook shows it and plt.show() finds it.
     return plt.figure(layout="constrained", **options).add_subplot(projection=projection)
 

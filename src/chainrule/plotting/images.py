@@ -55,6 +55,8 @@ def plot_predictions(
             f"expected a prediction and a label for each image, found {len(images)} images, "
             f"{len(predictions)} predictions, {len(labels)} labels"
         )
+    if columns < 1:
+        raise ValueError(f"expected at least 1 column, found {columns}")
     words = [str(name) for name in names] if names is not None else None
     rows = -(-len(images) // columns)
     ax = axes(ax, figsize=(0.85 * columns, 1.05 * rows))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import host_array
-from ..errors import ShapeError
+from ..errors import DataError, ShapeError
 from ..layers import Sequential, Sigmoid
 from .figures import COLORS, MARKERS, axes
 
@@ -48,6 +48,8 @@ def plot_decision_boundary(
     ------
     ShapeError
         If `x` does not have two features, or `y` not one class a point.
+    DataError
+        If the classes are not numbered from 0.
     """
     x, y = _points(x), host_array(y).reshape(-1).astype(int)
     if len(y) != len(x):
@@ -55,10 +57,15 @@ def plot_decision_boundary(
     across, up, outputs = _over_the_plane(model, _limits(x), resolution)
     if outputs.shape[-1] == 1:
         if threshold is None:
-            threshold = 0.5 if isinstance(model[-1], Sigmoid) else 0.0
+            last: Any = model
+            while isinstance(last, Sequential):
+                last = last[-1]
+            threshold = 0.5 if isinstance(last, Sigmoid) else 0.0
         classes, count = outputs[..., 0] > threshold, 2
     else:
         classes, count = outputs.argmax(axis=-1), outputs.shape[-1]
+    if y.min() < 0 or y.max() >= count:
+        raise DataError(f"expected classes from 0 to {count - 1}, found {y.min()} to {y.max()}")
     ax = axes(ax, figsize=(4.5, 4))
     colors = [COLORS[k % len(COLORS)] for k in range(count)]
     levels = np.arange(count + 1) - 0.5

@@ -19,6 +19,7 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def worker(pipe: Connection, library: str, name: str, batch: int) -> None:
     calls: dict[str, Any] = {"step": task.step}
     for n in PREDICTED:
         calls[f"predict {n}"] = lambda n=n: task.predict(x[:n])
+    calls["floor"] = bare_products(name, batch)
     pipe.send([task.step() for _ in range(5)])
     repeats: dict[str, int] = {}
     while what := pipe.recv():
@@ -78,13 +80,14 @@ def compare(name: str, batch: int, libraries: list[str], rounds: int) -> dict[st
         losses[library] = pipes[library].recv()
         if not np.allclose(losses[library], losses["chainrule"], rtol=1e-3):
             raise SystemExit(f"{name}: the losses differ: {losses}")
-    calls = ["step", *(f"predict {n}" for n in PREDICTED)]
-    times: dict[str, Times] = {what: {library: [] for library in libraries} for what in calls}
+    calls = {"step": libraries, "floor": ["chainrule"]}
+    calls.update({f"predict {n}": libraries for n in PREDICTED})
+    times: dict[str, Times] = {what: {n: [] for n in names} for what, names in calls.items()}
     for turn in range(rounds + 1):
-        for what in calls:
-            for library, pipe in pipes.items():
-                pipe.send(what)
-                seconds = pipe.recv()
+        for what, names in calls.items():
+            for library in names:
+                pipes[library].send(what)
+                seconds = pipes[library].recv()
                 if turn:  # the first is to warm up
                     times[what][library].append(seconds)
                 time.sleep(SETTLE)
@@ -93,8 +96,8 @@ def compare(name: str, batch: int, libraries: list[str], rounds: int) -> dict[st
     return times
 
 
-def floor(name: str, batch: int) -> float:
-    """Seconds that the matrix products of a step take by themselves, with NumPy."""
+def bare_products(name: str, batch: int) -> Callable[[], None]:
+    """The matrix products of a step by themselves, with NumPy."""
     rng = np.random.default_rng(0)
     products = []
     for layer, weight in enumerate(p.value for p in network(widths(name)).parameters() if p.decay):
@@ -109,9 +112,7 @@ def floor(name: str, batch: int) -> float:
         for a, b, out in products:
             np.matmul(a, b, out=out)
 
-    multiply()
-    repeats = max(1, int(ROUND / timed(multiply, 1)))
-    return statistics.median(timed(multiply, repeats) for _ in range(10))
+    return multiply
 
 
 def widths(name: str) -> list[int]:
@@ -131,7 +132,9 @@ def table(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, result in results["networks"].items():
-        for what, times in result["seconds"].items():
+        seconds = dict(result["seconds"])
+        floor = seconds.pop("floor")["chainrule"]
+        for what, times in seconds.items():
             ours = times["chainrule"]
             for library, theirs in times.items():
                 ratios = [t / o for t, o in zip(theirs, ours, strict=True)]
@@ -142,11 +145,10 @@ def table(results: dict[str, Any]) -> str:
                 lines.append(
                     f"| {name}, {result['batch']} | {what} | {library} | {median:.0f} | {figures} |"
                 )
-        share = result["floor"] / statistics.median(result["seconds"]["step"]["chainrule"])
-        lines.append(
-            f"| {name}, {result['batch']} | step | bare matrix products | "
-            f"{1e6 * result['floor']:.0f} | chainrule reaches {share:.0%} of their speed | |"
-        )
+        pairs = zip(floor, seconds["step"]["chainrule"], strict=True)
+        share = statistics.median(f / s for f, s in pairs)
+        figures = f"{1e6 * statistics.median(floor):.0f} | chainrule at {share:.0%} of their speed"
+        lines.append(f"| {name}, {result['batch']} | step | bare matrix products | {figures} | |")
     return "\n".join(lines)
 
 
@@ -172,7 +174,6 @@ def main() -> None:
         batch = NETWORKS[name]
         results["networks"][name] = {
             "batch": batch,
-            "floor": floor(name, batch),
             "seconds": compare(name, batch, libraries, options.rounds),
         }
     page = f"{results['machine']}; {results['versions']}\n\n{table(results)}\n"

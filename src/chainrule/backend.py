@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -27,6 +27,8 @@ Rule: TypeAlias = Callable[..., tuple[Array, ...]]
 BackendLike: TypeAlias = "str | Backend | ModuleType"
 
 _KNOWN = {"numpy": "NumpyBackend", "cupy": "CupyBackend", "torch": "TorchBackend"}
+
+_NUMBERS = "biuf"  # the kinds of NumPy's dtypes that hold real numbers
 
 
 class Backend:
@@ -54,6 +56,7 @@ class Backend:
         self.name: str = xp.__name__
         self.device = device
         self.array_type: type = type(self.xp.empty(0))
+        self._kernels: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._probe_views()
 
     def _probe_views(self) -> None:
@@ -126,6 +129,34 @@ class Backend:
                 old[...] = new
 
         return update
+
+    def kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A formula for this library's arrays, as one kernel where the backend has one for it.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(xp, *arguments)``, pure.
+
+        Returns
+        -------
+        callable
+            Takes the arguments without ``xp`` and returns the same to rounding.
+
+        Examples
+        --------
+        >>> import numpy
+        >>> half = lambda xp, x: xp.astype(x, xp.float32) / 2
+        >>> Backend(numpy).kernel(half)(numpy.asarray([2, 4]))
+        array([1., 2.], dtype=float32)
+        """
+        found = self._kernels.get(function)
+        if found is None:
+            found = self._kernels[function] = self._make_kernel(function)
+        return found
+
+    def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return partial(function, self.xp)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         """Add row ``values[i]`` to row ``target[index[i]]`` for every `i`; repeated rows add up."""
@@ -239,6 +270,8 @@ def host_array(x: Any) -> np.ndarray:
     DataError
         If it does not hold real numbers.
     """
+    if type(x) is np.ndarray and x.dtype.kind in _NUMBERS:
+        return x
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise DataError("expected an array without masked elements: fill them first")
     try:
@@ -246,7 +279,7 @@ def host_array(x: Any) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         found = type(x).__name__
         raise DataError(f"expected an array of numbers, found {found}: {error}") from error
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in _NUMBERS:
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
     return array
 

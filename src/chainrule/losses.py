@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from .backend import Array, on_host
+from .backend import Array, get_backend, on_host
 from .errors import DataError, ShapeError
 from .layers.sigmoids import sigmoid
 from .layers.softmax import log_softmax
@@ -344,6 +344,9 @@ class CrossEntropyLoss(Loss):
             raise DataError(f"expected one-hot rows that sum to 1, found a sum off by {worst:.3g}")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        if target.ndim == 1 and not self.weight and not self.label_smoothing:
+            values, gradient = get_backend(xp).kernel(softmax_cross_entropy)(y, target)
+            return values, lambda: gradient
         q = self._distribution(xp, y, target)
         if self.label_smoothing:
             q = (1.0 - self.label_smoothing) * q + self.label_smoothing / y.shape[1]
@@ -351,15 +354,7 @@ class CrossEntropyLoss(Loss):
             q = q * self.weight.on(xp, y)
         log_p = log_softmax(xp, y)
         values = -xp.sum(q * xp.where(q > 0.0, log_p, 0.0), axis=1)  # a logit may be -inf
-
-        def derivative() -> Array:
-            p = xp.exp(log_p)
-            if self.weight or target.ndim == 2:
-                p *= xp.sum(q, axis=1, keepdims=True)  # else q sums to 1
-            p -= q
-            return p
-
-        return values, derivative
+        return values, lambda: xp.exp(log_p) * xp.sum(q, axis=1, keepdims=True) - q
 
     def total_weight(
         self, xp: Any, y: Array, target: Array, sample_weight: Array | None
@@ -373,10 +368,20 @@ class CrossEntropyLoss(Loss):
 
     @staticmethod
     def _distribution(xp: Any, y: Array, target: Array) -> Array:
-        if target.ndim == 2:
-            return target
-        classes = xp.arange(y.shape[1], dtype=target.dtype, device=y.device)
-        return xp.astype(target[:, None] == classes[None, :], y.dtype)
+        return one_hot(xp, y, target) if target.ndim == 1 else target
+
+
+def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Array]:
+    """``-log softmax(y)[label]`` for each row, and its derivative ``softmax(y) - one_hot``."""
+    log_p = log_softmax(xp, y)
+    rows = xp.arange(y.shape[0], device=y.device)
+    return -log_p[rows, labels], xp.exp(log_p) - one_hot(xp, y, labels)
+
+
+def one_hot(xp: Any, y: Array, labels: Array) -> Array:
+    """Rows like those of `y`, 1 at the label and else 0."""
+    classes = xp.arange(y.shape[1], dtype=labels.dtype, device=y.device)
+    return xp.astype(labels[:, None] == classes[None, :], y.dtype)
 
 
 class KLDivLoss(Loss):

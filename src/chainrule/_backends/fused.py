@@ -1,8 +1,9 @@
-"""Rules as one compiled loop over the elements (numba, the extra ``fast``).
+"""Rules and formulas as one compiled loop each (numba, the extra ``fast``).
 
 A loop reads and writes each element once, where NumPy makes a pass over memory for each operation.
-No floating-point liberties are taken: the results are NumPy's, bit for bit. The loops use one
-thread: numba's and those of NumPy's BLAS would wait for each other.
+No floating-point liberties are taken: the results are NumPy's, bit for bit, but for numba's `exp`
+and `log`, which may differ in the last bit. The loops use one thread: numba's and those of NumPy's
+BLAS would wait for each other.
 """
 
 from __future__ import annotations
@@ -12,11 +13,23 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 
 from ..backend import Array, Rule
+from ..layers.dropout import keep_mask, split_key
+from ..layers.rectifiers import relu, relu_gradient
+from ..losses import softmax_cross_entropy
 
 Update = Callable[..., None]
-_compiled = numba.njit(error_model="numpy")  # a division by zero is infinite, not an exception
+_compiled: Any = numba.njit(error_model="numpy")  # a division by zero is infinite, no exception
+
+
+def _cached(loop: Callable[..., None]) -> Any:
+    """Compiled, and kept on disk for the next process where there is a place to write."""
+    try:
+        return numba.njit(cache=True, error_model="numpy")(loop)
+    except RuntimeError:  # numba finds no such place
+        return _compiled(loop)
 
 
 def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
@@ -83,3 +96,90 @@ def _four_arrays(element: Any) -> Update:
 
 
 _LOOPS = {(2, 1): _two_arrays, (3, 2): _three_arrays, (4, 3): _four_arrays}
+
+
+# Formulas by themselves, each beside the loop that computes it.
+
+
+@_cached
+def _relu_loop(x: Array, y: Array) -> None:
+    zero = y.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] <= zero else x[i]  # NaN stays NaN
+
+
+def _relu(x: Array) -> Array:
+    if x.dtype.kind != "f":
+        return relu(np, x)
+    y = np.empty(x.shape, x.dtype)
+    _relu_loop(x.reshape(-1), y.reshape(-1))
+    return y
+
+
+@_cached
+def _relu_gradient_loop(dy: Array, y: Array, dx: Array) -> None:
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = dy[i] * (one if y[i] > zero else zero)
+
+
+def _relu_gradient(dy: Array, y: Array) -> Array:
+    if dy.dtype != y.dtype or dy.shape != y.shape:
+        return relu_gradient(np, dy, y)
+    dx = np.empty(y.shape, y.dtype)
+    _relu_gradient_loop(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
+    return dx
+
+
+@_cached
+def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient: Array) -> None:
+    rows, classes = y.shape
+    one = y.dtype.type(1)
+    for i in range(rows):
+        label = labels[i]
+        if not 0 <= label < classes:
+            raise IndexError("a label outside of the classes")
+        largest = y[i, 0]
+        for j in range(1, classes):
+            largest = max(largest, y[i, j])
+        total = y.dtype.type(0)
+        for j in range(classes):
+            gradient[i, j] = np.exp(y[i, j] - largest)
+            total += gradient[i, j]
+        for j in range(classes):
+            gradient[i, j] /= total
+        gradient[i, label] -= one
+        values[i] = np.log(total) - (y[i, label] - largest)
+
+
+def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
+    values, gradient = np.empty(y.shape[0], y.dtype), np.empty(y.shape, y.dtype)
+    _softmax_cross_entropy_loop(y, labels, values, gradient)
+    return values, gradient
+
+
+@_cached
+def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
+    for i in range(kept.size):  # as in `keep_mask`, on unsigned integers
+        h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first
+        h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)) ^ second
+        h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
+        kept[i] = (h ^ np.uint32(2**31)) < threshold
+
+
+def _keep_mask(
+    shape: tuple[int, ...], probability: float, key: tuple[int, int], device: Any
+) -> Array:
+    kept = np.empty(shape, bool)
+    first, second = (np.uint32(half % 2**32) for half in split_key(*key))
+    threshold = np.uint32(min(int(probability * 2.0**32), 2**32 - 1))
+    _keep_mask_loop(first, second, threshold, kept.reshape(-1))
+    return kept
+
+
+KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
+    relu: _relu,
+    relu_gradient: _relu_gradient,
+    softmax_cross_entropy: _softmax_cross_entropy,
+    keep_mask: _keep_mask,
+}

@@ -41,11 +41,23 @@ class NumpyBackend(Backend):
                 for old, new in zip(blocks[:outputs], rule(*blocks), strict=True):
                     old[...] = new
 
-        if importlib.util.find_spec("numba") is None:
+        if not has_numba():
             return by_blocks
         from .fused import fused
 
         return fused(rule, outputs, otherwise=by_blocks)
 
+    def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if not has_numba():
+            return super()._make_kernel(function)
+        from .fused import KERNELS
+
+        return KERNELS.get(function) or super()._make_kernel(function)
+
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         np.add.at(target, index, values)
+
+
+def has_numba() -> bool:
+    """Whether the extra ``fast`` is installed."""
+    return importlib.util.find_spec("numba") is not None

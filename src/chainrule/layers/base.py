@@ -244,11 +244,12 @@ class Layer:
 
     # Words.
 
-    def expect(self, ok: bool, expected: str, x: Array) -> None:
-        """Raise a `ShapeError` that names this layer, unless `ok`."""
+    def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
+        """Raise a `ShapeError` that names this layer and what it expected, unless `ok`."""
         if not ok:
+            words = ", ".join(map(str, expected))
             raise ShapeError(
-                f"{self._label()}: expected input of shape {expected}, found {tuple(x.shape)}"
+                f"{self._label()}: expected input of shape ({words}), found {tuple(x.shape)}"
             )
 
     def _label(self) -> str:

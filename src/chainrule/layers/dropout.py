@@ -36,7 +36,8 @@ class Dropout(Layer):
         if not training or self.p == 0.0:
             return x, lambda dy: dy
         state, xp = self.state, self.xp
-        kept = keep_mask(xp, x.shape, 1.0 - self.p, (state.seed, state.draws), x.device)
+        key = (state.seed, state.draws)
+        kept = state.backend.kernel(keep_mask)(x.shape, 1.0 - self.p, key, x.device)
         state.draws += 1
         mask = xp.astype(kept, x.dtype)
         mask *= 1.0 / (1.0 - self.p)
@@ -52,7 +53,7 @@ def keep_mask(
     prospector", 2018), with half of a 64-bit key mixed in before each round. int32 throughout, its
     overflow wraps: not every library has shifts for unsigned integers.
     """
-    first, second = _split_key(*key)
+    first, second = split_key(*key)
     h = xp.arange(math.prod(shape), dtype=xp.int32, device=device)
     h *= _int32(0x9E3779B9)  # spreads the indices: 2^32 / the golden ratio, odd
     h ^= first
@@ -65,7 +66,7 @@ def keep_mask(
     return xp.reshape(h < threshold, shape)
 
 
-def _split_key(seed: int, draw: int) -> tuple[int, int]:
+def split_key(seed: int, draw: int) -> tuple[int, int]:
     """Two int32 from (seed, draw), by the finisher of SplitMix64 (G. Steele et al., 2014)."""
     z = (_mix64(seed) + draw * 0x9E3779B97F4A7C15) % 2**64
     z = _mix64(z)

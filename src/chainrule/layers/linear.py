@@ -53,9 +53,8 @@ class Linear(Layer):
         self.bias = Parameter((out_features,), init=bias_init, decay=False) if bias else None
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        self.expect(
-            x.ndim == 2 and x.shape[1] == self.in_features, f"(batch, {self.in_features})", x
-        )
+        features = self.in_features
+        self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
         weight, bias = self.weight, self.bias
         y = x @ weight.value.T
         if bias is not None:

@@ -13,7 +13,7 @@ class Flatten(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, shape = self.xp, x.shape
-        self.expect(x.ndim > 0, "(batch, ...)", x)
+        self.expect(x.ndim > 0, ("batch", "..."), x)
 
         def backward(dy: Array) -> Array:
             return xp.reshape(dy, shape)

@@ -6,6 +6,7 @@ Inputs and outputs are of one shape, any.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..backend import Array
 from .base import Backward, Layer
@@ -16,9 +17,19 @@ class ReLU(Layer):
     """``y = max(x, 0)``, the rectified linear unit; its derivative at 0 is taken as 0."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        xp = self.xp
-        y = xp.maximum(x, 0.0)
-        return y, lambda dy: dy * xp.astype(y > 0, dy.dtype)
+        kernel = self.backend.kernel
+        y = kernel(relu)(x)
+        return y, lambda dy: kernel(relu_gradient)(dy, y)
+
+
+def relu(xp: Any, x: Array) -> Array:
+    """``max(x, 0)``."""
+    return xp.maximum(x, 0.0)
+
+
+def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
+    """`dy` where the output `y` is positive, else 0."""
+    return dy * xp.astype(y > 0, dy.dtype)
 
 
 class LeakyReLU(Layer):

@@ -169,18 +169,20 @@ class Sequential(Layer):
             raise ValueError(f"expected a batch size of at least 1, found {batch_size}")
         if x.ndim == 0 or x.shape[0] == 0:
             raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
-        backend = self.backend
-        outputs = []
-        for start in range(0, x.shape[0], batch_size):
-            stop = min(start + batch_size, x.shape[0])
-            y = self._enter(backend.asarray(x[start:stop, ...]), self.state)
-            if type(self).forward is Sequential.forward:
-                for layer in self.layers:  # not self.forward: each activation is let go at once
-                    y = _forward(layer, y, training=False)[0]
-            else:
-                y = self.forward(y)[0]
-            outputs.append(y)
-        return outputs[0] if len(outputs) == 1 else backend.xp.concat(outputs, axis=0)
+        backend, samples = self.backend, x.shape[0]
+        if samples <= batch_size:
+            return self._output(backend.asarray(x))
+        starts = range(0, samples, batch_size)
+        batches = (x[i : min(i + batch_size, samples), ...] for i in starts)
+        return backend.xp.concat([self._output(backend.asarray(x)) for x in batches], axis=0)
+
+    def _output(self, x: Array) -> Array:
+        if type(self).forward is not Sequential.forward:
+            return self.forward(x)[0]
+        x = self._enter(x, self.state)
+        for layer in self.layers:  # not self.forward: each activation is let go at once
+            x = _forward(layer, x, training=False)[0]
+        return x
 
     # As a collection and as text.
 

@@ -1,0 +1,77 @@
+"""A formula's kernel, where a backend has one, gives what the formula gives."""
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.layers.dropout import keep_mask
+from chainrule.layers.rectifiers import relu, relu_gradient
+from chainrule.losses import softmax_cross_entropy
+
+AWKWARD = [0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf, np.nan]
+
+
+def drawn(shape, dtype, seed=0, awkward=True):
+    x = np.random.default_rng(seed).normal(size=shape).astype(dtype)
+    if awkward:
+        x.reshape(-1)[: len(AWKWARD)] = AWKWARD
+    return x
+
+
+def both(library, function, *arrays):
+    """What the backend's kernel returns, and what the formula does with NumPy."""
+    with np.errstate(all="ignore"):
+        found = library.backend.kernel(function)(*(library.asarray(a) for a in arrays))
+        return found, function(xp, *arrays)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(7,), (33, 17), (2, 3, 4)])
+def test_relu_and_its_gradient(library, shape, dtype):
+    x, dy = drawn(shape, dtype), drawn(shape, dtype, seed=1, awkward=False)
+    found, expected = both(library, relu, x)
+    np.testing.assert_array_equal(library.to_numpy(found), expected)
+    found, expected = both(library, relu_gradient, dy, expected)
+    np.testing.assert_array_equal(library.to_numpy(found), expected)
+
+
+def test_relu_of_views_and_of_other_dtypes():
+    kernel = cr.get_backend("numpy").kernel
+    x = drawn((6, 8), "float32", awkward=False)
+    for view in (x.T, x[::2, ::3], x[:, 0], x[0, 0]):
+        np.testing.assert_array_equal(kernel(relu)(view), relu(xp, view))
+        np.testing.assert_array_equal(kernel(relu_gradient)(view, view), view * (view > 0))
+    assert kernel(relu)(np.asarray([-2, 3])).tolist() == [0.0, 3.0]
+    assert kernel(relu_gradient)(np.ones((1, 8)), x).shape == (6, 8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_cross_entropy(library, dtype):
+    y = drawn((50, 9), dtype, awkward=False)
+    labels = np.random.default_rng(1).integers(0, 9, 50)
+    y[0, (labels[0] + 1) % 9] = -np.inf  # an impossible class that is not the label
+    y[1, labels[1]] = -np.inf  # one that is
+    y[2] = 300.0 * y[2]
+    y[3, 4] = np.nan
+    found, expected = both(library, softmax_cross_entropy, y, labels)
+    tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
+    for ours, theirs in zip(found, expected, strict=True):
+        ours = library.to_numpy(ours)
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_a_label_outside_of_the_classes_is_no_write_into_other_memory():
+    kernel = cr.get_backend("numpy").kernel(softmax_cross_entropy)
+    with pytest.raises(IndexError):
+        kernel(drawn((4, 3), "float32", awkward=False), np.asarray([0, 1, 2, 3]))
+
+
+def test_dropout_masks(library):
+    backend = library.backend
+    device = backend.xp.zeros(1).device
+    for shape, p, key in [((70, 9), 0.8, (0, 0)), ((5,), 1e-3, (2**40, 77)), ((0, 3), 0.5, (1, 1))]:
+        found = backend.kernel(keep_mask)(shape, p, key, device)
+        expected = keep_mask(xp, shape, p, key, "cpu")
+        np.testing.assert_array_equal(library.to_numpy(found), expected)

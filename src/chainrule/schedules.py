@@ -1,22 +1,176 @@
-"""Learning rates that change: plain functions of the step, accepted wherever a rate is."""
+"""Learning rates that change: plain functions of the step, accepted wherever a rate is.
+
+Steps are counted from 0, so that step 0 is the first update of the weights. A schedule that has an
+end stays there. Any function of one whole number will do as well.
+
+Examples
+--------
+>>> rate = warmup(10, cosine(0.1, steps=90))
+>>> [round(rate(step), 3) for step in (0, 5, 10, 55, 100, 1000)]
+[0.0, 0.05, 0.1, 0.05, 0.0, 0.0]
+"""
 
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .optimizers import LearningRate
 
 # They are classes so that they can be compared, copied and printed; they are used as functions.
 # ruff: noqa: N801
 
 
 @dataclass(frozen=True)
+class constant:
+    """The same rate at every step.
+
+    Parameters
+    ----------
+    lr : float
+        The rate, at least 0.
+
+    Examples
+    --------
+    >>> rate = constant(0.1)
+    >>> rate(0), rate(1000)
+    (0.1, 0.1)
+    """
+
+    lr: float
+
+    def __post_init__(self) -> None:
+        _check_rates(lr=self.lr)
+
+    def __call__(self, step: int) -> float:
+        return float(self.lr)
+
+
+@dataclass(frozen=True)
+class step_decay:
+    """A staircase: the rate is multiplied by `gamma` after every `step_size` steps.
+
+    ``lr gamma^floor(step / step_size)``; PyTorch's ``StepLR``.
+
+    Parameters
+    ----------
+    lr : float
+        The rate at step 0, at least 0.
+    step_size : int
+        How many steps a stair is long, at least 1.
+    gamma : float, optional
+        The factor from one stair to the next, above 0.
+
+    Examples
+    --------
+    >>> rate = step_decay(1.0, step_size=30, gamma=0.5)
+    >>> rate(0), rate(29), rate(30), rate(60)
+    (1.0, 1.0, 0.5, 0.25)
+    """
+
+    lr: float
+    step_size: int
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_rates(lr=self.lr)
+        _check_steps("step_size", self.step_size)
+        _check_positive("gamma", self.gamma)
+
+    def __call__(self, step: int) -> float:
+        return self.lr * self.gamma ** (step // self.step_size)
+
+
+@dataclass(frozen=True)
+class exponential:
+    """The rate is multiplied by `gamma` after every step.
+
+    ``lr gamma^step``; PyTorch's ``ExponentialLR``. With ``gamma = 0.5 ** (1 / n)`` the rate is
+    halved every n steps.
+
+    Parameters
+    ----------
+    lr : float
+        The rate at step 0, at least 0.
+    gamma : float
+        The factor from one step to the next, above 0.
+
+    Examples
+    --------
+    >>> rate = exponential(1.0, gamma=0.5)
+    >>> rate(0), rate(1), rate(3)
+    (1.0, 0.5, 0.125)
+    """
+
+    lr: float
+    gamma: float
+
+    def __post_init__(self) -> None:
+        _check_rates(lr=self.lr)
+        _check_positive("gamma", self.gamma)
+
+    def __call__(self, step: int) -> float:
+        return self.lr * self.gamma**step
+
+
+@dataclass(frozen=True)
+class polynomial:
+    """From `lr` at step 0 to `end` at `steps`, along a power of what is left; `end` from there on.
+
+    ``end + (lr - end) (1 - step / steps)^power``, a straight line where the power is 1; with
+    ``end=0`` PyTorch's ``PolynomialLR``.
+
+    Parameters
+    ----------
+    lr, end : float
+        The first and the last rate, at least 0.
+    steps : int
+        How many steps lie between them, at least 1.
+    power : float, optional
+        The exponent, above 0.
+
+    Examples
+    --------
+    >>> rate = polynomial(1.0, steps=100, power=2.0)
+    >>> rate(0), rate(50), rate(100), rate(1000)
+    (1.0, 0.25, 0.0, 0.0)
+    """
+
+    lr: float
+    steps: int
+    end: float = 0.0
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_rates(lr=self.lr, end=self.end)
+        _check_steps("steps", self.steps)
+        _check_positive("power", self.power)
+
+    def __call__(self, step: int) -> float:
+        done = min(step / self.steps, 1.0)
+        return self.end + (self.lr - self.end) * math.pow(1.0 - done, self.power)
+
+
+@dataclass(frozen=True)
 class cosine:
     """From `lr` at step 0 down to `end` at `steps`, along half a cosine; `end` from there on.
 
-    ``end + (lr - end) (1 + cos(pi step / steps)) / 2``.
+    ``end + (lr - end) (1 + cos(pi step / steps)) / 2``; PyTorch's ``CosineAnnealingLR``, which
+    would rise again.
 
     Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017, without the restarts.
+
+    Parameters
+    ----------
+    lr, end : float
+        The first and the last rate, at least 0.
+    steps : int
+        How many steps lie between them, at least 1.
 
     Examples
     --------
@@ -30,11 +184,194 @@ class cosine:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.lr < math.inf and 0 <= self.end < math.inf):
-            raise ValueError(f"expected rates of at least 0, found lr={self.lr}, end={self.end}")
-        if self.steps < 1:
-            raise ValueError(f"expected at least 1 step, found {self.steps}")
+        _check_rates(lr=self.lr, end=self.end)
+        _check_steps("steps", self.steps)
 
     def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1.0)
         return self.end + (self.lr - self.end) * (1.0 + math.cos(math.pi * done)) / 2.0
+
+
+@dataclass(frozen=True)
+class cosine_restarts:
+    """Half a cosine from `lr` towards `end` as in `cosine`, and over again, without an end.
+
+    ``end + (lr - end) (1 + cos(pi k / n)) / 2`` at step k of a cycle of n. The first cycle has
+    `steps` steps, each one after it `factor` times as many as the one before. `end` itself is never
+    reached: where it would be, the next cycle starts. PyTorch's ``CosineAnnealingWarmRestarts``.
+
+    Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
+    2017.
+
+    Parameters
+    ----------
+    lr, end : float
+        The rate at the start of each cycle and the one that it goes to, at least 0.
+    steps : int
+        How many steps the first cycle has, at least 1; the paper's ``T_0``.
+    factor : int, optional
+        How many times as long the next cycle is, at least 1; the paper's ``T_mult``.
+
+    Examples
+    --------
+    >>> rate = cosine_restarts(1.0, steps=2, factor=2)
+    >>> [round(rate(step), 3) for step in range(7)]
+    [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
+    """
+
+    lr: float
+    steps: int
+    end: float = 0.0
+    factor: int = 1
+
+    def __post_init__(self) -> None:
+        _check_rates(lr=self.lr, end=self.end)
+        _check_steps("steps", self.steps)
+        _check_steps("factor", self.factor)
+
+    def __call__(self, step: int) -> float:
+        length = self.steps
+        if self.factor == 1:
+            step %= length
+        # In whole numbers: a logarithm would miss a restart by rounding.
+        while step >= length:
+            step -= length
+            length *= self.factor
+        return self.end + (self.lr - self.end) * (1.0 + math.cos(math.pi * step / length)) / 2.0
+
+
+@dataclass(frozen=True)
+class one_cycle:
+    """Up from a low rate to `max_lr`, and down to a far lower one; the last rate from there on.
+
+    The first rate is ``max_lr / div_factor``, the last one ``max_lr / div_factor /
+    final_div_factor``. The top is at ``pct_start * steps - 1`` and the end at ``steps - 1``, the
+    last of `steps` steps. Between two rates a and b it goes along ``b + (a - b) (1 + cos(pi d)) /
+    2``, or along the line ``b + (a - b) (1 - d)``, where d is the share of the way that is done.
+    PyTorch's ``OneCycleLR`` without the momentum.
+
+    Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018; in
+    two phases, as in fastai, where the paper has a third one for the far lower rates.
+
+    Parameters
+    ----------
+    max_lr : float
+        The highest rate, at least 0.
+    steps : int
+        How many steps the cycle has, at least 1.
+    pct_start : float, optional
+        The share of the steps on which the rate rises, 0 < pct_start < 1.
+    anneal_strategy : {"cos", "linear"}, optional
+        Half a cosine up and one down, or straight lines.
+    div_factor, final_div_factor : float, optional
+        How many times lower the first rate is than the highest, and the last than the first; above
+        0.
+
+    Examples
+    --------
+    >>> rate = one_cycle(1.0, steps=10, pct_start=0.5, div_factor=10.0, final_div_factor=5.0)
+    >>> [round(rate(step), 3) for step in (0, 2, 4, 9, 1000)]
+    [0.1, 0.55, 1.0, 0.02, 0.02]
+    """
+
+    max_lr: float
+    steps: int
+    pct_start: float = 0.3
+    anneal_strategy: str = "cos"
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        _check_rates(max_lr=self.max_lr)
+        _check_steps("steps", self.steps)
+        if not 0.0 < self.pct_start < 1.0:
+            raise ValueError(f"expected 0 < pct_start < 1, found {self.pct_start}")
+        if self.anneal_strategy not in ("cos", "linear"):
+            raise ValueError(
+                f"expected anneal_strategy to be 'cos' or 'linear', found {self.anneal_strategy!r}"
+            )
+        _check_positive("div_factor", self.div_factor)
+        _check_positive("final_div_factor", self.final_div_factor)
+
+    def __call__(self, step: int) -> float:
+        top, last = self.pct_start * self.steps - 1.0, self.steps - 1.0
+        first_lr = self.max_lr / self.div_factor
+        if step < top:
+            a, b, done = first_lr, self.max_lr, step / top
+        else:
+            done = min((step - top) / (last - top), 1.0)
+            a, b = self.max_lr, first_lr / self.final_div_factor
+        left = 1.0 - done
+        if self.anneal_strategy == "cos":
+            left = (1.0 + math.cos(math.pi * done)) / 2.0
+        return b + (a - b) * left
+
+
+@dataclass(frozen=True)
+class warmup:
+    """From `start` at step 0 up to the first rate of `then` along a line, and on as `then` says.
+
+    ``start + (then(0) - start) step / steps`` below `steps`, ``then(step - steps)`` from there on.
+    PyTorch's ``LinearLR`` before another scheduler, where ``start_factor`` is the quotient of
+    `start` and ``then(0)``.
+
+    Source: P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.
+
+    Parameters
+    ----------
+    steps : int
+        How many steps the rate rises, at least 0.
+    then : float or callable
+        The rate afterwards: a schedule, counted from 0 there, or a number.
+    start : float, optional
+        The rate at step 0, at least 0.
+
+    Examples
+    --------
+    >>> rate = warmup(4, exponential(1.0, gamma=0.5), start=0.2)
+    >>> [round(rate(step), 3) for step in range(7)]
+    [0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 0.25]
+    >>> rate
+    warmup(steps=4, then=exponential(lr=1.0, gamma=0.5), start=0.2)
+    """
+
+    steps: int
+    then: LearningRate
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_steps("steps", self.steps, least=0)
+        if not callable(self.then):
+            _check_rates(then=self.then)
+        _check_rates(start=self.start)
+
+    def __call__(self, step: int) -> float:
+        lr = self.then
+        if callable(lr):
+            lr = lr(max(step - self.steps, 0))
+        if step >= self.steps:
+            return float(lr)
+        return self.start + (lr - self.start) * step / self.steps
+
+
+def _check_rates(**rates: Any) -> None:
+    for name, rate in rates.items():
+        if not isinstance(rate, Real):
+            raise TypeError(f"expected {name} to be a number, found {rate!r}")
+        if not 0.0 <= float(rate) < math.inf:
+            raise ValueError(f"expected {name} to be finite and at least 0, found {rate}")
+
+
+def _check_positive(name: str, number: Any) -> None:
+    _check_rates(**{name: number})
+    if number == 0:
+        raise ValueError(f"expected {name} to be above 0, found {number}")
+
+
+def _check_steps(name: str, steps: Any, *, least: int = 1) -> None:
+    try:
+        whole = operator.index(steps)
+    except TypeError:
+        raise TypeError(f"expected {name} to be a whole number, found {steps!r}") from None
+    if whole < least:
+        raise ValueError(f"expected {name} to be at least {least}, found {steps}")

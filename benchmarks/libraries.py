@@ -1,13 +1,16 @@
-"""The same network in each library: one step of training with Adam, and a prediction.
+"""The same network in each library: a step of training with Adam, an epoch, and a prediction.
 
-Each function makes a `Task` from the same initial weights and the same batches, drawn from float32
-data in memory. A library is imported where it is used, in a process of its own.
+Each function makes a `Task` for a network of some widths from the same initial weights and the same
+batches, drawn from float32 data in memory. An epoch reads its losses at the end, where the library
+can. A library is imported where it is used, in a process of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder
 from itertools import pairwise
 from typing import Any
 
@@ -15,45 +18,14 @@ import numpy as np
 
 import chainrule as cr
 
-LR = 1e-3
+from .task import LR, Data, Task, network, weights
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is timed; both functions return numbers on the host."""
-
-    step: Callable[[], float]
-    """Draws a batch, trains on it, returns its loss before the step."""
-    predict: Callable[[np.ndarray], np.ndarray]
-    """The logits of some images."""
-
-
-def network(widths: list[int]) -> cr.Sequential:
-    """Linear maps with rectifiers between them."""
-    return cr.mlp(widths, seed=0)
-
-
-def weights(widths: list[int]) -> list[np.ndarray]:
-    """The initial weights and biases, layer by layer, weights as ``(out, in)``."""
-    return [np.array(p.value) for p in network(widths).parameters()]
-
-
-def batches(size: int, *arrays: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    """Batches of one permutation after another, as chainrule draws them."""
-    drawn = cr.minibatches(*arrays, batch_size=size, seed=0, drop_last=True)
-    while True:
-        yield from drawn
-
-
-def rows(size: int, samples: int) -> Iterator[np.ndarray]:
-    """The numbers of the samples in those batches."""
-    return (chosen for (chosen,) in batches(size, np.arange(samples)))
-
-
-def chainrule(widths: list[int], x: np.ndarray, y: np.ndarray, size: int) -> Task:
-    """Ours, by the visible loop."""
-    model, loss = network(widths), cr.CrossEntropyLoss()
-    optimizer, drawn = cr.Adam(lr=LR).bind(model), batches(size, x, y)
+def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
+    """Ours, or a `model` of one's own: steps by the visible loop, epochs by the Trainer."""
+    model = network(widths) if model is None else model
+    loss, optimizer, drawn = cr.CrossEntropyLoss(), cr.Adam(lr=LR), data.batches()
+    trainer = cr.Trainer(model, loss=loss, optimizer=optimizer)
 
     def step() -> float:
         inputs, labels = next(drawn)
@@ -63,12 +35,32 @@ def chainrule(widths: list[int], x: np.ndarray, y: np.ndarray, size: int) -> Tas
         optimizer.step()
         return float(value)
 
-    return Task(step, model.predict)
+    def epoch() -> float:
+        history = trainer.fit(*data.epoch, batch_size=data.batch, verbose=0)
+        return float(history.epochs[-1]["loss"])
+
+    return Task(step, epoch, model.predict)
 
 
-def torch(
-    widths: list[int], x: np.ndarray, y: np.ndarray, size: int, compiled: bool = False
-) -> Task:
+def chainrule_plain(widths: list[int], data: Data) -> Task:
+    """Ours where the extra ``fast`` is not installed: numba cannot be found in this process."""
+    sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
+    task = chainrule(widths, data)
+    if "numba" in sys.modules:
+        raise RuntimeError("numba was imported")
+    return task
+
+
+class WithoutNumba(PathFinder):
+    """Finds modules as usual, except for numba."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        hidden = fullname.partition(".")[0] == "numba"
+        return None if hidden else super().find_spec(fullname, path, target)
+
+
+def torch(widths: list[int], data: Data, compiled: bool = False) -> Task:
     """PyTorch's eager mode, or `torch.compile`."""
     import torch
 
@@ -81,35 +73,40 @@ def torch(
             parameter.copy_(torch.asarray(value))
     forward = torch.compile(model) if compiled else model
     optimizer, loss = torch.optim.Adam(model.parameters(), lr=LR), torch.nn.CrossEntropyLoss()
-    inputs, labels, drawn = torch.asarray(x), torch.asarray(y), rows(size, len(x))
+    inputs, labels = torch.asarray(data.images), torch.asarray(data.labels)
+    drawn, epoch_rows = data.rows(), data.epoch_rows()
 
-    def step() -> float:
-        chosen = torch.asarray(next(drawn))
+    def update(rows: np.ndarray) -> Any:
+        chosen = torch.asarray(rows)
         value = loss(forward(inputs[chosen]), labels[chosen])
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        return float(value.item())
+        return value.detach()
+
+    def epoch() -> float:
+        return float(torch.stack([update(rows) for rows in epoch_rows()]).mean())
 
     def predict(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             result: np.ndarray = forward(torch.asarray(images)).numpy()
         return result
 
-    return Task(step, predict)
+    return Task(lambda: float(update(next(drawn))), epoch, predict)
 
 
-def torch_compiled(widths: list[int], x: np.ndarray, y: np.ndarray, size: int) -> Task:
+def torch_compiled(widths: list[int], data: Data) -> Task:
     """PyTorch with the model compiled."""
-    return torch(widths, x, y, size, compiled=True)
+    return torch(widths, data, compiled=True)
 
 
-def jax(widths: list[int], x: np.ndarray, y: np.ndarray, size: int) -> Task:
+def jax(widths: list[int], data: Data) -> Task:
     """JAX, a whole step jitted, the batch gathered inside."""
     import jax
     import jax.numpy as jnp
 
-    inputs, labels, drawn = jnp.asarray(x), jnp.asarray(y), rows(size, len(x))
+    inputs, labels = jnp.asarray(data.images), jnp.asarray(data.labels)
+    drawn, epoch_rows = data.rows(), data.epoch_rows()
     parameters = [jnp.asarray(w) for w in weights(widths)]
 
     def logits(parameters: list[Any], images: Any) -> Any:
@@ -120,7 +117,7 @@ def jax(widths: list[int], x: np.ndarray, y: np.ndarray, size: int) -> Task:
 
     def loss(parameters: list[Any], images: Any, labels: Any) -> Any:
         log_p = jax.nn.log_softmax(logits(parameters, images))
-        return -jnp.mean(log_p[jnp.arange(size), labels])
+        return -jnp.mean(log_p[jnp.arange(data.batch), labels])
 
     @jax.jit
     def update(state: Any, t: Any, chosen: Any) -> Any:
@@ -136,43 +133,88 @@ def jax(widths: list[int], x: np.ndarray, y: np.ndarray, size: int) -> Task:
         return (moved, means, squares), value
 
     zeros = [jnp.zeros_like(p) for p in parameters]
-    held = {"state": (parameters, zeros, zeros), "t": 0}
+    held: dict[str, Any] = {"state": (parameters, zeros, zeros), "t": 0}
 
-    def step() -> float:
+    def step(chosen: np.ndarray) -> Any:
         held["t"] += 1
-        held["state"], value = update(held["state"], jnp.float32(held["t"]), next(drawn))
-        return float(value)
+        held["state"], value = update(held["state"], jnp.float32(held["t"]), chosen)
+        return value
+
+    def epoch() -> float:
+        return float(np.mean(jax.device_get([step(rows) for rows in epoch_rows()])))
 
     jitted = jax.jit(logits)
-    return Task(step, lambda images: np.asarray(jitted(held["state"][0], images)))
+    return Task(
+        lambda: float(step(next(drawn))),
+        epoch,
+        lambda images: np.asarray(jitted(held["state"][0], images)),
+    )
 
 
-def sklearn(widths: list[int], x: np.ndarray, y: np.ndarray, size: int) -> Task:
-    """scikit-learn's MLPClassifier, a batch a call of `partial_fit`."""
+def sklearn(widths: list[int], data: Data) -> Task:
+    """scikit-learn's MLPClassifier: a call of `partial_fit` is a batch, or a whole epoch."""
     from sklearn.neural_network import MLPClassifier
 
-    model = MLPClassifier(widths[1:-1], batch_size=size, learning_rate_init=LR, alpha=0.0)
-    drawn, classes = batches(size, x, y), np.arange(widths[-1])
-    model.partial_fit(*next(batches(size, x, y)), classes=classes)  # makes its arrays
+    model = MLPClassifier(widths[1:-1], batch_size=data.batch, learning_rate_init=LR, alpha=0.0)
+    drawn, classes = data.batches(), np.arange(widths[-1])
+    model.partial_fit(*next(data.batches()), classes=classes)  # makes its arrays
     model.coefs_[:] = [w.T.copy() for w in weights(widths)[::2]]
     model.intercepts_[:] = [b.copy() for b in weights(widths)[1::2]]
     del model._optimizer  # its state is of other weights
 
-    def step() -> float:
-        model.partial_fit(*next(drawn))
+    def fit(images: np.ndarray, labels: np.ndarray) -> float:
+        model.partial_fit(images, labels)
         return float(model.loss_)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        return np.log(model.predict_proba(images))
+        result: np.ndarray = np.log(model.predict_proba(images))
+        return result
 
-    return Task(step, predict)
+    return Task(lambda: fit(*next(drawn)), lambda: fit(*data.epoch), predict)
 
 
-LIBRARIES: dict[str, Callable[..., Task]] = {
+def thinc(widths: list[int], data: Data) -> Task:
+    """Thinc with what it uses by default, its own build of BLIS on one thread."""
+    from thinc.api import Adam, Relu, Softmax, chain
+
+    layers: list[Any] = [Relu(m, n) for n, m in pairwise(widths[:-1])]
+    layers.append(Softmax(widths[-1], widths[-2]))
+    model: Any = chain(*layers)
+    model.initialize()
+    for i, value in enumerate(weights(widths)):
+        layers[i // 2].set_param("Wb"[i % 2], value)
+    optimizer = Adam(LR, L2=0.0, grad_clip=0.0, use_averages=False)
+    drawn, each, passes = data.batches(), np.arange(data.batch), data.passes(*data.epoch)
+
+    def update(images: np.ndarray, labels: np.ndarray) -> float:
+        probabilities, backprop = model.begin_update(images)
+        loss = -np.log(probabilities[each, labels]).mean()  # its own loss is of another kind
+        probabilities[each, labels] -= 1.0
+        probabilities /= len(images)
+        backprop(probabilities)
+        model.finish_update(optimizer)
+        return float(loss)
+
+    def epoch() -> float:
+        return float(np.mean([update(*batch) for batch in passes]))
+
+    return Task(lambda: update(*next(drawn)), epoch, lambda x: np.log(model.predict(x)))
+
+
+LIBRARIES: dict[str, Callable[[list[int], Data], Task]] = {
     "chainrule": chainrule,
+    "chainrule-plain": chainrule_plain,
     "torch": torch,
     "torch.compile": torch_compiled,
     "jax": jax,
     "sklearn": sklearn,
+    "thinc": thinc,
 }
-"""By the name that is printed; `torch.compile` and the others run where they are installed."""
+"""By the name that is printed."""
+
+_NEEDS = {"chainrule-plain": "numba", "torch.compile": "torch"}
+
+
+def installed() -> list[str]:
+    """The libraries that are here; chainrule without numba is another one only where numba is."""
+    return [n for n in LIBRARIES if importlib.util.find_spec(_NEEDS.get(n, n)) is not None]

@@ -29,7 +29,8 @@ class NumpyBackend(Backend):
         return np.asarray(x)
 
     def matmul(self, a: Array, b: Array, out: Array) -> None:
-        np.matmul(a, b, out=out)
+        # Where there is a single sample, np.matmul takes ten times as long as np.dot.
+        (np.dot if out.ndim == 2 else np.matmul)(a, b, out=out)
 
     def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
         rule = make_rule(np)

@@ -1,0 +1,68 @@
+"""A step of training, an epoch and predictions beside other libraries, and the floor under a step.
+
+The floor is the time of the step's matrix products by themselves.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from .bare import bare_products
+from .libraries import LIBRARIES
+from .rounds import Calls, race
+from .task import make_data
+from .text import ratio, rows, share, spread
+
+NETWORKS = {  # the batch, and the batches of an epoch: all of the samples, or what takes seconds
+    "784-32-10": (32, 1875),
+    "784-128-10": (128, 468),
+    "784-512-512-10": (128, 468),
+    "784-2500-2000-1500-1000-500-10": (256, 20),
+}
+PREDICTED = (1, 128, 10_000)
+EPOCHS = 3  # rounds of an epoch, at most
+
+
+def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str, Any]:
+    """Seconds a call for each network, with its batch and the samples of an epoch."""
+    results = {}
+    for name in networks:
+        batch, steps = NETWORKS[name]
+        widths = [int(n) for n in name.split("-")]
+        processes = [(library, widths, batch, steps) for library in libraries]
+        seconds = race(calls, processes, rounds, long={"epoch": EPOCHS})
+        results[name] = {"batch": batch, "epoch": batch * steps, "seconds": seconds}
+    return results
+
+
+def calls(
+    library: str, widths: list[int], batch: int, steps: int, samples: int = 60_000
+) -> tuple[list[float], Calls]:
+    """What one library does; in chainrule's process NumPy multiplies by itself, too."""
+    data = make_data(widths[0], batch, samples, steps)
+    task = LIBRARIES[library](widths, data)
+    timed: Calls = {("step", library): task.step, ("epoch", library): task.epoch}
+    for n in PREDICTED:
+        timed[f"predict {n:,}", library] = partial(task.predict, data.images[:n])
+    if library == "chainrule":
+        timed["floor", "NumPy"] = bare_products(widths, batch)
+    return [task.step() for _ in range(5)], timed
+
+
+def table(results: dict[str, Any]) -> str:
+    """Times, ratios to chainrule's time in the same round, and the floor."""
+    lines, floors = [], []
+    for name, result in results.items():
+        network, seconds = f"{name}, {result['batch']}", dict(result["seconds"])
+        floor = seconds.pop("floor")["NumPy"]
+        for what, times in seconds.items():
+            call = f"epoch of {result['epoch']:,} samples" if what == "epoch" else what
+            for library, theirs in times.items():
+                slower = "" if library == "chainrule" else ratio(theirs, times["chainrule"])
+                lines.append((network, call, library, spread(theirs), slower))
+        reached = [f"{library} {share(floor, s)}" for library, s in seconds["step"].items()]
+        floors.append((network, spread(floor), ", ".join(reached)))
+    head = ("network, batch", "call", "library", "time", "chainrule is so many times as fast")
+    below = ("network, batch", "matrix products of a step alone", "share of their speed reached")
+    return f"{rows(head, lines)}\n\n{rows(below, floors)}"

@@ -1,0 +1,42 @@
+"""How long the import takes in a fresh interpreter, beside that of the array library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+
+from .text import rows, spread
+
+OURS, THEIRS = "import chainrule", "import array_api_compat.numpy"
+IMPORTS = {  # what is imported before it is timed, and what is timed
+    "import numpy": ("", "import numpy"),
+    THEIRS: ("", THEIRS),
+    OURS: ("", OURS),
+    f"{OURS} after {THEIRS}": (THEIRS, OURS),
+}
+_TIMED = "import time\n{}\nstart = time.perf_counter()\n{}\nprint(time.perf_counter() - start)"
+
+
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Seconds, a figure a round, after one to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for turn in range(rounds + 1):
+        for name, code in IMPORTS.items():
+            command = [sys.executable, "-c", _TIMED.format(*code)]
+            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            if turn:
+                seconds[name].append(float(out))
+    return seconds
+
+
+def table(results: dict[str, list[float]]) -> str:
+    """The imports, and the difference between two of them in a round.
+
+    It can be negative: chainrule imports no array library before the first model asks for it.
+    """
+    lines = [(name, spread(seconds)) for name, seconds in results.items()]
+    less = np.subtract(results[OURS], results[THEIRS]).tolist()
+    lines.append((f"{OURS} less {THEIRS}", spread(less)))
+    return rows(("import", "time"), lines)

@@ -1,0 +1,112 @@
+"""Memory at the peak of training, beside what the method itself asks for.
+
+That is four vectors of the parameters' size (values, gradients, Adam's two) and the activations:
+the batch and the output of each layer, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import multiprocessing
+import re
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from .libraries import LIBRARIES
+from .task import make_data
+from .text import number, rows
+
+WIDTHS, BATCH = [784, 2500, 2000, 1500, 1000, 500, 10], 256
+STEPS = 5
+_STATUS = Path("/proc/self/status")
+
+
+def measure(libraries: list[str]) -> dict[str, Any]:
+    """Bytes, by library."""
+    spawn = multiprocessing.get_context("spawn")
+    found = {}
+    for library in libraries:
+        if library in ("chainrule", "torch"):
+            with ProcessPoolExecutor(1, spawn) as fresh:
+                found[library] = fresh.submit(peak, library, WIDTHS, BATCH).result()
+    return {"needed": needed(WIDTHS, BATCH), "peaks": found}
+
+
+def needed(widths: list[int], batch: int) -> int:
+    """Bytes of four vectors of the parameters and of the activations, in float32."""
+    parameters = sum(n * m + m for n, m in pairwise(widths))
+    return 4 * (4 * parameters + batch * sum(widths))
+
+
+def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
+    """Bytes beyond those before the model: the peak while it is made, then while it trains.
+
+    A small network goes first, for the code and the buffers that are loaded or made once.
+    """
+    data, make = make_data(widths[0], batch, samples=STEPS * batch), LIBRARIES[library]
+    for _ in range(2):
+        make([widths[0], 128, widths[-1]], data).step()
+    _tidy()
+    before = _resident()
+    task = make(widths, data)
+    making = _highest()
+    forgotten = _tidy()
+    for _ in range(STEPS):
+        task.step()
+    return {"made": making - before, "trained": _highest() - before, "forgotten": forgotten}
+
+
+def _resident() -> int:
+    """Bytes in memory; outside of Linux the most that there have been."""
+    return _status("VmRSS")
+
+
+def _highest() -> int:
+    """The most bytes in memory since `_tidy`; outside of Linux since the start."""
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    if _STATUS.exists():
+        found = re.search(rf"{field}:\s*(\d+) kB", _STATUS.read_text())
+        return 1024 * int(found[1]) if found else 0
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def _tidy() -> bool:
+    """Give back what is free and forget the highest use so far; whether it was forgotten."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def table(results: dict[str, Any]) -> str:
+    """A line for each library."""
+    need, found = results["needed"], results["peaks"]
+    lines = [
+        (k, *(f"{number(v[what] / 1e6)} MB, {v[what] / need:.2f}" for what in ("trained", "made")))
+        for k, v in found.items()
+    ]
+    head = (
+        f"{'-'.join(map(str, WIDTHS))}, batch {BATCH}",
+        f"peak in {STEPS} steps, and as a multiple of {number(need / 1e6)} MB",
+        "while the model is made",
+    )
+    since = all(peaks["forgotten"] for peaks in found.values())
+    note = (
+        "" if since else "\n\nThese are peaks since the process started: no others are known here."
+    )
+    return rows(head, lines) + note

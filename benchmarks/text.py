@@ -1,0 +1,39 @@
+"""Figures as text: medians with their quartiles, and tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (0.0, "µs"))
+
+
+def number(x: float) -> str:
+    """With three digits, or as many as there are before the point."""
+    return f"{x:.{2 if abs(x) < 10 else 1 if abs(x) < 100 else 0}f}"
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """The median and the quartiles of some times."""
+    low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75))
+    least, unit = next(u for u in _UNITS if abs(middle) >= u[0])
+    low, middle, high = (number(x / (least or 1e-6)) for x in (low, middle, high))
+    return f"{middle} {unit} ({low} to {high})"
+
+
+def ratio(seconds: Sequence[float], ours: Sequence[float]) -> str:
+    """The median and the quartiles of the ratios in a round."""
+    low, middle, high = map(number, np.quantile(np.divide(seconds, ours), (0.25, 0.5, 0.75)))
+    return f"{middle} ({low} to {high})"
+
+
+def share(seconds: Sequence[float], of: Sequence[float]) -> str:
+    """The median of the ratios in a round, in percent."""
+    return f"{np.median(np.divide(seconds, of)):.0%}"
+
+
+def rows(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    body = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in body)

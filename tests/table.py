@@ -41,10 +41,24 @@ def shared():
     return cr.Sequential(layer, cr.Tanh(), layer)
 
 
+def drawn(layer):
+    """A normalisation that has learned: neither weights nor statistics are those of the start."""
+    layer.weight.init = layer.bias.init = cr.initializers.normal(1.0)
+    if layer.named_buffers():
+        layer.running_mean.init = cr.initializers.normal(1.0)
+        layer.running_var.init = cr.initializers.uniform(0.5, 2.0)
+    return layer
+
+
+def normalized(kind):
+    return cr.Sequential(cr.Linear(5, 4, bias=False), drawn(kind(4)), cr.Tanh(), cr.Linear(4, 2))
+
+
 # A function that makes the layer, and the shape of its input.
 LAYERS = {
     "Linear": (lambda: cr.Linear(5, 3), (4, 5)),
     "Linear without bias": (lambda: cr.Linear(5, 3, bias=False), (4, 5)),
+    "Linear, short rows": (lambda: cr.Linear(5, 3, max_norm=0.5), (4, 5)),
     "ReLU": (cr.ReLU, (4, 5)),
     "LeakyReLU": (lambda: cr.LeakyReLU(0.2), (4, 5)),
     "ReLU6": (lambda: cr.Sequential(cr.Rescaling(6.0), cr.ReLU6()), (4, 5)),
@@ -60,6 +74,12 @@ LAYERS = {
     "Flatten": (cr.Flatten, (4, 2, 3)),
     "Rescaling": (lambda: cr.Rescaling(0.25, offset=-1.0), (4, 5)),
     "Dropout": (lambda: cr.Dropout(0.3), (4, 5)),
+    "BatchNorm": (lambda: cr.BatchNorm(5), (4, 5)),
+    "BatchNorm, learned": (lambda: drawn(cr.BatchNorm(5, eps=1e-3, momentum=0.3)), (4, 5)),
+    "BatchNorm in a model": (lambda: normalized(cr.BatchNorm), (6, 5)),
+    "LayerNorm": (lambda: cr.LayerNorm(5), (4, 5)),
+    "LayerNorm, learned": (lambda: drawn(cr.LayerNorm(5, eps=1e-3)), (3, 2, 5)),
+    "LayerNorm in a model": (lambda: normalized(cr.LayerNorm), (3, 5)),
     "Sequential": (lambda: cr.Sequential(cr.Linear(5, 4), cr.Tanh(), cr.Linear(4, 2)), (3, 5)),
     "nested": (lambda: cr.Sequential(cr.Sequential(cr.Linear(5, 4), cr.ReLU()), cr.SiLU()), (3, 5)),
     "shared": (shared, (3, 5)),
@@ -77,8 +97,19 @@ _shares = np.asarray([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8], [0.3, 0
 # A function that makes the loss from a reduction, its targets, and what makes outputs that suit it.
 LOSSES = {
     "MSELoss": (cr.MSELoss, _numbers, cr.Identity),
+    "MSELoss, weighted": (
+        lambda **o: cr.MSELoss(weight=[1, 2, 0.5], **o),
+        _numbers,
+        cr.Identity,
+    ),
     "L1Loss": (cr.L1Loss, _numbers, cr.Identity),
+    "L1Loss, weighted": (lambda **o: cr.L1Loss(weight=[1, 2, 0.5], **o), _numbers, cr.Identity),
     "HuberLoss": (lambda **o: cr.HuberLoss(delta=0.8, **o), _numbers, cr.Identity),
+    "HuberLoss, weighted": (
+        lambda **o: cr.HuberLoss(delta=0.8, weight=[1, 2, 0.5], **o),
+        _numbers,
+        cr.Identity,
+    ),
     "BCELoss": (lambda **o: cr.BCELoss(weight=[1.0, 2.0, 0.5], **o), _zero_one, cr.Sigmoid),
     "BCEWithLogitsLoss": (
         lambda **o: cr.BCEWithLogitsLoss(weight=[1, 2, 0.5], pos_weight=[3, 1, 0.2], **o),
@@ -99,6 +130,11 @@ LOSSES = {
         cr.Identity,
     ),
     "KLDivLoss": (cr.KLDivLoss, _shares, cr.LogSoftmax),
+    "KLDivLoss, weighted": (
+        lambda **o: cr.KLDivLoss(weight=[1, 2, 0.5], **o),
+        _shares,
+        cr.LogSoftmax,
+    ),
 }
 
 OPTIMIZERS = {

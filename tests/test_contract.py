@@ -64,16 +64,17 @@ def test_layer_used_twice_gets_the_sum_of_gradients(make, shape, library):
 @layers
 def test_layer_survives_a_file(make, shape, library, tmp_path):
     model = model_of(make, library, seed=3)
+    x = np.random.default_rng(0).normal(size=shape)
+    model.forward(library.asarray(x), training=True)  # what is kept from it is saved, too
     model.save(tmp_path / "model.safetensors")
     for backend in (library.backend, "numpy"):
         loaded = cr.load(tmp_path / "model.safetensors", backend=backend, layers=OWN)
         assert repr(loaded) == repr(model)
-        x = np.random.default_rng(0).normal(size=shape)
         np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-6, atol=1e-7)
-        again = loaded.named_parameters()
-        for name, parameter in model.named_parameters().items():
+        again = {**loaded.named_parameters(), **loaded.named_buffers()}
+        for name, part in {**model.named_parameters(), **model.named_buffers()}.items():
             stored = loaded.backend.to_numpy(again[name].value)
-            assert np.array_equal(stored, library.to_numpy(parameter.value))
+            assert np.array_equal(stored, library.to_numpy(part.value))
 
 
 @losses
@@ -163,12 +164,16 @@ def train(model, optimizer, library, steps=5):
 
 
 def small_model(library, **options):
-    layers = cr.Linear(5, 8), cr.ReLU(), cr.Dropout(0.2), cr.Linear(8, 3)
+    layers = (
+        cr.Linear(5, 8, max_norm=1.5), cr.BatchNorm(8), cr.ReLU(), cr.Dropout(0.2), cr.Linear(8, 3),
+    )  # fmt: skip
     return cr.Sequential(*layers, **{"backend": library.backend, **options})
 
 
 @optimizers
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "clip_norm": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.1, "clip_norm": 0.5}, {"l1": 0.01}], ids=str
+)
 def test_optimizer_agrees_with_numpy(make, options, library):
     ours, numpys = small_model(library, dtype="float64"), small_model_on_numpy()
     values = train(ours, make(**options).bind(ours), library, steps=20)
@@ -201,7 +206,8 @@ def test_a_copy_trains_on_as_the_original(make, copier, library):
     model_copy, optimizer_copy = copier((model, optimizer))
     assert optimizer_copy.bind(model_copy) is optimizer_copy
     assert train(model_copy, optimizer_copy, library) == train(model, optimizer, library)
-    for ours, theirs in zip(model.parameters(), model_copy.parameters(), strict=True):
-        assert np.array_equal(library.to_numpy(ours.value), library.to_numpy(theirs.value))
+    for vector in ("values", "grads", "buffers"):
+        ours, theirs = (library.to_numpy(getattr(m.state, vector)) for m in (model, model_copy))
+        assert np.array_equal(ours, theirs)
     model_copy.parameters()[0].value[...] = 0.0
     assert library.to_numpy(model.parameters()[0].value).any()

@@ -39,7 +39,8 @@ def gradcheck(
     target : array, optional
         The targets of a loss.
     training : bool, optional
-        Whether to check the layer as in training. The same random masks are drawn each time.
+        Whether to check the layer as in training. The same random masks are drawn, and buffers
+        start from the same values, each time.
     backend : str, Backend or namespace, optional
         Where to compute.
     seed : int, optional
@@ -85,14 +86,14 @@ def gradcheck(
         layer.unfreeze()
         layer.bind(backend, dtype="float64", seed=seed)
         state, parameters = layer.state, layer.named_parameters()
-        draws = state.draws
+        draws, buffers = state.draws, backend.xp.asarray(state.buffers, copy=True)
         weights = asarray(rng.normal(size=layer.forward(asarray(x), training=training)[0].shape))
         checked.update((name, backend.to_numpy(p.value).copy()) for name, p in parameters.items())
 
         def run(values: dict[str, np.ndarray]) -> tuple[Array, Callable[[], list[Array]]]:
             for name, parameter in parameters.items():
                 parameter.value[...] = asarray(values[name])
-            state.draws = draws
+            state.draws, state.buffers[...] = draws, buffers
             y, backward = layer.forward(asarray(values["the input"]), training=training)
 
             def gradients() -> list[Array]:

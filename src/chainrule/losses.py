@@ -26,6 +26,9 @@ class Loss:
 
     Parameters
     ----------
+    weight : sequence of float, optional
+        ``(features,)``, a factor for the values of each output. The mean still divides by their
+        number, as in PyTorch. (`CrossEntropyLoss` has weights of classes instead.)
     reduction : {"mean", "sum", "none"}, optional
         What is made of the values, one for each element: their mean, their sum or nothing.
 
@@ -36,12 +39,13 @@ class Loss:
 
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
-    def __init__(self, *, reduction: str = "mean") -> None:
+    def __init__(self, *, weight: Sequence[float] | None = None, reduction: str = "mean") -> None:
         if reduction not in self.reductions:
             raise ValueError(
                 f"expected reduction to be one of {self.reductions}, found {reduction!r}"
             )
         self.reduction = reduction
+        self.weight = OutputWeight.of(weight)
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         """The values, and a function that gives their derivative by `y`."""
@@ -81,6 +85,10 @@ class Loss:
         """What the mean divides by: the number of samples, or the sum of their weights."""
         weight = self._sample_weight(xp, y, sample_weight)
         return float(y.shape[0]) if weight is None else xp.sum(weight)
+
+    def output_weight(self, xp: Any, y: Array) -> Array | None:
+        """What multiplies the values of each output, if anything: `weight`, shaped like `y`."""
+        return self.weight.on(xp, y) if self.weight else None
 
     @staticmethod
     def _sample_weight(xp: Any, y: Array, sample_weight: Array | None) -> Array | None:
@@ -141,6 +149,11 @@ class Loss:
         weight = self._sample_weight(xp, y, sample_weight)
         if weight is not None:
             scale = scale * _along(weight, values)
+        factors = self.output_weight(xp, y)
+        if factors is not None:
+            if values.shape != y.shape:
+                raise ShapeError(f"{self!r}: expected a value for each output, to be weighted")
+            scale = scale * factors
         value = values * scale
         if self.reduction != "none":
             value = xp.sum(value)
@@ -181,12 +194,12 @@ class HuberLoss(Loss):
     ----------
     delta : float, optional
         Where the square turns into a line.
-    reduction : {"mean", "sum", "none"}, optional
-        See `Loss`.
+    **options
+        ``weight`` and ``reduction``, see `Loss`.
     """
 
-    def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(self, *, delta: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
         if not 0 < delta < math.inf:
             raise ValueError(f"expected a finite delta > 0, found {delta}")
         self.delta = float(delta)
@@ -203,18 +216,7 @@ class BCELoss(Loss):
 
     The logarithms are of no less than the smallest normal number, and the gradient divides by no
     less than 1e-12, so both stay finite. From logits, `BCEWithLogitsLoss` is exact and faster.
-
-    Parameters
-    ----------
-    weight : sequence of float, optional
-        ``(features,)``, a factor for the values of each output.
-    reduction : {"mean", "sum", "none"}, optional
-        See `Loss`.
     """
-
-    def __init__(self, *, weight: Sequence[float] | None = None, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-        self.weight = OutputWeight.of(weight)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         _check_range(xp, target, 0, 1, "targets of binary cross-entropy")
@@ -224,14 +226,13 @@ class BCELoss(Loss):
             )
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        weight = self.weight.on(xp, y) if self.weight else 1.0
         tiny = xp.finfo(y.dtype).smallest_normal
         log_y, log_not_y = xp.log(xp.maximum(y, tiny)), xp.log(xp.maximum(1.0 - y, tiny))
 
         def derivative() -> Array:
-            return weight * (y - target) / xp.maximum(y * (1.0 - y), 1e-12)
+            return (y - target) / xp.maximum(y * (1.0 - y), 1e-12)
 
-        return -weight * (target * log_y + (1.0 - target) * log_not_y), derivative
+        return -(target * log_y + (1.0 - target) * log_not_y), derivative
 
 
 class BCEWithLogitsLoss(Loss):
@@ -241,37 +242,27 @@ class BCEWithLogitsLoss(Loss):
 
     Parameters
     ----------
-    weight : sequence of float, optional
-        ``(features,)``, a factor for the values of each output.
     pos_weight : sequence of float, optional
         ``(features,)``, the weight of class 1 beside class 0, for each output.
-    reduction : {"mean", "sum", "none"}, optional
-        See `Loss`.
+    **options
+        ``weight`` and ``reduction``, see `Loss`.
     """
 
-    def __init__(
-        self,
-        *,
-        weight: Sequence[float] | None = None,
-        pos_weight: Sequence[float] | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction=reduction)
-        self.weight = OutputWeight.of(weight)
+    def __init__(self, *, pos_weight: Sequence[float] | None = None, **options: Any) -> None:
+        super().__init__(**options)
         self.pos_weight = OutputWeight.of(pos_weight)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         _check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        weight = self.weight.on(xp, y) if self.weight else 1.0
         positive = 1.0 + (self.pos_weight.on(xp, y) - 1.0) * target if self.pos_weight else 1.0
         softplus = xp.maximum(-y, 0.0) + xp.log1p(xp.exp(-xp.abs(y)))  # log(1 + exp(-y))
 
         def derivative() -> Array:
-            return weight * ((1.0 - target) - positive * sigmoid(xp, -y))
+            return (1.0 - target) - positive * sigmoid(xp, -y)
 
-        return weight * ((1.0 - target) * y + positive * softplus), derivative
+        return (1.0 - target) * y + positive * softplus, derivative
 
 
 class CrossEntropyLoss(Loss):
@@ -309,10 +300,9 @@ class CrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(weight=weight, reduction=reduction)
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"expected 0 <= label_smoothing <= 1, found {label_smoothing}")
-        self.weight = OutputWeight.of(weight)
         self.label_smoothing = float(label_smoothing)
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
@@ -342,6 +332,9 @@ class CrossEntropyLoss(Loss):
         worst = float(xp.max(xp.abs(xp.sum(target, axis=1) - 1.0)))
         if worst > 1e-3:
             raise DataError(f"expected one-hot rows that sum to 1, found a sum off by {worst:.3g}")
+
+    def output_weight(self, xp: Any, y: Array) -> None:
+        """None: weights of classes are in the formula and in the mean."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         if target.ndim == 1 and not self.weight and not self.label_smoothing:
@@ -391,6 +384,8 @@ class KLDivLoss(Loss):
 
     Parameters
     ----------
+    weight : sequence of float, optional
+        See `Loss`.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
         See `Loss`; "batchmean" is the divergence itself: the sum over an output's elements, the
         mean over the batch.
@@ -449,14 +444,14 @@ class OutputWeight:
         return None if weights is None else cls(weights)
 
     def on(self, xp: Any, y: Array) -> Array:
-        """The weights as an array that goes with outputs `y`, ``(..., outputs)``."""
+        """The weights, ``(..., outputs)``, with as many axes as `y`."""
         if y.ndim < 2 or len(self.weights) != y.shape[-1]:
             found = f"{len(self.weights)} for outputs of shape {tuple(y.shape)}"
             raise ShapeError(f"expected a weight for each output, found {found}")
         there = self._moved
         if type(there) is not type(y) or there.dtype != y.dtype or there.device != y.device:
-            self._moved = xp.asarray(self.weights, dtype=y.dtype, device=y.device)
-        return self._moved
+            there = self._moved = xp.asarray(self.weights, dtype=y.dtype, device=y.device)
+        return there[(*(None,) * (y.ndim - 1), ...)]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"weights": self.weights, "_moved": None}

@@ -19,7 +19,7 @@ LearningRate: TypeAlias = float | Callable[[int], float]
 
 
 class Optimizer:
-    """What all optimizers share: the rate, weight decay, clipping and the step itself.
+    """What all optimizers share: the rate, penalties, clipping and the step itself.
 
     Parameters
     ----------
@@ -27,16 +27,22 @@ class Optimizer:
         The learning rate, at least 0; or a function of the step, counted from 0, such as
         `schedules.cosine`.
     weight_decay : float, optional
-        Adds ``weight_decay * value`` to the gradient (`AdamW` decays beside it).
+        The L2 penalty ``weight_decay / 2 * sum(value^2)``: adds ``weight_decay * value`` to the
+        gradient (`AdamW` decays beside it).
+    l1 : float, optional
+        The L1 penalty ``l1 * sum(|value|)``: adds ``l1 * sign(value)`` to the gradient, in `AdamW`
+        too (R. Tibshirani, "Regression shrinkage and selection via the lasso", 1996).
     decay_biases : bool, optional
-        Whether weight decay applies to parameters that ask to be left alone, such as biases.
+        Whether both apply to parameters that ask to be left alone, such as biases.
     clip_norm : float, optional
         The gradient of the whole model is scaled down to this Euclidean norm where it is longer
-        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013). Weight
-        decay comes after.
+        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013). The
+        penalties come after.
 
     Notes
     -----
+    Penalties act through the gradient only: the loss that is reported does not contain them.
+
     An optimizer of one's own names its vectors in `slots` and defines `rule` and `scalars`.
     """
 
@@ -50,11 +56,13 @@ class Optimizer:
         lr: LearningRate,
         *,
         weight_decay: float = 0.0,
+        l1: float = 0.0,
         decay_biases: bool = False,
         clip_norm: float | None = None,
     ) -> None:
         self.lr = lr if callable(lr) else _at_least_zero("lr", lr)
         self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+        self.l1 = _at_least_zero("l1", l1)
         self.decay_biases = decay_biases
         self.clip_norm = None if clip_norm is None else _at_least_zero("clip_norm", clip_norm)
         self.steps = 0
@@ -115,16 +123,26 @@ class Optimizer:
         scalars = [numbers[i] for i in range(numbers.shape[0])]
         for part, decays in state.trainable_parts(self._decays):
             value, grad = state.values[part], state.grads[part]
-            if decays and self.decoupled_decay:
-                value *= 1.0 - lr * self.weight_decay
-            elif decays:
-                grad = grad + self.weight_decay * value
+            if decays:
+                grad = self._penalized(xp, grad, value, lr)
             slots = [vector[part] for vector in self._slots.values()]
             self._update(value, *slots, grad, *scalars)
+        state.limit_norms()
         state.zero_grad()
 
     def _decays(self, parameter: Parameter) -> bool:
-        return self.weight_decay > 0.0 and (parameter.decay or self.decay_biases)
+        penalty = self.weight_decay > 0.0 or self.l1 > 0.0
+        return penalty and (parameter.decay or self.decay_biases)
+
+    def _penalized(self, xp: Any, grad: Array, value: Array, lr: float) -> Array:
+        """The gradient with those of the penalties; decay beside it is done to the value itself."""
+        if self.l1 > 0.0:
+            grad = grad + self.l1 * xp.sign(value)
+        if self.decoupled_decay:
+            value *= 1.0 - lr * self.weight_decay
+        elif self.weight_decay > 0.0:
+            grad = grad + self.weight_decay * value
+        return grad
 
     def _clip(self, state: ModelState) -> None:
         xp = state.backend.xp

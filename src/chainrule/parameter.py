@@ -1,7 +1,8 @@
-"""Parameters, and the two flat vectors in which all parameters of a model and their gradients live.
+"""Parameters and buffers, and the flat vectors in which those of a model live.
 
-Each parameter is a view into its model's vector. An optimizer step, a gradient norm or an average
-of weights is therefore one operation on one vector, whatever the depth of the model.
+Each parameter is a view into its model's vector, and so is its gradient. An optimizer step, a
+gradient norm or an average of weights is therefore one operation on one vector, whatever the depth
+of the model. Buffers are kept in a vector of their own.
 """
 
 from __future__ import annotations
@@ -17,47 +18,33 @@ from . import initializers
 from .backend import Array, Backend
 from .errors import DataError, ShapeError
 
+_VECTORS = ("values", "grads", "buffers")  # of a model, see ModelState
 _WEIGHTS = 1  # keeps the stream that draws weights apart from others that start from the same seed
 
 
-class Parameter:
-    """An array that a layer learns. Assign it to an attribute of a layer, in ``__init__``.
+class Stored:
+    """What a layer stores, as a view into a vector of its model: `Parameter` or `Buffer`.
 
     Parameters
     ----------
     shape : tuple of int
-        Its shape; weights of a linear map are ``(out, in)``.
-    init : callable, optional
-        Gives its first value: a function of a NumPy Generator and a shape, see
-        `chainrule.initializers`. Zeros if not given.
-    decay : bool, optional
-        Whether an optimizer's weight decay applies to it. Biases say no.
+        Its shape.
+    init : callable
+        Gives its first value, see `chainrule.initializers`.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        *,
-        init: initializers.Initializer | None = None,
-        decay: bool = True,
-    ) -> None:
-        if init is not None and (not callable(init) or isinstance(init, type)):
-            raise TypeError(
-                f"expected an initializer such as initializers.he_normal(), found {init!r}"
-                + (": are its parentheses missing?" if isinstance(init, type) else "")
-            )
+    _vector = ""  # the name of that vector in `ModelState`
+
+    def __init__(self, shape: tuple[int, ...], init: initializers.Initializer) -> None:
         self.shape = tuple(operator.index(n) for n in shape)
         if min(self.shape, default=1) < 1:
-            raise ShapeError(f"expected positive sizes for a parameter, found {self.shape}")
-        self.init: initializers.Initializer = initializers.zeros() if init is None else init
-        self.decay = decay
-        self.trainable = True
+            kind = type(self).__name__.lower()
+            raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
+        self.init = init
         self._layer: Any = None  # the layer that it was assigned to
         self._state: ModelState | None = None
-        self._part = slice(0)  # its place in the flat vectors
+        self._part = slice(0)  # its place in the vector
         self._value: Array = None
-        self._grad: Array = None
-        self._written = -1  # the generation of its gradient, see ModelState
 
     @property
     def size(self) -> int:
@@ -68,14 +55,127 @@ class Parameter:
     def value(self) -> Array:
         """Its value, a view into the model's vector: write to it with ``value[...] = ``."""
         if self._value is None:
-            self._value = self._view(self.state.values)
+            self._value = self._view(self._vector)
         return self._value
+
+    @property
+    def state(self) -> ModelState:
+        """What it shares with the others of its model; draws first values if need be."""
+        if self._state is None and self._layer is not None:
+            self._layer.state  # noqa: B018  (draws the values of the whole model)
+        if self._state is None:
+            raise RuntimeError(
+                f"{self!r} has no value: it belongs to no layer, being assigned to no attribute of "
+                "one"
+                if self._layer is None
+                else f"{self!r} was added to a model that has its weights already"
+            )
+        return self._state
+
+    def _view(self, vector: str) -> Array:
+        flat = getattr(self.state, vector)[self._part]
+        return self.state.backend.xp.reshape(flat, self.shape, copy=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copied view is a view no more: the copy makes its own, of the copied vector.
+        return {**self.__dict__, "_value": None}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.shape})"
+
+
+class Buffer(Stored):
+    """An array that a layer keeps but does not learn, such as a running mean.
+
+    Assign it to an attribute of a layer, in ``__init__``. It is saved and copied with the weights;
+    optimizers and the gradient know nothing of it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+    fill : float, optional
+        Its first value, the same for each element.
+
+    Examples
+    --------
+    >>> class Counted(cr.Layer):
+    ...     def __init__(self):
+    ...         self.steps = cr.Buffer(())
+    ...
+    ...     def forward(self, x, *, training=False):
+    ...         if training:
+    ...             self.steps.value[...] += 1.0
+    ...         return x, lambda dy: dy
+    >>> layer = Counted()
+    >>> _ = layer.forward(np.ones((4, 3), "float32"), training=True)
+    >>> layer.named_buffers(), layer.state.buffers
+    ({'steps': Buffer(())}, array([1.], dtype=float32))
+    """
+
+    _vector = "buffers"
+
+    def __init__(self, shape: tuple[int, ...], fill: float = 0.0) -> None:
+        super().__init__(shape, initializers.constant(float(fill)))
+
+
+class Parameter(Stored):
+    """An array that a layer learns. Assign it to an attribute of a layer, in ``__init__``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape; weights of a linear map are ``(out, in)``.
+    init : callable, optional
+        Gives its first value: a function of a NumPy Generator and a shape, see
+        `chainrule.initializers`. Zeros if not given.
+    decay : bool, optional
+        Whether an optimizer's weight decay and L1 penalty apply to it. Biases say no.
+    max_norm : float, optional
+        After each step of an optimizer a row that is longer than this is scaled down to it:
+        ``row *= max_norm / max(norm(row), max_norm)``, with the Euclidean norm. A row is all that
+        has the same first index, for ``(out, in)`` the incoming weights of one unit. The first
+        values are left as they are drawn. (N. Srivastava et al., "Dropout: a simple way to prevent
+        neural networks from overfitting", 2014.)
+
+    Raises
+    ------
+    ValueError
+        If there is a max_norm but fewer than two axes, or if it is not finite and above 0.
+    """
+
+    _vector = "values"
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        init: initializers.Initializer | None = None,
+        decay: bool = True,
+        max_norm: float | None = None,
+    ) -> None:
+        if init is not None and (not callable(init) or isinstance(init, type)):
+            raise TypeError(
+                f"expected an initializer such as initializers.he_normal(), found {init!r}"
+                + (": are its parentheses missing?" if isinstance(init, type) else "")
+            )
+        super().__init__(shape, initializers.zeros() if init is None else init)
+        if max_norm is not None and not (0.0 < max_norm < math.inf and len(self.shape) > 1):
+            raise ValueError(
+                "expected a finite max_norm > 0 for a parameter with rows, found "
+                f"{max_norm} for shape {self.shape}"
+            )
+        self.decay = decay
+        self.max_norm = None if max_norm is None else float(max_norm)
+        self.trainable = True
+        self._grad: Array = None
+        self._written = -1  # the generation of its gradient, see ModelState
 
     @property
     def grad(self) -> Array:
         """The gradient of the loss by it, from the last backward pass."""
         if self._grad is None:
-            self._grad = self._view(self.state.grads)
+            self._grad = self._view("grads")
         return self._grad
 
     def add_grad(self, grad: Array) -> None:
@@ -112,29 +212,8 @@ class Parameter:
         self._written = current
         return already
 
-    @property
-    def state(self) -> ModelState:
-        """What it shares with the other parameters of its model; draws first values if need be."""
-        if self._state is None and self._layer is not None:
-            self._layer.state  # noqa: B018  (draws the values of the whole model)
-        if self._state is None:
-            raise RuntimeError(
-                f"{self!r} has no value: it belongs to no layer, being assigned to no attribute of "
-                "one"
-                if self._layer is None
-                else f"{self!r} was added to a model that has its weights already"
-            )
-        return self._state
-
-    def _view(self, vector: Array) -> Array:
-        return self.state.backend.xp.reshape(vector[self._part], self.shape, copy=False)
-
     def __getstate__(self) -> dict[str, Any]:
-        # A copied view is a view no more: the copy makes its own, of the copied vector.
-        return {**self.__dict__, "_value": None, "_grad": None}
-
-    def __repr__(self) -> str:
-        return f"Parameter({self.shape})"
+        return {**super().__getstate__(), "_grad": None}
 
 
 class ModelState:
@@ -145,7 +224,9 @@ class ModelState:
     parameters : list of Parameter
         Each parameter once, those with weight decay first, in the order of the vectors.
     values, grads : array
-        The flat vectors, ``(size,)``, of the model's dtype.
+        The flat vectors of the parameters, ``(size,)``, of the model's dtype.
+    buffers : array
+        That of the buffers, in the order in which they were defined.
     generation : int
         Of gradients; one optimizer step ends it. A gradient of an earlier generation is stale.
     draws : int
@@ -153,7 +234,13 @@ class ModelState:
     """
 
     def __init__(
-        self, parameters: Sequence[Parameter], *, backend: Backend, dtype: str, seed: int
+        self,
+        parameters: Sequence[Parameter],
+        buffers: Sequence[Buffer] = (),
+        *,
+        backend: Backend,
+        dtype: str,
+        seed: int,
     ) -> None:
         self.backend = backend
         self.dtype_name = dtype
@@ -162,32 +249,35 @@ class ModelState:
         self.generation = 0
         self.draws = 0
         rng = np.random.default_rng([seed, _WEIGHTS])
-        drawn = {id(p): self._draw(p, rng) for p in parameters}
+        drawn = {id(part): self._draw(part, rng) for part in (*parameters, *buffers)}
         self.parameters = sorted(parameters, key=lambda p: not p.decay)  # a stable sort
-        flat = np.zeros(sum(p.size for p in parameters))
-        offset = 0
-        for p in self.parameters:
-            p._part = slice(offset, offset + p.size)
-            flat[p._part] = drawn[id(p)].reshape(-1)
-            offset += p.size
-        self.values = self._vector(flat)
-        self.grads = self._vector(np.zeros_like(flat))
-        for p in self.parameters:  # last, so that a failure leaves the layers free
-            p._state = self
-            if isinstance(p.init, initializers.given):
-                p.init = initializers.zeros()  # used once: not to be kept beside the values
+        self.values = self._laid_out(self.parameters, drawn)
+        self.grads = backend.xp.zeros_like(self.values)
+        self.buffers = self._laid_out(buffers, drawn)
+        for part in (*parameters, *buffers):  # last, so that a failure leaves the layers free
+            part._state = self
+            if isinstance(part.init, initializers.given):
+                part.init = initializers.zeros()  # used once: not to be kept beside the values
 
-    @staticmethod
-    def _draw(parameter: Parameter, rng: np.random.Generator) -> np.ndarray:
-        value = np.asarray(parameter.init(rng, parameter.shape))
-        if value.shape != parameter.shape:
+    def _draw(self, part: Stored, rng: np.random.Generator) -> np.ndarray:
+        value = np.asarray(part.init(rng, part.shape))
+        if value.shape != part.shape:
             raise ShapeError(
-                f"initializer {parameter.init!r} gave shape {value.shape}, "
-                f"expected {parameter.shape}"
+                f"initializer {part.init!r} gave shape {value.shape}, expected {part.shape}"
             )
         if not np.isfinite(value).all():
-            raise DataError(f"initializer {parameter.init!r} gave NaN or infinity")
-        return value
+            raise DataError(f"initializer {part.init!r} gave NaN or infinity")
+        return value.astype(self.dtype_name)
+
+    def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
+        """The vector of these first values, one after another, and each one's place in it."""
+        flat = np.empty(sum(part.size for part in parts), dtype=self.dtype_name)
+        offset = 0
+        for part in parts:
+            part._part = slice(offset, offset + part.size)
+            flat[part._part] = drawn.pop(id(part)).reshape(-1)
+            offset += part.size
+        return self._vector(flat)
 
     def _vector(self, flat: np.ndarray) -> Array:
         # Cast on the host: not every library converts float64 as NumPy does.
@@ -205,6 +295,15 @@ class ModelState:
                 p.grad[...] = 0.0
                 p._written = self.generation
 
+    def limit_norms(self) -> None:
+        """Scale down the rows of trained parameters that are longer than their `max_norm`."""
+        xp = self.backend.xp
+        for p in self.parameters:
+            if p.max_norm is not None and p.trainable:
+                value, rows = p.value, tuple(range(1, len(p.shape)))
+                norms = xp.sqrt(xp.sum(value * value, axis=rows, keepdims=True))
+                value *= p.max_norm / xp.maximum(norms, p.max_norm)
+
     def trainable_parts(self, decays: Callable[[Parameter], bool]) -> list[tuple[slice, bool]]:
         """The longest stretches of the vectors that are trained and `decays` agrees on."""
         parts: list[tuple[slice, bool]] = []
@@ -219,11 +318,11 @@ class ModelState:
 
     def __getstate__(self) -> dict[str, Any]:
         to_numpy = self.backend.to_numpy
-        hosted = {"values": to_numpy(self.values).copy(), "grads": to_numpy(self.grads).copy()}
+        hosted = {name: to_numpy(getattr(self, name)).copy() for name in _VECTORS}
         return {**self.__dict__, **hosted, "dtype": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.dtype = self.backend.dtype(self.dtype_name)
-        self.values = self._vector(self.values)
-        self.grads = self._vector(self.grads)
+        for name in _VECTORS:
+            setattr(self, name, self._vector(getattr(self, name)))

@@ -4,6 +4,7 @@ from .base import Layer
 from .dropout import Dropout
 from .linear import Linear
 from .mlp import mlp
+from .normalization import BatchNorm, LayerNorm
 from .plain import Flatten, Identity, Rescaling
 from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
 from .sequential import Sequential
@@ -13,10 +14,12 @@ from .softmax import LogSoftmax, Softmax
 __all__ = [
     "ELU",
     "GELU",
+    "BatchNorm",
     "Dropout",
     "Flatten",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",

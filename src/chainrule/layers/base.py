@@ -5,24 +5,26 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
 from .. import initializers
 from ..backend import Array, Backend, BackendLike, get_backend
 from ..errors import ShapeError
-from ..parameter import ModelState, Parameter
+from ..parameter import Buffer, ModelState, Parameter, Stored
 
 Backward: TypeAlias = Callable[..., Array]
+_Kind = TypeVar("_Kind", bound=Stored)
 
 
 class Layer:
     """A function with parameters, and the derivative beside it.
 
-    A layer of one's own assigns its `Parameter` objects and inner layers to attributes in
-    ``__init__`` and defines `forward`. The first use of the outermost layer, the model, draws the
-    values of all parameters and binds every layer to it; a layer belongs to one model.
+    A layer of one's own assigns its `Parameter` objects, `Buffer` objects and inner layers to
+    attributes in ``__init__`` and defines `forward`. The first use of the outermost layer, the
+    model, draws the values of all parameters and binds every layer to it; a layer belongs to one
+    model.
 
     Examples
     --------
@@ -73,7 +75,8 @@ class Layer:
         x : array
             The input, ``(batch, features)``; it is not to be written to.
         training : bool, optional
-            Whether this is a step of training; dropout acts only then.
+            Whether this is a step of training; dropout acts only then, and batch normalisation
+            takes its statistics from the batch.
 
         Returns
         -------
@@ -93,7 +96,7 @@ class Layer:
                 self._adopt(part)
         object.__setattr__(self, name, value)
 
-    def _adopt(self, part: Layer | Parameter) -> None:
+    def _adopt(self, part: Layer | Stored) -> None:
         if part._state is not None and part._state is not self._state:
             raise ValueError(
                 f"{part!r} belongs to another model already, or was used before this one was made. "
@@ -101,19 +104,19 @@ class Layer:
                 "use the layer twice within one model. (backend=, dtype= and seed= go to the "
                 "outermost layer only.)"
             )
-        if isinstance(part, Parameter):
+        if isinstance(part, Stored):
             part._layer = self
         else:
             part._parent = self
 
-    def children(self) -> Iterator[tuple[str, Layer | Parameter]]:
-        """The parameters and layers found in attributes, and in lists and dicts in attributes."""
+    def children(self) -> Iterator[tuple[str, Layer | Stored]]:
+        """What is found in attributes: parameters, buffers and layers, also in lists and dicts."""
         for name, value in vars(self).items():
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 
-    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Parameter]]:
-        """Every layer and parameter below this one, a shared one each time, with its name."""
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Stored]]:
+        """All that is below this layer, what is shared each time, with its name."""
         for name, part in self.children():
             yield prefix + name, part
             if isinstance(part, Layer):
@@ -124,10 +127,17 @@ class Layer:
 
         A shared one stands under the first of its names, or under all of them.
         """
-        named = {name: part for name, part in self._walk() if isinstance(part, Parameter)}
+        return self._named(Parameter, remove_duplicate=remove_duplicate)
+
+    def named_buffers(self, *, remove_duplicate: bool = True) -> dict[str, Buffer]:
+        """The buffers by name (``"1.running_mean"``), as `named_parameters` has parameters."""
+        return self._named(Buffer, remove_duplicate=remove_duplicate)
+
+    def _named(self, kind: type[_Kind], *, remove_duplicate: bool = True) -> dict[str, _Kind]:
+        named = {name: part for name, part in self._walk() if isinstance(part, kind)}
         if remove_duplicate:
-            first = {id(p): name for name, p in reversed(named.items())}
-            named = {name: p for name, p in named.items() if first[id(p)] == name}
+            first = {id(part): name for name, part in reversed(named.items())}
+            named = {name: part for name, part in named.items() if first[id(part)] == name}
         return named
 
     def parameters(self) -> list[Parameter]:
@@ -180,7 +190,8 @@ class Layer:
                     f"{part!r} belongs to a model already, or was used before this one: see "
                     "Layer.copy (and fill a list of layers before it is assigned)"
                 )
-        state = ModelState(self.parameters(), backend=backend, dtype=dtype, seed=int(seed))
+        buffers = list(self.named_buffers().values())
+        state = ModelState(self.parameters(), buffers, backend=backend, dtype=dtype, seed=int(seed))
         for name, part in parts:
             part._state = state
             if isinstance(part, Layer):
@@ -230,7 +241,7 @@ class Layer:
         self.state.zero_grad()
 
     def copy(self) -> Self:
-        """A layer with the same weights that belongs to no model, to be put into another one.
+        """A layer with the same weights and buffers that belongs to no model, to go into another.
 
         A whole model, with its backend, dtype and dropout masks to come, is copied by
         ``copy.deepcopy(model)``.
@@ -238,7 +249,8 @@ class Layer:
         outside = {id(self._parent): None, id(self._state): None}
         twin = copy.deepcopy(self, outside)
         if self._state is not None:
-            for old, new in zip(self.parameters(), twin.parameters(), strict=True):
+            pairs = zip(self._named(Stored).values(), twin._named(Stored).values(), strict=True)
+            for old, new in pairs:
                 new.init = initializers.given(self.backend.to_numpy(old.value).copy())
         return twin
 
@@ -272,9 +284,9 @@ class Layer:
 _BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
 
 
-def _named_parts(name: str, value: Any) -> Iterator[tuple[str, Layer | Parameter]]:
-    """The layers and parameters in an attribute: itself, or within lists and dicts."""
-    if isinstance(value, Layer | Parameter):
+def _named_parts(name: str, value: Any) -> Iterator[tuple[str, Layer | Stored]]:
+    """What of a layer is in an attribute: the attribute itself, or within lists and dicts."""
+    if isinstance(value, Layer | Stored):
         yield name, value
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):

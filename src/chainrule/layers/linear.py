@@ -22,6 +22,8 @@ class Linear(Layer):
         Of the weight, ``(out_features, in_features)``; `initializers.he_normal` if not given.
     bias_init : initializer, optional
         Of the bias; zeros if not given.
+    max_norm : float, optional
+        The largest norm of a unit's incoming weights, a row of the weight, see `Parameter`.
 
     Raises
     ------
@@ -45,11 +47,12 @@ class Linear(Layer):
         *,
         init: Initializer | None = None,
         bias_init: Initializer | None = None,
+        max_norm: float | None = None,
     ) -> None:
         self.in_features = in_features
         self.out_features = out_features
         init = initializers.he_normal() if init is None else init
-        self.weight = Parameter((out_features, in_features), init=init)
+        self.weight = Parameter((out_features, in_features), init=init, max_norm=max_norm)
         self.bias = Parameter((out_features,), init=bias_init, decay=False) if bias else None
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:

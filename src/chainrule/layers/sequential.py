@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from ..backend import Array, BackendLike, host_array
 from ..errors import DataError, ShapeError
-from ..parameter import ModelState, Parameter
+from ..parameter import ModelState, Stored
 from .base import Backward, Layer
 from .linear import Linear
 
@@ -66,7 +66,7 @@ class Sequential(Layer):
         # Where a model computes is chosen by who makes it, not a part of what it is.
         return super().__new__(cls, *args, **{k: v for k, v in kwargs.items() if k not in _WHERE})
 
-    def children(self) -> Iterator[tuple[str, Layer | Parameter]]:
+    def children(self) -> Iterator[tuple[str, Layer | Stored]]:
         """The layers by their number, and what a subclass has in other attributes."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
@@ -79,7 +79,8 @@ class Sequential(Layer):
             The input, ``(batch, ...)``, of the model's backend; the outermost `Sequential` converts
             it to the model's dtype.
         training : bool, optional
-            Whether this is a step of training; dropout acts only then.
+            Whether this is a step of training; dropout acts only then, and batch normalisation
+            takes its statistics from the batch.
 
         Returns
         -------
@@ -244,9 +245,9 @@ class Sequential(Layer):
     # In files.
 
     def save(self, path: str | Path) -> None:
-        """Write weights and architecture to a safetensors file, see `chainrule.load`.
+        """Write weights, buffers and architecture to a safetensors file, see `chainrule.load`.
 
-        The weights load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
+        The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
         the classes of the layers and their constructors' arguments: numbers, strings, layers,
         initializers, and lists of them. What else a layer of one's own keeps in attributes is not
         saved, nor is what is frozen.
@@ -263,7 +264,9 @@ class Sequential(Layer):
         save_model(self, path)
 
     def load_weights(self, path: str | Path) -> None:
-        """Read the weights from a safetensors file, also one that another library wrote.
+        """Read weights and buffers from a safetensors file, also one that another library wrote.
+
+        What PyTorch counts beside running statistics, ``num_batches_tracked``, is left out.
 
         Raises
         ------

@@ -1,0 +1,182 @@
+"""Layers that shift and scale numbers to mean 0 and variance 1, of a batch or of a sample."""
+
+from __future__ import annotations
+
+import math
+
+from .. import initializers
+from ..backend import Array
+from ..errors import ShapeError
+from ..parameter import Buffer, Parameter
+from .base import Backward, Layer
+
+
+class BatchNorm(Layer):
+    """``y = weight * (x - mean) / sqrt(var + eps) + bias`` for each feature.
+
+    In training mean and variance are those of the batch, and the running ones follow them:
+    ``running = (1 - momentum) * running + momentum * new``. The variance is the mean square over
+    the batch; only what the running one follows is divided by ``batch - 1``, as in PyTorch. In
+    inference the running ones are used.
+
+    While weight and bias are frozen (`freeze`), the layer is a fixed function: in training, too, it
+    uses the running statistics and leaves them as they are. (In PyTorch they would go on moving.)
+
+    A linear layer before it needs no bias, as the mean is subtracted: ``Linear(..., bias=False)``.
+
+    Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by
+    reducing internal covariate shift", 2015.
+
+    Parameters
+    ----------
+    features : int
+        The size of ``x`` ``(batch, features)``, and of ``y``. The parameters ``weight`` (ones at
+        first) and ``bias`` (zeros), the buffers ``running_mean`` (zeros) and ``running_var``
+        (ones) are ``(features,)``.
+    eps : float, optional
+        Keeps the quotient finite where a feature is constant; above 0.
+    momentum : float, optional
+        How far the running statistics move at a step, 0 <= momentum <= 1.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if ``x`` has another shape; in training, if the batch is a single sample.
+
+    Examples
+    --------
+    >>> layer = cr.BatchNorm(2)
+    >>> x = np.asarray([[1.0, 10.0], [3.0, 30.0]], dtype="float32")
+    >>> y, backward = layer.forward(x, training=True)
+    >>> np.round(y, 3)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    >>> layer.running_mean.value
+    array([0.2, 2. ], dtype=float32)
+    """
+
+    keeps_arguments = True
+
+    def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        if not 0.0 <= momentum <= 1.0:
+            raise ValueError(f"expected 0 <= momentum <= 1, found {momentum}")
+        self.features = features
+        self.eps = _positive(eps)
+        self.momentum = float(momentum)
+        self.weight = Parameter((features,), init=initializers.constant(1.0), decay=False)
+        self.bias = Parameter((features,), decay=False)
+        self.running_mean = Buffer((features,))
+        self.running_var = Buffer((features,), fill=1.0)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        xp, features = self.xp, self.features
+        self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
+        weight, bias, samples = self.weight, self.bias, x.shape[0]
+        of_batch = training and (weight.trainable or bias.trainable)
+        if of_batch:
+            if samples < 2:
+                raise ShapeError(
+                    f"{self._label()}: expected a batch of at least 2 samples in training, found "
+                    f"{samples}; drop_last=True leaves a last batch out that is too small"
+                )
+            mean = xp.sum(x, axis=0) / samples
+            centred = x - mean
+            variance = xp.sum(centred * centred, axis=0) / samples
+            self._follow(mean, variance * (samples / (samples - 1)))
+        else:
+            centred = x - self.running_mean.value
+            variance = self.running_var.value
+        inverse = 1.0 / xp.sqrt(variance + self.eps)
+        scale = weight.value * inverse
+        y = centred * scale
+        y += bias.value
+
+        def backward(dy: Array) -> Array:
+            dbias = xp.sum(dy, axis=0)
+            dweight = xp.sum(dy * centred, axis=0) * inverse
+            bias.add_grad(dbias)
+            weight.add_grad(dweight)
+            if not of_batch:
+                return dy * scale
+            dx = centred * (inverse * dweight / -samples)
+            dx += dy
+            dx -= dbias / samples
+            dx *= scale
+            return dx
+
+        return y, backward
+
+    def _follow(self, mean: Array, variance: Array) -> None:
+        """Move the running statistics towards those of a batch."""
+        for running, new in ((self.running_mean, mean), (self.running_var, variance)):
+            value = running.value
+            value *= 1.0 - self.momentum
+            value += self.momentum * new
+
+
+class LayerNorm(Layer):
+    """``y = weight * (x - mean) / sqrt(var + eps) + bias``, with mean and variance of each sample.
+
+    They are those over the last axis; the variance is the mean square. There is nothing to keep:
+    training and inference are the same, and a batch may be a single sample.
+
+    Source: J. Ba et al., "Layer normalization", 2016.
+
+    Parameters
+    ----------
+    features : int
+        The last size of ``x`` ``(batch, ..., features)``, whose shape ``y`` has too. The parameters
+        ``weight`` (ones at first) and ``bias`` (zeros) are ``(features,)``.
+    eps : float, optional
+        Keeps the quotient finite where a sample is constant; above 0.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if ``x`` has another shape.
+
+    Examples
+    --------
+    >>> x = np.asarray([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]], dtype="float32")
+    >>> np.round(cr.LayerNorm(3).forward(x)[0], 3)
+    array([[-1.225,  0.   ,  1.225],
+           [-1.225,  0.   ,  1.225]], dtype=float32)
+    """
+
+    keeps_arguments = True
+
+    def __init__(self, features: int, eps: float = 1e-5) -> None:
+        self.features = features
+        self.eps = _positive(eps)
+        self.weight = Parameter((features,), init=initializers.constant(1.0), decay=False)
+        self.bias = Parameter((features,), decay=False)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        xp, features = self.xp, self.features
+        self.expect(x.ndim > 1 and x.shape[-1] == features, ("batch", "...", features), x)
+        weight, bias = self.weight, self.bias
+        normal = x - xp.mean(x, axis=-1, keepdims=True)
+        variance = xp.vecdot(normal, normal)[..., None] / features
+        inverse = 1.0 / xp.sqrt(variance + self.eps)
+        normal *= inverse
+        y = normal * weight.value
+        y += bias.value
+
+        def backward(dy: Array) -> Array:
+            rows = tuple(range(dy.ndim - 1))
+            bias.add_grad(xp.sum(dy, axis=rows))
+            weight.add_grad(xp.sum(dy * normal, axis=rows))
+            dnormal = dy * weight.value
+            dx = normal * (xp.vecdot(dnormal, normal)[..., None] / -features)
+            dx += dnormal
+            dx -= (dy @ weight.value)[..., None] / features  # the mean of dnormal
+            dx *= inverse
+            return dx
+
+        return y, backward
+
+
+def _positive(eps: float) -> float:
+    if not 0.0 < eps < math.inf:
+        raise ValueError(f"expected a finite eps > 0, found {eps}")
+    return float(eps)

@@ -1,0 +1,208 @@
+"""Normalisation: values by hand, training and inference told apart, and what is refused."""
+
+import numpy as np
+import pytest
+from table import drawn
+
+import chainrule as cr
+
+X = np.asarray([[1.0, 10.0], [3.0, 30.0], [5.0, 80.0]])  # means 3, 40; mean squares 8/3, 2600/3
+
+
+def on(library, layer, **options):
+    cr.Sequential(layer, **{"backend": library.backend, "dtype": "float64", **options})
+    return layer
+
+
+def statistics(layer, library):
+    return [library.to_numpy(b.value).copy() for b in (layer.running_mean, layer.running_var)]
+
+
+def test_batch_norm_by_hand(library):
+    layer = on(library, cr.BatchNorm(2, eps=1.0, momentum=0.25))
+    layer.weight.value[...] = library.asarray([2.0, 3.0])
+    layer.bias.value[...] = library.asarray([0.5, -1.0])
+    y, _ = layer.forward(library.asarray(X), training=True)
+    normal = (X - [3.0, 40.0]) / np.sqrt([8 / 3 + 1, 2600 / 3 + 1])
+    np.testing.assert_allclose(library.to_numpy(y), normal * [2, 3] + [0.5, -1], rtol=1e-12)
+    mean, var = statistics(layer, library)
+    np.testing.assert_allclose(mean, [0.75, 10.0], rtol=1e-12)
+    np.testing.assert_allclose(var, [0.75 + 0.25 * 4, 0.75 + 0.25 * 1300], rtol=1e-12)
+
+    y, _ = layer.forward(library.asarray(X))
+    normal = (X - mean) / np.sqrt(var + 1.0)
+    np.testing.assert_allclose(library.to_numpy(y), normal * [2, 3] + [0.5, -1], rtol=1e-12)
+
+
+def test_layer_norm_by_hand(library):
+    layer = on(library, cr.LayerNorm(2, eps=1.0))
+    layer.weight.value[...] = library.asarray([2.0, 3.0])
+    layer.bias.value[...] = library.asarray([0.5, -1.0])
+    half = np.asarray([[4.5], [13.5], [37.5]])  # half the difference of a row: its deviation
+    expected = np.concatenate([-half, half], axis=1) / np.sqrt(half**2 + 1) * [2, 3] + [0.5, -1]
+    for training in (False, True):
+        y, _ = layer.forward(library.asarray(X), training=training)
+        np.testing.assert_allclose(library.to_numpy(y), expected, rtol=1e-12)
+        one, _ = layer.forward(library.asarray(X[1:2]), training=training)
+        np.testing.assert_allclose(library.to_numpy(one), expected[1:2], rtol=1e-12)
+    assert layer.named_buffers() == {}
+
+
+def test_inference_moves_no_statistics(library):
+    layer = on(library, cr.BatchNorm(2))
+    x = library.asarray(X)
+    layer.forward(x, training=True)
+    before = statistics(layer, library)
+    y, _ = layer.forward(x)
+    one, _ = layer.forward(library.asarray(X[:1]))
+    np.testing.assert_array_equal(library.to_numpy(one), library.to_numpy(y)[:1])
+    for old, new in zip(before, statistics(layer, library), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_running_statistics_come_to_those_of_the_data(library):
+    layer = on(library, cr.BatchNorm(2))
+    for _ in range(400):
+        layer.forward(library.asarray(X), training=True)
+    mean, var = statistics(layer, library)
+    np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(var, X.var(axis=0, ddof=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.0])
+def test_the_ends_of_momentum(momentum, library):
+    layer = on(library, cr.BatchNorm(2, momentum=momentum))
+    layer.forward(library.asarray(X), training=True)
+    mean, var = statistics(layer, library)
+    np.testing.assert_allclose(mean, momentum * X.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(var, [4.0, 1300.0] if momentum else [1.0, 1.0], rtol=1e-14)
+
+
+def test_a_frozen_layer_is_a_fixed_function(library):
+    layer = on(library, drawn(cr.BatchNorm(2)))
+    x, expected = library.asarray(X), library.to_numpy(layer.forward(library.asarray(X))[0])
+    before = statistics(layer, library)
+    layer.freeze()
+    y, back = layer.forward(x, training=True)
+    dx = back(library.asarray(np.ones((3, 2))))
+    scale = library.to_numpy(layer.weight.value) / np.sqrt(before[1] + 1e-5)
+    np.testing.assert_array_equal(library.to_numpy(y), expected)
+    np.testing.assert_allclose(library.to_numpy(dx), np.tile(scale, (3, 1)), rtol=1e-12)
+    for old, new in zip(before, statistics(layer, library), strict=True):
+        np.testing.assert_array_equal(old, new)
+    layer.state.settle_grads()
+    assert not library.to_numpy(layer.state.grads).any()
+    layer.forward(library.asarray(X[:1]), training=True)  # no statistics, so one sample will do
+    layer.unfreeze()
+    assert not np.array_equal(library.to_numpy(layer.forward(x, training=True)[0]), expected)
+    assert not np.array_equal(statistics(layer, library)[0], before[0])
+
+
+def test_constant_features_stay_finite(library):
+    x = library.asarray(np.full((4, 3), 1e3, "float32"))
+    for layer in (cr.BatchNorm(3), cr.LayerNorm(3)):
+        y, back = on(library, layer, dtype="float32").forward(x, training=True)
+        dx = library.to_numpy(back(library.asarray(np.eye(4, 3, dtype="float32"))))
+        assert not library.to_numpy(y).any()
+        assert np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("samples", [1, 0])
+def test_a_batch_without_a_variance(samples, library):
+    model = cr.Sequential(cr.Linear(2, 2), cr.BatchNorm(2), backend=library.backend)
+    x = library.asarray(np.ones((samples, 2), "float32"))
+    before = library.to_numpy(model.state.buffers).copy()
+    with pytest.raises(cr.ShapeError, match=r"layer '1', BatchNorm\(2\): .* 2 samples .*drop_last"):
+        model.forward(x, training=True)
+    np.testing.assert_array_equal(library.to_numpy(model.state.buffers), before)
+    assert model.forward(x)[0].shape == (samples, 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (cr.BatchNorm(3), (4, 2), r"\(batch, 3\), found \(4, 2\)"),
+        (cr.BatchNorm(3), (3,), r"\(batch, 3\), found \(3,\)"),
+        (cr.BatchNorm(3), (2, 4, 3), r"\(batch, 3\), found \(2, 4, 3\)"),
+        (cr.LayerNorm(3), (4, 2), r"\(batch, ..., 3\), found \(4, 2\)"),
+        (cr.LayerNorm(3), (3,), r"\(batch, ..., 3\), found \(3,\)"),
+    ],
+    ids=str,
+)
+def test_shapes(layer, shape, message):
+    with pytest.raises(cr.ShapeError, match=message):
+        layer.forward(np.ones(shape, "float32"))
+
+
+def test_bad_options():
+    for kind in (cr.BatchNorm, cr.LayerNorm):
+        for eps in (0.0, -1.0, np.nan, np.inf):
+            with pytest.raises(ValueError, match="finite eps > 0"):
+                kind(3, eps=eps)
+        with pytest.raises(cr.ShapeError, match="positive sizes"):
+            kind(0)
+    for momentum in (-0.1, 1.1, np.nan, None):
+        with pytest.raises((ValueError, TypeError)):
+            cr.BatchNorm(3, momentum=momentum)
+
+
+def test_options_survive_a_file(tmp_path):
+    model = cr.Sequential(cr.BatchNorm(3, eps=1e-3, momentum=0.2), cr.LayerNorm(3, 1e-4))
+    model[0].momentum = 0.05
+    model.save(tmp_path / "model.safetensors")
+    loaded = cr.load(tmp_path / "model.safetensors")
+    assert (loaded[0].eps, loaded[0].momentum, loaded[1].eps) == (1e-3, 0.05, 1e-4)
+    assert repr(loaded) == repr(model)
+
+
+def test_weight_decay_leaves_them_alone():
+    model = cr.Sequential(cr.Linear(3, 3), cr.BatchNorm(3), cr.LayerNorm(3))
+    decaying = [name for name, p in model.named_parameters().items() if p.decay]
+    assert decaying == ["0.weight"]
+
+
+def test_losing_the_order_of_the_batch_changes_nothing(library):
+    """Statistics of a batch are of all its samples alike; those of a sample of itself alone."""
+    x, order = np.random.default_rng(0).normal(size=(7, 3)), [3, 0, 6, 2, 5, 1, 4]
+    for make in (cr.BatchNorm, cr.LayerNorm):
+        layer = on(library, make(3))
+        one, other = (
+            library.to_numpy(layer.forward(library.asarray(a), training=True)[0])
+            for a in (x, x[order])
+        )
+        np.testing.assert_allclose(one[order], other, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", [cr.BatchNorm, cr.LayerNorm])
+def test_trainings_agree_and_learn(kind, library):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(96, 8)), rng.integers(0, 3, 96)
+    x[np.arange(96), y] += 3.0
+
+    def train(backend):
+        model = cr.Sequential(
+            cr.Linear(8, 16, bias=False), kind(16), cr.ReLU(), cr.Linear(16, 3),
+            backend=backend, dtype="float64", seed=3,
+        )  # fmt: skip
+        trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(1e-2))
+        history = trainer.fit(x, y, epochs=10, batch_size=32, verbose=0)
+        return history.step_losses, trainer.evaluate(x, y), model
+
+    found, measured, model = train(library.backend)
+    expected, _, numpys = train("numpy")
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    for ours, theirs in (
+        (model.state.values, numpys.state.values),
+        (model.state.buffers, numpys.state.buffers),
+    ):
+        np.testing.assert_allclose(library.to_numpy(ours), theirs, rtol=1e-8, atol=1e-10)
+    assert measured["accuracy"] > 0.9
+
+
+def test_a_last_batch_of_one_sample_is_told_where_it_is_met():
+    model = cr.Sequential(cr.Linear(2, 2), cr.BatchNorm(2))
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    with pytest.raises(cr.ShapeError, match="drop_last=True"):
+        trainer.fit(x, x, batch_size=4, verbose=0)
+    trainer.fit(x, x, batch_size=4, drop_last=True, verbose=0)

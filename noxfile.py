@@ -19,7 +19,7 @@ TORCH = "torch==2.13.0"
 @nox.session
 def tests(session: nox.Session) -> None:
     """The NumPy path, and the same source on array_api_strict: runs everywhere."""
-    session.install(".[examples]", *TEST_TOOLS)
+    session.install(".[examples,tensorboard]", *TEST_TOOLS)
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -58,7 +58,7 @@ def parity(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Which lines the tests reach."""
-    session.install("-e", ".[examples]", *TEST_TOOLS, "pytest-cov", TORCH)
+    session.install("-e", ".[examples,tensorboard]", *TEST_TOOLS, "pytest-cov", TORCH)
     session.run(
         "python", "-m", "pytest", "--cov", "--cov-report=term", "--cov-fail-under=97",
         *session.posargs,
@@ -103,8 +103,8 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmark beside PyTorch, with the extra ``fast``."""
-    session.install(".[fast]", TORCH)
+    """The benchmark beside other libraries, with the extra ``fast`` and without it."""
+    session.install(".[fast]", TORCH, "jax", "scikit-learn", "thinc==9.1.1", "threadpoolctl")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 
 

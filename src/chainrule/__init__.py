@@ -4,21 +4,23 @@ A network is a chain of functions. Each returns its value and the function that 
 back through it.
 """
 
-from . import callbacks, datasets, initializers, metrics, schedules
+from . import augmentation, callbacks, datasets, initializers, metrics, schedules
 from .backend import Backend, available_backends, get_backend
 from .callbacks import Callback
 from .checkpoint import load
-from .data import minibatches
+from .data import minibatches, stratified_split
 from .errors import BackendError, DataError, DivergenceError, FileFormatError, ShapeError
 from .gradcheck import gradcheck
 from .history import History
 from .layers import (
     ELU,
     GELU,
+    BatchNorm,
     Dropout,
     Flatten,
     Identity,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
     LogSoftmax,
@@ -44,7 +46,7 @@ from .losses import (
     MSELoss,
 )
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from .parameter import Parameter
+from .parameter import Buffer, Parameter
 from .training import Trainer
 
 __version__ = "0.1.0"
@@ -60,6 +62,8 @@ __all__ = [
     "BCEWithLogitsLoss",
     "Backend",
     "BackendError",
+    "BatchNorm",
+    "Buffer",
     "Callback",
     "CrossEntropyLoss",
     "DataError",
@@ -73,6 +77,7 @@ __all__ = [
     "KLDivLoss",
     "L1Loss",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -92,6 +97,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Trainer",
+    "augmentation",
     "available_backends",
     "callbacks",
     "datasets",
@@ -103,4 +109,5 @@ __all__ = [
     "minibatches",
     "mlp",
     "schedules",
+    "stratified_split",
 ]

@@ -86,6 +86,8 @@ class Backend:
         """
         if not isinstance(x, self.array_type):
             x = host_array(x)
+            if x.dtype == np.float16 and not hasattr(self.xp, "float16"):
+                x = x.astype(np.float32)
         return self.xp.asarray(x, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Models in safetensors files: weights that any library reads, and the architecture beside them.
 
+Buffers stand among the weights, under their names.
+
 The metadata holds ``format_version``, ``architecture`` (JSON) and ``sha256`` over the whole file,
 in which the digest's own place is taken as zeros. In a plain safetensors file many a flipped bit
 loads silently as another number; here it is an error.
@@ -24,8 +26,10 @@ from .errors import FileFormatError
 from .files import write_atomically
 from .initializers import given
 from .layers import Layer, Sequential
+from .parameter import Stored
 
 FORMAT_VERSION = "1"
+TRAINING = "training/"  # what names start with that are not the model's, see `resume`
 _NO_DIGEST = "0" * 64
 
 _BUILT_IN: dict[str, type[Layer]] = {
@@ -40,18 +44,23 @@ _INITIALIZERS = {
 
 
 def save_model(model: Sequential, path: str | Path) -> None:
-    """Write a model's weights and architecture, see `Sequential.save`."""
+    """Write a model's weights, buffers and architecture, see `Sequential.save`."""
+    write(path, *contents(model))
+
+
+def contents(model: Sequential) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors and the metadata of a model's file."""
     architecture = {"dtype": model.state.dtype_name, "model": _Describer().layer(model, "")}
     to_numpy = model.backend.to_numpy
     tensors = {
-        name: np.asarray(to_numpy(p.value), order="C")
-        for name, p in model.named_parameters(remove_duplicate=False).items()
+        name: np.asarray(to_numpy(part.value), order="C") for name, part in _stored(model).items()
     }
-    metadata = {
-        "format_version": FORMAT_VERSION,
-        "architecture": json.dumps(architecture),
-        "sha256": _NO_DIGEST,
-    }
+    return tensors, {"architecture": json.dumps(architecture)}
+
+
+def write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Write a safetensors file with its digest, the whole of it or nothing."""
+    metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
     data = safetensors.numpy.save(tensors, metadata)
     write_atomically(path, _with_digest(data, hashlib.sha256(data).hexdigest()))
 
@@ -87,14 +96,30 @@ def load(
     FileFormatError
         If the file is damaged, holds no architecture, or names a layer that is not known.
     """
-    header, tensors = _read(path)
-    if "architecture" not in header:
+    return build(
+        path, *read(path), backend=backend, device=device, dtype=dtype, layers=layers, seed=0
+    )
+
+
+def build(
+    path: str | Path,
+    metadata: dict[str, str],
+    tensors: dict[str, np.ndarray],
+    *,
+    backend: BackendLike,
+    device: Any,
+    layers: Mapping[str, type[Layer]] | None,
+    seed: int,
+    dtype: str | None = None,
+) -> Sequential:
+    """The model of a file that was read, see `load`."""
+    if "architecture" not in metadata:
         raise FileFormatError(
             f"{path}: a safetensors file without an architecture; build the model and use "
             "model.load_weights(path)"
         )
     try:
-        architecture = json.loads(header["architecture"])
+        architecture = json.loads(metadata["architecture"])
         model = _Builder(layers or {}).layer(architecture["model"], "")
         saved_dtype = architecture["dtype"]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -108,27 +133,32 @@ def load(
             f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
             "loaded, it has to take them as its arguments backend=, dtype= and seed="
         )
-    parameters = model.named_parameters(remove_duplicate=False)
+    stored = _stored(model)
     dtype = dtype or saved_dtype
     if dtype not in ("float32", "float64"):
         raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
     for name, value in _fitting(model, tensors, path, dtype).items():
-        parameters[name].init = given(value)
-    model.bind(backend, device=device, dtype=dtype)
+        stored[name].init = given(value)
+    model.bind(backend, device=device, dtype=dtype, seed=seed)
     return model
 
 
 def load_weights(model: Sequential, path: str | Path) -> None:
     """Read weights into a model, see `Sequential.load_weights`."""
-    values = _fitting(model, _read(path)[1], path, model.state.dtype_name)
-    state, parameters = model.state, model.named_parameters(remove_duplicate=False)
+    values = _fitting(model, read(path)[1], path, model.state.dtype_name)
+    state, stored = model.state, _stored(model)
     asarray, dtype = state.backend.asarray, state.dtype
     moved = {name: asarray(value, dtype=dtype) for name, value in values.items()}
     for name, value in moved.items():
-        parameters[name].value[...] = value
+        stored[name].value[...] = value
 
 
-def _read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+def _stored(model: Sequential) -> dict[str, Stored]:
+    """The parameters and buffers of a model by all their names."""
+    return model._named(Stored, remove_duplicate=False)
+
+
+def read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """The metadata and the tensors of a file, its digest verified where it has one."""
     data = Path(path).read_bytes()
     try:
@@ -164,23 +194,28 @@ def _fitting(
     model: Sequential, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
     """The tensors in this dtype, if they are what the model needs: names, shapes, numbers."""
-    parameters = model.named_parameters(remove_duplicate=False)
-    shapes = {name: p.shape for name, p in parameters.items()}
-    missing, unknown = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
+    stored = _stored(model)
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not name.startswith(TRAINING) and not _is_count(name, stored)
+    }
+    missing, unknown = stored.keys() - tensors.keys(), tensors.keys() - stored.keys()
     if missing or unknown:
         raise FileFormatError(
             f"{path}: does not fit the model: missing {sorted(missing) or 'none'}, "
             f"unknown {sorted(unknown) or 'none'}"
         )
-    for name, shape in shapes.items():
-        if tensors[name].shape != shape:
+    words = {name: f"{type(part).__name__.lower()} {name!r}" for name, part in stored.items()}
+    for name, part in stored.items():
+        if tensors[name].shape != part.shape:
             raise FileFormatError(
-                f"{path}: parameter {name!r} has shape {shape} in the model, "
+                f"{path}: {words[name]} has shape {part.shape} in the model, "
                 f"{tensors[name].shape} in the file"
             )
         if tensors[name].dtype.kind != "f":
             raise FileFormatError(
-                f"{path}: parameter {name!r}: expected floating-point numbers, found "
+                f"{path}: {words[name]}: expected floating-point numbers, found "
                 f"{tensors[name].dtype}"
             )
     with np.errstate(over="ignore"):
@@ -188,10 +223,16 @@ def _fitting(
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise FileFormatError(
-                f"{path}: parameter {name!r}: expected finite numbers, found NaN, infinity or what "
+                f"{path}: {words[name]}: expected finite numbers, found NaN, infinity or what "
                 f"is too large for {dtype}"
             )
     return tensors
+
+
+def _is_count(name: str, stored: dict[str, Stored]) -> bool:
+    """Whether this is PyTorch's count of the batches that running statistics have seen."""
+    layer, _, last = name.rpartition(".")
+    return last == "num_batches_tracked" and f"{layer}.running_mean" in stored
 
 
 class _Describer:

@@ -1,24 +1,29 @@
-"""Batches of data, drawn in a new order each time round."""
+"""Batches of data: drawn from arrays in a new order each time round, or taken as they come."""
 
 from __future__ import annotations
 
+import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
 
-from .backend import Array, Backend, BackendLike, get_backend
+from .backend import Array, Backend, BackendLike, get_backend, host_array
 from .errors import DataError, ShapeError
 
 Seed = int | np.random.Generator
+
+_CHECKED_AT_ONCE = 2**24  # bytes of a file that are looked at together
 
 
 class minibatches:  # noqa: N801  (used as a function in a for statement)
     """An iterable of batches of `arrays`, a new permutation each time round.
 
-    The data is checked and moved to the device once, here. Integers stay integers: images in uint8
-    as they are, others in int64.
+    The data is checked and moved to the device once, here; a `numpy.memmap` stays on disk, and each
+    batch is moved when its turn comes. Integers stay integers: images in uint8 as they are, others
+    in int64. float16 stays float16, half the memory; a model converts a batch to its own dtype.
 
     Parameters
     ----------
@@ -83,48 +88,109 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
         self.batch_size = batch_size
         self.rng = np.random.default_rng(seed)
         self.shuffle = shuffle
+        self._take: Callable[..., Array] = self.backend.xp.take
         rest = self.samples % batch_size
         self.sizes = [batch_size] * (self.samples // batch_size)
         if rest and not drop_last:
             self.sizes.append(rest)
 
+        self.description = {
+            "samples": self.samples,
+            "batch_size": batch_size,
+            "steps": len(self.sizes),
+            "shuffle": shuffle,
+        }
+
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
-        take = self.backend.xp.take
-        order = None
-        if self.shuffle:
-            order = self.backend.asarray(self.rng.permutation(self.samples))
-        for i, size in enumerate(self.sizes):
+        return self.starting_at(0)
+
+    def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
+        """One time round without the first `step` batches, whose samples are not even read."""
+        order = self.rng.permutation(self.samples) if self.shuffle else None
+        on_device = None if order is None else self.backend.asarray(order)
+        for i, size in list(enumerate(self.sizes))[step:]:
             rows = slice(i * self.batch_size, i * self.batch_size + size)
-            if order is None:
-                yield tuple(a[rows, ...] for a in self.arrays)
-            else:
-                yield tuple(take(a, order[rows], axis=0) for a in self.arrays)
+            yield tuple(
+                in_memory(self.backend, a[rows if order is None else order[rows]])
+                if isinstance(a, np.memmap)
+                else self._from_memory(a, rows if on_device is None else on_device[rows])
+                for a in self.arrays
+            )
+
+    def _from_memory(self, array: Array, rows: Any) -> Array:
+        return array[rows, ...] if isinstance(rows, slice) else self._take(array, rows, axis=0)
+
+
+class BatchStream:
+    """Batches that come ready-made, checked and moved to the device one at a time.
+
+    Parameters
+    ----------
+    source : iterable or callable
+        What gives batches ``(x, y)`` or ``(x, y, sample_weight)``: an iterable that can start
+        again, such as a list or a PyTorch ``DataLoader``, or a function of a NumPy Generator that
+        returns an iterator; all of its randomness has to come from there.
+    rng : numpy.random.Generator
+        What a function is handed.
+    backend : Backend
+        Where the batches are wanted.
+    dtype : {"float32", "float64"}
+        What floating-point data is converted to.
+
+    Raises
+    ------
+    TypeError
+        If the source is an iterator, which comes only once; if a batch is no tuple.
+    DataError, ShapeError
+        If a batch holds what `minibatches` would refuse.
+    """
+
+    def __init__(
+        self, source: Any, *, rng: np.random.Generator, backend: Backend, dtype: str
+    ) -> None:
+        if not callable(source) and (not hasattr(source, "__iter__") or iter(source) is source):
+            raise TypeError(
+                "expected x and y, an iterable of batches that can start again, or a function of a "
+                f"numpy.random.Generator that returns one; found {type(source).__name__}"
+            )
+        self.source = source
+        self.rng = rng
+        self.backend = backend
+        self.dtype = dtype
+        self.description = {"source": type(source).__name__}
+
+    def __len__(self) -> int:
+        return len(self.source) if hasattr(self.source, "__len__") else 0  # not known beforehand
+
+    def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
+        """One time round without the first `step` batches, which are drawn and let go."""
+        batches = self.source(self.rng) if callable(self.source) else self.source
+        for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
+            if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+                raise TypeError(
+                    f"batch {i}: expected (x, y) or (x, y, sample_weight), found {batch!r:.80}"
+                )
+            names = (f"batch {i}, x", f"batch {i}, y", f"batch {i}, sample_weight")
+            yield move(self.backend, dict(zip(names, batch, strict=False)), self.dtype)
+
+
+def in_memory(backend: Backend, array: Array) -> Array:
+    """An array that `move` returned, or a part of it: on the device, if it was on disk till now."""
+    if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
+        return array
+    copy = np.array(array)
+    whole = copy.dtype.kind in "iu" and copy.dtype != np.uint8  # not every library has the others
+    return backend.asarray(copy.astype(np.int64) if whole else copy)
 
 
 def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
     """The arrays on the device, checked: numbers, all finite, all of one length of at least 1."""
     if not arrays:
         raise TypeError("expected at least one array")
-    target = None if dtype is None else backend.dtype(dtype)
-    moved: dict[str, Array] = {}
-    for name, data in arrays.items():
-        try:
-            array = backend.asarray(data)
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from None
-        if array.ndim == 0 or 0 in array.shape:
-            raise DataError(
-                f"{name}: expected samples, found an array of shape {tuple(array.shape)}"
-            )
-        if backend.xp.isdtype(array.dtype, "real floating"):
-            array = backend.asarray(array, dtype=target)
-            _check_finite(backend, name, array)
-        elif array.dtype not in (backend.xp.uint8, backend.xp.int64, backend.xp.bool):
-            array = backend.xp.astype(array, backend.xp.int64)  # not every library gathers others
-        moved[name] = array
+    moved = {name: _moved(backend, name, data, dtype) for name, data in arrays.items()}
     lengths = {name: array.shape[0] for name, array in moved.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{n} of {name}" for name, n in lengths.items())
@@ -132,14 +198,108 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
     return tuple(moved.values())
 
 
+def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
+    xp, on_disk = backend.xp, isinstance(data, np.memmap)
+    try:
+        array = host_array(data) if on_disk else backend.asarray(data)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    if array.ndim == 0 or 0 in array.shape:
+        raise DataError(f"{name}: expected samples, found an array of shape {tuple(array.shape)}")
+    if on_disk:
+        _check_finite(get_backend("numpy"), name, data)
+        return data
+    if array.dtype == getattr(xp, "float16", None):
+        _check_finite(backend, name, array)
+    elif xp.isdtype(array.dtype, "real floating"):
+        array = backend.asarray(array, dtype=None if dtype is None else backend.dtype(dtype))
+        _check_finite(backend, name, array)
+    elif array.dtype not in (xp.uint8, xp.int64, xp.bool):
+        array = xp.astype(array, xp.int64)  # not every library gathers others
+    return array
+
+
 def _check_finite(backend: Backend, name: str, array: Array) -> None:
-    xp = backend.xp
-    finite = xp.isfinite(array)
-    if bool(xp.all(finite)):
-        return
-    rows = xp.all(xp.reshape(finite, (array.shape[0], -1)), axis=1)
-    bad = np.flatnonzero(~backend.to_numpy(rows))
-    raise DataError(
-        f"{name}: expected finite numbers, found NaN, infinity or what is too large for "
-        f"{array.dtype} in {len(bad)} of {array.shape[0]} samples, first in sample {bad[0]}"
-    )
+    xp, samples = backend.xp, array.shape[0]
+    step = samples
+    if isinstance(array, np.memmap):
+        step = max(1, _CHECKED_AT_ONCE * samples // array.nbytes)
+    bad: list[int] = []
+    for start in range(0, samples, step):
+        finite = xp.isfinite(array[start : start + step, ...])
+        if not bool(xp.all(finite)):
+            rows = xp.all(xp.reshape(finite, (finite.shape[0], -1)), axis=1)
+            bad.extend((start + np.flatnonzero(~backend.to_numpy(rows))).tolist())
+    if bad:
+        raise DataError(
+            f"{name}: expected finite numbers, found NaN, infinity or what is too large for "
+            f"{array.dtype} in {len(bad)} of {samples} samples, first in sample {bad[0]}"
+        )
+
+
+def stratified_split(
+    *arrays: Any, labels: Any, fraction: float, seed: Seed = 0
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Two parts of the data, each class in both of them in the same proportion.
+
+    Parameters
+    ----------
+    *arrays : array
+        ``(samples, ...)`` each; they keep their library and dtype.
+    labels : array
+        ``(samples,)``, the class of each sample.
+    fraction : float
+        The share of the samples in the second part, 0 < fraction < 1; of a class of n samples
+        ``round(fraction * n)``, but at least one, go there.
+    seed : int or numpy.random.Generator, optional
+        What chooses them.
+
+    Returns
+    -------
+    first, second : tuple of array
+        The arrays of each part, in the order of the data.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is out of range.
+    ShapeError
+        If the arrays have different lengths.
+    DataError
+        If a class has a single sample, which cannot be in both.
+
+    Examples
+    --------
+    >>> x, y = np.arange(10), np.asarray([0, 1] * 5)
+    >>> first, second = stratified_split(x, y, labels=y, fraction=0.4, seed=1)
+    >>> first[1].tolist(), second[1].tolist()
+    ([0, 1, 0, 1, 0, 1], [0, 1, 1, 0])
+    """
+    if not 0.0 < fraction < 1.0:
+        raise ValueError(f"expected 0 < fraction < 1, found {fraction}")
+    classes = host_array(labels)
+    lengths = [len(a) for a in arrays]
+    if not arrays or classes.ndim != 1 or set(lengths) != {len(classes)}:
+        raise ShapeError(
+            f"expected arrays as long as the labels, found lengths {lengths} and labels of shape "
+            f"{classes.shape}"
+        )
+    rng, chosen = np.random.default_rng(seed), np.zeros(len(classes), bool)
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        if len(members) < 2:
+            raise DataError(f"expected at least two samples of each class, found one of {label}")
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        chosen[rng.permutation(members)[:count]] = True
+    parts = []
+    for rows in (np.flatnonzero(~chosen), np.flatnonzero(chosen)):
+        parts.append(tuple(_taken(a, rows) for a in arrays))
+    return parts[0], parts[1]
+
+
+def _taken(array: Any, rows: np.ndarray) -> Array:
+    """Some rows of an array of any library, or of what NumPy makes an array of."""
+    if not is_array_api_obj(array):
+        array = np.asarray(array)
+    xp = array_namespace(array)
+    return xp.take(array, xp.asarray(rows, device=array.device), axis=0)

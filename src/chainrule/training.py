@@ -3,22 +3,67 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import operator
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from .backend import Array
+from .augmentation import Augmentation
+from .backend import Array, BackendLike, on_host
 from .callbacks import Callback, PrintEpochs, ProgressBar
-from .data import Seed, minibatches, move
+from .data import BatchStream, Seed, in_memory, minibatches, move
+from .divergence import Snapshot, culprit
 from .errors import DataError, DivergenceError, ShapeError
 from .history import History
+from .interruption import Interruption
+from .layers.base import Layer
 from .layers.sequential import Sequential
 from .losses import Loss
 from .metrics import Metric, default_metrics
 from .optimizers import Optimizer
+from .resume import hand_back, resume_training, save_training
+
+_AUGMENTATION = 2  # keeps the streams of augmenters apart from others of the same seed
+
+
+class _NotFinite(Exception):  # noqa: N818  (no error of a user's: `Trainer` catches it)
+    def __init__(self, value: Any, x: Array) -> None:
+        self.value, self.x = value, x
+
+
+@dataclass
+class Progress:
+    """What has been done of an epoch that is not at its end.
+
+    Attributes
+    ----------
+    rng : dict
+        The state of the generator of the batches when the epoch began.
+    batches : dict
+        What the batches are drawn from.
+    losses, weights : list
+        Of each step, numbers or 0-d arrays: its loss, and what the epoch's mean weighs it by.
+    """
+
+    rng: Mapping[str, Any]
+    batches: dict[str, Any]
+    losses: list[Any] = field(default_factory=list)
+    weights: list[Any] = field(default_factory=list)
+
+    def return_to_start(self, rng: np.random.Generator, batches: dict[str, Any]) -> None:
+        """Let the generator draw the epoch's order once more, if it is of the same batches."""
+        if batches != self.batches:
+            raise ValueError(
+                f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
+                f"expected the same to go on with, found {batches}"
+            )
+        rng.bit_generator.state = self.rng
 
 
 class Trainer:
@@ -42,6 +87,14 @@ class Trainer:
     ----------
     history : History
         Of all epochs so far; further calls of `fit` continue it.
+    epoch, epochs : int
+        The epoch that is under way, counted from 1, and the one that the training is to end with.
+    steps_per_epoch : int
+        0 where batches come ready-made and their number is not known.
+    resuming : bool
+        Whether the call of `fit` goes on with an interrupted one.
+    consistent : bool
+        Whether the last step, with all callbacks after it, was done to its end.
     """
 
     def __init__(
@@ -69,16 +122,87 @@ class Trainer:
         self.rng = np.random.default_rng(model.state.seed if seed is None else seed)
         self.history = History()
         self.epoch = self.epochs = self.steps_per_epoch = 0
-        self._stopped = False
+        self.resuming = self.stopped = False
+        self.consistent = True
+        self.began = -1  # after which epoch the last call of `fit` began, if there was one
+        self.progress: Progress | None = None
+        self.listeners: list[Callback] = []
+        self.callback_states: list[dict[str, Any]] | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write all that the training needs to go on: a model's file with more in it.
+
+        Weights, running statistics, the optimizer's vectors, step and numbers, the random state of
+        batches and dropout, the history, the callbacks' states, and where in an epoch it is. The
+        file is replaced as a whole or not at all. `chainrule.load` reads the model from it.
+
+        Raises
+        ------
+        TypeError
+            If an argument of a layer cannot be written, see `Sequential.save`.
+        OSError
+            If the file cannot be written; an older one is then left as it was.
+        """
+        save_training(self, path)
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | Path,
+        *,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: dict[str, Metric] | Iterable[Metric] | None = None,
+        backend: BackendLike = "numpy",
+        device: Any = None,
+        layers: Mapping[str, type[Layer]] | None = None,
+    ) -> Self:
+        """The trainer that `save` wrote, to go on with ``fit(..., resume=True)``.
+
+        On NumPy, on one machine with the same versions and threads, the result is then bit for bit
+        that of a training which was never interrupted.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        loss, metrics
+            As they were, see `Trainer`.
+        optimizer : Optimizer
+            A new one of the same kind; its numbers are those in the file, its schedules are kept.
+        backend, device, layers : optional
+            See `chainrule.load`.
+
+        Returns
+        -------
+        Trainer
+            As it was when it was saved.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, or holds a model without a training.
+        ValueError
+            If the optimizer is of another kind.
+
+        Warns
+        -----
+        RuntimeWarning
+            If versions, the machine or the number of threads differ from those of the file.
+        """
+        where = {"backend": backend, "device": device, "layers": layers}
+        options = {"loss": loss, "optimizer": optimizer, "metrics": metrics}
+        trainer: Self = resume_training(cls, path, where, options)
+        return trainer
 
     def stop(self) -> None:
         """End the training after the current epoch."""
-        self._stopped = True
+        self.stopped = True
 
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int | None = None,
@@ -86,17 +210,23 @@ class Trainer:
         sample_weight: Any = None,
         shuffle: bool = True,
         drop_last: bool = False,
+        augment: Augmentation | None = None,
+        micro_batches: int = 1,
+        terminate_on_nan: bool = True,
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
+        resume: bool = False,
     ) -> History:
         """Train for some epochs.
 
-        Data is checked and moved to the device once; numbers leave the device once an epoch.
+        Data is checked and moved to the device once; numbers leave the device once an epoch. A
+        first Ctrl-C ends the training after the step that is under way, a second one at once.
 
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets, of any library or lists.
+            Inputs ``(samples, ...)`` and targets, of any library or lists; a `numpy.memmap` stays
+            on disk. Without `y`, `x` gives ready-made batches, see `chainrule.data.BatchStream`.
         epochs : int, optional
             How many times to go through the data.
         batch_size : int, optional
@@ -107,10 +237,24 @@ class Trainer:
             ``(samples,)``, finite and at least 0. A step divides by the sum of its own batch.
         shuffle, drop_last : bool, optional
             See `minibatches`.
+        augment : callable, optional
+            Changes the inputs of each step, such as `chainrule.augmentation.RandomShift`; it is
+            handed a generator of its own for the step.
+        micro_batches : int, optional
+            In how many parts a batch goes through the model, one after another, for a step that is
+            the same to rounding in less memory (but for `BatchNorm`, whose statistics are those of
+            a part).
+        terminate_on_nan : bool, optional
+            Whether to end with an error when the loss is no number any more.
         callbacks : iterable of Callback, optional
             What listens.
         verbose : {0, 1, 2}, optional
             Silent, a progress bar, or a line an epoch.
+        resume : bool, optional
+            Whether to go on with the last call of `fit`, which was interrupted, in the middle of an
+            epoch too: `epochs` then counts those that it has done. With the same data and arguments
+            the result is that of a call that was not interrupted; without an earlier call this is a
+            first one.
 
         Returns
         -------
@@ -122,100 +266,215 @@ class Trainer:
         DataError, ShapeError, ValueError
             If the data cannot be meant, before the first step; see `minibatches`.
         DivergenceError
-            At the end of an epoch in which the loss became NaN or infinite.
+            If the loss became NaN or infinite: at that step, or on a GPU at the end of its epoch.
+            The model is then as it was before that step.
         """
         epochs = operator.index(epochs)
         if epochs < 1:
             raise ValueError(f"expected at least 1 epoch, found {epochs}")
         if verbose not in (0, 1, 2):
             raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
-        reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
-        listeners = [*callbacks, *reporters[verbose]]
+        if operator.index(micro_batches) < 1:
+            raise ValueError(f"expected at least 1 micro-batch, found {micro_batches}")
+        listeners = list(callbacks)
         for listener in listeners:
             if not isinstance(listener, Callback):
                 raise TypeError(f"expected callbacks, found {listener!r}")
-        data = self._moved("", x, y, sample_weight)
+        batches = self._batches(x, y, sample_weight, batch_size, shuffle, drop_last)
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
                 raise TypeError("expected validation_data=(x, y) or (x, y, sample_weight)")
             validation = self._moved("validation ", *validation_data)
-        batches = minibatches(
+
+        self._begin(listeners, resume)
+        self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
+        self._augment, self._parts = augment, micro_batches
+        readable = on_host(self.model.state.values)  # without waiting for a device
+        self._watch = terminate_on_nan and readable
+        self._look_back = terminate_on_nan and not readable
+        reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
+        listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
+        with Interruption() as interruption, contextlib.ExitStack() as ends:
+            for listener in listeners:  # each that has started is told the end, whatever happens
+                listener.on_fit_start(self)
+                ends.callback(listener.on_fit_end, self)
+            while len(self.history) < self.epochs and not self.stopped:
+                self._train_epoch(batches, validation, listeners, interruption)
+        return self.history
+
+    def _batches(
+        self, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool, drop_last: bool
+    ) -> minibatches | BatchStream:
+        """Where the batches come from."""
+        backend, dtype = self.model.backend, self.model.state.dtype_name
+        if y is None:
+            if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
+                raise ValueError("batch_size, sample_weight, shuffle and drop_last go with x and y")
+            return BatchStream(x, rng=self.rng, backend=backend, dtype=dtype)
+        data = self._moved("", x, y, weight)
+        return minibatches(
             *data,
             batch_size=min(128, data[0].shape[0]) if batch_size is None else batch_size,
             seed=self.rng,
             shuffle=shuffle,
             drop_last=drop_last,
-            backend=self.model.backend,
+            backend=backend,
             checked=True,
         )
-        self._run(batches, validation, epochs, listeners)
-        return self.history
 
-    def _run(
+    def _begin(self, listeners: list[Callback], resume: bool) -> None:
+        """Begin a call of `fit`, or go on with the one before."""
+        self.resuming = resume and self.began >= 0
+        if self.resuming:
+            hand_back(self.callback_states, listeners)
+        else:
+            self.began, self.progress, self.stopped = len(self.history), None, False
+        self.callback_states, self.listeners = None, listeners
+
+    def _train_epoch(
         self,
-        batches: minibatches,
+        batches: minibatches | BatchStream,
         validation: tuple[Array, ...] | None,
-        epochs: int,
-        callbacks: list[Callback],
+        listeners: list[Callback],
+        interruption: Interruption,
     ) -> None:
-        backend, xp = self.model.backend, self.model.xp
-        step = backend.compile(self._step)
-        # Losses and the weights of their means, a row each, stay on the device for an epoch.
-        shape = (2, len(batches))
-        self.epochs, self.steps_per_epoch = len(self.history) + epochs, len(batches)
-        self._stopped = False
-        with contextlib.ExitStack() as ends:  # each that has started is told, whatever happens
-            for callback in callbacks:
-                callback.on_fit_start(self)
-                ends.callback(callback.on_fit_end, self)
-            while len(self.history) < self.epochs and not self._stopped:
-                self.epoch = len(self.history) + 1
-                start = time.perf_counter()
-                for callback in callbacks:
-                    callback.on_epoch_start(self)
-                table = xp.zeros(shape, dtype=self.model.state.dtype, device=backend.device)
-                for i, batch in enumerate(batches):
-                    table[0, i], table[1, i] = step(*batch)
-                    for callback in callbacks:
-                        callback.on_step_end(self)
-                measured = self._measure(*validation) if validation else {}
-                # The one transfer of the epoch.
-                flat = xp.concat([xp.reshape(table, (-1,)), *measured.values()])
-                numbers = backend.to_numpy(flat).astype(float)
-                losses, weights = numbers[: 2 * len(batches)].reshape(shape)
-                self._note(losses, weights)
-                others = numbers[2 * len(batches) :].tolist()
-                row = self.history.epochs[-1]
-                row.update(zip((f"val_{name}" for name in measured), others, strict=True))
-                row["seconds"] = time.perf_counter() - start
-                for callback in callbacks:
-                    callback.on_epoch_end(self)
+        """Go through the data once, or through what is left of it."""
+        self.epoch, start = len(self.history) + 1, time.perf_counter()
+        for listener in listeners:
+            listener.on_epoch_start(self)
+        if self.progress is None:
+            self.progress = Progress(self.rng.bit_generator.state, batches.description)
+        done = self.progress
+        done.return_to_start(self.rng, batches.description)
+        first, snapshot = len(done.losses), Snapshot.of(self) if self._look_back else None
+        self._take_steps(batches.starting_at(first), done, listeners, interruption)
+        measured = self._measure(*validation) if validation else {}
+        losses, weights, others = self._read(done.losses, done.weights, [*measured.values()])
+        if snapshot is not None and not np.isfinite(losses).all():
+            snapshot.restore(self)
+            raise self._find(batches.starting_at(first), losses, first)
+        mean = losses @ weights / (weights.sum() or 1.0)
+        row = {"epoch": self.epoch, "loss": float(losses.sum() if self._sums else mean)}
+        row.update(zip((f"val_{name}" for name in measured), others.tolist(), strict=True))
+        self.history.epochs.append({**row, "seconds": time.perf_counter() - start})
+        self.history.step_losses.extend(losses.tolist())
+        self.progress, self.consistent = None, False
+        for listener in listeners:
+            listener.on_epoch_end(self)
+        self.consistent = True
+        interruption.check()
+
+    def _take_steps(
+        self,
+        batches: Iterator[tuple[Array, ...]],
+        done: Progress,
+        listeners: list[Callback],
+        interruption: Interruption,
+    ) -> None:
+        self.model.zero_grad()  # of a step that was broken off
+        step = self.model.backend.compile(self._step)
+        for batch in batches:
+            self.consistent = False
+            try:
+                value, weight = step(*batch)
+            except _NotFinite as found:
+                raise self._diverged([*done.losses, found.value], found.x) from None
+            done.losses.append(value)
+            done.weights.append(weight)
+            for listener in listeners:
+                listener.on_step_end(self)
+            self.consistent = True
+            interruption.check()
+        if not done.losses:
+            raise DataError("expected at least one batch, found none")
+
+    def _find(
+        self, batches: Iterator[tuple[Array, ...]], losses: np.ndarray, first: int
+    ) -> DivergenceError:
+        """Do the steps before the first bad one once more, and tell of that one."""
+        bad = int(np.flatnonzero(~np.isfinite(losses))[0])
+        for batch in itertools.islice(batches, bad - first):
+            self._step(*batch)
+        return self._diverged(losses[: bad + 1], self._augmented(next(batches)[0]))
 
     def _step(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Array, Any]:
         """One step of training; its loss, and what the mean of an epoch weighs it by."""
+        x, state = self._augmented(x), self.model.state
+        before = state.draws, self.model.xp.asarray(state.buffers, copy=True)
+        try:
+            if self._parts == 1:
+                value, total, backward = self._forward(x, y, weight)
+                backward(1.0)
+            else:
+                value, total = self._accumulate(x, y, weight)
+        except _NotFinite:
+            state.draws, state.buffers[...] = before
+            raise
+        self.optimizer.step()
+        return value, total
+
+    def _forward(
+        self, x: Array, y: Array, weight: Array | None = None
+    ) -> tuple[Array, Any, Callable[[Any], None]]:
+        """The loss, the weight of its mean, and what adds a multiple of its gradient."""
         outputs, back_through_model = self.model.forward(x, training=True)
         value, back_through_loss = self.loss(outputs, y, sample_weight=weight)
-        back_through_model(back_through_loss())
-        self.optimizer.step()
-        return value, self.loss.total_weight(self.model.xp, outputs, y, weight)
+        if self._watch and not math.isfinite(value):
+            raise _NotFinite(value, x)
+        total = self.loss.total_weight(self.model.xp, outputs, y, weight)
+        return value, total, lambda factor: back_through_model(back_through_loss(factor))
 
-    def _note(self, losses: np.ndarray, weights: np.ndarray) -> None:
-        """Write an epoch into the history, if its losses are numbers."""
-        self.history.step_losses.extend(losses.tolist())
-        bad = np.flatnonzero(~np.isfinite(losses))
-        if len(bad):
-            step = len(self.history.step_losses) - len(losses) + int(bad[0])
-            raise DivergenceError(
-                f"the loss became {losses[bad[0]]} at step {step} (step {bad[0]} of epoch "
-                f"{self.epoch}): try a smaller learning rate, or clip_norm= in the optimizer"
-            )
-        total = (
-            losses.sum()
-            if self.loss.reduction == "sum"
-            else losses @ weights / (weights.sum() or 1.0)
+    def _accumulate(self, x: Array, y: Array, weight: Array | None) -> tuple[Array, Any]:
+        """As one pass of the whole batch: the gradients of the parts' sums, over their weights."""
+        size = -(-x.shape[0] // self._parts)
+        sums: Any = 0.0
+        weights: Any = 0.0
+        for start in range(0, x.shape[0], size):
+            rows = slice(start, min(start + size, x.shape[0]))
+            part = (x[rows, ...], y[rows, ...], None if weight is None else weight[rows])
+            value, total, backward = self._forward(*part)
+            factor = 1.0 if self._sums else total
+            backward(factor)
+            sums, weights = sums + value * factor, weights + total
+        if self._sums:
+            return sums, weights
+        self.model.state.grads /= weights
+        return sums / weights, weights
+
+    @property
+    def _sums(self) -> bool:
+        return self.loss.reduction == "sum"
+
+    def _augmented(self, x: Array) -> Array:
+        if self._augment is None:
+            return x
+        key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
+        return self._augment(x, np.random.default_rng(key))
+
+    def _diverged(self, losses: Iterable[Any], x: Array) -> DivergenceError:
+        """What to tell of a loss that is no number, the last of those of this epoch."""
+        values = self._read(list(losses))[0]
+        step = len(self.history.step_losses) + len(values) - 1
+        self.history.step_losses.extend(values.tolist())
+        self.progress = None
+        return DivergenceError(
+            f"the loss became {values[-1]} at step {step} (step {len(values) - 1} of epoch "
+            f"{self.epoch}), first in {culprit(self, x)}: try a smaller learning rate, or "
+            "clip_norm= in the optimizer"
         )
-        self.history.epochs.append({"epoch": self.epoch, "loss": float(total)})
+
+    def _read(self, *groups: list[Any]) -> list[np.ndarray]:
+        """Numbers from the device, in one transfer."""
+        xp, state = self.model.xp, self.model.state
+        device = state.backend.device
+        numbers = np.asarray([n if isinstance(n, float) else 0.0 for g in groups for n in g])
+        arrays = [a for g in groups for a in g if not isinstance(a, float)]
+        if arrays:
+            stacked = xp.stack([xp.asarray(a, dtype=state.dtype, device=device) for a in arrays])
+            there = [not isinstance(n, float) for g in groups for n in g]
+            numbers[there] = state.backend.to_numpy(stacked)
+        return np.split(numbers, np.cumsum([len(g) for g in groups])[:-1])
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024
@@ -238,25 +497,22 @@ class Trainer:
         """
         moved = self._moved("", x, y, sample_weight)
         measured = self._measure(*moved, batch_size=batch_size)
-        numbers = self.model.backend.to_numpy(self.model.xp.concat([*measured.values()]))
+        (numbers,) = self._read([*measured.values()])
         return dict(zip(measured, numbers.tolist(), strict=True))
 
     def _measure(
         self, x: Array, y: Array, weight: Array | None = None, *, batch_size: int = 1024
-    ) -> dict[str, Array]:
-        """The loss and the metrics over all of the data at once, as arrays of shape ``(1,)``."""
-        xp, dtype = self.model.xp, self.model.state.dtype
-        outputs = self.model.predict(x, batch_size=batch_size)
+    ) -> dict[str, Any]:
+        """The loss and the metrics over all of the data at once, still on the device."""
+        backend = self.model.backend
+        outputs = backend.asarray(self.model.predict(x, batch_size=batch_size))
+        y = in_memory(backend, y)
         numbers = {"loss": self.loss(outputs, y, sample_weight=weight)[0]}
         for name, metric in self.metrics.items():
             numbers[name] = metric(outputs, y)
             if getattr(numbers[name], "ndim", 0) != 0:
                 raise ShapeError(f"metric {name!r}: expected one number, found {numbers[name]!r}")
-        device = self.model.backend.device
-        return {
-            name: xp.reshape(xp.asarray(number, dtype=dtype, device=device), (1,))
-            for name, number in numbers.items()
-        }
+        return numbers
 
     def _moved(self, prefix: str, x: Any, y: Any, weight: Any = None) -> tuple[Array, ...]:
         """The data on the device, its mistakes found: shapes by a forward pass of one sample."""
@@ -265,10 +521,12 @@ class Trainer:
             named[f"{prefix}sample_weight"] = weight
         xp, state = self.model.xp, self.model.state
         x, y, *weights = move(state.backend, named, state.dtype_name)
-        weights = [xp.astype(w, state.dtype) for w in weights]
+        weights = [xp.astype(in_memory(state.backend, w), state.dtype) for w in weights]
         try:
-            one = self.model.predict(x[:1, ...])
-            self.loss.check(xp.broadcast_to(one, (x.shape[0], *one.shape[1:])), y)
+            one = self.model.predict(in_memory(state.backend, x[:1, ...]))
+            for start in range(0, y.shape[0], rows := _checked_together(y)):
+                part = in_memory(state.backend, y[start : min(start + rows, y.shape[0]), ...])
+                self.loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
         except (ShapeError, DataError) as error:
             raise type(error)(f"{prefix}x of shape {tuple(x.shape)}: {error}") from error
         for weight in weights:
@@ -282,6 +540,13 @@ class Trainer:
                     f"found values from {least:g} to {most:g}"
                 )
         return x, y, *weights
+
+
+def _checked_together(y: Array) -> int:
+    """How many targets are checked at once: all, but of those on disk some 16 MB."""
+    if not isinstance(y, np.memmap):
+        return int(y.shape[0])
+    return max(1, 2**24 * len(y) // y.nbytes)
 
 
 def _named(metrics: dict[str, Metric] | Iterable[Metric]) -> dict[str, Metric]:

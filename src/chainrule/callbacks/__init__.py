@@ -1,0 +1,27 @@
+"""What listens to a training: a few well-named moments, and what is commonly done at them."""
+
+from .base import Callback
+from .checkpoint import Checkpoint, latest_checkpoint
+from .csv_logger import CSVLogger
+from .early_stopping import EarlyStopping
+from .gradient_norms import GradientNorms
+from .lambda_callback import LambdaCallback
+from .moving_average import ExponentialMovingAverage
+from .plateau import ReduceOnPlateau
+from .progress import PrintEpochs, ProgressBar
+from .tensorboard import TensorBoard
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "ExponentialMovingAverage",
+    "GradientNorms",
+    "LambdaCallback",
+    "PrintEpochs",
+    "ProgressBar",
+    "ReduceOnPlateau",
+    "TensorBoard",
+    "latest_checkpoint",
+]

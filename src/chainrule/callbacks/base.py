@@ -1,0 +1,71 @@
+"""The moments of a training at which a callback is called, and the state that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+
+class Callback:
+    """Called by `Trainer.fit` at these moments; override those that matter.
+
+    All see the trainer: its ``model``, ``optimizer`` and ``history``, and where it is: ``epoch``
+    of ``epochs`` (counted from 1, through all calls of `fit`), ``steps_per_epoch``.
+    ``trainer.stop()`` ends the training after the current epoch.
+
+    Callbacks are called in the order in which they are given, those that are `last` after all
+    others; `on_fit_end` comes in the opposite order. One that is used in a further call of `fit`
+    starts afresh. In a call that goes on where another stopped, ``trainer.resuming`` is true, and
+    then what it had, or what `load_state` gave it, stays.
+
+    Examples
+    --------
+    >>> class StopAt(Callback):
+    ...     def __init__(self, loss):
+    ...         self.loss = loss
+    ...
+    ...     def on_epoch_end(self, trainer):
+    ...         if trainer.history["loss"][-1] < self.loss:
+    ...             trainer.stop()
+    """
+
+    last: ClassVar[bool] = False
+    """Whether its turn is after all that are not, because it looks at what they have done."""
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Before the first step of an epoch."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After a step; to read a number from the device here makes it wait."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """After an epoch; its numbers are the last of ``trainer.history``."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch, or when the training ends by an error."""
+
+    def state(self) -> dict[str, Any]:
+        """What it needs to go on after a restart: nothing, unless overridden.
+
+        Returns
+        -------
+        dict
+            Values that JSON has (None, numbers, strings, lists and dicts of them) and arrays, under
+            strings. Arrays in it are not written to afterwards.
+        """
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave, before `on_fit_start` of a call of `fit` that goes on.
+
+        Parameters
+        ----------
+        state : dict
+            The same values; arrays are NumPy's, in host memory.
+        """

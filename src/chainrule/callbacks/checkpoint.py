@@ -1,0 +1,218 @@
+"""Files to go on from, written while the training runs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DivergenceError
+from .base import Callback
+from .checks import whole
+from .monitor import Monitor
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+_BEST = "best.safetensors"
+_STEP = re.compile(r"step-(\d{8,})\.safetensors")
+
+
+class Checkpoint(Callback):
+    """Writes checkpoints into a folder, each a complete file from which a training goes on.
+
+    They are called ``step-00001200.safetensors`` by the optimizer's steps; the one that is best by
+    `monitor` is also ``best.safetensors``. Besides those asked for, one is written when the
+    training ends or is interrupted between two steps. A file is there completely or not at all,
+    and an older one is removed only after the newer one is on disk, so from the first one on there
+    is always one to go on from.
+
+    It is called after all other callbacks, so that their state in the file is that of the same
+    moment.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where; it is made if it is not there.
+    every_epochs : int, optional
+        Write one after so many epochs; after each one if neither this nor `every_steps` is given.
+    every_steps : int, optional
+        Write one after so many steps of the optimizer.
+    monitor : str, optional
+        The column of the history by which to keep the best; none if not given.
+    mode : {"auto", "min", "max"}, optional
+        Whether lower or higher is better, see `EarlyStopping`.
+    keep_last : int or None, optional
+        How many to keep beside the best; all if None. Only files that this training wrote are
+        removed.
+
+    Raises
+    ------
+    FileExistsError
+        When the training starts, if the folder holds checkpoints of another one: of steps that are
+        still to come.
+    DivergenceError
+        Instead of writing weights that are NaN or infinite.
+    OSError
+        If a file cannot be written, as on a full disk; the older ones are as they were.
+
+    See Also
+    --------
+    latest_checkpoint
+
+    Examples
+    --------
+    >>> import chainrule as cr, pathlib, tempfile
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     keep = Checkpoint(folder, keep_last=2, monitor="loss")
+    ...     history = trainer.fit(x, x, epochs=5, callbacks=[keep], verbose=0)
+    ...     files = sorted(path.name for path in pathlib.Path(folder).iterdir())
+    ...     newest = latest_checkpoint(folder).name
+    >>> files
+    ['best.safetensors', 'step-00000004.safetensors', 'step-00000005.safetensors']
+    >>> newest
+    'step-00000005.safetensors'
+    """
+
+    last = True
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        every_epochs: int | None = None,
+        every_steps: int | None = None,
+        monitor: str | None = None,
+        mode: str = "auto",
+        keep_last: int | None = 3,
+    ) -> None:
+        self.folder = Path(folder)
+        if every_epochs is None and every_steps is None:
+            every_epochs = 1
+        self.every_epochs, self.every_steps, self.keep_last = (
+            number if number is None else whole(name, number, least=1)
+            for name, number in (
+                ("every_epochs", every_epochs),
+                ("every_steps", every_steps),
+                ("keep_last", keep_last),
+            )
+        )
+        self.monitor = None if monitor is None else Monitor(monitor, mode)
+        self._written: list[int] = []
+        self._saved = (0, 0)
+        self._best: float | None = None
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_another_trainings(trainer)
+        self._saved = _moment(trainer)
+        self._best = None
+        if self.monitor is not None and (self.folder / _BEST).exists():
+            rows = [row for row in trainer.history.epochs if self.monitor.name in row]
+            self._best = self.monitor.best([row[self.monitor.name] for row in rows])
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self.every_steps and trainer.optimizer.steps % self.every_steps == 0:
+            self._write(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self.monitor is not None:
+            value = self.monitor.read(trainer)
+            # First, so that a training that goes on from the other file writes this one again.
+            if self.monitor.better(value, than=self._best):
+                _expect_finite(trainer)
+                trainer.save(self.folder / _BEST)
+                self._best = value
+        if self.every_epochs and trainer.epoch % self.every_epochs == 0:
+            self._write(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        # Not after an error in a step, or in another callback: they may have done half of it.
+        if trainer.consistent and _moment(trainer) != self._saved and _finite(trainer):
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        _expect_finite(trainer)
+        step = trainer.optimizer.steps
+        if self.keep_last is not None and step not in self._written:
+            self._written.append(step)  # before it is written, as the file is to say so
+        trainer.save(self.folder / _name(step))
+        self._saved = _moment(trainer)
+        while self.keep_last is not None and len(self._written) > self.keep_last:
+            with contextlib.suppress(OSError):  # one file too many is no reason to stop
+                (self.folder / _name(self._written[0])).unlink()
+            del self._written[0]
+
+    def _refuse_another_trainings(self, trainer: Trainer) -> None:
+        step = trainer.optimizer.steps
+        found = [_name(n) for n in _steps(self.folder) if n > step]
+        if step == 0 and self.monitor is not None and (self.folder / _BEST).exists():
+            found.append(_BEST)
+        if found:
+            raise FileExistsError(
+                f"{self.folder}: expected no checkpoints beyond step {step}, where this training "
+                f"starts, found {found[-1]}: load it to go on from there, remove it, or choose "
+                "another folder"
+            )
+
+    def state(self) -> dict[str, Any]:
+        return {"written": list(self._written)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._written = list(state.get("written", []))
+
+
+def latest_checkpoint(folder: str | Path) -> Path | None:
+    """The checkpoint of the highest step that `Checkpoint` wrote into a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+
+    Returns
+    -------
+    Path or None
+        The file; None if there is none, or no such folder.
+
+    Examples
+    --------
+    >>> latest_checkpoint("no/such/folder") is None
+    True
+    """
+    steps = _steps(Path(folder))
+    return Path(folder) / _name(steps[-1]) if steps else None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}.safetensors"
+
+
+def _steps(folder: Path) -> list[int]:
+    """The steps of which there is a file, in order."""
+    if not folder.is_dir():
+        return []
+    found = (_STEP.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _moment(trainer: Trainer) -> tuple[int, int]:
+    return trainer.optimizer.steps, len(trainer.history)
+
+
+def _finite(trainer: Trainer) -> bool:
+    # A file is written next, which waits for the device anyway.
+    xp, state = trainer.model.xp, trainer.model.state
+    return all(bool(xp.all(xp.isfinite(vector))) for vector in (state.values, state.buffers))
+
+
+def _expect_finite(trainer: Trainer) -> None:
+    if not _finite(trainer):
+        raise DivergenceError(
+            f"at step {trainer.optimizer.steps} the model holds NaN or infinity, so no checkpoint "
+            "was written: go on from the one before, with a smaller learning rate or clip_norm="
+        )

@@ -1,0 +1,95 @@
+"""The history as a file that grows with the training."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import write_atomically
+from .base import Callback
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+
+class CSVLogger(Callback):
+    """Writes a row an epoch to a CSV file: the row of the history, under a header of its names.
+
+    Each row is in the file when its epoch ends. A training that goes on from a checkpoint goes on
+    with the file: rows of epochs after the checkpoint, which it runs again, are cut off. A name
+    that is new later becomes a further column, empty in the rows before.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; its folder is made if it is not there.
+    append : bool, optional
+        Whether to add to the rows of earlier trainings; a file that is there is replaced otherwise,
+        when the first epoch ends.
+
+    Raises
+    ------
+    ValueError
+        When the training starts, if the file that it is to go on with is no such table.
+
+    Examples
+    --------
+    >>> import chainrule as cr, pathlib, tempfile
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "log.csv"
+    ...     history = trainer.fit(x, x, epochs=2, callbacks=[CSVLogger(path)], verbose=0)
+    ...     [line.split(",")[0] for line in path.read_text().splitlines()]
+    ['epoch', '1', '2']
+    """
+
+    def __init__(self, path: str | Path, *, append: bool = False) -> None:
+        self.path = Path(path)
+        self.append = append
+        self._rows: list[dict[str, Any]] = []
+        self._columns: list[str] = []
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._columns = []  # the first row writes the whole file
+        self._rows = self._read() if self.append or trainer.resuming else []
+        if trainer.resuming:
+            while self._rows and int(self._rows[-1]["epoch"]) > len(trainer.history):
+                del self._rows[-1]
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        row = trainer.history.epochs[-1]
+        self._rows.append(dict(row))
+        if all(name in self._columns for name in row):
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                file.write(_text(self._columns, self._rows[-1:]))
+        else:
+            self._columns = list(dict.fromkeys(name for row in self._rows for name in row))
+            header = dict(zip(self._columns, self._columns, strict=True))
+            write_atomically(self.path, _text(self._columns, [header, *self._rows]).encode())
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        whole_lines = text[: text.rfind("\n") + 1]  # the last one may have been cut by a crash
+        table = csv.DictReader(io.StringIO(whole_lines, newline=""))
+        rows = list(table)
+        if not all((row.get("epoch") or "").isdecimal() and None not in row for row in rows):
+            raise ValueError(
+                f"{self.path}: expected a table with a number under 'epoch' in each row, found the "
+                f"columns {', '.join(table.fieldnames or ['none'])}"
+            )
+        return rows
+
+
+def _text(columns: list[str], rows: Iterable[dict[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, columns).writerows(rows)
+    return text.getvalue()

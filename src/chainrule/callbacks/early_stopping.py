@@ -1,0 +1,138 @@
+"""Stopping when a number gets no better, with the weights that were best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..backend import Array
+from .base import Callback
+from .checks import whole
+from .monitor import Monitor
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+_VECTORS = ("values", "buffers")  # the flat vectors of a model that its outputs depend on
+
+
+class EarlyStopping(Callback):
+    """Stops the training when a number got no better for some epochs, and goes back to the best.
+
+    Source: L. Prechelt, "Early stopping, but when?", 1998.
+
+    Parameters
+    ----------
+    monitor : str, optional
+        The column of the history to watch.
+    patience : int, optional
+        After how many epochs in a row without improvement to stop, at least 1.
+    min_delta : float, optional
+        A change of no more than this is no improvement.
+    mode : {"auto", "min", "max"}, optional
+        Whether lower or higher is better. "auto" goes by the name: higher where it ends in
+        accuracy, f1, precision, recall or r2, else lower. NaN is never better.
+    restore_best : bool, optional
+        Whether the model has the weights, and the running statistics, of the best epoch when `fit`
+        ends. They are put in place however it ends: after the last epoch, by Ctrl-C or by an error.
+        To go on afterwards with ``resume=True`` starts from the last weights, not the best ones.
+
+    Attributes
+    ----------
+    best : float or None
+        The best number so far.
+    best_epoch : int or None
+        In which epoch it was reached.
+    wait : int
+        The number of epochs since.
+
+    Raises
+    ------
+    ValueError
+        At the end of the first epoch, if the history has no such column.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> stop = EarlyStopping("loss", patience=2, min_delta=1e-3)
+    >>> history = trainer.fit(x, x, epochs=1000, callbacks=[stop], verbose=0)
+    >>> len(history) == stop.best_epoch + 2 < 1000
+    True
+    """
+
+    best: float | None
+    best_epoch: int | None
+    wait: int
+    _best: dict[str, Array]
+    _last: dict[str, Array]  # what the model had at the end of a training, while it has the best
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+    ) -> None:
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience = whole("patience", patience, least=1)
+        self.restore_best = restore_best
+        self.load_state({})  # the state at the start
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if trainer.resuming:
+            _put(trainer, self._last)
+            self._last = {}
+        else:
+            self.load_state({})
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        value = self.monitor.read(trainer)
+        if self.monitor.better(value, than=self.best):
+            self.best, self.best_epoch, self.wait = value, trainer.epoch, 0
+            if self.restore_best:
+                self._best = _taken(trainer)
+        else:
+            self.wait += 1
+            if self.wait >= self.patience:
+                trainer.stop()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self._best:
+            self._last = _taken(trainer)
+            _put(trainer, self._best)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "wait": self.wait,
+            **{f"best_{name}": vector for name, vector in self._best.items()},
+            **{f"last_{name}": vector for name, vector in self._last.items()},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.best = state.get("best")
+        self.best_epoch = state.get("best_epoch")
+        self.wait = state.get("wait", 0)
+        self._best = _named(state, "best")
+        self._last = _named(state, "last")
+
+
+def _taken(trainer: Trainer) -> dict[str, Array]:
+    xp, state = trainer.model.xp, trainer.model.state
+    return {name: xp.asarray(getattr(state, name), copy=True) for name in _VECTORS}
+
+
+def _put(trainer: Trainer, vectors: dict[str, Array]) -> None:
+    state = trainer.model.state
+    for name, vector in vectors.items():
+        getattr(state, name)[...] = state.backend.asarray(vector, dtype=state.dtype)
+
+
+def _named(state: Mapping[str, Any], which: str) -> dict[str, Array]:
+    keys = {name: f"{which}_{name}" for name in _VECTORS}
+    return {name: state[key] for name, key in keys.items() if key in state}

@@ -1,0 +1,63 @@
+"""How long the gradients of the weights are, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..backend import Array, Backend
+from ..parameter import Parameter
+from .base import Callback
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+
+class GradientNorms(Callback):
+    """Records the Euclidean norm of the gradient of each weight at each step, after clipping.
+
+    They are kept on the device and read when the training ends. A further call of `fit` adds to
+    them.
+
+    Attributes
+    ----------
+    norms : dict of str to list of float
+        By the name of the parameter; those of one axis, such as biases, are left out.
+    """
+
+    def __init__(self) -> None:
+        self.norms: dict[str, list[float]] = {}
+        self._steps: list[Array] = []
+        self._names: list[str] = []
+        self._backend: Backend | None = None
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        xp, weights = trainer.model.xp, self._weights(trainer)
+        if not weights:
+            return
+        self._backend, self._names = trainer.model.backend, list(weights)
+        squares = [xp.sum(p.grad * p.grad) for p in weights.values()]
+        self._steps.append(xp.sqrt(xp.stack(squares)))
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._read()
+
+    def _read(self) -> None:
+        if self._steps and self._backend is not None:
+            table = self._backend.to_numpy(self._backend.xp.stack(self._steps))
+            for name, column in zip(self._names, table.T.tolist(), strict=True):
+                self.norms.setdefault(name, []).extend(column)
+            self._steps.clear()
+
+    def state(self) -> dict[str, Any]:
+        self._read()
+        return {name: list(norms) for name, norms in self.norms.items()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._steps.clear()
+        self.norms = {name: list(norms) for name, norms in state.items()}
+
+    @staticmethod
+    def _weights(trainer: Trainer) -> dict[str, Parameter]:
+        named = trainer.model.named_parameters()
+        return {name: p for name, p in named.items() if len(p.shape) > 1}

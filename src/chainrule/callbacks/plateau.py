@@ -1,0 +1,114 @@
+"""A smaller learning rate when a number gets no better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .base import Callback
+from .checks import at_least_zero, below_one, whole
+from .monitor import Monitor
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+
+class ReduceOnPlateau(Callback):
+    """Multiplies the optimizer's rate by a factor when a number got no better for some epochs.
+
+    ``lr = max(factor * lr, min_lr)`` after more than `patience` epochs in a row without
+    improvement, as PyTorch's ``ReduceLROnPlateau`` with ``threshold_mode="abs"``. A further call
+    of `fit` starts from the rate that was reached.
+
+    Parameters
+    ----------
+    monitor : str, optional
+        The column of the history to watch.
+    factor : float, optional
+        By what the rate is multiplied, at least 0 and below 1.
+    patience : int, optional
+        How many epochs in a row without improvement are let pass: the next one changes the rate.
+    min_delta : float, optional
+        A change of no more than this is no improvement.
+    cooldown : int, optional
+        How many epochs after a change are not counted.
+    min_lr : float, optional
+        The rate does not get lower.
+    mode : {"auto", "min", "max"}, optional
+        Whether lower or higher is better, see `EarlyStopping`.
+
+    Attributes
+    ----------
+    best : float or None
+        The best number so far.
+
+    Raises
+    ------
+    TypeError
+        When the training starts, if the optimizer's rate is a schedule.
+    ValueError
+        At the end of the first epoch, if the history has no such column.
+
+    Examples
+    --------
+    >>> import chainrule as cr
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> slower = ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=1e-2)
+    >>> history = trainer.fit(x, x, epochs=50, callbacks=[slower], verbose=0)
+    >>> trainer.optimizer.lr < 0.2
+    True
+    """
+
+    best: float | None
+    _waited: int  # epochs without improvement
+    _resting: int  # epochs of the cooldown that are left
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        mode: str = "auto",
+    ) -> None:
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.factor = below_one("factor", factor)
+        self.patience = whole("patience", patience, least=0)
+        self.cooldown = whole("cooldown", cooldown, least=0)
+        self.min_lr = at_least_zero("min_lr", min_lr)
+        self.load_state({})  # the state at the start
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if callable(trainer.optimizer.lr):
+            raise TypeError(
+                "ReduceOnPlateau: expected the optimizer's lr to be a number, found the schedule "
+                f"{trainer.optimizer.lr!r}"
+            )
+        if not trainer.resuming:
+            self.load_state({})
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        value = self.monitor.read(trainer)
+        if self.monitor.better(value, than=self.best):
+            self.best, self._waited = value, 0
+        else:
+            self._waited += 1
+        if self._resting > 0:
+            self._resting -= 1
+            self._waited = 0
+        if self._waited > self.patience:
+            lr: Any = trainer.optimizer.lr
+            trainer.optimizer.lr = min(lr, max(lr * self.factor, self.min_lr))
+            self._waited, self._resting = 0, self.cooldown
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self._waited, "resting": self._resting}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.best = state.get("best")
+        self._waited = state.get("waited", 0)
+        self._resting = state.get("resting", 0)

@@ -1,0 +1,76 @@
+"""The history as curves in TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .base import Callback
+
+if TYPE_CHECKING:
+    from ..history import History
+    from ..training import Trainer
+
+
+class TensorBoard(Callback):
+    """Writes the history for TensorBoard: a curve a column, a point an epoch (needs tensorboardX).
+
+    ``tensorboard --logdir runs`` shows them. A training that goes on from a checkpoint writes its
+    curves anew from its history, and TensorBoard hides the points from before: so none is lost, and
+    none is there twice. Give each training a folder of its own.
+
+    Parameters
+    ----------
+    logdir : str or Path
+        The folder, made if it is not there.
+    step_losses : bool, optional
+        Whether to write the loss of each step too, as ``step_loss``, by its number counted from 0.
+        They are written when their epoch ends, which costs no waiting for the device.
+
+    Raises
+    ------
+    ImportError
+        If tensorboardX is not installed: it says how to install it.
+    """
+
+    def __init__(self, logdir: str | Path, *, step_losses: bool = False) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                'TensorBoard needs tensorboardX: pip install "chainrule[tensorboard]"'
+            ) from error
+        self.logdir = Path(logdir)
+        self.step_losses = step_losses
+        self._make_writer: Any = SummaryWriter
+        self._writer: Any = None
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        history, anew = trainer.history, trainer.resuming
+        self._rows, self._steps = (0, 0) if anew else (len(history), len(history.step_losses))
+        self._writer = self._make_writer(
+            str(self.logdir),
+            purge_step=0 if anew else None,
+            # Files are named by the second: a short call of fit before this one has its own.
+            filename_suffix=f".{len(history)}",
+        )
+        self._write(history)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self._write(trainer.history)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._writer.close()
+        self._writer = None  # it holds an open file, with which the callback could not be copied
+
+    def _write(self, history: History) -> None:
+        """What the history has more than before."""
+        for row in history.epochs[self._rows :]:
+            for name, value in row.items():
+                if name != "epoch":
+                    self._writer.add_scalar(name, value, int(row["epoch"]))
+        if self.step_losses:
+            for step in range(self._steps, len(history.step_losses)):
+                self._writer.add_scalar("step_loss", history.step_losses[step], step)
+        self._rows, self._steps = len(history), len(history.step_losses)
+        self._writer.flush()

@@ -1,0 +1,48 @@
+"""Ctrl-C that waits for a consistent moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class Interruption:
+    """While it is entered, a first Ctrl-C is only noted; `check` raises it, a second one does too.
+
+    In other threads than the main one, or where somebody handles the signal already, it does
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._set = False
+
+    def __enter__(self) -> Interruption:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+            self._set = True
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def check(self) -> None:
+        """Raise the `KeyboardInterrupt` that was put off, if there was one."""
+        if self.asked:
+            self.asked = False
+            raise KeyboardInterrupt
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._set:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if kind is None:
+            self.check()

@@ -1,0 +1,224 @@
+"""A training in a file, to go on with as if it had never stopped.
+
+Such a file is a model's file with more in it: the weights stand under their names, so that
+`chainrule.load` reads the model alone; all else is in ``training`` in the metadata (JSON) and in
+tensors whose names start with ``training/``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .callbacks import Callback
+from .checkpoint import TRAINING, build, contents, read, write
+from .errors import FileFormatError
+from .optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from .training import Trainer
+
+
+def save_training(trainer: Trainer, path: str | Path) -> None:
+    """Write all that a training needs to go on, see `Trainer.save`."""
+    model, optimizer, done = trainer.model, trainer.optimizer, trainer.progress
+    tensors, metadata = contents(model)
+    to_numpy = model.backend.to_numpy
+    more = {f"optimizer/{name}": to_numpy(vector) for name, vector in optimizer._slots.items()}
+    more["step_losses"] = np.asarray(trainer.history.step_losses, dtype=np.float64)
+    progress = None
+    if done is not None:
+        progress = {"rng": _plain(done.rng), "batches": done.batches}
+        more["losses"], more["weights"] = trainer._read(done.losses, done.weights)
+    states = []
+    for i, listener in enumerate(trainer.listeners):
+        values: dict[str, Any] = {}
+        for name, value in listener.state().items():
+            if isinstance(value, np.ndarray | model.backend.array_type):
+                host = value if isinstance(value, np.ndarray) else to_numpy(value)
+                more[f"callbacks/{i}/{name}"] = host
+            else:
+                values[name] = value
+        states.append({"callback": type(listener).__name__, "values": values})
+    training = {
+        "versions": versions(),
+        "seed": model.state.seed,
+        "draws": model.state.draws,
+        "frozen": [name for name, p in model.named_parameters().items() if not p.trainable],
+        "optimizer": _describe(optimizer),
+        "rng": _plain(trainer.rng.bit_generator.state),
+        "history": trainer.history.epochs,
+        "began": trainer.began,
+        "stopped": trainer.stopped,
+        "progress": progress,
+        "callbacks": states,
+    }
+    tensors.update({TRAINING + name: np.asarray(a, order="C") for name, a in more.items()})
+    write(path, tensors, {**metadata, "training": json.dumps(training)})
+
+
+def resume_training(
+    kind: type[Trainer], path: str | Path, where: dict[str, Any], options: dict[str, Any]
+) -> Any:
+    """Make a trainer as it was when it was saved, see `Trainer.resume`."""
+    metadata, tensors = read(path)
+    if "training" not in metadata:
+        raise FileFormatError(f"{path}: holds no training to go on with; cr.load reads a model")
+    try:
+        training = json.loads(metadata["training"])
+        seed = int(training["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path}: no training to go on with: {error!r}") from error
+    trainer = kind(build(path, metadata, tensors, seed=seed, **where), **options)
+    more = {n.removeprefix(TRAINING): a for n, a in tensors.items() if n.startswith(TRAINING)}
+    try:
+        _restore_optimizer(trainer, training["optimizer"], more)
+        _restore(trainer, training, more)
+        differences = _differences(training["versions"], versions())
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise FileFormatError(f"{path}: no training to go on with: {error!r}") from error
+    if differences:
+        warnings.warn(
+            f"{path}: this training goes on, but may differ in the last bits from what it would "
+            f"have been, for it began elsewhere: {'; '.join(differences)}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return trainer
+
+
+def _restore(trainer: Trainer, training: dict[str, Any], more: dict[str, np.ndarray]) -> None:
+    from .training import Progress
+
+    model = trainer.model
+    model.state.draws = training["draws"]
+    for name, parameter in model.named_parameters().items():
+        parameter.trainable = name not in training["frozen"]
+    trainer.rng = _generator(training["rng"])
+    trainer.history.epochs = training["history"]
+    trainer.history.step_losses = more["step_losses"].tolist()
+    trainer.began, trainer.stopped = training["began"], training["stopped"]
+    if (progress := training["progress"]) is not None:
+        rng = _generator(progress["rng"]).bit_generator.state
+        losses, weights = more["losses"].tolist(), more["weights"].tolist()
+        trainer.progress = Progress(rng, progress["batches"], losses, weights)
+    trainer.callback_states = []
+    for i, state in enumerate(training["callbacks"]):
+        place = f"callbacks/{i}/"
+        arrays = {n.removeprefix(place): a for n, a in more.items() if n.startswith(place)}
+        trainer.callback_states.append({**state, "values": {**state["values"], **arrays}})
+
+
+def _restore_optimizer(
+    trainer: Trainer, saved: dict[str, Any], more: dict[str, np.ndarray]
+) -> None:
+    optimizer, backend = trainer.optimizer, trainer.model.backend
+    found = _describe(optimizer)
+    if any(found[key] != saved[key] for key in ("name", "slots", "schedules")):
+        raise ValueError(
+            f"expected the optimizer of the training, {saved['name']} with the vectors "
+            f"{saved['slots']} and schedules for {saved['schedules'] or 'nothing'}; found "
+            f"{optimizer!r}"
+        )
+    for name, number in saved["numbers"].items():
+        setattr(optimizer, name, tuple(number) if isinstance(number, list) else number)
+    optimizer.steps = saved["steps"]
+    for name, vector in optimizer._slots.items():
+        vector[...] = backend.asarray(more[f"optimizer/{name}"], dtype=vector.dtype)
+
+
+def _describe(optimizer: Optimizer) -> dict[str, Any]:
+    options = {k: v for k, v in vars(optimizer).items() if k[0] != "_"}
+    steps, slots = options.pop("steps"), list(optimizer.slots)
+    options.pop("slots", None)
+    return {
+        "name": type(optimizer).__name__,
+        "steps": steps,
+        "slots": slots,
+        "schedules": [name for name, option in options.items() if callable(option)],
+        "numbers": {name: option for name, option in options.items() if not callable(option)},
+    }
+
+
+def hand_back(states: list[dict[str, Any]] | None, listeners: list[Callback]) -> None:
+    """Give callbacks the state that they had, if they are those of the file."""
+    if states is None:  # nothing was read from a file: they know it themselves
+        return
+    expected = [state["callback"] for state in states]
+    found = [type(listener).__name__ for listener in listeners]
+    if expected != found:
+        raise ValueError(
+            f"expected the callbacks of the interrupted training, {expected}, found {found}"
+        )
+    for state, listener in zip(states, listeners, strict=True):
+        listener.load_state(state["values"])
+
+
+def versions() -> dict[str, str]:
+    """What the last bits of a result depend on: versions, the machine, its BLAS and threads."""
+    from . import __version__
+
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    found = {
+        "chainrule": __version__,
+        "numpy": np.__version__,
+        "numba": _version("numba"),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {platform.processor()}",
+        "BLAS": f"{blas['name']} {blas['version']}",
+        "cores": str(_cores()),
+    }
+    return {**found, **{name: os.environ.get(name, "not set") for name in _SETTINGS}}
+
+
+_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "MKL_NUM_THREADS")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def _cores() -> int:
+    """How many cores this process may use, which is how many threads a BLAS starts by itself."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
+    return [
+        f"{name} {there.get(name)}, here {here.get(name)}"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+
+
+def _plain(state: Any) -> Any:
+    """The state of a generator in what JSON has."""
+    if isinstance(state, Mapping):
+        return {key: _plain(value) for key, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
+
+
+def _generator(state: dict[str, Any]) -> np.random.Generator:
+    """A generator in this state."""
+    kind = state["bit_generator"]
+    if kind not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
+        raise KeyError(f"no bit generator {kind!r}")
+    bits = getattr(np.random, kind)()
+    inner = {
+        k: np.asarray(v, np.uint64) if isinstance(v, list) else v for k, v in state["state"].items()
+    }
+    bits.state = {**state, "state": inner}
+    return np.random.Generator(bits)

@@ -1,0 +1,159 @@
+"""A training that is killed at random moments and resumed, beside one that never was.
+
+``python tests/killing.py --count 200`` kills that often and says what it found; the test suite does
+it a few times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import chainrule as cr
+
+EPOCHS, BATCH = 12, 32
+RESULT = "result.npz"
+
+
+def train(folder: Path) -> None:
+    """Train to the end, from the last checkpoint where there is one, and write what came out."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 20)).astype("float32")
+    y = (x[:, :3] + 0.5 * rng.normal(size=(600, 3))).argmax(axis=1)
+    average = cr.callbacks.ExponentialMovingAverage(0.95)
+    callbacks = [
+        cr.callbacks.EarlyStopping(patience=3, min_delta=0.01),
+        average,
+        cr.callbacks.Checkpoint(folder / "checkpoints", every_steps=5, keep_last=2),
+    ]
+    parts = {"loss": cr.CrossEntropyLoss(), "optimizer": optimizer()}
+    newest = cr.callbacks.latest_checkpoint(folder / "checkpoints")
+    trainer = cr.Trainer.resume(newest, **parts) if newest else cr.Trainer(model(), **parts)
+    trainer.fit(
+        x[:500], y[:500], epochs=EPOCHS, batch_size=BATCH, validation_data=(x[500:], y[500:]),
+        callbacks=callbacks, resume=True, verbose=0,
+    )  # fmt: skip
+    state = trainer.model.state
+    with (folder / "unfinished.npz").open("wb") as file:
+        np.savez(
+            file,
+            values=state.values,
+            buffers=state.buffers,
+            average=average.average,
+            velocity=trainer.optimizer._slots["velocity"],
+            losses=trainer.history.step_losses,
+            validation=trainer.history["val_loss"],
+            counters=[state.draws, trainer.optimizer.steps],
+        )
+    (folder / "unfinished.npz").rename(folder / RESULT)
+
+
+def model() -> cr.Sequential:
+    """With everything that has a state: dropout and running statistics."""
+    return cr.Sequential(
+        cr.Linear(20, 64), cr.BatchNorm(64), cr.ReLU(), cr.Dropout(0.2), cr.Linear(64, 3), seed=3
+    )
+
+
+def optimizer() -> cr.SGD:
+    """With momentum and a schedule."""
+    steps = EPOCHS * -(-500 // BATCH)
+    schedule = cr.schedules.warmup(20, cr.schedules.cosine(0.1, steps))
+    return cr.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=1e-3)
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that trains in this folder."""
+    return subprocess.Popen([sys.executable, __file__, "--train", str(folder)])
+
+
+def finish(folder: Path) -> dict[str, np.ndarray]:
+    """Let a training in this folder run to its end; what came out."""
+    if start(folder).wait():
+        raise RuntimeError("a training that was resumed ended with an error")
+    with np.load(folder / RESULT) as result:
+        return dict(result)
+
+
+def kill(folder: Path, seconds: float) -> bool:
+    """Start a training in this folder and kill it after a time; whether it was still at work."""
+    process = start(folder)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.returncode > 0:
+        raise RuntimeError("a training that was resumed ended with an error")
+    return process.returncode < 0
+
+
+def check(count: int, seed: int = 0) -> dict[str, int]:
+    """Kill `count` times, in as many trainings as it takes.
+
+    Returns
+    -------
+    dict
+        How many kills there were, of them in the first moments, before there was a checkpoint; and
+        how many trainings were brought to their end.
+
+    Raises
+    ------
+    AssertionError
+        If a result differs in any bit, or if there is no loadable checkpoint at any time after the
+        first was written.
+    """
+    chance = random.Random(seed)
+    found = {"kills": 0, "before a checkpoint": 0, "trainings": 0}
+    with tempfile.TemporaryDirectory() as root:
+        begin = time.perf_counter()
+        expected = finish(_made(Path(root) / "whole"))
+        longest = time.perf_counter() - begin
+        while found["kills"] < count:
+            folder = _made(Path(root) / str(found["trainings"]))
+            had_one = False
+            while found["kills"] < count and kill(folder, chance.uniform(0.0, longest)):
+                found["kills"] += 1
+                newest = cr.callbacks.latest_checkpoint(folder / "checkpoints")
+                if newest is None:
+                    assert not had_one, "the checkpoints are gone"
+                    found["before a checkpoint"] += 1
+                else:
+                    had_one = True
+                    cr.Trainer.resume(newest, loss=cr.CrossEntropyLoss(), optimizer=optimizer())
+            result = finish(folder)
+            for name, array in expected.items():
+                np.testing.assert_array_equal(result[name], array, err_msg=name)
+            found["trainings"] += 1
+    return found
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def main() -> None:
+    """Train, or kill and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.train:
+        train(options.train)
+    else:
+        found = check(options.count, options.seed)
+        print(", ".join(f"{number} {what}" for what, number in found.items()))
+        print("every result equal in every bit to that of the training that was never killed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+"""A training that stopped, was written to a file and went on, beside one that never stopped."""
+
+import copy
+import json
+import os
+import signal
+import threading
+
+import killing
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(70, 4))
+Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+FIT = {"epochs": 4, "batch_size": 16, "verbose": 0}  # five steps an epoch, the last of 6 samples
+
+
+def optimizer():
+    return cr.SGD(cr.schedules.cosine(0.1, 20), momentum=0.9, weight_decay=1e-3, clip_norm=1.0)
+
+
+def trainer_on(library, **options):
+    layers = cr.Linear(4, 8), cr.BatchNorm(8), cr.Tanh(), cr.Dropout(0.3), cr.Linear(8, 3)
+    model = cr.Sequential(*layers, backend=library.backend, dtype="float64", seed=5)
+    options = {"loss": cr.CrossEntropyLoss(weight=[1, 2, 3]), "optimizer": optimizer(), **options}
+    return cr.Trainer(model, **options)
+
+
+def resumed(path, library, **options):
+    parts = {"loss": cr.CrossEntropyLoss(weight=[1, 2, 3]), "optimizer": optimizer(), **options}
+    return cr.Trainer.resume(path, backend=library.backend, **parts)
+
+
+class Counts(cr.Callback):
+    """Has a state of a number and an array; raises or stops at a step."""
+
+    def __init__(self, error_at=None, stop_at=None):
+        self.error_at, self.stop_at = error_at, stop_at
+        self.steps, self.sums = 0, None
+
+    def on_fit_start(self, trainer):
+        if not trainer.resuming:
+            self.steps, self.sums = 0, np.zeros(2)
+
+    def on_step_end(self, trainer):
+        self.steps += 1
+        self.sums = self.sums + np.asarray([1.0, self.steps])
+        if self.steps == self.error_at:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, trainer):
+        if self.steps == self.stop_at:
+            trainer.stop()
+
+    def state(self):
+        return {"steps": self.steps, "sums": self.sums}
+
+    def load_state(self, state):
+        self.steps, self.sums = state["steps"], state["sums"]
+
+
+def assert_equal(ours, theirs, library):
+    """In every bit, but for how long the epochs took."""
+    for one, other in (
+        (ours.model.state.values, theirs.model.state.values),
+        (ours.model.state.buffers, theirs.model.state.buffers),
+        (ours.optimizer._slots["velocity"], theirs.optimizer._slots["velocity"]),
+    ):
+        np.testing.assert_array_equal(library.to_numpy(one), library.to_numpy(other))
+    assert ours.history.step_losses == theirs.history.step_losses
+    assert len(ours.history) == len(theirs.history)
+    for row, other in zip(ours.history.epochs, theirs.history.epochs, strict=True):
+        assert {**row, "seconds": 0} == {**other, "seconds": 0}
+    assert ours.model.state.draws == theirs.model.state.draws
+    assert ours.rng.bit_generator.state == theirs.rng.bit_generator.state
+
+
+@pytest.mark.parametrize("error_at", [1, 5, 8, 20])
+@pytest.mark.parametrize("through", ["file", "memory"])
+def test_it_goes_on_as_if_it_had_never_stopped(through, error_at, library, tmp_path):
+    data = {"validation_data": (X, Y), "sample_weight": np.linspace(0.5, 2.0, 70)}
+    whole, counts = trainer_on(library), Counts()
+    whole.fit(X, Y, **data, **FIT, callbacks=[counts])
+    stopped, listener = trainer_on(library), Counts(error_at=error_at)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(X, Y, **data, **FIT, callbacks=[listener], resume=True)
+    listener.error_at = None
+    if through == "file":
+        stopped.save(tmp_path / "stopped.safetensors")
+        stopped, listener = resumed(tmp_path / "stopped.safetensors", library), Counts()
+    stopped.fit(X, Y, **data, **FIT, callbacks=[listener], resume=True)
+    assert_equal(stopped, whole, library)
+    assert listener.steps == counts.steps == 20
+    np.testing.assert_array_equal(listener.sums, counts.sums)
+
+
+def test_between_calls_of_fit(library, tmp_path):
+    whole, parts = trainer_on(library), trainer_on(library)
+    whole.fit(X, Y, **FIT)
+    whole.fit(X, Y, **FIT)
+    parts.fit(X, Y, **FIT)
+    parts.save(tmp_path / "one.safetensors")
+    parts = resumed(tmp_path / "one.safetensors", library)
+    parts.fit(X, Y, **FIT, resume=True)  # that call was at its end
+    assert len(parts.history) == 4
+    parts.fit(X, Y, **FIT)
+    assert_equal(parts, whole, library)
+
+
+def test_a_training_that_was_stopped_stays_so(library, tmp_path):
+    trainer = trainer_on(library)
+    trainer.fit(X, Y, **FIT, callbacks=[Counts(stop_at=10)])
+    trainer.save(tmp_path / "stopped.safetensors")
+    again = resumed(tmp_path / "stopped.safetensors", library)
+    again.fit(X, Y, **FIT, callbacks=[Counts()], resume=True)
+    assert len(again.history) == 2
+    assert_equal(again, trainer, library)
+
+
+def test_the_file_is_a_models_file(library, tmp_path):
+    trainer = trainer_on(library)
+    trainer.model[0].freeze()
+    trainer.fit(X, Y, **FIT)
+    trainer.save(tmp_path / "training.safetensors")
+    model = cr.load(tmp_path / "training.safetensors", backend=library.backend)
+    np.testing.assert_array_equal(model.predict(X), trainer.model.predict(X))
+    other = trainer_on(library).model
+    other.load_weights(tmp_path / "training.safetensors")
+    np.testing.assert_array_equal(other.predict(X), trainer.model.predict(X))
+    again = resumed(tmp_path / "training.safetensors", library)
+    assert [p.trainable for p in again.model.parameters()] == [False] * 2 + [True] * 4
+
+
+def test_numbers_that_a_callback_changed_are_kept(library, tmp_path):
+    trainer = trainer_on(library, optimizer=cr.Adam(lr=0.1, betas=(0.8, 0.9)))
+    trainer.fit(X, Y, **FIT)
+    trainer.optimizer.lr = 0.025
+    trainer.save(tmp_path / "training.safetensors")
+    again = resumed(tmp_path / "training.safetensors", library, optimizer=cr.Adam(lr=1.0))
+    assert (again.optimizer.lr, again.optimizer.betas) == (0.025, (0.8, 0.9))
+    assert again.optimizer.steps == 20
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_every_generator_of_numpy(kind, library, tmp_path):
+    def seed():
+        return np.random.Generator(getattr(np.random, kind)(7))
+
+    whole, parts = trainer_on(library, seed=seed()), trainer_on(library, seed=seed())
+    whole.fit(X, Y, **FIT)
+    with pytest.raises(KeyboardInterrupt):
+        parts.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
+    parts.listeners.clear()
+    parts.save(tmp_path / "training.safetensors")
+    parts = resumed(tmp_path / "training.safetensors", library)
+    parts.fit(X, Y, **FIT, resume=True)
+    np.testing.assert_array_equal(parts.model.predict(X), whole.model.predict(X))
+
+
+def test_batches_that_come_ready_made(library, tmp_path):
+    def drawn(rng):
+        for _ in range(5):
+            rows = rng.permutation(70)[:16]
+            yield X[rows], Y[rows]
+
+    options = {"epochs": 3, "verbose": 0}
+    for source in (drawn, [(X[:30], Y[:30]), (X[30:], Y[30:])]):
+        whole, parts = trainer_on(library), trainer_on(library)
+        whole.fit(source, **options)
+        with pytest.raises(KeyboardInterrupt):
+            parts.fit(source, **options, callbacks=[Counts(error_at=3)])
+        parts.listeners.clear()
+        parts.save(tmp_path / "training.safetensors")
+        parts = resumed(tmp_path / "training.safetensors", library)
+        parts.fit(source, **options, resume=True)
+        assert_equal(parts, whole, library)
+
+
+def test_other_data_than_before(library):
+    trainer = trainer_on(library)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
+    with pytest.raises(ValueError, match="interrupted after 2 steps of .*'samples': 70.*found"):
+        trainer.fit(X[:60], Y[:60], **FIT, resume=True)
+    trainer.fit(X, Y, **FIT, resume=True)
+
+
+def test_what_does_not_fit(library, tmp_path):
+    path = tmp_path / "training.safetensors"
+    trainer = trainer_on(library)
+    trainer.fit(X, Y, **FIT, callbacks=[Counts()])
+    trainer.save(path)
+    for other in (cr.Adam(), cr.SGD(0.1, momentum=0.9), cr.SGD(cr.schedules.cosine(0.1, 20))):
+        with pytest.raises(ValueError, match="expected the optimizer of the training, SGD with"):
+            resumed(path, library, optimizer=other)
+    again = resumed(path, library)
+    with pytest.raises(ValueError, match=r"expected the callbacks .*\['Counts'\], found \[\]"):
+        again.fit(X, Y, **FIT, resume=True)
+    trainer.model.save(path)
+    with pytest.raises(cr.FileFormatError, match="holds no training"):
+        resumed(path, library)
+
+
+def test_another_machine_is_told(library, tmp_path, monkeypatch):
+    trainer = trainer_on(library)
+    trainer.save(tmp_path / "training.safetensors")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "17")
+    with pytest.warns(RuntimeWarning, match="OPENBLAS_NUM_THREADS not set, here 17|here 17"):
+        resumed(tmp_path / "training.safetensors", library)
+
+
+def test_a_failed_save_loses_nothing(library, tmp_path):
+    path = tmp_path / "training.safetensors"
+    trainer = trainer_on(library)
+    trainer.save(path)
+    before = path.read_bytes()
+    broken = Counts()
+    broken.state = lambda: {"what": object()}
+    trainer.listeners = [broken]
+    with pytest.raises(TypeError):
+        trainer.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_ctrl_c_waits_for_the_step(library):
+    """A signal in the middle of a step: the training ends after it, and goes on exactly."""
+    whole, trainer = trainer_on(library), trainer_on(library)
+    whole.fit(X, Y, **FIT)
+    step, calls = trainer._step, []
+
+    def interrupted(*batch):
+        calls.append(len(calls))
+        if len(calls) == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*batch)
+
+    trainer._step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, **FIT)
+    assert trainer.optimizer.steps == len(calls) == 7
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    trainer.fit(X, Y, **FIT, resume=True)
+    assert_equal(trainer, whole, library)
+
+
+def test_it_trains_in_other_threads_too(library):
+    trainer = trainer_on(library)
+    thread = threading.Thread(target=trainer.fit, args=(X, Y), kwargs=FIT)
+    thread.start()
+    thread.join()
+    assert len(trainer.history) == 4
+
+
+def test_the_files_json_is_plain(library, tmp_path):
+    """Nothing in it needs more than a JSON reader."""
+    from safetensors import safe_open
+
+    trainer = trainer_on(library)
+    trainer.fit(X, Y, **FIT, callbacks=[Counts()])
+    trainer.save(tmp_path / "training.safetensors")
+    with safe_open(tmp_path / "training.safetensors", "numpy") as file:
+        training = json.loads(file.metadata()["training"])
+        assert "training/optimizer/velocity" in file.keys()  # noqa: SIM118
+    assert training["optimizer"]["steps"] == 20
+    assert training["versions"]["numpy"] == np.__version__
+
+
+def test_copies_go_on_alike(library):
+    trainer = trainer_on(library)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
+    twin = copy.deepcopy(trainer)
+    for one in (trainer, twin):
+        one.fit(X, Y, **FIT, resume=True)
+    assert_equal(trainer, twin, library)
+
+
+def test_killed_and_resumed():
+    """Ten times here; ``python tests/killing.py --count 200`` for more."""
+    found = killing.check(10)
+    assert found["kills"] == 10

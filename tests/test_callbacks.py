@@ -189,11 +189,11 @@ def steps(folder):
     [
         ({}, [12, 16, 20]),
         ({"keep_last": 1}, [20]),
-        ({"keep_last": None}, [4, 8, 12, 16, 20]),
-        ({"every_epochs": 2}, [8, 16, 20]),  # and where the training ends
+        ({"keep_last": None}, [0, 4, 8, 12, 16, 20]),
+        ({"every_epochs": 2}, [8, 16, 20]),
         ({"every_steps": 3}, [15, 18, 20]),
-        ({"every_steps": 7, "every_epochs": 3, "keep_last": 9}, [7, 12, 14, 20]),
-        ({"every_epochs": 9}, [20]),
+        ({"every_steps": 7, "every_epochs": 3, "keep_last": 9}, [0, 7, 12, 14, 20]),
+        ({"every_epochs": 9}, [0, 20]),
     ],
 )
 def test_which_checkpoints_there_are(options, expected, library, tmp_path):
@@ -264,6 +264,30 @@ def test_a_full_disk_loses_nothing(library, tmp_path, monkeypatch):
     assert steps(tmp_path) == [16]
 
 
+def test_a_folder_that_cannot_be_written_to_is_known_at_the_start(library, tmp_path, monkeypatch):
+    trainer, seen = trainer_on(library), []
+    monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError("read-only")))
+    listeners = [Checkpoint(tmp_path), LambdaCallback(on_step_end=seen.append)]
+    with pytest.raises(OSError, match="read-only"):
+        trainer.fit(X, Y, callbacks=listeners, **FIT)
+    assert seen == names(tmp_path) == []
+
+
+def test_a_further_call_of_fit_goes_on_from_its_start(library, tmp_path):
+    """Not from the end of the one before, of which as many epochs would be left as it had."""
+    whole, parts = trainer_on(library), trainer_on(library)
+    for trainer in (whole, parts):
+        trainer.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path / str(id(trainer)))], **FIT)
+    whole.fit(X, Y, epochs=3, **FIT)
+    listeners = [Checkpoint(tmp_path / str(id(parts))), Breaks(step=9, error=ValueError)]
+    with pytest.raises(ValueError, match="^$"):
+        parts.fit(X, Y, epochs=3, callbacks=listeners, **FIT)
+    again = resumed(latest_checkpoint(listeners[0].folder), library)
+    listeners[1].step = None
+    again.fit(X, Y, epochs=3, callbacks=listeners, resume=True, **FIT)
+    assert again.history.step_losses == whole.history.step_losses
+
+
 def test_an_interrupted_training_leaves_its_last_step(library, tmp_path):
     """In the file is the state of that step: the training goes on exactly from there."""
     whole, parts = trainer_on(library), trainer_on(library)
@@ -276,7 +300,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path):
     listeners = [Checkpoint(tmp_path), LambdaCallback(on_step_end=interrupt)]
     with pytest.raises(KeyboardInterrupt):
         parts.fit(X, Y, epochs=3, callbacks=listeners, **FIT)
-    assert steps(tmp_path) == [4, 6]
+    assert steps(tmp_path) == [0, 4, 6]
     parts = resumed(latest_checkpoint(tmp_path), library)
     listeners = [Checkpoint(tmp_path), LambdaCallback()]
     parts.fit(X, Y, epochs=3, callbacks=listeners, resume=True, **FIT)
@@ -286,7 +310,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path):
 def test_what_was_best_is_not_forgotten_by_a_crash(library, tmp_path):
     """Between the two files of an epoch, whichever of them is the first."""
     values = score(2, 1, 3, 4)
-    for calls in (2, 3):
+    for calls in range(1, 7):
         folder = tmp_path / str(calls)
         trainer, saved = trainer_on(library), []
 
@@ -323,7 +347,7 @@ def test_no_checkpoint_of_half_a_step(library, tmp_path):
     listeners = [Checkpoint(tmp_path / "callback"), Breaks(step=6, error=ValueError)]
     with pytest.raises(ValueError, match="^$"):
         trainer.fit(X, Y, epochs=3, callbacks=listeners, **FIT)
-    assert steps(tmp_path / "callback") == [4]
+    assert steps(tmp_path / "callback") == [0, 4]
     trainer = trainer_on(library)
     step = trainer.optimizer.step
 
@@ -335,7 +359,7 @@ def test_no_checkpoint_of_half_a_step(library, tmp_path):
     trainer.optimizer.step = fails
     with pytest.raises(MemoryError):
         trainer.fit(X, Y, epochs=3, callbacks=[Checkpoint(tmp_path / "step")], **FIT)
-    assert steps(tmp_path / "step") == [4]
+    assert steps(tmp_path / "step") == [0, 4]
 
 
 def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
@@ -359,7 +383,7 @@ def test_checkpoints_of_another_training_are_not_written_over(library, tmp_path)
     # Nor are those removed that were there from before.
     new.fit(X, Y, epochs=3, **FIT)
     new.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path, keep_last=1)], **FIT)
-    assert steps(tmp_path) == [4, 8, 20]
+    assert steps(tmp_path) == [0, 4, 8, 20]
     (tmp_path / "best").mkdir()
     trainer_on(library).model.save(tmp_path / "best" / "best.safetensors")
     keep = Checkpoint(tmp_path / "best", monitor="loss")
@@ -388,7 +412,7 @@ def test_nor_where_the_training_ends(library, tmp_path):
 
     listeners = [Checkpoint(tmp_path, every_epochs=2), LambdaCallback(on_epoch_end=spoil)]
     trainer_on(library).fit(X, Y, epochs=1, callbacks=listeners, **FIT)
-    assert steps(tmp_path) == []
+    assert steps(tmp_path) == [0]
 
 
 def test_nothing_is_written_twice(library, tmp_path):
@@ -397,7 +421,7 @@ def test_nothing_is_written_twice(library, tmp_path):
     keep = Checkpoint(tmp_path)
     trainer.fit(X, Y, epochs=2, callbacks=[keep], **FIT)
     trainer.fit(X, Y, epochs=2, callbacks=[keep], resume=True, **FIT)  # nothing left to do
-    assert saved == ["step-00000004.safetensors", "step-00000008.safetensors"]
+    assert saved == [f"step-0000000{step}.safetensors" for step in (0, 4, 8)]
 
 
 def test_a_file_that_cannot_be_removed_stops_nothing(library, tmp_path, monkeypatch):
@@ -409,7 +433,7 @@ def test_a_file_that_cannot_be_removed_stops_nothing(library, tmp_path, monkeypa
         patch.setattr(Path, "unlink", refuse)
         keep = Checkpoint(tmp_path, keep_last=1)
         trainer_on(library).fit(X, Y, epochs=3, callbacks=[keep], **FIT)
-    assert steps(tmp_path) == [4, 8, 12]
+    assert steps(tmp_path) == [0, 4, 8, 12]
 
 
 def test_only_finished_files_are_found(tmp_path):

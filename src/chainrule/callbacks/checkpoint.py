@@ -25,9 +25,10 @@ class Checkpoint(Callback):
 
     They are called ``step-00001200.safetensors`` by the optimizer's steps; the one that is best by
     `monitor` is also ``best.safetensors``. Besides those asked for, one is written when the
-    training ends or is interrupted between two steps. A file is there completely or not at all,
-    and an older one is removed only after the newer one is on disk, so from the first one on there
-    is always one to go on from.
+    training starts, so that a folder that cannot be written to is known before the first step, and
+    one when it ends or is interrupted between two steps. A file is there completely or not at all,
+    and an older one is removed only after the newer one is on disk: there is always one to go on
+    from.
 
     It is called after all other callbacks, so that their state in the file is that of the same
     moment.
@@ -114,6 +115,8 @@ class Checkpoint(Callback):
         if self.monitor is not None and (self.folder / _BEST).exists():
             rows = [row for row in trainer.history.epochs if self.monitor.name in row]
             self._best = self.monitor.best([row[self.monitor.name] for row in rows])
+        if not trainer.resuming or latest_checkpoint(self.folder) is None:
+            self._write(trainer)
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self.every_steps and trainer.optimizer.steps % self.every_steps == 0:
@@ -150,7 +153,8 @@ class Checkpoint(Callback):
     def _refuse_another_trainings(self, trainer: Trainer) -> None:
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
-        if step == 0 and self.monitor is not None and (self.folder / _BEST).exists():
+        anew = step == 0 and not trainer.resuming
+        if anew and self.monitor is not None and (self.folder / _BEST).exists():
             found.append(_BEST)
         if found:
             raise FileExistsError(

@@ -202,3 +202,16 @@ def test_what_numba_cannot_compile_runs_uncompiled():
         take_off(x, y)
     take_off(x, y)
     np.testing.assert_array_equal(x, -np.ones(3))
+
+
+def test_a_rule_is_compiled_once_for_all_optimizers_of_its_kind():
+    pytest.importorskip("numba", reason="the extra fast is not installed")
+    from chainrule._backends.fused import _loops
+
+    def shrink(rate):
+        return lambda x, y: (x - rate * y,)
+
+    assert _loops(cr.Adam().rule(np), 3) is _loops(cr.Adam(lr=0.1).rule(np), 3)
+    assert _loops(shrink(0.1), 1) is _loops(shrink(0.1), 1)
+    assert _loops(shrink(0.1), 1) is not _loops(shrink(0.2), 1)
+    assert _loops(shrink([0.1]), 1) is not _loops(shrink([0.1]), 1)  # a list has no hash

@@ -45,12 +45,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
         The update that is used for a number of arrays that has no loop here, or, with a warning,
         for a rule that numba cannot compile.
     """
-    element = _compiled(rule)
-    loops = {
-        arrays: _compiled(make(element))
-        for (arrays, overwritten), make in _LOOPS.items()
-        if overwritten == outputs
-    }
+    loops = _loops(rule, outputs)
 
     def update(*arguments: Array) -> None:
         arrays = sum(a.ndim > 0 for a in arguments)
@@ -67,6 +62,32 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
 
     return update
 
+
+def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
+    """Loops by the number of arrays; those that there are already for a rule of the same code.
+
+    Each optimizer makes its rule anew, and compiling one takes a third of a second.
+    """
+    values = [cell.cell_contents for cell in rule.__closure__ or ()]
+    kinds = tuple(map(type, values))  # 1 and 1.0 are equal, but not compiled alike
+    key: Any = (rule.__code__, rule.__defaults__, tuple(values), kinds, outputs)
+    try:
+        if key in _known_loops:
+            return _known_loops[key]
+    except TypeError:  # a value in it has no hash
+        key = None
+    element = _compiled(rule)
+    loops = {
+        arrays: _compiled(make(element))
+        for (arrays, overwritten), make in _LOOPS.items()
+        if overwritten == outputs
+    }
+    if key is not None:
+        _known_loops[key] = loops
+    return loops
+
+
+_known_loops: dict[Any, dict[int, Any]] = {}
 
 # numba unrolls no list of arrays, so there is a loop for each number of them.
 

@@ -63,8 +63,19 @@ def test_bad_idx_files(data, message, tmp_path):
 def test_sizes_that_are_too_large(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"\0\0\x0e\x03" + b"\xff" * 12)
-    with pytest.raises(cr.FileFormatError, match="expected at most 1,073,741,824 bytes, found"):
+    with pytest.raises(cr.FileFormatError, match="expected at most 134,217,728 bytes .*, found"):
         read_idx(path)
+    path.write_bytes(b"\0\0\x08\x04" + bytes(4) + b"\xff" * 12)
+    with pytest.raises(cr.FileFormatError, match="expected at most 134,217,728 bytes .*, found"):
+        read_idx(path)
+    path.write_bytes(b"\0\0\x0c\x02" + bytes(7) + b"\5")
+    assert read_idx(path).shape == (0, 5)
+    path.write_bytes(idx(IMAGES))
+    with pytest.raises(
+        cr.FileFormatError, match="at most 17 bytes .max_bytes= allows more., found 18"
+    ):
+        read_idx(path, max_bytes=17)
+    assert read_idx(path, max_bytes=18).nbytes == 18
     path.write_bytes(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"x")
     with pytest.raises(cr.FileFormatError, match="at most 64 axes, found 255"):
         read_idx(path)

@@ -1,36 +1,30 @@
 """Models in safetensors files: weights that any library reads, and the architecture beside them.
 
-Buffers stand among the weights, under their names.
-
-The metadata holds ``format_version``, ``architecture`` (JSON) and ``sha256`` over the whole file,
-in which the digest's own place is taken as zeros. In a plain safetensors file many a flipped bit
-loads silently as another number; here it is an error.
+Buffers stand among the weights, under their names; the metadata holds ``architecture`` (JSON). See
+`chainrule.tensor_file` for the file itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from . import initializers, layers
 from .backend import BackendLike
 from .errors import FileFormatError
-from .files import write_atomically
 from .initializers import given
 from .layers import Layer, Sequential
 from .parameter import Stored
+from .tensor_file import read_tensors, write_tensors
 
-FORMAT_VERSION = "1"
 TRAINING = "training/"  # what names start with that are not the model's, see `resume`
-_NO_DIGEST = "0" * 64
+MOST_PARTS = 100_000  # a shared layer counts each time: few bytes can describe 2**30 of them
 
 _BUILT_IN: dict[str, type[Layer]] = {
     name: thing for name, thing in vars(layers).items() if isinstance(thing, type)
@@ -45,24 +39,15 @@ _INITIALIZERS = {
 
 def save_model(model: Sequential, path: str | Path) -> None:
     """Write a model's weights, buffers and architecture, see `Sequential.save`."""
-    write(path, *contents(model))
+    write_tensors(path, *contents(model))
 
 
 def contents(model: Sequential) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The tensors and the metadata of a model's file."""
     architecture = {"dtype": model.state.dtype_name, "model": _Describer().layer(model, "")}
     to_numpy = model.backend.to_numpy
-    tensors = {
-        name: np.asarray(to_numpy(part.value), order="C") for name, part in _stored(model).items()
-    }
+    tensors = {name: to_numpy(part.value) for name, part in _stored(model).items()}
     return tensors, {"architecture": json.dumps(architecture)}
-
-
-def write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Write a safetensors file with its digest, the whole of it or nothing."""
-    metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
-    data = safetensors.numpy.save(tensors, metadata)
-    write_atomically(path, _with_digest(data, hashlib.sha256(data).hexdigest()))
 
 
 def load(
@@ -95,16 +80,21 @@ def load(
     ------
     FileFormatError
         If the file is damaged, holds no architecture, or names a layer that is not known.
+    OSError
+        If it cannot be read.
+    TypeError
+        If a model of one's own chooses a backend, dtype or seed in its constructor.
     """
+    tensors, metadata = read_tensors(path)
     return build(
-        path, *read(path), backend=backend, device=device, dtype=dtype, layers=layers, seed=0
+        path, tensors, metadata, backend=backend, device=device, dtype=dtype, layers=layers, seed=0
     )
 
 
 def build(
     path: str | Path,
-    metadata: dict[str, str],
     tensors: dict[str, np.ndarray],
+    metadata: dict[str, str],
     *,
     backend: BackendLike,
     device: Any,
@@ -122,9 +112,9 @@ def build(
         architecture = json.loads(metadata["architecture"])
         model = _Builder(layers or {}).layer(architecture["model"], "")
         saved_dtype = architecture["dtype"]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, FileFormatError):
-            raise
+    except FileFormatError:
+        raise
+    except Exception as error:  # a constructor can raise anything
         raise FileFormatError(f"{path}: no architecture that makes a model: {error!r}") from error
     if not isinstance(model, Sequential):
         raise FileFormatError(f"{path}: expected a Sequential, found {type(model).__name__}")
@@ -133,6 +123,8 @@ def build(
             f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
             "loaded, it has to take them as its arguments backend=, dtype= and seed="
         )
+    if next(itertools.islice(model._walk(), MOST_PARTS, None), None):
+        raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
     stored = _stored(model)
     dtype = dtype or saved_dtype
     if dtype not in ("float32", "float64"):
@@ -145,7 +137,7 @@ def build(
 
 def load_weights(model: Sequential, path: str | Path) -> None:
     """Read weights into a model, see `Sequential.load_weights`."""
-    values = _fitting(model, read(path)[1], path, model.state.dtype_name)
+    values = _fitting(model, read_tensors(path)[0], path, model.state.dtype_name)
     state, stored = model.state, _stored(model)
     asarray, dtype = state.backend.asarray, state.dtype
     moved = {name: asarray(value, dtype=dtype) for name, value in values.items()}
@@ -156,38 +148,6 @@ def load_weights(model: Sequential, path: str | Path) -> None:
 def _stored(model: Sequential) -> dict[str, Stored]:
     """The parameters and buffers of a model by all their names."""
     return model._named(Stored, remove_duplicate=False)
-
-
-def read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """The metadata and the tensors of a file, its digest verified where it has one."""
-    data = Path(path).read_bytes()
-    try:
-        tensors = safetensors.numpy.load(data)
-        size = int.from_bytes(data[:8], "little")
-        metadata: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-    except KeyError as error:
-        raise FileFormatError(
-            f"{path}: holds tensors of type {error}, which NumPy lacks"
-        ) from error
-    except Exception as error:  # the reader's own errors share no other base
-        raise FileFormatError(f"{path}: no valid safetensors file: {error}") from error
-    if "format_version" not in metadata:
-        return {}, tensors
-    digest = metadata.get("sha256", "")
-    blank = _with_digest(data, _NO_DIGEST, digest)
-    if len(digest) != 64 or hashlib.sha256(blank).hexdigest() != digest:
-        raise FileFormatError(f"{path}: damaged: its content does not match its SHA-256")
-    if metadata["format_version"] != FORMAT_VERSION:
-        raise FileFormatError(
-            f"{path}: expected format version {FORMAT_VERSION}, found "
-            f"{metadata['format_version']}: a newer chainrule wrote it"
-        )
-    return metadata, tensors
-
-
-def _with_digest(data: bytes, new: str, old: str = _NO_DIGEST) -> bytes:
-    # Quotes within the architecture's JSON are escaped, so this is the metadata's own key.
-    return data.replace(f'"sha256":"{old}"'.encode(), f'"sha256":"{new}"'.encode(), 1)
 
 
 def _fitting(
@@ -225,6 +185,14 @@ def _fitting(
             raise FileFormatError(
                 f"{path}: {words[name]}: expected finite numbers, found NaN, infinity or what "
                 f"is too large for {dtype}"
+            )
+    first: dict[int, str] = {}
+    for name, part in stored.items():
+        other = first.setdefault(id(part), name)
+        if not np.array_equal(tensors[name], tensors[other]):
+            raise FileFormatError(
+                f"{path}: {other!r} and {name!r} are one {type(part).__name__.lower()} in the "
+                "model, but differ in the file"
             )
     return tensors
 

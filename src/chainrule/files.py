@@ -19,6 +19,8 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     path = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no such folder to write to")
+    if path.exists() and not path.is_file():  # a device would be replaced, too
+        raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .callbacks import Callback
-from .checkpoint import TRAINING, build, contents, read, write
+from .checkpoint import TRAINING, build, contents
 from .errors import FileFormatError
 from .optimizers import Optimizer
+from .tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from .training import Trainer
@@ -34,6 +35,8 @@ def save_training(trainer: Trainer, path: str | Path) -> None:
     to_numpy = model.backend.to_numpy
     more = {f"optimizer/{name}": to_numpy(vector) for name, vector in optimizer._slots.items()}
     more["step_losses"] = np.asarray(trainer.history.step_losses, dtype=np.float64)
+    history = json.dumps(trainer.history.epochs)  # no part of the header, which has to be short
+    more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:
         progress = {"rng": _plain(done.rng), "batches": done.batches}
@@ -55,35 +58,37 @@ def save_training(trainer: Trainer, path: str | Path) -> None:
         "frozen": [name for name, p in model.named_parameters().items() if not p.trainable],
         "optimizer": _describe(optimizer),
         "rng": _plain(trainer.rng.bit_generator.state),
-        "history": trainer.history.epochs,
         "began": trainer.began,
         "stopped": trainer.stopped,
         "progress": progress,
         "callbacks": states,
     }
-    tensors.update({TRAINING + name: np.asarray(a, order="C") for name, a in more.items()})
-    write(path, tensors, {**metadata, "training": json.dumps(training)})
+    tensors.update({TRAINING + name: array for name, array in more.items()})
+    write_tensors(path, tensors, {**metadata, "training": json.dumps(training)})
 
 
 def resume_training(
     kind: type[Trainer], path: str | Path, where: dict[str, Any], options: dict[str, Any]
 ) -> Any:
     """Make a trainer as it was when it was saved, see `Trainer.resume`."""
-    metadata, tensors = read(path)
+    tensors, metadata = read_tensors(path)
     if "training" not in metadata:
         raise FileFormatError(f"{path}: holds no training to go on with; cr.load reads a model")
     try:
         training = json.loads(metadata["training"])
-        seed = int(training["seed"])
-    except (KeyError, TypeError, ValueError) as error:
+        if (seed := int(training["seed"])) < 0:
+            raise ValueError(f"a seed of {seed}")
+    except Exception as error:  # what is in a file can be anything
         raise FileFormatError(f"{path}: no training to go on with: {error!r}") from error
-    trainer = kind(build(path, metadata, tensors, seed=seed, **where), **options)
+    trainer = kind(build(path, tensors, metadata, seed=seed, **where), **options)
     more = {n.removeprefix(TRAINING): a for n, a in tensors.items() if n.startswith(TRAINING)}
     try:
         _restore_optimizer(trainer, training["optimizer"], more)
         _restore(trainer, training, more)
         differences = _differences(training["versions"], versions())
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (FileFormatError, MemoryError):  # the device's memory, too
+        raise
+    except Exception as error:  # what is in a file can be anything
         raise FileFormatError(f"{path}: no training to go on with: {error!r}") from error
     if differences:
         warnings.warn(
@@ -103,7 +108,7 @@ def _restore(trainer: Trainer, training: dict[str, Any], more: dict[str, np.ndar
     for name, parameter in model.named_parameters().items():
         parameter.trainable = name not in training["frozen"]
     trainer.rng = _generator(training["rng"])
-    trainer.history.epochs = training["history"]
+    trainer.history.epochs = json.loads(more["history"].tobytes())
     trainer.history.step_losses = more["step_losses"].tolist()
     trainer.began, trainer.stopped = training["began"], training["stopped"]
     if (progress := training["progress"]) is not None:
@@ -122,17 +127,21 @@ def _restore_optimizer(
 ) -> None:
     optimizer, backend = trainer.optimizer, trainer.model.backend
     found = _describe(optimizer)
-    if any(found[key] != saved[key] for key in ("name", "slots", "schedules")):
-        raise ValueError(
-            f"expected the optimizer of the training, {saved['name']} with the vectors "
-            f"{saved['slots']} and schedules for {saved['schedules'] or 'nothing'}; found "
+    same = all(found[key] == saved[key] for key in ("name", "slots", "schedules"))
+    if not same or found["numbers"].keys() != saved["numbers"].keys():
+        raise FileFormatError(
+            f"expected the optimizer of the training, {saved['name']!r} with the vectors "
+            f"{saved['slots']!r} and schedules for {saved['schedules'] or 'nothing'!r}; found "
             f"{optimizer!r}"
         )
     for name, number in saved["numbers"].items():
         setattr(optimizer, name, tuple(number) if isinstance(number, list) else number)
     optimizer.steps = saved["steps"]
     for name, vector in optimizer._slots.items():
-        vector[...] = backend.asarray(more[f"optimizer/{name}"], dtype=vector.dtype)
+        kept = more[f"optimizer/{name}"]
+        if kept.shape != vector.shape:
+            raise FileFormatError(f"{name}: expected shape {vector.shape}, found {kept.shape}")
+        vector[...] = backend.asarray(kept, dtype=vector.dtype)
 
 
 def _describe(optimizer: Optimizer) -> dict[str, Any]:

@@ -1,0 +1,207 @@
+"""Damaged files and full disks: an error or the right thing, and nothing is lost."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import mutation
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions are POSIX's")
+
+
+def python(*arguments, wrapped=()):
+    """What it prints, as JSON, in a process of its own."""
+    done = subprocess.run(
+        [*wrapped, sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_ten_thousand_files():
+    """No exception but the documented ones, no other model, no hang, and little memory.
+
+    The process may allocate no more than 300 MB beyond what it starts with, touched or not, or it
+    gets a MemoryError, which is not documented; and of all its memory, with the imports, no more
+    than 300 MB are ever resident.
+    """
+    figures = python(mutation.__file__, "--count", 10_000)
+    assert figures["undocumented"] == []
+    assert figures["mb_at_most"] < 300
+    assert min(figures["kinds"].values()) > 1900
+    for kind, reader in (
+        ("idx", "read_idx"),
+        ("gzip", "read_idx"),
+        ("model", "load"),
+        ("model", "load_weights"),
+        ("signed", "load"),
+        ("signed", "load_weights"),
+        ("signed", "resume"),
+        ("foreign", "load_weights"),
+    ):
+        for outcome in ("loaded", "refused"):
+            assert figures["outcomes"][f"{kind} {reader}: {outcome}"] >= 10
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return mutation.Sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
+def test_each_bit_and_each_length_counts(which, sources, tmp_path):
+    """By every reader."""
+    data = sources.files["model"][which]
+    rng = random.Random(which)
+    broken = [data[: rng.randrange(len(data))] for _ in range(100)]
+    for _ in range(1000):
+        flipped = bytearray(data)
+        flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        broken.append(bytes(flipped))
+    for file in broken:
+        found = mutation.read(("model", "", file, which), sources, tmp_path / "file")
+        assert set(found.values()) == {"refused"}
+    found = mutation.read(("model", "", data, which), sources, tmp_path / "file")
+    assert set(found.values()) == {"loaded"}
+
+
+# Where a file cannot be written. The small model is on the disk, the large one does not fit.
+
+WRITE = """
+import json, os, sys
+import numpy as np
+import chainrule as cr
+
+path, limit = sys.argv[1], int(sys.argv[2])
+small, large = cr.Sequential(cr.Linear(5, 5)), cr.Sequential(cr.Linear(200, 200))
+trainer = cr.Trainer(large, loss=cr.MSELoss(), optimizer=cr.Adam())
+trainer.fit(np.ones((4, 200)), np.ones((4, 200)), epochs=1, verbose=0)
+small.save(path)
+before = open(path, "rb").read()
+if limit >= 0:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+errors = []
+for writer in (large.save, trainer.save):
+    try:
+        writer(path)
+    except OSError as error:
+        errors.append(error.errno)
+    assert open(path, "rb").read() == before
+    assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
+    loaded = cr.load(path)
+    assert (loaded.state.values == small.state.values).all()
+print(json.dumps(errors))
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
+def test_a_file_that_may_not_grow(limit, tmp_path):
+    """As on a full disk, the write fails in between; here by the limit of a process."""
+    assert python("-c", WRITE, tmp_path / "file", limit) == [errno.EFBIG] * 2
+
+
+def test_a_full_disk(tmp_path):
+    """A file system of 64 kB, mounted where nobody else sees it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = f"mount -t tmpfs -o size=64k none '{folder}'"
+    alone = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*alone, mount], capture_output=True).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+    wrapped = [*alone, f'{mount} && exec "$@"', "sh"]
+    assert python("-c", WRITE, folder / "file", -1, wrapped=wrapped) == [errno.ENOSPC] * 2
+
+
+FORBIDDEN = """
+import json, os, sys
+import chainrule as cr
+
+path = sys.argv[1]
+model = cr.Sequential(cr.Linear(5, 5))
+model.save(path)
+os.chmod(os.path.dirname(path), 0o555)
+if os.getuid() == 0:  # to whom permissions do not apply
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    model.save(path)
+except PermissionError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+@POSIX
+def test_a_folder_without_write_permission():
+    with tempfile.TemporaryDirectory() as home:  # not tmp_path: only its owner may enter that
+        os.chmod(home, 0o755)
+        folder = Path(home) / "folder"
+        folder.mkdir()
+        try:
+            message = python("-c", FORBIDDEN, folder / "model.safetensors")
+        finally:
+            folder.chmod(0o755)
+        assert str(folder) in message
+        assert os.listdir(folder) == ["model.safetensors"]
+        assert len(cr.load(folder / "model.safetensors")) == 1
+
+
+def test_a_folder_and_a_file_that_are_not(tmp_path):
+    model = cr.Sequential(cr.Linear(5, 5))
+    (tmp_path / "file").write_bytes(b"kept")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        model.save(tmp_path / "file" / "model")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        model.save(tmp_path / "folder")
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_mutants_are_made_by_their_number(sources):
+    for number in (100, 101, 102, 103, 104):
+        one, two = (mutation.mutant(number, 0, sources) for _ in range(2))
+        assert one == two
+        assert one != mutation.mutant(number, 1, sources)
+
+
+def half_written(model, path):
+    model.state.values[:3] = 1.0
+    raise cr.FileFormatError("half")
+
+
+BAD_READERS = {
+    "undocumented": ("model", cr, "load", lambda path: {}[path], KeyError, "file"),
+    "model": ("model", cr, "load", lambda path: cr.Sequential(), AssertionError, "architecture"),
+    "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "was changed"),
+    "none": ("model", cr.Sequential, "load_weights", print, AssertionError, "other weights"),
+    "foreign": ("foreign", cr.Sequential, "load_weights", print, AssertionError, "other numbers"),
+    "idx": ("idx", mutation, "read_idx", lambda path: np.zeros(3), AssertionError, "another array"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_READERS)
+def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
+    """What a reader must not do, each of it done by one."""
+    kind, place, name, reader, error, message = BAD_READERS[case]
+    monkeypatch.setattr(place, name, reader)
+    with pytest.raises(error, match=message):
+        mutation.read((kind, "", sources.files[kind][0], 0), sources, tmp_path / "file")

@@ -14,6 +14,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 TEST_TOOLS = ("pytest>=9", "array-api-strict>=2.6")
 TORCH = "torch==2.13.0"
+ONNX_RUNTIME = "onnxruntime>=1.20"
 
 
 @nox.session
@@ -48,8 +49,8 @@ def tests_gpu(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Values, gradients and trainings against PyTorch, and the library on PyTorch's tensors."""
-    session.install(".[examples]", *TEST_TOOLS, TORCH)
+    """Against PyTorch and onnxruntime, and the library on PyTorch's tensors."""
+    session.install(".[examples,onnx]", *TEST_TOOLS, TORCH, ONNX_RUNTIME)
     session.run("python", "-m", "pytest", "tests/parity", *session.posargs)
     options = ("--library", "torch", "--ignore", "tests/parity", *session.posargs)
     session.run("python", "-m", "pytest", "tests", *options)
@@ -58,7 +59,8 @@ def parity(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Which lines the tests reach."""
-    session.install("-e", ".[examples,tensorboard]", *TEST_TOOLS, "pytest-cov", TORCH)
+    extras = ".[examples,tensorboard,onnx]"
+    session.install("-e", extras, *TEST_TOOLS, "pytest-cov", TORCH, ONNX_RUNTIME)
     session.run(
         "python", "-m", "pytest", "--cov", "--cov-report=term", "--cov-fail-under=97",
         *session.posargs,

@@ -10,6 +10,7 @@ from .callbacks import Callback
 from .checkpoint import load
 from .data import minibatches, stratified_split
 from .errors import BackendError, DataError, DivergenceError, FileFormatError, ShapeError
+from .export import to_onnx
 from .gradcheck import gradcheck
 from .history import History
 from .layers import (
@@ -47,6 +48,7 @@ from .losses import (
 )
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .parameter import Buffer, Parameter
+from .torch_modules import from_torch
 from .training import Trainer
 
 __version__ = "0.1.0"
@@ -101,6 +103,7 @@ __all__ = [
     "available_backends",
     "callbacks",
     "datasets",
+    "from_torch",
     "get_backend",
     "gradcheck",
     "initializers",
@@ -110,4 +113,5 @@ __all__ = [
     "mlp",
     "schedules",
     "stratified_split",
+    "to_onnx",
 ]

@@ -1,0 +1,234 @@
+"""ONNX: what a model computes in inference, as a graph of standard operators for other runtimes.
+
+The names of weights are those of the model, each weight is there once, and a layer that is used
+twice is two nodes of the same weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .files import write_atomically
+from .layers import BatchNorm, Layer, LayerNorm, Linear
+from .onnx_operators import Operand, Value, writer
+from .parameter import Stored
+
+OPSET = 20  # the first with Gelu
+IR_VERSION = 9  # the file format of that time, so that older runtimes read it
+LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less what is beside the weights
+
+
+def to_onnx(
+    model: Layer,
+    path: str | Path,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    input_dtype: str | None = None,
+) -> None:
+    """Write a model as it is in inference to an ONNX file (needs onnx).
+
+    The file has one input, ``"input"``, and one output, ``"output"``, whose first size ``"batch"``
+    is free. It is of opset 20, which onnxruntime reads from version 1.17 on, in float64 from 1.20
+    on. The metadata names chainrule and its version. It is checked by ``onnx.checker`` before it is
+    written.
+
+    Parameters
+    ----------
+    model : Sequential
+        The model, on any backend.
+    path : str or Path
+        The file, written whole or not at all.
+    input_shape : tuple of int, optional
+        Of one sample, ``(28, 28)`` for example; the features of the first `Linear`, `BatchNorm` or
+        `LayerNorm` if not given.
+    input_dtype : str, optional
+        Of the input, ``"uint8"`` for example; the file begins with a conversion to the model's
+        dtype then. That dtype if not given.
+
+    Raises
+    ------
+    ImportError
+        If onnx is not installed: it says how to install it.
+    TypeError
+        If there is a layer of one's own without a method ``to_onnx``.
+    ShapeError
+        If a layer expects another shape than it gets from this input.
+    ValueError
+        If the input's shape is not known, if its dtype is none of real numbers, or if the model is
+        larger than 2 GiB.
+    OSError
+        If the file cannot be written; an older one is then left as it was.
+
+    Notes
+    -----
+    A layer of one's own says itself how it is written, by a method that adds operators to a
+    `chainrule.export.Graph` and returns the name of the output::
+
+        class Scale(cr.Layer):
+            ...
+
+            def to_onnx(self, graph, x):
+                return graph.node("Mul", x, self.gain)
+
+    Examples
+    --------
+    >>> model = cr.mlp([4, 20, 3], activation="gelu")
+    >>> cr.to_onnx(model, "model.onnx")  # doctest: +SKIP
+    >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+    >>> x = np.ones((5, 4), dtype="float32")
+    >>> (y,) = session.run(None, {"input": x})  # doctest: +SKIP
+    >>> np.allclose(y, model.predict(x), rtol=1e-5)  # doctest: +SKIP
+    True
+    """
+    write_atomically(path, _file(model, _sample_shape(model, input_shape), input_dtype))
+
+
+def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> bytes:
+    """The content of the file, checked."""
+    from . import __version__
+
+    onnx = _onnx()
+    state, dtype = model.state, np.dtype(input_dtype or model.state.dtype_name)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"expected an input_dtype of real numbers, found {input_dtype!r}")
+    numbers = sum(part.size for part in model._named(Stored).values())
+    if numbers * np.dtype(state.dtype_name).itemsize > LARGEST:
+        raise ValueError("an ONNX file holds at most 2 GiB: this model is too large")
+    zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
+    output_shape = model.forward(zeros)[0].shape[1:]  # a shape that does not fit is an error here
+
+    graph = Graph(model)
+    converted = "input" if dtype == graph.dtype else graph.node("Cast", "input", to=graph.type)
+    graph.finish(graph.layer(model, converted))
+
+    helper = onnx.helper
+    input_type = helper.np_dtype_to_tensor_dtype(dtype)
+    source = helper.make_tensor_value_info("input", input_type, ["batch", *shape])
+    output = helper.make_tensor_value_info("output", graph.type, ["batch", *output_shape])
+    whole = helper.make_model(
+        helper.make_graph(graph.nodes, "model", [source], [output], list(graph.tensors.values())),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="chainrule",
+        producer_version=__version__,
+    )
+    onnx.checker.check_model(whole, full_check=True)
+    data: bytes = whole.SerializeToString()
+    return data
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError('ONNX files need onnx: pip install "chainrule[onnx]"') from error
+    return onnx
+
+
+def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of one sample as it was given, or as the first layer that knows it has it."""
+    if not isinstance(model, Layer):
+        raise TypeError(f"expected a Sequential, found {model!r}")
+    if shape is not None:
+        return tuple(shape)
+    for _, part in (("", model), *model._walk()):
+        if isinstance(part, Linear | BatchNorm | LayerNorm):
+            return (part.weight.shape[-1],)
+    raise ValueError("to_onnx needs input_shape=, the shape of one sample")
+
+
+class Graph:
+    """The operators of a model, in the order in which they are computed.
+
+    Attributes
+    ----------
+    dtype : str
+        The model's, ``"float32"`` or ``"float64"``.
+    """
+
+    def __init__(self, model: Layer) -> None:
+        self.dtype = model.state.dtype_name
+        self.nodes: list[Any] = []
+        self.tensors: dict[str, Any] = {}
+        self._onnx = _onnx()
+        self._to_numpy = model.backend.to_numpy
+        self._names = {id(part): name for name, part in model._named(Stored).items()}
+        self._place = ""
+        self._taken: set[str] = set()
+
+    @property
+    def type(self) -> int:
+        """ONNX's number of the model's dtype."""
+        return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
+
+    def node(self, operator: str, *operands: Operand, **attributes: Any) -> Value:
+        """Add an operator of ONNX.
+
+        Parameters
+        ----------
+        operator : str
+            Its name, see https://onnx.ai/onnx/operators.
+        *operands : str, Parameter, Buffer, float, array or None
+            What it takes: what another operator gave, a weight, numbers in the model's dtype (those
+            of an array of integers in int64), or None for what is left out.
+        **attributes
+            Its attributes.
+
+        Returns
+        -------
+        str
+            What it gives, its first output.
+        """
+        inputs = [self._operand(operand) for operand in operands]
+        name = self._name(operator)
+        node = self._onnx.helper.make_node(operator, inputs, [name], name=name, **attributes)
+        self.nodes.append(node)
+        return name
+
+    def layer(self, layer: Layer, x: Value) -> Value:
+        """Add a layer, as a layer of one's own does with those within it; `x` is its input."""
+        write = writer(layer, self.dtype)
+        outside, self._place = self._place, layer._name
+        y = write(self, layer, x)
+        self._place = outside
+        if not isinstance(y, str):
+            raise TypeError(f"{layer!r}: expected to_onnx to return a name, found {y!r}")
+        return y
+
+    def finish(self, y: Value) -> None:
+        """Make `y` the output of the model."""
+        if self.nodes and self.nodes[-1].output[0] == y:
+            self.nodes[-1].output[0] = "output"
+        else:
+            self.nodes.append(self._onnx.helper.make_node("Identity", [y], ["output"]))
+
+    def _operand(self, operand: Operand) -> Value:
+        if operand is None:
+            return ""
+        if isinstance(operand, str):
+            return operand
+        if isinstance(operand, Stored):
+            name = self._names[id(operand)]
+            if name not in self.tensors:
+                self._add(name, self._to_numpy(operand.value))
+            return name
+        number = np.asarray(operand)
+        whole = isinstance(operand, np.ndarray) and number.dtype.kind in "iu"
+        return self._add(self._name("constant"), number.astype("int64" if whole else self.dtype))
+
+    def _add(self, name: str, array: np.ndarray) -> Value:
+        self.tensors[name] = self._onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def _name(self, what: str) -> str:
+        """A new name within the layer that is being added."""
+        name = first = f"{self._place}/{what}".removeprefix("/")
+        count = 1
+        while name in self._taken:
+            count += 1
+            name = f"{first}_{count}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,323 @@
+"""ONNX files: onnxruntime computes from them what the model does."""
+
+import doctest
+import re
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from table import LAYERS, Residual, Scale, drawn
+
+import chainrule as cr
+from chainrule import export, onnx_operators
+from chainrule.layers.mlp import ACTIVATIONS
+
+BOUND = {"float32": 1e-5, "float64": 1e-13}  # of the largest output
+
+
+class ScaleToOnnx(Scale):
+    def to_onnx(self, graph, x):
+        return graph.node("Mul", x, self.gain)
+
+
+class ResidualToOnnx(Residual):
+    def to_onnx(self, graph, x):
+        return graph.node("Add", x, graph.layer(self.inner, x))
+
+
+OWN = {
+    "Scale": lambda: ScaleToOnnx(5),
+    "Residual": lambda: ResidualToOnnx(cr.Sequential(cr.Linear(5, 5), cr.Tanh())),
+}
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def outputs(path, x):
+    return session(path).run(None, {"input": x})[0]
+
+
+def same(found, expected):
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    bound = BOUND[str(expected.dtype)] * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=bound)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+# What is computed.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layer(name, dtype, path):
+    make, (_, *shape) = LAYERS[name]
+    model = cr.Sequential(OWN.get(name, make)(), dtype=dtype, seed=2)
+    cr.to_onnx(model, path, input_shape=tuple(shape))
+    running, rng = session(path), np.random.default_rng(0)
+    for samples in (1, 2, 3, 17):
+        for scale in (1.0, 6.0, 1000.0):
+            x = (scale * rng.normal(size=(samples, *shape))).astype(dtype)
+            same(running.run(None, {"input": x})[0], model.predict(x))
+
+
+def test_no_layer_is_forgotten():
+    kinds = {thing for thing in vars(cr.layers).values() if isinstance(thing, type)}
+    assert kinds - {cr.Layer} == onnx_operators.OPERATORS.keys()
+    models = [cr.Sequential(make()) for make, _ in LAYERS.values()]
+    tested = {type(part) for model in models for _, part in (("", model), *model._walk())}
+    assert onnx_operators.OPERATORS.keys() <= tested
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_models(seed, dtype, path):
+    rng = np.random.default_rng(seed)
+    widths = [int(n) for n in rng.integers(1, 70, rng.integers(2, 7))]
+    *hidden, output = rng.choice(sorted(ACTIVATIONS), len(widths) - 1).tolist()
+    model = cr.mlp(widths, activation=hidden, output=output, seed=seed, dtype=dtype)
+    for parameter in model.parameters():
+        parameter.value[...] += 0.1 * rng.normal(size=parameter.shape).astype(dtype)
+    cr.to_onnx(model, path)
+    for samples in (1, 2, 100):
+        x = rng.normal(size=(samples, widths[0])).astype(dtype)
+        same(outputs(path, x), model.predict(x))
+
+
+def test_of_a_training_the_running_statistics(path):
+    model = cr.Sequential(
+        cr.Linear(6, 16, bias=False), cr.BatchNorm(16), cr.ReLU(), cr.Dropout(0.5),
+        cr.Linear(16, 3, max_norm=1.0),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(2.0, 3.0, (64, 6)).astype("float32"), rng.integers(0, 3, 64)
+    cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(0.01)).fit(
+        x, y, epochs=3, batch_size=16, verbose=0
+    )
+    cr.to_onnx(model, path)
+    same(outputs(path, x), model.predict(x))
+    assert [node.op_type for node in onnx.load(path).graph.node] == [
+        "Gemm", "BatchNormalization", "Relu", "Gemm"
+    ]  # fmt: skip
+
+
+def test_small_variances_in_float64(path):
+    norm = drawn(cr.BatchNorm(4))
+    norm.running_var.init = cr.initializers.uniform(0.0, 1e-6)  # eps has to be exact
+    model = cr.Sequential(norm, cr.LayerNorm(4), cr.Rescaling(1e-4), cr.LayerNorm(4))
+    model.bind(dtype="float64")
+    cr.to_onnx(model, path)
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    same(outputs(path, x), model.predict(x))
+
+
+# What is in the file.
+
+
+def test_what_the_file_says(path):
+    shared, twice = cr.Linear(5, 5, bias=False), cr.Tanh()
+    inner = cr.Sequential(shared, twice, cr.Rescaling(2.0, 1.0))
+    model = cr.Sequential(inner, cr.Dropout(), shared, twice, cr.Linear(5, 3), cr.Identity())
+    cr.to_onnx(model, path)
+    file = onnx.load(path)
+    assert (file.producer_name, file.producer_version) == ("chainrule", cr.__version__)
+    assert (file.opset_import[0].version, file.ir_version, len(file.opset_import)) == (20, 9, 1)
+    for value, name, size in (
+        (file.graph.input[0], "input", 5), (file.graph.output[0], "output", 3)
+    ):  # fmt: skip
+        batch, features = value.type.tensor_type.shape.dim
+        assert (value.name, batch.dim_param, features.dim_value) == (name, "batch", size)
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
+    numbers = [stored.pop("0.2/constant"), stored.pop("0.2/constant_2")]
+    assert numbers == [2.0, 1.0]
+    assert stored.keys() == model.named_parameters().keys()
+    for name, parameter in model.named_parameters().items():
+        np.testing.assert_array_equal(stored[name], parameter.value)
+    assert [node.output[0] for node in file.graph.node] == [
+        "2/Gemm", "3/Tanh", "0.2/Mul", "0.2/Add", "2/Gemm_2", "3/Tanh_2", "output"
+    ]  # fmt: skip
+
+
+def test_a_model_that_does_nothing(path):
+    x = np.ones((2, 3, 4), "float32")
+    for model in (cr.Sequential(), cr.Sequential(cr.Identity(), cr.Dropout()), cr.Identity()):
+        cr.to_onnx(model, path, input_shape=(3, 4))
+        np.testing.assert_array_equal(outputs(path, x), x)
+
+
+def test_a_layer_or_a_part_of_a_model(path):
+    model = cr.Sequential(cr.Linear(3, 2), cr.Sequential(cr.Linear(2, 4), cr.Tanh()))
+    x = np.ones((2, 2), "float32")
+    cr.to_onnx(model[1], path)
+    same(outputs(path, x), model[1].forward(x)[0])
+    cr.to_onnx(model[1][0], path)
+    same(outputs(path, x), model[1][0].forward(x)[0])
+
+
+@pytest.mark.parametrize("input_dtype", ["uint8", "int64", "float64", "float32"])
+def test_the_dtype_of_the_input(input_dtype, path):
+    model = cr.Sequential(cr.Flatten(), cr.Rescaling(1 / 255, -0.5), cr.Linear(12, 3))
+    cr.to_onnx(model, path, input_shape=(3, 4), input_dtype=input_dtype)
+    x = np.random.default_rng(0).integers(0, 256, (7, 3, 4)).astype(input_dtype)
+    same(outputs(path, x), model.predict(x))
+    casts = [node.op_type for node in onnx.load(path).graph.node].count("Cast")
+    assert casts == (input_dtype != "float32")
+
+
+def test_other_backends(path):
+    x = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    import array_api_strict
+
+    for backend in ("torch", array_api_strict):
+        layers = cr.Linear(5, 4), drawn(cr.BatchNorm(4)), cr.GELU(), drawn(cr.LayerNorm(4))
+        model = cr.Sequential(*layers, backend=backend)
+        cr.to_onnx(model, path)
+        same(outputs(path, x), model.predict(x))
+
+
+# Layers of one's own.
+
+
+class Hidden(cr.Linear):
+    """A subclass that computes the same."""
+
+
+class Doubled(cr.ReLU):
+    def forward(self, x, *, training=False):
+        y, back = super().forward(x, training=training)
+        return 2 * y, lambda dy: back(2 * dy)
+
+
+class Block(cr.Sequential):
+    def forward(self, x, *, training=False):
+        y, back = super().forward(x, training=training)
+        return x + y, lambda dy: dy + back(dy)
+
+
+class Shifted(ScaleToOnnx):
+    def forward(self, x, *, training=False):
+        y, back = super().forward(x, training=training)
+        return y + 1.0, back
+
+
+def test_a_subclass_with_the_same_forward(path):
+    model = cr.Sequential(Hidden(3, 2))
+    cr.to_onnx(model, path)
+    x = np.ones((2, 3), "float32")
+    same(outputs(path, x), model.predict(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Scale(5), Doubled, lambda: Block(cr.Linear(5, 5)), lambda: Shifted(5)],
+    ids=["Scale", "Doubled", "Block", "Shifted"],
+)
+def test_another_forward_is_refused(make, path):
+    path.write_bytes(b"older")
+    model = cr.Sequential(cr.Linear(5, 5), cr.Sequential(make()))
+    words = rf"layer '1.0', {type(model[1][0]).__name__}.*: not known to ONNX; .* to_onnx"
+    with pytest.raises(TypeError, match=re.compile(words, re.DOTALL)):
+        cr.to_onnx(model, path)
+    assert path.read_bytes() == b"older"
+
+
+def test_a_method_that_writes_what_is_no_onnx(path):
+    class Wrong(Scale):
+        def to_onnx(self, graph, x):
+            return graph.node("Multiply", x, self.gain)
+
+    class Nothing(Scale):
+        def to_onnx(self, graph, x):
+            graph.node("Mul", x, self.gain)
+
+    path.write_bytes(b"older")
+    with pytest.raises(onnx.checker.ValidationError, match="Multiply"):
+        cr.to_onnx(cr.Sequential(Wrong(5)), path, input_shape=(5,))
+    with pytest.raises(TypeError, match=r"Nothing\(5\): expected to_onnx to return a name"):
+        cr.to_onnx(cr.Sequential(Nothing(5)), path, input_shape=(5,))
+    assert path.read_bytes() == b"older"
+
+
+def test_arrays_in_a_layer_of_ones_own(path):
+    class Turned(cr.Layer):
+        """Features in another order, doubled, with what is negative as it was."""
+
+        def forward(self, x, *, training=False):
+            y = x[:, ::-1]
+            return self.xp.where(x > 0, x, y * 2.0), None
+
+        def to_onnx(self, graph, x):
+            y = graph.node("Gather", x, np.asarray([2, 1, 0], "int32"), axis=1)
+            doubled = graph.node("Mul", y, np.full((1, 3), 2.0))
+            return graph.node("Where", graph.node("Greater", x, 0), x, doubled)
+
+    model = cr.Sequential(Turned())
+    cr.to_onnx(model, path, input_shape=(3,))
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    same(outputs(path, x), model.predict(x))
+
+
+# Mistakes.
+
+
+def test_mistakes(path, monkeypatch):
+    with pytest.raises(ValueError, match="to_onnx needs input_shape="):
+        cr.to_onnx(cr.Sequential(cr.ReLU()), path)
+    with pytest.raises(cr.ShapeError, match=r"layer '1', Linear\(12, 3\): expected input of"):
+        cr.to_onnx(cr.Sequential(cr.Flatten(), cr.Linear(12, 3)), path, input_shape=(3, 5))
+    with pytest.raises(TypeError, match="expected a Sequential, found 5"):
+        cr.to_onnx(5, path)
+    with pytest.raises(ValueError, match="expected an input_dtype of real numbers"):
+        cr.to_onnx(cr.mlp([2, 1]), path, input_dtype="complex64")
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "LARGEST", 100 * 4)
+        with pytest.raises(ValueError, match="at most 2 GiB"):
+            cr.to_onnx(cr.mlp([10, 10]), path)
+    assert not path.exists()
+    cr.to_onnx(cr.Sequential(cr.LayerNorm(4), cr.ReLU()), path)
+    assert outputs(path, np.ones((2, 4), "float32")).shape == (2, 4)
+
+
+def test_a_path_that_cannot_be_written(tmp_path, path, monkeypatch):
+    model = cr.mlp([2, 1])
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        cr.to_onnx(model, tmp_path / "none" / "model.onnx")
+    path.write_bytes(b"older")
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        cr.to_onnx(model, path)
+    assert path.read_bytes() == b"older"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_onnx_is_an_extra(path, monkeypatch):
+    code = "import sys, chainrule; print([m for m in ('onnx', 'torch') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=re.escape('pip install "chainrule[onnx]"')):
+        cr.to_onnx(cr.mlp([2, 1]), path)
+
+
+def test_the_example_of_the_docstring(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = cr.to_onnx.__doc__.replace("# doctest: +SKIP", "")
+    names = {"cr": cr, "np": np, "onnxruntime": onnxruntime}
+    example = doctest.DocTestParser().get_doctest(text, names, "to_onnx", None, None)
+    assert len(example.examples) == 6
+    assert doctest.DocTestRunner().run(example).failed == 0

@@ -1,0 +1,382 @@
+"""Models and files from PyTorch and to it: the same weights, outputs and gradients."""
+
+import copy
+import doctest
+import re
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torch.nn.utils.prune
+
+import chainrule as cr
+from chainrule import torch_modules
+
+nn = torch.nn
+torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+
+# A layer of both, each of four features to four.
+LAYERS = {
+    "Linear": (lambda: nn.Linear(4, 4), lambda: cr.Linear(4, 4)),
+    "Linear without bias": (
+        lambda: nn.Linear(4, 4, bias=False),
+        lambda: cr.Linear(4, 4, bias=False),
+    ),
+    "ReLU": (nn.ReLU, cr.ReLU),
+    "LeakyReLU": (lambda: nn.LeakyReLU(0.2), lambda: cr.LeakyReLU(0.2)),
+    "ReLU6": (nn.ReLU6, cr.ReLU6),
+    "ELU": (lambda: nn.ELU(0.7), lambda: cr.ELU(0.7)),
+    "GELU": (lambda: nn.GELU(approximate="tanh"), lambda: cr.GELU(approximate="tanh")),
+    "SiLU": (nn.SiLU, cr.SiLU),
+    "Sigmoid": (nn.Sigmoid, cr.Sigmoid),
+    "Tanh": (nn.Tanh, cr.Tanh),
+    "Softplus": (nn.Softplus, cr.Softplus),
+    "Softmax": (lambda: nn.Softmax(dim=-1), cr.Softmax),
+    "LogSoftmax": (lambda: nn.LogSoftmax(dim=1), cr.LogSoftmax),
+    "Identity": (nn.Identity, cr.Identity),
+    "Flatten": (nn.Flatten, cr.Flatten),
+    "Dropout": (lambda: nn.Dropout(0.0), lambda: cr.Dropout(0.0)),
+    "BatchNorm": (
+        lambda: nn.BatchNorm1d(4, eps=1e-3, momentum=0.3),
+        lambda: cr.BatchNorm(4, eps=1e-3, momentum=0.3),
+    ),
+    "LayerNorm": (lambda: nn.LayerNorm(4, eps=1e-3), lambda: cr.LayerNorm(4, eps=1e-3)),
+    "Sequential": (
+        lambda: nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.Tanh(), nn.Linear(6, 4))),
+        lambda: cr.Sequential(cr.Linear(4, 6), cr.Sequential(cr.Tanh(), cr.Linear(6, 4))),
+    ),
+}
+BOUND = {"float32": 1e-5, "float64": 1e-12}  # of the largest number, or of 1
+
+every_layer = pytest.mark.parametrize(("theirs", "ours"), LAYERS.values(), ids=LAYERS)
+both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def net_of(theirs, dtype):
+    """A model of PyTorch's with this layer in it, all of whose numbers are drawn."""
+    net = nn.Sequential(nn.Linear(5, 4), theirs(), nn.Linear(4, 3)).to(getattr(torch, dtype))
+    torch.manual_seed(0)
+    for tensor in net.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.5, 2.0).mul_(1.0 if tensor.ndim < 2 else 0.5)
+    return net
+
+
+def model_of(ours, dtype, **options):
+    return cr.Sequential(cr.Linear(5, 4), ours(), cr.Linear(4, 3), dtype=dtype, **options)
+
+
+def inputs(dtype, shape=(7, 5), seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def same(found, expected):
+    expected = expected.detach().numpy()
+    found = np.asarray(found)
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    bound = BOUND[str(expected.dtype)] * max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=bound)
+
+
+def same_in_inference(model, net, x):
+    net.eval()
+    same(model.predict(x), net(torch.tensor(x)))
+
+
+def same_in_training(model, net, x):
+    net.train()
+    x_torch = torch.tensor(x, requires_grad=True)
+    y_torch = net(x_torch)
+    dy = inputs(x.dtype, y_torch.shape, seed=1)
+    y_torch.backward(torch.tensor(dy))
+    y, backward = model.forward(x, training=True)
+    same(y, y_torch)
+    same(backward(dy, input_gradient=True), x_torch.grad)
+    theirs = dict(net.named_parameters())
+    for name, parameter in model.named_parameters().items():
+        if parameter.trainable:
+            same(parameter.grad, theirs[name].grad)
+    for name, buffer in model.named_buffers().items():
+        same(buffer.value, net.state_dict()[name])
+
+
+# From modules.
+
+
+@every_layer
+@both_dtypes
+def test_from_torch(theirs, ours, dtype):
+    net = net_of(theirs, dtype)
+    before = copy.deepcopy(net.state_dict())
+    model = cr.from_torch(net)
+    assert repr(model) == repr(model_of(ours, dtype))
+    assert model.state.dtype_name == dtype
+    tensors = {name for name in net.state_dict() if "num_batches_tracked" not in name}
+    assert model.named_parameters().keys() | model.named_buffers().keys() == tensors
+    same_in_inference(model, net, inputs(dtype))
+    for parameter in model.parameters():
+        parameter.value[...] += 0.0  # copies, and so not PyTorch's
+    same_in_training(model, net, inputs(dtype, seed=2))
+    same_in_inference(model, net, inputs(dtype, seed=3))
+    for parameter in model.parameters():
+        parameter.value[...] = 9.0
+    for name, parameter in net.named_parameters():
+        assert torch.equal(parameter, before[name])
+
+
+def test_no_layer_is_forgotten():
+    kinds = {thing for thing in vars(cr.layers).values() if isinstance(thing, type)}
+    only_ours = {cr.Layer, cr.Rescaling}
+    models = [cr.from_torch(net_of(theirs, "float32")) for theirs, _ in LAYERS.values()]
+    made = {type(part) for model in models for _, part in (("", model), *model._walk())}
+    assert kinds - only_ours == {kind for kind in made if issubclass(kind, cr.Layer)}
+    names = {type(theirs()).__name__ for theirs, _ in LAYERS.values()}
+    assert torch_modules._LAYERS.keys() == names - {"Sequential"}
+    for name in torch_modules._LAYERS:
+        assert f"``{name}``" in cr.from_torch.__doc__
+
+
+@both_dtypes
+def test_a_single_module(dtype):
+    norm = nn.LayerNorm(3).to(getattr(torch, dtype))
+    model = cr.from_torch(norm)
+    assert list(model.named_parameters()) == ["0.weight", "0.bias"]
+    same_in_inference(model, norm, inputs(dtype, (4, 2, 3)))
+
+
+def test_a_layer_used_again():
+    linear, inner = nn.Linear(5, 5), nn.Sequential(nn.Linear(5, 5), nn.SiLU())
+    net = nn.Sequential(inner, linear, nn.Tanh(), linear, inner).double()
+    model = cr.from_torch(net)
+    assert model[1] is model[3]
+    assert model[0] is model[4]
+    assert model.named_parameters().keys() == dict(net.named_parameters()).keys()
+    same_in_training(model, net, inputs("float64"))
+
+
+def test_images():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Softmax(dim=1)).double()
+    same_in_training(cr.from_torch(net), net, inputs("float64", (5, 3, 4)))
+
+
+def test_where_a_model_is_wanted():
+    net = nn.Sequential(nn.Linear(5, 3))
+    model = cr.from_torch(net, backend="torch", device=torch.device("cpu"), dtype="float64")
+    assert (model.backend.name, model.state.dtype_name) == ("torch", "float64")
+    x = torch.tensor(inputs("float64"))
+    same(model.predict(x), net.double()(x))
+    assert cr.from_torch(nn.Sequential(nn.Linear(5, 3)).half()).state.dtype_name == "float32"
+    assert cr.from_torch(nn.Sequential(nn.Linear(5, 3)).bfloat16()).state.dtype_name == "float32"
+    assert cr.from_torch(nn.ReLU()).state.dtype_name == "float32"
+
+
+def test_what_is_frozen_stays_so():
+    net = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).double()
+    net[0].weight.requires_grad = False
+    model = cr.from_torch(net)
+    assert [p.trainable for p in model.parameters()] == [False, True, True, True]
+    same_in_training(model, net, inputs("float64"))
+
+
+def test_options_are_taken_over():
+    net = nn.Sequential(nn.Dropout(0.3), nn.ReLU(inplace=True))
+    assert repr(cr.from_torch(net)) == repr(cr.Sequential(cr.Dropout(0.3), cr.ReLU()))
+
+
+def test_words_for_names_become_numbers():
+    net = nn.Sequential(OrderedDict(first=nn.Linear(5, 4), bend=nn.ReLU(), last=nn.Linear(4, 3)))
+    model = cr.from_torch(net)
+    assert list(model.named_parameters()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    same_in_inference(model, net, inputs("float32"))
+
+
+def test_it_trains_on_as_in_torch():
+    net = net_of(lambda: nn.Sequential(nn.BatchNorm1d(4), nn.GELU("tanh")), "float64")
+    model, rng = cr.from_torch(net), np.random.default_rng(0)
+    optimizer = cr.AdamW(0.01, weight_decay=0.1, decay_biases=True).bind(model)
+    optimizer_torch = torch.optim.AdamW(net.parameters(), 0.01, weight_decay=0.1)
+    loss, loss_torch = cr.CrossEntropyLoss(), nn.CrossEntropyLoss()
+    for _ in range(30):
+        x, y = rng.normal(size=(16, 5)), rng.integers(0, 3, 16)
+        outputs, back_through_model = model.forward(x, training=True)
+        value, back_through_loss = loss(outputs, y)
+        back_through_model(back_through_loss())
+        optimizer.step()
+        value_torch = loss_torch(net(torch.tensor(x)), torch.tensor(y))
+        optimizer_torch.zero_grad()
+        value_torch.backward()
+        optimizer_torch.step()
+        assert float(value) == pytest.approx(value_torch.item(), rel=1e-9)
+
+
+# What is refused.
+
+
+class Doubled(nn.ReLU):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Branches(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Named(nn.Linear):
+    """A subclass that computes the same."""
+
+
+def replaced():
+    module = nn.Tanh()
+    module.forward = torch.sin
+    return module
+
+
+def hooked():
+    module = nn.Tanh()
+    module.register_forward_hook(lambda module, args, y: 2 * y)
+    return module
+
+
+def of_nan():
+    module = nn.Linear(5, 5)
+    module.weight.data[0, 0] = torch.nan
+    return module
+
+
+def with_a_buffer():
+    module = nn.ReLU()
+    module.register_buffer("scale", torch.ones(3))
+    return module
+
+
+NOT_SUPPORTED = "not supported; supported are torch.nn.Sequential and, .*, BatchNorm1d, .*, Tanh$"
+REFUSED = {
+    "Conv2d": (lambda: nn.Conv2d(1, 2, 3), NOT_SUPPORTED),
+    "BatchNorm2d": (lambda: nn.BatchNorm2d(5), NOT_SUPPORTED),
+    "Hardtanh": (nn.Hardtanh, NOT_SUPPORTED),
+    "ModuleList": (lambda: nn.ModuleList([nn.ReLU()]), NOT_SUPPORTED),
+    "another forward": (Doubled, NOT_SUPPORTED),
+    "another chain": (lambda: Branches(nn.Linear(5, 5)), NOT_SUPPORTED),
+    "a forward of its own": (replaced, NOT_SUPPORTED),
+    "GELU": (nn.GELU, r'error function.*torch.nn.GELU\(approximate="tanh"\).* is supported'),
+    "Softplus": (lambda: nn.Softplus(beta=2), "expected beta=1.0, found beta=2"),
+    "Softmax": (lambda: nn.Softmax(dim=0), "expected dim=-1, the last axis, found dim=0"),
+    "LogSoftmax": (lambda: nn.LogSoftmax(), "expected dim=-1, the last axis, found dim=None"),
+    "Flatten": (lambda: nn.Flatten(0), "expected start_dim=1, found start_dim=0"),
+    "BatchNorm1d, affine": (lambda: nn.BatchNorm1d(5, affine=False), "expected affine=True"),
+    "BatchNorm1d, momentum": (lambda: nn.BatchNorm1d(5, momentum=None), "expected a momentum"),
+    "BatchNorm1d, statistics": (
+        lambda: nn.BatchNorm1d(5, track_running_stats=False), "expected track_running_stats=True"
+    ),
+    "LayerNorm, axes": (lambda: nn.LayerNorm((2, 5)), "expected the last axis only"),
+    "LayerNorm, affine": (
+        lambda: nn.LayerNorm(5, elementwise_affine=False), "expected elementwise_affine=True"
+    ),
+    "LayerNorm, bias": (
+        lambda: nn.LayerNorm(5, bias=False), "expected tensors weight, bias, found weight$"
+    ),
+    "LayerNorm, eps": (lambda: nn.LayerNorm(5, eps=0.0), "expected a finite eps > 0"),
+    "Dropout": (lambda: nn.Dropout(1.0), "expected a probability 0 <= p < 1"),
+    "LazyLinear": (lambda: nn.LazyLinear(5), "expected positive sizes"),
+    "weight_norm": (
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(5, 5)),
+        "expected tensors weight, bias, found bias, parametrizations",
+    ),
+    "prune": (
+        lambda: torch.nn.utils.prune.l1_unstructured(nn.Linear(5, 5), "weight", 0.5), "it has hooks"
+    ),
+    "hook": (hooked, "it has hooks, which may change what it computes"),
+    "complex": (
+        lambda: nn.Linear(5, 5, dtype=torch.complex64),
+        "expected weight of floating-point numbers, found torch.complex64",
+    ),
+    "NaN": (of_nan, "its weight holds NaN or infinity"),
+    "buffer": (with_a_buffer, "expected tensors none, found scale"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_no_layer_is_equal_to(make, words):
+    module = make()
+    net = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(), module))
+    kind = re.escape(type(module).__name__)
+    with pytest.raises(TypeError, match=rf"^module '1.1', {kind}\(.*: .*{words}"):
+        cr.from_torch(net)
+
+
+def test_weights_of_two_modules():
+    net = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5))
+    net[2].weight = net[0].weight
+    with pytest.raises(TypeError, match=r"module '2', .*its weight is that of module '0', too"):
+        cr.from_torch(net)
+
+
+def test_a_subclass_with_the_same_forward():
+    net = nn.Sequential(Named(5, 3))
+    same_in_inference(cr.from_torch(net), net, inputs("float32"))
+
+
+@pytest.mark.parametrize("thing", [None, 5, nn.Linear, cr.ReLU(), np.ones(3)], ids=str)
+def test_what_is_no_module(thing):
+    with pytest.raises(TypeError, match=r"expected a torch.nn.Sequential or another"):
+        cr.from_torch(thing)
+
+
+def test_without_torch(monkeypatch):
+    module = nn.ReLU()
+    monkeypatch.delitem(torch_modules.sys.modules, "torch")
+    with pytest.raises(TypeError, match=r"expected a torch.nn.Sequential or another"):
+        cr.from_torch(module)
+
+
+def test_the_example_of_the_docstring():
+    text = cr.from_torch.__doc__.replace("# doctest: +SKIP", "")
+    names = {"cr": cr, "np": np, "torch": torch}
+    example = doctest.DocTestParser().get_doctest(text, names, "from_torch", None, None)
+    assert len(example.examples) == 4
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+# Files.
+
+
+@every_layer
+@both_dtypes
+def test_a_saved_file_is_a_state_dict(theirs, ours, dtype, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model = model_of(ours, dtype, seed=5)
+    rng = np.random.default_rng(6)
+    for parameter in model.parameters():
+        parameter.value[...] = rng.uniform(0.5, 1.5, parameter.shape)
+    model.forward(inputs(dtype), training=True)  # moves running statistics
+    model.save(path)
+    net = nn.Sequential(nn.Linear(5, 4), theirs(), nn.Linear(4, 3)).to(getattr(torch, dtype))
+    net.load_state_dict(safetensors.torch.load_file(path), strict=True)
+    same_in_inference(model, net, inputs(dtype, seed=1))
+
+
+@every_layer
+@both_dtypes
+def test_a_state_dict_is_a_file_of_weights(theirs, ours, dtype, tmp_path):
+    path = tmp_path / "model.safetensors"
+    net = net_of(theirs, dtype)
+    net(torch.tensor(inputs(dtype)))
+    safetensors.torch.save_file(net.state_dict(), path)
+    model = model_of(ours, dtype, seed=5)
+    model.load_weights(path)
+    same_in_inference(model, net, inputs(dtype, seed=1))
+    same_in_training(model, net, inputs(dtype, seed=2))
+
+
+def test_there_and_back(tmp_path):
+    path = tmp_path / "model.safetensors"
+    net = net_of(lambda: nn.Sequential(nn.BatchNorm1d(4), nn.ELU(), nn.LayerNorm(4)), "float32")
+    cr.from_torch(net).save(path)
+    loaded = safetensors.torch.load_file(path)
+    for name, tensor in net.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(loaded[name], tensor)
+    same_in_inference(cr.load(path), net, inputs("float32"))

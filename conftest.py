@@ -7,8 +7,13 @@ import pytest
 
 import chainrule as cr
 
-if importlib.util.find_spec("numba") is None:
-    collect_ignore = ["src/chainrule/_backends/fused.py"]
+NEEDS = {
+    "src/chainrule/_backends/fused.py": "numba",
+    "src/chainrule/torch_modules.py": "torch",
+    "src/chainrule/export.py": "onnxruntime",
+    "src/chainrule/onnx_operators.py": "onnxruntime",
+}
+collect_ignore = [file for file, name in NEEDS.items() if importlib.util.find_spec(name) is None]
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,10 @@ def train(folder: Path) -> None:
     callbacks = [
         cr.callbacks.EarlyStopping(patience=3, min_delta=0.01),
         average,
-        cr.callbacks.Checkpoint(folder / "checkpoints", every_steps=5, keep_last=2),
+        cr.callbacks.CSVLogger(folder / "log.csv"),
+        cr.callbacks.Checkpoint(
+            folder / "checkpoints", every_steps=5, keep_last=2, monitor="val_loss"
+        ),
     ]
     parts = {"loss": cr.CrossEntropyLoss(), "optimizer": optimizer()}
     newest = cr.callbacks.latest_checkpoint(folder / "checkpoints")
@@ -51,6 +54,8 @@ def train(folder: Path) -> None:
             losses=trainer.history.step_losses,
             validation=trainer.history["val_loss"],
             counters=[state.draws, trainer.optimizer.steps],
+            logged=np.loadtxt(folder / "log.csv", delimiter=",", skiprows=1, usecols=(0, 1, 2)),
+            best=cr.load(folder / "checkpoints" / "best.safetensors").state.values,
         )
     (folder / "unfinished.npz").rename(folder / RESULT)
 

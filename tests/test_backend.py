@@ -89,7 +89,7 @@ def test_cupy_without_a_gpu(monkeypatch):
 
 
 def test_import_takes_none_of_the_extras():
-    extras = "cupy torch numba pooch matplotlib sklearn"
+    extras = "cupy torch numba pooch matplotlib sklearn onnx onnxruntime tensorboardX"
     code = f"import sys, chainrule; print([m for m in '{extras}'.split() if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
@@ -215,3 +215,16 @@ def test_a_rule_is_compiled_once_for_all_optimizers_of_its_kind():
     assert _loops(shrink(0.1), 1) is _loops(shrink(0.1), 1)
     assert _loops(shrink(0.1), 1) is not _loops(shrink(0.2), 1)
     assert _loops(shrink([0.1]), 1) is not _loops(shrink([0.1]), 1)  # a list has no hash
+
+
+RATE = 1.0
+
+
+def test_a_rule_that_names_another_number_is_another_rule(monkeypatch):
+    backend = cr.get_backend("numpy")
+    for rate in (1.0, 100.0):
+        monkeypatch.setitem(globals(), "RATE", rate)
+        value = np.zeros(3)
+        update = backend.elementwise(lambda xp: lambda x, y: (x - RATE * y,), outputs=1)
+        update(value, np.ones(3))
+        np.testing.assert_array_equal(value, -rate)

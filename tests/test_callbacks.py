@@ -131,7 +131,8 @@ def test_the_last_weights_are_kept_where_asked(library):
     trainer = trainer_on(library)
     trainer.fit(X, Y, epochs=5, callbacks=[score(1, 2), stop, recorder], **FIT)
     np.testing.assert_array_equal(vectors(trainer, library)[0], recorder.vectors[2][0])
-    assert stop.state() == {"best": 1, "best_epoch": 1, "wait": 1}
+    watched = {"monitor": "score", "mode": "min"}
+    assert stop.state() == {**watched, "best": 1, "best_epoch": 1, "wait": 1}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -509,6 +510,18 @@ def test_rows_after_the_checkpoint_are_cut(append, library, tmp_path):
     assert [row["epoch"] for row in rows(path)] == [*earlier, "1", "2", "3", "4"]
     for row, before in zip(rows(path), first, strict=True):
         assert {**row, "seconds": 0} == {**before, "seconds": 0}
+
+
+def test_rows_of_earlier_trainings_stay_when_the_first_epoch_was_broken_off(library, tmp_path):
+    path = tmp_path / "log.csv"
+    trainer_on(library).fit(X, Y, epochs=3, callbacks=[CSVLogger(path)], **FIT)
+    trainer = trainer_on(library)
+    save = LambdaCallback(on_epoch_start=lambda t: t.save(tmp_path / f"{t.epoch}.safetensors"))
+    trainer.fit(X, Y, epochs=2, callbacks=[CSVLogger(path, append=True), save], **FIT)
+    again = resumed(tmp_path / "1.safetensors", library)
+    listeners = [CSVLogger(path, append=True), LambdaCallback()]
+    again.fit(X, Y, epochs=2, callbacks=listeners, resume=True, **FIT)
+    assert [row["epoch"] for row in rows(path)] == ["1", "2", "3", "1", "2"]
 
 
 def test_a_file_that_is_no_log(library, tmp_path):

@@ -36,6 +36,17 @@ def test_relu_and_its_gradient(library, shape, dtype):
     np.testing.assert_array_equal(library.to_numpy(found), expected)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "float16", ">f4", ">f8"])
+def test_what_is_not_compiled_is_computed_all_the_same(dtype):
+    kernel = cr.get_backend("numpy").kernel
+    y, labels = (10 * drawn((6, 8), "float64", awkward=False)).astype(dtype), np.arange(6)
+    for function, arrays in ((relu, [y]), (relu_gradient, [y, y])):
+        np.testing.assert_array_equal(kernel(function)(*arrays), function(xp, *arrays))
+    found = kernel(softmax_cross_entropy)(y, labels)
+    for ours, theirs in zip(found, softmax_cross_entropy(xp, y, labels), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_relu_of_views_and_of_other_dtypes():
     kernel = cr.get_backend("numpy").kernel
     x = drawn((6, 8), "float32", awkward=False)

@@ -136,6 +136,15 @@ def test_parts_of_a_batch_make_the_same_step(library, loss, parts, weighted):
     assert histories[1]["loss"] == pytest.approx(histories[0]["loss"], rel=1e-10)
 
 
+def test_a_batch_without_any_weight_changes_nothing(library):
+    trainer = trainer_on(library)
+    before = library.to_numpy(trainer.model.state.values).copy()
+    weights = np.zeros(60)
+    batches = [(X, Y, weights)]
+    trainer.fit(batches, micro_batches=3, verbose=0)
+    np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
+
+
 def test_bad_parts(library):
     with pytest.raises(ValueError, match="at least 1 micro-batch, found 0"):
         trainer_on(library).fit(X, Y, micro_batches=0, verbose=0)

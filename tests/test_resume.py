@@ -115,7 +115,8 @@ def test_a_training_that_was_stopped_stays_so(library, tmp_path):
     trainer.fit(X, Y, **FIT, callbacks=[Counts(stop_at=10)])
     trainer.save(tmp_path / "stopped.safetensors")
     again = resumed(tmp_path / "stopped.safetensors", library)
-    again.fit(X, Y, **FIT, callbacks=[Counts()], resume=True)
+    with pytest.warns(RuntimeWarning, match="ended this training after epoch 2"):
+        again.fit(X, Y, **FIT, callbacks=[Counts()], resume=True)
     assert len(again.history) == 2
     assert_equal(again, trainer, library)
 
@@ -197,8 +198,8 @@ def test_what_does_not_fit(library, tmp_path):
         with pytest.raises(ValueError, match="expected the optimizer of the training, 'SGD' with"):
             resumed(path, library, optimizer=other)
     again = resumed(path, library)
-    with pytest.raises(ValueError, match=r"expected the callbacks .*\['Counts'\], found \[\]"):
-        again.fit(X, Y, **FIT, resume=True)
+    with pytest.raises(ValueError, match=r"expected the callbacks .*, Counts among them, found"):
+        again.fit(X, Y, **FIT, callbacks=[cr.Callback()], resume=True)
     trainer.model.save(path)
     with pytest.raises(cr.FileFormatError, match="holds no training"):
         resumed(path, library)
@@ -208,7 +209,7 @@ def test_another_machine_is_told(library, tmp_path, monkeypatch):
     trainer = trainer_on(library)
     trainer.save(tmp_path / "training.safetensors")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "17")
-    with pytest.warns(RuntimeWarning, match="OPENBLAS_NUM_THREADS not set, here 17|here 17"):
+    with pytest.warns(RuntimeWarning, match="OPENBLAS_NUM_THREADS .*, here 17"):
         resumed(tmp_path / "training.safetensors", library)
 
 

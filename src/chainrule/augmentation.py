@@ -54,14 +54,13 @@ class RandomShift:
         wide = xp.zeros((batch, height + 2 * n, width + 2 * n), dtype=images.dtype, device=device)
         wide[:, n : n + height, n : n + width] = images
         # Where each image is cut out of its wide one, as numbers of elements in the flat array.
-        corners = rng.integers(0, 2 * n + 1, size=(2, batch, 1, 1))
-        rows = (
-            corners[0]
-            + np.arange(height)[:, None]
-            + (height + 2 * n) * np.arange(batch)[:, None, None]
+        corners = xp.asarray(rng.integers(0, 2 * n + 1, size=(2, batch, 1, 1)), device=device)
+        image, row, column = (
+            xp.reshape(xp.arange(size, dtype=corners.dtype, device=device), shape)
+            for size, shape in ((batch, (-1, 1, 1)), (height, (1, -1, 1)), (width, (1, 1, -1)))
         )
-        index = (width + 2 * n) * rows + corners[1] + np.arange(width)
-        index = xp.asarray(index.reshape(-1), device=device)
+        rows = image * (height + 2 * n) + row + corners[0, ...]
+        index = xp.reshape(rows * (width + 2 * n) + column + corners[1, ...], (-1,))
         return xp.reshape(xp.take(xp.reshape(wide, (-1,)), index), (batch, height, width))
 
     def __repr__(self) -> str:

@@ -120,7 +120,7 @@ class Backend:
         >>> shrink = lambda xp: lambda x, rate: (x - rate * x,)
         >>> decay = Backend(numpy).elementwise(shrink, outputs=1)
         >>> x = numpy.asarray([2.0, 4.0])
-        >>> decay(x, 0.5)
+        >>> decay(x, numpy.asarray(0.5))
         >>> x
         array([1., 2.])
         """
@@ -240,6 +240,14 @@ def _known(name: str, device: Any) -> Backend:
 @cache
 def _foreign(namespace: ModuleType, device: Any) -> Backend:
     return Backend(namespace, device=device)
+
+
+def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`Backend.kernel` for arrays whose namespace is all that is known."""
+    name = xp.__name__.removeprefix("array_api_compat.")
+    if name in _KNOWN:
+        return _known(name, None).kernel(function)
+    return partial(function, xp)
 
 
 def _restore(name: str, device: Any) -> Backend:

@@ -132,7 +132,8 @@ class BatchStream:
     source : iterable or callable
         What gives batches ``(x, y)`` or ``(x, y, sample_weight)``: an iterable that can start
         again, such as a list or a PyTorch ``DataLoader``, or a function of a NumPy Generator that
-        returns an iterator; all of its randomness has to come from there.
+        returns an iterator. A training can go on exactly in the middle of an epoch only if all
+        randomness comes from that generator: not with a loader that shuffles by itself.
     rng : numpy.random.Generator
         What a function is handed.
     backend : Backend

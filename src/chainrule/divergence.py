@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .backend import Array
+from .layers.sequential import Sequential
 
 if TYPE_CHECKING:
     from .training import Trainer
@@ -52,6 +53,8 @@ def culprit(trainer: Trainer, x: Array) -> str:
     for name, parameter in model.named_parameters().items():
         if not finite(parameter.value):
             return f"the parameter {name!r}, after the step before"
+    if type(model).forward is not Sequential.forward:
+        return "the outputs or the loss"
     draws, buffers = model.state.draws, xp.asarray(model.state.buffers, copy=True)
     try:
         x = model._enter(x, model.state)

@@ -1,7 +1,7 @@
 """Losses: how far outputs are from targets, as ``(value, backward)``.
 
-Every loss is an object that is called with outputs and targets. ``backward()`` returns the gradient
-of the value by the outputs; an evaluation that does not call it computes no gradient.
+Every loss is an object that is called with outputs and targets; ``backward()`` returns the gradient
+of the value by the outputs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from .backend import Array, get_backend, on_host
+from .backend import Array, kernel, on_host
 from .errors import DataError, ShapeError
 from .layers.sigmoids import sigmoid
 from .layers.softmax import log_softmax
@@ -143,7 +143,7 @@ class Loss:
 
         scale: Any = 1.0
         if self.reduction not in ("none", "sum"):
-            scale = 1.0 / _positive(xp, self.total_weight(xp, y, target, sample_weight))
+            scale = 1.0 / positive(xp, self.total_weight(xp, y, target, sample_weight))
             if self.reduction == "mean":
                 scale = scale * (y.shape[0] / math.prod(values.shape))
         weight = self._sample_weight(xp, y, sample_weight)
@@ -338,7 +338,7 @@ class CrossEntropyLoss(Loss):
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         if target.ndim == 1 and not self.weight and not self.label_smoothing:
-            values, gradient = get_backend(xp).kernel(softmax_cross_entropy)(y, target)
+            values, gradient = kernel(xp, softmax_cross_entropy)(y, target)
             return values, lambda: gradient
         q = self._distribution(xp, y, target)
         if self.label_smoothing:
@@ -414,7 +414,7 @@ def _along(weight: Array, values: Array) -> Array:
     return weight if weight.ndim == values.ndim else weight[(..., *(None,) * (values.ndim - 1))]
 
 
-def _positive(xp: Any, total: float | Array) -> float | Array:
+def positive(xp: Any, total: float | Array) -> float | Array:
     """A sum of weights to divide by: 1 where it is 0, as in a batch of ignored samples."""
     # (NumPy's float64 is a float, too.)
     return total if type(total) is float else xp.where(total > 0, total, xp.ones_like(total))

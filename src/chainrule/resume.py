@@ -41,6 +41,7 @@ def save_training(trainer: Trainer, path: str | Path) -> None:
     if done is not None:
         progress = {"rng": _plain(done.rng), "batches": done.batches}
         more["losses"], more["weights"] = trainer._read(done.losses, done.weights)
+        done.losses, done.weights = more["losses"].tolist(), more["weights"].tolist()  # read once
     states = []
     for i, listener in enumerate(trainer.listeners):
         values: dict[str, Any] = {}
@@ -82,10 +83,11 @@ def resume_training(
         raise FileFormatError(f"{path}: no training to go on with: {error!r}") from error
     trainer = kind(build(path, tensors, metadata, seed=seed, **where), **options)
     more = {n.removeprefix(TRAINING): a for n, a in tensors.items() if n.startswith(TRAINING)}
+    here = versions()
     try:
         _restore_optimizer(trainer, training["optimizer"], more)
         _restore(trainer, training, more)
-        differences = _differences(training["versions"], versions())
+        differences = _differences(dict(training["versions"]), here)
     except (FileFormatError, MemoryError):  # the device's memory, too
         raise
     except Exception as error:  # what is in a file can be anything
@@ -161,28 +163,33 @@ def hand_back(states: list[dict[str, Any]] | None, listeners: list[Callback]) ->
     """Give callbacks the state that they had, if they are those of the file."""
     if states is None:  # nothing was read from a file: they know it themselves
         return
-    expected = [state["callback"] for state in states]
-    found = [type(listener).__name__ for listener in listeners]
-    if expected != found:
-        raise ValueError(
-            f"expected the callbacks of the interrupted training, {expected}, found {found}"
-        )
-    for state, listener in zip(states, listeners, strict=True):
-        listener.load_state(state["values"])
+    left = list(listeners)
+    for state in states:
+        name = state["callback"]
+        listener = next((one for one in left if type(one).__name__ == name), None)
+        if listener is not None:
+            left.remove(listener)
+            listener.load_state(state["values"])
+        elif state["values"]:
+            found = [type(one).__name__ for one in listeners]
+            raise ValueError(
+                f"expected the callbacks of the interrupted training, {name} among them, found "
+                f"{found}; only those that keep nothing may be left out"
+            )
 
 
 def versions() -> dict[str, str]:
     """What the last bits of a result depend on: versions, the machine, its BLAS and threads."""
     from . import __version__
 
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     found = {
         "chainrule": __version__,
         "numpy": np.__version__,
         "numba": _version("numba"),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {platform.processor()}",
-        "BLAS": f"{blas['name']} {blas['version']}",
+        "BLAS": f"{blas.get('name')} {blas.get('version')}",
         "cores": str(_cores()),
     }
     return {**found, **{name: os.environ.get(name, "not set") for name in _SETTINGS}}

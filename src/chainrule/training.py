@@ -7,6 +7,7 @@ import itertools
 import math
 import operator
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from .history import History
 from .interruption import Interruption
 from .layers.base import Layer
 from .layers.sequential import Sequential
-from .losses import Loss
+from .losses import Loss, positive
 from .metrics import Metric, default_metrics
 from .optimizers import Optimizer
 from .resume import hand_back, resume_training, save_training
@@ -219,8 +220,9 @@ class Trainer:
     ) -> History:
         """Train for some epochs.
 
-        Data is checked and moved to the device once; numbers leave the device once an epoch. A
-        first Ctrl-C ends the training after the step that is under way, a second one at once.
+        Arrays are checked and moved to the device once (files and ready-made batches step by step);
+        numbers leave the device once an epoch. A first Ctrl-C ends the training after the step that
+        is under way, a second one at once.
 
         Parameters
         ----------
@@ -239,11 +241,11 @@ class Trainer:
             See `minibatches`.
         augment : callable, optional
             Changes the inputs of each step, such as `chainrule.augmentation.RandomShift`; it is
-            handed a generator of its own for the step.
+            handed a generator of its own for the step, and returns a new array.
         micro_batches : int, optional
             In how many parts a batch goes through the model, one after another, for a step that is
             the same to rounding in less memory (but for `BatchNorm`, whose statistics are those of
-            a part).
+            a part, and `Dropout`, whose masks are other ones).
         terminate_on_nan : bool, optional
             Whether to end with an error when the loss is no number any more.
         callbacks : iterable of Callback, optional
@@ -327,6 +329,13 @@ class Trainer:
         """Begin a call of `fit`, or go on with the one before."""
         self.resuming = resume and self.began >= 0
         if self.resuming:
+            if self.stopped:
+                warnings.warn(
+                    f"a callback ended this training after epoch {len(self.history)}: it does not "
+                    "go on. Without resume=True, fit trains further",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
             hand_back(self.callback_states, listeners)
         else:
             self.began, self.progress, self.stopped = len(self.history), None, False
@@ -353,7 +362,7 @@ class Trainer:
         losses, weights, others = self._read(done.losses, done.weights, [*measured.values()])
         if snapshot is not None and not np.isfinite(losses).all():
             snapshot.restore(self)
-            raise self._find(batches.starting_at(first), losses, first)
+            raise self._find(batches.starting_at(first), done, losses, first)
         mean = losses @ weights / (weights.sum() or 1.0)
         row = {"epoch": self.epoch, "loss": float(losses.sum() if self._sums else mean)}
         row.update(zip((f"val_{name}" for name in measured), others.tolist(), strict=True))
@@ -379,7 +388,7 @@ class Trainer:
             try:
                 value, weight = step(*batch)
             except _NotFinite as found:
-                raise self._diverged([*done.losses, found.value], found.x) from None
+                raise self._diverged(float(found.value), found.x) from None
             done.losses.append(value)
             done.weights.append(weight)
             for listener in listeners:
@@ -390,13 +399,18 @@ class Trainer:
             raise DataError("expected at least one batch, found none")
 
     def _find(
-        self, batches: Iterator[tuple[Array, ...]], losses: np.ndarray, first: int
+        self,
+        batches: Iterator[tuple[Array, ...]],
+        done: Progress,
+        losses: np.ndarray,
+        first: int,
     ) -> DivergenceError:
         """Do the steps before the first bad one once more, and tell of that one."""
         bad = int(np.flatnonzero(~np.isfinite(losses))[0])
         for batch in itertools.islice(batches, bad - first):
             self._step(*batch)
-        return self._diverged(losses[: bad + 1], self._augmented(next(batches)[0]))
+        done.losses, done.weights = done.losses[:bad], done.weights[:bad]
+        return self._diverged(float(losses[bad]), self._augmented(next(batches)[0]))
 
     def _step(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Array, Any]:
         """One step of training; its loss, and what the mean of an epoch weighs it by."""
@@ -408,7 +422,7 @@ class Trainer:
                 backward(1.0)
             else:
                 value, total = self._accumulate(x, y, weight)
-        except _NotFinite:
+        except BaseException:  # the step has not been done
             state.draws, state.buffers[...] = before
             raise
         self.optimizer.step()
@@ -427,20 +441,23 @@ class Trainer:
 
     def _accumulate(self, x: Array, y: Array, weight: Array | None) -> tuple[Array, Any]:
         """As one pass of the whole batch: the gradients of the parts' sums, over their weights."""
-        size = -(-x.shape[0] // self._parts)
+        samples, parts = x.shape[0], min(self._parts, x.shape[0])
+        bounds = [i * samples // parts for i in range(parts + 1)]
         sums: Any = 0.0
         weights: Any = 0.0
-        for start in range(0, x.shape[0], size):
-            rows = slice(start, min(start + size, x.shape[0]))
-            part = (x[rows, ...], y[rows, ...], None if weight is None else weight[rows])
-            value, total, backward = self._forward(*part)
+        for start, stop in itertools.pairwise(bounds):
+            part = (x[start:stop, ...], y[start:stop, ...])
+            value, total, backward = self._forward(
+                *part, None if weight is None else weight[start:stop]
+            )
             factor = 1.0 if self._sums else total
             backward(factor)
             sums, weights = sums + value * factor, weights + total
         if self._sums:
             return sums, weights
-        self.model.state.grads /= weights
-        return sums / weights, weights
+        scale = 1.0 / positive(self.model.xp, weights)
+        self.model.state.grads *= scale
+        return sums * scale, weights
 
     @property
     def _sums(self) -> bool:
@@ -452,14 +469,11 @@ class Trainer:
         key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
         return self._augment(x, np.random.default_rng(key))
 
-    def _diverged(self, losses: Iterable[Any], x: Array) -> DivergenceError:
-        """What to tell of a loss that is no number, the last of those of this epoch."""
-        values = self._read(list(losses))[0]
-        step = len(self.history.step_losses) + len(values) - 1
-        self.history.step_losses.extend(values.tolist())
-        self.progress = None
+    def _diverged(self, value: float, x: Array) -> DivergenceError:
+        """What to tell of the loss of a step that was not done, for it is no number."""
+        of_epoch = 0 if self.progress is None else len(self.progress.losses)
         return DivergenceError(
-            f"the loss became {values[-1]} at step {step} (step {len(values) - 1} of epoch "
+            f"the loss became {value} at step {self.optimizer.steps} (step {of_epoch} of epoch "
             f"{self.epoch}), first in {culprit(self, x)}: try a smaller learning rate, or "
             "clip_norm= in the optimizer"
         )

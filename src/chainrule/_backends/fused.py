@@ -1,8 +1,8 @@
 """Rules and formulas as one compiled loop each (numba, the extra ``fast``).
 
 A loop reads and writes each element once, where NumPy makes a pass over memory for each operation.
-No floating-point liberties are taken: the results are NumPy's, bit for bit, but for numba's `exp`
-and `log`, which may differ in the last bit. The loops use one thread: numba's and those of NumPy's
+No floating-point liberties are taken: the results are NumPy's, bit for bit, but for those of the
+cross-entropy, whose `exp`, `log` and order of summing are not NumPy's. The loops use one thread: numba's and those of NumPy's
 BLAS would wait for each other.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from array_api_compat import numpy as xp
 
 from ..backend import Array, Rule
 from ..layers.dropout import keep_mask, split_key
@@ -45,7 +46,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
         The update that is used for a number of arrays that has no loop here, or, with a warning,
         for a rule that numba cannot compile.
     """
-    loops = _loops(rule, outputs)
+    loops = dict(_loops(rule, outputs))
 
     def update(*arguments: Array) -> None:
         arrays = sum(a.ndim > 0 for a in arguments)
@@ -68,7 +69,8 @@ def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
 
     Each optimizer makes its rule anew, and compiling one takes a third of a second.
     """
-    values = [cell.cell_contents for cell in rule.__closure__ or ()]
+    outside = [rule.__globals__.get(name) for name in rule.__code__.co_names]  # frozen by numba
+    values = [*(cell.cell_contents for cell in rule.__closure__ or ()), *outside]
     kinds = tuple(map(type, values))  # 1 and 1.0 are equal, but not compiled alike
     key: Any = (rule.__code__, rule.__defaults__, tuple(values), kinds, outputs)
     try:
@@ -129,9 +131,12 @@ def _relu_loop(x: Array, y: Array) -> None:
         y[i] = zero if x[i] <= zero else x[i]  # NaN stays NaN
 
 
+_OF_MODELS = {np.dtype("float32"), np.dtype("float64")}
+
+
 def _relu(x: Array) -> Array:
-    if x.dtype.kind != "f":
-        return relu(np, x)
+    if x.dtype not in _OF_MODELS:
+        return relu(xp, x)
     y = np.empty(x.shape, x.dtype)
     _relu_loop(x.reshape(-1), y.reshape(-1))
     return y
@@ -145,8 +150,8 @@ def _relu_gradient_loop(dy: Array, y: Array, dx: Array) -> None:
 
 
 def _relu_gradient(dy: Array, y: Array) -> Array:
-    if dy.dtype != y.dtype or dy.shape != y.shape:
-        return relu_gradient(np, dy, y)
+    if y.dtype not in _OF_MODELS or dy.dtype != y.dtype or dy.shape != y.shape:
+        return relu_gradient(xp, dy, y)
     dx = np.empty(y.shape, y.dtype)
     _relu_gradient_loop(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
     return dx
@@ -174,6 +179,8 @@ def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient
 
 
 def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
+    if y.dtype not in _OF_MODELS:
+        return softmax_cross_entropy(xp, y, labels)
     values, gradient = np.empty(y.shape[0], y.dtype), np.empty(y.shape, y.dtype)
     _softmax_cross_entropy_loop(y, labels, values, gradient)
     return values, gradient

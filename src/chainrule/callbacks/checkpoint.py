@@ -110,6 +110,8 @@ class Checkpoint(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._refuse_another_trainings(trainer)
+        for unfinished in self.folder.glob(".*.safetensors.*"):  # of a process that was killed
+            unfinished.unlink(missing_ok=True)
         self._saved = _moment(trainer)
         self._best = None
         if self.monitor is not None and (self.folder / _BEST).exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +52,15 @@ class CSVLogger(Callback):
         self.append = append
         self._rows: list[dict[str, Any]] = []
         self._columns: list[str] = []
+        self._kept: int | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._columns = []  # the first row writes the whole file
         self._rows = self._read() if self.append or trainer.resuming else []
-        if trainer.resuming:
-            while self._rows and int(self._rows[-1]["epoch"]) > len(trainer.history):
-                del self._rows[-1]
+        if trainer.resuming and self._kept is not None:
+            del self._rows[self._kept :]  # of epochs after the checkpoint
+        self._kept = None
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         row = trainer.history.epochs[-1]
@@ -71,6 +72,12 @@ class CSVLogger(Callback):
             self._columns = list(dict.fromkeys(name for row in self._rows for name in row))
             header = dict(zip(self._columns, self._columns, strict=True))
             write_atomically(self.path, _text(self._columns, [header, *self._rows]).encode())
+
+    def state(self) -> dict[str, Any]:
+        return {"rows": len(self._rows) if self._kept is None else self._kept}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._kept = state.get("rows")
 
     def _read(self) -> list[dict[str, Any]]:
         try:

@@ -107,6 +107,7 @@ class EarlyStopping(Callback):
 
     def state(self) -> dict[str, Any]:
         return {
+            **self.monitor.state(),
             "best": self.best,
             "best_epoch": self.best_epoch,
             "wait": self.wait,
@@ -115,6 +116,7 @@ class EarlyStopping(Callback):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        self.monitor.expect(state)
         self.best = state.get("best")
         self.best_epoch = state.get("best_epoch")
         self.wait = state.get("wait", 0)

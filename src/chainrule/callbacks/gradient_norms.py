@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..backend import Array, Backend
 from ..parameter import Parameter
 from .base import Callback
@@ -51,11 +53,11 @@ class GradientNorms(Callback):
 
     def state(self) -> dict[str, Any]:
         self._read()
-        return {name: list(norms) for name, norms in self.norms.items()}
+        return {name: np.asarray(norms) for name, norms in self.norms.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._steps.clear()
-        self.norms = {name: list(norms) for name, norms in state.items()}
+        self.norms = {name: norms.tolist() for name, norms in state.items()}
 
     @staticmethod
     def _weights(trainer: Trainer) -> dict[str, Parameter]:

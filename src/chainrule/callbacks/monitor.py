@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .checks import at_least_zero
 
@@ -59,6 +60,18 @@ class Monitor:
                 f"expected monitor to be one of {', '.join(row)}, found {self.name!r}{hint}"
             )
         return row[self.name]
+
+    def state(self) -> dict[str, str]:
+        """What is watched, to be compared with after a restart."""
+        return {"monitor": self.name, "mode": self.mode}
+
+    def expect(self, state: Mapping[str, Any]) -> None:
+        """Raise a ValueError if another number was watched before the restart."""
+        for key, found in self.state().items():
+            if state.get(key, found) != found:
+                raise ValueError(
+                    f"expected {key}={state[key]!r} as before the restart, found {found!r}"
+                )
 
     def better(self, new: float, *, than: float | None) -> bool:
         """Whether `new` is better than the best so far; NaN is never, nor is the worst infinity."""

@@ -106,9 +106,15 @@ class ReduceOnPlateau(Callback):
             self._waited, self._resting = 0, self.cooldown
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best, "waited": self._waited, "resting": self._resting}
+        return {
+            **self.monitor.state(),
+            "best": self.best,
+            "waited": self._waited,
+            "resting": self._resting,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        self.monitor.expect(state)
         self.best = state.get("best")
         self._waited = state.get("waited", 0)
         self._resting = state.get("resting", 0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,14 @@ def library(request):
             yield Library(name, cr.get_backend(array_api_strict))
         else:
             yield Library(name, cr.get_backend(name.removesuffix("-readonly")))
+
+
+@pytest.fixture
+def ctrl_c():
+    """Python's own way with SIGINT, which a process in the background may have been told to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 if importlib.util.find_spec("torch") is None:

@@ -289,7 +289,7 @@ def test_a_further_call_of_fit_goes_on_from_its_start(library, tmp_path):
     assert again.history.step_losses == whole.history.step_losses
 
 
-def test_an_interrupted_training_leaves_its_last_step(library, tmp_path):
+def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c):
     """In the file is the state of that step: the training goes on exactly from there."""
     whole, parts = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, epochs=3, **FIT)

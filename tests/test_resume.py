@@ -227,7 +227,7 @@ def test_a_failed_save_loses_nothing(library, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_ctrl_c_waits_for_the_step(library):
+def test_ctrl_c_waits_for_the_step(library, ctrl_c):
     """A signal in the middle of a step: the training ends after it, and goes on exactly."""
     whole, trainer = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, **FIT)

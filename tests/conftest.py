@@ -72,7 +72,7 @@ def library(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Python's own way with SIGINT, which a process in the background may have been told to ignore."""
+    """Python's own way with SIGINT, which a process in the background is told to ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -20,7 +20,7 @@ ONNX_RUNTIME = "onnxruntime>=1.20"
 @nox.session
 def tests(session: nox.Session) -> None:
     """The NumPy path, and the same source on array_api_strict: runs everywhere."""
-    session.install(".[examples,tensorboard]", *TEST_TOOLS)
+    session.install(".[examples,tensorboard,distributed]", *TEST_TOOLS)
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -52,14 +52,14 @@ def parity(session: nox.Session) -> None:
     """Against PyTorch and onnxruntime, and the library on PyTorch's tensors."""
     session.install(".[examples,onnx]", *TEST_TOOLS, TORCH, ONNX_RUNTIME)
     session.run("python", "-m", "pytest", "tests/parity", *session.posargs)
-    options = ("--library", "torch", "--ignore", "tests/parity", *session.posargs)
+    options = ("--library", "torch", "--of-library", "--ignore", "tests/parity", *session.posargs)
     session.run("python", "-m", "pytest", "tests", *options)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Which lines the tests reach."""
-    extras = ".[examples,tensorboard,onnx]"
+    extras = ".[examples,tensorboard,onnx,distributed]"
     session.install("-e", extras, *TEST_TOOLS, "pytest-cov", TORCH, ONNX_RUNTIME)
     session.run(
         "python", "-m", "pytest", "--cov", "--cov-report=term", "--cov-fail-under=97",

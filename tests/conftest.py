@@ -38,6 +38,17 @@ def pytest_addoption(parser):
         choices=LIBRARIES,
         help="run on this library only; may be repeated",
     )
+    parser.addoption(
+        "--of-library", action="store_true", help="leave out the tests that run on no library"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--of-library"):
+        named = {"library", "backend_name"}
+        left_out = [item for item in items if not named & set(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def libraries(config):

@@ -20,7 +20,7 @@ ONNX_RUNTIME = "onnxruntime>=1.20"
 @nox.session
 def tests(session: nox.Session) -> None:
     """The NumPy path, and the same source on array_api_strict: runs everywhere."""
-    session.install(".[examples,tensorboard,distributed]", *TEST_TOOLS)
+    session.install(".[examples,tensorboard]", *TEST_TOOLS)
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -59,7 +59,7 @@ def parity(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Which lines the tests reach."""
-    extras = ".[examples,tensorboard,onnx,distributed]"
+    extras = ".[examples,tensorboard,onnx]"
     session.install("-e", extras, *TEST_TOOLS, "pytest-cov", TORCH, ONNX_RUNTIME)
     session.run(
         "python", "-m", "pytest", "--cov", "--cov-report=term", "--cov-fail-under=97",

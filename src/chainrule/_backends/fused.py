@@ -2,8 +2,8 @@
 
 A loop reads and writes each element once, where NumPy makes a pass over memory for each operation.
 No floating-point liberties are taken: the results are NumPy's, bit for bit, but for those of the
-cross-entropy, whose `exp`, `log` and order of summing are not NumPy's. The loops use one thread: numba's and those of NumPy's
-BLAS would wait for each other.
+cross-entropy, whose `exp`, `log` and order of summing are not NumPy's. The loops use one thread:
+numba's and those of NumPy's BLAS would wait for each other.
 """
 
 from __future__ import annotations

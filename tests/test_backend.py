@@ -120,7 +120,9 @@ def test_matmul_writes_into_place(library):
     a, b = rng.normal(size=(3, 4)), rng.normal(size=(4, 2))
     flat = library.backend.xp.zeros(8, dtype=library.backend.dtype("float64"))
     out = library.backend.xp.reshape(flat[1:7], (3, 2), copy=False)
-    library.backend.matmul(library.asarray(a), library.asarray(b), out=out)
+    operands = library.asarray(a), library.asarray(b)
+    assert library.backend.matmul(*operands, out=out) is out
+    np.testing.assert_allclose(library.to_numpy(library.backend.matmul(*operands)), a @ b)
     np.testing.assert_allclose(library.to_numpy(flat), [0, *(a @ b).reshape(-1), 0], rtol=1e-12)
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.keys import split_key
 from chainrule.layers.dropout import keep_mask
 
 
 def mask(shape, p, seed, draw, library=None):
     backend = library.backend if library else cr.get_backend("numpy")
-    array = keep_mask(backend.xp, shape, p, (seed, draw), backend.xp.zeros(1).device)
+    array = keep_mask(backend.xp, shape, p, split_key(seed, draw), backend.xp.zeros(1).device)
     return backend.to_numpy(array)
 
 

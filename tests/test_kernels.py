@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.keys import split_key
 from chainrule.layers.dropout import keep_mask
 from chainrule.layers.rectifiers import relu, relu_gradient
 from chainrule.losses import softmax_cross_entropy
@@ -83,6 +84,6 @@ def test_dropout_masks(library):
     backend = library.backend
     device = backend.xp.zeros(1).device
     for shape, p, key in [((70, 9), 0.8, (0, 0)), ((5,), 1e-3, (2**40, 77)), ((0, 3), 0.5, (1, 1))]:
-        found = backend.kernel(keep_mask)(shape, p, key, device)
-        expected = keep_mask(xp, shape, p, key, "cpu")
+        found = backend.kernel(keep_mask)(shape, p, split_key(*key), device)
+        expected = keep_mask(xp, shape, p, split_key(*key), "cpu")
         np.testing.assert_array_equal(library.to_numpy(found), expected)

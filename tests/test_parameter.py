@@ -249,9 +249,10 @@ def test_products_go_straight_into_place(library, monkeypatch):
     model, calls = model_on(library), []
     kind, matmul = type(library.backend), library.backend.matmul
 
-    def spy(self, a, b, out):
-        calls.append(out.shape)
-        matmul(a, b, out)
+    def spy(self, a, b, out=None):
+        if out is not None:
+            calls.append(out.shape)
+        return matmul(a, b, out)
 
     monkeypatch.setattr(kind, "matmul", spy)
     backward(model, library)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.step import Step
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(70, 4))
@@ -227,19 +228,19 @@ def test_a_failed_save_loses_nothing(library, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_ctrl_c_waits_for_the_step(library, ctrl_c):
+def test_ctrl_c_waits_for_the_step(library, ctrl_c, monkeypatch):
     """A signal in the middle of a step: the training ends after it, and goes on exactly."""
     whole, trainer = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, **FIT)
-    step, calls = trainer._step, []
+    step, calls = Step.__call__, []
 
-    def interrupted(*batch):
+    def interrupted(*arguments):
         calls.append(len(calls))
         if len(calls) == 7:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(*batch)
+        return step(*arguments)
 
-    trainer._step = interrupted
+    monkeypatch.setattr(Step, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **FIT)
     assert trainer.optimizer.steps == len(calls) == 7

@@ -94,9 +94,12 @@ class Backend:
         """`x` as a NumPy array in host memory."""
         return np.array(_as_numpy(x))
 
-    def matmul(self, a: Array, b: Array, out: Array) -> None:
-        """Write the matrix product ``a @ b`` into `out`."""
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """The matrix product ``a @ b``, in `out` if there is one."""
+        if out is None:
+            return a @ b
         out[...] = a @ b
+        return out
 
     def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
         """Make an in-place update of arrays from a rule for their elements.
@@ -166,8 +169,24 @@ class Backend:
         one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
         target += one_hot @ values
 
-    def compile(self, step: Callable[..., Array]) -> Callable[..., Array]:
-        """A faster equivalent of a training step, or the step itself."""
+    repeats = False
+    """Whether `compile` gives something better than what it was given."""
+
+    def compile(self, step: Callable[[], None]) -> Callable[[], None]:
+        """A faster equivalent of a step, or the step itself.
+
+        Parameters
+        ----------
+        step : callable
+            Does the same operations on the same arrays at each call. After a few calls, which it
+            may take part in, they are repeated without it.
+
+        Raises
+        ------
+        BackendError
+            If something is missing for it; or later by what is returned, if these operations
+            cannot be repeated: nothing was done then.
+        """
         return step
 
     def synchronize(self) -> None:

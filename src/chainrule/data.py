@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
 from .backend import Array, Backend, BackendLike, get_backend, host_array
 from .errors import DataError, ShapeError
+
+if TYPE_CHECKING:
+    from .layers.sequential import Sequential
+    from .losses import Loss
 
 Seed = int | np.random.Generator
 
@@ -94,6 +98,7 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
         if rest and not drop_last:
             self.sizes.append(rest)
 
+        self.on_disk = any(isinstance(array, np.memmap) for array in self.arrays)
         self.description = {
             "samples": self.samples,
             "batch_size": batch_size,
@@ -109,16 +114,24 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
         """One time round without the first `step` batches, whose samples are not even read."""
-        order = self.rng.permutation(self.samples) if self.shuffle else None
+        order = self.draw_order()
         on_device = None if order is None else self.backend.asarray(order)
-        for i, size in list(enumerate(self.sizes))[step:]:
-            rows = slice(i * self.batch_size, i * self.batch_size + size)
-            yield tuple(
-                in_memory(self.backend, a[rows if order is None else order[rows]])
-                if isinstance(a, np.memmap)
-                else self._from_memory(a, rows if on_device is None else on_device[rows])
-                for a in self.arrays
-            )
+        for i in range(step, len(self.sizes)):
+            yield self.batch(i, order, on_device)
+
+    def draw_order(self) -> np.ndarray | None:
+        """The next order of the samples, None where they are taken as they come."""
+        return self.rng.permutation(self.samples) if self.shuffle else None
+
+    def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
+        """Batch `i` of an order, which is on the device, too."""
+        rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
+        return tuple(
+            in_memory(self.backend, a[rows if order is None else order[rows]])
+            if isinstance(a, np.memmap)
+            else self._from_memory(a, rows if on_device is None else on_device[rows])
+            for a in self.arrays
+        )
 
     def _from_memory(self, array: Array, rows: Any) -> Array:
         return array[rows, ...] if isinstance(rows, slice) else self._take(array, rows, axis=0)
@@ -236,6 +249,43 @@ def _check_finite(backend: Backend, name: str, array: Array) -> None:
             f"{name}: expected finite numbers, found NaN, infinity or what is too large for "
             f"{array.dtype} in {len(bad)} of {samples} samples, first in sample {bad[0]}"
         )
+
+
+def move_checked(
+    model: Sequential, loss: Loss, x: Any, y: Any, weight: Any = None, *, prefix: str = ""
+) -> tuple[Array, ...]:
+    """The data on the device, checked for a model, by a forward pass of one sample, and a loss."""
+    named = {f"{prefix}x": x, f"{prefix}y": y}
+    if weight is not None:
+        named[f"{prefix}sample_weight"] = weight
+    xp, state = model.xp, model.state
+    x, y, *weights = move(state.backend, named, state.dtype_name)
+    weights = [xp.astype(in_memory(state.backend, w), state.dtype) for w in weights]
+    try:
+        one = model.predict(in_memory(state.backend, x[:1, ...]))
+        for start in range(0, y.shape[0], rows := _checked_together(y)):
+            part = in_memory(state.backend, y[start : min(start + rows, y.shape[0]), ...])
+            loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
+    except (ShapeError, DataError) as error:
+        raise type(error)(f"{prefix}x of shape {tuple(x.shape)}: {error}") from error
+    for weight in weights:
+        if weight.ndim != 1:
+            found = tuple(weight.shape)
+            raise ShapeError(f"{prefix}sample_weight: expected shape (n,), found {found}")
+        least, most = float(xp.min(weight)), float(xp.max(weight))
+        if least < 0.0 or most == 0.0:
+            raise DataError(
+                f"{prefix}sample_weight: expected weights of at least 0, not all of them 0, "
+                f"found values from {least:g} to {most:g}"
+            )
+    return x, y, *weights
+
+
+def _checked_together(y: Array) -> int:
+    """How many targets are checked at once: all, but of those on disk some 16 MB."""
+    if not isinstance(y, np.memmap):
+        return int(y.shape[0])
+    return max(1, _CHECKED_AT_ONCE * len(y) // y.nbytes)
 
 
 def stratified_split(

@@ -112,43 +112,50 @@ class Optimizer:
         state = self._model
         if state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
-        xp, device = state.backend.xp, state.backend.device
-        lr = _at_least_zero("lr", self.lr(self.steps) if callable(self.lr) else self.lr)
+        numbers = state.numbers(self.numbers(self.steps))
+        *scalars, l1, decay, clip_norm = [numbers[i] for i in range(numbers.shape[0])]
         state.settle_grads()
         if self.clip_norm is not None:
-            self._clip(state)
+            self._clip(state, clip_norm)
         self.steps += 1
-        # One array, not one for each number: on a device each would be a transfer.
-        numbers = xp.asarray(self.scalars(lr, self.steps), dtype=state.dtype, device=device)
-        scalars = [numbers[i] for i in range(numbers.shape[0])]
         for part, decays in state.trainable_parts(self._decays):
             value, grad = state.values[part], state.grads[part]
             if decays:
-                grad = self._penalized(xp, grad, value, lr)
+                grad = self._penalized(state.backend.xp, grad, value, l1, decay)
             slots = [vector[part] for vector in self._slots.values()]
             self._update(value, *slots, grad, *scalars)
         state.limit_norms()
         state.zero_grad()
 
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """All numbers of a step, counted from 0: `scalars`, l1, the decay, the norm to clip to.
+
+        The decay is what is taken off a value, or for decay beside the gradient what is left of it.
+        """
+        lr = _at_least_zero("lr", self.lr(step) if callable(self.lr) else self.lr)
+        decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
+        return *self.scalars(lr, step + 1), self.l1, decay, self.clip_norm or 0.0
+
     def _decays(self, parameter: Parameter) -> bool:
         penalty = self.weight_decay > 0.0 or self.l1 > 0.0
         return penalty and (parameter.decay or self.decay_biases)
 
-    def _penalized(self, xp: Any, grad: Array, value: Array, lr: float) -> Array:
+    def _penalized(self, xp: Any, grad: Array, value: Array, l1: Array, decay: Array) -> Array:
         """The gradient with those of the penalties; decay beside it is done to the value itself."""
         if self.l1 > 0.0:
-            grad = grad + self.l1 * xp.sign(value)
+            grad = grad + l1 * xp.sign(value)
         if self.decoupled_decay:
-            value *= 1.0 - lr * self.weight_decay
+            value *= decay
         elif self.weight_decay > 0.0:
-            grad = grad + self.weight_decay * value
+            grad = grad + decay * value
         return grad
 
-    def _clip(self, state: ModelState) -> None:
+    @staticmethod
+    def _clip(state: ModelState, clip_norm: Array) -> None:
         xp = state.backend.xp
         norm = xp.sqrt(xp.sum(state.grads * state.grads))
         # As in PyTorch, 1e-6 keeps the quotient finite; no branch, so nothing is read back.
-        state.grads *= xp.minimum(self.clip_norm / (norm + 1e-6), xp.ones_like(norm))
+        state.grads *= xp.minimum(clip_norm / (norm + 1e-6), xp.ones_like(norm))
 
     def __getstate__(self) -> dict[str, Any]:
         # The compiled rule stays behind, and vectors are copied as host arrays.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from . import initializers
 from .backend import Array, Backend
 from .errors import DataError, ShapeError
+from .keys import split_key
 
 _VECTORS = ("values", "grads", "buffers")  # of a model, see ModelState
 _WEIGHTS = 1  # keeps the stream that draws weights apart from others that start from the same seed
@@ -199,7 +200,7 @@ class Parameter(Stored):
         """Add the matrix product ``a @ b``; where it is the first, it is computed in place."""
         if self._accumulates():
             total = self.grad
-            total += a @ b
+            total += self.state.backend.matmul(a, b)
         elif self.trainable:
             self.state.backend.matmul(a, b, out=self.grad)
 
@@ -214,6 +215,21 @@ class Parameter(Stored):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_grad": None}
+
+
+class Prepared(Protocol):
+    """What of a step is not the same in the next one, as arrays on the device.
+
+    Attributes
+    ----------
+    numbers : array
+        Those of the optimizer, see `Optimizer.numbers`.
+    """
+
+    numbers: Array
+
+    def key(self) -> tuple[Array, Array]:
+        """The key of the next random mask, see `ModelState.next_key`."""
 
 
 class ModelState:
@@ -231,6 +247,8 @@ class ModelState:
         Of gradients; one optimizer step ends it. A gradient of an earlier generation is stale.
     draws : int
         The number of random masks drawn so far, see `chainrule.layers.Dropout`.
+    prepared : Prepared or None
+        Where the numbers of a step are read, if they are on the device already.
     """
 
     def __init__(
@@ -248,6 +266,7 @@ class ModelState:
         self.seed = seed
         self.generation = 0
         self.draws = 0
+        self.prepared: Prepared | None = None
         rng = np.random.default_rng([seed, _WEIGHTS])
         drawn = {id(part): self._draw(part, rng) for part in (*parameters, *buffers)}
         self.parameters = sorted(parameters, key=lambda p: not p.decay)  # a stable sort
@@ -283,6 +302,19 @@ class ModelState:
         # Cast on the host: not every library converts float64 as NumPy does.
         xp, device = self.backend.xp, self.backend.device
         return xp.asarray(flat.astype(self.dtype_name), dtype=self.dtype, device=device, copy=True)
+
+    def next_key(self) -> tuple[Any, Any]:
+        """What the next random mask is made from: two int32, as Python's or as 0-d arrays."""
+        prepared = self.prepared
+        key = prepared.key() if prepared else split_key(self.seed, self.draws)
+        self.draws += 1
+        return key
+
+    def numbers(self, values: Sequence[float]) -> Array:
+        """Numbers of a step in one array: on a device each array would be a transfer."""
+        if self.prepared:
+            return self.prepared.numbers
+        return self.backend.xp.asarray(values, dtype=self.dtype, device=self.backend.device)
 
     def zero_grad(self) -> None:
         """Forget all gradients: the next that is added overwrites, one never added is zero."""

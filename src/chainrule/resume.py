@@ -13,6 +13,7 @@ import os
 import platform
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,35 @@ from .tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from .training import Trainer
+
+
+@dataclass
+class Progress:
+    """What has been done of an epoch that is not at its end.
+
+    Attributes
+    ----------
+    rng : dict
+        The state of the generator of the batches when the epoch began.
+    batches : dict
+        What the batches are drawn from.
+    losses, weights : list
+        Of each step, numbers or 0-d arrays: its loss, and what the epoch's mean weighs it by.
+    """
+
+    rng: Mapping[str, Any]
+    batches: dict[str, Any]
+    losses: list[Any] = field(default_factory=list)
+    weights: list[Any] = field(default_factory=list)
+
+    def return_to_start(self, rng: np.random.Generator, batches: dict[str, Any]) -> None:
+        """Let the generator draw the epoch's order once more, if it is of the same batches."""
+        if batches != self.batches:
+            raise ValueError(
+                f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
+                f"expected the same to go on with, found {batches}"
+            )
+        rng.bit_generator.state = self.rng
 
 
 def save_training(trainer: Trainer, path: str | Path) -> None:
@@ -103,8 +133,6 @@ def resume_training(
 
 
 def _restore(trainer: Trainer, training: dict[str, Any], more: dict[str, np.ndarray]) -> None:
-    from .training import Progress
-
     model = trainer.model
     model.state.draws = training["draws"]
     for name, parameter in model.named_parameters().items():

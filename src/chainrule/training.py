@@ -4,67 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import operator
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from .augmentation import Augmentation
 from .backend import Array, BackendLike, on_host
 from .callbacks import Callback, PrintEpochs, ProgressBar
-from .data import BatchStream, Seed, in_memory, minibatches, move
+from .data import BatchStream, Seed, in_memory, minibatches, move_checked
 from .divergence import Snapshot, culprit
-from .errors import DataError, DivergenceError, ShapeError
+from .errors import BackendError, DataError, DivergenceError, ShapeError
 from .history import History
 from .interruption import Interruption
 from .layers.base import Layer
 from .layers.sequential import Sequential
-from .losses import Loss, positive
+from .losses import Loss
 from .metrics import Metric, default_metrics
 from .optimizers import Optimizer
-from .resume import hand_back, resume_training, save_training
-
-_AUGMENTATION = 2  # keeps the streams of augmenters apart from others of the same seed
-
-
-class _NotFinite(Exception):  # noqa: N818  (no error of a user's: `Trainer` catches it)
-    def __init__(self, value: Any, x: Array) -> None:
-        self.value, self.x = value, x
-
-
-@dataclass
-class Progress:
-    """What has been done of an epoch that is not at its end.
-
-    Attributes
-    ----------
-    rng : dict
-        The state of the generator of the batches when the epoch began.
-    batches : dict
-        What the batches are drawn from.
-    losses, weights : list
-        Of each step, numbers or 0-d arrays: its loss, and what the epoch's mean weighs it by.
-    """
-
-    rng: Mapping[str, Any]
-    batches: dict[str, Any]
-    losses: list[Any] = field(default_factory=list)
-    weights: list[Any] = field(default_factory=list)
-
-    def return_to_start(self, rng: np.random.Generator, batches: dict[str, Any]) -> None:
-        """Let the generator draw the epoch's order once more, if it is of the same batches."""
-        if batches != self.batches:
-            raise ValueError(
-                f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
-                f"expected the same to go on with, found {batches}"
-            )
-        rng.bit_generator.state = self.rng
+from .prepared import PreparedSteps
+from .resume import Progress, hand_back, resume_training, save_training
+from .step import NotFinite, Step
 
 
 class Trainer:
@@ -83,6 +47,10 @@ class Trainer:
         or those given. By default accuracy where the loss is one of classification.
     seed : int or numpy.random.Generator, optional
         Of the order of the batches; the model's seed if not given.
+    compile : {"off", "auto"}, optional
+        With "auto" a GPU is handed a whole step at once (a CUDA graph) where that can be, and
+        computes the same; where it cannot, a warning says why. What a layer of one's own does in
+        Python is then done for the first steps only.
 
     Attributes
     ----------
@@ -106,7 +74,10 @@ class Trainer:
         optimizer: Optimizer,
         metrics: dict[str, Metric] | Iterable[Metric] | None = None,
         seed: Seed | None = None,
+        compile: str = "off",
     ) -> None:
+        if compile not in ("off", "auto"):
+            raise ValueError(f"expected compile to be 'off' or 'auto', found {compile!r}")
         for thing, kind, hint in (
             (model, Sequential, "cr.Sequential(layer) makes one of a layer"),
             (loss, Loss, "such as cr.CrossEntropyLoss()"),
@@ -127,8 +98,11 @@ class Trainer:
         self.consistent = True
         self.began = -1  # after which epoch the last call of `fit` began, if there was one
         self.progress: Progress | None = None
+        self.compile = compile
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None
+
+    _step_kind: ClassVar[type[Step]] = Step
 
     def save(self, path: str | Path) -> None:
         """Write all that the training needs to go on: a model's file with more in it.
@@ -287,14 +261,17 @@ class Trainer:
         if validation_data is not None:
             if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
                 raise TypeError("expected validation_data=(x, y) or (x, y, sample_weight)")
-            validation = self._moved("validation ", *validation_data)
+            validation = move_checked(self.model, self.loss, *validation_data, prefix="validation ")
 
         self._begin(listeners, resume)
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
-        self._augment, self._parts = augment, micro_batches
         readable = on_host(self.model.state.values)  # without waiting for a device
-        self._watch = terminate_on_nan and readable
         self._look_back = terminate_on_nan and not readable
+        watch = terminate_on_nan and readable
+        self._step = self._step_kind(
+            self, augment=augment, micro_batches=micro_batches, watch=watch
+        )
+        self._prepared = self._prepare(batches)
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
         with Interruption() as interruption, contextlib.ExitStack() as ends:
@@ -314,7 +291,7 @@ class Trainer:
             if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
                 raise ValueError("batch_size, sample_weight, shuffle and drop_last go with x and y")
             return BatchStream(x, rng=self.rng, backend=backend, dtype=dtype)
-        data = self._moved("", x, y, weight)
+        data = move_checked(self.model, self.loss, x, y, weight)
         return minibatches(
             *data,
             batch_size=min(128, data[0].shape[0]) if batch_size is None else batch_size,
@@ -324,6 +301,23 @@ class Trainer:
             backend=backend,
             checked=True,
         )
+
+    def _prepare(self, batches: minibatches | BatchStream) -> PreparedSteps | None:
+        """What makes the steps with ``compile="auto"``, on a device that can repeat them."""
+        if self.compile == "off" or not self.model.backend.repeats:
+            return None
+        if not isinstance(batches, minibatches) or batches.on_disk:
+            obstacle = "ready-made batches and files are moved to it one at a time"
+        elif self._step.augment is not None:
+            obstacle = "augmentation is drawn on the host"
+        else:
+            try:
+                return PreparedSteps(self._step, batches)
+            except BackendError as error:
+                obstacle = str(error)
+        message = f"compile='auto': each step is launched by itself, for {obstacle}"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return None
 
     def _begin(self, listeners: list[Callback], resume: bool) -> None:
         """Begin a call of `fit`, or go on with the one before."""
@@ -356,15 +350,17 @@ class Trainer:
             self.progress = Progress(self.rng.bit_generator.state, batches.description)
         done = self.progress
         done.return_to_start(self.rng, batches.description)
+        source = self._prepared or batches
         first, snapshot = len(done.losses), Snapshot.of(self) if self._look_back else None
-        self._take_steps(batches.starting_at(first), done, listeners, interruption)
+        self._take_steps(source.starting_at(first), done, listeners, interruption)
         measured = self._measure(*validation) if validation else {}
         losses, weights, others = self._read(done.losses, done.weights, [*measured.values()])
         if snapshot is not None and not np.isfinite(losses).all():
             snapshot.restore(self)
             raise self._find(batches.starting_at(first), done, losses, first)
         mean = losses @ weights / (weights.sum() or 1.0)
-        row = {"epoch": self.epoch, "loss": float(losses.sum() if self._sums else mean)}
+        total = losses.sum() if self.loss.reduction == "sum" else mean
+        row = {"epoch": self.epoch, "loss": float(total)}
         row.update(zip((f"val_{name}" for name in measured), others.tolist(), strict=True))
         self.history.epochs.append({**row, "seconds": time.perf_counter() - start})
         self.history.step_losses.extend(losses.tolist())
@@ -382,13 +378,13 @@ class Trainer:
         interruption: Interruption,
     ) -> None:
         self.model.zero_grad()  # of a step that was broken off
-        step = self.model.backend.compile(self._step)
+        step = self._prepared or self._step
         for batch in batches:
             self.consistent = False
             try:
                 value, weight = step(*batch)
-            except _NotFinite as found:
-                raise self._diverged(float(found.value), found.x) from None
+            except NotFinite as found:
+                raise self._diverged(found.value, found.x) from None
             done.losses.append(value)
             done.weights.append(weight)
             for listener in listeners:
@@ -410,64 +406,7 @@ class Trainer:
         for batch in itertools.islice(batches, bad - first):
             self._step(*batch)
         done.losses, done.weights = done.losses[:bad], done.weights[:bad]
-        return self._diverged(float(losses[bad]), self._augmented(next(batches)[0]))
-
-    def _step(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Array, Any]:
-        """One step of training; its loss, and what the mean of an epoch weighs it by."""
-        x, state = self._augmented(x), self.model.state
-        before = state.draws, self.model.xp.asarray(state.buffers, copy=True)
-        try:
-            if self._parts == 1:
-                value, total, backward = self._forward(x, y, weight)
-                backward(1.0)
-            else:
-                value, total = self._accumulate(x, y, weight)
-        except BaseException:  # the step has not been done
-            state.draws, state.buffers[...] = before
-            raise
-        self.optimizer.step()
-        return value, total
-
-    def _forward(
-        self, x: Array, y: Array, weight: Array | None = None
-    ) -> tuple[Array, Any, Callable[[Any], None]]:
-        """The loss, the weight of its mean, and what adds a multiple of its gradient."""
-        outputs, back_through_model = self.model.forward(x, training=True)
-        value, back_through_loss = self.loss(outputs, y, sample_weight=weight)
-        if self._watch and not math.isfinite(value):
-            raise _NotFinite(value, x)
-        total = self.loss.total_weight(self.model.xp, outputs, y, weight)
-        return value, total, lambda factor: back_through_model(back_through_loss(factor))
-
-    def _accumulate(self, x: Array, y: Array, weight: Array | None) -> tuple[Array, Any]:
-        """As one pass of the whole batch: the gradients of the parts' sums, over their weights."""
-        samples, parts = x.shape[0], min(self._parts, x.shape[0])
-        bounds = [i * samples // parts for i in range(parts + 1)]
-        sums: Any = 0.0
-        weights: Any = 0.0
-        for start, stop in itertools.pairwise(bounds):
-            part = (x[start:stop, ...], y[start:stop, ...])
-            value, total, backward = self._forward(
-                *part, None if weight is None else weight[start:stop]
-            )
-            factor = 1.0 if self._sums else total
-            backward(factor)
-            sums, weights = sums + value * factor, weights + total
-        if self._sums:
-            return sums, weights
-        scale = 1.0 / positive(self.model.xp, weights)
-        self.model.state.grads *= scale
-        return sums * scale, weights
-
-    @property
-    def _sums(self) -> bool:
-        return self.loss.reduction == "sum"
-
-    def _augmented(self, x: Array) -> Array:
-        if self._augment is None:
-            return x
-        key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
-        return self._augment(x, np.random.default_rng(key))
+        return self._diverged(float(losses[bad]), self._step.augmented(next(batches)[0]))
 
     def _diverged(self, value: float, x: Array) -> DivergenceError:
         """What to tell of the loss of a step that was not done, for it is no number."""
@@ -509,7 +448,7 @@ class Trainer:
         dict
             ``{"loss": ..., "accuracy": ...}`` and so on.
         """
-        moved = self._moved("", x, y, sample_weight)
+        moved = move_checked(self.model, self.loss, x, y, sample_weight)
         measured = self._measure(*moved, batch_size=batch_size)
         (numbers,) = self._read([*measured.values()])
         return dict(zip(measured, numbers.tolist(), strict=True))
@@ -527,40 +466,6 @@ class Trainer:
             if getattr(numbers[name], "ndim", 0) != 0:
                 raise ShapeError(f"metric {name!r}: expected one number, found {numbers[name]!r}")
         return numbers
-
-    def _moved(self, prefix: str, x: Any, y: Any, weight: Any = None) -> tuple[Array, ...]:
-        """The data on the device, its mistakes found: shapes by a forward pass of one sample."""
-        named = {f"{prefix}x": x, f"{prefix}y": y}
-        if weight is not None:
-            named[f"{prefix}sample_weight"] = weight
-        xp, state = self.model.xp, self.model.state
-        x, y, *weights = move(state.backend, named, state.dtype_name)
-        weights = [xp.astype(in_memory(state.backend, w), state.dtype) for w in weights]
-        try:
-            one = self.model.predict(in_memory(state.backend, x[:1, ...]))
-            for start in range(0, y.shape[0], rows := _checked_together(y)):
-                part = in_memory(state.backend, y[start : min(start + rows, y.shape[0]), ...])
-                self.loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
-        except (ShapeError, DataError) as error:
-            raise type(error)(f"{prefix}x of shape {tuple(x.shape)}: {error}") from error
-        for weight in weights:
-            if weight.ndim != 1:
-                found = tuple(weight.shape)
-                raise ShapeError(f"{prefix}sample_weight: expected shape (n,), found {found}")
-            least, most = float(xp.min(weight)), float(xp.max(weight))
-            if least < 0.0 or most == 0.0:
-                raise DataError(
-                    f"{prefix}sample_weight: expected weights of at least 0, not all of them 0, "
-                    f"found values from {least:g} to {most:g}"
-                )
-        return x, y, *weights
-
-
-def _checked_together(y: Array) -> int:
-    """How many targets are checked at once: all, but of those on disk some 16 MB."""
-    if not isinstance(y, np.memmap):
-        return int(y.shape[0])
-    return max(1, 2**24 * len(y) // y.nbytes)
 
 
 def _named(metrics: dict[str, Metric] | Iterable[Metric]) -> dict[str, Metric]:

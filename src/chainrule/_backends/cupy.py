@@ -1,6 +1,8 @@
 """CuPy on an NVIDIA GPU."""
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,14 +48,15 @@ class CupyBackend(Backend):
                     f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
                 ) from error
         self._cupy = cupy
+        self._products: Any = None  # what makes matrix products in the place of CuPy, if anything
         super().__init__(cupy, device=device)
 
     def to_numpy(self, x: Array) -> np.ndarray:
         array: np.ndarray = self._cupy.asnumpy(x)
         return array
 
-    def matmul(self, a: Array, b: Array, out: Array) -> None:
-        self._cupy.matmul(a, b, out=out)
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        return (self._products or self._cupy.matmul)(a, b, out)
 
     def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
         update: Callable[..., None] = self._cupy.fuse(
@@ -61,10 +64,32 @@ class CupyBackend(Backend):
         )
         return update
 
+    def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        from .cuda_kernels import kernels
+
+        return kernels(self._cupy).get(function) or super()._make_kernel(function)
+
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         import cupyx
 
         cupyx.scatter_add(target, index, values)
+
+    repeats = True
+
+    def compile(self, step: Callable[[], None]) -> Callable[[], None]:
+        from .cuda_graph import CapturedStep, Products
+
+        # CuPy itself reads this variable, for the products outside of a graph.
+        products = Products(self._cupy, tf32=os.environ.get("CUPY_TF32") == "1")
+        return CapturedStep(self._cupy, step, products, self._multiplying_by)
+
+    @contextlib.contextmanager
+    def _multiplying_by(self, products: Any) -> Iterator[None]:
+        self._products = products
+        try:
+            yield
+        finally:
+            self._products = None
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()

@@ -17,7 +17,7 @@ import numpy as np
 from array_api_compat import numpy as xp
 
 from ..backend import Array, Rule
-from ..layers.dropout import keep_mask, split_key
+from ..layers.dropout import keep_mask
 from ..layers.rectifiers import relu, relu_gradient
 from ..losses import softmax_cross_entropy
 
@@ -199,7 +199,7 @@ def _keep_mask(
     shape: tuple[int, ...], probability: float, key: tuple[int, int], device: Any
 ) -> Array:
     kept = np.empty(shape, bool)
-    first, second = (np.uint32(half % 2**32) for half in split_key(*key))
+    first, second = (np.uint32(int(half) % 2**32) for half in key)
     threshold = np.uint32(min(int(probability * 2.0**32), 2**32 - 1))
     _keep_mask_loop(first, second, threshold, kept.reshape(-1))
     return kept

@@ -58,8 +58,8 @@ class Linear(Layer):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         features = self.in_features
         self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
-        weight, bias = self.weight, self.bias
-        y = x @ weight.value.T
+        weight, bias, matmul = self.weight, self.bias, self.backend.matmul
+        y = matmul(x, weight.value.T)
         if bias is not None:
             y += bias.value
 
@@ -67,6 +67,6 @@ class Linear(Layer):
             weight.add_grad_matmul(dy.T, x)
             if bias is not None:
                 bias.add_grad(self.xp.sum(dy, axis=0))
-            return dy @ weight.value if input_gradient else None
+            return matmul(dy, weight.value) if input_gradient else None
 
         return y, backward

@@ -1,0 +1,208 @@
+"""A step as one CUDA graph, with matrix products that can be in one.
+
+CuPy does not let its matrix products into a graph (cupy#6290), so while a step is captured they
+are made by nvmath-python's bindings to the same library, cuBLAS, with a handle of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array
+from ..errors import BackendError
+
+_WORKSPACE = 32 * 2**20  # bytes; what cuBLAS recommends for the largest cards
+_KINDS = {"float32": 0, "float64": 1}  # CUDA_R_32F and CUDA_R_64F of cudaDataType_t
+
+
+class CapturedStep:
+    """A step that is run once, captured once, and from then on launched as a whole.
+
+    Its temporary arrays stay in a pool of memory of its own for as long as it lives, where no other
+    work can come by them.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+    step : callable
+        See `Backend.compile`.
+    products : Products
+        What makes matrix products meanwhile.
+    use : callable
+        A context in which the backend uses those.
+
+    Raises
+    ------
+    BackendError
+        When it is called for the second time, if the step cannot be captured.
+    """
+
+    def __init__(
+        self,
+        cupy: Any,
+        step: Callable[[], None],
+        products: Products,
+        use: Callable[[Products], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        self._cupy = cupy
+        self._step = step
+        self._products = products
+        self._use = use
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._pool = cupy.cuda.MemoryPool()
+        self._warm = False
+        self._graph: Any = None
+
+    def __call__(self) -> None:
+        if self._graph is None and self._warm:
+            with self._aside():
+                self._graph = self._captured()
+        if self._graph is not None:
+            self._graph.launch(self._cupy.cuda.get_current_stream())
+            return
+        with self._aside():  # compiles kernels and fills the pool, which a capture could not
+            self._step()
+        self._warm = True
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """On a stream and in memory of its own, after all work before and before all after it."""
+        self._cupy.cuda.get_current_stream().synchronize()
+        try:
+            with (
+                self._stream,
+                self._cupy.cuda.using_allocator(self._pool.malloc),
+                self._products.on(self._stream),
+                self._use(self._products),
+            ):
+                yield
+        finally:
+            self._stream.synchronize()
+
+    def _captured(self) -> Any:
+        self._stream.begin_capture()
+        try:
+            self._step()
+        except Exception as error:
+            with contextlib.suppress(Exception):  # a capture that failed has to be ended, too
+                self._stream.end_capture()
+            raise BackendError(f"the step cannot be captured: {error!r}") from error
+        try:
+            return self._stream.end_capture()
+        except Exception as error:
+            raise BackendError(f"the step cannot be captured: {error!r}") from error
+
+
+class Products:
+    """Matrix products of CuPy's arrays by cuBLAS, through nvmath-python.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+    tf32 : bool, optional
+        Whether products of float32 may round what they multiply to TF32.
+
+    Raises
+    ------
+    BackendError
+        If nvmath-python is not installed, or finds no cuBLAS.
+    """
+
+    def __init__(self, cupy: Any, *, tf32: bool = False) -> None:
+        try:
+            from nvmath.bindings import cublas
+
+            self._handle = cublas.create()
+        except (ImportError, RuntimeError) as error:  # or finds no cuBLAS
+            raise BackendError(
+                f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
+                'pip install "chainrule[cuda12,graphs]", or with cuda13'
+            ) from error
+        self._cupy = cupy
+        self._cublas = cublas
+        self._workspace = cupy.cuda.alloc(_WORKSPACE)
+        compute = cublas.ComputeType
+        single = compute.COMPUTE_32F_FAST_TF32 if tf32 else compute.COMPUTE_32F
+        self._compute = {"float32": int(single), "float64": int(compute.COMPUTE_64F)}
+        # What multiplies the product, and what is in its place: read by cuBLAS in host memory.
+        self._factors = {name: np.asarray([1.0, 0.0], dtype=name) for name in _KINDS}
+
+    @contextlib.contextmanager
+    def on(self, stream: Any) -> Iterator[None]:
+        """Put the products on a stream."""
+        self._cublas.set_stream(self._handle, stream.ptr)
+        self._cublas.set_workspace(self._handle, self._workspace.ptr, _WORKSPACE)  # it was reset
+        yield
+
+    def __call__(self, a: Array, b: Array, out: Array | None) -> Array:
+        """``a @ b`` of matrices of one dtype, in `out` if there is one."""
+        name = str(a.dtype)
+        if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or name not in _KINDS:
+            raise BackendError(
+                f"expected matrices of float32 or float64, found {a.dtype} of {a.ndim} axes and "
+                f"{b.dtype} of {b.ndim}"
+            )
+        if out is None:
+            out = self._cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
+        a, b = map(self._in_one_piece, (a, b))
+        kind, factors = _KINDS[name], self._factors[name].ctypes.data
+        sizes, (first, transposed_b, step_b), (second, transposed_a, step_a) = column_major(a, b)
+        self._cublas.gemm_ex(
+            self._handle,
+            int(transposed_b),
+            int(transposed_a),
+            *sizes,
+            factors,
+            first.data.ptr,
+            kind,
+            step_b,
+            second.data.ptr,
+            kind,
+            step_a,
+            factors + self._factors[name].itemsize,
+            out.data.ptr,
+            kind,
+            sizes[0],
+            self._compute[name],
+            int(self._cublas.GemmAlgo.DEFAULT),
+        )
+        return out
+
+    def _in_one_piece(self, x: Array) -> Array:
+        flags = x.flags
+        return x if flags.c_contiguous or flags.f_contiguous else self._cupy.ascontiguousarray(x)
+
+
+Operand = tuple[Array, bool, int]
+
+
+def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Operand]:
+    """The product ``a @ b`` of row-major matrices in the terms of cuBLAS, which goes by columns.
+
+    A matrix whose rows lie one after another is, read by columns, its own transpose. So the product
+    is computed as ``(a @ b).T = b.T @ a.T``, whose columns are the rows that are wanted.
+
+    Parameters
+    ----------
+    a, b : array
+        ``(m, k)`` and ``(k, n)``, contiguous by rows or by columns.
+
+    Returns
+    -------
+    sizes : tuple of int
+        ``(n, m, k)``: the rows and columns of the transposed product, and the inner size.
+    first, second : tuple
+        `b` and `a`, each with whether it is to be transposed, and how far apart its columns are.
+    """
+
+    def operand(x: Array) -> Operand:
+        by_rows = bool(x.flags.c_contiguous)
+        return x, not by_rows, int(x.shape[1] if by_rows else x.shape[0])
+
+    return (int(b.shape[1]), int(a.shape[0]), int(a.shape[1])), operand(b), operand(a)

@@ -1,0 +1,184 @@
+"""What a GPU would do with a step, done with PyTorch: the operations of one step, over and over.
+
+A tape keeps each operation that PyTorch's dispatcher sees, with the tensors that it reads and
+writes, and plays them again: the Python of the step is not run. So a number that the step would
+have needed from Python, and a number that it read, would show.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import chainrule as cr
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(95, 6))
+Y = rng.integers(0, 3, 95)
+WEIGHT = rng.uniform(0.5, 2.0, 95)
+
+
+class Tape(TorchDispatchMode):
+    """The operations that were done within it, to be done again."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        name = function.overloadpacket.__name__
+        if name == "_local_scalar_dense":
+            raise AssertionError("a number is read on the host")
+        if name == "lift_fresh" and result.ndim:  # of no axis: a Python number in a formula
+            raise AssertionError(f"{result.numel()} numbers come from the host")
+        self.calls.append((function, arguments, options or {}, result))
+        return result
+
+    def play(self):
+        for function, arguments, options, result in self.calls:
+            if function.is_view:
+                continue
+            again = function(*arguments, **options)
+            if function._schema.is_mutable:
+                continue
+            if isinstance(result, torch.Tensor):
+                result.copy_(again)
+            else:
+                for old, new in zip(result, again, strict=True):
+                    old.copy_(new)
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """How many steps were played from a tape; PyTorch's backend repeats steps by one meanwhile."""
+    count = []
+
+    def compile(self, step):
+        tape = Tape()
+
+        def repeated():
+            if tape.calls:
+                count.append(len(tape.calls))
+                tape.play()
+            else:
+                with tape:
+                    step()
+
+        return repeated
+
+    kind = type(cr.get_backend("torch"))
+    monkeypatch.setattr(kind, "repeats", True)
+    monkeypatch.setattr(kind, "compile", compile)
+    for module in (cr.losses, cr.training):  # as if the tensors were on a device
+        monkeypatch.setattr(module, "on_host", lambda x: False)
+    return count
+
+
+def network(**options):
+    yield cr.Linear(6, 8, **options)
+    yield cr.ReLU()
+    yield cr.Dropout(0.4)
+    yield cr.Linear(8, 8, bias=False)
+    yield cr.BatchNorm(8)
+    yield cr.Tanh()
+    yield cr.Dropout(0.2)
+    yield cr.Linear(8, 3)
+
+
+def activations():
+    yield cr.Linear(6, 6)
+    yield from (cr.LeakyReLU(), cr.ReLU6(), cr.ELU(), cr.GELU(), cr.SiLU(), cr.Sigmoid())
+    yield from (cr.Softplus(), cr.Softmax(), cr.LogSoftmax(), cr.LayerNorm(6), cr.Identity())
+    yield cr.Linear(6, 3)
+
+
+CASES = {
+    "Adam": {},
+    "AdamW": {
+        "optimizer": lambda: cr.AdamW(
+            lr=cr.schedules.cosine(1e-2, steps=12), l1=1e-3, clip_norm=0.5, decay_biases=True
+        )
+    },
+    "SGD": {"optimizer": lambda: cr.SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-2)},
+    "RMSprop": {"optimizer": lambda: cr.RMSprop(lr=cr.schedules.polynomial(1e-2, steps=12))},
+    "Adagrad": {"optimizer": lambda: cr.Adagrad(lr=1e-2)},
+    "max_norm": {"layers": lambda: network(max_norm=0.7)},
+    "class weights": {"loss": lambda: cr.CrossEntropyLoss(weight=[1.0, 2.0, 0.5])},
+    "label smoothing": {"loss": lambda: cr.CrossEntropyLoss(label_smoothing=0.1)},
+    "sample weights": {"sample_weight": WEIGHT},
+    "micro-batches": {"micro_batches": 3},
+    "activations": {"layers": activations},
+}
+
+
+def train(compile, case, x=X, y=Y):
+    case = {**CASES.get(case, {})} if isinstance(case, str) else dict(case)
+    layers = case.pop("layers", network)()
+    model = cr.Sequential(*layers, backend="torch", dtype="float64", seed=3)
+    trainer = cr.Trainer(
+        model,
+        loss=case.pop("loss", cr.CrossEntropyLoss)(),
+        optimizer=case.pop("optimizer", cr.Adam)(),
+        compile=compile,
+    )
+    trainer.fit(x, y, epochs=3, batch_size=20, verbose=0, **case)
+    return trainer
+
+
+def assert_same(ours, expected):
+    for vector in ("values", "buffers"):
+        found, wanted = (getattr(t.model.state, vector) for t in (ours, expected))
+        np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+    assert ours.history.step_losses == expected.history.step_losses
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_can_be_repeated_without_its_python(case, played):
+    expected = train("off", case)
+    assert not played
+    ours = train("auto", case)
+    # Three epochs of four full batches: the first is done as ever, the second recorded.
+    assert len(played) == 10
+    assert len(set(played)) == 1
+    assert_same(ours, expected)
+
+
+LOSSES = (cr.MSELoss, cr.L1Loss, cr.HuberLoss, cr.BCEWithLogitsLoss, cr.KLDivLoss)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_can_be_repeated(loss, played):
+    y = rng.uniform(0.1, 0.9, (95, 3))
+    case = {"loss": lambda: loss(weight=[1.0, 0.5, 2.0])}
+    ours, expected = (train(compile, case, y=y) for compile in ("auto", "off"))
+    assert len(played) == 10
+    assert_same(ours, expected)
+
+
+def test_the_tape_would_show_a_number_from_python(played):
+    """A layer whose Python counts its steps is repeated as it was when it was recorded."""
+
+    class Counts(cr.Layer):
+        steps = 0
+
+        def forward(self, x, *, training=False):
+            type(self).steps += training
+            factor = 1.0 + 0.01 * type(self).steps
+            return x * factor, lambda dy: dy * factor
+
+    def layers():
+        Counts.steps = 0
+        return cr.Linear(6, 8), Counts(), cr.Linear(8, 3)
+
+    ours, expected = (train(compile, {"layers": layers}) for compile in ("auto", "off"))
+    assert ours.history.step_losses != expected.history.step_losses
+
+
+def test_a_number_that_is_read_would_show(played):
+    class Reads(cr.Layer):
+        def forward(self, x, *, training=False):
+            return x * float(self.xp.max(x)), lambda dy: dy
+
+    with pytest.raises(AssertionError, match="read on the host"):
+        train("auto", {"layers": lambda: (cr.Linear(6, 8), Reads(), cr.Linear(8, 3))})

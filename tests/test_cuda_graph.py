@@ -1,0 +1,210 @@
+"""What captures a step for a GPU, on stand-ins for CuPy and cuBLAS: there may be no GPU.
+
+The stand-in for cuBLAS multiplies matrices that lie by columns, at addresses, as cuBLAS does.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule._backends.cuda_graph import CapturedStep, Products
+
+
+class DeviceArray(np.ndarray):
+    """An array with an address where CuPy's have it."""
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
+
+
+def on_device(x):
+    return np.asarray(x).view(DeviceArray)
+
+
+class CuBLAS:
+    """Of the functions that are used, what the documentation of cuBLAS says that they do."""
+
+    ComputeType = SimpleNamespace(COMPUTE_32F=68, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70)
+    GemmAlgo = SimpleNamespace(DEFAULT=-1)
+
+    def __init__(self):
+        self.calls = []
+
+    def create(self):
+        return 1
+
+    def set_stream(self, handle, stream):
+        self.calls.append(("stream", stream))
+
+    def set_workspace(self, handle, address, size):
+        self.calls.append(("workspace", size))
+
+    def gemm_ex(
+        self, handle, transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb,
+        beta, c, c_type, ldc, compute, algo,
+    ):  # fmt: skip
+        kinds = {0: (ctypes.c_float, 68), 1: (ctypes.c_double, 70)}
+        kind, expected = kinds[c_type]
+        assert a_type == b_type == c_type
+        assert compute in (expected, 77)
+
+        def matrix(address, transposed, rows, columns, leading):
+            rows, columns = (columns, rows) if transposed else (rows, columns)
+            assert leading >= max(1, rows)
+            block = np.ctypeslib.as_array((kind * (leading * columns)).from_address(address))
+            block = block.reshape(columns, leading)[:, :rows].T
+            return block.T if transposed else block
+
+        one, zero = (kind.from_address(address).value for address in (alpha, beta))
+        assert (one, zero) == (1.0, 0.0)
+        self.calls.append(("product", compute))
+        product = matrix(a, transa, m, k, lda) @ matrix(b, transb, k, n, ldb)
+        matrix(c, 0, m, n, ldc)[...] = product
+
+
+class Stream:
+    ptr = 7
+
+    def __init__(self, log=None, **options):
+        self.log = [] if log is None else log
+        self.capturing = False
+
+    def __enter__(self):
+        self.log.append("aside")
+
+    def __exit__(self, *error):
+        self.log.append("back")
+
+    def synchronize(self):
+        pass
+
+    def begin_capture(self):
+        self.capturing = True
+
+    def end_capture(self):
+        assert self.capturing
+        self.capturing = False
+        return SimpleNamespace(launch=lambda stream: self.log.append("launched"))
+
+
+@pytest.fixture
+def cublas(monkeypatch):
+    module = CuBLAS()
+    monkeypatch.setitem(sys.modules, "nvmath", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "nvmath.bindings", SimpleNamespace(cublas=module))
+    return module
+
+
+@pytest.fixture
+def cupy():
+    log = []
+    cuda = SimpleNamespace(
+        Stream=lambda **options: Stream(log),
+        MemoryPool=lambda: SimpleNamespace(malloc="pool"),
+        alloc=lambda size: SimpleNamespace(ptr=0),
+        get_current_stream=Stream,
+        using_allocator=lambda malloc: contextlib.nullcontext(),
+    )
+    empty, contiguous = np.empty, np.ascontiguousarray
+    return SimpleNamespace(
+        cuda=cuda,
+        log=log,
+        empty=lambda *a, **k: on_device(empty(*a, **k)),
+        ascontiguousarray=lambda x: on_device(contiguous(x)),
+    )
+
+
+def layouts(rows, columns, dtype):
+    """A matrix in each way that it can lie in memory."""
+    x = np.random.default_rng(rows * 10 + columns).normal(size=(rows, columns)).astype(dtype)
+    yield on_device(x)
+    yield on_device(np.asfortranarray(x))
+    yield on_device(np.repeat(x, 2, axis=1))[:, ::2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [(3, 4, 5), (1, 4, 5), (3, 1, 5), (3, 4, 1), (1, 1, 1)])
+def test_products_of_every_layout(sizes, dtype, cupy, cublas):
+    products, (m, k, n) = Products(cupy), sizes
+    for a, b in itertools.product(layouts(m, k, dtype), layouts(k, n, dtype)):
+        expected = np.asarray(a) @ np.asarray(b)
+        np.testing.assert_allclose(products(a, b, None), expected, rtol=1e-5)
+        flat = on_device(np.zeros(m * n + 2, dtype))
+        out = flat[1:-1].reshape(m, n)
+        assert products(a, b, out) is out
+        np.testing.assert_allclose(flat, [0, *expected.reshape(-1), 0], rtol=1e-5)
+
+
+def test_products_that_are_none(cupy, cublas):
+    products, x = Products(cupy), on_device(np.ones((2, 2)))
+    for a, b in [(x, x[0]), (x, x.astype("float32")), (x.astype(int), x.astype(int))]:
+        with pytest.raises(cr.BackendError, match="expected matrices of float32 or float64"):
+            products(a, b, None)
+
+
+def test_products_in_tf32(cupy, cublas):
+    x = on_device(np.ones((2, 2), "float32"))
+    Products(cupy, tf32=True)(x, x, None)
+    Products(cupy, tf32=True)(x.astype("float64"), x.astype("float64"), None)
+    assert cublas.calls == [("product", 77), ("product", 70)]
+
+
+def test_the_workspace_is_set_after_the_stream_which_resets_it(cupy, cublas):
+    with Products(cupy).on(Stream()):
+        assert [name for name, _ in cublas.calls] == ["stream", "workspace"]
+
+
+def test_without_nvmath_it_says_what_to_install(cupy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nvmath", None)
+    monkeypatch.setitem(sys.modules, "nvmath.bindings", None)
+    with pytest.raises(cr.BackendError, match=r'pip install "chainrule\[cuda12,graphs\]"'):
+        Products(cupy)
+
+
+def captured(cupy, step):
+    used = []
+
+    @contextlib.contextmanager
+    def use(products):
+        used.append("in")
+        yield
+        used.append("out")
+
+    return CapturedStep(cupy, step, Products(cupy), use), used
+
+
+def test_a_step_is_done_then_captured_then_launched(cupy, cublas):
+    step, used = captured(cupy, lambda: cupy.log.append("step"))
+    step()
+    assert cupy.log == ["aside", "step", "back"]
+    cupy.log.clear()
+    step()
+    assert cupy.log == ["aside", "step", "back", "launched"]
+    cupy.log.clear()
+    step()
+    step()
+    assert cupy.log == ["launched"] * 2
+    assert used == ["in", "out"] * 2
+
+
+def test_what_cannot_be_captured_is_told_and_the_capture_ended(cupy, cublas):
+    streams, make = [], cupy.cuda.Stream
+    cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
+
+    def refuse():
+        if streams[0].capturing:
+            raise NotImplementedError("calling cuBLAS API during stream capture")
+
+    step, used = captured(cupy, refuse)
+    step()
+    with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
+        step()
+    assert not streams[0].capturing
+    assert used == ["in", "out", "in"]  # `use` is left by the error

@@ -1,0 +1,194 @@
+"""Steps with their numbers on the device: the same training as by steps one by one."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(95, 6))
+Y = rng.integers(0, 3, 95)
+WEIGHT = rng.uniform(0.5, 2.0, 95)
+
+
+@pytest.fixture
+def repeating(library, monkeypatch):
+    """A library whose backend says that it can repeat steps, as one for a GPU does."""
+    monkeypatch.setattr(type(library.backend), "repeats", True)
+    return library
+
+
+def trainer_on(library, compile="auto", loss=None, optimizer=None, dropout=0.3):
+    layers = [cr.Linear(6, 8), cr.BatchNorm(8), cr.ReLU(), cr.Dropout(dropout), cr.Linear(8, 3)]
+    model = cr.Sequential(*layers, backend=library.backend, dtype="float64", seed=3)
+    return cr.Trainer(
+        model,
+        loss=loss or cr.CrossEntropyLoss(),
+        optimizer=optimizer or cr.Adam(lr=cr.schedules.cosine(1e-2, steps=30)),
+        compile=compile,
+    )
+
+
+class Recorder(cr.Callback):
+    """The step, the last loss and the draws, after each step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_step_end(self, trainer):
+        loss = float(trainer.progress.losses[-1])
+        self.seen.append((trainer.optimizer.steps, trainer.model.state.draws, loss))
+
+
+def both(library, make=trainer_on, data=(X, Y), **options):
+    """Trained step by step and prepared."""
+    options = {"epochs": 3, "batch_size": 20, "verbose": 0, **options}
+    trainers = [make(library, compile) for compile in ("off", "auto")]
+    for trainer in trainers:
+        trainer.seen = Recorder()
+        trainer.fit(*data, **options, callbacks=[trainer.seen])
+    return trainers
+
+
+def assert_same(trainers, library):
+    one, other = trainers
+    assert one.history.step_losses == other.history.step_losses
+    assert one.seen.seen == other.seen.seen
+    for vector in ("values", "buffers"):
+        ours, theirs = (library.to_numpy(getattr(t.model.state, vector)) for t in trainers)
+        np.testing.assert_array_equal(ours, theirs)
+    assert one.optimizer.steps == other.optimizer.steps
+    assert one.model.state.draws == other.model.state.draws
+    assert one.model.state.prepared is other.model.state.prepared is None
+
+
+OPTIMIZERS = {
+    "Adam with a schedule": lambda: cr.Adam(lr=cr.schedules.cosine(1e-2, steps=12)),
+    "AdamW": lambda: cr.AdamW(lr=cr.schedules.cosine(1e-2, steps=9), l1=1e-3, clip_norm=0.5),
+    "SGD": lambda: cr.SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-2),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_same_training(name, repeating):
+    def make(library, compile):
+        return trainer_on(library, compile, optimizer=OPTIMIZERS[name]())
+
+    assert_same(both(repeating, make), repeating)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"drop_last": True},
+        {"shuffle": False},
+        {"batch_size": 95},
+        {"micro_batches": 3},
+        {"sample_weight": WEIGHT},
+        {"validation_data": (X, Y)},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_the_same_with(options, repeating):
+    assert_same(both(repeating, **options), repeating)
+
+
+def test_the_same_without_random_masks_and_with_weights_of_classes(repeating):
+    def make(library, compile):
+        loss = cr.CrossEntropyLoss(weight=[1.0, 2.0, 0.5])
+        return trainer_on(library, compile, loss=loss, dropout=0.0)
+
+    assert_same(both(repeating, make), repeating)
+
+
+def test_what_a_callback_changes_counts_from_the_next_step_on(repeating):
+    class Halves(cr.Callback):
+        def on_step_end(self, trainer):
+            if trainer.optimizer.steps in (3, 8):
+                trainer.optimizer.lr /= 2
+
+    trainers = []
+    for compile in ("off", "auto"):
+        trainer = trainer_on(repeating, compile, optimizer=cr.Adam(lr=1e-2))
+        trainer.seen = Recorder()
+        callbacks = [Halves(), trainer.seen]
+        trainer.fit(X, Y, epochs=3, batch_size=20, verbose=0, callbacks=callbacks)
+        trainers.append(trainer)
+    assert_same(trainers, repeating)
+
+
+def test_it_goes_on_in_the_middle_of_an_epoch(repeating):
+    class Stops(cr.Callback):
+        def on_step_end(self, trainer):
+            if trainer.optimizer.steps == 8:
+                raise KeyboardInterrupt
+
+    whole, _ = both(repeating)
+    broken = trainer_on(repeating)
+    broken.seen = Recorder()
+    options = {"epochs": 3, "batch_size": 20, "verbose": 0}
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(X, Y, **options, callbacks=[broken.seen, Stops()])
+    broken.fit(X, Y, **options, callbacks=[broken.seen], resume=True)
+    assert_same([whole, broken], repeating)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+def test_divergence_is_told_at_the_step_where_it_was(repeating, monkeypatch):
+    monkeypatch.setattr(cr.training, "on_host", lambda x: False)
+    messages = []
+    for compile in ("off", "auto"):
+        trainer = trainer_on(repeating, compile)
+        trainer.fit(X, Y, batch_size=20, verbose=0)
+        x = X.copy()
+        x[50] = 1e308
+        with pytest.raises(cr.DivergenceError, match="of epoch 2") as error:
+            trainer.fit(x, Y, batch_size=20, verbose=0)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+def test_what_cannot_be_repeated_is_told_once_and_done_all_the_same(repeating, monkeypatch):
+    refused = []
+
+    def compile(self, step):
+        def refusing():
+            refused.append(True)
+            raise cr.BackendError("no graph of this")
+
+        return refusing
+
+    monkeypatch.setattr(type(repeating.backend), "compile", compile)
+    with pytest.warns(RuntimeWarning, match="no graph of this") as caught:
+        trainers = both(repeating)
+    assert len(caught) == len(refused) == 1
+    assert_same(trainers, repeating)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({"x": [(X[:20], Y[:20])]}, "ready-made batches"),
+        ({"x": X, "y": Y, "augment": lambda x, rng: x}, "augmentation is drawn on the host"),
+    ],
+    ids=["stream", "augment"],
+)
+def test_what_comes_from_the_host_is_told(data, reason, repeating):
+    trainer = trainer_on(repeating)
+    with pytest.warns(RuntimeWarning, match=f"each step is launched by itself, for {reason}"):
+        trainer.fit(**data, verbose=0)
+    assert trainer.optimizer.steps == 1
+
+
+def test_without_a_gpu_there_is_nothing_to_repeat(library, recwarn):
+    if library.backend.repeats:
+        return
+    trainers = both(library)
+    assert_same(trainers, library)
+    assert not recwarn.list
+
+
+def test_compile_is_checked():
+    model = cr.Sequential(cr.Linear(2, 1))
+    with pytest.raises(ValueError, match="'off' or 'auto', found True"):
+        cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(lr=0.1), compile=True)

@@ -145,9 +145,9 @@ class Optimizer:
         if self.l1 > 0.0:
             grad = grad + l1 * xp.sign(value)
         if self.decoupled_decay:
-            value *= decay
+            value *= decay  # 1 - lr * weight_decay
         elif self.weight_decay > 0.0:
-            grad = grad + decay * value
+            grad = grad + decay * value  # weight_decay itself
         return grad
 
     @staticmethod

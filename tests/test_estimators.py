@@ -35,7 +35,7 @@ from chainrule.estimators.objective import (
     BinaryLogLoss,
     HalfPoissonLoss,
     HalfSquaredLoss,
-    Penalized,
+    Penalty,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -162,13 +162,13 @@ def test_scores_on_the_digits_are_scikit_learns():
 def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
     """By differences along a direction; in two parts it is that of the whole."""
     model = cr.mlp([5, 4, 3], activation="tanh", dtype="float64")
-    objective, state = Penalized(loss, model, alpha), model.state
+    penalty, state = Penalty(model, alpha), model.state
     rows = [slice(0, 90), slice(90, 130)]
     split = [(X[r], LABELS[r], *([] if weight is None else [weight[r]])) for r in rows]
     whole = [(X, LABELS, *([] if weight is None else [weight]))]
 
-    value, gradient = _value_and_gradient(model, objective, lambda: whole)
-    again = _value_and_gradient(model, objective, lambda: split)
+    value, gradient = _value_and_gradient(model, loss, penalty, lambda: whole)
+    again = _value_and_gradient(model, loss, penalty, lambda: split)
     assert value == pytest.approx(again[0])
     np.testing.assert_allclose(gradient, again[1], atol=1e-14)
 
@@ -176,7 +176,7 @@ def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
     ends = []
     for step in (1e-6, -1e-6):
         state.values[...] = start + step * direction
-        ends.append(_value_and_gradient(model, objective, lambda: whole)[0])
+        ends.append(_value_and_gradient(model, loss, penalty, lambda: whole)[0])
     assert gradient @ direction == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
 
 
@@ -330,6 +330,9 @@ def test_dropout_and_batch_norm():
     assert len(model.coefs_) == 3
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
     assert_same_weights(model, fitted(MLPClassifier, THREE, dropout=[0.2, 0.0], batch_norm=True))
+    for x in (X, sparse.csr_array(X)):  # one is left over, which has no variance
+        model = fitted(MLPClassifier, THREE, x, batch_norm=True, batch_size=43)
+        assert model.trainer_.optimizer.steps == 3 * model.n_iter_
     early = fitted(MLPClassifier, THREE, batch_norm=True, early_stopping=True, max_iter=40)
     assert early.best_validation_score_ == max(early.validation_scores_)
 

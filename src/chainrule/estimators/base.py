@@ -15,7 +15,7 @@ from ..losses import Loss
 from . import lbfgs, steps
 from .inputs import backend_for, outputs, precision_for, read_inputs
 from .network import make_model
-from .objective import Penalized
+from .objective import Penalty
 from .output import Output
 from .parameters import activations, check_parameters, dropouts, hidden_sizes
 from .weights import ShownWeights
@@ -147,7 +147,7 @@ class MultilayerPerceptron(ShownWeights):
         if first or not hasattr(self, "model_"):
             self._make_model(X, random, first=first)
         model = self._model()
-        self._objective.alpha = float(self.alpha)
+        self._penalty.alpha = float(self.alpha)
         data = X, self._targets(y, model.state.dtype_name), weight
         if self.solver == "lbfgs":
             lbfgs.fit(self, data)
@@ -163,7 +163,7 @@ class MultilayerPerceptron(ShownWeights):
     def _make_model(self, X: Array, random: np.random.RandomState, *, first: bool) -> None:
         hidden = hidden_sizes(self.hidden_layer_sizes)
         names = activations(self.activation, len(hidden))
-        loss, self._output = self._choose_loss()
+        self._loss, self._output = self._choose_loss()
         by_hand = () if first else (self.coefs_, self.intercepts_)
         self.model_ = make_model(
             [int(X.shape[1]), *hidden, self.n_outputs_],
@@ -175,7 +175,7 @@ class MultilayerPerceptron(ShownWeights):
             dtype=precision_for(X, self.precision),
             backend=backend_for(X, self.backend, self.device),
         )
-        self._objective = Penalized(loss, self.model_, self.alpha)
+        self._penalty = Penalty(self.model_, self.alpha)
         self.out_activation_ = self._output.activation
         self.n_layers_ = len(hidden) + 2
         self.n_iter_ = self.t_ = 0

@@ -302,7 +302,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         codes: np.ndarray = np.searchsorted(self.classes_, y)
         if self.n_outputs_ == 1:
             return np.asarray(codes[:, None] == 1)
-        if isinstance(self._objective.loss, CrossEntropyLoss):
+        if isinstance(self._loss, CrossEntropyLoss):
             return codes
         return np.asarray(codes[:, None] == np.arange(len(self.classes_)))
 

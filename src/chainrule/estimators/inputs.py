@@ -154,26 +154,28 @@ class SparseBatches:
         The sparse inputs and, dense, what goes with them; None is left out.
     batch_size : int, optional
         How many samples a batch holds; the last one holds the rest.
-    shuffle : bool, optional
-        Whether to permute the samples.
+    shuffle, drop_last : bool, optional
+        Whether to permute the samples, and whether to leave out a last, smaller batch.
     """
 
     arrays: tuple[Any, ...]
     batch_size: int = _TOGETHER
     shuffle: bool = True
+    drop_last: bool = False
 
     def __post_init__(self) -> None:
         inputs, *others = self.arrays
         self.arrays = (inputs.tocsr(), *(array for array in others if array is not None))
         self.samples = int(inputs.shape[0])
+        self.used = self.samples - self.drop_last * (self.samples % self.batch_size)
 
     def __len__(self) -> int:
-        return math.ceil(self.samples / self.batch_size)
+        return math.ceil(self.used / self.batch_size)
 
     def __call__(self, rng: np.random.Generator | None = None) -> Iterator[tuple[Array, ...]]:
         order = np.arange(self.samples)
         if rng is not None and self.shuffle:
             order = rng.permutation(self.samples)
-        for start in range(0, self.samples, self.batch_size):
-            rows = order[start : start + self.batch_size]
+        for start in range(0, self.used, self.batch_size):
+            rows = order[start : min(start + self.batch_size, self.used)]
             yield self.arrays[0][rows].toarray(), *(array[rows] for array in self.arrays[1:])

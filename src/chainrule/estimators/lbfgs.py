@@ -13,8 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from ..backend import Array
 from ..data import move
 from ..layers import Sequential
+from ..losses import Loss
 from .inputs import SparseBatches, is_sparse
-from .objective import Penalized
+from .objective import Penalty
 
 Parts = Callable[[], Iterable[tuple[Array, ...]]]
 
@@ -34,7 +35,8 @@ def fit(estimator: Any, data: tuple[Any, ...]) -> None:
 
     estimator.loss_, estimator.n_iter_ = minimize(
         estimator.model_,
-        estimator._objective,
+        estimator._loss,
+        estimator._penalty,
         parts,
         max_iter=estimator.max_iter,
         max_fun=estimator.max_fun,
@@ -45,7 +47,8 @@ def fit(estimator: Any, data: tuple[Any, ...]) -> None:
 
 def minimize(
     model: Sequential,
-    loss: Penalized,
+    loss: Loss,
+    penalty: Penalty,
     parts: Parts,
     *,
     max_iter: int,
@@ -62,8 +65,10 @@ def minimize(
     ----------
     model : Sequential
         What is trained.
-    loss : Penalized
-        A mean over samples, and the penalty.
+    loss : Loss
+        A mean over samples.
+    penalty : Penalty
+        What is added to it, over the total weight of the samples.
     parts : callable
         Gives all the data, in parts that go through the model one after another.
     max_iter, max_fun : int
@@ -89,7 +94,7 @@ def minimize(
 
     def objective(vector: np.ndarray) -> tuple[float, np.ndarray]:
         state.values[...] = state.backend.asarray(vector, dtype=state.dtype)
-        return _value_and_gradient(model, loss, parts)
+        return _value_and_gradient(model, loss, penalty, parts)
 
     def report(intermediate_result: Any) -> None:  # SciPy goes by this name
         nonlocal done
@@ -118,19 +123,19 @@ def minimize(
 
 
 def _value_and_gradient(
-    model: Sequential, loss: Penalized, parts: Parts
+    model: Sequential, loss: Loss, penalty: Penalty, parts: Parts
 ) -> tuple[float, np.ndarray]:
     """The mean loss over all parts with its penalty, and the gradient by the flat vector."""
     model.zero_grad()
-    value, back_through_penalty = loss.penalty()
-    back_through_penalty(1.0)
-    total: Any = 0.0
-    for x, y, *weight in parts():
+    value, total = penalty.value(), 0.0
+    for x, y, *rest in parts():
+        weight = rest[0] if rest else None
         outputs, back_through_model = model.forward(x, training=True)
-        mean, back_through_loss = loss.loss(outputs, y, sample_weight=weight[0] if weight else None)
-        share = loss.total_weight(model.xp, outputs, y, weight[0] if weight else None)
+        mean, back_through_loss = loss(outputs, y, sample_weight=weight)
+        share = loss.total_weight(model.xp, outputs, y, weight)
         back_through_model(back_through_loss(share))
         value, total = value + mean * share, total + share
     model.state.settle_grads()
+    penalty.add_gradient(1.0)
     gradient = model.backend.to_numpy(model.state.grads).astype(np.float64)
     return float(value / total), gradient / float(total)

@@ -9,6 +9,7 @@ from ..backend import Array
 from ..errors import DataError
 from ..layers import Sequential
 from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Formula, Loss
+from ..training import Trainer
 from .network import linear_layers
 
 
@@ -62,61 +63,61 @@ class BinaryLogLoss(_PerSample, BCEWithLogitsLoss):
         """There is nothing to find at each step: the estimator's indicators are booleans."""
 
 
-class Penalized(Loss):
-    """``loss + alpha / 2 * sum(weight^2) / n``, n being what the mean of the loss divides by.
+class Penalty:
+    """``alpha / 2 * sum(weight^2)`` over a model's linear layers, to be divided by a total weight.
 
     Parameters
     ----------
-    loss : Loss
-        A mean over samples.
     model : Sequential
-        Whose linear layers' weights are penalised.
+        Whose weights they are.
     alpha : float
-        How much.
+        The strength.
     """
 
-    def __init__(self, loss: Loss, model: Sequential, alpha: float) -> None:
-        self.loss = loss
+    def __init__(self, model: Sequential, alpha: float) -> None:
         self.model = model
-        self.weights = [layer.weight for layer in linear_layers(model)]
-        self.size = sum(p.size for p in self.weights)  # they stand first in the flat vector
         self.alpha = float(alpha)
-        self.reduction = loss.reduction
+        # In the flat vectors they stand first, as all that decays does.
+        self.weights = slice(sum(layer.weight.size for layer in linear_layers(model)))
 
-    def check(self, y: Array, target: Array) -> None:
-        self.loss.check(y, target)
+    def value(self) -> Any:
+        """The penalty."""
+        values = self.model.state.values[self.weights]
+        return 0.5 * self.alpha * (values @ values)
 
-    def total_weight(
-        self, xp: Any, y: Array, target: Array, sample_weight: Array | None
-    ) -> float | Array:
-        return self.loss.total_weight(xp, y, target, sample_weight)
+    def add_gradient(self, factor: Any) -> None:
+        """Add a multiple of its gradient to that of the loss, when all layers have theirs."""
+        state = self.model.state
+        grads = state.grads[self.weights]
+        grads += (factor * self.alpha) * state.values[self.weights]
 
-    def penalty(self, share: Any = 1.0) -> tuple[Any, Callable[[Any], None]]:
-        """A share of the penalty, and what adds a multiple of its gradient."""
-        alpha = share * self.alpha
-        flat = self.model.state.values[: self.size]
 
-        def backward(dvalue: Any) -> None:
-            for p in self.weights:
-                p.add_grad((dvalue * alpha) * p.value)
+class PenalizedTrainer(Trainer):
+    """A `Trainer` whose steps are on ``loss + penalty / n``, n being what the loss divides by.
 
-        return 0.5 * alpha * (flat @ flat), backward
+    What it evaluates is the loss by itself. One operation on the flat vector adds the gradient.
 
-    def __call__(
-        self, y: Array, target: Array, *, sample_weight: Array | None = None
-    ) -> tuple[Array, Callable[..., Array]]:
-        value, back_through_loss = self.loss(y, target, sample_weight=sample_weight)
-        if not self.alpha:
-            return value, back_through_loss
-        xp = self.model.xp
-        total = self.total_weight(xp, y, target, sample_weight)
-        penalty, back_through_penalty = self.penalty(_inverse(xp, total))
+    Attributes
+    ----------
+    penalty : Penalty
+        To be set before it is used.
+    """
 
-        def backward(dvalue: Any = 1.0) -> Array:
-            back_through_penalty(dvalue)
-            return back_through_loss(dvalue)
+    penalty: Penalty
 
-        return value + penalty, backward
+    def _forward(
+        self, x: Array, y: Array, weight: Array | None = None
+    ) -> tuple[Array, Any, Callable[[Any], None]]:
+        value, total, back_through_loss = super()._forward(x, y, weight)
+        if not self.penalty.alpha:
+            return value, total, back_through_loss
+        share = _inverse(self.model.xp, total)
+
+        def backward(factor: Any) -> None:
+            back_through_loss(factor)
+            self.penalty.add_gradient(factor * share)
+
+        return value + share * self.penalty.value(), total, backward
 
 
 def _inverse(xp: Any, total: float | Array) -> float | Array:

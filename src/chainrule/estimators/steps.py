@@ -12,10 +12,10 @@ from sklearn.model_selection import train_test_split
 
 from ..backend import Array
 from ..metrics import Metric
-from ..training import Trainer
 from .convergence import Convergence
 from .inputs import SparseBatches, is_sparse, taken, to_host
 from .network import draw_seed, make_optimizer
+from .objective import PenalizedTrainer
 
 Data = tuple[Array, Array, Array | None]  # inputs, targets, weights
 
@@ -51,15 +51,11 @@ def train(
         data, validation, metrics["score"] = _split(estimator, data, y, random)
     seed = draw_seed(random)
     if not incremental or not hasattr(estimator, "trainer_"):
-        estimator.trainer_ = Trainer(
-            estimator.model_,
-            loss=estimator._objective,
-            optimizer=make_optimizer(estimator),
-            metrics={},
-            seed=seed,
+        estimator.trainer_ = PenalizedTrainer(
+            estimator.model_, loss=estimator._loss, optimizer=make_optimizer(estimator), seed=seed
         )
     trainer = estimator.trainer_
-    trainer.metrics = metrics
+    trainer.penalty, trainer.metrics = estimator._penalty, metrics
     _reset(estimator, first=first)
     rule = Convergence(estimator, samples=data[0].shape[0], validated=validation is not None)
     try:
@@ -107,10 +103,16 @@ def _batches(estimator: Any, data: Data) -> dict[str, Any]:
             f"batch_size={asked} is more than there are samples: a batch is all {samples}",
             stacklevel=5,
         )
-    size, shuffle = min(int(asked), samples), bool(estimator.shuffle)
+    size = min(int(asked), samples)
+    # A single sample that is left over has no variance for BatchNorm to take.
+    how: dict[str, Any] = {
+        "batch_size": size,
+        "shuffle": bool(estimator.shuffle),
+        "drop_last": bool(estimator.batch_norm) and size > 1 and samples % size == 1,
+    }
     if is_sparse(x):
-        return {"x": SparseBatches(data, size, shuffle)}
-    return {"x": x, "y": y, "sample_weight": weight, "batch_size": size, "shuffle": shuffle}
+        return {"x": SparseBatches(data, **how)}
+    return {"x": x, "y": y, "sample_weight": weight, **how}
 
 
 def _split(

@@ -5,22 +5,23 @@
 
 from types import SimpleNamespace
 
-import sklearn.neural_network
-
-from chainrule.estimators import MLPClassifier, MLPRegressor
-
-sklearn.neural_network.MLPClassifier = MLPClassifier
-sklearn.neural_network.MLPRegressor = MLPRegressor
-
-# Two tests read the learning rate of a private object; here it is that of the trainer's optimizer.
-MLPClassifier._optimizer = property(
-    lambda self: SimpleNamespace(learning_rate=self.trainer_.optimizer.lr)
-)
-
 EXCEPTIONS = {
     "test_gradient": "calls the private method _loss_grad_lbfgs with lists of work arrays; "
     "test_estimators.py checks the gradient of the same function",
 }
+
+
+def pytest_configure(config):
+    """Not when this file is imported, which a run of all tests does too, for its doctests."""
+    from sklearn import neural_network
+
+    from chainrule.estimators import MLPClassifier, MLPRegressor
+
+    neural_network.MLPClassifier, neural_network.MLPRegressor = MLPClassifier, MLPRegressor
+    # Two tests read the learning rate of a private object: that of the trainer's optimizer.
+    MLPClassifier._optimizer = property(
+        lambda self: SimpleNamespace(learning_rate=self.trainer_.optimizer.lr)
+    )
 
 
 def pytest_collection_modifyitems(config, items):

@@ -564,7 +564,7 @@ def test_what_is_warned_of():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-def test_ctrl_c_ends_the_training_and_what_was_learnt_stays():
+def test_ctrl_c_ends_the_training_and_what_was_learnt_stays(ctrl_c):
     def interrupt(trainer):
         if trainer.epoch == 3:
             signal.raise_signal(signal.SIGINT)
@@ -631,8 +631,9 @@ def test_parameters_that_cannot_be_meant(kind, options, words):
 
 
 def test_targets_and_weights_that_cannot_be_meant():
-    with pytest.raises(ValueError, match="targets of at least 0"):
-        fitted(MLPRegressor, NUMBER, loss="poisson")
+    for solver in ("adam", "lbfgs"):
+        with pytest.raises(ValueError, match="targets of at least 0"):
+            fitted(MLPRegressor, NUMBER, loss="poisson", solver=solver)
     with pytest.raises(ValueError, match="Unknown label type"):
         fitted(MLPClassifier, NUMBER)
     with pytest.raises(ValueError, match="indicator matrix"):

@@ -6,14 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import Array
-from ..errors import DataError
 from ..layers import Sequential
 from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Formula, Loss
 from ..training import Trainer
 from .network import linear_layers
 
 
-class _PerSample(Loss):
+class _OfCheckedTargets(Loss):
+    """A loss of targets that the estimator has checked, once."""
+
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
+        """There is nothing to find at each step."""
+
+
+class _MeanOfSums(_OfCheckedTargets):
     """A sum over the outputs of a sample, a mean over the samples."""
 
     reductions = ("batchmean",)
@@ -22,7 +28,15 @@ class _PerSample(Loss):
         super().__init__(reduction="batchmean")
 
 
-class HalfSquaredLoss(_PerSample):
+class LogLoss(_OfCheckedTargets, CrossEntropyLoss):
+    """`CrossEntropyLoss`, scikit-learn's "log_loss" of more than two classes."""
+
+
+class BinaryLogLoss(_MeanOfSums, BCEWithLogitsLoss):
+    """`BCEWithLogitsLoss`, scikit-learn's "log_loss" of two classes or of labels."""
+
+
+class HalfSquaredLoss(_MeanOfSums):
     """``(y - target)^2 / 2``, scikit-learn's "squared_error"."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -30,37 +44,16 @@ class HalfSquaredLoss(_PerSample):
         return 0.5 * d * d, lambda: d
 
 
-class HalfPoissonLoss(_PerSample):
+class HalfPoissonLoss(_MeanOfSums):
     """Half of the Poisson deviance of ``exp(y)``, scikit-learn's "poisson".
 
     ``exp(y) - target + target (log target - y)``, whose last term is 0 where the target is.
     """
 
-    def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        if (least := float(xp.min(target))) < 0.0:
-            raise DataError(f"loss='poisson': expected targets of at least 0, found {least:g}")
-
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         mean = xp.exp(y)
         log_target = xp.log(xp.where(target > 0.0, target, 1.0))
         return mean - target + target * (log_target - y), lambda: mean - target
-
-
-class LogLoss(CrossEntropyLoss):
-    """`CrossEntropyLoss`, scikit-learn's "log_loss" of more than two classes."""
-
-    def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """There is nothing to find at each step: the estimator numbers the classes."""
-
-
-class BinaryLogLoss(_PerSample, BCEWithLogitsLoss):
-    """`BCEWithLogitsLoss`, summed over the labels: scikit-learn's "log_loss" of two classes."""
-
-    def __init__(self) -> None:
-        BCEWithLogitsLoss.__init__(self, reduction="batchmean")
-
-    def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """There is nothing to find at each step: the estimator's indicators are booleans."""
 
 
 class Penalty:

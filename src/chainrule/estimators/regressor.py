@@ -110,9 +110,9 @@ n_features_in_, feature_names_in_, model_, trainer_
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
-    ) -> tuple[Array, np.ndarray, np.ndarray | None]:
+    ) -> tuple[Array, Array, Array | None]:
         X, y = read(self, X, y, numeric=True, reset=first)
-        weight = sample_weights(sample_weight, len(y))
+        weight = sample_weights(sample_weight, y.shape[0])
         if first or not hasattr(self, "model_"):
             self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         return X, y, weight
@@ -122,8 +122,12 @@ n_features_in_, feature_names_in_, model_, trainer_
         loss = named[self.loss]() if isinstance(self.loss, str) else self.loss
         return loss, Output.of(loss, otherwise="identity")
 
-    def _targets(self, y: np.ndarray, dtype: str) -> np.ndarray:
-        return y.astype(dtype).reshape(len(y), -1)
+    def _targets(self, y: Array, dtype: str) -> Array:
+        xp = array_namespace(y)
+        y = xp.reshape(xp.astype(y, getattr(xp, dtype)), (y.shape[0], -1))
+        if isinstance(self._loss, HalfPoissonLoss) and (least := float(xp.min(y))) < 0.0:
+            raise ValueError(f"loss='poisson': expected targets of at least 0, found {least:g}")
+        return y
 
     def _decided(self, outputs: Array) -> Array:
         predictions = self._output.predictions(outputs)

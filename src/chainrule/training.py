@@ -227,8 +227,9 @@ class Trainer:
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets, of any library or lists; a `numpy.memmap` stays
-            on disk. Without `y`, `x` gives ready-made batches, see `chainrule.data.BatchStream`.
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists, frames; a
+            `numpy.memmap` stays on disk. Without `y`, `x` gives ready-made batches, see
+            `chainrule.data.BatchStream`.
         epochs : int, optional
             How many times to go through the data.
         batch_size : int, optional
@@ -498,7 +499,7 @@ class Trainer:
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets, of any library or lists.
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists, frames.
         sample_weight : array, optional
             ``(samples,)``, for the loss; metrics count every sample alike.
         batch_size : int, optional

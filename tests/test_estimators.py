@@ -11,6 +11,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pretended
 import pytest
 
 import chainrule as cr
@@ -455,6 +456,82 @@ def test_arrays_of_another_library_come_out_as_they_went_in(library, solver, wei
         np.testing.assert_array_equal(
             library.to_numpy(twin.predict(x)), library.to_numpy(predicted)
         )
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}, {"early_stopping": True}], ids=str)
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["auto", "another"])
+@pytest.mark.parametrize(
+    ("kind", "y"),
+    [(MLPClassifier, THREE), (MLPClassifier, THREE > 0), (MLPClassifier, LABELS),
+     (MLPRegressor, NUMBER[:, None]), (MLPRegressor, NUMBERS)],
+    ids=["classes", "booleans", "labels", "number", "numbers"],
+)  # fmt: skip
+def test_arrays_on_a_device_stay_there(kind, y, elsewhere, options):
+    one, other = pretended.library("one"), pretended.library("other")
+    options = {"max_iter": 3, "backend": other if elsewhere else "auto", **options}
+    if kind is MLPClassifier:
+        options["class_weight"] = "balanced"
+    x = one.asarray(X)
+    model = fitted(kind, one.asarray(y), x, one.asarray(WEIGHTS), **options)
+    expected = []
+    if kind is MLPClassifier:
+        expected.append(y.size)  # to learn the classes
+        if "early_stopping" in options and y is not LABELS:
+            expected.append(130)  # to choose validation data
+    assert [n for n in one.left if n >= 130] == expected
+    one.left.clear()
+    other.left.clear()
+    predicted = model.predict(x)
+    assert type(predicted) is type(x)
+    if kind is MLPClassifier:
+        assert type(model.predict_log_proba(x)) is type(x)
+    assert one.left == other.left == []
+    y = y[:, 0] if y.shape[1:] == (1,) else y
+    here = fitted(kind, y, X, WEIGHTS, **{**options, "backend": "numpy"})
+    np.testing.assert_allclose(predicted.hidden, here.predict(X), atol=1e-6)
+    assert predicted.dtype == here.predict(X).dtype
+
+
+def pandas_frame(dtype):
+    def make(columns):
+        if "pyarrow" in dtype:
+            pytest.importorskip("pyarrow")
+        pandas = pytest.importorskip("pandas")
+        return pandas.DataFrame(columns, columns=list("abcde"), dtype=dtype)
+
+    return make
+
+
+FRAMES = {
+    "pandas": pandas_frame("float64"),
+    "pandas, nullable": pandas_frame("Float64"),
+    "pandas, pyarrow": pandas_frame("double[pyarrow]"),
+    "polars": lambda x: pytest.importorskip("polars").DataFrame(x, schema=list("abcde")),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+@pytest.mark.parametrize(
+    ("kind", "y"),
+    [(MLPClassifier, THREE), (MLPClassifier, NAMES), (MLPClassifier, LABELS),
+     (MLPRegressor, NUMBER), (MLPRegressor, NUMBERS)],
+    ids=["classes", "names", "labels", "number", "numbers"],
+)  # fmt: skip
+def test_frames_are_trained_as_arrays(kind, y, frame):
+    x = frame(X)
+    series = type(x["a"]) if y.ndim == 1 else type(x)
+    model = fitted(kind, series(y), x, type(x["a"])(WEIGHTS))
+    expected = fitted(kind, y, X, WEIGHTS)
+    assert_same_weights(model, expected, atol=0)
+    assert model.feature_names_in_.tolist() == list("abcde")
+    predicted = model.predict(x)
+    assert type(predicted) is np.ndarray
+    np.testing.assert_array_equal(predicted, expected.predict(X))
+    assert model.score(x, series(y)) == pytest.approx(expected.score(X, y))
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(x[["b", "a", "c", "d", "e"]])
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict(frame(np.where(X > 2.0, np.nan, X)))
 
 
 def test_a_backend_for_numpys_arrays(backend_name):

@@ -44,19 +44,19 @@ class MultilayerPerceptron(ShownWeights):
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
-    ) -> tuple[Array, np.ndarray, np.ndarray | None]:
-        """The data, checked; targets and weights are in host memory."""
+    ) -> tuple[Array, Array, Array | None]:
+        """The data, checked; arrays of another library are where they were."""
         raise NotImplementedError
 
     def _choose_loss(self) -> tuple[Loss, Output]:
         """The loss, and what outputs mean; says how many those are, `n_outputs_`."""
         raise NotImplementedError
 
-    def _targets(self, y: np.ndarray, dtype: str) -> np.ndarray:
+    def _targets(self, y: Array, dtype: str) -> Array:
         """The targets as the loss takes them."""
         raise NotImplementedError
 
-    def _strata(self, targets: np.ndarray) -> np.ndarray | None:
+    def _strata(self, targets: Array) -> Array | None:
         """What validation data has the same shares of as the rest."""
         return None
 

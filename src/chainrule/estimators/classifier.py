@@ -12,10 +12,10 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from ..backend import Array
+from ..backend import Array, beside
 from ..losses import CrossEntropyLoss, Loss
 from .base import MultilayerPerceptron, has_steps
-from .inputs import is_foreign, read, sample_weights, to_host
+from .inputs import codes_of, read, sample_weights, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
 
@@ -129,7 +129,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     Notes
     -----
     Inputs may be sparse matrices, which are made dense a batch at a time, or arrays of another
-    library: those stay on their device, and the predictions are arrays of that library.
+    library: those stay on their device, as targets and weights do, and the predictions are arrays
+    of that library. Labels are read in host memory, too, to learn the classes, and so are those
+    that a score is of.
 
     Examples
     --------
@@ -205,8 +207,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             self._learn_classes(y, classes)
-        elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
-            raise ValueError(f"expected the classes {self.classes_} as before, found {classes}")
+        elif classes is not None:
+            found = unique_labels(to_host(classes))
+            if not np.array_equal(found, self.classes_):
+                raise ValueError(f"expected the classes {self.classes_} as before, found {found}")
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> Any:
@@ -253,17 +257,18 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
-    ) -> tuple[Array, np.ndarray, np.ndarray | None]:
+    ) -> tuple[Array, Array, Array | None]:
         X, y = read(self, X, y, numeric=False, reset=first)
-        check_classification_targets(y)
+        labels = to_host(y)
+        check_classification_targets(labels)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._learn_classes(y, y)
+            self._learn_classes(labels, labels)
         else:
-            self._compare_classes(unique_labels(y))
-        weight = sample_weights(sample_weight, len(y))
+            self._compare_classes(unique_labels(labels))
+        weight = sample_weights(sample_weight, len(labels))
         if self.class_weight is not None:
-            by_class = compute_sample_weight(self.class_weight, y)
-            weight = by_class if weight is None else weight * by_class
+            by_class = compute_sample_weight(self.class_weight, labels)
+            weight = by_class if weight is None else weight * beside(weight, by_class)
         return X, y, weight
 
     def _learn_classes(self, y: Any, classes: Any) -> None:
@@ -295,18 +300,19 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         self.n_outputs_ = 1 if alone and not self._multilabel else len(self.classes_)
         return loss, output
 
-    def _targets(self, y: np.ndarray, dtype: str) -> np.ndarray:
+    def _targets(self, y: Array, dtype: str) -> Array:
         """Numbers of classes where the loss takes them, else whether it is this class or label."""
+        xp = array_namespace(y)
         if self._multilabel:
-            return y.astype(bool)
-        codes: np.ndarray = np.searchsorted(self.classes_, y)
+            return xp.astype(y, xp.bool)
+        codes = codes_of(y, self.classes_)
         if self.n_outputs_ == 1:
-            return np.asarray(codes[:, None] == 1)
+            return codes[:, None] == 1
         if isinstance(self._loss, CrossEntropyLoss):
             return codes
-        return np.asarray(codes[:, None] == np.arange(len(self.classes_)))
+        return codes[:, None] == xp.arange(len(self.classes_), dtype=codes.dtype, device=y.device)
 
-    def _strata(self, targets: np.ndarray) -> np.ndarray | None:
+    def _strata(self, targets: Array) -> Array | None:
         return None if self._multilabel else targets
 
     def _decided(self, outputs: Array) -> Array:
@@ -318,10 +324,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         else:
             above = self._output.predictions(outputs)[:, 0] > 0.5
             codes = xp.astype(above, xp.int64) * (len(self.classes_) - 1)  # there may be one class
-        labels = self.classes_[to_host(codes)]
-        if not is_foreign(outputs) or labels.dtype.kind not in "biuf":
-            return labels
-        return xp.asarray(labels, device=outputs.device)
+        if self.classes_.dtype.kind not in "biuf":
+            return self.classes_[to_host(codes)]
+        return xp.take(beside(outputs, self.classes_), codes, axis=0)
 
     def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))

@@ -13,7 +13,8 @@ from array_api_compat import array_namespace, is_array_api_obj
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from ..backend import Array, Backend, get_backend, host_array
+from ..backend import Array, Backend, beside, get_backend, host_array
+from ..data import rows_of
 from ..layers import Sequential
 
 _TOGETHER = 1024  # rows of a sparse matrix that are made dense at once
@@ -34,8 +35,8 @@ def to_host(x: Any) -> Any:
     return host_array(x) if is_foreign(x) else x
 
 
-def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, np.ndarray]:
-    """Checked inputs, arrays of other libraries as they are, and targets in host memory.
+def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, Array]:
+    """Checked inputs and targets; arrays of other libraries stay what and where they are.
 
     Parameters
     ----------
@@ -48,14 +49,7 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
     reset : bool
         Whether to learn the features and their names, or to compare with those that were learnt.
     """
-    if is_foreign(x):
-        x, kind = read_foreign(estimator, x, reset=reset), "numeric" if numeric else None
-        y = check_array(to_host(y), ensure_2d=False, dtype=kind, accept_sparse=True, input_name="y")
-        if y.shape[0] != x.shape[0]:
-            raise ValueError(
-                f"expected as many targets as samples, {x.shape[0]}, found {y.shape[0]}"
-            )
-    else:
+    if not is_foreign(x):
         x, y = validate_data(
             estimator,
             x,
@@ -66,8 +60,20 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
             dtype=(np.float64, np.float32),
             reset=reset,
         )
+    else:
+        x, kind = read_foreign(estimator, x, reset=reset), "numeric" if numeric else None
+        if is_foreign(y):
+            _check(y, "y", dimensions=(1, 2))
+        else:
+            y = check_array(y, ensure_2d=False, dtype=kind, accept_sparse=True, input_name="y")
+        if y.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"expected as many targets as samples, {x.shape[0]}, found {y.shape[0]}"
+            )
     y = y.toarray() if is_sparse(y) else y
-    return x, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = array_namespace(y).reshape(y, (-1,)) if is_foreign(y) else column_or_1d(y, warn=True)
+    return x, y
 
 
 def read_inputs(estimator: Any, x: Any) -> Array:
@@ -79,9 +85,7 @@ def read_inputs(estimator: Any, x: Any) -> Array:
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
     """Checked inputs in an array of another library, which stays where it is."""
-    xp = array_namespace(x)
-    if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"expected X of shape (samples, features), found {tuple(x.shape)}")
+    _check(x, "X", dimensions=(2,))
     if reset:
         estimator.n_features_in_ = int(x.shape[1])
         estimator.__dict__.pop("feature_names_in_", None)
@@ -90,24 +94,45 @@ def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
             f"X has {x.shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input"
         )
-    if xp.isdtype(x.dtype, "real floating") and not bool(xp.all(xp.isfinite(x))):
-        raise ValueError("X contains NaN or infinity")
     return x
 
 
-def sample_weights(weight: Any, samples: int) -> np.ndarray | None:
-    """Weights in host memory, one for each sample, if there are any."""
+def _check(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:
+    """Whether an array of another library can be data."""
+    xp = array_namespace(array)
+    if array.ndim not in dimensions or 0 in array.shape:
+        shapes = " or ".join(("(samples,)", "(samples, features)")[n - 1] for n in dimensions)
+        raise ValueError(f"expected {name} of shape {shapes}, found {tuple(array.shape)}")
+    if xp.isdtype(array.dtype, "real floating") and not bool(xp.all(xp.isfinite(array))):
+        raise ValueError(f"{name} contains NaN or infinity")
+
+
+def sample_weights(weight: Any, samples: int) -> Array | None:
+    """Weights, one for each sample, if there are any; those of another library stay there."""
     if weight is None:
         return None
     if isinstance(weight, Real):
         weight = np.full(samples, weight)
-    name = "sample_weight"
-    each: np.ndarray = check_array(to_host(weight), ensure_2d=False, dtype=float, input_name=name)
-    if each.shape != (samples,):
-        raise ValueError(f"expected {samples} sample weights, found shape {each.shape}")
-    if each.min() < 0.0 or not each.any():
+    if not is_foreign(weight):
+        weight = check_array(weight, ensure_2d=False, dtype=float, input_name="sample_weight")
+    xp = array_namespace(weight)
+    if not xp.isdtype(weight.dtype, "real floating"):
+        weight = xp.astype(weight, xp.float64)
+    if tuple(weight.shape) != (samples,):
+        raise ValueError(f"expected {samples} sample weights, found shape {tuple(weight.shape)}")
+    if not (float(xp.min(weight)) >= 0.0 and 0.0 < float(xp.max(weight)) < math.inf):
         raise ValueError("expected a sample weight of zero or more for each, and not zero for all")
-    return each
+    return weight
+
+
+def codes_of(labels: Array, classes: np.ndarray) -> Array:
+    """The numbers of some classes' labels, where those are."""
+    if not is_foreign(labels):
+        return np.searchsorted(classes, labels)
+    xp = array_namespace(labels)
+    whole = classes.dtype.kind != "f" and not xp.isdtype(labels.dtype, "real floating")
+    kind = xp.int64 if whole else xp.float64  # one for both, which can be compared
+    return xp.searchsorted(xp.astype(beside(labels, classes), kind), xp.astype(labels, kind))
 
 
 def backend_for(x: Array, backend: Any, device: Any) -> Backend:
@@ -132,8 +157,7 @@ def taken(array: Any, rows: np.ndarray) -> Any:
     """Some rows of an array of any library or of a sparse matrix; of None nothing."""
     if array is None or is_sparse(array):
         return None if array is None else array[rows]
-    xp = array_namespace(array)
-    return xp.take(array, xp.asarray(rows, device=array.device), axis=0)
+    return rows_of(array, rows)
 
 
 def outputs(model: Sequential, x: Any) -> Array:
@@ -178,4 +202,4 @@ class SparseBatches:
             order = rng.permutation(self.samples)
         for start in range(0, self.used, self.batch_size):
             rows = order[start : min(start + self.batch_size, self.used)]
-            yield self.arrays[0][rows].toarray(), *(array[rows] for array in self.arrays[1:])
+            yield self.arrays[0][rows].toarray(), *(rows_of(a, rows) for a in self.arrays[1:])

@@ -23,7 +23,7 @@ Data = tuple[Array, Array, Array | None]  # inputs, targets, weights
 def train(
     estimator: Any,
     data: Data,
-    y: np.ndarray,
+    y: Array,
     random: np.random.RandomState,
     *,
     first: bool,
@@ -116,24 +116,24 @@ def _batches(estimator: Any, data: Data) -> dict[str, Any]:
 
 
 def _split(
-    estimator: Any, data: Data, y: np.ndarray, random: np.random.RandomState
+    estimator: Any, data: Data, y: Array, random: np.random.RandomState
 ) -> tuple[Data, tuple[Array, ...], Metric]:
     """The data without a part of it; that part; and the score on it, as a metric."""
     rows, held_out = train_test_split(
-        np.arange(len(y)),
+        np.arange(y.shape[0]),
         random_state=random,
         test_size=estimator.validation_fraction,
-        stratify=estimator._strata(data[1]),
+        stratify=to_host(estimator._strata(data[1])),
     )
     if len(held_out) < 2:
         raise ValueError(
             "The validation set is too small: increase validation_fraction, or give more samples"
         )
     x, targets, weights = (taken(array, held_out) for array in data)
-    labels = y[held_out]
+    labels, importance = to_host(taken(y, held_out)), to_host(weights)
 
     def score(outputs: Array, _: Array) -> float:
-        return float(estimator._scored(labels, to_host(estimator._decided(outputs)), weights))
+        return float(estimator._scored(labels, to_host(estimator._decided(outputs)), importance))
 
     x = x.toarray() if is_sparse(x) else x
     validation = (x, targets) if weights is None else (x, targets, weights)

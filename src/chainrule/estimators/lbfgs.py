@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import scipy.optimize  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from ..backend import Array

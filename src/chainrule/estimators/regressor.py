@@ -49,7 +49,7 @@ n_features_in_, feature_names_in_, model_, trainer_
     --------
     >>> from chainrule.estimators import MLPRegressor
     >>> x = np.linspace(-2.0, 2.0, 200)[:, None]
-    >>> model = MLPRegressor(activation="tanh", solver="lbfgs", random_state=0)
+    >>> model = MLPRegressor(activation="tanh", solver="lbfgs", tol=1e-3, random_state=0)
     >>> model.fit(x, np.sin(2.0 * x[:, 0])).score(x, np.sin(2.0 * x[:, 0])) > 0.99
     True
     """

@@ -8,6 +8,7 @@ import pytest
 import chainrule as cr
 
 NEEDS = {
+    "src/chainrule/estimators": "sklearn",
     "src/chainrule/_backends/fused.py": "numba",
     "src/chainrule/torch_modules.py": "torch",
     "src/chainrule/export.py": "onnxruntime",

@@ -13,6 +13,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["tests", "lint", "types"]
 
 TEST_TOOLS = ("pytest>=9", "array-api-strict>=2.6")
+FRAMES = ("polars>=1.20", "pyarrow>=18")  # beside pandas, as data
 TORCH = "torch==2.13.0"
 ONNX_RUNTIME = "onnxruntime>=1.20"
 
@@ -20,7 +21,7 @@ ONNX_RUNTIME = "onnxruntime>=1.20"
 @nox.session
 def tests(session: nox.Session) -> None:
     """The NumPy path, and the same source on array_api_strict: runs everywhere."""
-    session.install(".[examples,tensorboard]", *TEST_TOOLS)
+    session.install(".[examples,tensorboard,distributed]", *TEST_TOOLS, *FRAMES)
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -59,8 +60,8 @@ def parity(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Which lines the tests reach."""
-    extras = ".[examples,tensorboard,onnx]"
-    session.install("-e", extras, *TEST_TOOLS, "pytest-cov", TORCH, ONNX_RUNTIME)
+    extras = ".[examples,tensorboard,onnx,distributed]"
+    session.install("-e", extras, *TEST_TOOLS, *FRAMES, "pytest-cov", TORCH, ONNX_RUNTIME)
     session.run(
         "python", "-m", "pytest", "--cov", "--cov-report=term", "--cov-fail-under=97",
         *session.posargs,

@@ -89,7 +89,10 @@ def test_cupy_without_a_gpu(monkeypatch):
 
 
 def test_import_takes_none_of_the_extras():
-    extras = "cupy torch numba pooch matplotlib sklearn onnx onnxruntime tensorboardX"
+    extras = (
+        "cupy torch numba pooch matplotlib sklearn scipy pandas polars dask onnx onnxruntime "
+        "tensorboardX"
+    )
     code = f"import sys, chainrule; print([m for m in '{extras}'.split() if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

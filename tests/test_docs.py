@@ -1,7 +1,10 @@
 """The README's code runs, and every public name says what it is."""
 
+import contextlib
+import copy
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,15 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+def readme(*, extra=None):
+    """The README's code that needs an extra, or that which needs none."""
+    needs = {"sklearn": "sklearn", "dask": "distributed"}
+    for block in blocks(ROOT / "README.md", "python"):
+        imported = set(re.findall(r"^from (\w+)", block, re.MULTILINE)) & needs.keys()
+        if {needs[name] for name in imported} == ({extra} if extra else set()):
+            yield block
+
+
 def test_the_readmes_code_runs(monkeypatch, tmp_path):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, 1000)
@@ -23,12 +35,43 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
     data = (images, labels), (images[:200], labels[:200])
     monkeypatch.setattr(cr.datasets, "mnist", lambda: data)
     monkeypatch.chdir(tmp_path)
-    code = blocks(ROOT / "README.md", "python")
+    code = list(readme())
     assert len(code) >= 3
     names = {}
     for block in code:
         exec(block, names)
     assert (tmp_path / "mnist.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """The names after the README's search, done serially, and the folder that it wrote to."""
+    pytest.importorskip("sklearn")
+    (code,) = readme(extra="sklearn")
+    names, folder = {"cr": cr}, tmp_path_factory.mktemp("search")
+    with contextlib.chdir(folder):
+        exec(code.replace("n_jobs=-1", "n_jobs=1"), names)
+    return names, folder
+
+
+def test_the_readmes_search_runs(searched):
+    names, folder = searched
+    assert names["search"].score(names["x_test"], names["y_test"]) > 0.93
+    assert (folder / "digits.safetensors").exists()
+
+
+def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
+    """With two worker processes here in the place of a cluster."""
+    distributed = pytest.importorskip("dask.distributed", exc_type=ImportError)
+    here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": None}
+    client = partial(distributed.Client, **here)
+    monkeypatch.setattr(distributed, "Client", lambda address: client())
+    (code,) = readme(extra="distributed")
+    names = searched[0]
+    serial = names["search"]
+    names["search"] = copy.deepcopy(serial)
+    exec(code, names)
+    assert names["search"].best_params_ == serial.best_params_
 
 
 def test_the_readmes_commands():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import cache, partial
+from numbers import Real
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -27,6 +28,8 @@ Rule: TypeAlias = Callable[..., tuple[Array, ...]]
 BackendLike: TypeAlias = "str | Backend | ModuleType"
 
 _KNOWN = {"numpy": "NumpyBackend", "cupy": "CupyBackend", "torch": "TorchBackend"}
+
+_HOST = 1  # kDLCPU
 
 _NUMBERS = "biuf"  # the kinds of NumPy's dtypes that hold real numbers
 
@@ -79,20 +82,20 @@ class Backend:
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
         """`x` as an array of this library on this device, copied only where that is needed.
 
+        What another library has on a device of the same kind comes from there, by DLPack.
+
         Raises
         ------
         DataError
             If `x` does not hold real numbers (strings, objects, ragged lists, complex numbers).
         """
         if not isinstance(x, self.array_type):
-            x = host_array(x)
-            if x.dtype == np.float16 and not hasattr(self.xp, "float16"):
-                x = x.astype(np.float32)
+            x = _brought_to(self.xp, self.device, x)
         return self.xp.asarray(x, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> np.ndarray:
         """`x` as a NumPy array in host memory."""
-        return np.array(_as_numpy(x))
+        return np.array(as_numpy(x))
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """The matrix product ``a @ b``, in `out` if there is one."""
@@ -291,6 +294,36 @@ def available_backends() -> list[str]:
     return names
 
 
+def beside(array: Array, x: Any) -> Array:
+    """`x` (a list, a frame, an array of any library) as an array like `array`, where that lies.
+
+    Raises
+    ------
+    DataError
+        If it does not hold real numbers.
+    """
+    if type(x) is type(array):
+        return x
+    xp = array_api_compat.array_namespace(array)
+    return xp.asarray(_brought_to(xp, array.device, x), device=array.device)
+
+
+def _brought_to(xp: Any, device: Any, x: Any) -> Array:
+    """What the library's own `asarray` can take: an array of its own, or one in host memory."""
+    there = _kind_of_device(xp.empty(0, device=device))
+    if there != _HOST and _kind_of_device(x) == there:
+        array = _converted(xp.from_dlpack, x)
+        if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+            raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
+        return array
+    array = host_array(x)
+    if array.dtype == np.float16 and not hasattr(xp, "float16"):
+        array = array.astype(np.float32)
+    if there == _HOST and not array.flags.writeable:
+        array = array.copy()  # a library that shares the memory may not know that (PyTorch)
+    return array
+
+
 def host_array(x: Any) -> np.ndarray:
     """`x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
 
@@ -303,29 +336,41 @@ def host_array(x: Any) -> np.ndarray:
         return x
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise DataError("expected an array without masked elements: fill them first")
-    try:
-        array = _as_numpy(x)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        found = type(x).__name__
-        raise DataError(f"expected an array of numbers, found {found}: {error}") from error
+    array: np.ndarray = _converted(as_numpy, x)
     if array.dtype.kind not in _NUMBERS:
-        raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
+        others = (v for v in array.flat if array.dtype.kind == "O" and not isinstance(v, Real))
+        one = next((f" with {other!r:.40}" for other in others), "")
+        raise DataError(f"expected an array of real numbers, found dtype {array.dtype}{one}")
     return array
 
 
-def _as_numpy(x: Any) -> np.ndarray:
+def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
     try:
-        return np.asarray(x)
+        return convert(x)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        found = type(x).__name__
+        raise DataError(f"expected an array of numbers, found {found}: {error}") from error
+
+
+def as_numpy(x: Any) -> np.ndarray:
+    """`x` as a NumPy array of whatever it holds, in host memory."""
+    try:
+        array = np.asarray(x)
     except (TypeError, RuntimeError):  # from a device, where copying to the host must be asked for
         if not hasattr(x, "__dlpack__"):
             raise
-        return _from_dlpack(x)
-
-
-def _from_dlpack(x: Array) -> np.ndarray:
-    return np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")  # NumPy >= 2.1
+        return np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")  # NumPy >= 2.1
+    if array.dtype == object and array.ndim == 2 and hasattr(x, "items"):
+        # A frame whose columns are of several kinds, each of which may be one of numbers.
+        array = np.stack([np.asarray(column) for _, column in x.items()], axis=1)
+    return array
 
 
 def on_host(x: Array) -> bool:
     """Whether `x` lies in host memory, where reading a number costs no synchronisation."""
-    return bool(x.__dlpack_device__()[0] == 1)  # kDLCPU
+    return _kind_of_device(x) == _HOST
+
+
+def _kind_of_device(x: Any) -> int:
+    """Its number in DLPack; what is no array is in host memory."""
+    return int(x.__dlpack_device__()[0]) if hasattr(x, "__dlpack_device__") else _HOST

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
-from .backend import Array, Backend, BackendLike, get_backend, host_array
+from .backend import Array, Backend, BackendLike, as_numpy, get_backend, host_array
 from .errors import DataError, ShapeError
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
     Parameters
     ----------
     *arrays : array
-        ``(samples, ...)`` each: inputs, targets, and weights if there are any.
+        ``(samples, ...)`` each, of any library, lists or frames: inputs, targets, and weights if
+        there are any.
     batch_size : int
         How many samples a batch holds; the last one holds the rest.
     seed : int or numpy.random.Generator, optional
@@ -229,6 +230,8 @@ def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
         array = backend.asarray(array, dtype=None if dtype is None else backend.dtype(dtype))
         _check_finite(backend, name, array)
     elif array.dtype not in (xp.uint8, xp.int64, xp.bool):
+        if not xp.isdtype(array.dtype, "integral"):
+            raise DataError(f"{name}: expected real numbers, found dtype {array.dtype}")
         array = xp.astype(array, xp.int64)  # not every library gathers others
     return array
 
@@ -296,7 +299,8 @@ def stratified_split(
     Parameters
     ----------
     *arrays : array
-        ``(samples, ...)`` each; they keep their library and dtype.
+        ``(samples, ...)`` each; they keep their library, device and dtype. Lists and frames become
+        NumPy's.
     labels : array
         ``(samples,)``, the class of each sample.
     fraction : float
@@ -329,10 +333,11 @@ def stratified_split(
     if not 0.0 < fraction < 1.0:
         raise ValueError(f"expected 0 < fraction < 1, found {fraction}")
     classes = host_array(labels)
-    lengths = [len(a) for a in arrays]
-    if not arrays or classes.ndim != 1 or set(lengths) != {len(classes)}:
+    arrays = tuple(a if is_array_api_obj(a) else as_numpy(a) for a in arrays)
+    shapes = [tuple(a.shape) for a in arrays]
+    if not arrays or {shape[:1] for shape in shapes} != {classes.shape}:
         raise ShapeError(
-            f"expected arrays as long as the labels, found lengths {lengths} and labels of shape "
+            f"expected arrays as long as the labels, found shapes {shapes} and labels of shape "
             f"{classes.shape}"
         )
     rng, chosen = np.random.default_rng(seed), np.zeros(len(classes), bool)
@@ -342,15 +347,14 @@ def stratified_split(
             raise DataError(f"expected at least two samples of each class, found one of {label}")
         count = min(max(1, round(fraction * len(members))), len(members) - 1)
         chosen[rng.permutation(members)[:count]] = True
-    parts = []
-    for rows in (np.flatnonzero(~chosen), np.flatnonzero(chosen)):
-        parts.append(tuple(_taken(a, rows) for a in arrays))
-    return parts[0], parts[1]
+    first, second = (
+        tuple(rows_of(array, np.flatnonzero(part)) for array in arrays)
+        for part in (~chosen, chosen)
+    )
+    return first, second
 
 
-def _taken(array: Any, rows: np.ndarray) -> Array:
-    """Some rows of an array of any library, or of what NumPy makes an array of."""
-    if not is_array_api_obj(array):
-        array = np.asarray(array)
+def rows_of(array: Array, rows: np.ndarray) -> Array:
+    """Some rows of an array of any library, where that lies."""
     xp = array_namespace(array)
     return xp.take(array, xp.asarray(rows, device=array.device), axis=0)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from .backend import Array, kernel, on_host
+from .backend import Array, beside, kernel, on_host
 from .errors import DataError, ShapeError
 from .layers.sigmoids import sigmoid
 from .layers.softmax import log_softmax
@@ -77,7 +77,7 @@ class Loss:
         here. `Trainer` checks all data once.
         """
         xp = array_namespace(y)
-        self.check_values(xp, y, self.as_target(xp, y, target))
+        self.check_values(xp, y, self.as_target(xp, y, beside(y, target)))
 
     def total_weight(
         self, xp: Any, y: Array, target: Array, sample_weight: Array | None
@@ -94,6 +94,7 @@ class Loss:
     def _sample_weight(xp: Any, y: Array, sample_weight: Array | None) -> Array | None:
         if sample_weight is None:
             return None
+        sample_weight = beside(y, sample_weight)
         if sample_weight.shape != y.shape[:1]:
             expected, found = y.shape[0], tuple(sample_weight.shape)
             raise ShapeError(f"expected {expected} sample weights, found shape {found}")
@@ -109,7 +110,8 @@ class Loss:
         y : array
             Outputs, ``(batch, features)``.
         target : array
-            What they should be, of the same shape; `CrossEntropyLoss` takes labels too.
+            What they should be, of the same shape; `CrossEntropyLoss` takes labels too. A list, a
+            frame or an array of another library is moved to where the outputs are.
         sample_weight : array, optional
             ``(batch,)``, not negative. The mean is then the weighted one, so that weight 2 equals
             the sample twice.
@@ -133,7 +135,7 @@ class Loss:
             raise DataError(
                 f"expected at least one sample, found outputs of shape {tuple(y.shape)}"
             )
-        target = self.as_target(xp, y, target)
+        target = self.as_target(xp, y, beside(y, target))
         if on_host(target):
             self.check_values(xp, y, target)
         values, derivative = self.formula(xp, y, target)

@@ -2,7 +2,7 @@
 
 A metric is any function of outputs and targets that returns one number as a 0-d array; a `Trainer`
 takes them in a list, or as a dict under names of one's own. Nothing here reads a value back from
-the device.
+the device; targets that are a list, a frame or of another library are moved to where outputs are.
 
 Outputs of a classification are logits or probabilities ``(samples, classes)``, and targets labels
 ``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. `precision`, `recall`, `f1` and
@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace
 
-from .backend import Array
+from .backend import Array, beside
 from .errors import ShapeError
 from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, one_hot
 
@@ -88,7 +88,7 @@ class binary_accuracy:
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
         xp = array_namespace(outputs)
-        _same_samples("binary_accuracy", targets, outputs.shape)
+        targets = _fitting("binary_accuracy", outputs, targets)
         right = (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
         return xp.mean(xp.astype(right, outputs.dtype))
 
@@ -311,7 +311,7 @@ def r2(outputs: Array, targets: Array) -> Array:
     0.5
     """
     xp = array_namespace(outputs)
-    _same_samples("r2", targets, outputs.shape)
+    targets = _fitting("r2", outputs, targets)
     targets = xp.astype(targets, outputs.dtype)
     error = targets - outputs
     # From the first sample on, so that targets that do not vary have exactly no variance.
@@ -348,7 +348,7 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     1.0
     """
     xp = array_namespace(outputs)
-    _same_samples("mean_absolute_error", targets, outputs.shape)
+    targets = _fitting("mean_absolute_error", outputs, targets)
     return xp.mean(xp.abs(outputs - xp.astype(targets, outputs.dtype)))
 
 
@@ -370,17 +370,20 @@ def _labels(xp: Any, name: str, outputs: Array, targets: Array) -> Array:
             f"{name}: expected outputs of shape (samples, classes) with at least two classes, "
             f"found {tuple(outputs.shape)} (for one output, binary_accuracy)"
         )
-    _same_samples(name, targets, outputs.shape[:1], outputs.shape)
+    targets = _fitting(name, outputs, targets, outputs.shape[:1], outputs.shape)
     if targets.ndim == 1:
         return xp.astype(targets, xp.int64)
     return xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
 
 
-def _same_samples(name: str, targets: Array, *expected: tuple[int, ...]) -> None:
-    if targets.shape not in expected:
-        wanted = " or ".join(str(tuple(shape)) for shape in expected)
+def _fitting(name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]) -> Array:
+    """The targets where the outputs are, if they have their shape or one of those given."""
+    targets, shapes = beside(outputs, targets), shapes or (outputs.shape,)
+    if targets.shape not in shapes:
+        wanted = " or ".join(str(tuple(shape)) for shape in shapes)
         found = tuple(targets.shape)
         raise ShapeError(f"{name}: expected targets of shape {wanted}, found {found}")
+    return targets
 
 
 def _one_hot_rows(
@@ -389,7 +392,7 @@ def _one_hot_rows(
     """What the samples are and what they are taken for, ``(samples, classes)`` each."""
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
         # One output decides between two classes as two outputs do, of which one is the threshold.
-        _same_samples(name, targets, outputs.shape)
+        targets = _fitting(name, outputs, targets)
         outputs = xp.reshape(outputs, (-1,))
         targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype) > 0.5
         outputs = xp.stack([xp.full_like(outputs, threshold), outputs], axis=1)

@@ -28,7 +28,7 @@ class PreparedSteps:
     Parameters
     ----------
     step : Step
-        What makes a step of a batch; its inputs are not augmented, it does not watch the loss.
+        What makes a step of a batch; its inputs are not augmented.
     batches : minibatches
         Of arrays on the device.
     """

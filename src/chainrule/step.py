@@ -45,8 +45,10 @@ class Step:
         Changes the inputs.
     micro_batches : int, optional
         In how many parts a batch goes through the model.
-    watch : bool, optional
-        Whether to read the loss, and to raise `NotFinite` where it is no number.
+    readable : bool, optional
+        Whether the loss is in host memory, where it is read at once.
+    terminate_on_nan : bool, optional
+        Whether to raise `NotFinite` where the loss that is read is no number.
     """
 
     def __init__(
@@ -55,14 +57,16 @@ class Step:
         *,
         augment: Augmentation | None = None,
         micro_batches: int = 1,
-        watch: bool = False,
+        readable: bool = False,
+        terminate_on_nan: bool = True,
     ) -> None:
         self.model = trainer.model
         self.loss = trainer.loss
         self.optimizer = trainer.optimizer
         self.augment = augment
         self.micro_batches = micro_batches
-        self.watch = watch
+        self.readable = readable
+        self.terminate_on_nan = terminate_on_nan
 
     def __call__(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Any, Any]:
         """The loss of the batch, and what the mean of an epoch weighs it by."""
@@ -99,9 +103,9 @@ class Step:
         """The loss, the weight of its mean, and what adds a multiple of its gradient."""
         outputs, back_through_model = self.model.forward(x, training=True)
         value, back_through_loss = self.loss(outputs, y, sample_weight=weight)
-        if self.watch:
+        if self.readable:
             value = float(value)
-            if not math.isfinite(value):
+            if self.terminate_on_nan and not math.isfinite(value):
                 raise NotFinite(value, x)
         total = self.loss.total_weight(self.model.xp, outputs, y, weight)
         return value, total, lambda factor: back_through_model(back_through_loss(factor))

@@ -102,7 +102,8 @@ class Trainer:
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None
 
-    _step_kind: ClassVar[type[Step]] = Step
+    step_kind: ClassVar[type[Step]] = Step
+    """What makes a step, for a subclass to change."""
 
     def save(self, path: str | Path) -> None:
         """Write all that the training needs to go on: a model's file with more in it.
@@ -201,8 +202,9 @@ class Trainer:
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets, of any library or lists; a `numpy.memmap` stays
-            on disk. Without `y`, `x` gives ready-made batches, see `chainrule.data.BatchStream`.
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists, frames; a
+            `numpy.memmap` stays on disk. Without `y`, `x` gives ready-made batches, see
+            `chainrule.data.BatchStream`.
         epochs : int, optional
             How many times to go through the data.
         batch_size : int, optional
@@ -267,9 +269,12 @@ class Trainer:
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
         readable = on_host(self.model.state.values)  # without waiting for a device
         self._look_back = terminate_on_nan and not readable
-        watch = terminate_on_nan and readable
-        self._step = self._step_kind(
-            self, augment=augment, micro_batches=micro_batches, watch=watch
+        self._step = self.step_kind(
+            self,
+            augment=augment,
+            micro_batches=micro_batches,
+            readable=readable,
+            terminate_on_nan=terminate_on_nan,
         )
         self._prepared = self._prepare(batches)
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
@@ -437,7 +442,7 @@ class Trainer:
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets, of any library or lists.
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists, frames.
         sample_weight : array, optional
             ``(samples,)``, for the loss; metrics count every sample alike.
         batch_size : int, optional

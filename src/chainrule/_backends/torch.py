@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Backend, host_array
+from ..backend import Array, Backend
 from ..errors import BackendError
 
 
@@ -21,14 +21,8 @@ class TorchBackend(Backend):
         super().__init__(torch, device=device)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        if isinstance(x, self.array_type):
-            tensor: Array = x
-            x = tensor.detach()  # its autograd would follow every step
-        else:
-            x = host_array(x)
-            if not x.flags.writeable:  # torch would share the memory, and warns
-                x = x.copy()
-        return super().asarray(x, dtype=dtype)
+        is_tensor = isinstance(x, self.array_type)  # whose autograd would follow every step
+        return super().asarray(x.detach() if is_tensor else x, dtype=dtype)
 
     def to_numpy(self, x: Array) -> np.ndarray:
         array: np.ndarray = x.detach().cpu().numpy()

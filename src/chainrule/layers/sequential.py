@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Self, overload
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import is_array_api_obj
 
-from ..backend import Array, BackendLike, host_array
+from ..backend import Array, BackendLike, beside, host_array
 from ..errors import DataError, ShapeError
 from ..parameter import ModelState, Stored
 from .base import Backward, Layer
@@ -146,8 +146,8 @@ class Sequential(Layer):
         Parameters
         ----------
         x : array
-            ``(samples, features)``, of any library or a list; moved to the device a batch at a
-            time.
+            ``(samples, features)``, of any library, a list or a frame; moved to the device a batch
+            at a time.
         batch_size : int, optional
             How many samples are computed at once.
 
@@ -160,10 +160,9 @@ class Sequential(Layer):
         backend = self.backend
         if isinstance(x, backend.array_type):
             return self._outputs(x, batch_size)
-        outputs = backend.to_numpy(self._outputs(host_array(x), batch_size))
-        if isinstance(x, np.ndarray) or not is_array_api_obj(x):
-            return outputs
-        return array_namespace(x).asarray(outputs, device=x.device)
+        given = x if is_array_api_obj(x) else host_array(x)
+        outputs = self._outputs(given, batch_size)
+        return backend.to_numpy(outputs) if isinstance(given, np.ndarray) else beside(x, outputs)
 
     def _outputs(self, x: Array, batch_size: int) -> Array:
         if batch_size < 1:

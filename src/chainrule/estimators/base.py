@@ -1,0 +1,190 @@
+"""What both estimators share: scikit-learn's way of fitting, and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from ..backend import Array
+from ..losses import Loss
+from . import lbfgs, steps
+from .inputs import backend_for, outputs, precision_for, read_inputs
+from .network import make_model
+from .objective import Penalty
+from .output import Output
+from .parameters import activations, check_parameters, dropouts, hidden_sizes
+from .weights import ShownWeights
+
+
+def has_steps(estimator: Any) -> bool:
+    """Whether the solver makes steps on batches, so that there can be one epoch more."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit is for solvers that make steps on batches, not 'lbfgs'")
+    return True
+
+
+class MultilayerPerceptron(ShownWeights):
+    """What a classifier and a regressor have in common; each defines the methods that come first.
+
+    Attributes
+    ----------
+    model_ : Sequential
+        The model, for all that chainrule can do with one.
+    trainer_ : Trainer
+        What trained it; not with ``solver="lbfgs"``.
+    """
+
+    _losses: tuple[str, ...] = ()
+    """The names that `loss` may have."""
+
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
+    ) -> tuple[Array, Array, Array | None]:
+        """The data, checked; arrays of another library are where they were."""
+        raise NotImplementedError
+
+    def _choose_loss(self) -> tuple[Loss, Output]:
+        """The loss, and what outputs mean; says how many those are, `n_outputs_`."""
+        raise NotImplementedError
+
+    def _targets(self, y: Array, dtype: str) -> Array:
+        """The targets as the loss takes them."""
+        raise NotImplementedError
+
+    def _strata(self, targets: Array) -> Array | None:
+        """What validation data has the same shares of as the rest."""
+        return None
+
+    def _decided(self, outputs: Array) -> Array:
+        """What a model's outputs predict."""
+        raise NotImplementedError
+
+    def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
+        """How good predictions in host memory are."""
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train until nothing gets better any more, or for `max_iter` epochs.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix
+            ``(samples, features)``.
+        y : array-like
+            ``(samples,)``, or ``(samples, outputs)``.
+        sample_weight : array-like, optional
+            ``(samples,)``, at least 0. A step divides by the sum of its own batch.
+
+        Returns
+        -------
+        self
+            The estimator, trained.
+
+        Raises
+        ------
+        ValueError
+            If parameters or data cannot be meant, or if weights became infinite or NaN.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` came first.
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    @available_if(has_steps)  # type: ignore[untyped-decorator, unused-ignore]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch, going on from where the training is.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See `fit`.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> Any:
+        """What the trained model says of some samples.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix
+            ``(samples, features)``.
+
+        Returns
+        -------
+        array
+            ``(samples,)``, or ``(samples, outputs)`` where there are several targets; an array of
+            the library of `X`, but NumPy's where labels are no numbers.
+        """
+        return self._decided(self._outputs(X))
+
+    def _take_parameters(self, arguments: Mapping[str, Any]) -> None:
+        for name in self._get_param_names():
+            setattr(self, name, arguments[name])
+
+    def _outputs(self, X: Any) -> Array:
+        check_is_fitted(self)
+        return outputs(self._model(), read_inputs(self, X))
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
+        check_parameters(self, self._losses)
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y, weight = self._read(X, y, sample_weight, first=first, incremental=incremental)
+        random = check_random_state(self.random_state)
+        if first or not hasattr(self, "model_"):
+            self._make_model(X, random, first=first)
+        model = self._model()
+        self._penalty.alpha = float(self.alpha)
+        data = X, self._targets(y, model.state.dtype_name), weight
+        if self.solver == "lbfgs":
+            lbfgs.fit(self, data)
+        else:
+            steps.train(self, data, y, random, first=first, incremental=incremental)
+        if not model.xp.all(model.xp.isfinite(model.state.values)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large "
+                "values and need to be preprocessed."
+            )
+        return self
+
+    def _make_model(self, X: Array, random: np.random.RandomState, *, first: bool) -> None:
+        hidden = hidden_sizes(self.hidden_layer_sizes)
+        names = activations(self.activation, len(hidden))
+        self._loss, self._output = self._choose_loss()
+        by_hand = () if first else (self.coefs_, self.intercepts_)
+        self.model_ = make_model(
+            [int(X.shape[1]), *hidden, self.n_outputs_],
+            [*names, names[-1] if names else "identity"],
+            dropout=dropouts(self.dropout, len(hidden)),
+            batch_norm=self.batch_norm,
+            last=self._output.layer() if self._output.layer else None,
+            random=random,
+            dtype=precision_for(X, self.precision),
+            backend=backend_for(X, self.backend, self.device),
+        )
+        self._penalty = Penalty(self.model_, self.alpha)
+        self.out_activation_ = self._output.activation
+        self.n_layers_ = len(hidden) + 2
+        self.n_iter_ = self.t_ = 0
+        self.__dict__.pop("trainer_", None)
+        self._show_weights()
+        if by_hand:
+            self.coefs_, self.intercepts_ = by_hand
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

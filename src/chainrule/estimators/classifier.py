@@ -1,0 +1,337 @@
+"""Multilayer perceptrons that predict classes or labels."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from array_api_compat import array_namespace
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+
+from ..backend import Array, beside
+from ..losses import CrossEntropyLoss, Loss
+from .base import MultilayerPerceptron, has_steps
+from .inputs import codes_of, read, sample_weights, to_host
+from .objective import BinaryLogLoss, LogLoss
+from .output import Output
+
+
+class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
+    """A multilayer perceptron that predicts classes, or several labels at once.
+
+    It takes the place of scikit-learn's: from the same `random_state` it has the same first weights
+    and the same validation data (but that of more than two classes is stratified, too), and on the
+    same batches it computes the same to rounding. Batches are drawn otherwise.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, optional
+        The widths of the hidden layers.
+    activation : str or sequence of str, optional
+        After the hidden layers, one name for all or one for each: "identity", "logistic", "tanh",
+        "relu", or another one of `chainrule.mlp`, such as "gelu".
+    solver : {"adam", "sgd", "lbfgs"}, optional
+        How to minimise: by steps on batches, or by a quasi-Newton method on all of the data.
+    alpha : float, optional
+        Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``, which is divided by the number of
+        samples in a batch, or by the sum of their weights.
+    batch_size : int or "auto", optional
+        Samples a step; "auto" is 200, or all where there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"}, optional
+        With "sgd": the same rate for all of the training; ``learning_rate_init / (t + 1)^power_t``
+        after t samples; or divided by 5 when the training would stop, until it is 1e-6.
+    learning_rate_init : float, optional
+        The rate at the start, with "adam" and "sgd".
+    power_t : float, optional
+        See `learning_rate`.
+    max_iter : int, optional
+        The most epochs, or for "lbfgs" iterations.
+    shuffle : bool, optional
+        Whether each epoch goes through the samples in a new order.
+    random_state : int, numpy.random.RandomState or None, optional
+        What weights, validation data, batches and dropout are drawn from.
+    tol : float, optional
+        What improves by no more than this is no better; for "lbfgs" how small the largest element
+        of the gradient is in the end.
+    verbose : bool or int, optional
+        Whether to print a line for each epoch.
+    warm_start : bool, optional
+        Whether `fit` goes on from the weights that there are.
+    momentum, nesterovs_momentum : float and bool, optional
+        Of "sgd", see `chainrule.SGD`.
+    early_stopping : bool, optional
+        Whether to look at a score on validation data, which is taken from the training data, in the
+        place of the loss, and to go back to the weights with the best one.
+    validation_fraction : float, optional
+        The share of that data.
+    beta_1, beta_2, epsilon : float, optional
+        Of "adam", see `chainrule.Adam`.
+    n_iter_no_change : int, optional
+        After more than so many epochs in a row that are no better, the training stops.
+    max_fun : int, optional
+        The most evaluations of the loss by "lbfgs".
+    loss : "log_loss" or Loss, optional
+        What to minimise. `CrossEntropyLoss` and `BCEWithLogitsLoss` are of logits, `KLDivLoss` is
+        of logarithms of probabilities, any other loss of probabilities. Except for the first the
+        targets are indicators: 1 for the class, and 0.
+    class_weight : dict, "balanced" or None, optional
+        A weight for the samples of each class; "balanced" gives all classes the same in sum.
+    dropout : float or sequence of float, optional
+        The probability that an output of a hidden layer is set to zero in training; one for all
+        layers or one for each.
+    batch_norm : bool, optional
+        Whether to normalise before each activation.
+    optimizer : Optimizer or None, optional
+        An optimizer of chainrule's, with any schedule, in the place of the solver's. A copy of it
+        is used; the parameters that belong to the solver then say nothing.
+    callbacks : list of Callback or None, optional
+        What listens to the training, see `chainrule.callbacks`. With `early_stopping` the history
+        has ``val_loss`` and ``val_score``.
+    precision : {"auto", "float32", "float64"}, optional
+        In which it computes; "auto" is float32 where the data is, else float64.
+    backend : str or Backend, optional
+        Where it computes, see `chainrule.get_backend`; "auto" is the library of the data.
+    device : optional
+        A device in the backend's own terms.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The classes; of labels their numbers.
+    coefs_, intercepts_ : list of array
+        Weights ``(in, out)`` and biases ``(out,)`` of each layer, views into the model.
+    loss_ : float
+        The last loss with the penalty: of an epoch the mean, weighted as the samples are.
+    loss_curve_ : list of float
+        That of each epoch.
+    best_loss_ : float or None
+        The least of them; None with `early_stopping`.
+    validation_scores_, best_validation_score_
+        The accuracy on the validation data after each epoch, and the best one; None without
+        `early_stopping`.
+    n_iter_, t_ : int
+        The epochs of the last call, and the samples that were seen in all.
+    n_layers_, n_outputs_ : int
+        The number of layers, with that of the inputs, and of outputs.
+    out_activation_ : str
+        What follows the last layer: "softmax" or "logistic".
+    n_features_in_, feature_names_in_
+        The number of features, and their names where a frame has names.
+    model_ : Sequential
+        The model, for all that chainrule can do with one.
+    trainer_ : Trainer
+        What trained it, with the history; not with "lbfgs".
+
+    Notes
+    -----
+    Inputs may be sparse matrices, which are made dense a batch at a time, or arrays of another
+    library: those stay on their device, as targets and weights do, and the predictions are arrays
+    of that library. Labels are read in host memory, too, to learn the classes, and so are those
+    that a score is of.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from chainrule.estimators import MLPClassifier
+    >>> x, y = load_digits(return_X_y=True)
+    >>> model = MLPClassifier((50, 20), activation=["relu", "tanh"], dropout=0.1, random_state=0)
+    >>> model.fit(x[:1000], y[:1000]).score(x[1000:], y[1000:]) > 0.9
+    True
+    """
+
+    _losses = ("log_loss",)
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: Any = "log_loss",
+        class_weight: Any = None,
+        dropout: Any = 0.0,
+        batch_norm: bool = False,
+        optimizer: Any = None,
+        callbacks: Any = None,
+        precision: str = "auto",
+        backend: Any = "auto",
+        device: Any = None,
+    ) -> None:
+        self._take_parameters(locals())
+
+    @available_if(has_steps)  # type: ignore[untyped-decorator, unused-ignore]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Train for one epoch, going on from where the training is.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See `fit`.
+        classes : array-like, optional
+            All classes that there will be; needed in the first call.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all of the data, which partial_fit does not have"
+            )
+        if not hasattr(self, "classes_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self._learn_classes(y, classes)
+        elif classes is not None:
+            found = unique_labels(to_host(classes))
+            if not np.array_equal(found, self.classes_):
+                raise ValueError(f"expected the classes {self.classes_} as before, found {found}")
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict_proba(self, X: Any) -> Any:
+        """The probability of each class, or of each label by itself.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix
+            ``(samples, features)``.
+
+        Returns
+        -------
+        array
+            ``(samples, classes)``, in the order of `classes_`, of the library of `X`.
+        """
+        outputs = self._outputs(X)
+        p = self._output.predictions(outputs)
+        xp = array_namespace(p)
+        if p.shape[1] == 1:
+            return xp.concat([1.0 - p, p], axis=1)
+        if self.out_activation_ == "logistic" and not self._multilabel:
+            return p / xp.sum(p, axis=1, keepdims=True)
+        return p
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """The logarithm of `predict_proba`, see there."""
+        p = self.predict_proba(X)
+        return array_namespace(p).log(p)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of samples whose class, or all of whose labels, are right.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See `fit`.
+
+        Returns
+        -------
+        float
+            The accuracy.
+        """
+        return self._scored(to_host(y), to_host(self.predict(X)), to_host(sample_weight))
+
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
+    ) -> tuple[Array, Array, Array | None]:
+        X, y = read(self, X, y, numeric=False, reset=first)
+        labels = to_host(y)
+        check_classification_targets(labels)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._learn_classes(labels, labels)
+        else:
+            self._compare_classes(unique_labels(labels))
+        weight = sample_weights(sample_weight, len(labels))
+        if self.class_weight is not None:
+            by_class = compute_sample_weight(self.class_weight, labels)
+            weight = by_class if weight is None else weight * beside(weight, by_class)
+        return X, y, weight
+
+    def _learn_classes(self, y: Any, classes: Any) -> None:
+        kind = type_of_target(to_host(y), input_name="y")
+        if kind == "multiclass-multioutput":
+            raise ValueError("expected one class for each sample, or labels as an indicator matrix")
+        self._multilabel = kind == "multilabel-indicator"
+        self.classes_ = unique_labels(to_host(classes))
+
+    def _compare_classes(self, found: np.ndarray) -> None:
+        """Whether the labels are those that were learnt, or for one epoch some of them."""
+        if self.warm_start and set(found) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {found}"
+            )
+        if not np.isin(found, self.classes_).all():
+            raise ValueError(f"expected classes of {self.classes_}, found {found}")
+
+    def _choose_loss(self) -> tuple[Loss, Output]:
+        several = len(self.classes_) > 2 and not self._multilabel
+        loss: Loss = LogLoss() if several else BinaryLogLoss()
+        if not isinstance(self.loss, str):
+            loss = self.loss
+        output = Output.of(loss, otherwise="softmax" if several else "logistic")
+        if self._multilabel and output.activation == "softmax":
+            raise ValueError(f"{loss!r} is of one class for each sample, found several labels")
+        alone = output.activation == "logistic" and len(self.classes_) <= 2
+        self.n_outputs_ = 1 if alone and not self._multilabel else len(self.classes_)
+        return loss, output
+
+    def _targets(self, y: Array, dtype: str) -> Array:
+        """Numbers of classes where the loss takes them, else whether it is this class or label."""
+        xp = array_namespace(y)
+        if self._multilabel:
+            return xp.astype(y, xp.bool)
+        codes = codes_of(y, self.classes_)
+        if self.n_outputs_ == 1:
+            return codes[:, None] == 1
+        if isinstance(self._loss, CrossEntropyLoss):
+            return codes
+        return codes[:, None] == xp.arange(len(self.classes_), dtype=codes.dtype, device=y.device)
+
+    def _strata(self, targets: Array) -> Array | None:
+        return None if self._multilabel else targets
+
+    def _decided(self, outputs: Array) -> Array:
+        xp = array_namespace(outputs)
+        if self._multilabel:
+            return xp.astype(self._output.predictions(outputs) > 0.5, xp.int64)
+        if outputs.shape[1] > 1:
+            codes = xp.argmax(outputs, axis=1)
+        else:
+            above = self._output.predictions(outputs)[:, 0] > 0.5
+            codes = xp.astype(above, xp.int64) * (len(self.classes_) - 1)  # there may be one class
+        if self.classes_.dtype.kind not in "biuf":
+            return self.classes_[to_host(codes)]
+        return xp.take(beside(outputs, self.classes_), codes, axis=0)
+
+    def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

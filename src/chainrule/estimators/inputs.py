@@ -1,0 +1,205 @@
+"""Data as it comes: frames and lists, sparse matrices, and arrays of other libraries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import validate_data
+
+from ..backend import Array, Backend, beside, get_backend, host_array
+from ..data import rows_of
+from ..layers import Sequential
+
+_TOGETHER = 1024  # rows of a sparse matrix that are made dense at once
+
+
+def is_foreign(x: Any) -> bool:
+    """Whether it is an array of another library than NumPy."""
+    return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether it is one of SciPy's sparse matrices."""
+    return hasattr(x, "tocsr")
+
+
+def to_host(x: Any) -> Any:
+    """An array of another library as NumPy's; anything else as it is."""
+    return host_array(x) if is_foreign(x) else x
+
+
+def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, Array]:
+    """Checked inputs and targets; arrays of other libraries stay what and where they are.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose features they are.
+    x, y : array-like
+        ``(samples, features)``, and ``(samples,)`` or ``(samples, outputs)``.
+    numeric : bool
+        Whether targets have to be numbers.
+    reset : bool
+        Whether to learn the features and their names, or to compare with those that were learnt.
+    """
+    if not is_foreign(x):
+        x, y = validate_data(
+            estimator,
+            x,
+            to_host(y),
+            accept_sparse=("csr", "csc"),
+            multi_output=True,
+            y_numeric=numeric,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+    else:
+        x, kind = read_foreign(estimator, x, reset=reset), "numeric" if numeric else None
+        if is_foreign(y):
+            _check(y, "y", dimensions=(1, 2))
+        else:
+            y = check_array(y, ensure_2d=False, dtype=kind, accept_sparse=True, input_name="y")
+        if y.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"expected as many targets as samples, {x.shape[0]}, found {y.shape[0]}"
+            )
+    y = y.toarray() if is_sparse(y) else y
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = array_namespace(y).reshape(y, (-1,)) if is_foreign(y) else column_or_1d(y, warn=True)
+    return x, y
+
+
+def read_inputs(estimator: Any, x: Any) -> Array:
+    """Checked inputs of a model that is trained."""
+    if is_foreign(x):
+        return read_foreign(estimator, x, reset=False)
+    return validate_data(estimator, x, accept_sparse=("csr", "csc"), reset=False)
+
+
+def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
+    """Checked inputs in an array of another library, which stays where it is."""
+    _check(x, "X", dimensions=(2,))
+    if reset:
+        estimator.n_features_in_ = int(x.shape[1])
+        estimator.__dict__.pop("feature_names_in_", None)
+    elif x.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {x.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input"
+        )
+    return x
+
+
+def _check(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:
+    """Whether an array of another library can be data."""
+    xp = array_namespace(array)
+    if array.ndim not in dimensions or 0 in array.shape:
+        shapes = " or ".join(("(samples,)", "(samples, features)")[n - 1] for n in dimensions)
+        raise ValueError(f"expected {name} of shape {shapes}, found {tuple(array.shape)}")
+    if xp.isdtype(array.dtype, "real floating") and not bool(xp.all(xp.isfinite(array))):
+        raise ValueError(f"{name} contains NaN or infinity")
+
+
+def sample_weights(weight: Any, samples: int) -> Array | None:
+    """Weights, one for each sample, if there are any; those of another library stay there."""
+    if weight is None:
+        return None
+    if isinstance(weight, Real):
+        weight = np.full(samples, weight)
+    if not is_foreign(weight):
+        weight = check_array(weight, ensure_2d=False, dtype=float, input_name="sample_weight")
+    xp = array_namespace(weight)
+    if not xp.isdtype(weight.dtype, "real floating"):
+        weight = xp.astype(weight, xp.float64)
+    if tuple(weight.shape) != (samples,):
+        raise ValueError(f"expected {samples} sample weights, found shape {tuple(weight.shape)}")
+    if not (float(xp.min(weight)) >= 0.0 and 0.0 < float(xp.max(weight)) < math.inf):
+        raise ValueError("expected a sample weight of zero or more for each, and not zero for all")
+    return weight
+
+
+def codes_of(labels: Array, classes: np.ndarray) -> Array:
+    """The numbers of some classes' labels, where those are."""
+    if not is_foreign(labels):
+        return np.searchsorted(classes, labels)
+    xp = array_namespace(labels)
+    whole = classes.dtype.kind != "f" and not xp.isdtype(labels.dtype, "real floating")
+    kind = xp.int64 if whole else xp.float64  # one for both, which can be compared
+    return xp.searchsorted(xp.astype(beside(labels, classes), kind), xp.astype(labels, kind))
+
+
+def backend_for(x: Array, backend: Any, device: Any) -> Backend:
+    """The backend that was asked for, or for "auto" that of an array, where it lies."""
+    if backend != "auto":
+        return get_backend(backend, device=device)
+    if not is_foreign(x):
+        return get_backend("numpy", device=device)
+    xp = array_namespace(x)
+    elsewhere = x.device != xp.empty(0).device
+    return get_backend(xp, device=x.device if device is None and elsewhere else device)
+
+
+def precision_for(x: Array, precision: str) -> str:
+    """The dtype that was asked for, or for "auto" that of the data where it is float32."""
+    if precision != "auto":
+        return precision
+    return "float32" if str(x.dtype).endswith(("float32", "float16")) else "float64"
+
+
+def taken(array: Any, rows: np.ndarray) -> Any:
+    """Some rows of an array of any library or of a sparse matrix; of None nothing."""
+    if array is None or is_sparse(array):
+        return None if array is None else array[rows]
+    return rows_of(array, rows)
+
+
+def outputs(model: Sequential, x: Any) -> Array:
+    """What the model makes of any inputs."""
+    if not is_sparse(x):
+        return model.predict(x)
+    batches = SparseBatches((x,), batch_size=_TOGETHER, shuffle=False)
+    return np.concatenate([model.predict(*batch) for batch in batches()])
+
+
+@dataclass
+class SparseBatches:
+    """Batches that are made dense one at a time, for `Trainer.fit`: those of `minibatches`.
+
+    Parameters
+    ----------
+    arrays : tuple
+        The sparse inputs and, dense, what goes with them; None is left out.
+    batch_size : int, optional
+        How many samples a batch holds; the last one holds the rest.
+    shuffle, drop_last : bool, optional
+        Whether to permute the samples, and whether to leave out a last, smaller batch.
+    """
+
+    arrays: tuple[Any, ...]
+    batch_size: int = _TOGETHER
+    shuffle: bool = True
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        inputs, *others = self.arrays
+        self.arrays = (inputs.tocsr(), *(array for array in others if array is not None))
+        self.samples = int(inputs.shape[0])
+        self.used = self.samples - self.drop_last * (self.samples % self.batch_size)
+
+    def __len__(self) -> int:
+        return math.ceil(self.used / self.batch_size)
+
+    def __call__(self, rng: np.random.Generator | None = None) -> Iterator[tuple[Array, ...]]:
+        order = np.arange(self.samples)
+        if rng is not None and self.shuffle:
+            order = rng.permutation(self.samples)
+        for start in range(0, self.used, self.batch_size):
+            rows = order[start : min(start + self.batch_size, self.used)]
+            yield self.arrays[0][rows].toarray(), *(rows_of(a, rows) for a in self.arrays[1:])

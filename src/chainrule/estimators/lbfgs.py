@@ -1,0 +1,141 @@
+"""The limited-memory BFGS method on the flat vector of a model's parameters."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from sklearn.exceptions import ConvergenceWarning
+
+from ..backend import Array
+from ..data import move
+from ..layers import Sequential
+from ..losses import Loss
+from .inputs import SparseBatches, is_sparse
+from .objective import Penalty
+
+Parts = Callable[[], Iterable[tuple[Array, ...]]]
+
+
+def fit(estimator: Any, data: tuple[Any, ...]) -> None:
+    """Train a model on inputs, targets and weights (or None), and say how that went."""
+    state, names = estimator.model_.state, ("X", "y", "sample_weight")
+
+    def moved(arrays: tuple[Any, ...]) -> tuple[Array, ...]:
+        given = {n: a for n, a in zip(names, arrays, strict=False) if a is not None}
+        return move(state.backend, given, state.dtype_name)
+
+    whole = None if is_sparse(data[0]) else moved(data)
+
+    def parts() -> Iterable[tuple[Array, ...]]:
+        return [whole] if whole else map(moved, SparseBatches(data)())
+
+    estimator.loss_, estimator.n_iter_ = minimize(
+        estimator.model_,
+        estimator._loss,
+        estimator._penalty,
+        parts,
+        max_iter=estimator.max_iter,
+        max_fun=estimator.max_fun,
+        tol=estimator.tol,
+        verbose=bool(estimator.verbose),
+    )
+
+
+def minimize(
+    model: Sequential,
+    loss: Loss,
+    penalty: Penalty,
+    parts: Parts,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    verbose: bool,
+) -> tuple[float, int]:
+    """Move the parameters to where the loss of all the data has its least value nearby.
+
+    Source: R. Byrd et al., "A limited memory algorithm for bound constrained optimization", 1995,
+    in SciPy's implementation.
+
+    Parameters
+    ----------
+    model : Sequential
+        What is trained.
+    loss : Loss
+        A mean over samples.
+    penalty : Penalty
+        What is added to it, over the total weight of the samples.
+    parts : callable
+        Gives all the data, in parts that go through the model one after another.
+    max_iter, max_fun : int
+        The most iterations, and the most evaluations of the loss.
+    tol : float
+        How small the largest element of the gradient has to be in the end.
+    verbose : bool
+        Whether to print the loss of each iteration.
+
+    Returns
+    -------
+    loss : float
+        The last one.
+    iterations : int
+        How many there were.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If it did not get there.
+    """
+    state, done = model.state, 0
+
+    def objective(vector: np.ndarray) -> tuple[float, np.ndarray]:
+        state.values[...] = state.backend.asarray(vector, dtype=state.dtype)
+        return _value_and_gradient(model, loss, penalty, parts)
+
+    def report(intermediate_result: Any) -> None:  # SciPy goes by this name
+        nonlocal done
+        done += 1
+        if verbose:
+            print(f"Iteration {done}, loss = {intermediate_result.fun:.8f}")
+
+    result = scipy.optimize.minimize(
+        objective,
+        state.backend.to_numpy(state.values).astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        callback=report,
+        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
+    )
+    state.values[...] = state.backend.asarray(result.x, dtype=state.dtype)
+    iterations = min(int(result.nit), max_iter)
+    if not result.success:
+        warnings.warn(
+            f"lbfgs did not converge in {iterations} iterations ({result.message}): increase "
+            "max_iter or max_fun, or scale the data",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return float(result.fun), iterations
+
+
+def _value_and_gradient(
+    model: Sequential, loss: Loss, penalty: Penalty, parts: Parts
+) -> tuple[float, np.ndarray]:
+    """The mean loss over all parts with its penalty, and the gradient by the flat vector."""
+    model.zero_grad()
+    value, total = penalty.value(), 0.0
+    for x, y, *rest in parts():
+        weight = rest[0] if rest else None
+        outputs, back_through_model = model.forward(x, training=True)
+        mean, back_through_loss = loss(outputs, y, sample_weight=weight)
+        share = loss.total_weight(model.xp, outputs, y, weight)
+        back_through_model(back_through_loss(share))
+        value, total = value + mean * share, total + share
+    model.state.settle_grads()
+    penalty.add_gradient(1.0)
+    gradient = model.backend.to_numpy(model.state.grads).astype(np.float64)
+    return float(value / total), gradient / float(total)

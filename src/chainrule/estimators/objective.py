@@ -1,0 +1,131 @@
+"""What is minimised: a mean over the samples, and the L2 penalty over their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..backend import Array
+from ..layers import Sequential
+from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Formula, Loss
+from ..step import Step
+from ..training import Trainer
+from .network import linear_layers
+
+
+class _OfCheckedTargets(Loss):
+    """A loss of targets that the estimator has checked, once."""
+
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
+        """There is nothing to find at each step."""
+
+
+class _MeanOfSums(_OfCheckedTargets):
+    """A sum over the outputs of a sample, a mean over the samples."""
+
+    reductions = ("batchmean",)
+
+    def __init__(self) -> None:
+        super().__init__(reduction="batchmean")
+
+
+class LogLoss(_OfCheckedTargets, CrossEntropyLoss):
+    """`CrossEntropyLoss`, scikit-learn's "log_loss" of more than two classes."""
+
+
+class BinaryLogLoss(_MeanOfSums, BCEWithLogitsLoss):
+    """`BCEWithLogitsLoss`, scikit-learn's "log_loss" of two classes or of labels."""
+
+
+class HalfSquaredLoss(_MeanOfSums):
+    """``(y - target)^2 / 2``, scikit-learn's "squared_error"."""
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        d = y - target
+        return 0.5 * d * d, lambda: d
+
+
+class HalfPoissonLoss(_MeanOfSums):
+    """Half of the Poisson deviance of ``exp(y)``, scikit-learn's "poisson".
+
+    ``exp(y) - target + target (log target - y)``, whose last term is 0 where the target is.
+    """
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        mean = xp.exp(y)
+        log_target = xp.log(xp.where(target > 0.0, target, 1.0))
+        return mean - target + target * (log_target - y), lambda: mean - target
+
+
+class Penalty:
+    """``alpha / 2 * sum(weight^2)`` over a model's linear layers, to be divided by a total weight.
+
+    Parameters
+    ----------
+    model : Sequential
+        Whose weights they are.
+    alpha : float
+        The strength.
+    """
+
+    def __init__(self, model: Sequential, alpha: float) -> None:
+        self.model = model
+        self.alpha = float(alpha)
+        # In the flat vectors they stand first, as all that decays does.
+        self.weights = slice(sum(layer.weight.size for layer in linear_layers(model)))
+
+    def value(self) -> Any:
+        """The penalty."""
+        values = self.model.state.values[self.weights]
+        return 0.5 * self.alpha * (values @ values)
+
+    def add_gradient(self, factor: Any) -> None:
+        """Add a multiple of its gradient to that of the loss, when all layers have theirs."""
+        state = self.model.state
+        grads = state.grads[self.weights]
+        grads += (factor * self.alpha) * state.values[self.weights]
+
+
+class PenalizedStep(Step):
+    """A step on ``loss + penalty / n``; one operation on the flat vector adds the gradient."""
+
+    def __init__(self, trainer: PenalizedTrainer, **options: Any) -> None:
+        super().__init__(trainer, **options)
+        self.penalty = trainer.penalty
+
+    def forward(
+        self, x: Array, y: Array, weight: Array | None = None
+    ) -> tuple[Any, Any, Callable[[Any], None]]:
+        """As `Step.forward`, with the penalty and its gradient."""
+        value, total, back_through_loss = super().forward(x, y, weight)
+        if not self.penalty.alpha:
+            return value, total, back_through_loss
+        share = _inverse(self.model.xp, total)
+
+        def backward(factor: Any) -> None:
+            back_through_loss(factor)
+            self.penalty.add_gradient(factor * share)
+
+        return value + share * self.penalty.value(), total, backward
+
+
+class PenalizedTrainer(Trainer):
+    """A `Trainer` whose steps are on ``loss + penalty / n``, n being what the loss divides by.
+
+    What it evaluates is the loss by itself.
+
+    Attributes
+    ----------
+    penalty : Penalty
+        To be set before it is used.
+    """
+
+    step_kind = PenalizedStep
+    penalty: Penalty
+
+
+def _inverse(xp: Any, total: float | Array) -> float | Array:
+    """``1 / total``, or 0 for a batch whose samples have no weight."""
+    if isinstance(total, float):
+        return 1.0 / total if total > 0.0 else 0.0
+    return xp.where(total > 0.0, 1.0 / xp.where(total > 0.0, total, 1.0), 0.0)

@@ -1,0 +1,58 @@
+"""What the outputs of a model mean, given the loss that it is trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from ..backend import Array
+from ..layers import Layer, LogSoftmax, Sigmoid, Softmax
+from ..layers.sigmoids import sigmoid
+from ..layers.softmax import log_softmax
+from ..losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, Loss
+from .objective import HalfPoissonLoss
+
+_LAYERS: dict[str, type[Layer]] = {"softmax": Softmax, "logistic": Sigmoid}
+
+
+@dataclass(frozen=True)
+class Output:
+    """How predictions come from what the last linear layer gives.
+
+    Parameters
+    ----------
+    activation : str
+        "identity", "exp", "logistic" or "softmax".
+    layer : type of Layer, optional
+        Where the loss is of predictions: the layer of the model that makes them.
+    """
+
+    activation: str
+    layer: type[Layer] | None = None
+
+    @classmethod
+    def of(cls, loss: Loss, otherwise: str) -> Output:
+        """That which a loss is made for, else predictions by the activation `otherwise`."""
+        for kind, output in (
+            (CrossEntropyLoss, cls("softmax")),
+            (BCEWithLogitsLoss, cls("logistic")),
+            (HalfPoissonLoss, cls("exp")),
+            (KLDivLoss, cls("softmax", LogSoftmax)),
+            (BCELoss, cls("logistic", Sigmoid)),
+        ):
+            if isinstance(loss, kind):
+                return output
+        return cls(otherwise, _LAYERS.get(otherwise))
+
+    def predictions(self, outputs: Array) -> Array:
+        """Predictions from a model's outputs."""
+        xp: Any = array_namespace(outputs)
+        if self.layer is LogSoftmax or (self.layer is None and self.activation == "exp"):
+            return xp.exp(outputs)
+        if self.layer is None and self.activation == "softmax":
+            return xp.exp(log_softmax(xp, outputs))
+        if self.layer is None and self.activation == "logistic":
+            return sigmoid(xp, outputs)
+        return outputs

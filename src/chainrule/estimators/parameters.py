@@ -1,0 +1,130 @@
+"""What the parameters of an estimator may be, and which of them contradict each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from ..callbacks import Callback
+from ..losses import Loss
+from ..optimizers import SGD, Optimizer
+from .network import ACTIVATIONS
+
+_CHOICES = {
+    "solver": ("lbfgs", "sgd", "adam"),
+    "learning_rate": ("constant", "invscaling", "adaptive"),
+    "precision": ("auto", "float32", "float64"),
+}
+_BOOLEANS = (
+    "shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm",
+)  # fmt: skip
+_INTERVALS = {
+    "alpha": "[0, inf)",
+    "learning_rate_init": "(0, inf)",
+    "power_t": "[0, inf)",
+    "tol": "[0, inf)",
+    "momentum": "[0, 1)",
+    "validation_fraction": "[0, 1)",
+    "beta_1": "[0, 1)",
+    "beta_2": "[0, 1)",
+    "epsilon": "(0, inf)",
+    "verbose": "[0, inf)",
+}
+_COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf, "max_fun": None}
+"""Whole numbers of at least 1, or what else they may be."""
+
+
+def check_parameters(estimator: Any, losses: tuple[str, ...]) -> None:
+    """Raise a `ValueError` for the first parameter that cannot be meant.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Whose parameters they are.
+    losses : tuple of str
+        The names that its `loss` may have.
+    """
+
+    def expect(holds: bool, name: str, words: str) -> None:
+        if not holds:
+            raise ValueError(f"expected {name} to be {words}, found {getattr(estimator, name)!r}")
+
+    of = vars(estimator)
+    for name, options in _CHOICES.items():
+        expect(isinstance(of[name], str) and of[name] in options, name, f"one of {options}")
+    for name in _BOOLEANS:
+        expect(isinstance(of[name], bool | np.bool_), name, "True or False")
+    for name, interval in _INTERVALS.items():
+        expect(_within(of[name], interval), name, f"a number in {interval}")
+    for name, other in _COUNTS.items():
+        special = other is not None and isinstance(of[name], type(other)) and of[name] == other
+        words = "a whole number of at least 1" + (f" or {other!r}" if other is not None else "")
+        expect(special or _is_count(of[name]), name, words)
+
+    loss, optimizer, callbacks = (of[name] for name in ("loss", "optimizer", "callbacks"))
+    named = isinstance(loss, str) and loss in losses
+    expect(named or isinstance(loss, Loss), "loss", f"one of {losses} or a loss of chainrule's")
+    expect(named or loss.reduction not in ("none", "sum"), "loss", "a mean")
+    fits = optimizer is None or isinstance(optimizer, Optimizer)
+    expect(fits, "optimizer", "None or an optimizer such as cr.AdamW()")
+    fits = isinstance(callbacks or [], list | tuple)
+    fits = fits and all(isinstance(callback, Callback) for callback in callbacks or [])
+    expect(fits, "callbacks", "a list of callbacks")
+
+    contradicts = of["solver"] == "sgd" and not isinstance(optimizer, SGD | None)
+    expect(not contradicts, "solver", f"left out beside optimizer={optimizer!r}")
+    if of["solver"] == "lbfgs":
+        for name in ("optimizer", "callbacks", "batch_norm", "dropout"):
+            expect(not np.any(of[name]), name, "left out: solver='lbfgs' makes no steps on batches")
+
+
+def hidden_sizes(sizes: Any) -> list[int]:
+    """The widths of the hidden layers, from a number or from several."""
+    several = list(sizes) if isinstance(sizes, Iterable) else [sizes]
+    if not all(map(_is_count, several)):
+        raise ValueError(f"expected hidden_layer_sizes of whole numbers > 0, found {sizes!r}")
+    return [int(size) for size in several]
+
+
+def activations(activation: Any, layers: int) -> list[str]:
+    """A name for each hidden layer, from one for all of them or from one for each."""
+    names = _each("activation", activation, layers, str)
+    for name in names:
+        if name not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"expected an activation of {known}; found {name!r}")
+    return names
+
+
+def dropouts(dropout: Any, layers: int) -> list[float]:
+    """A probability for each hidden layer, from one for all of them or from one for each."""
+    probabilities = _each("dropout", dropout, layers, Real)
+    if not all(_within(p, "[0, 1)") for p in probabilities):
+        raise ValueError(f"expected dropout in [0, 1), found {dropout!r}")
+    return [float(p) for p in probabilities]
+
+
+def _each(name: str, given: Any, layers: int, kind: type) -> list[Any]:
+    each = [given] * layers if isinstance(given, kind) else given
+    if not isinstance(each, list | tuple):
+        raise ValueError(f"expected {name} as one or as a list of them, found {given!r}")
+    if len(each) != layers:
+        raise ValueError(
+            f"expected {layers} of {name}, one for each hidden layer, found {len(each)}: {given!r}"
+        )
+    return list(each)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
+
+
+def _within(value: Any, interval: str) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    if not isinstance(value, Real | np.bool_) or not low <= (number := float(value)) <= high:
+        return False
+    return (interval[0] == "[" or number != low) and (interval[-1] == "]" or number != high)

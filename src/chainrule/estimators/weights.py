@@ -1,0 +1,65 @@
+"""The weights of a model under scikit-learn's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from ..layers import Sequential
+from ..parameter import Parameter
+from .network import linear_layers
+
+
+class ShownWeights(BaseEstimator):  # type: ignore[misc]
+    """Has `coefs_` ``(in, out)`` and `intercepts_` ``(out,)``, views of the weights of `model_`.
+
+    To write to one of them, or to put another array in its place, changes the model.
+    """
+
+    def _show_weights(self) -> None:
+        weights, biases = _parameters(self.model_)
+        self._shown = [p.value.T for p in weights], [p.value for p in biases]
+        self.coefs_, self.intercepts_ = map(list, self._shown)
+
+    def _model(self) -> Sequential:
+        """The model, with the arrays that were put into the place of a view."""
+        model: Sequential = self.model_
+        changed = False
+        shown = zip(_parameters(model), (self.coefs_, self.intercepts_), self._shown, strict=True)
+        for parameters, arrays, views in shown:
+            for p, array, view in zip(parameters, arrays, views, strict=True):
+                if array is not view:
+                    _put(p, model.backend.asarray(array, dtype=model.state.dtype))
+                    changed = True
+        if changed:
+            self._show_weights()
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the views, which a copy makes anew."""
+        state: dict[str, Any] = super().__getstate__()
+        if hasattr(self, "model_"):
+            self._model()
+            state = {k: v for k, v in state.items() if k not in _VIEWS}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(self, "model_"):
+            self._show_weights()
+
+
+_VIEWS = ("_shown", "coefs_", "intercepts_")
+
+
+def _parameters(model: Sequential) -> tuple[list[Parameter], list[Parameter]]:
+    layers = linear_layers(model)
+    return [layer.weight for layer in layers], [layer.bias for layer in layers if layer.bias]
+
+
+def _put(parameter: Parameter, array: Any) -> None:
+    expected, found = parameter.shape[::-1], tuple(array.shape)
+    if found != expected:
+        raise ValueError(f"expected weights of shape {expected}, found {found}")
+    parameter.value[...] = array.T if array.ndim == 2 else array

@@ -1,0 +1,224 @@
+"""What may be handed in: arrays of any library, which stay on their device, frames and lists."""
+
+import numpy as np
+import pretended
+import pytest
+
+import chainrule as cr
+from chainrule.metrics import (
+    accuracy,
+    binary_accuracy,
+    confusion_matrix,
+    f1,
+    mean_absolute_error,
+    r2,
+    top_k_accuracy,
+)
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(40, 3))
+Y = np.arange(40) % 3
+WEIGHT = rng.random(40)
+
+
+def trainer_on(backend, **options):
+    layers = cr.Linear(3, 6), cr.BatchNorm(6), cr.ReLU(), cr.Dropout(0.2), cr.Linear(6, 3)
+    model = cr.Sequential(*layers, backend=backend, dtype="float64", seed=0)
+    return cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(), **options)
+
+
+# From one device to another library's arrays on it.
+
+
+@pytest.fixture
+def gpu():
+    """Two libraries with a GPU."""
+    return pretended.library("one"), pretended.library("other")
+
+
+def test_an_array_on_a_device_goes_over_as_it_lies_there(gpu):
+    one, other = gpu
+    x = one.asarray(X.copy())
+    y = cr.get_backend(other).asarray(x)
+    x[0, 0] = 5.0
+    assert float(y[0, 0]) == 5.0
+    assert cr.get_backend(other).asarray(x, dtype=other.float32).dtype == other.float32
+    assert one.left == other.left == []
+    assert cr.get_backend("numpy").asarray(x).shape == (40, 3)  # to where there is no device
+    assert cr.get_backend(other).asarray(X).dtype == other.float64
+    assert one.left == [120]
+
+
+def test_what_a_device_holds_has_to_be_numbers(gpu):
+    one, other = gpu
+    with pytest.raises(cr.DataError, match="expected an array of real numbers, found dtype comp"):
+        cr.get_backend(other).asarray(one.asarray(X + 1j))
+
+    class NotForExport(type(one.asarray(X))):
+        def __dlpack__(self, **_):
+            raise BufferError("follows its gradient")
+
+    with pytest.raises(cr.DataError, match="found NotForExport: follows its gradient"):
+        cr.get_backend(other).asarray(NotForExport(X))
+
+
+def test_a_training_on_another_librarys_arrays_leaves_them_on_the_device(gpu):
+    one, other = gpu
+    x, y, weight = map(one.asarray, (X, Y, WEIGHT))
+    here, there = trainer_on("numpy"), trainer_on(other)
+    options = {"epochs": 3, "batch_size": 15, "verbose": 0}
+    history = there.fit(x, y, sample_weight=weight, validation_data=(x, y), **options)
+    expected = here.fit(X, Y, sample_weight=WEIGHT, validation_data=(X, Y), **options)
+    for name in ("loss", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(history[name], expected[name])
+    assert there.evaluate(x, y, sample_weight=weight) == pytest.approx(
+        here.evaluate(X, Y, sample_weight=WEIGHT)
+    )
+    assert one.left == []
+    assert max(other.left) < 10  # the losses of an epoch
+    other.left.clear()
+
+    predicted = there.model.predict(x, batch_size=7)
+    assert type(predicted) is type(x)
+    np.testing.assert_allclose(predicted.hidden, here.model.predict(X))
+    assert one.left == other.left == []
+    assert type(there.model.predict(X)) is np.ndarray
+    assert type(here.model.predict(x)) is type(x)
+
+
+def test_batches_and_parts_of_data_stay_on_the_device(gpu):
+    one, other = gpu
+    x, y = one.asarray(X), one.asarray(Y)
+    for a, b in cr.minibatches(x, y, batch_size=16, backend=other):
+        assert type(a) is type(b) is type(other.empty(0))
+    assert one.left == other.left == []
+    first, second = cr.stratified_split(x, y, labels=y, fraction=0.25)
+    assert one.left == [40]  # the labels, by which it is split
+    assert [part.shape[0] for part in (*first, *second)] == [30, 30, 10, 10]
+    assert {type(part) for part in (*first, *second)} == {type(x)}
+
+
+# Targets beside outputs.
+
+
+def pandas_series(values, **options):
+    return pytest.importorskip("pandas").Series(values, **options)
+
+
+def polars_series(values):
+    return pytest.importorskip("polars").Series(values)
+
+
+FORMS = {
+    "list": np.ndarray.tolist,
+    "read-only": lambda values: np.broadcast_to(values, values.shape),
+    "pandas": pandas_series,
+    "polars": polars_series,
+    "array_api_strict": lambda values: pytest.importorskip("array_api_strict").asarray(values),
+    "device": pretended.library("third").asarray,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_targets_are_moved_to_where_the_outputs_are(form, library):
+    make = FORMS[form]
+    outputs, score = library.asarray(X), library.asarray(X[:, 0])
+    labels, numbers, weight = make(Y), make(X[:, 1]), make(WEIGHT)
+    numpy = cr.CrossEntropyLoss()(X, Y, sample_weight=WEIGHT)
+    value, backward = cr.CrossEntropyLoss()(outputs, labels, sample_weight=weight)
+    assert float(value) == pytest.approx(float(numpy[0]))
+    np.testing.assert_allclose(library.to_numpy(backward()), numpy[1]())
+    cr.MSELoss().check(score, numbers)
+    for metric in (accuracy, top_k_accuracy(2), f1, confusion_matrix):
+        found = library.to_numpy(metric(outputs, labels))
+        np.testing.assert_allclose(found, metric(X, Y))
+    for metric in (r2, mean_absolute_error, binary_accuracy(0.0)):
+        assert float(metric(score, numbers)) == pytest.approx(float(metric(X[:, 0], X[:, 1])))
+
+
+# Frames.
+
+
+def pandas_frame(*kinds):
+    def make(columns):
+        if "pyarrow" in kinds[0]:
+            pytest.importorskip("pyarrow")
+        series = (pandas_series(c, dtype=k) for c, k in zip(columns.T, kinds, strict=True))
+        return pytest.importorskip("pandas").DataFrame(dict(zip("abc", series, strict=True)))
+
+    return make
+
+
+def polars_frame(columns):
+    polars = pytest.importorskip("polars")
+    kinds = polars.Float64, polars.Int32, polars.Boolean
+    series = (polars.Series(c).cast(k) for c, k in zip(columns.T, kinds, strict=True))
+    return polars.DataFrame(dict(zip("abc", series, strict=True)))
+
+
+FRAMES = {
+    "pandas": (pandas_frame("float64", "float64", "float64"), pandas_series),
+    "pandas, mixed": (pandas_frame("float32", "int8", "bool"), pandas_series),
+    "pandas, nullable": (
+        pandas_frame("Float64", "Int64", "boolean"),
+        lambda values: pandas_series(values).convert_dtypes(),
+    ),
+    "pandas, pyarrow": (
+        pandas_frame("double[pyarrow]", "int64[pyarrow]", "bool[pyarrow]"),
+        lambda values: pandas_series(values, dtype=f"{values.dtype}[pyarrow]"),
+    ),
+    "polars": (polars_frame, polars_series),
+}
+COLUMNS = np.stack([np.round(8 * X[:, 0]) / 8, np.round(4 * X[:, 1]), X[:, 2] > 0], axis=1)
+
+
+@pytest.mark.parametrize(("frame", "series"), FRAMES.values(), ids=FRAMES)
+def test_a_frame_is_the_array_of_its_columns(frame, series, library):
+    x, y, weight = frame(COLUMNS), series(Y), series(WEIGHT)
+    options = {"epochs": 2, "batch_size": 15, "verbose": 0}
+    ours, expected = trainer_on(library.backend), trainer_on("numpy")
+    ours.fit(x, y, sample_weight=weight, validation_data=(x, y), **options)
+    expected.fit(COLUMNS, Y, sample_weight=WEIGHT, validation_data=(COLUMNS, Y), **options)
+    np.testing.assert_allclose(ours.history["val_loss"], expected.history["val_loss"])
+    assert ours.evaluate(x, y) == pytest.approx(expected.evaluate(COLUMNS, Y))
+    predicted = ours.model.predict(x)
+    assert type(predicted) is np.ndarray
+    np.testing.assert_allclose(predicted, expected.model.predict(COLUMNS))
+    first, second = cr.stratified_split(x, y, labels=y, fraction=0.25)
+    assert {type(part) for part in (*first, *second)} == {np.ndarray}
+    np.testing.assert_array_equal(np.sort(np.r_[first[0], second[0]], 0), np.sort(COLUMNS, 0))
+
+
+GAPS = {
+    "Int64": "NaN, infinity or .* in 1 of 4 samples, first in sample 1",
+    "Float64": "in 1 of 4 samples, first in sample 1",
+    "float32": "in 1 of 4 samples, first in sample 1",
+    "boolean": "real numbers, found dtype object with <NA>",
+    "object": "real numbers, found dtype object with None",
+}
+
+
+@pytest.mark.parametrize("dtype", GAPS)
+@pytest.mark.parametrize("in_frame", [False, True])
+def test_missing_values_are_told(dtype, in_frame):
+    gap = pandas_series([1, None, 0, 1], dtype=dtype)
+    if in_frame:
+        gap = gap.to_frame().assign(other=[1.5, 2.5, 3.5, 4.5])
+    with pytest.raises(cr.DataError, match=f"^x: .*{GAPS[dtype]}"):
+        cr.minibatches(gap, batch_size=2)
+
+
+def test_missing_values_of_polars_are_told():
+    polars = pytest.importorskip("polars")
+    for values, words in (([1, None], "first in sample 1"), ([True, None], "object with None")):
+        with pytest.raises(cr.DataError, match=words):
+            cr.minibatches(polars.Series(values), batch_size=2)
+    with pytest.raises(cr.DataError, match="first in sample 1"):
+        cr.minibatches(polars.DataFrame({"a": [1, None], "b": [0.5, 1.5]}), batch_size=2)
+
+
+def test_columns_of_words_are_told_by_one_of_them():
+    frame = pytest.importorskip("pandas").DataFrame({"a": [1.0, 2.0], "b": ["red", "blue"]})
+    model = cr.Sequential(cr.Linear(2, 1))
+    with pytest.raises(cr.DataError, match="found dtype object with 'red'"):
+        model.predict(frame)

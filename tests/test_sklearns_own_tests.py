@@ -1,0 +1,49 @@
+"""scikit-learn's own tests of its multilayer perceptrons pass with chainrule's in their place."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sklearn = pytest.importorskip("sklearn", "1.9")
+HERE = Path(__file__).parent
+
+
+def run(*arguments, **environment):
+    """pytest in a process of its own, where each library is imported as is asked for."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *map(str, arguments)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+    return {what: int(n) for n, what in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
+
+
+def test_with_the_classes_replaced(tmp_path):
+    import replaced_estimators
+
+    package = Path(sklearn.__file__).parent
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # not this project's, and not scikit-learn's
+    found = run(
+        "-c", tmp_path / "pytest.ini", "--rootdir", package, "-p", "replaced_estimators",
+        package / "neural_network" / "tests" / "test_mlp.py",
+        PYTHONPATH=os.pathsep.join([str(HERE), *sys.path]),
+    )  # fmt: skip
+    assert found["passed"] >= 54
+    assert found["deselected"] == len(replaced_estimators.EXCEPTIONS)
+    assert "skipped" not in found
+
+
+def test_the_checks_that_need_scipys_array_api():
+    """SciPy reads this variable when it is imported."""
+    tests = HERE / "test_estimators.py"
+    found = run(tests, "-k", "check_array_api_input", SCIPY_ARRAY_API="1")
+    assert found["passed"] == 2
+    assert "skipped" not in found

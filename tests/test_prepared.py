@@ -117,6 +117,36 @@ def test_what_a_callback_changes_counts_from_the_next_step_on(repeating):
     assert_same(trainers, repeating)
 
 
+def test_what_changes_between_epochs_is_seen(repeating):
+    """A repeated step is that of the model, the loss and the optimizer as they are."""
+
+    class Changes(cr.Callback):
+        def on_epoch_end(self, trainer):
+            if trainer.epoch == 2:
+                trainer.model[0].freeze()
+                trainer.model[3].p = 0.0
+                trainer.optimizer.clip_norm = 0.1
+
+    kept = []
+    compile = type(repeating.backend).compile
+
+    def once(self, step):
+        kept.append(step)
+        return compile(self, step)
+
+    trainers = []
+    for how in ("off", "auto"):
+        trainer = trainer_on(repeating, how, optimizer=cr.Adam(lr=1e-2))
+        trainer.seen = Recorder()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(repeating.backend), "compile", once)
+            options = {"epochs": 4, "batch_size": 20, "verbose": 0}
+            trainer.fit(X, Y, **options, callbacks=[Changes(), trainer.seen])
+        trainers.append(trainer)
+    assert_same(trainers, repeating)
+    assert len(kept) == 2
+
+
 def test_it_goes_on_in_the_middle_of_an_epoch(repeating):
     class Stops(cr.Callback):
         def on_step_end(self, trainer):

@@ -40,7 +40,7 @@ class PreparedSteps:
         backend, state = self.model.backend, self.model.state
         self._xp = xp = backend.xp
         self.steps = batches.samples // batches.batch_size  # those of full size
-        self._masks: int | None = None  # how many random masks a step draws
+        self._made_for: Any = None
         self._weight: Any = None  # that of a batch, where all have the same
         self._expected: list[tuple[float, ...]] = []  # the lines of `_numbers`, on the host
         whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
@@ -52,10 +52,20 @@ class PreparedSteps:
         self._numbers = xp.zeros((self.steps, numbers), **real)
         self._losses = xp.zeros((self.steps,), **real)
         self._weights = xp.zeros((self.steps,), **real)
-        self._run = backend.compile(self._look_up)
+        self._compile()
+
+    def _compile(self) -> None:
+        """Begin anew where model, loss or optimizer are not what they were."""
+        things = repr((self.model, self.step.loss, self.step.optimizer))
+        now = things, [p.trainable for p in self.model.parameters()]
+        if now != self._made_for:
+            self._made_for = now
+            self._masks: int | None = None  # how many random masks a step draws
+            self._run = self.model.backend.compile(self._look_up)
 
     def starting_at(self, first: int) -> Iterator[tuple[Any, ...]]:
         """An epoch without its first steps: the numbers of full steps, and the last batch."""
+        self._compile()
         order = self.batches.draw_order()
         drawn = np.arange(self.batches.samples) if order is None else order
         rows = self.model.backend.asarray(drawn, dtype=self._xp.int64)

@@ -156,6 +156,21 @@ def test_losses_can_be_repeated(loss, played):
     assert_same(ours, expected)
 
 
+class Changes(cr.Callback):
+    def on_epoch_end(self, trainer):
+        if trainer.epoch == 1:
+            trainer.model[0].freeze()
+            trainer.model[2].p = 0.0
+            trainer.optimizer.clip_norm = 0.1
+
+
+def test_what_changes_between_epochs_is_recorded_anew(played):
+    ours, expected = (train(how, {"callbacks": [Changes()]}) for how in ("auto", "off"))
+    assert len(played) == 2 + 6  # of the first epoch, and of those after it
+    assert len(set(played)) == 2
+    assert_same(ours, expected)
+
+
 def test_the_tape_would_show_a_number_from_python(played):
     """A layer whose Python counts its steps is repeated as it was when it was recorded."""
 

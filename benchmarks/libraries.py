@@ -64,13 +64,7 @@ def torch(widths: list[int], data: Data, compiled: bool = False) -> Task:
     """PyTorch's eager mode, or `torch.compile`."""
     import torch
 
-    layers: list[Any] = []
-    for n, m in pairwise(widths):
-        layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
-    with torch.no_grad():
-        for parameter, value in zip(model.parameters(), weights(widths), strict=True):
-            parameter.copy_(torch.asarray(value))
+    model = torch_model(widths)
     forward = torch.compile(model) if compiled else model
     optimizer, loss = torch.optim.Adam(model.parameters(), lr=LR), torch.nn.CrossEntropyLoss()
     inputs, labels = torch.asarray(data.images), torch.asarray(data.labels)
@@ -95,6 +89,20 @@ def torch(widths: list[int], data: Data, compiled: bool = False) -> Task:
     return Task(lambda: float(update(next(drawn))), epoch, predict)
 
 
+def torch_model(widths: list[int]) -> Any:
+    """The network as a module of PyTorch."""
+    import torch
+
+    layers: list[Any] = []
+    for n, m in pairwise(widths):
+        layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers[:-1])
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), weights(widths), strict=True):
+            parameter.copy_(torch.asarray(value))
+    return model
+
+
 def torch_compiled(widths: list[int], data: Data) -> Task:
     """PyTorch with the model compiled."""
     return torch(widths, data, compiled=True)
@@ -107,33 +115,12 @@ def jax(widths: list[int], data: Data) -> Task:
 
     inputs, labels = jnp.asarray(data.images), jnp.asarray(data.labels)
     drawn, epoch_rows = data.rows(), data.epoch_rows()
-    parameters = [jnp.asarray(w) for w in weights(widths)]
-
-    def logits(parameters: list[Any], images: Any) -> Any:
-        for i in range(0, len(parameters), 2):
-            images = images @ parameters[i].T + parameters[i + 1]
-            images = jnp.maximum(images, 0.0) if i + 2 < len(parameters) else images
-        return images
-
-    def loss(parameters: list[Any], images: Any, labels: Any) -> Any:
-        log_p = jax.nn.log_softmax(logits(parameters, images))
-        return -jnp.mean(log_p[jnp.arange(data.batch), labels])
 
     @jax.jit
     def update(state: Any, t: Any, chosen: Any) -> Any:
-        parameters, means, squares = state
-        value, grads = jax.value_and_grad(loss)(parameters, inputs[chosen], labels[chosen])
-        means = [0.9 * m + 0.1 * g for m, g in zip(means, grads, strict=True)]
-        squares = [0.999 * s + 0.001 * g * g for s, g in zip(squares, grads, strict=True)]
-        rate, unbias = LR / (1 - 0.9**t), 1 / (1 - 0.999**t)
-        moved = [
-            p - rate * m / (jnp.sqrt(s * unbias) + 1e-8)
-            for p, m, s in zip(parameters, means, squares, strict=True)
-        ]
-        return (moved, means, squares), value
+        return jax_update(state, t, inputs[chosen], labels[chosen])
 
-    zeros = [jnp.zeros_like(p) for p in parameters]
-    held: dict[str, Any] = {"state": (parameters, zeros, zeros), "t": 0}
+    held: dict[str, Any] = {"state": jax_state(widths), "t": 0}
 
     def step(chosen: np.ndarray) -> Any:
         held["t"] += 1
@@ -143,12 +130,51 @@ def jax(widths: list[int], data: Data) -> Task:
     def epoch() -> float:
         return float(np.mean(jax.device_get([step(rows) for rows in epoch_rows()])))
 
-    jitted = jax.jit(logits)
+    jitted = jax.jit(_jax_logits)
     return Task(
         lambda: float(step(next(drawn))),
         epoch,
         lambda images: np.asarray(jitted(held["state"][0], images)),
     )
+
+
+def jax_state(widths: list[int]) -> tuple[Any, Any, Any]:
+    """The parameters, and the means and mean squares of their gradients."""
+    import jax.numpy as jnp
+
+    parameters = [jnp.asarray(w) for w in weights(widths)]
+    means, squares = ([jnp.zeros_like(p) for p in parameters] for _ in range(2))
+    return parameters, means, squares
+
+
+def jax_update(state: Any, t: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+    """The state after step `t` of Adam, counted from 1, and the loss before it."""
+    import jax
+    import jax.numpy as jnp
+
+    def loss(parameters: list[Any]) -> Any:
+        log_p = jax.nn.log_softmax(_jax_logits(parameters, images))
+        return -jnp.mean(log_p[jnp.arange(len(labels)), labels])
+
+    parameters, means, squares = state
+    value, grads = jax.value_and_grad(loss)(parameters)
+    means = [0.9 * m + 0.1 * g for m, g in zip(means, grads, strict=True)]
+    squares = [0.999 * s + 0.001 * g * g for s, g in zip(squares, grads, strict=True)]
+    rate, unbias = LR / (1 - 0.9**t), 1 / (1 - 0.999**t)
+    moved = [
+        p - rate * m / (jnp.sqrt(s * unbias) + 1e-8)
+        for p, m, s in zip(parameters, means, squares, strict=True)
+    ]
+    return (moved, means, squares), value
+
+
+def _jax_logits(parameters: list[Any], images: Any) -> Any:
+    import jax.numpy as jnp
+
+    for i in range(0, len(parameters), 2):
+        images = images @ parameters[i].T + parameters[i + 1]
+        images = jnp.maximum(images, 0.0) if i + 2 < len(parameters) else images
+    return images
 
 
 def sklearn(widths: list[int], data: Data) -> Task:

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-_PACKAGES = ("chainrule", "numpy", "numba", "torch", "jax", "scikit-learn", "thinc")
+_PACKAGES = (
+    "chainrule", "numpy", "numba", "cupy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "torch",
+    "jax", "scikit-learn", "thinc",
+)  # fmt: skip
 _VARIABLES = (
     "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS",
     "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",

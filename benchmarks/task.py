@@ -72,9 +72,9 @@ def make_data(features: int, batch: int, samples: int = 60_000, steps: int = 1) 
     return Data(images, rng.integers(0, CLASSES, samples), batch, steps)
 
 
-def network(widths: list[int]) -> cr.Sequential:
+def network(widths: list[int], backend: Any = "numpy") -> cr.Sequential:
     """Linear maps with rectifiers between them."""
-    return cr.mlp(widths, seed=0)
+    return cr.mlp(widths, seed=0, backend=backend)
 
 
 def weights(widths: list[int]) -> list[np.ndarray]:

@@ -14,18 +14,23 @@ def number(x: float) -> str:
     return f"{x:.{2 if abs(x) < 10 else 1 if abs(x) < 100 else 0}f}"
 
 
-def spread(seconds: Sequence[float]) -> str:
+def spread(seconds: Sequence[float] | np.ndarray) -> str:
     """The median and the quartiles of some times."""
-    low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75))
-    least, unit = next(u for u in _UNITS if abs(middle) >= u[0])
-    low, middle, high = (number(x / (least or 1e-6)) for x in (low, middle, high))
-    return f"{middle} {unit} ({low} to {high})"
+    low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75))
+    least, unit = next(u for u in _UNITS if abs(median) >= u[0])
+    low, median, high = (number(x / (least or 1e-6)) for x in (low, median, high))
+    return f"{median} {unit} ({low} to {high})"
+
+
+def middle(seconds: float | Sequence[float]) -> str:
+    """The median of some times, or a single one."""
+    return spread(np.atleast_1d(seconds)).partition(" (")[0]
 
 
 def ratio(seconds: Sequence[float], ours: Sequence[float]) -> str:
     """The median and the quartiles of the ratios in a round."""
-    low, middle, high = map(number, np.quantile(np.divide(seconds, ours), (0.25, 0.5, 0.75)))
-    return f"{middle} ({low} to {high})"
+    low, median, high = map(number, np.quantile(np.divide(seconds, ours), (0.25, 0.5, 0.75)))
+    return f"{median} ({low} to {high})"
 
 
 def share(seconds: Sequence[float], of: Sequence[float]) -> str:

@@ -73,6 +73,9 @@ def main():
     parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    parser.add_argument(
+        "--compile", choices=["off", "auto"], default="off", help="auto: a step is one launch"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dataset", choices=["mnist", "fashion", "digits"], default="mnist")
     parser.add_argument("--plot", metavar="FILE", help="write a picture of curves and predictions")
@@ -93,8 +96,9 @@ def main():
     steps = options.epochs * -(-len(x_train) // options.batch_size)
     lr = options.lr if options.schedule == "constant" else cr.schedules.cosine(options.lr, steps)
     trainer = cr.Trainer(
-        model, loss=cr.CrossEntropyLoss(), optimizer=OPTIMIZERS[options.optimizer](lr=lr)
-    )
+        model, loss=cr.CrossEntropyLoss(), optimizer=OPTIMIZERS[options.optimizer](lr=lr),
+        compile=options.compile,
+    )  # fmt: skip
     print(f"{name}, {len(x_train)} images; {model.summary(x_train.shape[1:])}\n")
 
     start = time.perf_counter()

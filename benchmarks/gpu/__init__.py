@@ -1,0 +1,1 @@
+"""What a GPU is good for: ``python -m benchmarks.gpu``."""

@@ -1,0 +1,98 @@
+"""The speed of chainrule on a GPU beside other libraries there, and what has to hold on one.
+
+``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. It measures what the card can do (floor),
+steps of training beside PyTorch's and JAX's where those are installed, from the same weights on the
+same batches, once all compute the same losses as NumPy (speed), MNIST to 98 % (mnist), and checks
+memory, models beside each other, and the losses (checks). ``--write docs/gpu.md`` puts the tables
+there; ``--dry-run`` runs the same code on the processor, tiny, to see whether it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import chainrule as cr
+
+from ..comparison import NETWORKS
+from ..machine import header, machine, versions
+from . import checks, floor, mnist, page, speed
+from .libraries import LIBRARIES, installed
+from .place import Place, card
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--what", nargs="+", choices=page.SECTIONS, default=[*page.SECTIONS])
+    parser.add_argument("--precision", choices=speed.TOLERANCE, default="float32")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
+    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, help="all that are installed")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables on this page")
+    parser.add_argument("--dry-run", action="store_true", help="on the processor, tiny")
+    options = parser.parse_args()
+    if options.dry_run and options.write:
+        parser.error("a dry run measures nothing that could be written on a page")
+    place = Place(dry=options.dry_run, precision=options.precision)
+    place.set_environment()
+    results = start(place)
+    here, wanted = installed(place), options.libraries or [*LIBRARIES]
+    for name in wanted:
+        if name not in here:
+            print(f"left out, since {LIBRARIES[name][0]} is not installed: {name}")
+    libraries = [name for name in here if name in wanted or name == "chainrule"]
+    arguments = place, options.rounds
+    sections: dict[str, Callable[[], Any]] = {
+        "floor": lambda: floor.measure(*arguments),
+        "speed": lambda: speed.measure(*arguments, options.networks, libraries),
+        "mnist": lambda: mnist.measure(*arguments),
+        "checks": lambda: checks.measure(place),
+    }
+    failed = []
+    for name in options.what:
+        try:
+            results[name] = sections[name]()
+            print(f"\n## {page.SECTIONS[name]}\n\n{page.tables(results)[name]}", flush=True)
+        except (Exception, SystemExit) as error:  # the others may do
+            traceback.print_exc()
+            failed.append(f"{name}: {error}")
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(f"\n{page.short(results)}")
+    if failed:
+        raise SystemExit("failed, and nothing is written on a page: " + "; ".join(failed))
+    if options.write:
+        page.write(options.write, results)
+
+
+def start(place: Place) -> dict[str, Any]:
+    """Where the figures come from; it ends here without a GPU."""
+    try:
+        found = card(place)
+    except cr.BackendError as error:
+        raise SystemExit(f"there is no GPU to measure on: {error}") from None
+    results = {
+        "date": datetime.date.today().isoformat(),
+        "precision": place.precision,
+        "card": found,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    print(*(f"- {what}: {value}" for what, value in found.items()), sep="\n")
+    print(header(results), flush=True)
+    return results
+
+
+if __name__ == "__main__":
+    main()

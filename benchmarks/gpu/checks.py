@@ -1,0 +1,173 @@
+"""What has to hold on a GPU whatever the time: memory, models beside each other, NumPy's losses."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+
+from .. import memory
+from ..task import LR, make_data, network
+from ..text import number, rows
+from .mnist import WAYS
+from .place import Place, alone
+
+WIDTHS, BATCH = [784, 128, 10], 128
+EPOCHS, STEPS = 100, 100  # of the memory
+TURNS, EAGER, NESTED = 4, 10, 50  # epochs of a model; a step of a second, an epoch of a third each
+
+
+def measure(place: Place) -> dict[str, Any]:
+    """By what is checked; each in a process of its own."""
+    return {
+        "memory": {way: alone(used, place, compile) for way, compile in WAYS.items()},
+        "turns": alone(in_turns, place),
+        "agreement": alone(agreement, place),
+    }
+
+
+def _model(place: Place, seed: int) -> cr.Sequential:
+    layers = cr.Linear(784, 128), cr.ReLU(), cr.Dropout(0.2), cr.Linear(128, 10)
+    return cr.Sequential(*layers, backend=place.backend, seed=seed)
+
+
+def used(place: Place, compile: str) -> dict[str, Any]:
+    """Bytes in use after an epoch of 100 steps, the last one smaller, and after 100 epochs.
+
+    Those of CuPy's pool, and all that is taken on the card; without a card those of the process.
+    """
+    epochs, steps = (3, 10) if place.dry else (EPOCHS, STEPS)
+    data = make_data(784, BATCH, (steps - 1) * BATCH + BATCH // 2)
+    trainer = place.trainer(_model(place, 0), compile, optimizer=cr.Adam(lr=LR))
+    seen: list[dict[str, int]] = []
+
+    def look(trainer: cr.Trainer) -> None:
+        if len(trainer.history) in (1, epochs):
+            gc.collect()
+            seen.append(_used(place))
+
+    options: dict[str, Any] = {"batch_size": BATCH, "verbose": 0}
+    listener = cr.callbacks.LambdaCallback(on_epoch_end=look)
+    trainer.fit(data.images, data.labels, epochs=epochs, callbacks=[listener], **options)
+    return {"steps": [steps, epochs * steps], "bytes": seen}
+
+
+def _used(place: Place) -> dict[str, int]:
+    if place.dry:
+        return {"process": memory._resident()}
+    import cupy
+
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return {"pool": cupy.get_default_memory_pool().used_bytes(), "card": total - free}
+
+
+def in_turns(place: Place) -> dict[str, float]:
+    """The largest difference of losses and weights from those of each model trained alone.
+
+    Beside a model whose steps are launched as graphs, a second is trained step by step by the
+    visible loop, and a third by graphs of its own that are captured in the midst of an epoch.
+    """
+    steps = 10 if place.dry else STEPS
+    eager, nested = (2, 5) if place.dry else (EAGER, NESTED)
+    data = make_data(784, BATCH, steps * BATCH)
+
+    def makers() -> tuple[cr.Trainer, Callable[[], float], cr.Trainer]:
+        first, third = (
+            place.trainer(_model(place, seed), "auto", optimizer=cr.Adam(lr=1e-3))
+            for seed in (1, 3)
+        )
+        return first, _visible(_model(place, 2), data), third
+
+    def fit(trainer: cr.Trainer, epochs: int, *listeners: cr.Callback) -> list[float]:
+        options: dict[str, Any] = {"batch_size": BATCH, "verbose": 0, "callbacks": listeners}
+        trainer.fit(data.images, data.labels, epochs=epochs, **options)
+        return [*trainer.history.step_losses, *_weights(trainer.model)]
+
+    first, second, third = makers()
+    apart = [fit(first, TURNS), [second() for _ in range(TURNS * steps // eager)]]
+    apart.append([fit(third, 1) for _ in range(TURNS * steps // nested)][-1])
+
+    first, second, third = makers()
+    losses: list[float] = []
+    of_third: list[list[float]] = []
+
+    def between(trainer: cr.Trainer) -> None:
+        if trainer.optimizer.steps % eager == 0:
+            losses.append(second())
+        if trainer.optimizer.steps % nested == 0:
+            of_third.append(fit(third, 1))
+
+    listener = cr.callbacks.LambdaCallback(on_step_end=between)
+    together = [fit(first, TURNS, listener), losses, of_third[-1]]
+    names = ("a graph", "eager beside it", "another graph")
+    return {
+        name: float(np.max(np.abs(np.subtract(one, other))))
+        for name, one, other in zip(names, apart, together, strict=True)
+    }
+
+
+def _visible(model: cr.Sequential, data: Any) -> Callable[[], float]:
+    """Makes a step, and returns its loss."""
+    loss, optimizer = cr.CrossEntropyLoss(), cr.Adam(lr=1e-3).bind(model)
+    batches = iter(())
+
+    def step() -> float:
+        nonlocal batches
+        batch = next(batches, None)
+        if batch is None:
+            arrays = data.images, data.labels
+            batches = iter(cr.minibatches(*arrays, batch_size=BATCH, backend=model.backend))
+            batch = next(batches)
+        outputs, back_through_model = model.forward(batch[0], training=True)
+        value, back_through_loss = loss(outputs, batch[1])
+        back_through_model(back_through_loss())
+        optimizer.step()
+        return float(value)
+
+    return step
+
+
+def _weights(model: cr.Sequential) -> list[float]:
+    values: list[float] = model.backend.to_numpy(model.state.values).tolist()
+    return values
+
+
+def agreement(place: Place) -> dict[str, Any]:
+    """The largest relative difference from NumPy's losses in an epoch."""
+    steps = 5 if place.dry else 468
+    data = make_data(WIDTHS[0], BATCH, steps * BATCH, steps)
+
+    def losses(backend: Any, compile: str) -> np.ndarray:
+        trainer = place.trainer(network(WIDTHS, backend), compile, optimizer=cr.Adam(lr=LR))
+        history = trainer.fit(*data.epoch, batch_size=BATCH, verbose=0)
+        return np.asarray(history.step_losses)
+
+    expected = losses("numpy", "off")
+    differences = {way: losses(place.backend, c) / expected - 1 for way, c in WAYS.items()}
+    return {"steps": steps, **{w: float(np.max(np.abs(d))) for w, d in differences.items()}}
+
+
+def table(results: dict[str, Any]) -> str:
+    """A line for each check."""
+    lines = []
+    for way, found in results["memory"].items():
+        few, many = found["bytes"]
+        for what, before in few.items():
+            steps = "{:,} and {:,} steps".format(*found["steps"])
+            sizes = " and ".join(f"{number(n / 1e6)} MB" for n in (before, many[what]))
+            grown = f"{sizes}: {many[what] - before:+,} bytes"
+            lines.append((f"memory of the {what} after {steps}, {way}", grown))
+    for who, difference in results["turns"].items():
+        found = "none" if difference == 0.0 else f"{difference:.1e}"
+        lines.append((f"difference from training alone: {who}", found))
+    found = dict(results["agreement"])
+    steps = found.pop("steps")
+    name = "-".join(map(str, WIDTHS))
+    for way, difference in found.items():
+        what = f"largest relative difference from NumPy's losses, {steps} steps of {name}, {way}"
+        lines.append((what, f"{difference:.1e}"))
+    return rows(("check", "found"), lines)

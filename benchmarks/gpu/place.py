@@ -1,0 +1,171 @@
+"""Where everything runs: on a GPU, or, to try the benchmark itself, on the processor."""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import subprocess
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+
+ROUNDED = 1e-5  # the relative error of a product: float32 stays far below it, TF32 far above
+
+
+@dataclass(frozen=True)
+class Place:
+    """The GPU with what CuPy, PyTorch and JAX call it, or the processor in its place.
+
+    Parameters
+    ----------
+    dry : bool, optional
+        Whether it is the processor: all is tiny then, and no time means anything.
+    precision : {"float32", "tf32"}, optional
+        What matrix products round float32 to.
+    """
+
+    dry: bool = False
+    precision: str = "float32"
+
+    @property
+    def backend(self) -> cr.Backend:
+        """Ours: CuPy; or PyTorch or NumPy, which then say that they can repeat steps."""
+        return _repeating() if self.dry else cr.get_backend("cupy")
+
+    @property
+    def torch_device(self) -> str:
+        """PyTorch's name of it."""
+        return "cpu" if self.dry else "cuda"
+
+    @property
+    def in_tf32(self) -> bool:
+        """Whether products have to be in TF32: never on the processor."""
+        return self.precision == "tf32" and not self.dry
+
+    def set_environment(self) -> None:
+        """Set what the libraries read when they are imported, also for the processes made later."""
+        os.environ["CUPY_TF32"] = str(int(self.in_tf32))
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take most of the memory
+        if self.dry:
+            os.environ["JAX_PLATFORMS"] = "cpu"
+
+    def trainer(self, model: cr.Sequential, compile: str, **options: Any) -> cr.Trainer:
+        """A trainer for classes; one that was to capture its steps and cannot is an error here."""
+        warnings.filterwarnings("error", "compile='auto'")
+        return cr.Trainer(model, loss=cr.CrossEntropyLoss(), compile=compile, **options)
+
+    def check_product(self, multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        """Raise if a library does not multiply with the precision that is asked of all."""
+        a, b = np.random.default_rng(0).standard_normal((2, 512, 512), dtype=np.float32)
+        exact = a.astype(np.float64) @ b
+        error = float(np.linalg.norm(multiply(a, b) - exact) / np.linalg.norm(exact))
+        if (error > ROUNDED) != self.in_tf32:
+            raise RuntimeError(
+                f"a product has a relative error of {error:.1e}: not what {self.precision} gives"
+            )
+
+
+@cache
+def _repeating() -> cr.Backend:
+    kind = type(cr.get_backend("torch" if importlib.util.find_spec("torch") else "numpy"))
+    repeating: cr.Backend = type(kind.__name__, (kind,), {"repeats": True})()
+    return repeating
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Moments in the work of a device, as the device itself sees them."""
+
+    now: Callable[[], Any]
+    """Marks the moment when all work that was handed over so far is done."""
+    between: Callable[[Any, Any], float]
+    """Seconds from one to another, which is waited for."""
+
+
+def clock(place: Place, library: str) -> Clock:
+    """Events of CuPy or of PyTorch; without a device the time of the host."""
+    if place.dry:
+        return Clock(time.perf_counter, lambda start, stop: float(stop - start))
+    if library == "torch":
+        import torch
+
+        def now() -> Any:
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+            return event
+
+        def between(start: Any, stop: Any) -> float:
+            stop.synchronize()
+            return float(start.elapsed_time(stop)) / 1e3
+
+        return Clock(now, between)
+    import cupy
+
+    def now_in_cupy() -> Any:
+        event = cupy.cuda.Event()
+        event.record()
+        return event
+
+    def between_in_cupy(start: Any, stop: Any) -> float:
+        stop.synchronize()
+        return float(cupy.cuda.get_elapsed_time(start, stop)) / 1e3
+
+    return Clock(now_in_cupy, between_in_cupy)
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process of its own, where nothing was done before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(function, *arguments).result()
+
+
+def card(place: Place) -> dict[str, str]:
+    """The card, its driver and the versions of CUDA, as they themselves tell.
+
+    Raises
+    ------
+    BackendError
+        Without CuPy or a GPU.
+    """
+    if place.dry:
+        return {"card": "none: a dry run, whose times mean nothing"}
+    cr.get_backend("cupy")
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    properties = runtime.getDeviceProperties(runtime.getDevice())
+    found = {
+        "card": properties["name"].decode(),
+        "compute capability": f"{properties['major']}.{properties['minor']}",
+        "memory": f"{properties['totalGlobalMem'] / 2**30:.0f} GiB",
+        "driver": _driver(),
+        "CUDA of the driver": _version(runtime.driverGetVersion()),
+        "CUDA of CuPy": _version(runtime.runtimeGetVersion()),
+    }
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        found["CUDA of PyTorch"] = str(torch.version.cuda)
+    return found
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        out = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return out.strip().partition("\n")[0]

@@ -80,6 +80,12 @@ def test_the_readmes_commands():
     assert tests.endswith("nox -s tests")
 
 
+def test_the_layer_on_the_page_of_gpus():
+    names = {"cr": cr}
+    exec(blocks(ROOT / "docs/gpu.md", "python")[-1], names)
+    cr.gradcheck(names["Doubled"](3), shape=(4, 3))
+
+
 PUBLIC = {name: getattr(cr, name) for name in cr.__all__}
 CALLABLE = {name: thing for name, thing in PUBLIC.items() if callable(thing)}
 

@@ -35,16 +35,29 @@ def tests_fast(session: nox.Session) -> None:
 @nox.session
 def tests_gpu(session: nox.Session) -> None:
     """The CuPy path, where there is a GPU; with --no-venv in an environment that has CuPy."""
-    cuda, reason = cuda_driver()
-    if not cuda:
-        session.skip(f"no GPU to test on: {reason}")
-    environment = {}
-    if session.venv_backend == "none":
-        environment["PYTHONPATH"] = os.pathsep.join(["src", os.environ.get("PYTHONPATH", "")])
-    else:
-        session.install(f".[examples,cuda{cuda}]", *TEST_TOOLS)
+    environment = on_gpu(session)
     session.run(
         "python", "-m", "pytest", "--library", "cupy", *session.posargs, env=environment
+    )  # fmt: skip
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """All that a GPU is to show: tests_gpu, MNIST both ways, the benchmark, docs/gpu.md's tables.
+
+    Arguments are the benchmark's: ``nox -s gpu -- --rounds 3``.
+    """
+    environment = on_gpu(session)
+    session.run("python", "-m", "pytest", "--library", "cupy", env=environment)
+    mnist = ("python", "examples/mnist.py", "--backend", "cupy")
+    session.run(*mnist, env=environment)
+    session.run(*mnist, "--compile", "auto", env=environment)
+    if session.venv_backend != "none":
+        for other in (TORCH, f"jax[cuda{cuda_driver()[0]}]"):  # what does not install is left out
+            session.install(other, success_codes=[0, 1])
+    session.run(
+        "python", "-m", "benchmarks.gpu", "--write", "docs/gpu.md", *session.posargs,
+        env=environment,
     )  # fmt: skip
 
 
@@ -109,6 +122,20 @@ def bench(session: nox.Session) -> None:
     """The benchmark beside other libraries, with the extra ``fast`` and without it."""
     session.install(".[fast]", TORCH, "jax", "scikit-learn", "thinc==9.1.1", "threadpoolctl")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
+
+
+def on_gpu(session: nox.Session) -> dict[str, str]:
+    """Install what a GPU needs; the variables of the environment, or a skip with the reason.
+
+    With --no-venv everything is there already, but for the library itself.
+    """
+    cuda, reason = cuda_driver()
+    if not cuda:
+        session.skip(f"no GPU to test on: {reason}")
+    if session.venv_backend == "none":
+        return {"PYTHONPATH": os.pathsep.join(["src", os.environ.get("PYTHONPATH", "")])}
+    session.install(f".[examples,cuda{cuda},graphs]", *TEST_TOOLS)
+    return {}
 
 
 def cuda_driver() -> tuple[int, str]:

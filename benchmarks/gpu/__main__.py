@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from ..comparison import NETWORKS
 from ..machine import header, machine, versions
 from . import checks, floor, mnist, page, speed
 from .libraries import LIBRARIES, installed
-from .place import Place, card
+from .place import Attempts, Place, card
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--what", nargs="+", choices=page.SECTIONS, default=[*page.SECTIONS])
-    parser.add_argument("--precision", choices=speed.TOLERANCE, default="float32")
+    parser.add_argument("--precision", choices=("float32", "tf32"), default="float32")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
     parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, help="all that are installed")
@@ -52,26 +51,24 @@ def main() -> None:
         if name not in here:
             print(f"left out, since {LIBRARIES[name][0]} is not installed: {name}")
     libraries = [name for name in here if name in wanted or name == "chainrule"]
-    arguments = place, options.rounds
+    arguments, attempts = (place, options.rounds), Attempts()
     sections: dict[str, Callable[[], Any]] = {
         "floor": lambda: floor.measure(*arguments),
-        "speed": lambda: speed.measure(*arguments, options.networks, libraries),
-        "mnist": lambda: mnist.measure(*arguments),
-        "checks": lambda: checks.measure(place),
+        "speed": lambda: speed.measure(*arguments, attempts, options.networks, libraries),
+        "mnist": lambda: mnist.measure(*arguments, attempts),
+        "checks": lambda: checks.measure(place, attempts),
     }
-    failed = []
     for name in options.what:
-        try:
-            results[name] = sections[name]()
+        result = attempts(name, sections[name])
+        if result is not None:
+            results[name] = result
             print(f"\n## {page.SECTIONS[name]}\n\n{page.tables(results)[name]}", flush=True)
-        except (Exception, SystemExit) as error:  # the others may do
-            traceback.print_exc()
-            failed.append(f"{name}: {error}")
         if options.json:
             options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(f"\n{page.short(results)}")
-    if failed:
-        raise SystemExit("failed, and nothing is written on a page: " + "; ".join(failed))
+    if attempts.failed:
+        failed = "; ".join(attempts.failed)
+        raise SystemExit(f"failed, and nothing is written on a page: {failed}")
     if options.write:
         page.write(options.write, results)
 

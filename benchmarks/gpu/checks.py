@@ -14,20 +14,27 @@ from .. import memory
 from ..task import LR, make_data, network
 from ..text import number, rows
 from .mnist import WAYS
-from .place import Place, alone
+from .place import Attempts, Place
 
 WIDTHS, BATCH = [784, 128, 10], 128
 EPOCHS, STEPS = 100, 100  # of the memory
+COMPARED = 468  # steps, of which the losses are compared with NumPy's
 TURNS, EAGER, NESTED = 4, 10, 50  # epochs of a model; a step of a second, an epoch of a third each
 
 
-def measure(place: Place) -> dict[str, Any]:
+def measure(place: Place, attempts: Attempts) -> dict[str, Any]:
     """By what is checked; each in a process of its own."""
-    return {
-        "memory": {way: alone(used, place, compile) for way, compile in WAYS.items()},
-        "turns": alone(in_turns, place),
-        "agreement": alone(agreement, place),
-    }
+
+    def both(what: str, function: Callable[..., Any]) -> dict[str, Any]:
+        found = {
+            way: attempts.alone(f"{what}, {way}", function, place, compile)
+            for way, compile in WAYS.items()
+        }
+        return {way: result for way, result in found.items() if result is not None}
+
+    memory, losses = both("memory", used), both("agreement", agreement)
+    turns = attempts.alone("models in turns", in_turns, place) or {}
+    return {"memory": memory, "turns": turns, "agreement": losses}
 
 
 def _model(place: Place, seed: int) -> cr.Sequential:
@@ -136,9 +143,9 @@ def _weights(model: cr.Sequential) -> list[float]:
     return values
 
 
-def agreement(place: Place) -> dict[str, Any]:
-    """The largest relative difference from NumPy's losses in an epoch."""
-    steps = 5 if place.dry else 468
+def agreement(place: Place, compile: str) -> float:
+    """The largest relative difference from NumPy's losses in the first epoch."""
+    steps = 5 if place.dry else COMPARED
     data = make_data(WIDTHS[0], BATCH, steps * BATCH, steps)
 
     def losses(backend: Any, compile: str) -> np.ndarray:
@@ -146,9 +153,7 @@ def agreement(place: Place) -> dict[str, Any]:
         history = trainer.fit(*data.epoch, batch_size=BATCH, verbose=0)
         return np.asarray(history.step_losses)
 
-    expected = losses("numpy", "off")
-    differences = {way: losses(place.backend, c) / expected - 1 for way, c in WAYS.items()}
-    return {"steps": steps, **{w: float(np.max(np.abs(d))) for w, d in differences.items()}}
+    return float(np.max(np.abs(losses(place.backend, compile) / losses("numpy", "off") - 1)))
 
 
 def table(results: dict[str, Any]) -> str:
@@ -164,10 +169,8 @@ def table(results: dict[str, Any]) -> str:
     for who, difference in results["turns"].items():
         found = "none" if difference == 0.0 else f"{difference:.1e}"
         lines.append((f"difference from training alone: {who}", found))
-    found = dict(results["agreement"])
-    steps = found.pop("steps")
     name = "-".join(map(str, WIDTHS))
-    for way, difference in found.items():
-        what = f"largest relative difference from NumPy's losses, {steps} steps of {name}, {way}"
+    for way, difference in results["agreement"].items():
+        what = f"largest relative difference from NumPy's losses, first epoch of {name}, {way}"
         lines.append((what, f"{difference:.1e}"))
     return rows(("check", "found"), lines)

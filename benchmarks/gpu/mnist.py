@@ -10,14 +10,14 @@ from typing import Any
 import chainrule as cr
 
 from ..text import middle, rows, spread
-from .place import Place, alone
+from .place import Attempts, Place
 
 HIDDEN, DROPOUT, BATCH, EPOCHS, LR = 512, 0.2, 256, 6, 4e-3
 WAYS = {"step by step": "off", "graph": "auto"}
 WANTED = 0.98
 
 
-def measure(place: Place, rounds: int) -> dict[str, Any]:
+def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
     """Seconds and accuracies of trainings from the start, and of the very first of a process."""
     try:
         cr.datasets.mnist()
@@ -26,9 +26,10 @@ def measure(place: Place, rounds: int) -> dict[str, Any]:
     results: dict[str, Any] = {"ways": {}}
     for way, compile in WAYS.items():
         with tempfile.TemporaryDirectory() as empty:
-            cold = alone(trainings, place, compile, 1, empty)
-        warm = alone(trainings, place, compile, 1 + rounds, None)
-        results["ways"][way] = {"cold": cold, "warm": warm[1:]}
+            cold = attempts.alone(f"MNIST, {way}, cold", trainings, place, compile, 1, empty)
+        warm = attempts.alone(f"MNIST, {way}", trainings, place, compile, 1 + rounds, None)
+        if cold and warm:
+            results["ways"][way] = {"cold": cold, "warm": warm[1:]}
     return results
 
 

@@ -56,9 +56,10 @@ def short(results: dict[str, Any]) -> str:
             few, many = used["bytes"]
             grown = [f"{what} {many[what] - n:+,}" for what, n in few.items()]
             lines.append((f"memory grown, {way}", f"{', '.join(grown)} bytes"))
-        worst = max(found["turns"].values())
-        lines.append(("models in turns differ from each alone by", f"{worst:.1e}"))
-        differences = [f"{k} {v:.1e}" for k, v in found["agreement"].items() if k != "steps"]
+        if found["turns"]:
+            worst = max(found["turns"].values())
+            lines.append(("models in turns differ from each alone by", f"{worst:.1e}"))
+        differences = [f"{way} {x:.1e}" for way, x in found["agreement"].items()]
         lines.append(("losses differ from NumPy's by", ", ".join(differences)))
     return rows(("in short", "found"), lines)
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -122,10 +123,29 @@ def clock(place: Place, library: str) -> Clock:
     return Clock(now_in_cupy, between_in_cupy)
 
 
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns in a process of its own, where nothing was done before."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-        return fresh.submit(function, *arguments).result()
+class Attempts:
+    """Calls of functions, and what failed: the others may work."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+
+    def __call__(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns, None if it fails."""
+        try:
+            return function(*arguments)
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            self.failed.append(f"{what}: {error}")
+            return None
+
+    def alone(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The same in a process of its own, where nothing was done before."""
+
+        def call() -> Any:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+                return fresh.submit(function, *arguments).result()
+
+        return self(what, call)
 
 
 def card(place: Place) -> dict[str, str]:

@@ -38,7 +38,11 @@ class CuBLAS:
         self.calls = []
 
     def create(self):
+        self.calls.append(("handle", 1))
         return 1
+
+    def destroy(self, handle):
+        self.calls.append(("destroyed", handle))
 
     def set_stream(self, handle, stream):
         self.calls.append(("stream", stream))
@@ -151,14 +155,22 @@ def test_products_that_are_none(cupy, cublas):
 
 def test_products_in_tf32(cupy, cublas):
     x = on_device(np.ones((2, 2), "float32"))
-    Products(cupy, tf32=True)(x, x, None)
-    Products(cupy, tf32=True)(x.astype("float64"), x.astype("float64"), None)
-    assert cublas.calls == [("product", 77), ("product", 70)]
+    products = Products(cupy, tf32=True)
+    products(x, x, None)
+    products(x.astype("float64"), x.astype("float64"), None)
+    assert cublas.calls == [("handle", 1), ("product", 77), ("product", 70)]
+
+
+def test_the_handle_goes_with_the_products(cupy, cublas):
+    products = Products(cupy)
+    assert cublas.calls == [("handle", 1)]
+    del products
+    assert cublas.calls[1:] == [("destroyed", 1)]
 
 
 def test_the_workspace_is_set_after_the_stream_which_resets_it(cupy, cublas):
     with Products(cupy).on(Stream()):
-        assert [name for name, _ in cublas.calls] == ["stream", "workspace"]
+        assert [name for name, _ in cublas.calls] == ["handle", "stream", "workspace"]
 
 
 def test_without_nvmath_it_says_what_to_install(cupy, monkeypatch):

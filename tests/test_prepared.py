@@ -52,11 +52,13 @@ def both(library, make=trainer_on, data=(X, Y), **options):
 
 def assert_same(trainers, library):
     one, other = trainers
-    assert one.history.step_losses == other.history.step_losses
-    assert one.seen.seen == other.seen.seen
+    # On CuPy a captured step multiplies by other calls of cuBLAS.
+    rtol, atol = (1e-9, 1e-12) if library.name == "cupy" else (0.0, 0.0)
+    np.testing.assert_allclose(one.seen.seen, other.seen.seen, rtol, atol)
     for vector in ("values", "buffers"):
         ours, theirs = (library.to_numpy(getattr(t.model.state, vector)) for t in trainers)
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, rtol, atol)
+    np.testing.assert_allclose(one.history.step_losses, other.history.step_losses, rtol, atol)
     assert one.optimizer.steps == other.optimizer.steps
     assert one.model.state.draws == other.model.state.draws
     assert one.model.state.prepared is other.model.state.prepared is None

@@ -7,6 +7,7 @@ are made by nvmath-python's bindings to the same library, cuBLAS, with a handle 
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,6 +125,7 @@ class Products:
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
                 'pip install "chainrule[cuda12,graphs]", or with cuda13'
             ) from error
+        weakref.finalize(self, cublas.destroy, self._handle)
         self._cupy = cupy
         self._cublas = cublas
         self._workspace = cupy.cuda.alloc(_WORKSPACE)

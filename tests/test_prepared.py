@@ -61,7 +61,7 @@ def assert_same(trainers, library):
     np.testing.assert_allclose(one.history.step_losses, other.history.step_losses, rtol, atol)
     assert one.optimizer.steps == other.optimizer.steps
     assert one.model.state.draws == other.model.state.draws
-    assert one.model.state.prepared is other.model.state.prepared is None
+    assert one.model.state.prepared is other.model.state.prepared is other._prepared is None
 
 
 OPTIMIZERS = {

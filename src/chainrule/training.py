@@ -280,6 +280,7 @@ class Trainer:
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
         with Interruption() as interruption, contextlib.ExitStack() as ends:
+            ends.callback(setattr, self, "_prepared", None)  # it holds on to the data
             for listener in listeners:  # each that has started is told the end, whatever happens
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)

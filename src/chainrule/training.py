@@ -129,6 +129,7 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer,
         metrics: dict[str, Metric] | Iterable[Metric] | None = None,
+        compile: str = "off",
         backend: BackendLike = "numpy",
         device: Any = None,
         layers: Mapping[str, type[Layer]] | None = None,
@@ -142,7 +143,7 @@ class Trainer:
         ----------
         path : str or Path
             The file.
-        loss, metrics
+        loss, metrics, compile
             As they were, see `Trainer`.
         optimizer : Optimizer
             A new one of the same kind; its numbers are those in the file, its schedules are kept.
@@ -167,7 +168,7 @@ class Trainer:
             If versions, the machine or the number of threads differ from those of the file.
         """
         where = {"backend": backend, "device": device, "layers": layers}
-        options = {"loss": loss, "optimizer": optimizer, "metrics": metrics}
+        options = {"loss": loss, "optimizer": optimizer, "metrics": metrics, "compile": compile}
         trainer: Self = resume_training(cls, path, where, options)
         return trainer
 

@@ -8,12 +8,14 @@ import os
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["tests", "lint", "types"]
 
 TEST_TOOLS = ("pytest>=9", "array-api-strict>=2.6")
 FRAMES = ("polars>=1.20", "pyarrow>=18")  # beside pandas, as data
+PYTEST_ON_CUPY = ("python", "-m", "pytest", "--library", "cupy")
 TORCH = "torch==2.13.0"
 ONNX_RUNTIME = "onnxruntime>=1.20"
 
@@ -36,29 +38,33 @@ def tests_fast(session: nox.Session) -> None:
 def tests_gpu(session: nox.Session) -> None:
     """The CuPy path, where there is a GPU; with --no-venv in an environment that has CuPy."""
     environment = on_gpu(session)
-    session.run(
-        "python", "-m", "pytest", "--library", "cupy", *session.posargs, env=environment
-    )  # fmt: skip
+    session.run(*PYTEST_ON_CUPY, *session.posargs, env=environment)
 
 
 @nox.session
 def gpu(session: nox.Session) -> None:
     """All that a GPU is to show: tests_gpu, MNIST both ways, the benchmark, docs/gpu.md's tables.
 
-    Arguments are the benchmark's: ``nox -s gpu -- --rounds 3``.
+    Tests that fail are told at the end, after all else. Arguments are the benchmark's:
+    ``nox -s gpu -- --rounds 3``.
     """
     environment = on_gpu(session)
-    session.run("python", "-m", "pytest", "--library", "cupy", env=environment)
+    try:
+        session.run(*PYTEST_ON_CUPY, env=environment)
+        failed = False
+    except CommandFailed:
+        failed = True
     mnist = ("python", "examples/mnist.py", "--backend", "cupy")
     session.run(*mnist, env=environment)
     session.run(*mnist, "--compile", "auto", env=environment)
     if session.venv_backend != "none":
         for other in (TORCH, f"jax[cuda{cuda_driver()[0]}]"):  # what does not install is left out
             session.install(other, success_codes=[0, 1])
-    session.run(
-        "python", "-m", "benchmarks.gpu", "--write", "docs/gpu.md", *session.posargs,
-        env=environment,
-    )  # fmt: skip
+    benchmark = ("python", "-m", "benchmarks.gpu", "--write", "docs/gpu.md", *session.posargs)
+    for precision in ("float32", "tf32"):
+        session.run(*benchmark, "--precision", precision, env=environment)
+    if failed:
+        session.error("tests failed on CuPy, see above")
 
 
 @nox.session

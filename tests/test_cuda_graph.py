@@ -5,8 +5,10 @@ The stand-in for cuBLAS multiplies matrices that lie by columns, at addresses, a
 
 import contextlib
 import ctypes
+import gc
 import itertools
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 
 import chainrule as cr
 from chainrule._backends.cuda_graph import CapturedStep, Products
+from chainrule._backends.cupy import CupyBackend
 
 
 class DeviceArray(np.ndarray):
@@ -87,7 +90,7 @@ class Stream:
         self.log.append("back")
 
     def synchronize(self):
-        pass
+        self.log.append("waits")
 
     def begin_capture(self):
         self.capturing = True
@@ -113,8 +116,9 @@ def cupy():
         Stream=lambda **options: Stream(log),
         MemoryPool=lambda: SimpleNamespace(malloc="pool"),
         alloc=lambda size: SimpleNamespace(ptr=0),
-        get_current_stream=Stream,
-        using_allocator=lambda malloc: contextlib.nullcontext(),
+        get_current_stream=lambda: Stream(log),
+        using_allocator=lambda malloc: log.append(f"in {malloc}") or contextlib.nullcontext(),
+        memory=SimpleNamespace(OutOfMemoryError=MemoryError),
     )
     empty, contiguous = np.empty, np.ascontiguousarray
     return SimpleNamespace(
@@ -139,10 +143,10 @@ def test_products_of_every_layout(sizes, dtype, cupy, cublas):
     products, (m, k, n) = Products(cupy), sizes
     for a, b in itertools.product(layouts(m, k, dtype), layouts(k, n, dtype)):
         expected = np.asarray(a) @ np.asarray(b)
-        np.testing.assert_allclose(products(a, b, None), expected, rtol=1e-5)
+        np.testing.assert_allclose(products(a, b), expected, rtol=1e-5)
         flat = on_device(np.zeros(m * n + 2, dtype))
         out = flat[1:-1].reshape(m, n)
-        assert products(a, b, out) is out
+        assert products(a, b, out=out) is out
         np.testing.assert_allclose(flat, [0, *expected.reshape(-1), 0], rtol=1e-5)
 
 
@@ -150,14 +154,14 @@ def test_products_that_are_none(cupy, cublas):
     products, x = Products(cupy), on_device(np.ones((2, 2)))
     for a, b in [(x, x[0]), (x, x.astype("float32")), (x.astype(int), x.astype(int))]:
         with pytest.raises(cr.BackendError, match="expected matrices of float32 or float64"):
-            products(a, b, None)
+            products(a, b)
 
 
 def test_products_in_tf32(cupy, cublas):
     x = on_device(np.ones((2, 2), "float32"))
     products = Products(cupy, tf32=True)
-    products(x, x, None)
-    products(x.astype("float64"), x.astype("float64"), None)
+    products(x, x)
+    products(x.astype("float64"), x.astype("float64"))
     assert cublas.calls == [("handle", 1), ("product", 77), ("product", 70)]
 
 
@@ -192,18 +196,82 @@ def captured(cupy, step):
     return CapturedStep(cupy, step, Products(cupy), use), used
 
 
-def test_a_step_is_done_then_captured_then_launched(cupy, cublas):
+ASIDE = ["waits", "aside", "in pool", "step", "back", "waits"]
+
+
+def test_a_step_is_done_twice_then_captured_then_launched(cupy, cublas):
     step, used = captured(cupy, lambda: cupy.log.append("step"))
     step()
-    assert cupy.log == ["aside", "step", "back"]
+    assert cupy.log == ASIDE  # after all work before, and before all after it
+    step()
+    assert cupy.log == ASIDE * 2
     cupy.log.clear()
     step()
-    assert cupy.log == ["aside", "step", "back", "launched"]
+    assert cupy.log == [*ASIDE, "launched"]
     cupy.log.clear()
     step()
     step()
     assert cupy.log == ["launched"] * 2
-    assert used == ["in", "out"] * 2
+    assert used == ["in", "out"] * 3
+
+
+def test_pythons_collector_rests_during_a_capture(cupy, cublas):
+    enabled = []
+    step, _ = captured(cupy, lambda: enabled.append(gc.isenabled()))
+    for _ in range(4):
+        step()
+    assert enabled == [True, True, False]
+    assert gc.isenabled()
+
+
+def test_without_memory_for_a_pool_of_its_own_it_is_told(cupy, cublas):
+    def needs_much():
+        raise MemoryError("allocating 1 GB")
+
+    step, _ = captured(cupy, needs_much)
+    with pytest.raises(cr.BackendError, match="no memory for a graph of its own: allocating 1 GB"):
+        step()
+
+
+def test_ctrl_c_in_a_capture_is_no_failure_of_the_capture(cupy, cublas):
+    streams, make = [], cupy.cuda.Stream
+    cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
+
+    def interrupted():
+        if streams[0].capturing:
+            raise KeyboardInterrupt
+
+    step, _ = captured(cupy, interrupted)
+    step()
+    step()
+    with pytest.raises(KeyboardInterrupt):
+        step()
+    assert not streams[0].capturing
+
+
+def test_the_backends_products_are_cupys_or_those_of_the_thread_that_captures(cupy, cublas):
+    """`cupy.matmul` takes `out` by its name only."""
+    backend = CupyBackend.__new__(CupyBackend)
+    backend._cupy, backend._capturing = cupy, threading.local()
+    cupy.matmul = lambda a, b, *, out=None: np.matmul(a, b, out=out)
+    a, out = on_device([[1.0, 2.0]]), on_device(np.zeros((1, 1)))
+    for _ in range(2):
+        assert backend.matmul(a, a.T).tolist() == [[5.0]]
+        assert backend.matmul(a, a.T, out) is out
+        assert out.tolist() == [[5.0]]
+    with backend._multiplying_by(Products(cupy)):
+        assert backend.matmul(a, a.T, out).tolist() == [[5.0]]
+        other = threading.Thread(target=backend.matmul, args=(a, a.T))
+        other.start()
+        other.join()
+    assert [name for name, _ in cublas.calls].count("product") == 1
+
+
+def test_a_gradient_of_another_dtype_is_not_written_over(cupy, cublas):
+    x, flat = on_device(np.ones((2, 2), "float32")), on_device(np.zeros((2, 4)))
+    for out in (flat[:, :2], flat[:, :2].astype("float32")[:, ::-1]):
+        with pytest.raises(cr.BackendError, match="expected a product of float"):
+            Products(cupy)(x, x, out=out)
 
 
 def test_what_cannot_be_captured_is_told_and_the_capture_ended(cupy, cublas):
@@ -216,7 +284,8 @@ def test_what_cannot_be_captured_is_told_and_the_capture_ended(cupy, cublas):
 
     step, used = captured(cupy, refuse)
     step()
+    step()
     with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
         step()
     assert not streams[0].capturing
-    assert used == ["in", "out", "in"]  # `use` is left by the error
+    assert used == ["in", "out", "in", "out", "in"]  # `use` is left by the error

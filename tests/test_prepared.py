@@ -1,5 +1,8 @@
 """Steps with their numbers on the device: the same training as by steps one by one."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -19,7 +22,8 @@ def repeating(library, monkeypatch):
 
 
 def trainer_on(library, compile="auto", loss=None, optimizer=None, dropout=0.3):
-    layers = [cr.Linear(6, 8), cr.BatchNorm(8), cr.ReLU(), cr.Dropout(dropout), cr.Linear(8, 3)]
+    layers = [cr.Linear(6, 8), cr.BatchNorm(8), cr.ReLU(), cr.Dropout(dropout)]
+    layers += [cr.Linear(8, 8), cr.LayerNorm(8), cr.Dropout(0.5 * dropout), cr.Linear(8, 3)]
     model = cr.Sequential(*layers, backend=library.backend, dtype="float64", seed=3)
     return cr.Trainer(
         model,
@@ -103,20 +107,25 @@ def test_the_same_without_random_masks_and_with_weights_of_classes(repeating):
     assert_same(both(repeating, make), repeating)
 
 
-def test_what_a_callback_changes_counts_from_the_next_step_on(repeating):
+def test_what_a_callback_changes_counts_from_the_next_step_on(repeating, monkeypatch):
     class Halves(cr.Callback):
         def on_step_end(self, trainer):
             if trainer.optimizer.steps in (3, 8):
                 trainer.optimizer.lr /= 2
 
+    made, compile = [], type(repeating.backend).compile
+    monkeypatch.setattr(
+        type(repeating.backend), "compile", lambda *a: made.append(a) or compile(*a)
+    )
     trainers = []
-    for compile in ("off", "auto"):
-        trainer = trainer_on(repeating, compile, optimizer=cr.Adam(lr=1e-2))
+    for how in ("off", "auto"):
+        trainer = trainer_on(repeating, how, optimizer=cr.Adam(lr=1e-2))
         trainer.seen = Recorder()
         callbacks = [Halves(), trainer.seen]
         trainer.fit(X, Y, epochs=3, batch_size=20, verbose=0, callbacks=callbacks)
         trainers.append(trainer)
     assert_same(trainers, repeating)
+    assert len(made) == 1  # a rate is a number, not an operation
 
 
 def test_what_changes_between_epochs_is_seen(repeating):
@@ -147,6 +156,113 @@ def test_what_changes_between_epochs_is_seen(repeating):
         trainers.append(trainer)
     assert_same(trainers, repeating)
     assert len(kept) == 2
+
+
+@pytest.mark.parametrize("micro_batches", [1, 3])
+def test_it_goes_on_at_the_last_smaller_batch(micro_batches, repeating):
+    """Which draws other numbers of masks than a full one, where it has fewer parts."""
+    data = X[:61], Y[:61]  # three batches of 20, and one sample
+
+    def make(library, compile):
+        model = cr.Sequential(
+            cr.Linear(6, 8), cr.Dropout(0.3), cr.Linear(8, 3), backend=library.backend, seed=3,
+            dtype="float64",
+        )  # fmt: skip
+        return cr.Trainer(
+            model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(lr=1e-2), compile=compile
+        )
+
+    class Stops(cr.Callback):
+        def on_step_end(self, trainer):
+            if trainer.optimizer.steps == 3:
+                raise KeyboardInterrupt
+
+    options = {"epochs": 3, "batch_size": 20, "micro_batches": micro_batches, "verbose": 0}
+    whole, _ = both(repeating, make, data, micro_batches=micro_batches)
+    broken = make(repeating, "auto")
+    broken.seen = Recorder()
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(*data, **options, callbacks=[broken.seen, Stops()])
+    broken.fit(*data, **options, callbacks=[broken.seen], resume=True)
+    assert_same([whole, broken], repeating)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, cr.BackendError])
+def test_a_step_that_is_broken_off_leaves_all_as_it_was(kind, at, repeating):
+    """In the middle of it, when running statistics and the count of masks have moved already."""
+
+    class Breaks(cr.Layer):
+        def __init__(self):
+            self.left = None
+
+        def forward(self, x, *, training=False):
+            if training and self.left is not None:
+                self.left -= 1
+                if not self.left:
+                    self.left = None
+                    raise kind("broken off")
+            return x, lambda dy: dy
+
+    whole, _ = both(repeating)
+    trainer = trainer_on(repeating)
+    layers = [layer.copy() for layer in trainer.model]
+    breaks = Breaks()
+    layers.insert(5, breaks)
+    model = cr.Sequential(*layers, backend=repeating.backend, dtype="float64", seed=3)
+    trainer = cr.Trainer(
+        model,
+        loss=cr.CrossEntropyLoss(),
+        optimizer=cr.Adam(lr=cr.schedules.cosine(1e-2, steps=30)),
+        compile="auto",
+    )
+    trainer.seen = Recorder()
+    breaks.left = at
+    options = {"epochs": 3, "batch_size": 20, "callbacks": [trainer.seen], "verbose": 0}
+    if kind is cr.BackendError and at % 5:  # (a batch of less than full size is not repeated)
+        with pytest.warns(RuntimeWarning, match="launched by itself, for broken off"):
+            trainer.fit(X, Y, **options)
+    else:
+        with pytest.raises(kind):
+            trainer.fit(X, Y, **options)
+        trainer.fit(X, Y, **options, resume=True)
+    assert_same([whole, trainer], repeating)
+
+
+def test_what_a_step_holds_goes_at_the_end_of_fit(repeating, monkeypatch):
+    kept = []
+
+    def compile(self, step):
+        def repeated():
+            step()
+
+        kept.append(weakref.ref(repeated))
+        return repeated
+
+    monkeypatch.setattr(type(repeating.backend), "compile", compile)
+    trainer = trainer_on(repeating)
+    gc.collect()
+    gc.disable()
+    try:
+        trainer.fit(X, Y, batch_size=20, verbose=0)
+        assert [reference() for reference in kept] == [None]
+    finally:
+        gc.enable()
+
+
+def test_a_rate_that_changes_at_every_step(repeating):
+    class Falls(cr.Callback):
+        def on_step_end(self, trainer):
+            trainer.optimizer.lr *= 0.9
+
+    trainers = []
+    for compile in ("off", "auto"):
+        trainer = trainer_on(repeating, compile, optimizer=cr.Adam(lr=1e-2))
+        trainer.seen = Recorder()
+        options = {"epochs": 3, "batch_size": 20, "verbose": 0}
+        trainer.fit(X, Y, **options, callbacks=[Falls(), trainer.seen])
+        trainers.append(trainer)
+    assert_same(trainers, repeating)
 
 
 def test_it_goes_on_in_the_middle_of_an_epoch(repeating):
@@ -214,7 +330,7 @@ def test_what_comes_from_the_host_is_told(data, reason, repeating):
 
 def test_without_a_gpu_there_is_nothing_to_repeat(library, recwarn):
     if library.backend.repeats:
-        return
+        pytest.skip("this library repeats steps")
     trainers = both(library)
     assert_same(trainers, library)
     assert not recwarn.list

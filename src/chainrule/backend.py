@@ -52,6 +52,9 @@ class Backend:
         a view. Parameters are views into one vector, so training would silently do nothing.
     """
 
+    repeats = False
+    """Whether `compile` gives something better than what it was given."""
+
     def __init__(self, xp: ModuleType, *, device: Any = None) -> None:
         if not hasattr(xp, "asarray"):
             raise TypeError(f"expected an Array API namespace such as numpy, found {xp!r}")
@@ -172,17 +175,14 @@ class Backend:
         one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
         target += one_hot @ values
 
-    repeats = False
-    """Whether `compile` gives something better than what it was given."""
-
     def compile(self, step: Callable[[], None]) -> Callable[[], None]:
         """A faster equivalent of a step, or the step itself.
 
         Parameters
         ----------
         step : callable
-            Does the same operations on the same arrays at each call. After a few calls, which it
-            may take part in, they are repeated without it.
+            Does the same operations on the same arrays at each call but the first, which is not
+            repeated. After a few calls they are repeated without it.
 
         Raises
         ------
@@ -270,6 +270,19 @@ def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     if name in _KNOWN:
         return _known(name, None).kernel(function)
     return partial(function, xp)
+
+
+def sign(xp: ModuleType, x: Array) -> Array:
+    """-1, 0 or 1, a formula for `kernel`: what array-api-compat does on CuPy waits for the GPU."""
+    return xp.sign(x)
+
+
+def dot(xp: ModuleType, a: Array, b: Array) -> Array:
+    """``sum(a * b)`` over the last axis, which stays; a formula for `kernel`, see there.
+
+    What array-api-compat makes of it on CuPy is a matrix product.
+    """
+    return xp.vecdot(a, b)[..., None]
 
 
 def _restore(name: str, device: Any) -> Backend:

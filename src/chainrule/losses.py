@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from array_api_compat import array_namespace
 
-from .backend import Array, beside, kernel, on_host
+from .backend import Array, beside, kernel, on_host, sign
 from .errors import DataError, ShapeError
 from .layers.sigmoids import sigmoid
 from .layers.softmax import log_softmax
@@ -184,7 +184,7 @@ class L1Loss(Loss):
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d = y - target
-        return xp.abs(d), lambda: xp.sign(d)
+        return xp.abs(d), lambda: kernel(xp, sign)(d)
 
 
 class HuberLoss(Loss):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar, Self, TypeAlias
 
-from .backend import Array, Rule
+from .backend import Array, Rule, kernel, sign
 from .layers.base import Layer
 from .parameter import ModelState, Parameter
 
@@ -136,6 +136,12 @@ class Optimizer:
         decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
         return *self.scalars(lr, step + 1), self.l1, decay, self.clip_norm or 0.0
 
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """What decides which operations a step is made of, beside its numbers."""
+        penalties = self.l1 > 0.0, self.weight_decay > 0.0, self.decay_biases
+        return type(self), self.slots, *penalties, self.clip_norm is None
+
     def _decays(self, parameter: Parameter) -> bool:
         penalty = self.weight_decay > 0.0 or self.l1 > 0.0
         return penalty and (parameter.decay or self.decay_biases)
@@ -143,7 +149,7 @@ class Optimizer:
     def _penalized(self, xp: Any, grad: Array, value: Array, l1: Array, decay: Array) -> Array:
         """The gradient with those of the penalties; decay beside it is done to the value itself."""
         if self.l1 > 0.0:
-            grad = grad + l1 * xp.sign(value)
+            grad = grad + l1 * kernel(xp, sign)(value)
         if self.decoupled_decay:
             value *= decay  # 1 - lr * weight_decay
         elif self.weight_decay > 0.0:

@@ -281,7 +281,7 @@ class Trainer:
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
         with Interruption() as interruption, contextlib.ExitStack() as ends:
-            ends.callback(setattr, self, "_prepared", None)  # it holds on to the data
+            ends.callback(self._forget_prepared)
             for listener in listeners:  # each that has started is told the end, whatever happens
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
@@ -325,6 +325,12 @@ class Trainer:
         message = f"compile='auto': each step is launched by itself, for {obstacle}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
         return None
+
+    def _forget_prepared(self) -> None:
+        """Let go of what holds on to the data and to the device's memory."""
+        if self._prepared is not None:
+            self._prepared.close()
+            self._prepared = None
 
     def _begin(self, listeners: list[Callback], resume: bool) -> None:
         """Begin a call of `fit`, or go on with the one before."""

@@ -7,6 +7,7 @@ are made by nvmath-python's bindings to the same library, cuBLAS, with a handle 
 from __future__ import annotations
 
 import contextlib
+import gc
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +22,10 @@ _KINDS = {"float32": 0, "float64": 1}  # CUDA_R_32F and CUDA_R_64F of cudaDataTy
 
 
 class CapturedStep:
-    """A step that is run once, captured once, and from then on launched as a whole.
+    """A step that is run twice, captured once, and from then on launched as a whole.
+
+    The first run is not what is repeated, see `Backend.compile`; the second is, and compiles all
+    kernels and fills the pool of memory, which a capture could not.
 
     Its temporary arrays stay in a pool of memory of its own for as long as it lives, where no other
     work can come by them.
@@ -40,7 +44,7 @@ class CapturedStep:
     Raises
     ------
     BackendError
-        When it is called for the second time, if the step cannot be captured.
+        When it is called, if the step cannot be captured, or needs more memory than there is.
     """
 
     def __init__(
@@ -56,19 +60,22 @@ class CapturedStep:
         self._use = use
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pool = cupy.cuda.MemoryPool()
-        self._warm = False
+        self._runs = 0
         self._graph: Any = None
 
     def __call__(self) -> None:
-        if self._graph is None and self._warm:
+        if self._graph is None and self._runs == 2:
             with self._aside():
                 self._graph = self._captured()
         if self._graph is not None:
             self._graph.launch(self._cupy.cuda.get_current_stream())
             return
-        with self._aside():  # compiles kernels and fills the pool, which a capture could not
-            self._step()
-        self._warm = True
+        try:
+            with self._aside():
+                self._step()
+        except self._cupy.cuda.memory.OutOfMemoryError as error:  # its pool is one more
+            raise BackendError(f"there is no memory for a graph of its own: {error}") from error
+        self._runs += 1
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
@@ -86,17 +93,30 @@ class CapturedStep:
             self._stream.synchronize()
 
     def _captured(self) -> Any:
-        self._stream.begin_capture()
-        try:
-            self._step()
-        except Exception as error:
-            with contextlib.suppress(Exception):  # a capture that failed has to be ended, too
-                self._stream.end_capture()
-            raise BackendError(f"the step cannot be captured: {error!r}") from error
-        try:
-            return self._stream.end_capture()
-        except Exception as error:
-            raise BackendError(f"the step cannot be captured: {error!r}") from error
+        with _no_collection():
+            self._stream.begin_capture()
+            try:
+                self._step()
+                return self._stream.end_capture()
+            except BaseException as error:
+                with contextlib.suppress(Exception):  # a capture that failed has to be ended, too
+                    self._stream.end_capture()
+                if not isinstance(error, Exception):
+                    raise
+                raise BackendError(f"the step cannot be captured: {error!r}") from error
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's collector, which could free another graph: a capture does not bear that."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Products:
@@ -120,7 +140,7 @@ class Products:
             from nvmath.bindings import cublas
 
             self._handle = cublas.create()
-        except (ImportError, RuntimeError) as error:  # or finds no cuBLAS
+        except Exception as error:  # it is not there, finds no cuBLAS, or no memory
             raise BackendError(
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
                 'pip install "chainrule[cuda12,graphs]", or with cuda13'
@@ -142,7 +162,7 @@ class Products:
         self._cublas.set_workspace(self._handle, self._workspace.ptr, _WORKSPACE)  # it was reset
         yield
 
-    def __call__(self, a: Array, b: Array, out: Array | None) -> Array:
+    def __call__(self, a: Array, b: Array, *, out: Array | None = None) -> Array:
         """``a @ b`` of matrices of one dtype, in `out` if there is one."""
         name = str(a.dtype)
         if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or name not in _KINDS:
@@ -152,6 +172,8 @@ class Products:
             )
         if out is None:
             out = self._cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
+        elif out.dtype != a.dtype or not out.flags.c_contiguous:
+            raise BackendError(f"expected a product of {out.dtype} in one piece, found {a.dtype}")
         a, b = map(self._in_one_piece, (a, b))
         kind, factors = _KINDS[name], self._factors[name].ctypes.data
         sizes, (first, transposed_b, step_b), (second, transposed_a, step_a) = column_major(a, b)

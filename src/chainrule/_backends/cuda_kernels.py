@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import Array
+from ..backend import Array, dot, sign
 from ..layers.dropout import keep_mask
 from ..layers.rectifiers import relu_gradient
 from ..losses import softmax_cross_entropy
@@ -85,6 +85,8 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
         return values, derivative
 
     return {
+        sign: cupy.sign,
+        dot: lambda a, b: cupy.sum(a * b, axis=-1, keepdims=True),
         relu_gradient: of_relu,
         keep_mask: of_mask,
         softmax_cross_entropy: of_cross_entropy,

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ class CupyBackend(Backend):
         current one, once; models on several GPUs need a process each.
     """
 
+    repeats = True
+
     def __init__(self, *, device: int | None = None) -> None:
         try:
             import cupy
@@ -48,7 +51,8 @@ class CupyBackend(Backend):
                     f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
                 ) from error
         self._cupy = cupy
-        self._products: Any = None  # what makes matrix products in the place of CuPy, if anything
+        # Of each thread, as CuPy's stream is: what makes matrix products in its place, if anything.
+        self._capturing = threading.local()
         super().__init__(cupy, device=device)
 
     def to_numpy(self, x: Array) -> np.ndarray:
@@ -56,7 +60,9 @@ class CupyBackend(Backend):
         return array
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        return (self._products or self._cupy.matmul)(a, b, out)
+        multiply = getattr(self._capturing, "products", None) or self._cupy.matmul
+        product: Array = multiply(a, b, out=out)
+        return product
 
     def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
         update: Callable[..., None] = self._cupy.fuse(
@@ -74,8 +80,6 @@ class CupyBackend(Backend):
 
         cupyx.scatter_add(target, index, values)
 
-    repeats = True
-
     def compile(self, step: Callable[[], None]) -> Callable[[], None]:
         from .cuda_graph import CapturedStep, Products
 
@@ -85,11 +89,11 @@ class CupyBackend(Backend):
 
     @contextlib.contextmanager
     def _multiplying_by(self, products: Any) -> Iterator[None]:
-        self._products = products
+        self._capturing.products = products
         try:
             yield
         finally:
-            self._products = None
+            self._capturing.products = None
 
     def synchronize(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()

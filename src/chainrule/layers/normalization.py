@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import initializers
-from ..backend import Array
+from ..backend import Array, dot
 from ..errors import ShapeError
 from ..parameter import Buffer, Parameter
 from .base import Backward, Layer
@@ -154,9 +154,9 @@ class LayerNorm(Layer):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, features = self.xp, self.features
         self.expect(x.ndim > 1 and x.shape[-1] == features, ("batch", "...", features), x)
-        weight, bias = self.weight, self.bias
+        weight, bias, row_dot = self.weight, self.bias, self.backend.kernel(dot)
         normal = x - xp.mean(x, axis=-1, keepdims=True)
-        variance = xp.vecdot(normal, normal)[..., None] / features
+        variance = row_dot(normal, normal) / features
         inverse = 1.0 / xp.sqrt(variance + self.eps)
         normal *= inverse
         y = normal * weight.value
@@ -167,9 +167,9 @@ class LayerNorm(Layer):
             bias.add_grad(xp.sum(dy, axis=rows))
             weight.add_grad(xp.sum(dy * normal, axis=rows))
             dnormal = dy * weight.value
-            dx = normal * (xp.vecdot(dnormal, normal)[..., None] / -features)
+            dx = normal * (row_dot(dnormal, normal) / -features)
             dx += dnormal
-            dx -= (dy @ weight.value)[..., None] / features  # the mean of dnormal
+            dx -= row_dot(dy, weight.value) / features  # the mean of dnormal
             dx *= inverse
             return dx
 

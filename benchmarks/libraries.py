@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import pairwise
 from typing import Any
@@ -60,13 +61,14 @@ class WithoutNumba(PathFinder):
         return None if hidden else super().find_spec(fullname, path, target)
 
 
-def torch(widths: list[int], data: Data, compiled: bool = False) -> Task:
-    """PyTorch's eager mode, or `torch.compile`."""
+def torch(widths: list[int], data: Data, *, compiled: bool = False, fused: bool = False) -> Task:
+    """PyTorch as it is by default, with the model compiled, or with its fused Adam."""
     import torch
 
     model = torch_model(widths)
     forward = torch.compile(model) if compiled else model
-    optimizer, loss = torch.optim.Adam(model.parameters(), lr=LR), torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=fused)
+    loss = torch.nn.CrossEntropyLoss()
     inputs, labels = torch.asarray(data.images), torch.asarray(data.labels)
     drawn, epoch_rows = data.rows(), data.epoch_rows()
 
@@ -101,11 +103,6 @@ def torch_model(widths: list[int]) -> Any:
         for parameter, value in zip(model.parameters(), weights(widths), strict=True):
             parameter.copy_(torch.asarray(value))
     return model
-
-
-def torch_compiled(widths: list[int], data: Data) -> Task:
-    """PyTorch with the model compiled."""
-    return torch(widths, data, compiled=True)
 
 
 def jax(widths: list[int], data: Data) -> Task:
@@ -231,14 +228,15 @@ LIBRARIES: dict[str, Callable[[list[int], Data], Task]] = {
     "chainrule": chainrule,
     "chainrule-plain": chainrule_plain,
     "torch": torch,
-    "torch.compile": torch_compiled,
+    "torch.fused": partial(torch, fused=True),
+    "torch.compile": partial(torch, compiled=True),
     "jax": jax,
     "sklearn": sklearn,
     "thinc": thinc,
 }
 """By the name that is printed."""
 
-_NEEDS = {"chainrule-plain": "numba", "torch.compile": "torch"}
+_NEEDS = {"chainrule-plain": "numba", "torch.fused": "torch", "torch.compile": "torch"}
 
 
 def installed() -> list[str]:

@@ -203,3 +203,19 @@ def test_bad_options():
         cr.MSELoss()(np.zeros((2, 3)), np.zeros((2, 3)), sample_weight=np.ones(3))
     with pytest.raises(cr.DataError, match="at least one sample"):
         cr.MSELoss()(np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_outputs_may_be_lists_and_frames():
+    logits, labels = np.asarray([[2.0, 0.0], [0.0, 1.0]]), [0, 1]
+    expected, back = cr.CrossEntropyLoss()(logits, labels)
+    pandas = pytest.importorskip("pandas")
+    for outputs in (logits.tolist(), logits.astype(int).tolist(), pandas.DataFrame(logits)):
+        value, backward = cr.CrossEntropyLoss()(outputs, labels)
+        assert value == expected
+        np.testing.assert_array_equal(backward(), back())
+        cr.CrossEntropyLoss().check(outputs, labels)
+
+
+def test_words_are_no_targets():
+    with pytest.raises(cr.DataError, match="real numbers, found dtype <U3"):
+        cr.MSELoss()(np.zeros(2), np.asarray(["cat", "dog"]))

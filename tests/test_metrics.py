@@ -266,6 +266,7 @@ def test_a_metric_reads_nothing_back(metric, outputs, targets, monkeypatch):
 
     for method in ("__bool__", "__int__", "__float__", "__index__", "__array__"):
         monkeypatch.setattr(type(y), method, refuse, raising=False)
+    monkeypatch.setattr(type(y), "__dlpack_device__", lambda self: (2, 0))
     found = metric(y, t)
     monkeypatch.undo()
     assert float(found) == pytest.approx(float(metric(outputs, targets)), rel=1e-12)
@@ -327,6 +328,62 @@ BAD = {
 def test_bad_shapes(metric, outputs, targets, message, library):
     with pytest.raises(cr.ShapeError, match=message):
         metric(library.asarray(outputs), library.asarray(targets))
+
+
+NAN = np.where(np.arange(SAMPLES) == 7, np.nan, ONE)
+MEANINGLESS = {
+    "labels above": (confusion_matrix, LOGITS, LABELS + 50, "labels of 5 classes from 0 to 4, fou"),
+    "labels below": (metrics.accuracy, LOGITS, LABELS - 1, "from 0 to 4, found -1"),
+    "labels above, top k": (top_k_accuracy(2), LOGITS, LABELS + 5, "labels of 5 classes"),
+    "labels of one output": (f1, ONE, ZERO_ONE + 1, "targets of two classes from 0 to 1, found 2"),
+    "not whole": (metrics.accuracy, LOGITS, LABELS + 0.5, "accuracy: expected whole labels"),
+    "NaN labels": (metrics.accuracy, LOGITS, NAN, "accuracy: expected finite targets"),
+    "NaN rows": (recall, LOGITS, ROWS * NAN[:, None], "recall: expected finite targets"),
+    "NaN of one output": (precision, ONE, NAN, "precision: expected finite targets"),
+    "NaN, binary": (binary_accuracy(0.0), ONE, NAN, "binary_accuracy: expected finite targets"),
+    "NaN, r2": (r2, ONE, NAN, "r2: expected finite targets, found NaN or infinity"),
+    "infinity": (mean_absolute_error, ONE, NAN * np.inf, "mean_absolute_error: expected finite"),
+    **{
+        f"no samples, {name}": (metric, outputs[:0], targets[:0], "at least one sample, found")
+        for name, (metric, outputs, targets) in ALL.items()
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("metric", "outputs", "targets", "message"), MEANINGLESS.values(), ids=MEANINGLESS
+)
+def test_targets_that_cannot_be_meant(metric, outputs, targets, message, library):
+    if library.name == "cupy" and targets.size:
+        pytest.skip("values are not read from a device")
+    with pytest.raises(cr.DataError, match=message):
+        metric(library.asarray(outputs), library.asarray(targets))
+
+
+@pytest.mark.parametrize("metric", [metrics.accuracy, f1, top_k_accuracy(2), confusion_matrix])
+def test_words_are_no_labels(metric):
+    with pytest.raises(cr.DataError, match="array of real numbers, found dtype <U3"):
+        metric(LOGITS, np.full(SAMPLES, "cat"))
+
+
+def test_labels_may_be_whole_floats(library):
+    found = metrics.accuracy(library.asarray(LOGITS), library.asarray(LABELS.astype(float)))
+    assert float(found) == pytest.approx((LOGITS.argmax(axis=1) == LABELS).mean())
+
+
+@every_metric
+def test_outputs_that_are_nan_are_never_right(metric, outputs, targets, library):
+    """And are no error: a training that diverged is evaluated, too."""
+    found = float(metric(library.asarray(np.full_like(outputs, np.nan)), library.asarray(targets)))
+    assert found == 0.0 or np.isnan(found)
+    right = library.asarray(np.full((4, 2), np.nan)), library.asarray([0, 0, 0, 0])
+    assert not library.to_numpy(confusion_matrix(*right)).any()
+    assert float(r2(library.asarray([np.nan, np.nan]), library.asarray([1.0, 1.0]))) == 0.0
+
+
+@every_metric
+def test_outputs_may_be_lists(metric, outputs, targets):
+    assert metric(outputs.tolist(), targets.tolist()) == pytest.approx(metric(outputs, targets))
 
 
 @pytest.mark.parametrize("name", SCORES)

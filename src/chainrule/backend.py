@@ -316,7 +316,7 @@ def beside(array: Array, x: Any) -> Array:
         If it does not hold real numbers.
     """
     if type(x) is type(array):
-        return x
+        return host_array(x) if type(x) is np.ndarray else x  # words are NumPy's own, too
     xp = array_api_compat.array_namespace(array)
     return xp.asarray(_brought_to(xp, array.device, x), device=array.device)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_array_api_obj
 
-from .backend import Array, beside, kernel, on_host, sign
+from .backend import Array, beside, host_array, kernel, on_host, sign
 from .errors import DataError, ShapeError
 from .layers.sigmoids import sigmoid
 from .layers.softmax import log_softmax
@@ -76,6 +76,7 @@ class Loss:
         A call of the loss does so for targets in host memory; from a device they are read only
         here. `Trainer` checks all data once.
         """
+        y = as_outputs(y)
         xp = array_namespace(y)
         self.check_values(xp, y, self.as_target(xp, y, beside(y, target)))
 
@@ -108,7 +109,7 @@ class Loss:
         Parameters
         ----------
         y : array
-            Outputs, ``(batch, features)``.
+            Outputs, ``(batch, features)``; a list or a frame becomes NumPy's.
         target : array
             What they should be, of the same shape; `CrossEntropyLoss` takes labels too. A list, a
             frame or an array of another library is moved to where the outputs are.
@@ -130,6 +131,7 @@ class Loss:
         DataError
             If targets in host memory are out of range, see `check`.
         """
+        y = as_outputs(y)
         xp = array_namespace(y)
         if y.ndim == 0 or y.shape[0] == 0:
             raise DataError(
@@ -221,7 +223,7 @@ class BCELoss(Loss):
     """
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        _check_range(xp, target, 0, 1, "targets of binary cross-entropy")
+        check_range(xp, target, 0, 1, "targets of binary cross-entropy")
         if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is for the Trainer to tell
             raise DataError(
                 "BCELoss: expected probabilities; for logits there is BCEWithLogitsLoss"
@@ -255,7 +257,7 @@ class BCEWithLogitsLoss(Loss):
         self.pos_weight = OutputWeight.of(pos_weight)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        _check_range(xp, target, 0, 1, "targets of binary cross-entropy")
+        check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         positive = 1.0 + (self.pos_weight.on(xp, y) - 1.0) * target if self.pos_weight else 1.0
@@ -328,9 +330,9 @@ class CrossEntropyLoss(Loss):
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         if target.ndim == 1:
             classes = y.shape[1]
-            _check_range(xp, target, 0, classes - 1, f"labels of {classes} classes")
+            check_range(xp, target, 0, classes - 1, f"labels of {classes} classes")
             return
-        _check_range(xp, target, 0, math.inf, "one-hot targets")
+        check_range(xp, target, 0, math.inf, "one-hot targets")
         worst = float(xp.max(xp.abs(xp.sum(target, axis=1) - 1.0)))
         if worst > 1e-3:
             raise DataError(f"expected one-hot rows that sum to 1, found a sum off by {worst:.3g}")
@@ -396,11 +398,16 @@ class KLDivLoss(Loss):
     reductions = ("mean", "batchmean", "sum", "none")
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        _check_range(xp, target, 0, math.inf, "targets of the divergence")
+        check_range(xp, target, 0, math.inf, "targets of the divergence")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         log_t = xp.log(xp.where(target > 0, target, 1.0))  # t log t is 0 at 0
         return target * (log_t - y), lambda: -target
+
+
+def as_outputs(y: Any) -> Array:
+    """Outputs as they are if they are an array; floating-point numbers in NumPy's otherwise."""
+    return y if is_array_api_obj(y) else host_array(y) + 0.0
 
 
 def _in_words(*arrays: Array) -> list[str]:
@@ -462,7 +469,8 @@ class OutputWeight:
         return repr(self.weights)
 
 
-def _check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
+def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
+    """Raise a `DataError` if `x` holds anything else; reads from the device."""
     least, most = float(xp.min(x)), float(xp.max(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least

@@ -2,7 +2,9 @@
 
 A metric is any function of outputs and targets that returns one number as a 0-d array; a `Trainer`
 takes them in a list, or as a dict under names of one's own. Nothing here reads a value back from
-the device; targets that are a list, a frame or of another library are moved to where outputs are.
+a device; targets that are a list, a frame or of another library are moved to where outputs are, and
+are a `DataError` if they lie in host memory and hold NaN, or labels outside the classes. Outputs
+that are NaN are no error: their samples count as wrong, or make the metric NaN.
 
 Outputs of a classification are logits or probabilities ``(samples, classes)``, and targets labels
 ``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. `precision`, `recall`, `f1` and
@@ -25,9 +27,17 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace
 
-from .backend import Array, beside
-from .errors import ShapeError
-from .losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss, one_hot
+from .backend import Array, beside, on_host
+from .errors import DataError, ShapeError
+from .losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Loss,
+    as_outputs,
+    check_range,
+    one_hot,
+)
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
 
@@ -63,9 +73,8 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     >>> float(accuracy(np.asarray([[0.1, 0.9], [0.8, 0.2]]), np.asarray([1, 1])))
     0.5
     """
-    xp = array_namespace(outputs)
-    labels = _labels(xp, "accuracy", outputs, targets)
-    return xp.mean(xp.astype(xp.argmax(outputs, axis=-1) == labels, outputs.dtype))
+    xp, outputs, labels = _labelled("accuracy", outputs, targets)
+    return xp.mean(xp.astype(_predicted(xp, outputs) == labels, outputs.dtype))
 
 
 @dataclass(frozen=True)
@@ -87,10 +96,9 @@ class binary_accuracy:
     threshold: float
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
-        xp = array_namespace(outputs)
-        targets = _fitting("binary_accuracy", outputs, targets)
+        xp, outputs, targets = _fitting("binary_accuracy", outputs, targets)
         right = (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
-        return xp.mean(xp.astype(right, outputs.dtype))
+        return xp.mean(xp.astype(right & ~xp.isnan(outputs), outputs.dtype))
 
 
 @dataclass(frozen=True)
@@ -133,8 +141,8 @@ class top_k_accuracy:
         return f"top_{self.k}_accuracy"
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
-        xp, name = array_namespace(outputs), self.__name__
-        labels = _labels(xp, name, outputs, targets)
+        name = self.__name__
+        xp, outputs, labels = _labelled(name, outputs, targets)
         samples, classes = outputs.shape
         if self.k >= classes:
             raise ShapeError(f"{name}: expected more than {self.k} classes, found {classes}")
@@ -151,7 +159,7 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     """How many samples of each class are taken for which: classes in rows, predictions in columns.
 
     ``M[i, j]``, the number of samples of class i whose largest output is the j-th: the product of
-    the one-hot rows of both, ``targets^T predictions``.
+    the one-hot rows of both, ``targets^T predictions``. A sample with NaN is taken for no class.
 
     Parameters
     ----------
@@ -180,8 +188,7 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     array([[1, 0],
            [1, 1]])
     """
-    xp = array_namespace(outputs)
-    actual, predicted = _one_hot_rows(xp, "confusion_matrix", outputs, targets, threshold)
+    xp, actual, predicted = _one_hot_rows("confusion_matrix", outputs, targets, threshold)
     return xp.astype(xp.matrix_transpose(actual) @ predicted, xp.int64)
 
 
@@ -310,17 +317,16 @@ def r2(outputs: Array, targets: Array) -> Array:
     >>> float(r2(np.asarray([1.0, 2.0, 2.0]), np.asarray([1.0, 2.0, 3.0])))
     0.5
     """
-    xp = array_namespace(outputs)
-    targets = _fitting("r2", outputs, targets)
+    xp, outputs, targets = _fitting("r2", outputs, targets)
     targets = xp.astype(targets, outputs.dtype)
     error = targets - outputs
     # From the first sample on, so that targets that do not vary have exactly no variance.
     targets = targets - targets[:1, ...]
     deviation = targets - xp.mean(targets, axis=0, keepdims=True)
     unexplained, total = xp.sum(error * error, axis=0), xp.sum(deviation * deviation, axis=0)
-    wrong = xp.astype(unexplained > 0.0, total.dtype)
+    right = xp.astype(unexplained == 0.0, total.dtype)
     share = unexplained / xp.where(total > 0.0, total, 1.0)
-    return xp.mean(1.0 - xp.where(total > 0.0, share, wrong))
+    return xp.mean(xp.where(total > 0.0, 1.0 - share, right))
 
 
 def mean_absolute_error(outputs: Array, targets: Array) -> Array:
@@ -347,8 +353,7 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     >>> float(mean_absolute_error(np.asarray([1.0, 2.0, 5.0]), np.asarray([1.0, 3.0, 3.0])))
     1.0
     """
-    xp = array_namespace(outputs)
-    targets = _fitting("mean_absolute_error", outputs, targets)
+    xp, outputs, targets = _fitting("mean_absolute_error", outputs, targets)
     return xp.mean(xp.abs(outputs - xp.astype(targets, outputs.dtype)))
 
 
@@ -363,41 +368,67 @@ def default_metrics(loss: Loss) -> dict[str, Metric]:
     return {}
 
 
-def _labels(xp: Any, name: str, outputs: Array, targets: Array) -> Array:
-    """The targets of outputs ``(samples, classes)`` as labels, if their shapes go together."""
+def _labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Array]:
+    """The namespace, outputs ``(samples, classes)`` and targets as labels, if they go together."""
+    outputs = as_outputs(outputs)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ShapeError(
             f"{name}: expected outputs of shape (samples, classes) with at least two classes, "
             f"found {tuple(outputs.shape)} (for one output, binary_accuracy)"
         )
-    targets = _fitting(name, outputs, targets, outputs.shape[:1], outputs.shape)
-    if targets.ndim == 1:
-        return xp.astype(targets, xp.int64)
-    return xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
+    xp, outputs, targets = _fitting(name, outputs, targets, outputs.shape[:1], outputs.shape)
+    if targets.ndim > 1:
+        return xp, outputs, xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
+    labels = xp.astype(targets, xp.int64)
+    if on_host(targets):
+        if bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
+            raise DataError(f"{name}: expected whole labels, found others")
+        classes = outputs.shape[1]
+        check_range(xp, labels, 0, classes - 1, f"labels of {classes} classes")
+    return xp, outputs, labels
 
 
-def _fitting(name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]) -> Array:
-    """The targets where the outputs are, if they have their shape or one of those given."""
-    targets, shapes = beside(outputs, targets), shapes or (outputs.shape,)
+def _fitting(
+    name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]
+) -> tuple[Any, Array, Array]:
+    """The namespace, outputs and, there, targets of their shape or of one of those given."""
+    outputs = as_outputs(outputs)
+    xp, targets = array_namespace(outputs), beside(outputs, targets)
+    shapes = shapes or (outputs.shape,)
     if targets.shape not in shapes:
         wanted = " or ".join(str(tuple(shape)) for shape in shapes)
         found = tuple(targets.shape)
         raise ShapeError(f"{name}: expected targets of shape {wanted}, found {found}")
-    return targets
+    if outputs.ndim == 0 or 0 in outputs.shape:
+        found = tuple(outputs.shape)
+        raise DataError(f"{name}: expected at least one sample, found outputs of shape {found}")
+    floating = xp.isdtype(targets.dtype, "real floating")
+    if floating and on_host(targets) and not bool(xp.all(xp.isfinite(targets))):
+        raise DataError(f"{name}: expected finite targets, found NaN or infinity")
+    return xp, outputs, targets
+
+
+def _predicted(xp: Any, outputs: Array) -> Array:
+    """What the samples are taken for: the class of the largest output, -1 where there is NaN."""
+    return xp.where(xp.any(xp.isnan(outputs), axis=-1), -1, xp.argmax(outputs, axis=-1))
 
 
 def _one_hot_rows(
-    xp: Any, name: str, outputs: Array, targets: Array, threshold: float
-) -> tuple[Array, Array]:
+    name: str, outputs: Array, targets: Array, threshold: float
+) -> tuple[Any, Array, Array]:
     """What the samples are and what they are taken for, ``(samples, classes)`` each."""
+    outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
         # One output decides between two classes as two outputs do, of which one is the threshold.
-        targets = _fitting(name, outputs, targets)
+        xp, outputs, targets = _fitting(name, outputs, targets)
         outputs = xp.reshape(outputs, (-1,))
-        targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype) > 0.5
+        targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype)
+        if on_host(targets):
+            check_range(xp, targets, 0, 1, "targets of two classes")
+        targets = targets > 0.5
         outputs = xp.stack([xp.full_like(outputs, threshold), outputs], axis=1)
-    labels = _labels(xp, name, outputs, targets)
-    return one_hot(xp, outputs, labels), one_hot(xp, outputs, xp.argmax(outputs, axis=-1))
+    xp, outputs, labels = _labelled(name, outputs, targets)
+    return xp, one_hot(xp, outputs, labels), one_hot(xp, outputs, _predicted(xp, outputs))
 
 
 def _averaged(
@@ -411,8 +442,7 @@ def _averaged(
     """An average over classes of the quotient that `shares` makes of their counts."""
     if average not in _AVERAGES:
         raise ValueError(f"{name}: expected average to be one of {_AVERAGES}, found {average!r}")
-    xp = array_namespace(outputs)
-    actual_rows, predicted_rows = _one_hot_rows(xp, name, outputs, targets, threshold)
+    xp, actual_rows, predicted_rows = _one_hot_rows(name, outputs, targets, threshold)
     classes = actual_rows.shape[1]
     if average == "auto":
         average = "binary" if classes == 2 else "macro"

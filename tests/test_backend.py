@@ -1,6 +1,7 @@
 """Backends: which there are, what they refuse, and their seams."""
 
 import operator
+import os
 import subprocess
 import sys
 import types
@@ -35,8 +36,18 @@ def test_a_backend_is_made_once():
     assert cr.get_backend(backend) is backend
     with pytest.raises(ValueError, match="made already"):
         cr.get_backend(backend, device="gpu")
-    with pytest.raises(ValueError, match="Unsupported device"):
-        cr.get_backend("numpy", device="gpu")
+
+
+@pytest.mark.parametrize("device", ["cuda", "meta", "cpu:x", 3])
+def test_a_device_that_is_not_there_is_told_with_what_chooses_the_library(device, library):
+    if library.name == "cupy":
+        pytest.skip("CupyBackend tells how many there are")
+    name = library.backend.name
+    if name == "torch" and device != "meta" and library.backend.xp.cuda.is_available():
+        pytest.skip("there may be such a device")
+    message = rf"backend '{name}' cannot use device={device!r} \(.*\).*chosen by backend="
+    with pytest.raises(cr.BackendError, match=message):
+        cr.get_backend(library.backend.xp, device=device)
 
 
 def test_immutable_arrays_are_refused():
@@ -207,6 +218,35 @@ def test_what_numba_cannot_compile_runs_uncompiled():
         take_off(x, y)
     take_off(x, y)
     np.testing.assert_array_equal(x, -np.ones(3))
+
+
+@pytest.mark.parametrize("reason", ["Numba needs NumPy 2.3 or less", None])
+def test_without_a_numba_that_works_it_is_numpy(reason, tmp_path):
+    """In a process of its own, which has imported no numba."""
+    if reason:
+        (tmp_path / "numba.py").write_text(f"raise ImportError({reason!r})")
+    else:
+        (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['numba'] = None")
+    code = (
+        "import numpy as np, chainrule as cr\n"
+        "model = cr.mlp([2, 3, 2])\n"
+        "trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())\n"
+        "trainer.fit(np.ones((4, 2)), [0, 1, 0, 1], verbose=0)\n"
+        "cr.Adam().bind(cr.mlp([2, 2]))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert run.returncode == 0, run.stderr
+    if reason is None:
+        assert run.stderr == ""
+    else:
+        assert run.stderr.count("RuntimeWarning") == 1
+        assert f"numba is installed, but cannot be imported ({reason}): NumPy" in run.stderr
 
 
 def test_a_rule_is_compiled_once_for_all_optimizers_of_its_kind():

@@ -50,6 +50,8 @@ class Backend:
     TypeError
         If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy, not
         a view. Parameters are views into one vector, so training would silently do nothing.
+    BackendError
+        If it has no such device.
     """
 
     repeats = False
@@ -67,7 +69,16 @@ class Backend:
 
     def _probe_views(self) -> None:
         """Find out whether writing to a view writes to the vector; the standard leaves it open."""
-        vector = self.xp.zeros(3, device=self.device)
+        try:
+            vector = self.xp.zeros(3, device=self.device)
+            float(vector[2])
+        except Exception as error:  # each library has its own
+            if self.device is None:
+                raise
+            raise BackendError(
+                f"backend {self.name!r} cannot use device={self.device!r} ({error}); which library "
+                "computes is chosen by backend="
+            ) from error
         try:
             view = self.xp.reshape(vector[1:], (2, 1), copy=False)
             view[...] = 1.0
@@ -229,7 +240,7 @@ def get_backend(backend: BackendLike, *, device: Any = None) -> Backend:
     ValueError
         If no backend has this name.
     BackendError
-        If the library, or the hardware that it needs, is not there.
+        If the library, the device, or the hardware that it needs, is not there.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """NumPy on the CPU."""
 
-import importlib.util
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,18 @@ class NumpyBackend(Backend):
         np.add.at(target, index, values)
 
 
+@cache
 def has_numba() -> bool:
-    """Whether the extra ``fast`` is installed."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether numba, the extra ``fast``, can be imported; one that is broken is told of, once."""
+    try:
+        import numba  # noqa: F401
+    except Exception as error:  # for this NumPy it may be too old
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "numba"):
+            warnings.warn(
+                f"numba is installed, but cannot be imported ({error}): NumPy is used without it, "
+                "which is slower",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return False
+    return True

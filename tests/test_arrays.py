@@ -189,6 +189,14 @@ def test_a_frame_is_the_array_of_its_columns(frame, series, library):
     np.testing.assert_array_equal(np.sort(np.r_[first[0], second[0]], 0), np.sort(COLUMNS, 0))
 
 
+def test_a_frame_of_objects_that_are_numbers(library):
+    frame = pandas_frame("object", "object", "object")(COLUMNS)
+    array, backend = library.backend.asarray(frame), library.backend
+    assert array.dtype == backend.xp.float64
+    np.testing.assert_array_equal(library.to_numpy(array), COLUMNS)
+    assert backend.asarray(pandas_series(Y, dtype="object")).dtype == backend.xp.int64
+
+
 GAPS = {
     "Int64": "NaN, infinity or .* in 1 of 4 samples, first in sample 1",
     "Float64": "in 1 of 4 samples, first in sample 1",
@@ -220,5 +228,6 @@ def test_missing_values_of_polars_are_told():
 def test_columns_of_words_are_told_by_one_of_them():
     frame = pytest.importorskip("pandas").DataFrame({"a": [1.0, 2.0], "b": ["red", "blue"]})
     model = cr.Sequential(cr.Linear(2, 1))
-    with pytest.raises(cr.DataError, match="found dtype object with 'red'"):
-        model.predict(frame)
+    for words in (frame, pytest.importorskip("polars").DataFrame(frame.to_dict("list"))):
+        with pytest.raises(cr.DataError, match="dtype object with 'red' in column 'b'"):
+            model.predict(words)

@@ -174,7 +174,7 @@ def test_top_k_is_an_object_with_a_name():
     assert metric == pickle.loads(pickle.dumps(metric)) == copy.deepcopy(metric)
     with pytest.raises(ValueError, match="expected k to be at least 1, found 0"):
         top_k_accuracy(0)
-    with pytest.raises(TypeError, match="integer"):
+    with pytest.raises(TypeError, match="expected k to be a whole number, found 2.5"):
         top_k_accuracy(2.5)
 
 

@@ -146,7 +146,7 @@ def test_a_batch_without_any_weight_changes_nothing(library):
 
 
 def test_bad_parts(library):
-    with pytest.raises(ValueError, match="at least 1 micro-batch, found 0"):
+    with pytest.raises(ValueError, match="micro_batches to be at least 1, found 0"):
         trainer_on(library).fit(X, Y, micro_batches=0, verbose=0)
 
 

@@ -121,7 +121,9 @@ def test_bad_predictions(library):
     model = model_on(library)
     with pytest.raises(cr.DataError, match="at least one sample"):
         model.predict(np.zeros((0, 4)))
-    with pytest.raises(ValueError, match="batch size of at least 1"):
+    with pytest.raises(ValueError, match="batch_size to be at least 1, found 0"):
         model.predict(np.zeros((3, 4)), batch_size=0)
+    with pytest.raises(TypeError, match="batch_size to be a whole number, found '3'"):
+        model.predict(np.zeros((3, 4)), batch_size="3")
     with pytest.raises(cr.DataError, match="real numbers"):
         model.predict([["a", "b"]])

@@ -72,7 +72,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
         monkeypatch.setattr(
             kind, name, lambda *a, m=method, n=name, **k: read.append(n) or m(*a, **k)
         )
-    for module in (losses, cr.training):  # as if the arrays were on a device
+    for module in (losses, cr.metrics, cr.training):  # as if the arrays were on a device
         monkeypatch.setattr(module, "on_host", lambda x: False)
 
     class Reset(cr.Callback):
@@ -325,10 +325,15 @@ BAD = {
     "lengths": (X, Y[:50], {}, cr.ShapeError, "found 90 of x, 50 of y"),
     "NaN": (X * np.nan, Y, {}, cr.DataError, "^x: .*NaN, infinity .* in 90 of 90"),
     "empty": (X[:0], Y[:0], {}, cr.DataError, "^x: expected samples"),
-    "objects": (X.astype(object), Y, {}, cr.DataError, "real numbers, found dtype object"),
-    "batch 0": (X, Y, {"batch_size": 0}, ValueError, "batch size from 1 .* found 0"),
+    "objects": (np.full(X.shape, None), Y, {}, cr.DataError, "real numbers, found dtype object"),
+    "batch 0": (X, Y, {"batch_size": 0}, ValueError, "batch_size to be at least 1, found 0"),
     "batch 91": (X, Y, {"batch_size": 91}, ValueError, "batch size from 1 .* found 91"),
-    "epochs": (X, Y, {"epochs": 0}, ValueError, "at least 1 epoch, found 0"),
+    "epochs": (X, Y, {"epochs": 0}, ValueError, "epochs to be at least 1, found 0"),
+    "epochs and a half": (X, Y, {"epochs": 1.5}, TypeError, "epochs to be a whole number, found 1"),
+    "batch '3'": (X, Y, {"batch_size": "3"}, TypeError, "batch_size to be a whole number"),
+    "parts": (X, Y, {"micro_batches": None}, TypeError, "micro_batches to be a whole number"),
+    "no y": (X, None, {}, TypeError, "found ndarray: was y forgotten"),
+    "no y beside a list": (X.tolist(), None, {}, TypeError, "batch 0: .* was y forgotten"),
     "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "of validation y"),
     "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "found values from -1 to -1"),
     "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all of them 0"),

@@ -361,19 +361,37 @@ def host_array(x: Any) -> np.ndarray:
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise DataError("expected an array without masked elements: fill them first")
     array: np.ndarray = _converted(as_numpy, x)
+    one = ""
+    if array.dtype == object:
+        others = ((i, v) for i, v in enumerate(array.flat) if not isinstance(v, Real))
+        i, other = next(others, (-1, None))
+        if i < 0:
+            array = np.asarray(array.tolist())
+        else:
+            one = f" with {other!r:.40}"
+            if array.ndim == 2 and hasattr(x, "columns"):
+                one += f" in column {list(x.columns)[i % array.shape[1]]!r}"
     if array.dtype.kind not in _NUMBERS:
-        others = (v for v in array.flat if array.dtype.kind == "O" and not isinstance(v, Real))
-        one = next((f" with {other!r:.40}" for other in others), "")
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}{one}")
     return array
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
     try:
-        return convert(x)
+        return convert(_bare(x))
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         found = type(x).__name__
         raise DataError(f"expected an array of numbers, found {found}: {error}") from error
+
+
+def _bare(x: Any) -> Any:
+    """`x` without what no other library takes: the record of an autograd (PyTorch), bfloat16."""
+    if hasattr(x, "detach"):
+        x = x.detach()
+    if str(getattr(x, "dtype", "")).endswith("bfloat16"):
+        xp = array_api_compat.array_namespace(x)
+        x = xp.astype(x, xp.float32)
+    return x
 
 
 def as_numpy(x: Any) -> np.ndarray:

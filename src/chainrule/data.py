@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
 from .backend import Array, Backend, BackendLike, as_numpy, get_backend, host_array
+from .checks import whole
 from .errors import DataError, ShapeError
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
             arrays if checked else move(self.backend, dict(zip(names, arrays, strict=True)), dtype)
         )
         self.samples: int = self.arrays[0].shape[0]
-        batch_size = operator.index(batch_size)
-        if not 1 <= batch_size <= self.samples:
+        batch_size = whole("batch_size", batch_size, least=1)
+        if batch_size > self.samples:
             raise ValueError(
                 f"expected a batch size from 1 to the number of samples, {self.samples}, "
                 f"found {batch_size}"
@@ -166,10 +166,13 @@ class BatchStream:
     def __init__(
         self, source: Any, *, rng: np.random.Generator, backend: Backend, dtype: str
     ) -> None:
-        if not callable(source) and (not hasattr(source, "__iter__") or iter(source) is source):
+        data = is_array_api_obj(source) or hasattr(source, "columns")
+        again = hasattr(source, "__iter__") and iter(source) is not source
+        if data or not (callable(source) or again):
             raise TypeError(
                 "expected x and y, an iterable of batches that can start again, or a function of a "
                 f"numpy.random.Generator that returns one; found {type(source).__name__}"
+                f"{': was y forgotten?' if data else ''}"
             )
         self.source = source
         self.rng = rng
@@ -186,7 +189,8 @@ class BatchStream:
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
                 raise TypeError(
-                    f"batch {i}: expected (x, y) or (x, y, sample_weight), found {batch!r:.80}"
+                    f"batch {i}: expected (x, y) or (x, y, sample_weight), found {batch!r:.80}; "
+                    "if these are the inputs themselves, was y forgotten?"
                 )
             names = (f"batch {i}, x", f"batch {i}, y", f"batch {i}, sample_weight")
             yield move(self.backend, dict(zip(names, batch, strict=False)), self.dtype)

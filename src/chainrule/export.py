@@ -91,9 +91,7 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     from . import __version__
 
     onnx = _onnx()
-    state, dtype = model.state, np.dtype(input_dtype or model.state.dtype_name)
-    if dtype.kind not in "biuf":
-        raise ValueError(f"expected an input_dtype of real numbers, found {input_dtype!r}")
+    state, dtype = model.state, _input_dtype(input_dtype or model.state.dtype_name)
     numbers = sum(part.size for part in model._named(Stored).values())
     if numbers * np.dtype(state.dtype_name).itemsize > LARGEST:
         raise ValueError("an ONNX file holds at most 2 GiB: this model is too large")
@@ -128,12 +126,27 @@ def _onnx() -> Any:
     return onnx
 
 
+def _input_dtype(name: str) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        dtype = np.dtype(object)  # NumPy has none of this name
+    if dtype.kind not in "biuf":
+        raise ValueError(f"expected an input_dtype of real numbers, found {name!r}")
+    return dtype
+
+
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """The shape of one sample as it was given, or as the first layer that knows it has it."""
     if not isinstance(model, Layer):
         raise TypeError(f"expected a Sequential, found {model!r}")
     if shape is not None:
-        return tuple(shape)
+        if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+            raise ValueError(
+                "expected input_shape to be the sizes of one sample, such as (28, 28), found "
+                f"{shape!r}"
+            )
+        return tuple(map(int, shape))
     for _, part in (("", model), *model._walk()):
         if isinstance(part, Linear | BatchNorm | LayerNorm):
             return (part.weight.shape[-1],)

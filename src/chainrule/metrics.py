@@ -20,7 +20,6 @@ Examples
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,6 +27,7 @@ from typing import Any, TypeAlias
 from array_api_compat import array_namespace
 
 from .backend import Array, beside, on_host
+from .checks import whole
 from .errors import DataError, ShapeError
 from .losses import (
     BCELoss,
@@ -133,8 +133,7 @@ class top_k_accuracy:
     k: int
 
     def __post_init__(self) -> None:
-        if operator.index(self.k) < 1:
-            raise ValueError(f"expected k to be at least 1, found {self.k}")
+        whole("k", self.k, least=1)
 
     @property
     def __name__(self) -> str:

@@ -144,6 +144,8 @@ class _Converter:
                 )
             if not tensor.is_floating_point():
                 _refuse(f"expected {name} of floating-point numbers, found {tensor.dtype}")
+            if tensor.is_meta:
+                _refuse(f"expected {name} with values, found it on device 'meta', which has none")
             value = tensor.detach().cpu().double().numpy()
             if value.shape != part.shape:
                 _refuse(f"expected {name} of shape {part.shape}, found {value.shape}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import operator
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from .augmentation import Augmentation
 from .backend import Array, BackendLike, on_host
 from .callbacks import Callback, PrintEpochs, ProgressBar
+from .checks import whole
 from .data import BatchStream, Seed, in_memory, minibatches, move_checked
 from .divergence import Snapshot, culprit
 from .errors import BackendError, DataError, DivergenceError, ShapeError
@@ -248,13 +248,10 @@ class Trainer:
             If the loss became NaN or infinite: at that step, or on a GPU at the end of its epoch.
             The model is then as it was before that step.
         """
-        epochs = operator.index(epochs)
-        if epochs < 1:
-            raise ValueError(f"expected at least 1 epoch, found {epochs}")
+        epochs = whole("epochs", epochs, least=1)
         if verbose not in (0, 1, 2):
             raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
-        if operator.index(micro_batches) < 1:
-            raise ValueError(f"expected at least 1 micro-batch, found {micro_batches}")
+        micro_batches = whole("micro_batches", micro_batches, least=1)
         listeners = list(callbacks)
         for listener in listeners:
             if not isinstance(listener, Callback):

@@ -276,6 +276,12 @@ def test_mistakes(path, monkeypatch):
         cr.to_onnx(cr.Sequential(cr.ReLU()), path)
     with pytest.raises(cr.ShapeError, match=r"layer '1', Linear\(12, 3\): expected input of"):
         cr.to_onnx(cr.Sequential(cr.Flatten(), cr.Linear(12, 3)), path, input_shape=(3, 5))
+    for shape in (5, (-1,), (2.5,), "28"):
+        words = f"expected input_shape to be the sizes of one sample, .*found {shape!r}"
+        with pytest.raises(ValueError, match=re.sub(r"[()]", r"\\\g<0>", words)):
+            cr.to_onnx(cr.mlp([2, 1]), path, input_shape=shape)
+    with pytest.raises(ValueError, match="an input_dtype of real numbers, found 'foo'"):
+        cr.to_onnx(cr.mlp([2, 1]), path, input_dtype="foo")
     with pytest.raises(TypeError, match="expected a Sequential, found 5"):
         cr.to_onnx(5, path)
     with pytest.raises(ValueError, match="expected an input_dtype of real numbers"):

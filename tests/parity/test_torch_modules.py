@@ -307,6 +307,23 @@ def test_what_no_layer_is_equal_to(make, words):
         cr.from_torch(net)
 
 
+def test_weights_that_are_nowhere():
+    with pytest.raises(TypeError, match=r"Linear\(.*: expected weight with values, found .*'meta'"):
+        cr.from_torch(nn.Linear(2, 2, device="meta"))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_tensors_of_an_autograd_and_of_half_precision_are_data(kind):
+    x = torch.ones((4, 2), dtype=kind, requires_grad=True)
+    model = cr.mlp([2, 3, 2])
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    trainer.fit(x, [0, 1, 0, 1], validation_data=(x, torch.arange(4) % 2), verbose=0)
+    y = model.predict(x)
+    assert type(y) is torch.Tensor
+    np.testing.assert_allclose(y, model.predict(np.ones((4, 2))))
+    assert x.requires_grad
+
+
 def test_weights_of_two_modules():
     net = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5))
     net[2].weight = net[0].weight

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import whole
 from ..errors import DivergenceError
 from .base import Callback
-from .checks import whole
 from .monitor import Monitor
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..backend import Array
+from ..checks import whole
 from .base import Callback
-from .checks import whole
 from .monitor import Monitor
 
 if TYPE_CHECKING:

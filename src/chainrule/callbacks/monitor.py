@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .checks import at_least_zero
+from ..checks import at_least_zero
 
 if TYPE_CHECKING:
     from ..training import Trainer

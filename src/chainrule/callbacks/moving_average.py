@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from array_api_compat import array_namespace
 
 from ..backend import Array, Rule
+from ..checks import below_one
 from ..errors import ShapeError
 from ..layers.base import Layer
 from .base import Callback
-from .checks import below_one
 
 if TYPE_CHECKING:
     from ..training import Trainer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..checks import at_least_zero, below_one, whole
 from .base import Callback
-from .checks import at_least_zero, below_one, whole
 from .monitor import Monitor
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from ..backend import Array, BackendLike, beside, host_array
+from ..checks import whole
 from ..errors import DataError, ShapeError
 from ..parameter import ModelState, Stored
 from .base import Backward, Layer
@@ -165,8 +166,7 @@ class Sequential(Layer):
         return backend.to_numpy(outputs) if isinstance(given, np.ndarray) else beside(x, outputs)
 
     def _outputs(self, x: Array, batch_size: int) -> Array:
-        if batch_size < 1:
-            raise ValueError(f"expected a batch size of at least 1, found {batch_size}")
+        batch_size = whole("batch_size", batch_size, least=1)
         if x.ndim == 0 or x.shape[0] == 0:
             raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
         backend, samples = self.backend, x.shape[0]

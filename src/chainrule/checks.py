@@ -1,4 +1,4 @@
-"""What arguments of callbacks have to be."""
+"""What arguments that are numbers have to be."""
 
 from __future__ import annotations
 

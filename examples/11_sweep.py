@@ -7,11 +7,11 @@ waits for another: joblib spreads them over processes (``--n-jobs``), or by Dask
 of a cluster: ``--dask tcp://host:8786`` is one whose workers have chainrule installed, ``--dask
 local`` starts two workers here. The same seeds give the same scores everywhere.
 
-Look at the rate: every curve has its lowest point inside. A wide network bears small rates better
-than a narrow one, and dropout, too. Then look at the numbers: other settings are within one
-standard error of the best, and another ``--seed`` chooses another dropout. The best of 45 is also
-one of the luckiest, so its own score tends to flatter it. The test images had no part in the
-choice: their accuracy is the one to believe.
+Look at the rate: every curve has its lowest point inside. A small rate hurts a wide network less
+than a narrow one, and so does dropout. The ring is around the best of the 45 settings. Then look at
+the numbers: others are within one standard error of it, and another ``--seed`` chooses another
+dropout. The best of 45 is also one of the luckiest, so its own score tends to flatter it. The test
+images had no part in the choice: their accuracy is the one to believe.
 """
 
 import warnings
@@ -27,6 +27,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 
+from chainrule.errors import to_install
 from chainrule.estimators import MLPClassifier
 from chainrule.plotting import plot_sweep, save_or_show
 
@@ -38,7 +39,7 @@ def connect(dask):
     try:
         from distributed import Client
     except ImportError as error:
-        raise SystemExit('--dask needs Dask: pip install "chainrule[distributed]"') from error
+        raise SystemExit(f"--dask needs Dask: {to_install('distributed')}") from error
     if dask != "local":
         return Client(dask)
     return Client(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
@@ -85,16 +86,18 @@ def main():
     print(f"others within one standard error: {np.sum(scores >= accuracy - deviation) - 1}")
     print(f"test accuracy: {search.score(x_test, y_test):.4f}")
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
     for dropout, ax in zip(DROPOUTS, axes, strict=True):
         panel = [row for row in rows if row["dropout"] == dropout]
-        plot_sweep(panel, x="learning rate", y="error", by="width", ax=ax)
+        curves = plot_sweep(panel, x="learning rate", y="error", by="width", ax=ax)
+        ax.get_legend().remove()  # one is enough for all
         ax.set(xscale="log", yscale="log", title=f"dropout {dropout:g}")
         ax.set_ylabel("error, cross-validated")
         if dropout == best["dropout"]:
-            circle = {"marker": "o", "ms": 14, "mfc": "none", "mec": "black"}
-            ax.plot(best["learning rate"], best["error"], **circle)
+            circle = {"marker": "o", "ms": 14, "mfc": "none", "mec": "black", "ls": "none"}
+            ring = ax.plot(best["learning rate"], best["error"], **circle, label="the best")
         ax.label_outer()
+    figure.legend(handles=curves + ring, loc="outside right center", frameon=False)
     save_or_show(figure, options.plot)
 
 

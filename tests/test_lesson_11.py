@@ -54,4 +54,5 @@ def test_without_dask_it_says_what_to_install(tmp_path):
         env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": path},
     )
     assert done.returncode == 1
-    assert done.stderr == '--dask needs Dask: pip install "chainrule[distributed]"\n'
+    extra = 'pip install "chainrule[distributed]", or in a clone of its repository ".[distributed]"'
+    assert done.stderr == f"--dask needs Dask: {extra}\n"

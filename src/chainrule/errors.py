@@ -19,3 +19,8 @@ class FileFormatError(ValueError):
 
 class DivergenceError(ArithmeticError):
     """The training loss became NaN or infinite."""
+
+
+def to_install(extra: str) -> str:
+    """How to install an extra, for the end of an error's message."""
+    return f'pip install "chainrule[{extra}]", or in a clone of its repository ".[{extra}]"'

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import to_install
 from .files import write_atomically
 from .layers import BatchNorm, Layer, LayerNorm, Linear
 from .onnx_operators import Operand, Value, writer
@@ -122,7 +123,7 @@ def _onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ImportError('ONNX files need onnx: pip install "chainrule[onnx]"') from error
+        raise ImportError(f"ONNX files need onnx: {to_install('onnx')}") from error
     return onnx
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..errors import BackendError
+from ..errors import BackendError, to_install
 
 _WORKSPACE = 32 * 2**20  # bytes; what cuBLAS recommends for the largest cards
 _KINDS = {"float32": 0, "float64": 1}  # CUDA_R_32F and CUDA_R_64F of cudaDataType_t
@@ -143,7 +143,7 @@ class Products:
         except Exception as error:  # it is not there, finds no cuBLAS, or no memory
             raise BackendError(
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
-                'pip install "chainrule[cuda12,graphs]", or with cuda13'
+                f"{to_install('cuda12,graphs')}, with cuda13 for a newer driver"
             ) from error
         weakref.finalize(self, cublas.destroy, self._handle)
         self._cupy = cupy

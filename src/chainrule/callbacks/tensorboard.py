@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import to_install
 from .base import Callback
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class TensorBoard(Callback):
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise ImportError(
-                'TensorBoard needs tensorboardX: pip install "chainrule[tensorboard]"'
+                f"TensorBoard needs tensorboardX: {to_install('tensorboard')}"
             ) from error
         self.logdir = Path(logdir)
         self.step_losses = step_losses

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileFormatError
+from ..errors import FileFormatError, to_install
 from .idx import read_idx
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -186,7 +186,7 @@ def _download(dataset: _Published, missing: str) -> list[Path]:
         import pooch
     except ImportError as error:
         raise DownloadError(
-            f'{dataset.name}: {missing}. To download it: pip install "chainrule[datasets]"; or '
+            f"{dataset.name}: {missing}. To download it: {to_install('datasets')}; or "
             "point CHAINRULE_DATA at a folder with them"
         ) from error
     cache = _cache()

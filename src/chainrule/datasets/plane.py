@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import to_install
+
 Points = tuple[np.ndarray, np.ndarray]
 
 
@@ -74,7 +76,7 @@ def _make(name: str, **options: Any) -> Points:
         from sklearn import datasets
     except ImportError as error:
         raise ImportError(
-            f'this data set needs scikit-learn ({name}): pip install "chainrule[sklearn]"'
+            f"this data set needs scikit-learn ({name}): {to_install('sklearn')}"
         ) from error
     x, y = getattr(datasets, name)(**options)
     return x, y

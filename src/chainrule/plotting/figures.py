@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from ..errors import to_install
 from ..files import write_atomically
 
 # Okabe and Ito's palette, told apart also by the colour-blind; markers tell as much in grey.
@@ -13,7 +14,7 @@ BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 COLORS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "os^DvP*X"
 
-NO_MATPLOTLIB = 'plotting needs matplotlib: pip install "chainrule[plot]"'
+NO_MATPLOTLIB = f"plotting needs matplotlib: {to_install('plot')}"
 
 
 def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:

@@ -355,6 +355,29 @@ def test_an_optimizer_with_a_schedule_and_callbacks():
     assert_same_weights(same, fitted(MLPRegressor, NUMBER, **plain))
 
 
+def test_an_optimizer_that_trains_a_model_already_is_copied_without_it():
+    data = X.astype("float32"), NUMBER[:, None]
+    for make in (
+        lambda: cr.AdamW(cr.schedules.cosine(0.01, steps=90)),
+        lambda: cr.SGD(0.01, momentum=0.5, clip_norm=1.0),
+    ):
+        optimizer, same = make(), make()
+        trainer = cr.Trainer(cr.mlp([5, 3, 1]), loss=cr.MSELoss(), optimizer=optimizer)
+        trainer.fit(*data, epochs=2, verbose=0)
+        steps, slots = optimizer.steps, copy.deepcopy(optimizer._slots)
+        model = fitted(MLPRegressor, NUMBER, optimizer=optimizer)
+        assert_same_weights(model, fitted(MLPRegressor, NUMBER, optimizer=same), atol=0)
+        assert optimizer.steps == steps
+        np.testing.assert_equal(optimizer._slots, slots)
+        assert_same_weights(model, clone(model).fit(X, NUMBER), atol=0)
+
+
+def test_a_search_among_optimizers():
+    grid = {"optimizer": [cr.AdamW(lr) for lr in (1e-9, 0.03)]}
+    search = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(X, TWO)
+    assert search.best_params_["optimizer"].lr == 0.03
+
+
 class Brier(Loss):
     def formula(self, xp, y, target):
         d = y - target

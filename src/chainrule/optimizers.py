@@ -6,6 +6,7 @@ the backend (see `Backend.elementwise`).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from numbers import Real
@@ -103,6 +104,14 @@ class Optimizer:
         self._slots = {name: self._initial(name, state) for name in self.slots}
         self._update = state.backend.elementwise(self.rule, outputs=1 + len(self.slots))
         return self
+
+    def _unbound(self) -> Self:
+        """A copy that trains no model yet, with the numbers and schedules that this one has."""
+        of_model = ("_model", "_slots", "_update")
+        numbers = {name: value for name, value in vars(self).items() if name not in of_model}
+        twin = type(self).__new__(type(self))
+        twin.__setstate__({**copy.deepcopy(numbers), "steps": 0, "_model": None, "_slots": {}})
+        return twin
 
     def _initial(self, name: str, state: ModelState) -> Array:
         return state.backend.xp.zeros_like(state.values)

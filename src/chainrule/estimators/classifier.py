@@ -87,7 +87,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Whether to normalise before each activation.
     optimizer : Optimizer or None, optional
         An optimizer of chainrule's, with any schedule, in the place of the solver's. A copy of it
-        is used; the parameters that belong to the solver then say nothing.
+        starts anew; the parameters that belong to the solver then say nothing. A search is among
+        whole optimizers: ``{"optimizer": [AdamW(1e-3), AdamW(1e-2)]}``, not ``optimizer__lr``.
     callbacks : list of Callback or None, optional
         What listens to the training, see `chainrule.callbacks`. With `early_stopping` the history
         has ``val_loss`` and ``val_score``.

@@ -96,10 +96,10 @@ class EfficientAdam(Adam):
 
 
 def make_optimizer(estimator: Any) -> Optimizer:
-    """The one that was given, as it was before any training, or that of the solver."""
+    """A copy of the one that was given, or that of the solver."""
     optimizer: Optimizer | None = estimator.optimizer
     if optimizer is not None:
-        return copy.deepcopy(optimizer)
+        return optimizer._unbound()
     rate = estimator.learning_rate_init
     if estimator.solver == "sgd":
         nesterov = bool(estimator.nesterovs_momentum and estimator.momentum > 0)

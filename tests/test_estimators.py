@@ -212,6 +212,7 @@ def test_copies_are_the_same_and_stand_alone(kind, y, solver, tmp_path):
             twin.partial_fit(X, y)
             again = copy.deepcopy(model).partial_fit(X, y)
             assert_same_weights(twin, again, atol=0)  # the optimizer's state came along
+            assert twin.trainer_.penalty is twin._penalty  # which a new alpha is told
         twin.coefs_[0][...] = 0.0
     np.testing.assert_array_equal(model.predict(X), before)
     for old, new in zip(mine, parameters(model), strict=True):
@@ -700,6 +701,7 @@ def test_weights_that_are_no_numbers_are_told():
         ({"dropout": 1.0}, "expected dropout in \\[0, 1\\)"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": True}, "hidden_layer_sizes"),
         ({"solver": "newton"}, "expected solver to be one of"),
         ({"solver": "sgd", "optimizer": cr.Adam()}, "solver to be left out beside optimizer=Adam"),
         ({"solver": "lbfgs", "optimizer": cr.Adam()}, "optimizer to be left out: solver='lbfgs'"),

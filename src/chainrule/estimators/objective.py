@@ -114,14 +114,21 @@ class PenalizedTrainer(Trainer):
 
     What it evaluates is the loss by itself.
 
-    Attributes
+    Parameters
     ----------
+    model : Sequential
+        What to train.
     penalty : Penalty
-        To be set before it is used.
+        Of its weights.
+    **options
+        See `Trainer`.
     """
 
     step_kind = PenalizedStep
-    penalty: Penalty
+
+    def __init__(self, model: Sequential, *, penalty: Penalty, **options: Any) -> None:
+        super().__init__(model, **options)
+        self.penalty = penalty
 
 
 def _inverse(xp: Any, total: float | Array) -> float | Array:

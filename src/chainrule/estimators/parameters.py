@@ -23,17 +23,18 @@ _BOOLEANS = (
     "shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm",
 )  # fmt: skip
 _INTERVALS = {
-    "alpha": "[0, inf)",
-    "learning_rate_init": "(0, inf)",
-    "power_t": "[0, inf)",
-    "tol": "[0, inf)",
-    "momentum": "[0, 1)",
-    "validation_fraction": "[0, 1)",
-    "beta_1": "[0, 1)",
-    "beta_2": "[0, 1)",
-    "epsilon": "(0, inf)",
-    "verbose": "[0, inf)",
+    "alpha": (0.0, math.inf, True),
+    "learning_rate_init": (0.0, math.inf, False),
+    "power_t": (0.0, math.inf, True),
+    "tol": (0.0, math.inf, True),
+    "momentum": (0.0, 1.0, True),
+    "validation_fraction": (0.0, 1.0, True),
+    "beta_1": (0.0, 1.0, True),
+    "beta_2": (0.0, 1.0, True),
+    "epsilon": (0.0, math.inf, False),
+    "verbose": (0.0, math.inf, True),
 }
+"""The bounds, and whether the lower one is within; the upper one is not."""
 _COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf, "max_fun": None}
 """Whole numbers of at least 1, or what else they may be."""
 
@@ -58,8 +59,9 @@ def check_parameters(estimator: Any, losses: tuple[str, ...]) -> None:
         expect(isinstance(of[name], str) and of[name] in options, name, f"one of {options}")
     for name in _BOOLEANS:
         expect(isinstance(of[name], bool | np.bool_), name, "True or False")
-    for name, interval in _INTERVALS.items():
-        expect(_within(of[name], interval), name, f"a number in {interval}")
+    for name, (low, high, closed) in _INTERVALS.items():
+        words = f"a number in {'[' if closed else '('}{low:g}, {high:g})"
+        expect(_within(of[name], low, high, closed), name, words)
     for name, other in _COUNTS.items():
         special = other is not None and isinstance(of[name], type(other)) and of[name] == other
         words = "a whole number of at least 1" + (f" or {other!r}" if other is not None else "")
@@ -103,7 +105,7 @@ def activations(activation: Any, layers: int) -> list[str]:
 def dropouts(dropout: Any, layers: int) -> list[float]:
     """A probability for each hidden layer, from one for all of them or from one for each."""
     probabilities = _each("dropout", dropout, layers, Real)
-    if not all(_within(p, "[0, 1)") for p in probabilities):
+    if not all(_within(p, 0.0, 1.0) for p in probabilities):
         raise ValueError(f"expected dropout in [0, 1), found {dropout!r}")
     return [float(p) for p in probabilities]
 
@@ -120,11 +122,10 @@ def _each(name: str, given: Any, layers: int, kind: type) -> list[Any]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and int(value) >= 1
+    return isinstance(value, Integral) and value is not True and int(value) >= 1
 
 
-def _within(value: Any, interval: str) -> bool:
-    low, high = map(float, interval[1:-1].split(","))
-    if not isinstance(value, Real | np.bool_) or not low <= (number := float(value)) <= high:
+def _within(value: Any, low: float, high: float, closed: bool = True) -> bool:
+    if not isinstance(value, Real | np.bool_):
         return False
-    return (interval[0] == "[" or number != low) and (interval[-1] == "]" or number != high)
+    return low < float(value) < high or (closed and float(value) == low)

@@ -52,10 +52,14 @@ def train(
     seed = draw_seed(random)
     if not incremental or not hasattr(estimator, "trainer_"):
         estimator.trainer_ = PenalizedTrainer(
-            estimator.model_, loss=estimator._loss, optimizer=make_optimizer(estimator), seed=seed
+            estimator.model_,
+            penalty=estimator._penalty,
+            loss=estimator._loss,
+            optimizer=make_optimizer(estimator),
+            seed=seed,
         )
     trainer = estimator.trainer_
-    trainer.penalty, trainer.metrics = estimator._penalty, metrics
+    trainer.metrics = metrics
     _reset(estimator, first=first)
     rule = Convergence(estimator, samples=data[0].shape[0], validated=validation is not None)
     try:

@@ -633,6 +633,20 @@ def test_validation_data_is_stratified():
     assert seen["held out"].tolist() == [30, 6, 3]
 
 
+@pytest.mark.parametrize("loss", ["log_loss", Brier()])
+@pytest.mark.parametrize("y", [np.r_[THREE[1:], 7], np.arange(130) // 5])
+def test_validation_data_that_cannot_be_stratified_is_drawn_from_all(y, loss):
+    model = fitted(MLPClassifier, y, early_stopping=True, loss=loss)
+    assert len(model.validation_scores_) == model.n_iter_
+    if loss == "log_loss":
+        options = {"early_stopping": True, "shuffle": False}
+        ours = fitted(MLPClassifier, y, **options)
+        theirs = fitted(neural_network.MLPClassifier, y, **options)
+        assert_same_weights(ours, theirs)
+    with pytest.raises(ValueError, match="validation set is too small"):
+        fitted(MLPClassifier, y, early_stopping=True, loss=loss, validation_fraction=0.005)
+
+
 def test_lines_are_printed_where_they_are_asked_for(capsys):
     fitted(MLPRegressor, NUMBER, early_stopping=True, verbose=True, tol=0.5, n_iter_no_change=2)
     out = capsys.readouterr().out

@@ -65,7 +65,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Of "sgd", see `chainrule.SGD`.
     early_stopping : bool, optional
         Whether to look at a score on validation data, which is taken from the training data, in the
-        place of the loss, and to go back to the weights with the best one.
+        place of the loss, and to go back to the weights with the best one. It has the same shares
+        of the classes as the rest. Where that cannot be, as with a class of one sample, it is drawn
+        without regard to them, but with two classes that is an error, as in scikit-learn. Does
+        nothing with "lbfgs".
     validation_fraction : float, optional
         The share of that data.
     beta_1, beta_2, epsilon : float, optional

@@ -123,11 +123,16 @@ def _split(
     estimator: Any, data: Data, y: Array, random: np.random.RandomState
 ) -> tuple[Data, tuple[Array, ...], Metric]:
     """The data without a part of it; that part; and the score on it, as a metric."""
+    fraction, samples = estimator.validation_fraction, int(y.shape[0])
+    strata = to_host(estimator._strata(data[1]))
+    if strata is not None:
+        members = np.unique(strata, axis=0, return_counts=True)[1]
+        held = math.ceil(fraction * samples)
+        few = members.min() < 2 or len(members) > min(held, samples - held)
+        if few and len(members) > 2:  # of two classes scikit-learn's raises, too
+            strata = None
     rows, held_out = train_test_split(
-        np.arange(y.shape[0]),
-        random_state=random,
-        test_size=estimator.validation_fraction,
-        stratify=to_host(estimator._strata(data[1])),
+        np.arange(samples), random_state=random, test_size=fraction, stratify=strata
     )
     if len(held_out) < 2:
         raise ValueError(

@@ -442,7 +442,8 @@ def test_class_weights_multiply_sample_weights():
 def test_precision():
     for precision, given, expected in (
         ("auto", "float32", "float32"), ("auto", "float64", "float64"),
-        ("auto", "int64", "float64"), ("float32", "float64", "float32"),
+        ("auto", "int64", "float64"), ("auto", "float16", "float64"),
+        ("float32", "float64", "float32"),
         ("float64", "float32", "float64"),
     ):  # fmt: skip
         for solver in ("adam", "lbfgs"):
@@ -450,6 +451,10 @@ def test_precision():
             model = fitted(MLPRegressor, NUMBER, x, precision=precision, solver=solver)
             assert {str(p.dtype) for p in parameters(model)} == {expected}
             assert str(model.predict(x).dtype) == expected
+    torch = pytest.importorskip("torch")
+    for given in (torch.float16, torch.bfloat16):
+        model = fitted(MLPRegressor, torch.asarray(NUMBER), torch.asarray(X).to(given))
+        assert model.model_.state.dtype_name == "float64"
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -582,6 +587,34 @@ def test_bad_arrays_of_another_library():
     with pytest.raises(ValueError, match="NaN"):
         model.fit(x * strict.nan, y)
     assert isinstance(fitted(MLPClassifier, NAMES, x).predict(x), np.ndarray)  # strings
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_bad_tensors(kind):
+    torch = pytest.importorskip("torch")
+    x, y, weight = torch.asarray(X), torch.asarray(TWO), torch.asarray(WEIGHTS)
+    for name, data in (
+        ("X", (x + 0j, y)), ("y", (x, y + 0j)), ("sample_weight", (x, y, weight + 0j)),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"Complex data not supported.* {name}, found"):
+            kind(**SMALL).fit(*data)
+    with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+        kind(**SMALL).fit(x, None)
+    for change, words in (
+        (torch.Tensor.to_sparse, "[Ss]parse"),
+        (lambda t: t.to("meta"), "meta"),
+    ):
+        for i, name in enumerate(("X", "y", "sample_weight")):
+            data = [x, y, weight]
+            data[i] = change(data[i])
+            with pytest.raises(ValueError, match=f"expected {name} .*{words}"):
+                kind(**SMALL).fit(*data)
+    with pytest.raises(ValueError, match="expected X .*SparseCsr"):
+        kind(**SMALL).fit(x.to_sparse_csr(), y)
+    for number in (torch.nan, torch.inf):
+        with pytest.raises(ValueError, match="sample_weight contains NaN or infinity"):
+            kind(**SMALL).fit(x, y, weight * number)
 
 
 # The course of a training.

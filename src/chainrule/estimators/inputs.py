@@ -62,6 +62,9 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
         )
     else:
         x, kind = read_foreign(estimator, x, reset=reset), "numeric" if numeric else None
+        if y is None:
+            name = type(estimator).__name__
+            raise ValueError(f"{name} requires y to be passed, but the target y is None")
         if is_foreign(y):
             _check(y, "y", dimensions=(1, 2))
         else:
@@ -103,7 +106,20 @@ def _check(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:
     if array.ndim not in dimensions or 0 in array.shape:
         shapes = " or ".join(("(samples,)", "(samples, features)")[n - 1] for n in dimensions)
         raise ValueError(f"expected {name} of shape {shapes}, found {tuple(array.shape)}")
-    if xp.isdtype(array.dtype, "real floating") and not bool(xp.all(xp.isfinite(array))):
+    if xp.isdtype(array.dtype, "complex floating"):
+        raise ValueError(
+            f"Complex data not supported: expected real numbers in {name}, found {array.dtype}"
+        )
+    real = xp.isdtype(array.dtype, "real floating")
+    try:
+        finite = bool(xp.all(xp.isfinite(array) if real else array)) or not real
+    except (RuntimeError, TypeError) as error:  # sparse tensors, and such without elements
+        why = str(error).partition(". ")[0]
+        raise ValueError(
+            f"expected {name} as a dense array, found {type(array).__name__} on {array.device} "
+            f"that cannot be read: {why}"
+        ) from error
+    if not finite:
         raise ValueError(f"{name} contains NaN or infinity")
 
 
@@ -115,6 +131,8 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
         weight = np.full(samples, weight)
     if not is_foreign(weight):
         weight = check_array(weight, ensure_2d=False, dtype=float, input_name="sample_weight")
+    else:
+        _check(weight, "sample_weight", dimensions=(1,))
     xp = array_namespace(weight)
     if not xp.isdtype(weight.dtype, "real floating"):
         weight = xp.astype(weight, xp.float64)
@@ -150,7 +168,7 @@ def precision_for(x: Array, precision: str) -> str:
     """The dtype that was asked for, or for "auto" that of the data where it is float32."""
     if precision != "auto":
         return precision
-    return "float32" if str(x.dtype).endswith(("float32", "float16")) else "float64"
+    return "float32" if str(x.dtype).endswith("float32") else "float64"
 
 
 def taken(array: Any, rows: np.ndarray) -> Any:

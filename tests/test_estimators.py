@@ -263,6 +263,9 @@ def test_weights_can_be_changed_and_put_in_place():
     model.coefs_[0] = np.zeros((7, 5))
     with pytest.raises(ValueError, match=r"expected weights of shape \(5, 7\), found \(7, 5\)"):
         model.predict(X)
+    model.coefs_ = []
+    with pytest.raises(ValueError, match="expected 3 arrays in coefs_, found 0"):
+        model.predict(X)
 
 
 def test_a_training_may_go_on_from_weights_given_by_hand():
@@ -779,7 +782,19 @@ def test_parameters_that_cannot_be_meant(kind, options, words):
         fitted(kind, TWO, **options)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_batches_that_have_no_variance(form):
+    for samples, size in ((1, "auto"), (130, 1)):
+        words = f"batch_norm=True: .* at least 2 .*n_samples={samples}.*batch_size={size!r}"
+        x = form(X[:samples])
+        with pytest.raises(ValueError, match=words):
+            fitted(MLPClassifier, TWO[:samples], x, batch_norm=True, batch_size=size)
+
+
 def test_targets_and_weights_that_cannot_be_meant():
+    for strings in (["1"] * 130, np.asarray(["1"] * 130)):
+        with pytest.raises(ValueError, match="expected y of numbers, found strings"):
+            fitted(MLPRegressor, strings)
     for solver in ("adam", "lbfgs"):
         with pytest.raises(ValueError, match="targets of at least 0"):
             fitted(MLPRegressor, NUMBER, loss="poisson", solver=solver)

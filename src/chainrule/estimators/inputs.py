@@ -74,6 +74,8 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
                 f"expected as many targets as samples, {x.shape[0]}, found {y.shape[0]}"
             )
     y = y.toarray() if is_sparse(y) else y
+    if numeric and not is_foreign(y) and y.dtype.kind in "US":
+        raise ValueError(f"expected y of numbers, found strings, {y.dtype}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = array_namespace(y).reshape(y, (-1,)) if is_foreign(y) else column_or_1d(y, warn=True)
     return x, y

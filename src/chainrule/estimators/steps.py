@@ -108,6 +108,11 @@ def _batches(estimator: Any, data: Data) -> dict[str, Any]:
             stacklevel=5,
         )
     size = min(int(asked), samples)
+    if estimator.batch_norm and size < 2:
+        raise ValueError(
+            "batch_norm=True: expected batches of at least 2 samples to take a variance of, found "
+            f"n_samples={samples} and batch_size={estimator.batch_size!r}"
+        )
     # A single sample that is left over has no variance for BatchNorm to take.
     how: dict[str, Any] = {
         "batch_size": size,

@@ -26,8 +26,11 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         """The model, with the arrays that were put into the place of a view."""
         model: Sequential = self.model_
         changed = False
-        shown = zip(_parameters(model), (self.coefs_, self.intercepts_), self._shown, strict=True)
-        for parameters, arrays, views in shown:
+        shown = zip(("coefs_", "intercepts_"), _parameters(model), self._shown, strict=True)
+        for name, parameters, views in shown:
+            arrays = getattr(self, name)
+            if len(arrays) != len(views):
+                raise ValueError(f"expected {len(views)} arrays in {name}, found {len(arrays)}")
             for p, array, view in zip(parameters, arrays, views, strict=True):
                 if array is not view:
                     _put(p, model.backend.asarray(array, dtype=model.state.dtype))

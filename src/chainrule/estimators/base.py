@@ -36,7 +36,8 @@ class MultilayerPerceptron(ShownWeights):
     model_ : Sequential
         The model, for all that chainrule can do with one.
     trainer_ : Trainer
-        What trained it; not with ``solver="lbfgs"``.
+        What trained it; not with ``solver="lbfgs"``. To go on later pickle the estimator: the
+        penalty is in no file of the trainer's.
     """
 
     _losses: tuple[str, ...] = ()

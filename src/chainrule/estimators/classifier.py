@@ -128,7 +128,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     model_ : Sequential
         The model, for all that chainrule can do with one.
     trainer_ : Trainer
-        What trained it, with the history; not with "lbfgs".
+        What trained it, with the history; not with "lbfgs". What it saves is a model to load, but
+        no training to resume, for the penalty and the solver's optimizer are not in it: to go on
+        later, pickle the estimator.
 
     Notes
     -----

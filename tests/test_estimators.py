@@ -442,6 +442,17 @@ def test_class_weights_multiply_sample_weights():
         MLPClassifier(class_weight="balanced").partial_fit(X, TWO, classes=[0, 1])
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_class_weights_that_cannot_be_meant(form, solver):
+    for number in (-1.0, 0.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="^expected class_weight to be zero or more"):
+            fitted(MLPClassifier, TWO, form(X), class_weight={0: number, 1: 0.0}, solver=solver)
+    options = {"class_weight": {0: 0.0}, "solver": solver}
+    with pytest.raises(ValueError, match="^expected sample_weight times class_weight"):
+        fitted(MLPClassifier, TWO, form(X), 1.0 - TWO, **options)
+
+
 def test_precision():
     for precision, given, expected in (
         ("auto", "float32", "float32"), ("auto", "float64", "float64"),
@@ -645,6 +656,80 @@ def test_warm_starts_and_epochs_one_by_one():
         MLPClassifier().partial_fit(X, THREE)
 
 
+@pytest.mark.parametrize("how", [{}, {"warm_start": True}, {"early_stopping": True}], ids=str)
+@pytest.mark.parametrize(
+    ("options", "data"),
+    [
+        ({}, (X[:, :4], THREE + 10, np.ones(3))),
+        ({}, (X[:, :4], LABELS, np.ones(3))),
+        ({"activation": "nope"}, (X[:, :4], THREE + 10)),
+        ({"hidden_layer_sizes": 0}, (X[:, :4], THREE + 10)),
+        ({"device": "nope"}, (X[:, :4], THREE + 10)),
+        ({"loss": cr.CrossEntropyLoss(weight=[1.0])}, (X[:, :4], THREE + 10)),
+        ({"batch_norm": True, "batch_size": 1}, (X[:, :4], THREE + 10)),
+        ({"early_stopping": True, "validation_fraction": 0.001}, (X[:, :4], THREE + 10)),
+        (
+            {"callbacks": [LambdaCallback(on_epoch_end=lambda trainer: int("two"))]},
+            (X[:, :4], THREE + 10),
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_an_error_leaves_an_estimator_as_it_was(options, data, how):
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcde"))
+    model = fitted(MLPClassifier, NAMES, frame, **how)
+    before, given = model.predict_proba(frame), model.get_params()
+    state = {k: copy.copy(v) for k, v in vars(model).items() if k not in given}
+    with pytest.raises((ValueError, TypeError)):
+        model.set_params(**options).fit(*data)
+    np.testing.assert_array_equal(model.predict_proba(frame), before)
+    after = {k: v for k, v in vars(model).items() if k not in given}
+    assert state.keys() == after.keys()
+    for name, value in state.items():
+        if name[-1] == "_" and name not in ("model_", "trainer_"):
+            np.testing.assert_equal(after[name], value)
+    model.set_params(**given).fit(frame, NAMES)
+
+
+def test_a_first_epoch_that_fails_teaches_no_classes():
+    model = MLPClassifier(**SMALL)
+    with pytest.raises(ValueError, match="130 sample weights"):
+        model.partial_fit(X, TWO, [1.0], classes=[0, 1])
+    assert not hasattr(model, "classes_")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hidden_layer_sizes": (4, 7)},
+        {"activation": "tanh"},
+        {"activation": ["relu", "tanh"]},
+        {"loss": cr.HuberLoss()},
+        {"dropout": 0.1},
+        {"batch_norm": True},
+        {"precision": "float32"},
+        {"backend": "numpy"},
+        {"device": "cpu"},
+    ],
+    ids=str,
+)
+def test_a_warm_start_goes_on_with_the_network_that_there_is(options):
+    model = MLPRegressor(**SMALL, warm_start=True).fit(X, NUMBER)
+    (name,) = options
+    model.set_params(**options)
+    for train in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=f"expected {name} to stay .*, found .*the network"):
+            train(X, NUMBER)
+    model.set_params(warm_start=False).fit(X, NUMBER)
+
+
+def test_a_warm_start_takes_other_words_for_the_same_network():
+    model = MLPRegressor(**SMALL, warm_start=True, loss=cr.HuberLoss()).fit(X, NUMBER)
+    model = pickle.loads(pickle.dumps(model)).fit(X, NUMBER)
+    model.set_params(hidden_layer_sizes=[7, 4], activation=["relu"] * 2, dropout=[0, 0])
+    model.set_params(batch_norm=np.False_, loss=cr.HuberLoss()).fit(X, NUMBER)
+
+
 def test_a_warm_start_may_change_how_it_stops():
     model = MLPRegressor(**SMALL, warm_start=True).fit(X, NUMBER)
     model.set_params(early_stopping=True).fit(X, NUMBER)
@@ -805,8 +890,14 @@ def test_targets_and_weights_that_cannot_be_meant():
     with pytest.raises(ValueError, match="several labels"):
         fitted(MLPClassifier, LABELS, loss=cr.CrossEntropyLoss())
     for weight in (-WEIGHTS, 0.0 * WEIGHTS):
-        with pytest.raises(ValueError, match="sample weight of zero or more"):
+        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
             fitted(MLPRegressor, NUMBER, weight=weight)
+    for solver in ("adam", "lbfgs"):
+        with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
+            fitted(MLPRegressor, NUMBER, weight=np.full(130, 1e308), solver=solver)
+        large = {"weight": np.full(130, 1e38), "precision": "float32", "solver": solver}
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite loss"):
+            fitted(MLPRegressor, NUMBER, tol=0.0, **large)
     with pytest.raises(ValueError, match="130 sample weights"):
         fitted(MLPRegressor, NUMBER, weight=WEIGHTS[:9])
     with pytest.raises(ValueError, match="validation set is too small"):

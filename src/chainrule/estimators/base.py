@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -11,13 +13,21 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..backend import Array
+from ..layers import Sequential
 from ..losses import Loss
 from . import lbfgs, steps
 from .inputs import backend_for, outputs, precision_for, read_inputs
 from .network import make_model
 from .objective import Penalty
 from .output import Output
-from .parameters import activations, check_parameters, dropouts, hidden_sizes
+from .parameters import (
+    activations,
+    check_parameters,
+    check_same_network,
+    dropouts,
+    hidden_sizes,
+    network_of,
+)
 from .weights import ShownWeights
 
 
@@ -26,6 +36,18 @@ def has_steps(estimator: Any) -> bool:
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit is for solvers that make steps on batches, not 'lbfgs'")
     return True
+
+
+@contextmanager
+def undone_by_errors(estimator: Any) -> Iterator[None]:
+    """Give an estimator back what it had, if something raises."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except Exception:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 class MultilayerPerceptron(ShownWeights):
@@ -42,6 +64,9 @@ class MultilayerPerceptron(ShownWeights):
 
     _losses: tuple[str, ...] = ()
     """The names that `loss` may have."""
+
+    _network: dict[str, Any]
+    """What decided the network that there is."""
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
@@ -89,7 +114,8 @@ class MultilayerPerceptron(ShownWeights):
         Raises
         ------
         ValueError
-            If parameters or data cannot be meant, or if weights became infinite or NaN.
+            If parameters or data cannot be meant, or if weights or the loss became infinite or NaN.
+            The estimator is then as it was, but for weights that a warm start has moved already.
 
         Warns
         -----
@@ -142,24 +168,32 @@ class MultilayerPerceptron(ShownWeights):
         check_parameters(self, self._losses)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        network = network_of(self)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y, weight = self._read(X, y, sample_weight, first=first, incremental=incremental)
-        random = check_random_state(self.random_state)
-        if first or not hasattr(self, "model_"):
-            self._make_model(X, random, first=first)
-        model = self._model()
-        self._penalty.alpha = float(self.alpha)
-        data = X, self._targets(y, model.state.dtype_name), weight
-        if self.solver == "lbfgs":
-            lbfgs.fit(self, data)
-        else:
-            steps.train(self, data, y, random, first=first, incremental=incremental)
-        if not model.xp.all(model.xp.isfinite(model.state.values)):
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large "
-                "values and need to be preprocessed."
-            )
+        if not first and hasattr(self, "model_"):
+            check_same_network(self._network, network)
+        with undone_by_errors(self):
+            X, y, weight = self._read(X, y, sample_weight, first=first, incremental=incremental)
+            random = check_random_state(self.random_state)
+            if first or not hasattr(self, "model_"):
+                self._make_model(X, random, first=first)
+                self._network = network
+            model = self._model()
+            self._penalty.alpha = float(self.alpha)
+            data = X, self._targets(y, model.state.dtype_name), weight
+            if self.solver == "lbfgs":
+                lbfgs.fit(self, data)
+            else:
+                steps.train(self, data, y, random, first=first, incremental=incremental)
+            self._check_finite(model)
         return self
+
+    def _check_finite(self, model: Sequential) -> None:
+        cause = "The input data may contain large values and need to be preprocessed."
+        if not model.xp.all(model.xp.isfinite(model.state.values)):
+            raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
+        if not self.early_stopping and not math.isfinite(getattr(self, "loss_", 0.0)):
+            raise ValueError(f"Solver produced a non-finite loss, {self.loss_}. {cause}")
 
     def _make_model(self, X: Array, random: np.random.RandomState, *, first: bool) -> None:
         hidden = hidden_sizes(self.hidden_layer_sizes)

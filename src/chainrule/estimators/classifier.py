@@ -14,8 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from ..backend import Array, beside
 from ..losses import CrossEntropyLoss, Loss
-from .base import MultilayerPerceptron, has_steps
-from .inputs import codes_of, read, sample_weights, to_host
+from .base import MultilayerPerceptron, has_steps, undone_by_errors
+from .inputs import checked_weights, codes_of, read, sample_weights, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
 
@@ -60,7 +60,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     verbose : bool or int, optional
         Whether to print a line for each epoch.
     warm_start : bool, optional
-        Whether `fit` goes on from the weights that there are.
+        Whether `fit` goes on from the weights that there are. What decides the network has to stay
+        as it was (sizes, activations, dropout, batch_norm, loss, precision, backend, device), as it
+        has for `partial_fit`; scikit-learn's class takes a new activation.
     momentum, nesterovs_momentum : float and bool, optional
         Of "sgd", see `chainrule.SGD`.
     early_stopping : bool, optional
@@ -209,15 +211,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             raise ValueError(
                 "class_weight='balanced' needs all of the data, which partial_fit does not have"
             )
-        if not hasattr(self, "classes_"):
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._learn_classes(y, classes)
-        elif classes is not None:
-            found = unique_labels(to_host(classes))
-            if not np.array_equal(found, self.classes_):
-                raise ValueError(f"expected the classes {self.classes_} as before, found {found}")
-        return self._fit(X, y, sample_weight, incremental=True)
+        with undone_by_errors(self):
+            if not hasattr(self, "classes_"):
+                if classes is None:
+                    raise ValueError("classes must be passed on the first call to partial_fit.")
+                self._learn_classes(y, classes)
+            elif classes is not None:
+                found = unique_labels(to_host(classes))
+                if not np.array_equal(found, self.classes_):
+                    raise ValueError(f"expected classes {self.classes_} as before, found {found}")
+            return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> Any:
         """The probability of each class, or of each label by itself.
@@ -274,7 +277,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         weight = sample_weights(sample_weight, len(labels))
         if self.class_weight is not None:
             by_class = compute_sample_weight(self.class_weight, labels)
-            weight = by_class if weight is None else weight * beside(weight, by_class)
+            by_class = checked_weights(by_class, "class_weight")
+            if weight is None:
+                return X, y, by_class
+            product = weight * beside(weight, by_class)
+            weight = checked_weights(product, "sample_weight times class_weight")
         return X, y, weight
 
     def _learn_classes(self, y: Any, classes: Any) -> None:

@@ -140,8 +140,18 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
         weight = xp.astype(weight, xp.float64)
     if tuple(weight.shape) != (samples,):
         raise ValueError(f"expected {samples} sample weights, found shape {tuple(weight.shape)}")
-    if not (float(xp.min(weight)) >= 0.0 and 0.0 < float(xp.max(weight)) < math.inf):
-        raise ValueError("expected a sample weight of zero or more for each, and not zero for all")
+    return checked_weights(weight, "sample_weight")
+
+
+def checked_weights(weight: Array, name: str) -> Array:
+    """Weights that can be meant, else a `ValueError` that says whose they are."""
+    xp = array_namespace(weight)
+    low, high = float(xp.min(weight)), float(xp.max(weight))
+    if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
+        raise ValueError(
+            f"expected {name} to be zero or more for each sample, not zero for all, and of a "
+            f"finite sum; found {low:g} to {high:g}"
+        )
     return weight
 
 

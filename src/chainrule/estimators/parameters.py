@@ -84,6 +84,28 @@ def check_parameters(estimator: Any, losses: tuple[str, ...]) -> None:
             expect(not np.any(of[name]), name, "left out: solver='lbfgs' makes no steps on batches")
 
 
+def network_of(estimator: Any) -> dict[str, Any]:
+    """What the parameters say of the network."""
+    hidden = hidden_sizes(estimator.hidden_layer_sizes)
+    return {
+        "hidden_layer_sizes": hidden,
+        "activation": activations(estimator.activation, len(hidden)),
+        "dropout": dropouts(estimator.dropout, len(hidden)),
+        "batch_norm": bool(estimator.batch_norm),
+        **{name: getattr(estimator, name) for name in ("loss", "precision", "backend", "device")},
+    }
+
+
+def check_same_network(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise a `ValueError` for the first parameter that says another thing of the network."""
+    for name, value in before.items():
+        if now[name] is not value and repr(now[name]) != repr(value):
+            raise ValueError(
+                f"expected {name} to stay {value!r}, found {now[name]!r}: warm_start and "
+                "partial_fit go on with the network that there is"
+            )
+
+
 def hidden_sizes(sizes: Any) -> list[int]:
     """The widths of the hidden layers, from a number or from several."""
     several = list(sizes) if isinstance(sizes, Iterable) else [sizes]

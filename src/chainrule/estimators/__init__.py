@@ -4,11 +4,13 @@ They take the place of those of `sklearn.neural_network`: the same names, meanin
 in pipelines, searches and files. What they take beyond them is said at `MLPClassifier`.
 """
 
+from ..errors import to_install
+
 try:
     import sklearn  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        'chainrule.estimators needs scikit-learn: pip install "chainrule[sklearn]"'
+        f"chainrule.estimators needs scikit-learn: {to_install('sklearn')}"
     ) from error
 
 from .classifier import MLPClassifier

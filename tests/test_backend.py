@@ -2,6 +2,7 @@
 
 import operator
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -273,3 +274,15 @@ def test_a_rule_that_names_another_number_is_another_rule(monkeypatch):
         update = backend.elementwise(lambda xp: lambda x, y: (x - RATE * y,), outputs=1)
         update(value, np.ones(3))
         np.testing.assert_array_equal(value, -rate)
+
+
+def test_a_precision_that_a_backend_does_not_have(library):
+    backend = library.backend
+    if backend.precisions:
+        found = cr.get_backend(backend.name, precision=backend.precisions[-1])
+        assert found.precision in repr(found)
+        assert pickle.loads(pickle.dumps(found)) is found
+    with pytest.raises(ValueError, match="expected as precision .* found 'half'"):
+        cr.get_backend(backend.xp, precision="half")
+    with pytest.raises(ValueError, match="is made already"):
+        cr.get_backend(backend, precision="half")

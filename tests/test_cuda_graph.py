@@ -34,7 +34,9 @@ def on_device(x):
 class CuBLAS:
     """Of the functions that are used, what the documentation of cuBLAS says that they do."""
 
-    ComputeType = SimpleNamespace(COMPUTE_32F=68, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70)
+    ComputeType = SimpleNamespace(
+        COMPUTE_32F=68, COMPUTE_32F_FAST_16BF=75, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70
+    )
     GemmAlgo = SimpleNamespace(DEFAULT=-1)
 
     def __init__(self):
@@ -60,7 +62,7 @@ class CuBLAS:
         kinds = {0: (ctypes.c_float, 68), 1: (ctypes.c_double, 70)}
         kind, expected = kinds[c_type]
         assert a_type == b_type == c_type
-        assert compute in (expected, 77)
+        assert compute == expected or (expected == 68 and compute in (75, 77))
 
         def matrix(address, transposed, rows, columns, leading):
             rows, columns = (columns, rows) if transposed else (rows, columns)
@@ -157,12 +159,36 @@ def test_products_that_are_none(cupy, cublas):
             products(a, b)
 
 
-def test_products_in_tf32(cupy, cublas):
+@pytest.mark.parametrize(("precision", "kind"), [("float32", 68), ("tf32", 77), ("bfloat16", 75)])
+def test_products_of_a_precision(precision, kind, cupy, cublas):
     x = on_device(np.ones((2, 2), "float32"))
-    products = Products(cupy, tf32=True)
+    products = Products(cupy, precision)
     products(x, x)
     products(x.astype("float64"), x.astype("float64"))
-    assert cublas.calls == [("handle", 1), ("product", 77), ("product", 70)]
+    assert cublas.calls == [("handle", 1), ("product", kind), ("product", 70)]
+
+
+def test_cupys_products_of_a_precision_leave_its_setting_as_it_was(cupy):
+    """CuPy has one setting for all that multiplies."""
+    setting, used = {"now": 1}, []
+    cupy._core = SimpleNamespace(
+        get_compute_type=lambda dtype: setting["now"],
+        set_compute_type=lambda dtype, kind: setting.update(now=kind),
+        _routines_linalg=SimpleNamespace(
+            COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_BF16=6, COMPUTE_TYPE_TF32=7
+        ),
+    )
+    cupy.matmul = lambda a, b, *, out=None: used.append(setting["now"]) or np.matmul(a, b, out=out)
+    backend = CupyBackend.__new__(CupyBackend)
+    backend._cupy, backend._capturing = cupy, threading.local()
+    x = np.ones((2, 2), "float32")
+    for precision in (None, "float32", "tf32", "bfloat16"):
+        backend.precision = precision
+        backend.matmul(x, x)
+    with pytest.raises(ValueError, match="mismatch"):
+        backend.matmul(x, x[:1])
+    assert used == [1, 1, 7, 6, 6]
+    assert setting["now"] == 1
 
 
 def test_the_handle_goes_with_the_products(cupy, cublas):

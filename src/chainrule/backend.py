@@ -57,6 +57,11 @@ class Backend:
     repeats = False
     """Whether `compile` gives something better than what it was given."""
 
+    precisions: tuple[str, ...] = ()
+    """What `matmul` may round float32 to, where there is a choice; see `get_backend`."""
+
+    precision: str | None = None
+
     def __init__(self, xp: ModuleType, *, device: Any = None) -> None:
         if not hasattr(xp, "asarray"):
             raise TypeError(f"expected an Array API namespace such as numpy, found {xp!r}")
@@ -215,17 +220,20 @@ class Backend:
         return getattr(self.xp, str(name))
 
     def __repr__(self) -> str:
-        device = "" if self.device is None else f", device={self.device!r}"
-        return f"Backend({self.name!r}{device})"
+        chosen = {"device": self.device, "precision": self.precision}
+        words = (f", {name}={value!r}" for name, value in chosen.items() if value is not None)
+        return f"Backend({self.name!r}{''.join(words)})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, self.device)
+        return _restore, (self.name, self.device, self.precision)
 
 
-def get_backend(backend: BackendLike, *, device: Any = None) -> Backend:
+def get_backend(
+    backend: BackendLike, *, device: Any = None, precision: str | None = None
+) -> Backend:
     """The backend of that name or namespace, or `backend` itself if it is one already.
 
     Parameters
@@ -234,11 +242,14 @@ def get_backend(backend: BackendLike, *, device: Any = None) -> Backend:
         ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
     device : optional
         A device in the library's own terms, its default one if not given.
+    precision : {"float32", "tf32", "bfloat16"}, optional
+        On CuPy, what the matrix products of layers round float32 to before they multiply; they add
+        up in float32, and all else stays float32. As CuPy itself is set if not given.
 
     Raises
     ------
     ValueError
-        If no backend has this name.
+        If no backend has this name, or if this one has no such precision.
     BackendError
         If the library, the device, or the hardware that it needs, is not there.
 
@@ -248,38 +259,51 @@ def get_backend(backend: BackendLike, *, device: Any = None) -> Backend:
     Backend('numpy')
     """
     if isinstance(backend, Backend):
-        if device not in (None, backend.device):
-            raise ValueError(f"device={device!r} was asked for, but {backend!r} is made already")
+        for name, asked in (("device", device), ("precision", precision)):
+            if asked not in (None, getattr(backend, name)):
+                raise ValueError(f"{name}={asked!r} was asked for, but {backend!r} is made already")
         return backend
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
-        return _known(name, device) if name in _KNOWN else _foreign(backend, device)
+        if name in _KNOWN:
+            return _known(name, device, precision)
+        return _foreign(backend, device, precision)
     if backend not in _KNOWN:
         raise ValueError(
             f"unknown backend {backend!r}: expected one of {', '.join(map(repr, _KNOWN))}, "
             "or an Array API namespace"
         )
-    return _known(backend, device)
+    return _known(backend, device, precision)
 
 
 @cache
-def _known(name: str, device: Any) -> Backend:
+def _known(name: str, device: Any, precision: str | None) -> Backend:
     """A backend is probed once, when it is first asked for."""
     module = importlib.import_module(f"._backends.{name}", __package__)
     backend: Backend = getattr(module, _KNOWN[name])(device=device)
-    return backend
+    return _with(backend, precision)
 
 
 @cache
-def _foreign(namespace: ModuleType, device: Any) -> Backend:
-    return Backend(namespace, device=device)
+def _foreign(namespace: ModuleType, device: Any, precision: str | None) -> Backend:
+    return _with(Backend(namespace, device=device), precision)
+
+
+def _with(backend: Backend, precision: str | None) -> Backend:
+    if precision not in (None, *backend.precisions):
+        among = f"one of {backend.precisions}" if backend.precisions else "none, as it has one only"
+        raise ValueError(
+            f"backend {backend.name!r}: expected as precision {among}, found {precision!r}"
+        )
+    backend.precision = precision
+    return backend
 
 
 def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     """`Backend.kernel` for arrays whose namespace is all that is known."""
     name = xp.__name__.removeprefix("array_api_compat.")
     if name in _KNOWN:
-        return _known(name, None).kernel(function)
+        return _known(name, None, None).kernel(function)
     return partial(function, xp)
 
 
@@ -296,8 +320,8 @@ def dot(xp: ModuleType, a: Array, b: Array) -> Array:
     return xp.vecdot(a, b)[..., None]
 
 
-def _restore(name: str, device: Any) -> Backend:
-    return get_backend(importlib.import_module(name), device=device)
+def _restore(name: str, device: Any, precision: str | None) -> Backend:
+    return get_backend(importlib.import_module(name), device=device, precision=precision)
 
 
 def available_backends() -> list[str]:

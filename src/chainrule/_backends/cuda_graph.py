@@ -126,8 +126,8 @@ class Products:
     ----------
     cupy : module
         CuPy.
-    tf32 : bool, optional
-        Whether products of float32 may round what they multiply to TF32.
+    precision : {"float32", "tf32", "bfloat16"}, optional
+        What products of float32 round what they multiply to.
 
     Raises
     ------
@@ -135,7 +135,7 @@ class Products:
         If nvmath-python is not installed, or finds no cuBLAS.
     """
 
-    def __init__(self, cupy: Any, *, tf32: bool = False) -> None:
+    def __init__(self, cupy: Any, precision: str = "float32") -> None:
         try:
             from nvmath.bindings import cublas
 
@@ -150,7 +150,11 @@ class Products:
         self._cublas = cublas
         self._workspace = cupy.cuda.alloc(_WORKSPACE)
         compute = cublas.ComputeType
-        single = compute.COMPUTE_32F_FAST_TF32 if tf32 else compute.COMPUTE_32F
+        single = {
+            "float32": compute.COMPUTE_32F,
+            "tf32": compute.COMPUTE_32F_FAST_TF32,
+            "bfloat16": compute.COMPUTE_32F_FAST_16BF,
+        }[precision]
         self._compute = {"float32": int(single), "float64": int(compute.COMPUTE_64F)}
         # What multiplies the product, and what is in its place: read by cuBLAS in host memory.
         self._factors = {name: np.asarray([1.0, 0.0], dtype=name) for name in _KINDS}

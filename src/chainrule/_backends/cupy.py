@@ -17,6 +17,14 @@ _INSTALL = (
 )
 
 
+_COMPUTE_TYPES = {
+    "float32": "COMPUTE_TYPE_DEFAULT",
+    "tf32": "COMPUTE_TYPE_TF32",
+    "bfloat16": "COMPUTE_TYPE_BF16",
+}
+"""CuPy's names of what it rounds float32 to."""
+
+
 class CupyBackend(Backend):
     """CuPy; matrix products go straight into their place, an optimizer's rule is one kernel.
 
@@ -28,6 +36,7 @@ class CupyBackend(Backend):
     """
 
     repeats = True
+    precisions = ("float32", "tf32", "bfloat16")
 
     def __init__(self, *, device: int | None = None) -> None:
         try:
@@ -60,8 +69,19 @@ class CupyBackend(Backend):
         return array
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        multiply = getattr(self._capturing, "products", None) or self._cupy.matmul
-        product: Array = multiply(a, b, out=out)
+        products = getattr(self._capturing, "products", None)
+        if products is not None:
+            product: Array = products(a, b, out=out)
+        elif self.precision is None:
+            product = self._cupy.matmul(a, b, out=out)
+        else:  # CuPy has one setting for all
+            core, kind = self._cupy._core, _COMPUTE_TYPES[self.precision]
+            before = core.get_compute_type(np.float32)
+            core.set_compute_type(np.float32, getattr(core._routines_linalg, kind))
+            try:
+                product = self._cupy.matmul(a, b, out=out)
+            finally:
+                core.set_compute_type(np.float32, before)
         return product
 
     def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
@@ -84,7 +104,8 @@ class CupyBackend(Backend):
         from .cuda_graph import CapturedStep, Products
 
         # CuPy itself reads this variable, for the products outside of a graph.
-        products = Products(self._cupy, tf32=os.environ.get("CUPY_TF32") == "1")
+        set_to = "tf32" if os.environ.get("CUPY_TF32") == "1" else "float32"
+        products = Products(self._cupy, self.precision or set_to)
         return CapturedStep(self._cupy, step, products, self._multiplying_by)
 
     @contextlib.contextmanager

@@ -30,6 +30,8 @@ def at_least_zero(name: str, number: Any) -> float:
 
 def below_one(name: str, number: Any) -> float:
     """`number`, if it is at least 0 and below 1."""
-    if at_least_zero(name, number) >= 1.0:
+    if not isinstance(number, Real):
+        raise TypeError(f"expected {name} to be a number, found {number!r}")
+    if not 0.0 <= float(number) < 1.0:
         raise ValueError(f"expected 0 <= {name} < 1, found {number}")
     return float(number)

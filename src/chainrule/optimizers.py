@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, ClassVar, Self, TypeAlias
 
 from .backend import Array, Rule, kernel, sign
+from .checks import at_least_zero, below_one
 from .layers.base import Layer
 from .parameter import ModelState, Parameter
 
@@ -61,11 +61,11 @@ class Optimizer:
         decay_biases: bool = False,
         clip_norm: float | None = None,
     ) -> None:
-        self.lr = lr if callable(lr) else _at_least_zero("lr", lr)
-        self.weight_decay = _at_least_zero("weight_decay", weight_decay)
-        self.l1 = _at_least_zero("l1", l1)
+        self.lr = lr if callable(lr) else at_least_zero("lr", lr)
+        self.weight_decay = at_least_zero("weight_decay", weight_decay)
+        self.l1 = at_least_zero("l1", l1)
         self.decay_biases = decay_biases
-        self.clip_norm = None if clip_norm is None else _at_least_zero("clip_norm", clip_norm)
+        self.clip_norm = None if clip_norm is None else at_least_zero("clip_norm", clip_norm)
         self.steps = 0
         self._model: ModelState | None = None
         self._slots: dict[str, Array] = {}
@@ -141,7 +141,7 @@ class Optimizer:
 
         The decay is what is taken off a value, or for decay beside the gradient what is left of it.
         """
-        lr = _at_least_zero("lr", self.lr(step) if callable(self.lr) else self.lr)
+        lr = at_least_zero("lr", self.lr(step) if callable(self.lr) else self.lr)
         decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
         return *self.scalars(lr, step + 1), self.l1, decay, self.clip_norm or 0.0
 
@@ -218,7 +218,7 @@ class SGD(Optimizer):
         self, lr: LearningRate, *, momentum: float = 0.0, nesterov: bool = False, **options: Any
     ) -> None:
         super().__init__(lr, **options)
-        self.momentum = _fraction("momentum", momentum)
+        self.momentum = below_one("momentum", momentum)
         self.nesterov = nesterov
         if nesterov and momentum == 0.0:
             raise ValueError("nesterov=True needs a momentum above 0")
@@ -270,8 +270,8 @@ class RMSprop(Optimizer):
         self, lr: LearningRate = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8, **options: Any
     ) -> None:
         super().__init__(lr, **options)
-        self.alpha = _fraction("alpha", alpha)
-        self.eps = _at_least_zero("eps", eps)
+        self.alpha = below_one("alpha", alpha)
+        self.eps = at_least_zero("eps", eps)
 
     def rule(self, xp: Any) -> Rule:
         sqrt = xp.sqrt
@@ -317,10 +317,10 @@ class Adagrad(Optimizer):
         **options: Any,
     ) -> None:
         super().__init__(lr, **options)
-        self.initial_accumulator_value = _at_least_zero(
+        self.initial_accumulator_value = at_least_zero(
             "initial_accumulator_value", initial_accumulator_value
         )
-        self.eps = _at_least_zero("eps", eps)
+        self.eps = at_least_zero("eps", eps)
 
     def _initial(self, name: str, state: ModelState) -> Array:
         return state.backend.xp.full_like(state.values, self.initial_accumulator_value)
@@ -369,8 +369,8 @@ class Adam(Optimizer):
         **options: Any,
     ) -> None:
         super().__init__(lr, **options)
-        self.betas = (_fraction("betas[0]", betas[0]), _fraction("betas[1]", betas[1]))
-        self.eps = _at_least_zero("eps", eps)
+        self.betas = (below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1]))
+        self.eps = at_least_zero("eps", eps)
 
     def rule(self, xp: Any) -> Rule:
         sqrt = xp.sqrt
@@ -420,18 +420,3 @@ class AdamW(Adam):
         self, lr: LearningRate = 1e-3, *, weight_decay: float = 1e-2, **options: Any
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, **options)
-
-
-def _at_least_zero(name: str, number: Any) -> float:
-    if not isinstance(number, Real):
-        raise TypeError(f"expected {name} to be a number, found {number!r}")
-    value = float(number)
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"expected {name} to be finite and at least 0, found {number}")
-    return value
-
-
-def _fraction(name: str, number: float) -> float:
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"expected 0 <= {name} < 1, found {number}")
-    return float(number)

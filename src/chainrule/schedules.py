@@ -13,10 +13,10 @@ Examples
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
+
+from .checks import at_least_zero, whole
 
 if TYPE_CHECKING:
     from .optimizers import LearningRate
@@ -78,7 +78,7 @@ class step_decay:
 
     def __post_init__(self) -> None:
         _check_rates(lr=self.lr)
-        _check_steps("step_size", self.step_size)
+        whole("step_size", self.step_size, least=1)
         _check_positive("gamma", self.gamma)
 
     def __call__(self, step: int) -> float:
@@ -147,7 +147,7 @@ class polynomial:
 
     def __post_init__(self) -> None:
         _check_rates(lr=self.lr, end=self.end)
-        _check_steps("steps", self.steps)
+        whole("steps", self.steps, least=1)
         _check_positive("power", self.power)
 
     def __call__(self, step: int) -> float:
@@ -185,7 +185,7 @@ class cosine:
 
     def __post_init__(self) -> None:
         _check_rates(lr=self.lr, end=self.end)
-        _check_steps("steps", self.steps)
+        whole("steps", self.steps, least=1)
 
     def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1.0)
@@ -226,8 +226,8 @@ class cosine_restarts:
 
     def __post_init__(self) -> None:
         _check_rates(lr=self.lr, end=self.end)
-        _check_steps("steps", self.steps)
-        _check_steps("factor", self.factor)
+        whole("steps", self.steps, least=1)
+        whole("factor", self.factor, least=1)
 
     def __call__(self, step: int) -> float:
         length = self.steps
@@ -283,7 +283,7 @@ class one_cycle:
 
     def __post_init__(self) -> None:
         _check_rates(max_lr=self.max_lr)
-        _check_steps("steps", self.steps)
+        whole("steps", self.steps, least=1)
         if not 0.0 < self.pct_start < 1.0:
             raise ValueError(f"expected 0 < pct_start < 1, found {self.pct_start}")
         if self.anneal_strategy not in ("cos", "linear"):
@@ -340,7 +340,7 @@ class warmup:
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_steps("steps", self.steps, least=0)
+        whole("steps", self.steps, least=0)
         if not callable(self.then):
             _check_rates(then=self.then)
         _check_rates(start=self.start)
@@ -356,22 +356,9 @@ class warmup:
 
 def _check_rates(**rates: Any) -> None:
     for name, rate in rates.items():
-        if not isinstance(rate, Real):
-            raise TypeError(f"expected {name} to be a number, found {rate!r}")
-        if not 0.0 <= float(rate) < math.inf:
-            raise ValueError(f"expected {name} to be finite and at least 0, found {rate}")
+        at_least_zero(name, rate)
 
 
 def _check_positive(name: str, number: Any) -> None:
-    _check_rates(**{name: number})
-    if number == 0:
+    if at_least_zero(name, number) == 0.0:
         raise ValueError(f"expected {name} to be above 0, found {number}")
-
-
-def _check_steps(name: str, steps: Any, *, least: int = 1) -> None:
-    try:
-        whole = operator.index(steps)
-    except TypeError:
-        raise TypeError(f"expected {name} to be a whole number, found {steps!r}") from None
-    if whole < least:
-        raise ValueError(f"expected {name} to be at least {least}, found {steps}")

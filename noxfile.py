@@ -140,7 +140,7 @@ def on_gpu(session: nox.Session) -> dict[str, str]:
         session.skip(f"no GPU to test on: {reason}")
     if session.venv_backend == "none":
         return {"PYTHONPATH": os.pathsep.join(["src", os.environ.get("PYTHONPATH", "")])}
-    session.install(f".[examples,cuda{cuda},graphs]", *TEST_TOOLS)
+    session.install(f".[examples,cuda{cuda},graphs{cuda}]", *TEST_TOOLS)
     return {}
 
 

@@ -34,9 +34,7 @@ def on_device(x):
 class CuBLAS:
     """Of the functions that are used, what the documentation of cuBLAS says that they do."""
 
-    ComputeType = SimpleNamespace(
-        COMPUTE_32F=68, COMPUTE_32F_FAST_16BF=75, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70
-    )
+    ComputeType = SimpleNamespace(COMPUTE_32F=68, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70)
     GemmAlgo = SimpleNamespace(DEFAULT=-1)
 
     def __init__(self):
@@ -62,7 +60,7 @@ class CuBLAS:
         kinds = {0: (ctypes.c_float, 68), 1: (ctypes.c_double, 70)}
         kind, expected = kinds[c_type]
         assert a_type == b_type == c_type
-        assert compute == expected or (expected == 68 and compute in (75, 77))
+        assert compute in (expected, 77)
 
         def matrix(address, transposed, rows, columns, leading):
             rows, columns = (columns, rows) if transposed else (rows, columns)
@@ -159,7 +157,7 @@ def test_products_that_are_none(cupy, cublas):
             products(a, b)
 
 
-@pytest.mark.parametrize(("precision", "kind"), [("float32", 68), ("tf32", 77), ("bfloat16", 75)])
+@pytest.mark.parametrize(("precision", "kind"), [("float32", 68), ("tf32", 77)])
 def test_products_of_a_precision(precision, kind, cupy, cublas):
     x = on_device(np.ones((2, 2), "float32"))
     products = Products(cupy, precision)
@@ -174,21 +172,24 @@ def test_cupys_products_of_a_precision_leave_its_setting_as_it_was(cupy):
     cupy._core = SimpleNamespace(
         get_compute_type=lambda dtype: setting["now"],
         set_compute_type=lambda dtype, kind: setting.update(now=kind),
-        _routines_linalg=SimpleNamespace(
-            COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_BF16=6, COMPUTE_TYPE_TF32=7
-        ),
+        _routines_linalg=SimpleNamespace(COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_TF32=7),
     )
     cupy.matmul = lambda a, b, *, out=None: used.append(setting["now"]) or np.matmul(a, b, out=out)
     backend = CupyBackend.__new__(CupyBackend)
     backend._cupy, backend._capturing = cupy, threading.local()
     x = np.ones((2, 2), "float32")
-    for precision in (None, "float32", "tf32", "bfloat16"):
+    for precision in (None, "float32", "tf32"):
         backend.precision = precision
         backend.matmul(x, x)
     with pytest.raises(ValueError, match="mismatch"):
         backend.matmul(x, x[:1])
-    assert used == [1, 1, 7, 6, 6]
+    assert used == [1, 1, 7, 7]
     assert setting["now"] == 1
+    assert backend._precision_of_products() == "tf32"
+    backend.precision = None
+    for now, expected in ((1, "float32"), (7, "tf32")):  # as CuPy is set
+        setting["now"] = now
+        assert backend._precision_of_products() == expected
 
 
 def test_the_handle_goes_with_the_products(cupy, cublas):
@@ -206,7 +207,7 @@ def test_the_workspace_is_set_after_the_stream_which_resets_it(cupy, cublas):
 def test_without_nvmath_it_says_what_to_install(cupy, monkeypatch):
     monkeypatch.setitem(sys.modules, "nvmath", None)
     monkeypatch.setitem(sys.modules, "nvmath.bindings", None)
-    with pytest.raises(cr.BackendError, match=r'pip install "chainrule\[cuda12,graphs\]"'):
+    with pytest.raises(cr.BackendError, match=r'pip install "chainrule\[cuda12,graphs12\]"'):
         Products(cupy)
 
 

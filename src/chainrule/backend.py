@@ -242,7 +242,7 @@ def get_backend(
         ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
     device : optional
         A device in the library's own terms, its default one if not given.
-    precision : {"float32", "tf32", "bfloat16"}, optional
+    precision : {"float32", "tf32"}, optional
         On CuPy, what the matrix products of layers round float32 to before they multiply; they add
         up in float32, and all else stays float32. As CuPy itself is set if not given.
 

@@ -126,7 +126,7 @@ class Products:
     ----------
     cupy : module
         CuPy.
-    precision : {"float32", "tf32", "bfloat16"}, optional
+    precision : {"float32", "tf32"}, optional
         What products of float32 round what they multiply to.
 
     Raises
@@ -143,18 +143,14 @@ class Products:
         except Exception as error:  # it is not there, finds no cuBLAS, or no memory
             raise BackendError(
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
-                f"{to_install('cuda12,graphs')}, with cuda13 for a newer driver"
+                f"{to_install('cuda12,graphs12')}, with 13 for a newer driver"
             ) from error
         weakref.finalize(self, cublas.destroy, self._handle)
         self._cupy = cupy
         self._cublas = cublas
         self._workspace = cupy.cuda.alloc(_WORKSPACE)
         compute = cublas.ComputeType
-        single = {
-            "float32": compute.COMPUTE_32F,
-            "tf32": compute.COMPUTE_32F_FAST_TF32,
-            "bfloat16": compute.COMPUTE_32F_FAST_16BF,
-        }[precision]
+        single = {"float32": compute.COMPUTE_32F, "tf32": compute.COMPUTE_32F_FAST_TF32}[precision]
         self._compute = {"float32": int(single), "float64": int(compute.COMPUTE_64F)}
         # What multiplies the product, and what is in its place: read by cuBLAS in host memory.
         self._factors = {name: np.asarray([1.0, 0.0], dtype=name) for name in _KINDS}

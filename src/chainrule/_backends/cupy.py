@@ -1,7 +1,6 @@
 """CuPy on an NVIDIA GPU."""
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +19,6 @@ _INSTALL = (
 _COMPUTE_TYPES = {
     "float32": "COMPUTE_TYPE_DEFAULT",
     "tf32": "COMPUTE_TYPE_TF32",
-    "bfloat16": "COMPUTE_TYPE_BF16",
 }
 """CuPy's names of what it rounds float32 to."""
 
@@ -36,7 +34,7 @@ class CupyBackend(Backend):
     """
 
     repeats = True
-    precisions = ("float32", "tf32", "bfloat16")
+    precisions: tuple[str, ...] = ("float32", "tf32")
 
     def __init__(self, *, device: int | None = None) -> None:
         try:
@@ -63,6 +61,8 @@ class CupyBackend(Backend):
         # Of each thread, as CuPy's stream is: what makes matrix products in its place, if anything.
         self._capturing = threading.local()
         super().__init__(cupy, device=device)
+        if int(cupy.cuda.Device().compute_capability) < 80:  # has no units for it
+            self.precisions = ("float32",)
 
     def to_numpy(self, x: Array) -> np.ndarray:
         array: np.ndarray = self._cupy.asnumpy(x)
@@ -103,10 +103,16 @@ class CupyBackend(Backend):
     def compile(self, step: Callable[[], None]) -> Callable[[], None]:
         from .cuda_graph import CapturedStep, Products
 
-        # CuPy itself reads this variable, for the products outside of a graph.
-        set_to = "tf32" if os.environ.get("CUPY_TF32") == "1" else "float32"
-        products = Products(self._cupy, self.precision or set_to)
+        products = Products(self._cupy, self._precision_of_products())
         return CapturedStep(self._cupy, step, products, self._multiplying_by)
+
+    def _precision_of_products(self) -> str:
+        """What was asked for, or else how CuPy is set."""
+        if self.precision is not None:
+            return self.precision
+        core = self._cupy._core
+        set_to = core.get_compute_type(np.float32)
+        return "tf32" if set_to == core._routines_linalg.COMPUTE_TYPE_TF32 else "float32"
 
     @contextlib.contextmanager
     def _multiplying_by(self, products: Any) -> Iterator[None]:

@@ -9,10 +9,10 @@ import chainrule as cr
 
 NEEDS = {
     "src/chainrule/estimators": "sklearn",
-    "src/chainrule/_backends/fused.py": "numba",
-    "src/chainrule/torch_modules.py": "torch",
-    "src/chainrule/export.py": "onnxruntime",
-    "src/chainrule/onnx_operators.py": "onnxruntime",
+    "src/chainrule/backends/fused.py": "numba",
+    "src/chainrule/interop/torch.py": "torch",
+    "src/chainrule/interop/onnx.py": "onnxruntime",
+    "src/chainrule/interop/onnx_operators.py": "onnxruntime",
 }
 collect_ignore = [file for file, name in NEEDS.items() if importlib.util.find_spec(name) is None]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.augmentation import RandomShift
+from chainrule.data.augmentation import RandomShift
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

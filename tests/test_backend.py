@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.backend import on_host
+from chainrule.backends.conversion import on_host
 
 
 def test_numpy_is_always_available():
@@ -196,7 +196,7 @@ def of_two_slots(xp):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_compiled_loop_is_numpys_equal_bit_for_bit(dtype):
     pytest.importorskip("numba", reason="the extra fast is not installed")
-    from chainrule._backends.fused import fused
+    from chainrule.backends.fused import fused
 
     rng, rule = np.random.default_rng(0), of_two_slots(np)
     ours = [rng.normal(size=1001).astype(dtype) for _ in range(3)]
@@ -252,7 +252,7 @@ def test_without_a_numba_that_works_it_is_numpy(reason, tmp_path):
 
 def test_a_rule_is_compiled_once_for_all_optimizers_of_its_kind():
     pytest.importorskip("numba", reason="the extra fast is not installed")
-    from chainrule._backends.fused import _loops
+    from chainrule.backends.fused import _loops
 
     def shrink(rate):
         return lambda x, y: (x - rate * y,)

@@ -11,8 +11,8 @@ import safetensors.numpy
 from table import OWN, Scale
 
 import chainrule as cr
-from chainrule import checkpoint
-from chainrule.tensor_file import read_tensors, write_tensors
+from chainrule.layers import architecture, loading
+from chainrule.files.tensors import read_tensors, write_tensors
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_permissions_are_those_of_any_file(model, path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("name", sorted(checkpoint._INITIALIZERS))
+@pytest.mark.parametrize("name", sorted(architecture._INITIALIZERS))
 def test_initializers_in_files(name, tmp_path):
     options = {"constant": (2.0,), "uniform": (-1.0, 1.0), "normal": (0.1,)}.get(name, ())
     init = getattr(cr.initializers, name)(*options)

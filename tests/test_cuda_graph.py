@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule._backends.cuda_graph import CapturedStep, Products
-from chainrule._backends.cupy import CupyBackend
+from chainrule.backends.cuda_graph import CapturedStep, Products
+from chainrule.backends.cupy import CupyBackend
 
 
 class DeviceArray(np.ndarray):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.keys import split_key
-from chainrule.layers.dropout import keep_mask
+from chainrule.masks import split_key
+from chainrule.masks import keep_mask
 
 
 def mask(shape, p, seed, draw, library=None):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.keys import split_key
-from chainrule.layers.dropout import keep_mask
-from chainrule.layers.rectifiers import relu, relu_gradient
-from chainrule.losses import softmax_cross_entropy
+from chainrule.masks import split_key
+from chainrule.masks import keep_mask
+from chainrule.formulas import relu, relu_gradient
+from chainrule.formulas import softmax_cross_entropy
 
 AWKWARD = [0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf, np.nan]
 

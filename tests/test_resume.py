@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.step import Step
+from chainrule.training.step import Step
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(70, 4))

@@ -10,8 +10,8 @@ import safetensors
 import safetensors.numpy
 
 import chainrule as cr
-from chainrule import tensor_file
-from chainrule.tensor_file import read_tensors, write_tensors
+from chainrule.files import tensors as tensor_file
+from chainrule.files.tensors import read_tensors, write_tensors
 
 TENSORS = {
     "bool": np.array([True, False, True]),

@@ -4,15 +4,14 @@ A network is a chain of functions. Each returns its value and the function that 
 back through it.
 """
 
-from . import augmentation, callbacks, datasets, initializers, metrics, schedules
-from .backend import Backend, available_backends, get_backend
+from . import callbacks, datasets, initializers, metrics, schedules
+from .backends import Backend, available_backends, get_backend
 from .callbacks import Callback
-from .checkpoint import load
-from .data import minibatches, stratified_split
+from .data import augmentation, minibatches, stratified_split
 from .errors import BackendError, DataError, DivergenceError, FileFormatError, ShapeError
-from .export import to_onnx
 from .gradcheck import gradcheck
 from .history import History
+from .interop import from_torch, to_onnx
 from .layers import (
     ELU,
     GELU,
@@ -34,6 +33,7 @@ from .layers import (
     Softmax,
     Softplus,
     Tanh,
+    load,
     mlp,
 )
 from .losses import (
@@ -48,10 +48,8 @@ from .losses import (
 )
 from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .parameter import Buffer, Parameter
-from .torch_modules import from_torch
 from .training import Trainer
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 __all__ = [
     "ELU",

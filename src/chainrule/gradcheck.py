@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, BackendLike, get_backend
+from .backends import get_backend
+from .backends.base import BackendLike
 from .layers import Layer
 from .losses import Loss
+from .types import Array
 
 _STEP = 1e-5  # the error of a central difference is near its least, some 1e-10
 

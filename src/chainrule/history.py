@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from .files import write_atomically
+from .files.atomic import write_atomically
 
 
 class History:

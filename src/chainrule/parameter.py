@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import initializers
-from .backend import Array, Backend
+from .backends import Backend
 from .errors import DataError, ShapeError
-from .keys import split_key
+from .masks import split_key
+from .types import Array
 
 _VECTORS = ("values", "grads", "buffers")  # of a model, see ModelState
 _WEIGHTS = 1  # keeps the stream that draws weights apart from others that start from the same seed

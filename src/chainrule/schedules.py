@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .checks import at_least_zero, whole
 
 if TYPE_CHECKING:
-    from .optimizers import LearningRate
+    from .types import LearningRate
 
 # They are classes so that they can be compared, copied and printed; they are used as functions.
 # ruff: noqa: N801

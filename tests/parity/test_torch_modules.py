@@ -12,7 +12,7 @@ import torch
 import torch.nn.utils.prune
 
 import chainrule as cr
-from chainrule import torch_modules
+from chainrule.interop import torch as torch_modules
 
 nn = torch.nn
 torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_atomically
+from ..files.atomic import write_atomically
 from .base import Callback
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..backend import Array
 from ..checks import whole
+from ..types import Array
 from .base import Callback
 from .monitor import Monitor
 

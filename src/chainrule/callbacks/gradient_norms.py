@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend import Array, Backend
+from ..backends import Backend
 from ..parameter import Parameter
+from ..types import Array
 from .base import Callback
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from array_api_compat import array_namespace
 
-from ..backend import Array, Rule
 from ..checks import below_one
 from ..errors import ShapeError
-from ..layers.base import Layer
+from ..layers import Layer
+from ..types import Array, Rule
 from .base import Callback
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ..backend import Array
 from ..layers import Sequential
 from ..losses import Loss
+from ..types import Array
 from . import lbfgs, steps
 from .inputs import backend_for, outputs, precision_for, read_inputs
 from .network import make_model

@@ -12,8 +12,9 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from ..backend import Array, beside
+from ..backends.conversion import beside
 from ..losses import CrossEntropyLoss, Loss
+from ..types import Array
 from .base import MultilayerPerceptron, has_steps, undone_by_errors
 from .inputs import checked_weights, codes_of, read, sample_weights, to_host
 from .objective import BinaryLogLoss, LogLoss

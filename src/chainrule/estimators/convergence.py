@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..backend import Array
 from ..callbacks import Callback
+from ..types import Array
 
 if TYPE_CHECKING:
     from ..training import Trainer

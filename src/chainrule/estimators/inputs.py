@@ -13,9 +13,11 @@ from array_api_compat import array_namespace, is_array_api_obj
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from ..backend import Array, Backend, beside, get_backend, host_array
-from ..data import rows_of
+from ..backends import Backend, get_backend
+from ..backends.conversion import beside, host_array
+from ..data.moving import rows_of
 from ..layers import Sequential
+from ..types import Array
 
 _TOGETHER = 1024  # rows of a sparse matrix that are made dense at once
 

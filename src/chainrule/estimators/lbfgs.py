@@ -10,10 +10,10 @@ import numpy as np
 import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
-from ..backend import Array
-from ..data import move
+from ..data.moving import move
 from ..layers import Sequential
 from ..losses import Loss
+from ..types import Array
 from .inputs import SparseBatches, is_sparse
 from .objective import Penalty
 

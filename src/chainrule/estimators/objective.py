@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import Array
 from ..layers import Sequential
-from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Formula, Loss
-from ..step import Step
+from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
+from ..losses.base import Formula
 from ..training import Trainer
+from ..training.step import Step
+from ..types import Array
 from .network import linear_layers
 
 

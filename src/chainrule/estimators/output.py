@@ -7,11 +7,10 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from ..backend import Array
+from ..formulas import log_softmax, sigmoid
 from ..layers import Layer, LogSoftmax, Sigmoid, Softmax
-from ..layers.sigmoids import sigmoid
-from ..layers.softmax import log_softmax
 from ..losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, Loss
+from ..types import Array
 from .objective import HalfPoissonLoss
 
 _LAYERS: dict[str, type[Layer]] = {"softmax": Softmax, "logistic": Sigmoid}

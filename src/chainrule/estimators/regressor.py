@@ -9,8 +9,8 @@ from array_api_compat import array_namespace
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from ..backend import Array
 from ..losses import Loss
+from ..types import Array
 from .base import MultilayerPerceptron
 from .inputs import read, sample_weights, to_host
 from .objective import HalfPoissonLoss, HalfSquaredLoss

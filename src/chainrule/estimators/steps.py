@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from ..backend import Array
 from ..metrics import Metric
+from ..types import Array
 from .convergence import Convergence
 from .inputs import SparseBatches, is_sparse, taken, to_host
 from .network import draw_seed, make_optimizer

@@ -3,11 +3,13 @@
 from .base import Layer
 from .dropout import Dropout
 from .linear import Linear
+from .loading import load
 from .mlp import mlp
 from .normalization import BatchNorm, LayerNorm
-from .plain import Flatten, Identity, Rescaling
 from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
+from .rescaling import Rescaling
 from .sequential import Sequential
+from .shape import Flatten, Identity
 from .sigmoids import Sigmoid, Tanh
 from .softmax import LogSoftmax, Softmax
 
@@ -32,5 +34,6 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "load",
     "mlp",
 ]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Any, Self, TypeAlias, TypeVar
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from .. import initializers
-from ..backend import Array, Backend, BackendLike, get_backend
+from ..backends import Backend, get_backend
+from ..backends.base import BackendLike
 from ..errors import ShapeError
 from ..parameter import Buffer, ModelState, Parameter, Stored
+from ..types import Array, Backward
 
-Backward: TypeAlias = Callable[..., Array]
 _Kind = TypeVar("_Kind", bound=Stored)
 
 
@@ -44,6 +45,9 @@ class Layer:
     Scale(5)
     """
 
+    built_in: ClassVar[dict[str, type[Layer]]] = {}
+    """The layers of this package by the names that files give them."""
+
     takes_input_gradient = False
     """Whether `backward` takes ``input_gradient=False`` and then saves the work for `dx`."""
 
@@ -59,6 +63,8 @@ class Layer:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if cls.__module__.startswith(f"{__package__}."):
+            Layer.built_in[cls.__name__] = cls
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
             cls.takes_input_gradient = False  # what is inherited was said of another forward
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-from ..backend import Array
-from ..keys import int32
-from .base import Backward, Layer
+from ..masks import keep_mask
+from ..types import Array, Backward
+from .base import Layer
 
 
 class Dropout(Layer):
@@ -41,25 +38,3 @@ class Dropout(Layer):
         mask = xp.astype(kept, x.dtype)
         mask *= 1.0 / (1.0 - self.p)
         return x * mask, lambda dy: dy * mask
-
-
-def keep_mask(
-    xp: Any, shape: tuple[int, ...], probability: float, key: tuple[Any, Any], device: Any
-) -> Array:
-    """A boolean array, true with this probability in each element, from a hash of key and index.
-
-    Multiply, xor, shift, in the manner of C. Wellons' two-round 32-bit integer hashes ("hash
-    prospector", 2018), with half of a key, two int32, mixed in before each round. int32 throughout,
-    its overflow wraps: not every library has shifts for unsigned integers.
-    """
-    first, second = key
-    h = xp.arange(math.prod(shape), dtype=xp.int32, device=device)
-    h *= int32(0x9E3779B9)  # spreads the indices: 2^32 / the golden ratio, odd
-    h ^= first
-    h ^= (h >> 16) & 0xFFFF  # the shift of a signed integer brings in its sign
-    h *= int32(0x7FEB352D)
-    h ^= second
-    h ^= (h >> 15) & 0x1FFFF
-    h *= int32(0x846CA68B)
-    threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31  # in the range of int32
-    return xp.reshape(h < threshold, shape)

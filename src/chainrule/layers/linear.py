@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .. import initializers
-from ..backend import Array
 from ..initializers import Initializer
 from ..parameter import Parameter
-from .base import Backward, Layer
+from ..types import Array, Backward
+from .base import Layer
 
 
 class Linear(Layer):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from .. import initializers
-from ..backend import Array, dot
 from ..errors import ShapeError
+from ..formulas import dot
 from ..parameter import Buffer, Parameter
-from .base import Backward, Layer
+from ..types import Array, Backward
+from .base import Layer
 
 
 class BatchNorm(Layer):

@@ -6,11 +6,10 @@ Inputs and outputs are of one shape, any.
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from ..backend import Array
-from .base import Backward, Layer
-from .sigmoids import sigmoid
+from ..formulas import relu, relu_gradient, sigmoid
+from ..types import Array, Backward
+from .base import Layer
 
 
 class ReLU(Layer):
@@ -20,16 +19,6 @@ class ReLU(Layer):
         kernel = self.backend.kernel
         y = kernel(relu)(x)
         return y, lambda dy: kernel(relu_gradient)(dy, y)
-
-
-def relu(xp: Any, x: Array) -> Array:
-    """``max(x, 0)``."""
-    return xp.maximum(x, 0.0)
-
-
-def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
-    """`dy` where the output `y` is positive, else 0."""
-    return dy * xp.astype(y > 0, dy.dtype)
 
 
 class LeakyReLU(Layer):

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..backend import Array
-from .base import Backward, Layer
-
-
-def sigmoid(xp: Any, x: Array) -> Array:
-    """``1 / (1 + exp(-x))`` for any `x`: the exponential is taken of no positive number."""
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+from ..formulas import sigmoid
+from ..types import Array, Backward
+from .base import Layer
 
 
 class Sigmoid(Layer):

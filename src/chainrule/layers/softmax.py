@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..backend import Array
-from .base import Backward, Layer
-
-
-def log_softmax(xp: Any, x: Array) -> Array:
-    """``x - log(sum(exp(x)))`` over the last axis; the largest `x` is taken out first."""
-    shifted = x - xp.max(x, axis=-1, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+from ..formulas import log_softmax
+from ..types import Array, Backward
+from .base import Layer
 
 
 class Softmax(Layer):

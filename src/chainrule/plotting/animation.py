@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import Callback
-from ..files import usual_mode
+from ..files.atomic import usual_mode
 from .figures import NO_MATPLOTLIB
 
 if TYPE_CHECKING:

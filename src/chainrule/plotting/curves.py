@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..backend import host_array
+from ..backends.conversion import host_array
 from ..errors import DataError
 from ..history import History
 from .figures import COLORS, MARKERS, axes

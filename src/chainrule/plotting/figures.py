@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import to_install
-from ..files import write_atomically
+from ..files.atomic import write_atomically
 
 # Okabe and Ito's palette, told apart also by the colour-blind; markers tell as much in grey.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import host_array
+from ..backends.conversion import host_array
 from ..errors import ShapeError
 from .figures import VERMILLION, axes
 

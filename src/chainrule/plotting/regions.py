@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import host_array
+from ..backends.conversion import host_array
 from ..errors import DataError, ShapeError
 from ..layers import Sequential, Sigmoid
 from .figures import COLORS, MARKERS, axes

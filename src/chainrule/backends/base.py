@@ -1,0 +1,312 @@
+"""The array library that a model runs on: its namespace, and the few seams where libraries differ.
+
+Everything else in the package is written against the Array API standard through ``xp`` and names
+no library. Each seam below is pure standard code, so any conforming library works as it is; the
+other modules of this folder replace those seams for which a measurement asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache, partial
+from types import ModuleType
+from typing import Any, ClassVar, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+from ..errors import BackendError
+from ..types import Array, Rule
+from .conversion import as_numpy, brought_to
+
+BackendLike: TypeAlias = "str | Backend | ModuleType"
+
+
+class Backend:
+    """An array library, as its Array API namespace and a device.
+
+    Parameters
+    ----------
+    xp : namespace
+        A module that conforms to the Array API standard, or one that array-api-compat can make
+        conform (``array_api_strict``, ``torch``, ...).
+    device : optional
+        A device in the library's own terms; its default one if not given.
+    precision : str, optional
+        One of `precisions`; as the library is set if not given.
+
+    Raises
+    ------
+    TypeError
+        If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy, not
+        a view. Parameters are views into one vector, so training would silently do nothing.
+    BackendError
+        If it has no such device.
+    """
+
+    known: ClassVar[dict[str, type[Backend]]] = {}
+    """The backends that have a name."""
+
+    repeats = False
+    """Whether `compile` gives something better than what it was given."""
+
+    precisions: tuple[str, ...] = ()
+    """What `matmul` may round float32 to, where there is a choice; see `get_backend`."""
+
+    def __init_subclass__(cls, *, name: str, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Backend.known[name] = cls
+
+    def __init__(self, xp: ModuleType, *, device: Any = None, precision: str | None = None) -> None:
+        if not hasattr(xp, "asarray"):
+            raise TypeError(f"expected an Array API namespace such as numpy, found {xp!r}")
+        self.xp: Any = array_api_compat.array_namespace(xp.empty(0))
+        self.name: str = xp.__name__
+        self.device = device
+        self.array_type: type = type(self.xp.empty(0))
+        self._kernels: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._probe_views()
+        if precision not in (None, *self.precisions):
+            among = f"one of {self.precisions}" if self.precisions else "none, as it has one only"
+            raise ValueError(
+                f"backend {self.name!r}: expected as precision {among}, found {precision!r}"
+            )
+        self.precision = precision
+
+    def _probe_views(self) -> None:
+        """Find out whether writing to a view writes to the vector; the standard leaves it open."""
+        try:
+            vector = self.xp.zeros(3, device=self.device)
+            float(vector[2])
+        except Exception as error:  # each library has its own
+            if self.device is None:
+                raise
+            raise BackendError(
+                f"backend {self.name!r} cannot use device={self.device!r} ({error}); which library "
+                "computes is chosen by backend="
+            ) from error
+        try:
+            view = self.xp.reshape(vector[1:], (2, 1), copy=False)
+            view[...] = 1.0
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"backend {self.name!r} cannot train: its arrays cannot be written to ({error})"
+            ) from error
+        if float(vector[2]) != 1.0:
+            raise TypeError(
+                f"backend {self.name!r} cannot train: its reshaped slices are copies, not views"
+            )
+
+    # The seams.
+
+    def asarray(self, x: Any, *, dtype: Any = None) -> Array:
+        """`x` as an array of this library on this device, copied only where that is needed.
+
+        What another library has on a device of the same kind comes from there, by DLPack.
+
+        Raises
+        ------
+        DataError
+            If `x` does not hold real numbers (strings, objects, ragged lists, complex numbers).
+        """
+        if not isinstance(x, self.array_type):
+            x = brought_to(self.xp, self.device, x)
+        return self.xp.asarray(x, dtype=dtype, device=self.device)
+
+    def to_numpy(self, x: Array) -> np.ndarray:
+        """`x` as a NumPy array in host memory."""
+        return np.array(as_numpy(x))
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """The matrix product ``a @ b``, in `out` if there is one."""
+        if out is None:
+            return a @ b
+        out[...] = a @ b
+        return out
+
+    def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
+        """Make an in-place update of arrays from a rule for their elements.
+
+        Parameters
+        ----------
+        make_rule : callable
+            Takes a namespace, returns the rule: a pure function of arrays and 0-d arrays, made of
+            arithmetic and ``xp.sqrt`` only, that returns the new values of its first arguments.
+        outputs : int
+            How many those are.
+
+        Returns
+        -------
+        update : callable
+            Takes the rule's arguments and overwrites the first of them with what it returns.
+
+        Examples
+        --------
+        >>> import numpy
+        >>> shrink = lambda xp: lambda x, rate: (x - rate * x,)
+        >>> decay = Backend(numpy).elementwise(shrink, outputs=1)
+        >>> x = numpy.asarray([2.0, 4.0])
+        >>> decay(x, numpy.asarray(0.5))
+        >>> x
+        array([1., 2.])
+        """
+        rule = make_rule(self.xp)
+
+        def update(*arguments: Array) -> None:
+            for old, new in zip(arguments[:outputs], rule(*arguments), strict=True):
+                old[...] = new
+
+        return update
+
+    def kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A formula for this library's arrays, as one kernel where the backend has one for it.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(xp, *arguments)``, pure.
+
+        Returns
+        -------
+        callable
+            Takes the arguments without ``xp`` and returns the same to rounding.
+
+        Examples
+        --------
+        >>> import numpy
+        >>> half = lambda xp, x: xp.astype(x, xp.float32) / 2
+        >>> Backend(numpy).kernel(half)(numpy.asarray([2, 4]))
+        array([1., 2.], dtype=float32)
+        """
+        found = self._kernels.get(function)
+        if found is None:
+            found = self._kernels[function] = self._make_kernel(function)
+        return found
+
+    def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return partial(function, self.xp)
+
+    def scatter_add(self, target: Array, index: Array, values: Array) -> None:
+        """Add row ``values[i]`` to row ``target[index[i]]`` for every `i`; repeated rows add up."""
+        rows = self.xp.arange(target.shape[0], dtype=index.dtype, device=self.device)
+        one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
+        target += one_hot @ values
+
+    def compile(self, step: Callable[[], None]) -> Callable[[], None]:
+        """A faster equivalent of a step, or the step itself.
+
+        Parameters
+        ----------
+        step : callable
+            Does the same operations on the same arrays at each call but the first, which is not
+            repeated. After a few calls they are repeated without it.
+
+        Raises
+        ------
+        BackendError
+            If something is missing for it; or later by what is returned, if these operations
+            cannot be repeated: nothing was done then.
+        """
+        return step
+
+    def synchronize(self) -> None:
+        """Wait until all work handed to the device is done (for timing)."""
+
+    # Identity.
+
+    def dtype(self, name: str) -> Any:
+        """The library's own dtype called `name`, which is ``"float32"`` or ``"float64"``."""
+        if str(name) not in ("float32", "float64"):
+            raise ValueError(f"expected dtype 'float32' or 'float64', found {name!r}")
+        return getattr(self.xp, str(name))
+
+    def __repr__(self) -> str:
+        chosen = {"device": self.device, "precision": self.precision}
+        words = (f", {name}={value!r}" for name, value in chosen.items() if value is not None)
+        return f"Backend({self.name!r}{''.join(words)})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.name, self.device, self.precision)
+
+
+def get_backend(
+    backend: BackendLike, *, device: Any = None, precision: str | None = None
+) -> Backend:
+    """The backend of that name or namespace, or `backend` itself if it is one already.
+
+    Parameters
+    ----------
+    backend : str, Backend or namespace
+        ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
+    device : optional
+        A device in the library's own terms, its default one if not given.
+    precision : {"float32", "tf32"}, optional
+        On CuPy, what the matrix products of layers round float32 to before they multiply; they add
+        up in float32, and all else stays float32. As CuPy itself is set if not given.
+
+    Raises
+    ------
+    ValueError
+        If no backend has this name, or if this one has no such precision.
+    BackendError
+        If the library, the device, or the hardware that it needs, is not there.
+
+    Examples
+    --------
+    >>> get_backend("numpy")
+    Backend('numpy')
+    """
+    if isinstance(backend, Backend):
+        for name, asked in (("device", device), ("precision", precision)):
+            if asked not in (None, getattr(backend, name)):
+                raise ValueError(f"{name}={asked!r} was asked for, but {backend!r} is made already")
+        return backend
+    name = backend
+    if isinstance(backend, ModuleType):
+        name = backend.__name__.removeprefix("array_api_compat.")
+        if name not in Backend.known:
+            return _made(Backend, (backend,), (device, precision))
+    if name not in Backend.known:
+        raise ValueError(
+            f"unknown backend {backend!r}: expected one of {', '.join(map(repr, Backend.known))}, "
+            "or an Array API namespace"
+        )
+    return _made(Backend.known[name], (), (device, precision))
+
+
+@cache
+def _made(kind: type[Backend], arguments: tuple[Any, ...], options: tuple[Any, ...]) -> Backend:
+    """A backend is probed once, when it is first asked for."""
+    device, precision = options
+    return kind(*arguments, device=device, precision=precision)
+
+
+def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`Backend.kernel` for arrays whose namespace is all that is known."""
+    return get_backend(xp).kernel(function)
+
+
+def _restore(name: str, device: Any, precision: str | None) -> Backend:
+    return get_backend(importlib.import_module(name), device=device, precision=precision)
+
+
+def available_backends() -> list[str]:
+    """Names of the backends that would work here, now.
+
+    Examples
+    --------
+    >>> "numpy" in available_backends()
+    True
+    """
+    names = []
+    for name in Backend.known:
+        try:
+            get_backend(name)
+        except BackendError:
+            continue
+        names.append(name)
+    return names

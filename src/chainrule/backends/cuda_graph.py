@@ -1,0 +1,232 @@
+"""A step as one CUDA graph, with matrix products that can be in one.
+
+CuPy does not let its matrix products into a graph (cupy#6290), so while a step is captured they
+are made by nvmath-python's bindings to the same library, cuBLAS, with a handle of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import BackendError, to_install
+from ..types import Array
+
+_WORKSPACE = 32 * 2**20  # bytes; what cuBLAS recommends for the largest cards
+_KINDS = {"float32": 0, "float64": 1}  # CUDA_R_32F and CUDA_R_64F of cudaDataType_t
+
+
+class CapturedStep:
+    """A step that is run twice, captured once, and from then on launched as a whole.
+
+    The first run is not what is repeated, see `Backend.compile`; the second is, and compiles all
+    kernels and fills the pool of memory, which a capture could not.
+
+    Its temporary arrays stay in a pool of memory of its own for as long as it lives, where no other
+    work can come by them.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+    step : callable
+        See `Backend.compile`.
+    products : Products
+        What makes matrix products meanwhile.
+    use : callable
+        A context in which the backend uses those.
+
+    Raises
+    ------
+    BackendError
+        When it is called, if the step cannot be captured, or needs more memory than there is.
+    """
+
+    def __init__(
+        self,
+        cupy: Any,
+        step: Callable[[], None],
+        products: Products,
+        use: Callable[[Products], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        self._cupy = cupy
+        self._step = step
+        self._products = products
+        self._use = use
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._pool = cupy.cuda.MemoryPool()
+        self._runs = 0
+        self._graph: Any = None
+
+    def __call__(self) -> None:
+        if self._graph is None and self._runs == 2:
+            with self._aside():
+                self._graph = self._captured()
+        if self._graph is not None:
+            self._graph.launch(self._cupy.cuda.get_current_stream())
+            return
+        try:
+            with self._aside():
+                self._step()
+        except self._cupy.cuda.memory.OutOfMemoryError as error:  # its pool is one more
+            raise BackendError(f"there is no memory for a graph of its own: {error}") from error
+        self._runs += 1
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """On a stream and in memory of its own, after all work before and before all after it."""
+        self._cupy.cuda.get_current_stream().synchronize()
+        try:
+            with (
+                self._stream,
+                self._cupy.cuda.using_allocator(self._pool.malloc),
+                self._products.on(self._stream),
+                self._use(self._products),
+            ):
+                yield
+        finally:
+            self._stream.synchronize()
+
+    def _captured(self) -> Any:
+        with _no_collection():
+            self._stream.begin_capture()
+            try:
+                self._step()
+                return self._stream.end_capture()
+            except BaseException as error:
+                with contextlib.suppress(Exception):  # a capture that failed has to be ended, too
+                    self._stream.end_capture()
+                if not isinstance(error, Exception):
+                    raise
+                raise BackendError(f"the step cannot be captured: {error!r}") from error
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's collector, which could free another graph: a capture does not bear that."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class Products:
+    """Matrix products of CuPy's arrays by cuBLAS, through nvmath-python.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+    precision : {"float32", "tf32"}, optional
+        What products of float32 round what they multiply to.
+
+    Raises
+    ------
+    BackendError
+        If nvmath-python is not installed, or finds no cuBLAS.
+    """
+
+    def __init__(self, cupy: Any, precision: str = "float32") -> None:
+        try:
+            from nvmath.bindings import cublas
+
+            self._handle = cublas.create()
+        except Exception as error:  # it is not there, finds no cuBLAS, or no memory
+            raise BackendError(
+                f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
+                f"{to_install('cuda12,graphs12')}, with 13 for a newer driver"
+            ) from error
+        weakref.finalize(self, cublas.destroy, self._handle)
+        self._cupy = cupy
+        self._cublas = cublas
+        self._workspace = cupy.cuda.alloc(_WORKSPACE)
+        compute = cublas.ComputeType
+        single = {"float32": compute.COMPUTE_32F, "tf32": compute.COMPUTE_32F_FAST_TF32}[precision]
+        self._compute = {"float32": int(single), "float64": int(compute.COMPUTE_64F)}
+        # What multiplies the product, and what is in its place: read by cuBLAS in host memory.
+        self._factors = {name: np.asarray([1.0, 0.0], dtype=name) for name in _KINDS}
+
+    @contextlib.contextmanager
+    def on(self, stream: Any) -> Iterator[None]:
+        """Put the products on a stream."""
+        self._cublas.set_stream(self._handle, stream.ptr)
+        self._cublas.set_workspace(self._handle, self._workspace.ptr, _WORKSPACE)  # it was reset
+        yield
+
+    def __call__(self, a: Array, b: Array, *, out: Array | None = None) -> Array:
+        """``a @ b`` of matrices of one dtype, in `out` if there is one."""
+        name = str(a.dtype)
+        if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or name not in _KINDS:
+            raise BackendError(
+                f"expected matrices of float32 or float64, found {a.dtype} of {a.ndim} axes and "
+                f"{b.dtype} of {b.ndim}"
+            )
+        if out is None:
+            out = self._cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
+        elif out.dtype != a.dtype or not out.flags.c_contiguous:
+            raise BackendError(f"expected a product of {out.dtype} in one piece, found {a.dtype}")
+        a, b = map(self._in_one_piece, (a, b))
+        kind, factors = _KINDS[name], self._factors[name].ctypes.data
+        sizes, (first, transposed_b, step_b), (second, transposed_a, step_a) = column_major(a, b)
+        self._cublas.gemm_ex(
+            self._handle,
+            int(transposed_b),
+            int(transposed_a),
+            *sizes,
+            factors,
+            first.data.ptr,
+            kind,
+            step_b,
+            second.data.ptr,
+            kind,
+            step_a,
+            factors + self._factors[name].itemsize,
+            out.data.ptr,
+            kind,
+            sizes[0],
+            self._compute[name],
+            int(self._cublas.GemmAlgo.DEFAULT),
+        )
+        return out
+
+    def _in_one_piece(self, x: Array) -> Array:
+        flags = x.flags
+        return x if flags.c_contiguous or flags.f_contiguous else self._cupy.ascontiguousarray(x)
+
+
+Operand = tuple[Array, bool, int]
+
+
+def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Operand]:
+    """The product ``a @ b`` of row-major matrices in the terms of cuBLAS, which goes by columns.
+
+    A matrix whose rows lie one after another is, read by columns, its own transpose. So the product
+    is computed as ``(a @ b).T = b.T @ a.T``, whose columns are the rows that are wanted.
+
+    Parameters
+    ----------
+    a, b : array
+        ``(m, k)`` and ``(k, n)``, contiguous by rows or by columns.
+
+    Returns
+    -------
+    sizes : tuple of int
+        ``(n, m, k)``: the rows and columns of the transposed product, and the inner size.
+    first, second : tuple
+        `b` and `a`, each with whether it is to be transposed, and how far apart its columns are.
+    """
+
+    def operand(x: Array) -> Operand:
+        by_rows = bool(x.flags.c_contiguous)
+        return x, not by_rows, int(x.shape[1] if by_rows else x.shape[0])
+
+    return (int(b.shape[1]), int(a.shape[0]), int(a.shape[1])), operand(b), operand(a)

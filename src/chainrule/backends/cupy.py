@@ -1,0 +1,127 @@
+"""CuPy on an NVIDIA GPU."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import BackendError
+from ..types import Array, Rule
+from .base import Backend
+
+_INSTALL = (
+    'pip install "cupy-cuda12x[ctk]" for a driver of CUDA 12, '
+    'pip install "cupy-cuda13x[ctk]" for one of CUDA 13 or newer (nvidia-smi shows which)'
+)
+
+
+_COMPUTE_TYPES = {
+    "float32": "COMPUTE_TYPE_DEFAULT",
+    "tf32": "COMPUTE_TYPE_TF32",
+}
+"""CuPy's names of what it rounds float32 to."""
+
+
+class CupyBackend(Backend, name="cupy"):
+    """CuPy; matrix products go straight into their place, an optimizer's rule is one kernel.
+
+    Parameters
+    ----------
+    device : int, optional
+        The GPU's number. CuPy works on the current device of the thread, so this GPU is made the
+        current one, once; models on several GPUs need a process each.
+    """
+
+    repeats = True
+    precisions: tuple[str, ...] = ("float32", "tf32")
+
+    def __init__(self, *, device: int | None = None, precision: str | None = None) -> None:
+        try:
+            import cupy
+        except ImportError as error:
+            raise BackendError(
+                f"backend 'cupy' needs CuPy, which cannot be imported ({error}): {_INSTALL}"
+            ) from error
+        if not cupy.cuda.is_available():
+            raise BackendError(
+                "backend 'cupy' needs an NVIDIA GPU and its driver: CuPy is installed, but finds "
+                "no usable GPU (does nvidia-smi show one?). If there is one, CuPy must match its "
+                f"driver: {_INSTALL}"
+            )
+        if device is not None:
+            try:
+                cupy.cuda.Device(device).use()
+            except Exception as error:
+                count = cupy.cuda.runtime.getDeviceCount()
+                raise BackendError(
+                    f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
+                ) from error
+        self._cupy = cupy
+        # Of each thread, as CuPy's stream is: what makes matrix products in its place, if anything.
+        self._capturing = threading.local()
+        if int(cupy.cuda.Device().compute_capability) < 80:  # has no units for it
+            self.precisions = ("float32",)
+        super().__init__(cupy, device=device, precision=precision)
+
+    def to_numpy(self, x: Array) -> np.ndarray:
+        array: np.ndarray = self._cupy.asnumpy(x)
+        return array
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        products = getattr(self._capturing, "products", None)
+        if products is not None:
+            product: Array = products(a, b, out=out)
+        elif self.precision is None:
+            product = self._cupy.matmul(a, b, out=out)
+        else:  # CuPy has one setting for all
+            core, kind = self._cupy._core, _COMPUTE_TYPES[self.precision]
+            before = core.get_compute_type(np.float32)
+            core.set_compute_type(np.float32, getattr(core._routines_linalg, kind))
+            try:
+                product = self._cupy.matmul(a, b, out=out)
+            finally:
+                core.set_compute_type(np.float32, before)
+        return product
+
+    def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
+        update: Callable[..., None] = self._cupy.fuse(
+            super().elementwise(make_rule, outputs=outputs)
+        )
+        return update
+
+    def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        from .cuda_kernels import kernels
+
+        return kernels(self._cupy).get(function) or super()._make_kernel(function)
+
+    def scatter_add(self, target: Array, index: Array, values: Array) -> None:
+        import cupyx
+
+        cupyx.scatter_add(target, index, values)
+
+    def compile(self, step: Callable[[], None]) -> Callable[[], None]:
+        from .cuda_graph import CapturedStep, Products
+
+        products = Products(self._cupy, self._precision_of_products())
+        return CapturedStep(self._cupy, step, products, self._multiplying_by)
+
+    def _precision_of_products(self) -> str:
+        """What was asked for, or else how CuPy is set."""
+        if self.precision is not None:
+            return self.precision
+        core = self._cupy._core
+        set_to = core.get_compute_type(np.float32)
+        return "tf32" if set_to == core._routines_linalg.COMPUTE_TYPE_TF32 else "float32"
+
+    @contextlib.contextmanager
+    def _multiplying_by(self, products: Any) -> Iterator[None]:
+        self._capturing.products = products
+        try:
+            yield
+        finally:
+            self._capturing.products = None
+
+    def synchronize(self) -> None:
+        self._cupy.cuda.get_current_stream().synchronize()

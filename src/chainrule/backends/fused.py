@@ -1,0 +1,212 @@
+"""Rules and formulas as one compiled loop each (numba, the extra ``fast``).
+
+A loop reads and writes each element once, where NumPy makes a pass over memory for each operation.
+No floating-point liberties are taken: the results are NumPy's, bit for bit, but for those of the
+cross-entropy, whose `exp`, `log` and order of summing are not NumPy's. The loops use one thread:
+numba's and those of NumPy's BLAS would wait for each other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from array_api_compat import numpy as xp
+
+from ..formulas import relu, relu_gradient, softmax_cross_entropy
+from ..masks import keep_mask
+from ..types import Array, Rule
+
+Update = Callable[..., None]
+_compiled: Any = numba.njit(error_model="numpy")  # a division by zero is infinite, no exception
+
+
+def _cached(loop: Callable[..., None]) -> Any:
+    """Compiled, and kept on disk for the next process where there is a place to write."""
+    try:
+        return numba.njit(cache=True, error_model="numpy")(loop)
+    except RuntimeError:  # numba finds no such place
+        return _compiled(loop)
+
+
+def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
+    """An update of arrays by `rule` as a compiled loop, see `Backend.elementwise`.
+
+    Parameters
+    ----------
+    rule : callable
+        Of arrays and then numbers; compiled when it is first called.
+    outputs : int
+        How many of the arrays it overwrites.
+    otherwise : callable
+        The update that is used for a number of arrays that has no loop here, or, with a warning,
+        for a rule that numba cannot compile.
+    """
+    loops = dict(_loops(rule, outputs))
+
+    def update(*arguments: Array) -> None:
+        arrays = sum(a.ndim > 0 for a in arguments)
+        loop = loops.get(arrays)
+        if loop is None:
+            otherwise(*arguments)
+            return
+        try:
+            loop(*arguments[:arrays], arguments[arrays:])
+        except numba.core.errors.NumbaError as error:  # before anything was written
+            del loops[arrays]
+            otherwise(*arguments)
+            warnings.warn(f"{rule!r} runs uncompiled: {error}", RuntimeWarning, stacklevel=3)
+
+    return update
+
+
+def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
+    """Loops by the number of arrays; those that there are already for a rule of the same code.
+
+    Each optimizer makes its rule anew, and compiling one takes a third of a second.
+    """
+    outside = [rule.__globals__.get(name) for name in rule.__code__.co_names]  # frozen by numba
+    values = [*(cell.cell_contents for cell in rule.__closure__ or ()), *outside]
+    kinds = tuple(map(type, values))  # 1 and 1.0 are equal, but not compiled alike
+    key: Any = (rule.__code__, rule.__defaults__, tuple(values), kinds, outputs)
+    try:
+        if key in _known_loops:
+            return _known_loops[key]
+    except TypeError:  # a value in it has no hash
+        key = None
+    element = _compiled(rule)
+    loops = {
+        arrays: _compiled(make(element))
+        for (arrays, overwritten), make in _LOOPS.items()
+        if overwritten == outputs
+    }
+    if key is not None:
+        _known_loops[key] = loops
+    return loops
+
+
+_known_loops: dict[Any, dict[int, Any]] = {}
+
+# numba unrolls no list of arrays, so there is a loop for each number of them.
+
+
+def _two_arrays(element: Any) -> Update:
+    def loop(a: Array, b: Array, numbers: tuple[Any, ...]) -> None:
+        for i in range(a.size):
+            (a[i],) = element(a[i], b[i], *numbers)
+
+    return loop
+
+
+def _three_arrays(element: Any) -> Update:
+    def loop(a: Array, b: Array, c: Array, numbers: tuple[Any, ...]) -> None:
+        for i in range(a.size):
+            a[i], b[i] = element(a[i], b[i], c[i], *numbers)
+
+    return loop
+
+
+def _four_arrays(element: Any) -> Update:
+    def loop(a: Array, b: Array, c: Array, d: Array, numbers: tuple[Any, ...]) -> None:
+        for i in range(a.size):
+            a[i], b[i], c[i] = element(a[i], b[i], c[i], d[i], *numbers)
+
+    return loop
+
+
+_LOOPS = {(2, 1): _two_arrays, (3, 2): _three_arrays, (4, 3): _four_arrays}
+
+
+# Formulas by themselves, each beside the loop that computes it.
+
+
+@_cached
+def _relu_loop(x: Array, y: Array) -> None:
+    zero = y.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] <= zero else x[i]  # NaN stays NaN
+
+
+_OF_MODELS = {np.dtype("float32"), np.dtype("float64")}
+
+
+def _relu(x: Array) -> Array:
+    if x.dtype not in _OF_MODELS:
+        return relu(xp, x)
+    y = np.empty(x.shape, x.dtype)
+    _relu_loop(x.reshape(-1), y.reshape(-1))
+    return y
+
+
+@_cached
+def _relu_gradient_loop(dy: Array, y: Array, dx: Array) -> None:
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = dy[i] * (one if y[i] > zero else zero)
+
+
+def _relu_gradient(dy: Array, y: Array) -> Array:
+    if y.dtype not in _OF_MODELS or dy.dtype != y.dtype or dy.shape != y.shape:
+        return relu_gradient(xp, dy, y)
+    dx = np.empty(y.shape, y.dtype)
+    _relu_gradient_loop(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
+    return dx
+
+
+@_cached
+def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient: Array) -> None:
+    rows, classes = y.shape
+    one = y.dtype.type(1)
+    for i in range(rows):
+        label = labels[i]
+        if not 0 <= label < classes:
+            raise IndexError("a label outside of the classes")
+        largest = y[i, 0]
+        for j in range(1, classes):
+            largest = max(largest, y[i, j])
+        total = y.dtype.type(0)
+        for j in range(classes):
+            gradient[i, j] = np.exp(y[i, j] - largest)
+            total += gradient[i, j]
+        for j in range(classes):
+            gradient[i, j] /= total
+        gradient[i, label] -= one
+        values[i] = np.log(total) - (y[i, label] - largest)
+
+
+def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
+    if y.dtype not in _OF_MODELS:
+        return softmax_cross_entropy(xp, y, labels)
+    values, gradient = np.empty(y.shape[0], y.dtype), np.empty(y.shape, y.dtype)
+    _softmax_cross_entropy_loop(y, labels, values, gradient)
+    return values, gradient
+
+
+@_cached
+def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
+    for i in range(kept.size):  # as in `keep_mask`, on unsigned integers
+        h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first
+        h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)) ^ second
+        h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
+        kept[i] = (h ^ np.uint32(2**31)) < threshold
+
+
+def _keep_mask(
+    shape: tuple[int, ...], probability: float, key: tuple[int, int], device: Any
+) -> Array:
+    kept = np.empty(shape, bool)
+    first, second = (np.uint32(int(half) % 2**32) for half in key)
+    threshold = np.uint32(min(int(probability * 2.0**32), 2**32 - 1))
+    _keep_mask_loop(first, second, threshold, kept.reshape(-1))
+    return kept
+
+
+KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
+    relu: _relu,
+    relu_gradient: _relu_gradient,
+    softmax_cross_entropy: _softmax_cross_entropy,
+    keep_mask: _keep_mask,
+}

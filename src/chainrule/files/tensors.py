@@ -1,0 +1,139 @@
+"""Safetensors files: written atomically with a SHA-256, and read with suspicion.
+
+What chainrule writes holds ``format_version`` and ``sha256`` among its metadata, the digest of the
+whole file, in which the digest's own place is taken as zeros. In a plain safetensors file many a
+flipped bit loads silently as another number; here it is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ..errors import FileFormatError
+from .atomic import write_atomically
+
+FORMAT_VERSION = "1"
+MAX_HEADER = 2**22  # bytes; what JSON makes of them can take thirty times as many
+_NO_DIGEST = "0" * 64
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> None:
+    """Write arrays and text to a safetensors file, all of it or nothing.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; one that is there already is replaced once the new one is complete.
+    tensors : mapping of str to array
+        Of booleans, integers or floating-point numbers.
+    metadata : mapping of str to str
+        ``sha256`` is added, and ``format_version`` where it is not there.
+
+    Raises
+    ------
+    ValueError
+        If the header would be longer than `MAX_HEADER`.
+    OSError
+        If the file cannot be written; an older one is then left as it was.
+    """
+    metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
+    # The package writes an array of another order as if it were of this one.
+    ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    data = safetensors.numpy.save(ordered, metadata)
+    if (size := _header_size(data)) > MAX_HEADER:
+        raise ValueError(f"{path}: expected a header of at most {MAX_HEADER} bytes, found {size}")
+    write_atomically(path, _with_digest(data, hashlib.sha256(data).hexdigest()))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read the arrays of a safetensors file, and the text of one that chainrule wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. One of another origin is read, too; it has no digest that could be verified.
+
+    Returns
+    -------
+    tensors : dict of str to array
+        By their names.
+    metadata : dict of str to str
+        Of a file that holds ``format_version`` or ``sha256``; empty otherwise.
+
+    Raises
+    ------
+    FileFormatError
+        If it is no valid safetensors file, if its digest does not match, or if it is of another
+        format version.
+    OSError
+        If it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        metadata = _checked_metadata(data)
+        tensors = safetensors.numpy.load(data)
+    except KeyError as error:
+        raise FileFormatError(
+            f"{path}: holds tensors of type {error}, which NumPy lacks"
+        ) from error
+    except Exception as error:  # the reader's own errors share no other base
+        raise FileFormatError(f"{path}: no valid safetensors file: {error}") from error
+    if not metadata.keys() & {"format_version", "sha256"}:
+        return tensors, {}
+    digest = metadata.get("sha256", "")
+    blank = _with_digest(data, _NO_DIGEST, digest)
+    if len(digest) != 64 or hashlib.sha256(blank).hexdigest() != digest:
+        raise FileFormatError(f"{path}: damaged: its content does not match its SHA-256")
+    if (version := metadata.get("format_version")) != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: expected format version {FORMAT_VERSION}, found {version}: a newer chainrule "
+            "wrote it"
+        )
+    return tensors, metadata
+
+
+def _header_size(data: bytes) -> int:
+    return int.from_bytes(data[:8], "little")
+
+
+def _checked_metadata(data: bytes) -> dict[str, str]:
+    """The metadata; an error for what versions of the safetensors package read differently."""
+    size = _header_size(data)
+    if size > min(len(data) - 8, MAX_HEADER):
+        raise ValueError(
+            f"expected a header of at most {MAX_HEADER} bytes, found one of {size} in a file of "
+            f"{len(data)}"
+        )
+    header = json.loads(
+        data[8 : 8 + size].decode(), object_pairs_hook=_object, parse_constant=_no_constant
+    )
+    metadata = header.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError("expected metadata that is text")
+    return metadata
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("expected every key once in the header, found one twice")
+    return found
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"expected JSON, found {word}")
+
+
+def _with_digest(data: bytes, new: str, old: str = _NO_DIGEST) -> bytes:
+    # Quotes within a text are escaped, so this is the metadata's own key.
+    return data.replace(f'"sha256":"{old}"'.encode(), f'"sha256":"{new}"'.encode(), 1)

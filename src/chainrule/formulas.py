@@ -1,0 +1,56 @@
+"""Pure functions of an Array API namespace that a backend may replace by one kernel."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from .types import Array
+
+
+def sign(xp: ModuleType, x: Array) -> Array:
+    """-1, 0 or 1, a formula for `kernel`: what array-api-compat does on CuPy waits for the GPU."""
+    return xp.sign(x)
+
+
+def dot(xp: ModuleType, a: Array, b: Array) -> Array:
+    """``sum(a * b)`` over the last axis, which stays; a formula for `kernel`, see there.
+
+    What array-api-compat makes of it on CuPy is a matrix product.
+    """
+    return xp.vecdot(a, b)[..., None]
+
+
+def relu(xp: Any, x: Array) -> Array:
+    """``max(x, 0)``."""
+    return xp.maximum(x, 0.0)
+
+
+def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
+    """`dy` where the output `y` is positive, else 0."""
+    return dy * xp.astype(y > 0, dy.dtype)
+
+
+def sigmoid(xp: Any, x: Array) -> Array:
+    """``1 / (1 + exp(-x))`` for any `x`: the exponential is taken of no positive number."""
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def log_softmax(xp: Any, x: Array) -> Array:
+    """``x - log(sum(exp(x)))`` over the last axis; the largest `x` is taken out first."""
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+
+
+def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Array]:
+    """``-log softmax(y)[label]`` for each row, and its derivative ``softmax(y) - one_hot``."""
+    log_p = log_softmax(xp, y)
+    rows = xp.arange(y.shape[0], device=y.device)
+    return -log_p[rows, labels], xp.exp(log_p) - one_hot(xp, y, labels)
+
+
+def one_hot(xp: Any, y: Array, labels: Array) -> Array:
+    """Rows like those of `y`, 1 at the label and else 0."""
+    classes = xp.arange(y.shape[1], dtype=labels.dtype, device=y.device)
+    return xp.astype(labels[:, None] == classes[None, :], y.dtype)

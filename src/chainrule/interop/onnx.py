@@ -1,0 +1,145 @@
+"""ONNX: what a model computes in inference, as a graph of standard operators for other runtimes.
+
+The names of weights are those of the model, each weight is there once, and a layer that is used
+twice is two nodes of the same weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files.atomic import write_atomically
+from ..layers import BatchNorm, Layer, LayerNorm, Linear
+from ..parameter import Stored
+from .onnx_graph import Graph, load_onnx
+
+OPSET = 20  # the first with Gelu
+IR_VERSION = 9  # the file format of that time, so that older runtimes read it
+LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less what is beside the weights
+
+
+def to_onnx(
+    model: Layer,
+    path: str | Path,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    input_dtype: str | None = None,
+) -> None:
+    """Write a model as it is in inference to an ONNX file (needs onnx).
+
+    The file has one input, ``"input"``, and one output, ``"output"``, whose first size ``"batch"``
+    is free. It is of opset 20, which onnxruntime reads from version 1.17 on, in float64 from 1.20
+    on. The metadata names chainrule and its version. It is checked by ``onnx.checker`` before it is
+    written.
+
+    Parameters
+    ----------
+    model : Sequential
+        The model, on any backend.
+    path : str or Path
+        The file, written whole or not at all.
+    input_shape : tuple of int, optional
+        Of one sample, ``(28, 28)`` for example; the features of the first `Linear`, `BatchNorm` or
+        `LayerNorm` if not given.
+    input_dtype : str, optional
+        Of the input, ``"uint8"`` for example; the file begins with a conversion to the model's
+        dtype then. That dtype if not given.
+
+    Raises
+    ------
+    ImportError
+        If onnx is not installed: it says how to install it.
+    TypeError
+        If there is a layer of one's own without a method ``to_onnx``.
+    ShapeError
+        If a layer expects another shape than it gets from this input.
+    ValueError
+        If the input's shape is not known, if its dtype is none of real numbers, or if the model is
+        larger than 2 GiB.
+    OSError
+        If the file cannot be written; an older one is then left as it was.
+
+    Notes
+    -----
+    A layer of one's own says itself how it is written, by a method that adds operators to a
+    `chainrule.export.Graph` and returns the name of the output::
+
+        class Scale(cr.Layer):
+            ...
+
+            def to_onnx(self, graph, x):
+                return graph.node("Mul", x, self.gain)
+
+    Examples
+    --------
+    >>> model = cr.mlp([4, 20, 3], activation="gelu")
+    >>> cr.to_onnx(model, "model.onnx")  # doctest: +SKIP
+    >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+    >>> x = np.ones((5, 4), dtype="float32")
+    >>> (y,) = session.run(None, {"input": x})  # doctest: +SKIP
+    >>> np.allclose(y, model.predict(x), rtol=1e-5)  # doctest: +SKIP
+    True
+    """
+    write_atomically(path, _file(model, _sample_shape(model, input_shape), input_dtype))
+
+
+def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> bytes:
+    """The content of the file, checked."""
+    from ..version import __version__
+
+    onnx = load_onnx()
+    state, dtype = model.state, _input_dtype(input_dtype or model.state.dtype_name)
+    numbers = sum(part.size for part in model._named(Stored).values())
+    if numbers * np.dtype(state.dtype_name).itemsize > LARGEST:
+        raise ValueError("an ONNX file holds at most 2 GiB: this model is too large")
+    zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
+    output_shape = model.forward(zeros)[0].shape[1:]  # a shape that does not fit is an error here
+
+    graph = Graph(model)
+    converted = "input" if dtype == graph.dtype else graph.node("Cast", "input", to=graph.type)
+    graph.finish(graph.layer(model, converted))
+
+    helper = onnx.helper
+    input_type = helper.np_dtype_to_tensor_dtype(dtype)
+    source = helper.make_tensor_value_info("input", input_type, ["batch", *shape])
+    output = helper.make_tensor_value_info("output", graph.type, ["batch", *output_shape])
+    whole = helper.make_model(
+        helper.make_graph(graph.nodes, "model", [source], [output], list(graph.tensors.values())),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="chainrule",
+        producer_version=__version__,
+    )
+    onnx.checker.check_model(whole, full_check=True)
+    data: bytes = whole.SerializeToString()
+    return data
+
+
+def _input_dtype(name: str) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        dtype = np.dtype(object)  # NumPy has none of this name
+    if dtype.kind not in "biuf":
+        raise ValueError(f"expected an input_dtype of real numbers, found {name!r}")
+    return dtype
+
+
+def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of one sample as it was given, or as the first layer that knows it has it."""
+    if not isinstance(model, Layer):
+        raise TypeError(f"expected a Sequential, found {model!r}")
+    if shape is not None:
+        if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+            raise ValueError(
+                "expected input_shape to be the sizes of one sample, such as (28, 28), found "
+                f"{shape!r}"
+            )
+        return tuple(map(int, shape))
+    for _, part in (("", model), *model._walk()):
+        if isinstance(part, Linear | BatchNorm | LayerNorm):
+            return (part.weight.shape[-1],)
+    raise ValueError("to_onnx needs input_shape=, the shape of one sample")

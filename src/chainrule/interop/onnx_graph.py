@@ -1,0 +1,114 @@
+"""A graph of ONNX operators under construction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import to_install
+from ..layers import Layer
+from ..parameter import Stored
+from .onnx_operators import Operand, Value, writer
+
+
+class Graph:
+    """The operators of a model, in the order in which they are computed.
+
+    Attributes
+    ----------
+    dtype : str
+        The model's, ``"float32"`` or ``"float64"``.
+    """
+
+    def __init__(self, model: Layer) -> None:
+        self.dtype = model.state.dtype_name
+        self.nodes: list[Any] = []
+        self.tensors: dict[str, Any] = {}
+        self._onnx = load_onnx()
+        self._to_numpy = model.backend.to_numpy
+        self._names = {id(part): name for name, part in model._named(Stored).items()}
+        self._place = ""
+        self._taken: set[str] = set()
+
+    @property
+    def type(self) -> int:
+        """ONNX's number of the model's dtype."""
+        return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
+
+    def node(self, operator: str, *operands: Operand, **attributes: Any) -> Value:
+        """Add an operator of ONNX.
+
+        Parameters
+        ----------
+        operator : str
+            Its name, see https://onnx.ai/onnx/operators.
+        *operands : str, Parameter, Buffer, float, array or None
+            What it takes: what another operator gave, a weight, numbers in the model's dtype (those
+            of an array of integers in int64), or None for what is left out.
+        **attributes
+            Its attributes.
+
+        Returns
+        -------
+        str
+            What it gives, its first output.
+        """
+        inputs = [self._operand(operand) for operand in operands]
+        name = self._name(operator)
+        node = self._onnx.helper.make_node(operator, inputs, [name], name=name, **attributes)
+        self.nodes.append(node)
+        return name
+
+    def layer(self, layer: Layer, x: Value) -> Value:
+        """Add a layer, as a layer of one's own does with those within it; `x` is its input."""
+        write = writer(layer, self.dtype)
+        outside, self._place = self._place, layer._name
+        y = write(self, layer, x)
+        self._place = outside
+        if not isinstance(y, str):
+            raise TypeError(f"{layer!r}: expected to_onnx to return a name, found {y!r}")
+        return y
+
+    def finish(self, y: Value) -> None:
+        """Make `y` the output of the model."""
+        if self.nodes and self.nodes[-1].output[0] == y:
+            self.nodes[-1].output[0] = "output"
+        else:
+            self.nodes.append(self._onnx.helper.make_node("Identity", [y], ["output"]))
+
+    def _operand(self, operand: Operand) -> Value:
+        if operand is None:
+            return ""
+        if isinstance(operand, str):
+            return operand
+        if isinstance(operand, Stored):
+            name = self._names[id(operand)]
+            if name not in self.tensors:
+                self._add(name, self._to_numpy(operand.value))
+            return name
+        number = np.asarray(operand)
+        whole = isinstance(operand, np.ndarray) and number.dtype.kind in "iu"
+        return self._add(self._name("constant"), number.astype("int64" if whole else self.dtype))
+
+    def _add(self, name: str, array: np.ndarray) -> Value:
+        self.tensors[name] = self._onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def _name(self, what: str) -> str:
+        """A new name within the layer that is being added."""
+        name = first = f"{self._place}/{what}".removeprefix("/")
+        count = 1
+        while name in self._taken:
+            count += 1
+            name = f"{first}_{count}"
+        self._taken.add(name)
+        return name
+
+
+def load_onnx() -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(f"ONNX files need onnx: {to_install('onnx')}") from error
+    return onnx

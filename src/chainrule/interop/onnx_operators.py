@@ -1,0 +1,167 @@
+"""Each layer as operators of ONNX; `chainrule.export` puts them together and writes the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .. import layers
+from ..layers import BatchNorm, Layer, LayerNorm, Linear, Sequential
+from ..parameter import Stored
+
+if TYPE_CHECKING:
+    from .onnx_graph import Graph
+
+Value: TypeAlias = str
+"""The name of what an operator takes or gives."""
+
+Operand: TypeAlias = Value | Stored | float | np.ndarray | None
+
+Writer: TypeAlias = "Callable[[Graph, Any, Value], Value]"
+"""Adds a layer to a graph: takes the name of its input, returns that of its output."""
+
+
+def writer(layer: Layer, dtype: str) -> Writer:
+    """What adds this layer to a graph; a subclass with another forward is another layer."""
+    known = OPERATORS if dtype == "float32" else {**OPERATORS, **IN_FLOAT64}
+    for kind in type(layer).__mro__:
+        if "to_onnx" in vars(kind):
+            return lambda graph, layer, x: layer.to_onnx(graph, x)
+        if kind in known:
+            return known[kind]
+        if "forward" in vars(kind):
+            break
+    raise TypeError(
+        f"{layer._label()}: not known to ONNX; give its class a method to_onnx(self, graph, x), "
+        "see chainrule.to_onnx"
+    )
+
+
+def _operator(name: str, *operands: Operand, **attributes: Any) -> Writer:
+    """A layer that is one operator of the standard."""
+    return lambda graph, layer, x: graph.node(name, x, *operands, **attributes)
+
+
+def _sequential(graph: Graph, layer: Sequential, x: Value) -> Value:
+    for inner in layer:
+        x = graph.layer(inner, x)
+    return x
+
+
+def _nothing(graph: Graph, layer: Layer, x: Value) -> Value:
+    return x
+
+
+def _linear(graph: Graph, layer: Linear, x: Value) -> Value:
+    return graph.node("Gemm", x, layer.weight, layer.bias, transB=1)
+
+
+def _rescaling(graph: Graph, layer: layers.Rescaling, x: Value) -> Value:
+    y = graph.node("Mul", x, layer.scale)
+    return y if layer.offset == 0.0 else graph.node("Add", y, layer.offset)
+
+
+def _leaky_relu(graph: Graph, layer: layers.LeakyReLU, x: Value) -> Value:
+    return graph.node("LeakyRelu", x, alpha=layer.negative_slope)
+
+
+def _elu(graph: Graph, layer: layers.ELU, x: Value) -> Value:
+    return graph.node("Elu", x, alpha=layer.alpha)
+
+
+def _silu(graph: Graph, layer: layers.SiLU, x: Value) -> Value:
+    return graph.node("Mul", x, graph.node("Sigmoid", x))
+
+
+def _batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> Value:
+    stored = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    return graph.node("BatchNormalization", x, *stored, epsilon=layer.eps)
+
+
+def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> Value:
+    weight, bias = layer.weight, layer.bias
+    return graph.node("LayerNormalization", x, weight, bias, axis=-1, epsilon=layer.eps)
+
+
+OPERATORS: dict[type[Layer], Writer] = {
+    Sequential: _sequential,
+    Linear: _linear,
+    layers.ReLU: _operator("Relu"),
+    layers.LeakyReLU: _leaky_relu,
+    layers.ReLU6: _operator("Clip", 0.0, 6.0),
+    layers.ELU: _elu,
+    layers.GELU: _operator("Gelu", approximate="tanh"),
+    layers.SiLU: _silu,
+    layers.Sigmoid: _operator("Sigmoid"),
+    layers.Tanh: _operator("Tanh"),
+    layers.Softplus: _operator("Softplus"),
+    layers.Softmax: _operator("Softmax", axis=-1),
+    layers.LogSoftmax: _operator("LogSoftmax", axis=-1),
+    layers.Identity: _nothing,
+    layers.Dropout: _nothing,
+    layers.Flatten: _operator("Flatten", axis=1),
+    layers.Rescaling: _rescaling,
+    BatchNorm: _batch_norm,
+    LayerNorm: _layer_norm,
+}
+
+
+# In float64 some of these are written out: onnxruntime has them, or what it makes of them, for
+# float32 only; or one of their numbers is an attribute, and ONNX has those in float32 only.
+
+
+def _leaky_relu_64(graph: Graph, layer: layers.LeakyReLU, x: Value) -> Value:
+    below = graph.node("Mul", graph.node("Min", x, 0.0), layer.negative_slope)
+    return graph.node("Add", graph.node("Relu", x), below)
+
+
+def _elu_64(graph: Graph, layer: layers.ELU, x: Value) -> Value:
+    below = graph.node("Sub", graph.node("Exp", graph.node("Min", x, 0.0)), 1.0)
+    return graph.node("Add", graph.node("Relu", x), graph.node("Mul", below, layer.alpha))
+
+
+def _gelu_64(graph: Graph, layer: layers.GELU, x: Value) -> Value:
+    cube = graph.node("Mul", graph.node("Mul", x, x), x)
+    inner = graph.node("Add", x, graph.node("Mul", cube, 0.044715))
+    t = graph.node("Tanh", graph.node("Mul", inner, np.sqrt(2 / np.pi)))
+    return graph.node("Mul", x, graph.node("Mul", graph.node("Add", t, 1.0), 0.5))
+
+
+def _silu_64(graph: Graph, layer: layers.SiLU, x: Value) -> Value:
+    e = graph.node("Exp", graph.node("Neg", x))
+    return graph.node("Div", x, graph.node("Add", e, 1.0))
+
+
+def _softplus_64(graph: Graph, layer: layers.Softplus, x: Value) -> Value:
+    e = graph.node("Exp", graph.node("Neg", graph.node("Abs", x)))  # of no positive number
+    return graph.node("Add", graph.node("Relu", x), graph.node("Log", graph.node("Add", e, 1.0)))
+
+
+def _batch_norm_64(graph: Graph, layer: BatchNorm, x: Value) -> Value:
+    return _scaled(graph, layer, graph.node("Sub", x, layer.running_mean), layer.running_var)
+
+
+def _layer_norm_64(graph: Graph, layer: LayerNorm, x: Value) -> Value:
+    last = np.asarray([-1])
+    centred = graph.node("Sub", x, graph.node("ReduceMean", x, last))
+    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), last)
+    return _scaled(graph, layer, centred, variance)
+
+
+def _scaled(graph: Graph, layer: BatchNorm | LayerNorm, centred: Value, variance: Operand) -> Value:
+    deviation = graph.node("Sqrt", graph.node("Add", variance, layer.eps))
+    normal = graph.node("Div", centred, deviation)
+    return graph.node("Add", graph.node("Mul", normal, layer.weight), layer.bias)
+
+
+IN_FLOAT64: dict[type[Layer], Writer] = {
+    layers.LeakyReLU: _leaky_relu_64,
+    layers.ELU: _elu_64,
+    layers.GELU: _gelu_64,
+    layers.SiLU: _silu_64,
+    layers.Softplus: _softplus_64,
+    BatchNorm: _batch_norm_64,
+    LayerNorm: _layer_norm_64,
+}

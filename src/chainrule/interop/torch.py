@@ -1,0 +1,253 @@
+"""Models from PyTorch: the same layers, with the same weights under the same names.
+
+The other way round needs no code: what `Sequential.save` writes is a ``state_dict``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+
+from .. import layers
+from ..backends.base import BackendLike
+from ..initializers import given
+from ..layers import Layer, Sequential
+from ..parameter import Parameter, Stored
+
+
+def from_torch(
+    module: Any, *, backend: BackendLike = "numpy", device: Any = None, dtype: str | None = None
+) -> Sequential:
+    """Make a model of a ``torch.nn.Sequential``: it gives the same outputs and gradients.
+
+    Weights and running statistics are copied; a module that is used twice is a layer that is used
+    twice. Names such as ``"0.weight"`` are the same in both; where a ``Sequential`` has words for
+    names (an ``OrderedDict``), they become numbers. What is frozen (``requires_grad=False``) stays
+    so, see `BatchNorm` for what that means there. In training, dropout draws masks of its own.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A ``Sequential``, within which there may be others, or one of ``BatchNorm1d``, ``Dropout``,
+        ``ELU``, ``Flatten``, ``GELU`` (of ``approximate="tanh"``), ``Identity``, ``LayerNorm``,
+        ``LeakyReLU``, ``Linear``, ``LogSoftmax``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``,
+        ``Softmax``, ``Softplus`` and ``Tanh``; norms and softmaxes are over the last axis.
+    backend, device : optional
+        Where the model is wanted, see `Layer.bind`.
+    dtype : {"float32", "float64"}, optional
+        In which it computes; float64 if the module does, float32 if not.
+
+    Returns
+    -------
+    Sequential
+        The model. A single module is a `Sequential` of one layer.
+
+    Raises
+    ------
+    TypeError
+        If there is another module, or one with options that no layer has: it names the module, its
+        place and what is supported.
+
+    Examples
+    --------
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())  # doctest: +SKIP
+    >>> model = cr.from_torch(net)  # doctest: +SKIP
+    >>> model  # doctest: +SKIP
+    Sequential(
+      0: Linear(4, 3)
+      1: ReLU()
+    )
+    >>> np.array_equal(model[0].weight.value, net[0].weight.detach())  # doctest: +SKIP
+    True
+    """
+    torch = sys.modules.get("torch")  # who has a module has imported it
+    if torch is None or not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"expected a torch.nn.Sequential or another torch.nn.Module, found {module!r}"
+        )
+    layer = _Converter(torch.nn).layer(module, "")
+    model = layer if isinstance(layer, Sequential) else Sequential(layer)
+    if dtype is None:
+        double = any(tensor.dtype == torch.float64 for tensor in module.state_dict().values())
+        dtype = "float64" if double else "float32"
+    return model.bind(backend, device=device, dtype=dtype)
+
+
+class _UnsupportedError(Exception):
+    """Why there is no layer for a module with these options."""
+
+
+class _Converter:
+    """Makes layers of modules; a module that is used again is a layer that is used again."""
+
+    def __init__(self, nn: Any) -> None:
+        self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
+        self.sequential = nn.Sequential
+        self.made: dict[int, Layer] = {}
+        self.owners: dict[int, str] = {}  # the place of each tensor's module
+        self.rows = False  # whether arrays are (batch, features) from here on
+
+    def layer(self, module: Any, place: str) -> Layer:
+        if id(module) not in self.made:
+            self.made[id(module)] = self.new(module, place)
+        return self.made[id(module)]
+
+    def new(self, module: Any, place: str) -> Layer:
+        try:
+            kind = self.kind(module)
+            if kind is self.sequential:
+                return self.chain(module, place)
+            layer = self.kinds[kind](module, self.rows)
+            self.fill(layer, module, place)
+        except (_UnsupportedError, ValueError) as error:
+            what = " ".join(repr(module).split())
+            where = f"module {place!r}, " if place else ""
+            raise TypeError(f"{where}{what}: {error}") from error
+        self.rows |= isinstance(layer, layers.Linear | layers.BatchNorm | layers.Flatten)
+        return layer
+
+    def kind(self, module: Any) -> Any:
+        """The class of PyTorch that this module is; with another forward it is none of them."""
+        if "forward" not in vars(module):
+            for kind in type(module).__mro__:
+                if kind in self.kinds or kind is self.sequential:
+                    return kind
+                if "forward" in vars(kind):
+                    break
+        _refuse(
+            "not supported; supported are torch.nn.Sequential and, with the forward that they "
+            f"have in PyTorch, {', '.join(_LAYERS)}"
+        )
+
+    def chain(self, module: Any, place: str) -> Layer:
+        _without_hooks(module)
+        inner = module._modules.items()  # named_children leaves out what is used again
+        prefix = f"{place}." if place else ""
+        return Sequential(*(self.layer(child, prefix + name) for name, child in inner))
+
+    def fill(self, layer: Layer, module: Any, place: str) -> None:
+        """Give a layer the tensors of the module."""
+        _without_hooks(module)
+        stored, tensors = layer._named(Stored), module.state_dict(keep_vars=True)
+        tensors.pop("num_batches_tracked", None)
+        if stored.keys() != tensors.keys():
+            _refuse(f"expected tensors {_listed(stored)}, found {_listed(tensors)}")
+        for name, part in stored.items():
+            tensor = tensors[name]
+            if self.owners.setdefault(id(tensor), place) != place:
+                _refuse(
+                    f"its {name} is that of module {self.owners[id(tensor)]!r}, too: to share "
+                    "weights, use one module twice"
+                )
+            if not tensor.is_floating_point():
+                _refuse(f"expected {name} of floating-point numbers, found {tensor.dtype}")
+            if tensor.is_meta:
+                _refuse(f"expected {name} with values, found it on device 'meta', which has none")
+            value = tensor.detach().cpu().double().numpy()
+            if value.shape != part.shape:
+                _refuse(f"expected {name} of shape {part.shape}, found {value.shape}")
+            if not np.isfinite(value).all():
+                _refuse(f"its {name} holds NaN or infinity")
+            part.init = given(value)
+            if isinstance(part, Parameter):
+                part.trainable = tensor.requires_grad
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names) or "none"
+
+
+def _refuse(why: str) -> NoReturn:
+    raise _UnsupportedError(why)
+
+
+def _without_hooks(module: Any) -> None:
+    if module._forward_hooks or module._forward_pre_hooks:
+        _refuse("it has hooks, which may change what it computes: remove them first")
+
+
+def _expect(module: Any, **options: Any) -> None:
+    """Refuse a module with other options than the layer knows."""
+    for name, value in options.items():
+        found = getattr(module, name)
+        if found != value:
+            _refuse(f"expected {name}={value!r}, found {name}={found!r}")
+
+
+Maker: TypeAlias = Callable[[Any, bool], Layer]
+
+
+def _plain(kind: type[Layer]) -> Maker:
+    """A layer without options."""
+    return lambda module, rows: kind()
+
+
+def _linear(module: Any, rows: bool) -> Layer:
+    options: dict[str, Any] = {"bias": False} if module.bias is None else {}
+    return layers.Linear(module.in_features, module.out_features, **options)
+
+
+def _gelu(module: Any, rows: bool) -> Layer:
+    if module.approximate != "tanh":
+        _refuse(
+            "the exact form needs the error function, which the Array API standard does not have; "
+            'torch.nn.GELU(approximate="tanh"), which differs by at most 4.8e-4, is supported'
+        )
+    return layers.GELU(approximate="tanh")
+
+
+def _softplus(module: Any, rows: bool) -> Layer:
+    _expect(module, beta=1.0, threshold=20.0)
+    return layers.Softplus()
+
+
+def _over_last_axis(kind: type[Layer]) -> Maker:
+    def make(module: Any, rows: bool) -> Layer:
+        if module.dim != -1 and not (rows and module.dim == 1):
+            _refuse(f"expected dim=-1, the last axis, found dim={module.dim}")
+        return kind()
+
+    return make
+
+
+def _flatten(module: Any, rows: bool) -> Layer:
+    _expect(module, start_dim=1, end_dim=-1)
+    return layers.Flatten()
+
+
+def _batch_norm(module: Any, rows: bool) -> Layer:
+    _expect(module, affine=True, track_running_stats=True)
+    if module.momentum is None:
+        _refuse("expected a momentum that is a number, found None")
+    return layers.BatchNorm(module.num_features, eps=module.eps, momentum=module.momentum)
+
+
+def _layer_norm(module: Any, rows: bool) -> Layer:
+    _expect(module, elementwise_affine=True)
+    if len(module.normalized_shape) != 1:
+        _refuse(f"expected the last axis only, found normalized_shape={module.normalized_shape}")
+    return layers.LayerNorm(module.normalized_shape[0], eps=module.eps)
+
+
+_LAYERS: dict[str, Maker] = {
+    "BatchNorm1d": _batch_norm,
+    "Dropout": lambda module, rows: layers.Dropout(module.p),
+    "ELU": lambda module, rows: layers.ELU(module.alpha),
+    "Flatten": _flatten,
+    "GELU": _gelu,
+    "Identity": _plain(layers.Identity),
+    "LayerNorm": _layer_norm,
+    "LeakyReLU": lambda module, rows: layers.LeakyReLU(module.negative_slope),
+    "Linear": _linear,
+    "LogSoftmax": _over_last_axis(layers.LogSoftmax),
+    "ReLU": _plain(layers.ReLU),
+    "ReLU6": _plain(layers.ReLU6),
+    "SiLU": _plain(layers.SiLU),
+    "Sigmoid": _plain(layers.Sigmoid),
+    "Softmax": _over_last_axis(layers.Softmax),
+    "Softplus": _softplus,
+    "Tanh": _plain(layers.Tanh),
+}

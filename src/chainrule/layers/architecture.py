@@ -1,0 +1,97 @@
+"""The architecture of a model as JSON: the classes of its layers and their arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import initializers
+from ..errors import FileFormatError
+from ..initializers import given
+from .base import Layer
+
+_INITIALIZERS = {
+    name: thing
+    for name, thing in vars(initializers).items()
+    if isinstance(thing, type) and dataclasses.is_dataclass(thing) and thing is not given
+}
+
+
+class Describer:
+    """Turns layers into JSON: class and arguments; a layer used again by its first place."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, str] = {}
+
+    def layer(self, layer: Layer, place: str) -> dict[str, Any]:
+        if id(layer) in self.places:
+            return {"same_as": self.places[id(layer)]}
+        self.places[id(layer)] = place
+        bound = layer.arguments()
+        for name, value in bound.arguments.items():
+            if callable(value) and (name == "init" or name.endswith("_init")):
+                bound.arguments[name] = self.initializer(value)
+        what = f"an argument of {layer!r}"
+        kind = type(layer)
+        return {
+            "layer": kind.__name__,
+            **({} if kind is Layer.built_in.get(kind.__name__) else {"own": True}),
+            "args": [self.value(v, f"{place}/{i}", what) for i, v in enumerate(bound.args)],
+            "kwargs": {k: self.value(v, f"{place}/{k}", what) for k, v in bound.kwargs.items()},
+        }
+
+    @staticmethod
+    def initializer(init: Any) -> Any:
+        """An initializer, if it can be described: the weights themselves are in the file."""
+        return init if type(init) in _INITIALIZERS.values() else None
+
+    def value(self, value: Any, place: str, what: str) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, Layer):
+            return self.layer(value, place)
+        if isinstance(value, list | tuple):
+            return [self.value(v, f"{place}/{i}", what) for i, v in enumerate(value)]
+        if type(value) in _INITIALIZERS.values():
+            return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
+        raise TypeError(
+            f"{what} cannot be written to a file: expected numbers, strings, layers, "
+            f"initializers and lists of them, found {value!r}"
+        )
+
+
+class Builder:
+    """Makes layers from JSON, of classes that are known or were handed over, and of no others."""
+
+    def __init__(self, own: Mapping[str, type[Layer]]) -> None:
+        self.own = own
+        self.made: dict[str, Layer] = {}
+
+    def layer(self, description: dict[str, Any], place: str) -> Layer:
+        if "same_as" in description:
+            return self.made[description["same_as"]]
+        kind = description["layer"]
+        classes = self.own if description.get("own") else Layer.built_in
+        if kind not in classes:
+            raise FileFormatError(
+                f"the file names a layer {kind!r} that is not known: "
+                f"cr.load(path, layers={{{kind!r}: ...}}) gives its class"
+            )
+        args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
+        kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
+        layer: Layer = classes[kind](*args, **kwargs)
+        self.made[place] = layer
+        return layer
+
+    def value(self, value: Any, place: str) -> Any:
+        if isinstance(value, list):
+            return [self.value(v, f"{place}/{i}") for i, v in enumerate(value)]
+        if isinstance(value, dict) and "initializer" in value:
+            options = {k: v for k, v in value.items() if k != "initializer"}
+            return _INITIALIZERS[value["initializer"]](**options)
+        return self.layer(value, place) if isinstance(value, dict) else value

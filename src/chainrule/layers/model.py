@@ -1,0 +1,139 @@
+"""What a model is beyond a layer: it predicts, and is shown as a table and kept in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_array_api_obj
+
+from ..backends.conversion import beside, host_array
+from ..checks import whole
+from ..errors import DataError
+from ..parameter import ModelState
+from ..types import Array
+from . import storage
+from .base import Layer
+from .linear import Linear
+
+
+class Model(Layer):
+    """A layer that can be the outermost one; `Sequential` is one."""
+
+    layers: tuple[Layer, ...]
+
+    @staticmethod
+    def _enter(x: Any, state: ModelState) -> Array:
+        """The input in the model's dtype."""
+        if not isinstance(x, state.backend.array_type):
+            raise TypeError(
+                f"expected an array of backend {state.backend.name!r}, found "
+                f"{type(x).__module__}.{type(x).__name__}: model.backend.asarray(x) makes one"
+            )
+        array: Array = x
+        return array if array.dtype == state.dtype else state.backend.xp.astype(array, state.dtype)
+
+    def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
+        """The outputs for all of `x`, in inference mode.
+
+        Parameters
+        ----------
+        x : array
+            ``(samples, features)``, of any library, a list or a frame; moved to the device a batch
+            at a time.
+        batch_size : int, optional
+            How many samples are computed at once.
+
+        Returns
+        -------
+        array
+            The raw outputs of the last layer, an array of the same library as `x`; NumPy's for
+            lists and frames.
+        """
+        backend = self.backend
+        if isinstance(x, backend.array_type):
+            return self._outputs(x, batch_size)
+        given = x if is_array_api_obj(x) else host_array(x)
+        outputs = self._outputs(given, batch_size)
+        return backend.to_numpy(outputs) if isinstance(given, np.ndarray) else beside(x, outputs)
+
+    def _outputs(self, x: Array, batch_size: int) -> Array:
+        batch_size = whole("batch_size", batch_size, least=1)
+        if x.ndim == 0 or x.shape[0] == 0:
+            raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
+        backend, samples = self.backend, x.shape[0]
+        if samples <= batch_size:
+            return self._output(backend.asarray(x))
+        starts = range(0, samples, batch_size)
+        batches = (x[i : min(i + batch_size, samples), ...] for i in starts)
+        return backend.xp.concat([self._output(backend.asarray(x)) for x in batches], axis=0)
+
+    def _output(self, x: Array) -> Array:
+        return self.forward(x)[0]
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
+        """A table of the layers, with the shapes of their outputs and their parameters.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Of one sample, ``(28, 28)`` for example; the first `Linear`'s inputs if not given.
+
+        Examples
+        --------
+        >>> model = cr.Sequential(cr.Linear(4, 3), cr.ReLU(), cr.Linear(3, 2))
+        >>> print(model.summary())
+        layer  kind          output      parameters
+        0      Linear(4, 3)  (batch, 3)          15
+        1      ReLU()        (batch, 3)           0
+        2      Linear(3, 2)  (batch, 2)           8
+        total 23 parameters, 23 trainable
+        """
+        if input_shape is None:
+            sizes = [part.in_features for _, part in self._walk() if isinstance(part, Linear)]
+            if not sizes:
+                raise ValueError("summary needs input_shape=, the shape of one sample")
+            input_shape = (sizes[0],)
+        x = self.xp.zeros((1, *input_shape), dtype=self.state.dtype, device=self.backend.device)
+        rows = [("layer", "kind", "output", "parameters")]
+        for i, layer in enumerate(self.layers):
+            x = layer.forward(x)[0]
+            shape = ", ".join(["batch", *map(str, x.shape[1:])])
+            count = sum(p.size for p in layer.parameters())
+            rows.append((str(i), " ".join(repr(layer).split()), f"({shape})", f"{count:,}"))
+        a, b, c, d = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [f"{r[0]:<{a}}  {r[1]:<{b}}  {r[2]:<{c}}  {r[3]:>{d}}" for r in rows]
+        parameters = self.parameters()
+        total = sum(p.size for p in parameters)
+        trained = sum(p.size for p in parameters if p.trainable)
+        return "\n".join([*lines, f"total {total:,} parameters, {trained:,} trainable"])
+
+    def save(self, path: str | Path) -> None:
+        """Write weights, buffers and architecture to a safetensors file, see `chainrule.load`.
+
+        The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
+        the classes of the layers and their constructors' arguments: numbers, strings, layers,
+        initializers, and lists of them. What else a layer of one's own keeps in attributes is not
+        saved, nor is what is frozen.
+
+        Raises
+        ------
+        TypeError
+            If an argument of a layer cannot be written.
+        OSError
+            If the file cannot be written; an older one is then left as it was.
+        """
+        storage.save_model(self, path)
+
+    def load_weights(self, path: str | Path) -> None:
+        """Read weights and buffers from a safetensors file, also one that another library wrote.
+
+        What PyTorch counts beside running statistics, ``num_batches_tracked``, is left out.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged or does not fit; the model is then left as it was.
+        """
+        storage.load_weights(self, path)

@@ -1,0 +1,35 @@
+"""Fixed scaling, as part of the model."""
+
+from __future__ import annotations
+
+import math
+
+from ..types import Array, Backward
+from .base import Layer
+
+
+class Rescaling(Layer):
+    """``y = scale * x + offset`` with fixed numbers, such as ``Rescaling(1 / 255)`` for images.
+
+    As a part of the model it is saved with it, and `predict` cannot scale otherwise than training
+    did; the data itself may stay uint8, a quarter of the memory.
+
+    Parameters
+    ----------
+    scale, offset : float
+        The numbers.
+    """
+
+    keeps_arguments = True
+
+    def __init__(self, scale: float, offset: float = 0.0) -> None:
+        if not (math.isfinite(scale) and math.isfinite(offset)):
+            raise ValueError(f"expected finite numbers, found scale={scale}, offset={offset}")
+        self.scale = float(scale)
+        self.offset = float(offset)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        y = x * self.scale
+        if self.offset != 0.0:
+            y += self.offset
+        return y, lambda dy: dy * self.scale

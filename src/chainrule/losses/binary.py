@@ -1,0 +1,66 @@
+"""Binary cross-entropy, of probabilities and of logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import DataError
+from ..formulas import sigmoid
+from ..types import Array
+from .base import Formula, Loss, check_range
+from .weights import OutputWeight
+
+
+class BCELoss(Loss):
+    """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` of probabilities `y`.
+
+    The logarithms are of no less than the smallest normal number, and the gradient divides by no
+    less than 1e-12, so both stay finite. From logits, `BCEWithLogitsLoss` is exact and faster.
+    """
+
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
+        check_range(xp, target, 0, 1, "targets of binary cross-entropy")
+        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is for the Trainer to tell
+            raise DataError(
+                "BCELoss: expected probabilities; for logits there is BCEWithLogitsLoss"
+            )
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        tiny = xp.finfo(y.dtype).smallest_normal
+        log_y, log_not_y = xp.log(xp.maximum(y, tiny)), xp.log(xp.maximum(1.0 - y, tiny))
+
+        def derivative() -> Array:
+            return (y - target) / xp.maximum(y * (1.0 - y), 1e-12)
+
+        return -(target * log_y + (1.0 - target) * log_not_y), derivative
+
+
+class BCEWithLogitsLoss(Loss):
+    """Binary cross-entropy of ``sigmoid(y)``, computed from the logits `y` without overflow.
+
+    ``(1 - t) y + (1 + (pos_weight - 1) t) log(1 + exp(-y))``.
+
+    Parameters
+    ----------
+    pos_weight : sequence of float, optional
+        ``(features,)``, the weight of class 1 beside class 0, for each output.
+    **options
+        ``weight`` and ``reduction``, see `Loss`.
+    """
+
+    def __init__(self, *, pos_weight: Sequence[float] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.pos_weight = OutputWeight.of(pos_weight)
+
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
+        check_range(xp, target, 0, 1, "targets of binary cross-entropy")
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        positive = 1.0 + (self.pos_weight.on(xp, y) - 1.0) * target if self.pos_weight else 1.0
+        softplus = xp.maximum(-y, 0.0) + xp.log1p(xp.exp(-xp.abs(y)))  # log(1 + exp(-y))
+
+        def derivative() -> Array:
+            return (1.0 - target) - positive * sigmoid(xp, -y)
+
+        return (1.0 - target) * y + positive * softplus, derivative

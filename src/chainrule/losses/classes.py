@@ -1,0 +1,136 @@
+"""Losses of classes: cross-entropy, and the divergence of two distributions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..backends.base import kernel
+from ..errors import DataError, ShapeError
+from ..formulas import log_softmax, one_hot, softmax_cross_entropy
+from ..types import Array
+from .base import Formula, Loss, check_range, in_words
+
+
+class CrossEntropyLoss(Loss):
+    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`, one value a sample.
+
+    Targets are labels, ``(batch,)`` integers, or one-hot rows or any distributions,
+    ``(batch, classes)``; a label and its one-hot row are the same. (With `weight`, PyTorch divides
+    the mean for rows by the number of samples instead, not by their weights.)
+
+    Parameters
+    ----------
+    weight : sequence of float, optional
+        ``(classes,)``, a weight for each class; the mean is the weighted one.
+    label_smoothing : float, optional
+        The share of each target that is spread evenly over all classes (C. Szegedy et al.,
+        "Rethinking the Inception architecture", 2016).
+    reduction : {"mean", "sum", "none"}, optional
+        See `Loss`.
+
+    Examples
+    --------
+    >>> logits = np.asarray([[2.0, 0.0], [0.0, 1.0]])
+    >>> value, backward = CrossEntropyLoss()(logits, np.asarray([0, 1]))
+    >>> round(float(value), 4)
+    0.2201
+    >>> np.round(backward(), 3)
+    array([[-0.06 ,  0.06 ],
+           [ 0.134, -0.134]])
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(weight=weight, reduction=reduction)
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise ValueError(f"expected 0 <= label_smoothing <= 1, found {label_smoothing}")
+        self.label_smoothing = float(label_smoothing)
+
+    def as_target(self, xp: Any, y: Array, target: Array) -> Array:
+        if y.ndim != 2 or y.shape[1] < 2:
+            raise ShapeError(
+                "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
+                f"classes, found {tuple(y.shape)} (for one output, BCEWithLogitsLoss)"
+            )
+        if target.shape == y.shape:
+            return super().as_target(xp, y, target)
+        if target.shape != y.shape[:1]:
+            expected, found = in_words(y, target)
+            raise ShapeError(
+                "CrossEntropyLoss: expected labels of shape (batch,) or one-hot rows of shape "
+                f"{expected}, found {found}"
+            )
+        if not xp.isdtype(target.dtype, "integral"):
+            raise DataError(f"CrossEntropyLoss: expected integer labels, found {target.dtype}")
+        return target if target.dtype == xp.int64 else xp.astype(target, xp.int64)
+
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
+        if target.ndim == 1:
+            classes = y.shape[1]
+            check_range(xp, target, 0, classes - 1, f"labels of {classes} classes")
+            return
+        check_range(xp, target, 0, math.inf, "one-hot targets")
+        worst = float(xp.max(xp.abs(xp.sum(target, axis=1) - 1.0)))
+        if worst > 1e-3:
+            raise DataError(f"expected one-hot rows that sum to 1, found a sum off by {worst:.3g}")
+
+    def output_weight(self, xp: Any, y: Array) -> None:
+        """None: weights of classes are in the formula and in the mean."""
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        if target.ndim == 1 and not self.weight and not self.label_smoothing:
+            values, gradient = kernel(xp, softmax_cross_entropy)(y, target)
+            return values, lambda: gradient
+        q = self._distribution(xp, y, target)
+        if self.label_smoothing:
+            q = (1.0 - self.label_smoothing) * q + self.label_smoothing / y.shape[1]
+        if self.weight:
+            q = q * self.weight.on(xp, y)
+        log_p = log_softmax(xp, y)
+        values = -xp.sum(q * xp.where(q > 0.0, log_p, 0.0), axis=1)  # a logit may be -inf
+        return values, lambda: xp.exp(log_p) * xp.sum(q, axis=1, keepdims=True) - q
+
+    def total_weight(
+        self, xp: Any, y: Array, target: Array, sample_weight: Array | None
+    ) -> float | Array:
+        if not self.weight:
+            return super().total_weight(xp, y, target, sample_weight)
+        target = self.as_target(xp, y, target)
+        weights = xp.sum(self._distribution(xp, y, target) * self.weight.on(xp, y), axis=1)
+        weight = self._sample_weight(xp, y, sample_weight)
+        return xp.sum(weights if weight is None else weights * weight)
+
+    @staticmethod
+    def _distribution(xp: Any, y: Array, target: Array) -> Array:
+        return one_hot(xp, y, target) if target.ndim == 1 else target
+
+
+class KLDivLoss(Loss):
+    """Kullback-Leibler divergence ``t (log t - y)`` of log-probabilities `y` from targets `t`.
+
+    Source: S. Kullback and R. Leibler, "On information and sufficiency", 1951.
+
+    Parameters
+    ----------
+    weight : sequence of float, optional
+        See `Loss`.
+    reduction : {"mean", "batchmean", "sum", "none"}, optional
+        See `Loss`; "batchmean" is the divergence itself: the sum over an output's elements, the
+        mean over the batch.
+    """
+
+    reductions = ("mean", "batchmean", "sum", "none")
+
+    def check_values(self, xp: Any, y: Array, target: Array) -> None:
+        check_range(xp, target, 0, math.inf, "targets of the divergence")
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        log_t = xp.log(xp.where(target > 0, target, 1.0))  # t log t is 0 at 0
+        return target * (log_t - y), lambda: -target

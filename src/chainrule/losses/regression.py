@@ -1,0 +1,53 @@
+"""Losses of numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backends.base import kernel
+from ..formulas import sign
+from ..types import Array
+from .base import Formula, Loss
+
+
+class MSELoss(Loss):
+    """Squared error ``(y - target)^2``."""
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        d = y - target
+        return d * d, lambda: 2.0 * d
+
+
+class L1Loss(Loss):
+    """Absolute error ``|y - target|``; its derivative at 0 is taken as 0."""
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        d = y - target
+        return xp.abs(d), lambda: kernel(xp, sign)(d)
+
+
+class HuberLoss(Loss):
+    """``d^2 / 2`` where ``d = |y - target| <= delta``, else ``delta (d - delta / 2)``.
+
+    Source: P. Huber, "Robust estimation of a location parameter", 1964.
+
+    Parameters
+    ----------
+    delta : float, optional
+        Where the square turns into a line.
+    **options
+        ``weight`` and ``reduction``, see `Loss`.
+    """
+
+    def __init__(self, *, delta: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        if not 0 < delta < math.inf:
+            raise ValueError(f"expected a finite delta > 0, found {delta}")
+        self.delta = float(delta)
+
+    def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        d, delta = y - target, self.delta
+        size = xp.abs(d)
+        inner = xp.minimum(size, delta)
+        return inner * (size - 0.5 * inner), lambda: xp.minimum(xp.maximum(d, -delta), delta)

@@ -1,0 +1,62 @@
+"""Weights of outputs and of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..types import Array
+
+
+def along(weight: Array, values: Array) -> Array:
+    """A weight for each sample, shaped to multiply `values`, ``(batch, ...)``."""
+    return weight if weight.ndim == values.ndim else weight[(..., *(None,) * (values.ndim - 1))]
+
+
+def positive(xp: Any, total: float | Array) -> float | Array:
+    """A sum of weights to divide by: 1 where it is 0, as in a batch of ignored samples."""
+    # (NumPy's float64 is a float, too.)
+    return total if type(total) is float else xp.where(total > 0, total, xp.ones_like(total))
+
+
+class OutputWeight:
+    """A weight for each output, moved to where the outputs are at its first use.
+
+    Parameters
+    ----------
+    weights : sequence of float
+        ``(outputs,)``, finite, at least 0 and not all 0.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        array = np.asarray(weights, dtype=float)
+        if array.ndim != 1 or not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+            raise ValueError(
+                f"expected a list of finite weights of at least 0, not all 0, found {weights!r}"
+            )
+        self.weights = array.tolist()
+        self._moved: Array = None
+
+    @classmethod
+    def of(cls, weights: Sequence[float] | None) -> OutputWeight | None:
+        """The weights, if there are any."""
+        return None if weights is None else cls(weights)
+
+    def on(self, xp: Any, y: Array) -> Array:
+        """The weights, ``(..., outputs)``, with as many axes as `y`."""
+        if y.ndim < 2 or len(self.weights) != y.shape[-1]:
+            found = f"{len(self.weights)} for outputs of shape {tuple(y.shape)}"
+            raise ShapeError(f"expected a weight for each output, found {found}")
+        there = self._moved
+        if type(there) is not type(y) or there.dtype != y.dtype or there.device != y.device:
+            there = self._moved = xp.asarray(self.weights, dtype=y.dtype, device=y.device)
+        return there[(*(None,) * (y.ndim - 1), ...)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"weights": self.weights, "_moved": None}
+
+    def __repr__(self) -> str:
+        return repr(self.weights)

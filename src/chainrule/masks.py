@@ -1,0 +1,49 @@
+"""Random masks from a seed and a counter: bit for bit the same on every backend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .types import Array
+
+
+def split_key(seed: int, draw: int) -> tuple[int, int]:
+    """Two int32 from (seed, draw), by the finisher of SplitMix64 (G. Steele et al., 2014)."""
+    z = (_mix64(seed) + draw * 0x9E3779B97F4A7C15) % 2**64
+    z = _mix64(z)
+    return int32(z >> 32), int32(z)
+
+
+def _mix64(z: int) -> int:
+    z = (z + 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def int32(bits: int) -> int:
+    """The signed integer of the lowest 32 bits."""
+    return (bits + 2**31) % 2**32 - 2**31
+
+
+def keep_mask(
+    xp: Any, shape: tuple[int, ...], probability: float, key: tuple[Any, Any], device: Any
+) -> Array:
+    """A boolean array, true with this probability in each element, from a hash of key and index.
+
+    Multiply, xor, shift, in the manner of C. Wellons' two-round 32-bit integer hashes ("hash
+    prospector", 2018), with half of a key, two int32, mixed in before each round. int32 throughout,
+    its overflow wraps: not every library has shifts for unsigned integers.
+    """
+    first, second = key
+    h = xp.arange(math.prod(shape), dtype=xp.int32, device=device)
+    h *= int32(0x9E3779B9)  # spreads the indices: 2^32 / the golden ratio, odd
+    h ^= first
+    h ^= (h >> 16) & 0xFFFF  # the shift of a signed integer brings in its sign
+    h *= int32(0x7FEB352D)
+    h ^= second
+    h ^= (h >> 15) & 0x1FFFF
+    h *= int32(0x846CA68B)
+    threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31  # in the range of int32
+    return xp.reshape(h < threshold, shape)

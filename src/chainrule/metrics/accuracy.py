@@ -1,0 +1,120 @@
+"""Shares of samples that are right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..checks import whole
+from ..errors import ShapeError
+from ..types import Array
+from .base import fitting_targets, labelled, predicted_classes
+
+# They are classes so that they can be compared, copied and printed; they are used as functions.
+# ruff: noqa: N801
+
+
+def accuracy(outputs: Array, targets: Array) -> Array:
+    """The share of samples whose largest output is that of their class.
+
+    Parameters
+    ----------
+    outputs : array
+        ``(samples, classes)``: logits or probabilities.
+    targets : array
+        Labels ``(samples,)``, or one-hot rows of the shape of the outputs.
+
+    Returns
+    -------
+    array
+        0-d, of the outputs' dtype.
+
+    Raises
+    ------
+    ShapeError
+        If there are fewer than two outputs, or the targets do not go with them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(accuracy(np.asarray([[0.1, 0.9], [0.8, 0.2]]), np.asarray([1, 1])))
+    0.5
+    """
+    xp, outputs, labels = labelled("accuracy", outputs, targets)
+    return xp.mean(xp.astype(predicted_classes(xp, outputs) == labels, outputs.dtype))
+
+
+@dataclass(frozen=True)
+class binary_accuracy:
+    """The share of outputs on their target's side of `threshold`: 0 for logits, 0.5 otherwise.
+
+    Parameters
+    ----------
+    threshold : float
+        Outputs above it stand for 1, others for 0; so do targets above 0.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(binary_accuracy(0.0)(np.asarray([[2.0], [-1.0]]), np.asarray([[1.0], [1.0]])))
+    0.5
+    """
+
+    threshold: float
+
+    def __call__(self, outputs: Array, targets: Array) -> Array:
+        xp, outputs, targets = fitting_targets("binary_accuracy", outputs, targets)
+        right = (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
+        return xp.mean(xp.astype(right & ~xp.isnan(outputs), outputs.dtype))
+
+
+@dataclass(frozen=True)
+class top_k_accuracy:
+    """The share of samples whose class is among the `k` largest of their outputs.
+
+    Of equal outputs that of the lower class counts as the larger, as in `accuracy`, which is the
+    same as `k` = 1: equal outputs everywhere do not make every sample right.
+
+    Parameters
+    ----------
+    k : int
+        How many of the largest outputs count, at least 1. The metric is called ``top_k_accuracy``
+        with this number for k.
+
+    Raises
+    ------
+    ShapeError
+        When it is called, if there are not more than `k` classes, or the targets do not go with
+        the outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> outputs = np.asarray([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+    >>> float(top_k_accuracy(2)(outputs, np.asarray([1, 2])))
+    0.5
+    >>> top_k_accuracy(2).__name__
+    'top_2_accuracy'
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        whole("k", self.k, least=1)
+
+    @property
+    def __name__(self) -> str:
+        return f"top_{self.k}_accuracy"
+
+    def __call__(self, outputs: Array, targets: Array) -> Array:
+        name = self.__name__
+        xp, outputs, labels = labelled(name, outputs, targets)
+        samples, classes = outputs.shape
+        if self.k >= classes:
+            raise ShapeError(f"{name}: expected more than {self.k} classes, found {classes}")
+        rows = xp.arange(samples, device=outputs.device)
+        own = outputs[rows, labels][:, None]
+        after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels[:, None]
+        # Who is beaten is counted, not who is ahead: beside NaN nobody is.
+        beaten = (own > outputs) | ((own == outputs) & after)
+        right = xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k
+        return xp.mean(xp.astype(right, outputs.dtype))

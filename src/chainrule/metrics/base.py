@@ -1,0 +1,60 @@
+"""What metrics share: outputs and targets that go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from array_api_compat import array_namespace
+
+from ..backends.conversion import beside, on_host
+from ..errors import DataError, ShapeError
+from ..losses.base import as_outputs, check_range
+from ..types import Array
+
+Metric: TypeAlias = Callable[[Array, Array], Array]
+
+
+def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Array]:
+    """The namespace, outputs ``(samples, classes)`` and targets as labels, if they go together."""
+    outputs = as_outputs(outputs)
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise ShapeError(
+            f"{name}: expected outputs of shape (samples, classes) with at least two classes, "
+            f"found {tuple(outputs.shape)} (for one output, binary_accuracy)"
+        )
+    xp, outputs, targets = fitting_targets(name, outputs, targets, outputs.shape[:1], outputs.shape)
+    if targets.ndim > 1:
+        return xp, outputs, xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
+    labels = xp.astype(targets, xp.int64)
+    if on_host(targets):
+        if bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
+            raise DataError(f"{name}: expected whole labels, found others")
+        classes = outputs.shape[1]
+        check_range(xp, labels, 0, classes - 1, f"labels of {classes} classes")
+    return xp, outputs, labels
+
+
+def fitting_targets(
+    name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]
+) -> tuple[Any, Array, Array]:
+    """The namespace, outputs and, there, targets of their shape or of one of those given."""
+    outputs = as_outputs(outputs)
+    xp, targets = array_namespace(outputs), beside(outputs, targets)
+    shapes = shapes or (outputs.shape,)
+    if targets.shape not in shapes:
+        wanted = " or ".join(str(tuple(shape)) for shape in shapes)
+        found = tuple(targets.shape)
+        raise ShapeError(f"{name}: expected targets of shape {wanted}, found {found}")
+    if outputs.ndim == 0 or 0 in outputs.shape:
+        found = tuple(outputs.shape)
+        raise DataError(f"{name}: expected at least one sample, found outputs of shape {found}")
+    floating = xp.isdtype(targets.dtype, "real floating")
+    if floating and on_host(targets) and not bool(xp.all(xp.isfinite(targets))):
+        raise DataError(f"{name}: expected finite targets, found NaN or infinity")
+    return xp, outputs, targets
+
+
+def predicted_classes(xp: Any, outputs: Array) -> Array:
+    """What the samples are taken for: the class of the largest output, -1 where there is NaN."""
+    return xp.where(xp.any(xp.isnan(outputs), axis=-1), -1, xp.argmax(outputs, axis=-1))

@@ -1,0 +1,203 @@
+"""The confusion matrix, and the scores that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..backends.conversion import on_host
+from ..formulas import one_hot
+from ..losses.base import as_outputs, check_range
+from ..types import Array
+from .base import fitting_targets, labelled, predicted_classes
+
+_AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
+
+
+def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) -> Array:
+    """How many samples of each class are taken for which: classes in rows, predictions in columns.
+
+    ``M[i, j]``, the number of samples of class i whose largest output is the j-th: the product of
+    the one-hot rows of both, ``targets^T predictions``. A sample with NaN is taken for no class.
+
+    Parameters
+    ----------
+    outputs : array
+        ``(samples, classes)``, or one output for two classes, ``(samples,)`` or ``(samples, 1)``.
+    targets : array
+        Labels or one-hot rows; 0 and 1 in the shape of the outputs where there is one output.
+    threshold : float, optional
+        Where one output turns from class 0 to class 1: 0 for logits, 0.5 for probabilities.
+
+    Returns
+    -------
+    array
+        ``(classes, classes)`` integers. In float32 they are exact up to 2^24.
+
+    Raises
+    ------
+    ShapeError
+        If the targets do not go with the outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> outputs = np.asarray([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    >>> confusion_matrix(outputs, np.asarray([0, 1, 1]))
+    array([[1, 0],
+           [1, 1]])
+    """
+    xp, actual, predicted = _one_hot_rows("confusion_matrix", outputs, targets, threshold)
+    return xp.astype(xp.matrix_transpose(actual) @ predicted, xp.int64)
+
+
+def precision(
+    outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
+) -> Array:
+    """Of the samples taken for a class, the share that belongs to it: ``right / predicted``.
+
+    A class for which no sample is taken has precision 0, as in scikit-learn.
+
+    Parameters
+    ----------
+    outputs, targets : array
+        See `confusion_matrix`.
+    average : {"auto", "binary", "macro", "micro", "weighted"}, optional
+        What is made of the classes' scores. "binary" is that of class 1 of two. "macro" is the mean
+        over the classes that occur among targets or predictions, "weighted" the mean with the
+        number of each class's samples as weights. "micro" sums samples up over the classes before
+        it divides. "auto" is "binary" where there are two classes and "macro" where there are more.
+    threshold : float, optional
+        See `confusion_matrix`.
+
+    Returns
+    -------
+    array
+        0-d, of the outputs' dtype.
+
+    Raises
+    ------
+    ShapeError
+        If the targets do not go with the outputs.
+    ValueError
+        If there is no such average, or it is "binary" and there are more than two classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits, targets = np.asarray([2.0, 1.0, 3.0, -1.0]), np.asarray([1, 0, 1, 1])
+    >>> round(float(precision(logits, targets)), 3)
+    0.667
+    """
+
+    def shares(right: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
+        return right, predicted
+
+    return _averaged("precision", shares, outputs, targets, average, threshold)
+
+
+def recall(
+    outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
+) -> Array:
+    """Of the samples of a class, the share that is taken for it: ``right / actual``.
+
+    A class without samples has recall 0, as in scikit-learn.
+
+    Parameters
+    ----------
+    outputs, targets, average, threshold
+        See `precision`, also for what is returned and raised.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits, targets = np.asarray([2.0, 1.0, -3.0, -1.0]), np.asarray([1, 0, 1, 1])
+    >>> round(float(recall(logits, targets)), 3)
+    0.333
+    """
+
+    def shares(right: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
+        return right, actual
+
+    return _averaged("recall", shares, outputs, targets, average, threshold)
+
+
+def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
+    """The harmonic mean of precision and recall: ``2 right / (predicted + actual)``.
+
+    A class that does not occur has 0, as in scikit-learn.
+
+    Source: C. van Rijsbergen, "Information retrieval", 1979.
+
+    Parameters
+    ----------
+    outputs, targets, average, threshold
+        See `precision`, also for what is returned and raised. "macro" is the mean of the classes'
+        F1, not that of the mean precision and recall.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits, targets = np.asarray([2.0, 1.0, -3.0, -1.0]), np.asarray([1, 0, 1, 1])
+    >>> round(float(f1(logits, targets)), 3)
+    0.4
+    """
+
+    def shares(right: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
+        return 2.0 * right, predicted + actual
+
+    return _averaged("f1", shares, outputs, targets, average, threshold)
+
+
+def _one_hot_rows(
+    name: str, outputs: Array, targets: Array, threshold: float
+) -> tuple[Any, Array, Array]:
+    """What the samples are and what they are taken for, ``(samples, classes)`` each."""
+    outputs = as_outputs(outputs)
+    if outputs.ndim == 1 or outputs.shape[1:] == (1,):
+        # One output decides between two classes as two outputs do, of which one is the threshold.
+        xp, outputs, targets = fitting_targets(name, outputs, targets)
+        outputs = xp.reshape(outputs, (-1,))
+        targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype)
+        if on_host(targets):
+            check_range(xp, targets, 0, 1, "targets of two classes")
+        targets = targets > 0.5
+        outputs = xp.stack([xp.full_like(outputs, threshold), outputs], axis=1)
+    xp, outputs, labels = labelled(name, outputs, targets)
+    return xp, one_hot(xp, outputs, labels), one_hot(xp, outputs, predicted_classes(xp, outputs))
+
+
+def _averaged(
+    name: str,
+    shares: Callable[[Array, Array, Array], tuple[Array, Array]],
+    outputs: Array,
+    targets: Array,
+    average: str,
+    threshold: float,
+) -> Array:
+    """An average over classes of the quotient that `shares` makes of their counts."""
+    if average not in _AVERAGES:
+        raise ValueError(f"{name}: expected average to be one of {_AVERAGES}, found {average!r}")
+    xp, actual_rows, predicted_rows = _one_hot_rows(name, outputs, targets, threshold)
+    classes = actual_rows.shape[1]
+    if average == "auto":
+        average = "binary" if classes == 2 else "macro"
+    if average == "binary" and classes != 2:
+        raise ValueError(f"{name}: average='binary' is for two classes, found {classes}")
+    right = xp.sum(actual_rows * predicted_rows, axis=0)
+    predicted, actual = xp.sum(predicted_rows, axis=0), xp.sum(actual_rows, axis=0)
+    part, whole = shares(right, predicted, actual)
+    if average == "micro":
+        return _quotient(xp, xp.sum(part), xp.sum(whole))
+    scores = _quotient(xp, part, whole)
+    if average == "binary":
+        return scores[1]
+    if average == "weighted":
+        return _quotient(xp, xp.sum(actual * scores), xp.sum(actual))
+    occurs = xp.astype(predicted + actual > 0.0, scores.dtype)
+    return _quotient(xp, xp.sum(scores), xp.sum(occurs))
+
+
+def _quotient(xp: Any, part: Array, whole: Array) -> Array:
+    """``part / whole``, and 0 / 0 = 0; `whole` is a count, so nothing else changes."""
+    return part / xp.maximum(whole, 1.0)

@@ -1,0 +1,8 @@
+"""Optimizers: each is a few named vectors of state and one rule for an element."""
+
+from .adam import Adam, AdamW
+from .adaptive import Adagrad, RMSprop
+from .base import Optimizer
+from .sgd import SGD
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]

@@ -1,0 +1,92 @@
+"""Adam, and Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..checks import at_least_zero, below_one
+from ..types import Array, LearningRate, Rule
+from .base import Optimizer
+
+
+class Adam(Optimizer):
+    """The mean gradient over the root of the mean square, both corrected for starting at zero.
+
+    ``mean = b1 * mean + (1 - b1) * grad``; ``square = b2 * square + (1 - b2) * grad^2``;
+    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)`` at step t.
+
+    Source: D. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Optimizer`, also for the options not named here.
+    betas : tuple of float, optional
+        How much of the mean and of the mean square is kept at a step.
+    eps : float, optional
+        Keeps the quotient finite.
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        lr: LearningRate = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        **options: Any,
+    ) -> None:
+        super().__init__(lr, **options)
+        self.betas = (below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1]))
+        self.eps = at_least_zero("eps", eps)
+
+    def rule(self, xp: Any) -> Rule:
+        sqrt = xp.sqrt
+
+        def adam(
+            value: Array,
+            mean: Array,
+            square: Array,
+            grad: Array,
+            rate: Array,
+            unbias: Array,
+            b1: Array,
+            new1: Array,
+            b2: Array,
+            new2: Array,
+            eps: Array,
+        ) -> tuple[Array, ...]:
+            mean = b1 * mean + new1 * grad
+            square = b2 * square + new2 * (grad * grad)
+            return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
+
+        return adam
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        b1, b2 = self.betas
+        rate, unbias = lr / (1.0 - b1**step), 1.0 / math.sqrt(1.0 - b2**step)
+        return rate, unbias, b1, 1.0 - b1, b2, 1.0 - b2, self.eps
+
+
+class AdamW(Adam):
+    """`Adam` with weight decay beside the gradient: ``value *= 1 - lr * weight_decay`` first.
+
+    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019, in PyTorch's
+    form, where the rate multiplies the decay.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Adam`, also for the options not named here.
+    weight_decay : float, optional
+        The share of a value that is taken off at a step, over the rate.
+    """
+
+    decoupled_decay = True
+
+    def __init__(
+        self, lr: LearningRate = 1e-3, *, weight_decay: float = 1e-2, **options: Any
+    ) -> None:
+        super().__init__(lr, weight_decay=weight_decay, **options)

@@ -1,0 +1,104 @@
+"""Optimizers that divide by the size of past gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..checks import at_least_zero, below_one
+from ..parameter import ModelState
+from ..types import Array, LearningRate, Rule
+from .base import Optimizer
+
+
+class RMSprop(Optimizer):
+    """The gradient over the root of its mean square.
+
+    ``square = alpha * square + (1 - alpha) * grad^2``;
+    ``value -= lr * grad / (sqrt(square) + eps)``.
+
+    Source: G. Hinton, "Neural networks for machine learning", lecture 6e, 2012.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Optimizer`, also for the options not named here.
+    alpha : float, optional
+        How much of the mean square is kept at a step.
+    eps : float, optional
+        Keeps the quotient finite.
+    """
+
+    slots = ("square",)
+
+    def __init__(
+        self, lr: LearningRate = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8, **options: Any
+    ) -> None:
+        super().__init__(lr, **options)
+        self.alpha = below_one("alpha", alpha)
+        self.eps = at_least_zero("eps", eps)
+
+    def rule(self, xp: Any) -> Rule:
+        sqrt = xp.sqrt
+
+        def rmsprop(
+            value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
+        ) -> tuple[Array, ...]:
+            square = keep * square + new * (grad * grad)
+            return value - lr * grad / (sqrt(square) + eps), square
+
+        return rmsprop
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        return lr, self.alpha, 1.0 - self.alpha, self.eps
+
+
+class Adagrad(Optimizer):
+    """The gradient over the root of the sum of its squares.
+
+    ``total += grad^2``; ``value -= lr * grad / (sqrt(total) + eps)``.
+
+    Source: J. Duchi et al., "Adaptive subgradient methods for online learning and stochastic
+    optimization", 2011.
+
+    Parameters
+    ----------
+    lr : float or callable, optional
+        See `Optimizer`, also for the options not named here.
+    initial_accumulator_value : float, optional
+        Where the sum of squares starts.
+    eps : float, optional
+        Keeps the quotient finite.
+    """
+
+    slots = ("total",)
+
+    def __init__(
+        self,
+        lr: LearningRate = 1e-2,
+        *,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        **options: Any,
+    ) -> None:
+        super().__init__(lr, **options)
+        self.initial_accumulator_value = at_least_zero(
+            "initial_accumulator_value", initial_accumulator_value
+        )
+        self.eps = at_least_zero("eps", eps)
+
+    def _initial(self, name: str, state: ModelState) -> Array:
+        return state.backend.xp.full_like(state.values, self.initial_accumulator_value)
+
+    def rule(self, xp: Any) -> Rule:
+        sqrt = xp.sqrt
+
+        def adagrad(
+            value: Array, total: Array, grad: Array, lr: Array, eps: Array
+        ) -> tuple[Array, ...]:
+            total = total + grad * grad
+            return value - lr * grad / (sqrt(total) + eps), total
+
+        return adagrad
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        return lr, self.eps

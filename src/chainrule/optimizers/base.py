@@ -1,0 +1,193 @@
+"""What all optimizers share: the rate, penalties, clipping and the step itself.
+
+A step is one operation on the flat vectors of a model, whatever its depth: the rule, made fast by
+the backend (see `Backend.elementwise`).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, Self
+
+from ..backends.base import kernel
+from ..checks import at_least_zero
+from ..formulas import sign
+from ..layers import Layer
+from ..parameter import ModelState, Parameter
+from ..types import Array, LearningRate, Rule
+
+
+class Optimizer:
+    """What all optimizers share: the rate, penalties, clipping and the step itself.
+
+    Parameters
+    ----------
+    lr : float or callable
+        The learning rate, at least 0; or a function of the step, counted from 0, such as
+        `schedules.cosine`.
+    weight_decay : float, optional
+        The L2 penalty ``weight_decay / 2 * sum(value^2)``: adds ``weight_decay * value`` to the
+        gradient (`AdamW` decays beside it).
+    l1 : float, optional
+        The L1 penalty ``l1 * sum(|value|)``: adds ``l1 * sign(value)`` to the gradient, in `AdamW`
+        too (R. Tibshirani, "Regression shrinkage and selection via the lasso", 1996).
+    decay_biases : bool, optional
+        Whether both apply to parameters that ask to be left alone, such as biases.
+    clip_norm : float, optional
+        The gradient of the whole model is scaled down to this Euclidean norm where it is longer
+        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013). The
+        penalties come after.
+
+    Notes
+    -----
+    Penalties act through the gradient only: the loss that is reported does not contain them.
+
+    An optimizer of one's own names its vectors in `slots` and defines `rule` and `scalars`.
+    """
+
+    slots: tuple[str, ...] = ()
+    """Names of the vectors of state; they start as zeros."""
+
+    decoupled_decay: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        lr: LearningRate,
+        *,
+        weight_decay: float = 0.0,
+        l1: float = 0.0,
+        decay_biases: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.lr = lr if callable(lr) else at_least_zero("lr", lr)
+        self.weight_decay = at_least_zero("weight_decay", weight_decay)
+        self.l1 = at_least_zero("l1", l1)
+        self.decay_biases = decay_biases
+        self.clip_norm = None if clip_norm is None else at_least_zero("clip_norm", clip_norm)
+        self.steps = 0
+        self._model: ModelState | None = None
+        self._slots: dict[str, Array] = {}
+
+    def rule(self, xp: Any) -> Rule:
+        """``rule(value, *slots, grad, *scalars) -> (value, *slots)``, for `Backend.elementwise`."""
+        raise NotImplementedError(f"{type(self).__name__} has no rule")
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        """The numbers that the rule takes at a step, counted from 1."""
+        return (lr,)
+
+    def bind(self, model: Layer) -> Self:
+        """Make ready to train `model`, whose state vectors are made now.
+
+        Returns
+        -------
+        Optimizer
+            The optimizer itself.
+
+        Raises
+        ------
+        ValueError
+            If it is bound to another model.
+        RuntimeError
+            If the model has more layers than when its weights were drawn.
+        """
+        state = model.state
+        if len(model.parameters()) != len(state.parameters):
+            raise RuntimeError("a layer was added to this model after it had its weights")
+        if self._model is state:
+            return self
+        if self._model is not None:
+            raise ValueError(f"{self!r} trains another model already; make a new one")
+        self._model = state
+        self._slots = {name: self._initial(name, state) for name in self.slots}
+        self._update = state.backend.elementwise(self.rule, outputs=1 + len(self.slots))
+        return self
+
+    def _unbound(self) -> Self:
+        """A copy that trains no model yet, with the numbers and schedules that this one has."""
+        of_model = ("_model", "_slots", "_update")
+        numbers = {name: value for name, value in vars(self).items() if name not in of_model}
+        twin = type(self).__new__(type(self))
+        twin.__setstate__({**copy.deepcopy(numbers), "steps": 0, "_model": None, "_slots": {}})
+        return twin
+
+    def _initial(self, name: str, state: ModelState) -> Array:
+        return state.backend.xp.zeros_like(state.values)
+
+    def step(self) -> None:
+        """Move the parameters by their gradients, and mark the gradients stale."""
+        state = self._model
+        if state is None:
+            raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
+        numbers = state.numbers(self.numbers(self.steps))
+        *scalars, l1, decay, clip_norm = [numbers[i] for i in range(numbers.shape[0])]
+        state.settle_grads()
+        if self.clip_norm is not None:
+            self._clip(state, clip_norm)
+        self.steps += 1
+        for part, decays in state.trainable_parts(self._decays):
+            value, grad = state.values[part], state.grads[part]
+            if decays:
+                grad = self._penalized(state.backend.xp, grad, value, l1, decay)
+            slots = [vector[part] for vector in self._slots.values()]
+            self._update(value, *slots, grad, *scalars)
+        state.limit_norms()
+        state.zero_grad()
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """All numbers of a step, counted from 0: `scalars`, l1, the decay, the norm to clip to.
+
+        The decay is what is taken off a value, or for decay beside the gradient what is left of it.
+        """
+        lr = at_least_zero("lr", self.lr(step) if callable(self.lr) else self.lr)
+        decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
+        return *self.scalars(lr, step + 1), self.l1, decay, self.clip_norm or 0.0
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """What decides which operations a step is made of, beside its numbers."""
+        penalties = self.l1 > 0.0, self.weight_decay > 0.0, self.decay_biases
+        return type(self), self.slots, *penalties, self.clip_norm is None
+
+    def _decays(self, parameter: Parameter) -> bool:
+        penalty = self.weight_decay > 0.0 or self.l1 > 0.0
+        return penalty and (parameter.decay or self.decay_biases)
+
+    def _penalized(self, xp: Any, grad: Array, value: Array, l1: Array, decay: Array) -> Array:
+        """The gradient with those of the penalties; decay beside it is done to the value itself."""
+        if self.l1 > 0.0:
+            grad = grad + l1 * kernel(xp, sign)(value)
+        if self.decoupled_decay:
+            value *= decay  # 1 - lr * weight_decay
+        elif self.weight_decay > 0.0:
+            grad = grad + decay * value  # weight_decay itself
+        return grad
+
+    @staticmethod
+    def _clip(state: ModelState, clip_norm: Array) -> None:
+        xp = state.backend.xp
+        norm = xp.sqrt(xp.sum(state.grads * state.grads))
+        # As in PyTorch, 1e-6 keeps the quotient finite; no branch, so nothing is read back.
+        state.grads *= xp.minimum(clip_norm / (norm + 1e-6), xp.ones_like(norm))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The compiled rule stays behind, and vectors are copied as host arrays.
+        hidden = {k: v for k, v in self.__dict__.items() if k != "_update"}
+        if self._model is not None:
+            to_numpy = self._model.backend.to_numpy
+            hidden["_slots"] = {name: to_numpy(v).copy() for name, v in self._slots.items()}
+        return hidden
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._model is not None:
+            self._slots = {name: self._model._vector(v) for name, v in self._slots.items()}
+            count = 1 + len(self.slots)
+            self._update = self._model.backend.elementwise(self.rule, outputs=count)
+
+    def __repr__(self) -> str:
+        hidden = ("steps", "slots")
+        options = ", ".join(
+            f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_" and k not in hidden
+        )
+        return f"{type(self).__name__}({options})"

@@ -1,0 +1,60 @@
+"""Gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..checks import below_one
+from ..types import Array, LearningRate, Rule
+from .base import Optimizer
+
+
+class SGD(Optimizer):
+    """Gradient descent ``value -= lr * grad``, with momentum that sums up past gradients.
+
+    ``velocity = momentum * velocity + grad``; ``value -= lr * velocity``, or with Nesterov's
+    correction ``value -= lr * (grad + momentum * velocity)``.
+
+    Source: I. Sutskever et al., "On the importance of initialization and momentum in deep
+    learning", 2013, in PyTorch's form, where the rate is outside of the velocity.
+
+    Parameters
+    ----------
+    lr : float or callable
+        See `Optimizer`, also for the options not named here.
+    momentum : float, optional
+        0 <= momentum < 1; no velocity is kept at 0.
+    nesterov : bool, optional
+        Whether to correct for where the velocity leads; needs momentum.
+    """
+
+    def __init__(
+        self, lr: LearningRate, *, momentum: float = 0.0, nesterov: bool = False, **options: Any
+    ) -> None:
+        super().__init__(lr, **options)
+        self.momentum = below_one("momentum", momentum)
+        self.nesterov = nesterov
+        if nesterov and momentum == 0.0:
+            raise ValueError("nesterov=True needs a momentum above 0")
+        self.slots = ("velocity",) if momentum else ()
+
+    def rule(self, xp: Any) -> Rule:
+        def plain(value: Array, grad: Array, lr: Array) -> tuple[Array, ...]:
+            return (value - lr * grad,)
+
+        def heavy_ball(
+            value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
+        ) -> tuple[Array, ...]:
+            velocity = momentum * velocity + grad
+            return value - lr * velocity, velocity
+
+        def nesterov(
+            value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
+        ) -> tuple[Array, ...]:
+            velocity = momentum * velocity + grad
+            return value - lr * (grad + momentum * velocity), velocity
+
+        return nesterov if self.nesterov else heavy_ball if self.momentum else plain
+
+    def scalars(self, lr: float, step: int) -> tuple[float, ...]:
+        return (lr, self.momentum) if self.momentum else (lr,)

@@ -1,0 +1,52 @@
+"""Data, checked for a model and a loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.moving import _CHECKED_AT_ONCE, in_memory, move
+from ..errors import DataError, ShapeError
+from ..types import Array
+
+if TYPE_CHECKING:
+    from ..layers import Sequential
+    from ..losses import Loss
+
+
+def move_checked(
+    model: Sequential, loss: Loss, x: Any, y: Any, weight: Any = None, *, prefix: str = ""
+) -> tuple[Array, ...]:
+    """The data on the device, checked for a model, by a forward pass of one sample, and a loss."""
+    named = {f"{prefix}x": x, f"{prefix}y": y}
+    if weight is not None:
+        named[f"{prefix}sample_weight"] = weight
+    xp, state = model.xp, model.state
+    x, y, *weights = move(state.backend, named, state.dtype_name)
+    weights = [xp.astype(in_memory(state.backend, w), state.dtype) for w in weights]
+    try:
+        one = model.predict(in_memory(state.backend, x[:1, ...]))
+        for start in range(0, y.shape[0], rows := _checked_together(y)):
+            part = in_memory(state.backend, y[start : min(start + rows, y.shape[0]), ...])
+            loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
+    except (ShapeError, DataError) as error:
+        raise type(error)(f"{prefix}x of shape {tuple(x.shape)}: {error}") from error
+    for weight in weights:
+        if weight.ndim != 1:
+            found = tuple(weight.shape)
+            raise ShapeError(f"{prefix}sample_weight: expected shape (n,), found {found}")
+        least, most = float(xp.min(weight)), float(xp.max(weight))
+        if least < 0.0 or most == 0.0:
+            raise DataError(
+                f"{prefix}sample_weight: expected weights of at least 0, not all of them 0, "
+                f"found values from {least:g} to {most:g}"
+            )
+    return x, y, *weights
+
+
+def _checked_together(y: Array) -> int:
+    """How many targets are checked at once: all, but of those on disk some 16 MB."""
+    if not isinstance(y, np.memmap):
+        return int(y.shape[0])
+    return max(1, _CHECKED_AT_ONCE * len(y) // y.nbytes)

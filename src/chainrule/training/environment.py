@@ -1,0 +1,55 @@
+"""What the last bits of a result depend on: versions, the machine, its BLAS and threads."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    pass
+
+
+def versions() -> dict[str, str]:
+    """What the last bits of a result depend on: versions, the machine, its BLAS and threads."""
+    from ..version import __version__
+
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    found = {
+        "chainrule": __version__,
+        "numpy": np.__version__,
+        "numba": _version("numba"),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {platform.processor()}",
+        "BLAS": f"{blas.get('name')} {blas.get('version')}",
+        "cores": str(_cores()),
+    }
+    return {**found, **{name: os.environ.get(name, "not set") for name in _SETTINGS}}
+
+
+_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "MKL_NUM_THREADS")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def _cores() -> int:
+    """How many cores this process may use, which is how many threads a BLAS starts by itself."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
+    return [
+        f"{name} {there.get(name)}, here {here.get(name)}"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]

@@ -1,0 +1,152 @@
+"""Steps whose numbers are all on the device before they begin, so that one can stand for all.
+
+A GPU can repeat a step that it has seen (a CUDA graph) without being told what to do, operation by
+operation. It repeats exactly: the same kernels on the same arrays. What is not the same from step
+to step, the rows of the batch, the numbers of the optimizer and the keys of the random masks, is
+therefore laid down in tables for a whole epoch, and the step looks up which line is its own.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..data import minibatches
+from ..errors import BackendError
+from ..masks import split_key
+from .step import Step
+
+
+class PreparedSteps:
+    """The steps of `fit` on batches of full size, looked up and, where that can be, repeated.
+
+    Parameters
+    ----------
+    step : Step
+        What makes a step of a batch; its inputs are not augmented.
+    batches : minibatches
+        Of arrays on the device.
+    """
+
+    def __init__(self, step: Step, batches: minibatches) -> None:
+        self.step = step
+        self.batches = batches
+        self.model = step.model
+        backend, state = self.model.backend, self.model.state
+        self._xp = xp = backend.xp
+        whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
+        real: dict[str, Any] = {"dtype": state.dtype, "device": backend.device}
+        self.steps = batches.samples // batches.batch_size  # those of full size
+        self._line = xp.zeros((1,), **whole)
+        self._lines = xp.arange(self.steps, **whole)
+        self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
+        numbers = len(step.optimizer.numbers(step.optimizer.steps))
+        self._numbers = xp.zeros((self.steps, numbers), **real)
+        self._losses = xp.zeros((self.steps,), **real)
+        self._weights = xp.zeros((self.steps,), **real)
+        self._weight: Any = None  # that of a batch, where all have the same
+        self._masks: int | None = None  # how many random masks a step draws, once that is known
+        self._made_for: Any = None
+        self._compile()
+
+    def _compile(self) -> None:
+        """Begin anew where the operations of a step are not what they were."""
+        parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
+        things = repr((self.model, self.step.loss))
+        now = things, parameters, self.step.optimizer.structure
+        if now != self._made_for:
+            self._made_for, self._masks = now, None
+            self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
+
+    def close(self) -> None:
+        """Let go of what a device keeps of a step."""
+        del self._run
+
+    def starting_at(self, first: int) -> Iterator[tuple[int]]:
+        """The numbers of the steps of an epoch, without the first ones."""
+        self._compile()
+        order = self.batches.draw_order()
+        drawn = np.arange(self.batches.samples) if order is None else order
+        rows = self.model.backend.asarray(drawn, dtype=self._xp.int64)
+        self._rows[...] = self._xp.reshape(rows[: math.prod(self._rows.shape)], self._rows.shape)
+        self._order = order, rows
+        self._laid: dict[int, tuple[float, ...]] = {}  # the lines of `_numbers`, on the host
+        self._ahead = self.steps
+        for i in range(first, len(self.batches)):
+            yield (i,)
+
+    def __call__(self, i: int) -> tuple[Any, Any]:
+        """Make a step of the epoch; its loss, and what the mean of the epoch weighs it by."""
+        if i == self.steps:  # the last, smaller batch
+            return self.step(*self.batches.batch(i, *self._order))
+        state, optimizer = self.model.state, self.step.optimizer
+        draws, steps = state.draws, optimizer.steps
+        self._lay_down(i)
+        state.prepared = self
+        try:
+            self._run()
+        except BackendError as error:  # the device cannot repeat this step: nothing was done
+            message = f"compile='auto': each step is launched by itself, for {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=5)
+            self._run = self._look_up
+            optimizer.steps, state.draws = steps, draws
+            self.model.zero_grad()
+            self._run()
+        finally:
+            state.prepared = None
+        if self._masks is None:
+            self._masks, self._laid, self._ahead = state.draws - draws, {}, self.steps
+            shape, device = (self.steps, self._masks, 2), self.model.backend.device
+            self._keys = self._xp.zeros(shape, dtype=self._xp.int32, device=device)
+        optimizer.steps, state.draws = steps + 1, draws + self._masks
+        return self._losses[i], self._weights[i] if self._weight is None else self._weight
+
+    def _lay_down(self, i: int) -> None:
+        """See that the line of a step is there, and many after it, as the optimizer is now."""
+        state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
+        if self._laid.get(i) == optimizer.numbers(optimizer.steps):
+            return
+        # All lines of the epoch; after a change few, and then more and more.
+        if i in self._laid:
+            self._laid, self._ahead = {}, 1
+        count = min(self._ahead, self.steps - i)
+        self._ahead = 2 * count
+        lines = [optimizer.numbers(optimizer.steps + n) for n in range(count)]
+        self._laid.update(enumerate(lines, start=i))
+        here = slice(i, i + count)
+        self._numbers[here, ...] = backend.asarray(np.asarray(lines), dtype=state.dtype)
+        self._line[...] = i
+        if self._masks:
+            draws = range(state.draws, state.draws + count * self._masks)
+            keys = np.asarray([split_key(state.seed, draw) for draw in draws], dtype=np.int32)
+            self._keys[here, ...] = backend.asarray(keys.reshape(count, self._masks, 2))
+
+    def _look_up(self) -> None:
+        """One step, on the device's own account: nothing in here changes from step to step."""
+        xp, line = self._xp, self._line
+        self.numbers = xp.take(self._numbers, line, axis=0)[0, ...]
+        if self._masks:
+            keys = xp.take(self._keys, line, axis=0)
+            self._left = iter([(keys[0, n, 0], keys[0, n, 1]) for n in range(self._masks)])
+        rows = xp.take(self._rows, line, axis=0)[0, ...]
+        value, weight = self.step(*(xp.take(a, rows, axis=0) for a in self.batches.arrays))
+        here = self._lines == line
+        self._losses[...] = xp.where(here, value, self._losses)
+        self._weight = weight if isinstance(weight, float) else None
+        if self._weight is None:
+            self._weights[...] = xp.where(here, weight, self._weights)
+        line += 1
+
+    def key(self) -> tuple[Any, Any]:
+        """The key of the next random mask; of the first step, which counts them, from the host."""
+        state = self.model.state
+        if self._masks is None:
+            return split_key(state.seed, state.draws)
+        key = next(self._left, None) if self._masks else None
+        if key is None:
+            raise BackendError(f"it draws more random masks than the {self._masks} of another step")
+        return key

@@ -930,7 +930,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
 
 
 def test_the_benchmark_takes_turns_and_makes_a_table(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
     from benchmarks import estimators as benchmark
 
     prices = benchmark.housing()

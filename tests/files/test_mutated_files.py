@@ -1,34 +1,21 @@
 """Damaged files and full disks: an error or the right thing, and nothing is lost."""
 
 import errno
-import json
 import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import mutation
 import numpy as np
 import pytest
+from running import python
 
 import chainrule as cr
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions are POSIX's")
-
-
-def python(*arguments, wrapped=()):
-    """What it prints, as JSON, in a process of its own."""
-    done = subprocess.run(
-        [*wrapped, sys.executable, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_ten_thousand_files():

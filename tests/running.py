@@ -47,7 +47,7 @@ def numbers(pattern, out):
 
 
 def python(*arguments, wrapped=()):
-    """Run Python in its own process, on the library and these helpers; return its output as JSON."""
+    """Run Python in its own process, with these helpers, and return its output, which is JSON."""
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [*wrapped, sys.executable, *map(str, arguments)],

@@ -44,7 +44,7 @@ def test_with_the_classes_replaced(tmp_path):
 
 def test_the_checks_that_need_scipys_array_api():
     """SciPy reads this variable when it is imported."""
-    tests = HERE / "test_estimators.py"
+    tests = HERE / "test_scikit_learn_checks.py"
     found = run(tests, "-k", "check_array_api_input", SCIPY_ARRAY_API="1")
     assert found["passed"] == 2
     assert "skipped" not in found

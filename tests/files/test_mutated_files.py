@@ -8,9 +8,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import mutation
 import numpy as np
 import pytest
+from mutation import checks
+from mutation.mutants import mutant
+from mutation.sources import Sources
 from running import python
 
 import chainrule as cr
@@ -25,7 +27,7 @@ def test_ten_thousand_files():
     gets a MemoryError, which is not documented; and of all its memory, with the imports, no more
     than 300 MB are ever resident.
     """
-    figures = python(mutation.__file__, "--count", 10_000)
+    figures = python("-m", "mutation", "--count", 10_000)
     assert figures["undocumented"] == []
     assert figures["mb_at_most"] < 300
     assert min(figures["kinds"].values()) > 1900
@@ -45,7 +47,7 @@ def test_ten_thousand_files():
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    return mutation.Sources(tmp_path_factory.mktemp("sources"))
+    return Sources(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
@@ -59,9 +61,9 @@ def test_each_bit_and_each_length_counts(which, sources, tmp_path):
         flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         broken.append(bytes(flipped))
     for file in broken:
-        found = mutation.read(("model", "", file, which), sources, tmp_path / "file")
+        found = checks.read(("model", "", file, which), sources, tmp_path / "file")
         assert set(found.values()) == {"refused"}
-    found = mutation.read(("model", "", data, which), sources, tmp_path / "file")
+    found = checks.read(("model", "", data, which), sources, tmp_path / "file")
     assert set(found.values()) == {"loaded"}
 
 
@@ -165,9 +167,9 @@ def test_a_folder_and_a_file_that_are_not(tmp_path):
 
 def test_mutants_are_made_by_their_number(sources):
     for number in (100, 101, 102, 103, 104):
-        one, two = (mutation.mutant(number, 0, sources) for _ in range(2))
+        one, two = (mutant(number, 0, sources) for _ in range(2))
         assert one == two
-        assert one != mutation.mutant(number, 1, sources)
+        assert one != mutant(number, 1, sources)
 
 
 def half_written(model, path):
@@ -181,7 +183,7 @@ BAD_READERS = {
     "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "was changed"),
     "none": ("model", cr.Sequential, "load_weights", print, AssertionError, "other weights"),
     "foreign": ("foreign", cr.Sequential, "load_weights", print, AssertionError, "other numbers"),
-    "idx": ("idx", mutation, "read_idx", lambda path: np.zeros(3), AssertionError, "another array"),
+    "idx": ("idx", checks, "read_idx", lambda path: np.zeros(3), AssertionError, "another array"),
 }
 
 
@@ -191,4 +193,4 @@ def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)
     with pytest.raises(error, match=message):
-        mutation.read((kind, "", sources.files[kind][0], 0), sources, tmp_path / "file")
+        checks.read((kind, "", sources.files[kind][0], 0), sources, tmp_path / "file")

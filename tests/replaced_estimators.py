@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 EXCEPTIONS = {
     "test_gradient": "calls the private method _loss_grad_lbfgs with lists of work arrays; "
-    "test_estimators.py checks the gradient of the same function",
+    "tests/estimators/test_objective.py checks the gradient of the same function",
 }
 
 

@@ -1,17 +1,22 @@
-"""Running an example as a user does."""
+"""Examples, scripts and command lines, run as a user runs them, and the numbers that they print."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 
 
 def run_example(script, *options, **environment):
-    """What the script prints, in a process of its own in which warnings are errors.
+    """Run an example in its own process, with warnings as errors, and return what it prints.
 
-    One thread: on two cores those of several libraries would wait for each other.
+    With one thread: on few cores the threads of several libraries wait for each other.
     """
     done = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / script, *map(str, options)],
@@ -21,3 +26,40 @@ def run_example(script, *options, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def lesson(script, folder, *options, **environment):
+    """Run a lesson, check that its picture is one, and return what the lesson prints."""
+    from matplotlib.image import imread
+
+    picture = folder / "picture.png"
+    out = run_example(script, "--plot", picture, *options, **environment)
+    pixels = imread(picture)
+    assert pixels.shape[1] >= 900
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 100
+    return out
+
+
+def numbers(pattern, out):
+    """Return the groups of the only line of this form, as numbers."""
+    (found,) = re.findall(f"^{pattern}$", out, re.MULTILINE)
+    return [float(group) for group in ([found] if isinstance(found, str) else found)]
+
+
+def python(*arguments, wrapped=()):
+    """Run Python in its own process, with these helpers, and return its output, which is JSON."""
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*wrapped, sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def mnist_is_here():
+    """Whether CHAINRULE_DATA points at MNIST's files."""
+    home = os.environ.get("CHAINRULE_DATA")
+    return home is not None and next(Path(home).rglob("train-images-idx3-ubyte*"), None)

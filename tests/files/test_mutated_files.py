@@ -1,34 +1,23 @@
 """Damaged files and full disks: an error or the right thing, and nothing is lost."""
 
 import errno
-import json
 import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-import mutation
 import numpy as np
 import pytest
+from mutation import checks
+from mutation.mutants import mutant
+from mutation.sources import Sources
+from running import python
 
 import chainrule as cr
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions are POSIX's")
-
-
-def python(*arguments, wrapped=()):
-    """What it prints, as JSON, in a process of its own."""
-    done = subprocess.run(
-        [*wrapped, sys.executable, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_ten_thousand_files():
@@ -38,7 +27,7 @@ def test_ten_thousand_files():
     gets a MemoryError, which is not documented; and of all its memory, with the imports, no more
     than 300 MB are ever resident.
     """
-    figures = python(mutation.__file__, "--count", 10_000)
+    figures = python("-m", "mutation", "--count", 10_000)
     assert figures["undocumented"] == []
     assert figures["mb_at_most"] < 300
     assert min(figures["kinds"].values()) > 1900
@@ -58,7 +47,7 @@ def test_ten_thousand_files():
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    return mutation.Sources(tmp_path_factory.mktemp("sources"))
+    return Sources(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
@@ -72,9 +61,9 @@ def test_each_bit_and_each_length_counts(which, sources, tmp_path):
         flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         broken.append(bytes(flipped))
     for file in broken:
-        found = mutation.read(("model", "", file, which), sources, tmp_path / "file")
+        found = checks.read(("model", "", file, which), sources, tmp_path / "file")
         assert set(found.values()) == {"refused"}
-    found = mutation.read(("model", "", data, which), sources, tmp_path / "file")
+    found = checks.read(("model", "", data, which), sources, tmp_path / "file")
     assert set(found.values()) == {"loaded"}
 
 
@@ -178,9 +167,9 @@ def test_a_folder_and_a_file_that_are_not(tmp_path):
 
 def test_mutants_are_made_by_their_number(sources):
     for number in (100, 101, 102, 103, 104):
-        one, two = (mutation.mutant(number, 0, sources) for _ in range(2))
+        one, two = (mutant(number, 0, sources) for _ in range(2))
         assert one == two
-        assert one != mutation.mutant(number, 1, sources)
+        assert one != mutant(number, 1, sources)
 
 
 def half_written(model, path):
@@ -194,7 +183,7 @@ BAD_READERS = {
     "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "was changed"),
     "none": ("model", cr.Sequential, "load_weights", print, AssertionError, "other weights"),
     "foreign": ("foreign", cr.Sequential, "load_weights", print, AssertionError, "other numbers"),
-    "idx": ("idx", mutation, "read_idx", lambda path: np.zeros(3), AssertionError, "another array"),
+    "idx": ("idx", checks, "read_idx", lambda path: np.zeros(3), AssertionError, "another array"),
 }
 
 
@@ -204,4 +193,4 @@ def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)
     with pytest.raises(error, match=message):
-        mutation.read((kind, "", sources.files[kind][0], 0), sources, tmp_path / "file")
+        checks.read((kind, "", sources.files[kind][0], 0), sources, tmp_path / "file")

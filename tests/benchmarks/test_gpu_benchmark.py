@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parent.parent))  # the benchmarks are in no package
+sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are in no package
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import checks, floor, mnist, page, speed
@@ -17,7 +17,7 @@ from benchmarks.rounds import Seconds, race
 from benchmarks.task import make_data, network
 
 DRY = Place(dry=True)
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def own_time():

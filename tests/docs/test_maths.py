@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 
-MATHS = Path(__file__).parent.parent / "docs" / "maths"
+MATHS = Path(__file__).parents[2] / "docs" / "maths"
 PAGES = sorted(MATHS.glob("*.md"))
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$\n?", re.MULTILINE)
 FORMULA = re.compile(r"^\$\$\n(.+?)\n\$\$$", re.DOTALL | re.MULTILINE)

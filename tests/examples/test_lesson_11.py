@@ -5,8 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from running import EXAMPLES
-from test_lessons_06_10 import lesson, numbers
+from running import EXAMPLES, lesson, numbers
 
 pytest.importorskip("sklearn")
 

@@ -12,7 +12,7 @@ import pytest
 
 import chainrule as cr
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def blocks(page, language):

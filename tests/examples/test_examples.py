@@ -1,12 +1,10 @@
 """The MNIST example, as a user runs it, and the numbers that it prints."""
 
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from running import run_example
+from running import mnist_is_here, run_example
 
 import chainrule as cr
 
@@ -33,11 +31,6 @@ def test_without_data_and_network_it_trains_on_the_digits(tmp_path):
     assert "cannot be downloaded" in out
     assert "Training on scikit-learn's handwritten digits instead" in out
     assert accuracy(out) > 0.85
-
-
-def mnist_is_here():
-    home = os.environ.get("CHAINRULE_DATA")
-    return home is not None and next(Path(home).rglob("train-images-idx3-ubyte*"), None)
 
 
 @pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")

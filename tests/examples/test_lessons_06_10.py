@@ -5,28 +5,9 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from running import run_example
-from test_examples import mnist_is_here
+from running import lesson, mnist_is_here, numbers
 
 pytest.importorskip("matplotlib")
-
-
-def lesson(script, folder, *options, **environment):
-    """What the lesson prints, once its picture has been found to be one."""
-    from matplotlib.image import imread
-
-    picture = folder / "picture.png"
-    out = run_example(script, "--plot", picture, *options, **environment)
-    pixels = imread(picture)
-    assert pixels.shape[1] >= 900
-    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 100
-    return out
-
-
-def numbers(pattern, out):
-    """The groups of the only line that is of this form, as numbers."""
-    (found,) = re.findall(f"^{pattern}$", out, re.MULTILINE)
-    return [float(group) for group in ([found] if isinstance(found, str) else found)]
 
 
 def check_xor(out, seeds, needed):

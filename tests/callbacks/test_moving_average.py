@@ -1,0 +1,64 @@
+"""ExponentialMovingAverage: the average of the weights, and models that take it."""
+
+import copy
+
+import numpy as np
+import pytest
+from helpers import FIT, X, Y, trainer_on, vectors
+
+import chainrule as cr
+from chainrule.callbacks import (
+    ExponentialMovingAverage,
+    LambdaCallback,
+)
+
+
+def test_moving_average(library):
+    weights = []
+    take = LambdaCallback(on_step_end=lambda trainer: weights.append(vectors(trainer, library)[0]))
+    trainer, average = trainer_on(library), ExponentialMovingAverage(0.9)
+    for _ in range(2):  # used again, it starts afresh
+        expected = vectors(trainer, library)[0]
+        weights.clear()
+        trainer.fit(X, Y, epochs=2, callbacks=[average, take], **FIT)
+        for values in weights:
+            expected = 0.9 * expected + 0.1 * values
+        found = average.average
+        assert (found.dtype, type(found)) == (trainer.model.state.dtype, library.backend.array_type)
+        np.testing.assert_allclose(library.to_numpy(found), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_the_average_is_applied_and_taken_back(library):
+    trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
+    with pytest.raises(RuntimeError, match="no average yet"):
+        average.copy_to(trainer.model)
+    trainer.fit(X, Y, epochs=3, callbacks=[average], **FIT)
+    model, (own, buffers) = trainer.model, vectors(trainer, library)
+    before = model.predict(X)
+    with average.applied(model) as averaged:
+        assert averaged is model
+        inside, statistics = vectors(trainer, library)
+        np.testing.assert_array_equal(inside, library.to_numpy(average.average))
+        predicted = model.predict(X)
+        np.testing.assert_array_equal(statistics, buffers)  # those of the training
+    assert not np.array_equal(predicted, before)
+    np.testing.assert_array_equal(model.predict(X), before)
+    with pytest.raises(ZeroDivisionError), average.applied(model):
+        1 / 0  # noqa: B018
+    np.testing.assert_array_equal(vectors(trainer, library)[0], own)
+    twin = copy.deepcopy(model)
+    average.copy_to(twin)
+    np.testing.assert_array_equal(twin.predict(X), predicted)
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_the_average_for_a_model_of_another_backend(library):
+    trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
+    trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
+    layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
+    other = cr.Sequential(*layers)  # on NumPy, in float32
+    average.copy_to(other)
+    expected = library.to_numpy(average.average)
+    np.testing.assert_allclose(other.state.values, expected, rtol=1e-6)
+    with pytest.raises(cr.ShapeError, match="a model of 63 weights, .* found one of 15"):
+        average.copy_to(cr.Sequential(cr.Linear(4, 3)))

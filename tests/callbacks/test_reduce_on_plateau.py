@@ -1,0 +1,32 @@
+"""ReduceOnPlateau: the learning rate goes down once a metric stops improving."""
+
+import pytest
+from helpers import FIT, X, Y, score, trainer_on
+
+import chainrule as cr
+from chainrule.callbacks import (
+    LambdaCallback,
+    ReduceOnPlateau,
+)
+
+
+def test_reduce_on_plateau(library):
+    found = []
+    rates = LambdaCallback(on_epoch_start=lambda trainer: found.append(trainer.optimizer.lr))
+    slower = ReduceOnPlateau("score", factor=0.5, patience=1, cooldown=2, min_lr=0.03)
+    values = [5, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]
+    trainer = trainer_on(library, lr=0.1)
+    trainer.fit(X, Y, epochs=12, callbacks=[rates, score(*values), slower], **FIT)
+    # Two epochs without improvement, then two that are not counted.
+    assert found == [0.1] * 4 + [0.05] * 4 + [0.03] * 4
+    assert slower.best == 4
+    trainer.optimizer.lr = 0.01  # lower than the callback goes
+    trainer.fit(X, Y, epochs=6, callbacks=[score(*[1] * 99), slower], **FIT)
+    assert trainer.optimizer.lr == 0.01
+
+
+def test_a_schedule_is_not_reduced(library):
+    trainer = trainer_on(library, lr=cr.schedules.constant(0.1))
+    with pytest.raises(TypeError, match=r"lr to be a number, found the schedule constant\(lr=0.1"):
+        trainer.fit(X, Y, callbacks=[ReduceOnPlateau()], **FIT)
+    assert len(trainer.history) == 0

@@ -1,0 +1,122 @@
+"""Parameters, targets and weights that are refused."""
+
+import builtins
+import importlib
+import sys
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.callbacks import Callback
+
+pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+from fitted import LABELS, NUMBER, THREE, TWO, WEIGHTS, X, fitted
+from scipy import sparse
+
+from chainrule.estimators import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"activation": ["relu"]}, "expected 2 of activation, one for each hidden layer, found 1"),
+        ({"activation": "linear"}, "expected an activation of identity, logistic"),
+        ({"activation": 3}, "expected activation as one or as a list"),
+        ({"dropout": [0.1]}, "expected 2 of dropout"),
+        ({"dropout": 1.0}, "expected dropout in \\[0, 1\\)"),
+        ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes"),
+        ({"hidden_layer_sizes": True}, "hidden_layer_sizes"),
+        ({"solver": "newton"}, "expected solver to be one of"),
+        ({"solver": "sgd", "optimizer": cr.Adam()}, "solver to be left out beside optimizer=Adam"),
+        ({"solver": "lbfgs", "optimizer": cr.Adam()}, "optimizer to be left out: solver='lbfgs'"),
+        ({"solver": "lbfgs", "dropout": [0.0, 0.1]}, "dropout to be left out"),
+        ({"solver": "lbfgs", "batch_norm": True}, "batch_norm to be left out"),
+        ({"solver": "lbfgs", "callbacks": [Callback()]}, "callbacks to be left out"),
+        ({"optimizer": "adam"}, "expected optimizer to be None or an optimizer"),
+        ({"callbacks": Callback()}, "a list of callbacks"),
+        ({"callbacks": [print]}, "a list of callbacks"),
+        ({"loss": "hinge"}, "expected loss to be one of"),
+        ({"loss": cr.MSELoss(reduction="sum")}, "expected loss to be a mean"),
+        ({"precision": "float16"}, "expected precision to be one of"),
+        ({"alpha": -1.0}, "expected alpha to be a number in \\[0, inf\\), found -1.0"),
+        ({"alpha": float("nan")}, "alpha"),
+        ({"alpha": "small"}, "alpha"),
+        ({"batch_size": 0}, "expected batch_size to be a whole number of at least 1 or 'auto'"),
+        ({"max_iter": 2.5}, "max_iter"),
+        ({"learning_rate_init": 0.0}, "learning_rate_init"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"shuffle": "yes"}, "expected shuffle to be True or False, found 'yes'"),
+        ({"n_iter_no_change": 0}, "n_iter_no_change"),
+        ({"backend": "tensorflow"}, "unknown backend"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_parameters_that_cannot_be_meant(kind, options, words):
+    with pytest.raises(ValueError, match=words):
+        fitted(kind, TWO, **options)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_batches_that_have_no_variance(form):
+    for samples, size in ((1, "auto"), (130, 1)):
+        words = f"batch_norm=True: .* at least 2 .*n_samples={samples}.*batch_size={size!r}"
+        x = form(X[:samples])
+        with pytest.raises(ValueError, match=words):
+            fitted(MLPClassifier, TWO[:samples], x, batch_norm=True, batch_size=size)
+
+
+def test_targets_and_weights_that_cannot_be_meant():
+    for strings in (["1"] * 130, np.asarray(["1"] * 130)):
+        with pytest.raises(ValueError, match="expected y of numbers, found strings"):
+            fitted(MLPRegressor, strings)
+    for solver in ("adam", "lbfgs"):
+        with pytest.raises(ValueError, match="targets of at least 0"):
+            fitted(MLPRegressor, NUMBER, loss="poisson", solver=solver)
+    with pytest.raises(ValueError, match="Unknown label type"):
+        fitted(MLPClassifier, NUMBER)
+    with pytest.raises(ValueError, match="indicator matrix"):
+        fitted(MLPClassifier, np.stack([THREE, TWO], axis=1))
+    with pytest.raises(ValueError, match="several labels"):
+        fitted(MLPClassifier, LABELS, loss=cr.CrossEntropyLoss())
+    for weight in (-WEIGHTS, 0.0 * WEIGHTS):
+        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
+            fitted(MLPRegressor, NUMBER, weight=weight)
+    for solver in ("adam", "lbfgs"):
+        with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
+            fitted(MLPRegressor, NUMBER, weight=np.full(130, 1e308), solver=solver)
+        large = {"weight": np.full(130, 1e38), "precision": "float32", "solver": solver}
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite loss"):
+            fitted(MLPRegressor, NUMBER, tol=0.0, **large)
+    with pytest.raises(ValueError, match="130 sample weights"):
+        fitted(MLPRegressor, NUMBER, weight=WEIGHTS[:9])
+    with pytest.raises(ValueError, match="validation set is too small"):
+        fitted(MLPRegressor, NUMBER, early_stopping=True, validation_fraction=0.005)
+    with pytest.raises(AttributeError, match="partial_fit"):
+        MLPRegressor(solver="lbfgs").partial_fit(X, NUMBER)
+    with pytest.raises(ValueError, match="early_stopping"):
+        MLPRegressor(early_stopping=True).partial_fit(X, NUMBER)
+
+
+def test_an_array_library_that_is_not_there(monkeypatch):
+    if "cupy" in cr.available_backends():
+        pytest.skip("it is")
+    with pytest.raises(cr.BackendError, match="cupy"):
+        fitted(MLPRegressor, NUMBER, backend="cupy")
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *arguments, **options):
+        if name.partition(".")[0] == "sklearn":
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.delitem(sys.modules, "chainrule.estimators")
+    with pytest.raises(ImportError, match=r'pip install "chainrule\[sklearn\]"'):
+        importlib.import_module("chainrule.estimators")

@@ -1,0 +1,16 @@
+"""scikit-learn's checks of estimators."""
+
+import pytest
+
+pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from chainrule.estimators import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@parametrize_with_checks([MLPClassifier(), MLPRegressor()])
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)

@@ -1,0 +1,105 @@
+"""Validation data, early stopping, and what is printed and warned during a fit."""
+
+import importlib
+import signal
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from chainrule.callbacks import LambdaCallback
+
+pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+from fitted import NUMBER, THREE, Brier, X, assert_same_weights, fitted
+from sklearn import neural_network
+from sklearn.exceptions import ConvergenceWarning
+
+from chainrule.estimators import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def test_validation_data_is_stratified():
+    y = np.repeat([0, 1, 2], [100, 20, 10])
+    split = importlib.import_module("chainrule.estimators.steps").train_test_split
+    seen = {}
+
+    def recorded(*arguments, **options):
+        rows, held_out = split(*arguments, **options)
+        seen["held out"] = np.bincount(y[held_out])
+        return rows, held_out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chainrule.estimators.steps.train_test_split", recorded)
+        fitted(MLPClassifier, y, early_stopping=True, validation_fraction=0.3)
+    assert seen["held out"].tolist() == [30, 6, 3]
+
+
+@pytest.mark.parametrize("loss", ["log_loss", Brier()])
+@pytest.mark.parametrize("y", [np.r_[THREE[1:], 7], np.arange(130) // 5])
+def test_validation_data_that_cannot_be_stratified_is_drawn_from_all(y, loss):
+    model = fitted(MLPClassifier, y, early_stopping=True, loss=loss)
+    assert len(model.validation_scores_) == model.n_iter_
+    if loss == "log_loss":
+        options = {"early_stopping": True, "shuffle": False}
+        ours = fitted(MLPClassifier, y, **options)
+        theirs = fitted(neural_network.MLPClassifier, y, **options)
+        assert_same_weights(ours, theirs)
+    with pytest.raises(ValueError, match="validation set is too small"):
+        fitted(MLPClassifier, y, early_stopping=True, loss=loss, validation_fraction=0.005)
+
+
+def test_lines_are_printed_where_they_are_asked_for(capsys):
+    fitted(MLPRegressor, NUMBER, early_stopping=True, verbose=True, tol=0.5, n_iter_no_change=2)
+    out = capsys.readouterr().out
+    assert "Iteration 1, loss = " in out
+    assert "Validation score: " in out
+    assert "Validation score did not improve by tol=0.5 in 2 epochs. Stopping." in out
+    rates = {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 2}
+    fitted(MLPRegressor, NUMBER, verbose=1, **rates)
+    assert "The learning rate is 0.0002 now." in capsys.readouterr().out
+    fitted(MLPRegressor, NUMBER, solver="lbfgs", verbose=True, max_iter=2)
+    assert capsys.readouterr().out.count("Iteration") == 2
+    fitted(MLPRegressor, NUMBER)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_warned_of():
+    with pytest.warns(ConvergenceWarning, match="max_iter=15") as caught:
+        fitted(MLPRegressor, NUMBER)
+    assert caught[0].filename == __file__
+    with pytest.warns(ConvergenceWarning, match="lbfgs did not converge in 3 iterations") as caught:
+        fitted(MLPRegressor, NUMBER, solver="lbfgs", max_iter=3)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="batch_size=500") as caught:
+        fitted(MLPRegressor, NUMBER, batch_size=500)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted(MLPRegressor, NUMBER, tol=10.0, n_iter_no_change=1)
+        MLPRegressor(max_iter=1).partial_fit(X, NUMBER)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_ctrl_c_ends_the_training_and_what_was_learnt_stays(ctrl_c):
+    def interrupt(trainer):
+        if trainer.epoch == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    stop = [LambdaCallback(on_step_end=interrupt)]
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = fitted(MLPClassifier, THREE, callbacks=stop, early_stopping=True)
+    assert model.n_iter_ == 2
+    assert model.predict(X).shape == (130,)
+
+
+def test_weights_that_are_no_numbers_are_told():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        with pytest.raises(ValueError, match="non-finite"):
+            fitted(MLPRegressor, NUMBER, X * 1e300)
+        options = {"solver": "sgd", "activation": "identity", "learning_rate_init": 10.0}
+        model = fitted(MLPRegressor, NUMBER, early_stopping=True, max_iter=30, **options)
+        assert np.isnan(model.validation_scores_[-1])  # the best weights were kept
+        assert np.isfinite(model.predict(X)).all()

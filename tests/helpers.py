@@ -1,0 +1,157 @@
+"""Data, models, trainers and callbacks that several tests use."""
+
+import csv
+import struct
+
+import numpy as np
+
+import chainrule as cr
+
+
+def three_classes(samples):
+    """Four features, and three classes that two of them decide."""
+    x = np.random.default_rng(0).normal(size=(samples, 4))
+    return x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)
+
+
+X, Y = three_classes(40)
+FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps an epoch
+
+
+def model_on(library, *layers, **options):
+    """A model in float64 on this library, of two linear layers unless others are given."""
+    layers = layers or (cr.Linear(4, 3), cr.Tanh(), cr.Linear(3, 2))
+    return cr.Sequential(*layers, **{"backend": library.backend, "dtype": "float64", **options})
+
+
+def backward(model, library, seed=0):
+    """Run a model forward and backward, so that it has gradients."""
+    rng = np.random.default_rng(seed)
+    y, back = model.forward(library.asarray(rng.normal(size=(5, 4))))
+    back(library.asarray(rng.normal(size=y.shape)))
+
+
+def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, **options):
+    """A trainer on this library, of a network with running statistics and dropout by default."""
+    if not layers:
+        layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
+    model = {"seed": 3, **{k: options.pop(k) for k in ("dtype", "seed") if k in options}}
+    return cr.Trainer(
+        model_on(library, *layers, **model),
+        loss=loss or cr.CrossEntropyLoss(),
+        optimizer=optimizer or cr.SGD(lr, momentum=0.9),
+        **options,
+    )
+
+
+def plain_trainer(library, *, dropout=0.0, lr=1e-2, outputs=3, optimizer=None, **options):
+    """A trainer of a network that treats each sample by itself."""
+    layers = cr.Linear(4, 16), cr.Tanh(), cr.Dropout(dropout), cr.Linear(16, outputs)
+    optimizer = optimizer or cr.Adam(lr)
+    return trainer_on(library, *layers, optimizer=optimizer, **{"seed": 1, **options})
+
+
+def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):
+    """The trainer in a file, with the loss and the optimizer of `trainer_on` by default."""
+    return cr.Trainer.resume(
+        path,
+        loss=loss or cr.CrossEntropyLoss(),
+        optimizer=optimizer or cr.SGD(lr, momentum=0.9),
+        backend=library.backend,
+    )
+
+
+def vectors(trainer, library):
+    """Copies of the vectors of weights and of buffers, as NumPy arrays."""
+    state = trainer.model.state
+    return [library.to_numpy(v).copy() for v in (state.values, state.buffers)]
+
+
+def score(*values):
+    """A callback that gives the epochs these numbers as their ``score``."""
+
+    def write(trainer):
+        trainer.history.epochs[-1]["score"] = values[trainer.epoch - 1]
+
+    return cr.callbacks.LambdaCallback(on_epoch_end=write)
+
+
+class Recorder(cr.Callback):
+    """Keeps the model's vectors at the end of each epoch."""
+
+    def __init__(self, library):
+        self.library, self.vectors = library, {}
+
+    def on_epoch_end(self, trainer):
+        self.vectors[trainer.epoch] = vectors(trainer, self.library)
+
+
+class Moments(cr.Callback):
+    """Lists the methods that were called, and stops the training after two epochs."""
+
+    def __init__(self):
+        self.moments = []
+
+    def on_fit_start(self, trainer):
+        self.moments.append(f"start of {trainer.epochs} x {trainer.steps_per_epoch}")
+
+    def on_epoch_start(self, trainer):
+        self.moments.append(f"epoch {trainer.epoch}")
+
+    def on_step_end(self, trainer):
+        self.moments.append("step")
+
+    def on_epoch_end(self, trainer):
+        self.moments.append(f"{len(trainer.history)} done")
+        if trainer.epoch == 2:
+            trainer.stop()
+
+    def on_fit_end(self, trainer):
+        self.moments.append("end")
+
+
+class Breaks(cr.Callback):
+    """Raises an error after this step of the optimizer."""
+
+    def __init__(self, *, step, error=KeyboardInterrupt):
+        self.step, self.error = step, error
+
+    def on_step_end(self, trainer):
+        if trainer.optimizer.steps == self.step:
+            raise self.error
+
+
+def names(folder):
+    """The names of the files in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def steps(folder):
+    """The steps of the checkpoints in a folder."""
+    return [int(name[5:13]) for name in names(folder) if name != "best.safetensors"]
+
+
+def rows(path):
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def points(folder):
+    """The curves in the event files of a folder, as TensorBoard shows them."""
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    curves = {}
+    for path in sorted(folder.glob("events*"), key=lambda path: path.stat().st_mtime_ns):
+        data = path.read_bytes()
+        while data:
+            (size,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + size])
+            data = data[16 + size :]
+            if event.session_log.status == SessionLog.START:
+                for curve in curves.values():
+                    for step in [step for step, _ in curve if step >= event.step]:
+                        curve[:] = [point for point in curve if point[0] != step]
+            for value in event.summary.value:
+                curves.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return curves

@@ -1,0 +1,111 @@
+"""What the readers have to do with a damaged file."""
+
+import gzip
+
+import numpy as np
+
+import chainrule as cr
+from chainrule.datasets import read_idx
+from mutation.sources import idx, optimizer, stored
+
+
+def check_idx(path, data):
+    """It is refused, or is the array that the bytes say."""
+    array = read_idx(path)
+    code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
+    if array.nbytes < 2**22:
+        content = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        assert idx(array, code) == content, "another array than the file's"
+
+
+def check_load(path, kind, model):
+    """It is refused, or is the model, bit for bit; one with a right digest may be another one."""
+    try:
+        loaded = cr.load(path)
+    except TypeError as error:
+        if kind == "signed" and "chooses a backend, dtype or seed" in str(error):
+            raise cr.FileFormatError(str(error)) from error  # as documented
+        raise
+    assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
+    assert kind != "foreign", "a model from a file without one"
+    if kind == "model":
+        assert repr(loaded) == repr(model), "another architecture"
+        assert weights(loaded) == weights(model), "other weights"
+
+
+def check_load_weights(path, kind, model):
+    """It is refused and the model left alone, or the weights are the file's, bit for bit."""
+    target = model.copy().bind(dtype=model.state.dtype_name)
+    target.state.values[...] = target.state.buffers[...] = 7.0
+    before = weights(target)
+    try:
+        target.load_weights(path)
+    except BaseException:
+        assert weights(target) == before, "a model that was changed by a file that was refused"
+        raise
+    assert np.isfinite(target.state.values).all(), "numbers that are not finite"
+    if kind == "model":
+        assert weights(target) == weights(model), "other weights"
+    elif kind == "foreign":
+        compare_with_safetensors(path, target)
+
+
+def compare_with_safetensors(path, target):
+    """Where the safetensors package is installed: it reads the same numbers."""
+    try:
+        import safetensors.numpy
+    except ImportError:
+        return
+    tensors = safetensors.numpy.load_file(path)
+    parts = stored(target)
+    assert tensors.keys() == parts.keys(), "other names than in the file"
+    for name, part in parts.items():
+        assert (part.value == tensors[name].astype(target.state.dtype)).all(), "other numbers"
+
+
+def check_resume(path, kind, model, saved):
+    """It is refused, or is the training; one with a right digest may be another one."""
+    loss, rule = cr.MSELoss(), optimizer()
+    try:
+        resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
+    except ValueError as error:
+        if kind == "signed" and "expected the optimizer of the training" in str(error):
+            raise cr.FileFormatError(str(error)) from error  # as documented
+        raise
+    if kind == "model":
+        assert model is saved.model, "a training from a file without one"
+        assert weights(resumed.model) == weights(model), "other weights"
+        velocity = "velocity"
+        assert (rule._slots[velocity] == saved.optimizer._slots[velocity]).all(), "another state"
+        assert resumed.rng.bit_generator.state == saved.rng.bit_generator.state, "another order"
+        assert resumed.history.epochs == saved.history.epochs, "another history"
+
+
+def weights(model):
+    return model.state.dtype_name, model.state.values.tobytes(), model.state.buffers.tobytes()
+
+
+def read(mutated, sources, path):
+    """The outcome of each reader, ``loaded`` or ``refused``; another exception is passed on."""
+    kind, _, data, which = mutated
+    path.write_bytes(data)
+    if kind in ("idx", "gzip"):
+        readers = {"read_idx": lambda: check_idx(path, data)}
+    else:
+        model = sources.model_of[kind][which]
+        readers = {
+            "load": lambda: check_load(path, kind, model),
+            "load_weights": lambda: check_load_weights(path, kind, model),
+        }
+        if kind == "signed" or model is sources.trainer.model:
+            readers["resume"] = lambda: check_resume(path, kind, model, sources.trainer)
+    outcomes = {}
+    for name, reader in readers.items():
+        try:
+            reader()
+        except cr.FileFormatError as error:
+            str(error).encode()  # a message that can be printed
+            outcomes[name] = "refused"
+        else:
+            outcomes[name] = "loaded"
+    return outcomes

@@ -129,8 +129,9 @@ def plain(weight):
 
 def draw_optimizer(rng):
     """The same optimizer in both libraries, PyTorch's as a function of the parameters."""
-    # A gradient that is 0 but for rounding is divided by eps: it must not become a step.
-    lr, eps = magnitude(rng, -4, -1.5), magnitude(rng, -4, -2)
+    # A gradient that is 0 but for rounding is divided by eps: it must not become a step. Nor may a
+    # training diverge, for that multiplies rounding errors.
+    lr, eps = magnitude(rng, -4, -2.5), magnitude(rng, -4, -2)
     decay = choice(rng, [0.0, magnitude(rng, -4, -1)])
     name = choice(rng, ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
     options = {"eps": eps}

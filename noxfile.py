@@ -4,34 +4,68 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import itertools
 import os
 from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
+from packaging.requirements import Requirement
 
 nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types"]
 
-TEST_TOOLS = ("pytest>=9", "array-api-strict>=2.6")
-FRAMES = ("polars>=1.20", "pyarrow>=18")  # beside pandas, as data
-PYTEST_ON_CUPY = ("python", "-m", "pytest", "--library", "cupy")
+TEST_TOOLS = ("pytest>=9", "pytest-xdist>=3.6", "hypothesis>=6.150", "array-api-strict>=2.6")
+FRAMES = ("polars>=1.20", "pyarrow>=18")  # data frames other than those of pandas
+TESTED_EXTRAS = ".[examples,tensorboard,distributed]"
+PYTEST = ("python", "-m", "pytest")
+PARALLEL = (*PYTEST, "-n", "2")  # two processes; ``-- -n 0`` runs the tests in one
+PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # for small products, more threads wait for each other
 TORCH = "torch==2.13.0"
 ONNX_RUNTIME = "onnxruntime>=1.20"
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The NumPy path, and the same source on array_api_strict: runs everywhere."""
-    session.install(".[examples,tensorboard,distributed]", *TEST_TOOLS, *FRAMES)
-    session.run("python", "-m", "pytest", *session.posargs)
+    """The tests on NumPy and array_api_strict: they run everywhere.
+
+    Arguments go to pytest: ``nox -s tests -- tests/properties -k files -n 0``.
+    """
+    run_tests(session)
 
 
 @nox.session
 def tests_fast(session: nox.Session) -> None:
-    """The NumPy path with the extra ``fast``, whose compiled loops must change no result."""
+    """The tests on NumPy with the extra ``fast``, whose compiled loops must change no result."""
     session.install(".[examples,fast]", *TEST_TOOLS)
-    session.run("python", "-m", "pytest", "--library", "numpy", *session.posargs)
+    session.run(*PARALLEL, "--library", "numpy", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def lessons(session: nox.Session) -> None:
+    """The tests of the examples: the figures that each lesson prints."""
+    run_tests(session, "tests/examples", "--lessons")
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that are too slow for every change."""
+    run_tests(session, "-m", "slow", "--slow")
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
+    session.install(".[all]", *lowest_versions(), *TEST_TOOLS, *FRAMES)
+    session.run(*PARALLEL, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """The tests on each version of Python that is found on the PATH."""
+    run_tests(session)
 
 
 @nox.session
@@ -69,11 +103,15 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Against PyTorch and onnxruntime, and the library on PyTorch's tensors."""
+    """Compared with PyTorch and onnxruntime; then the tests on PyTorch's tensors.
+
+    With arguments, the comparisons only: ``nox -s parity -- --configurations 500``.
+    """
     session.install(".[examples,onnx]", *TEST_TOOLS, TORCH, ONNX_RUNTIME)
-    session.run("python", "-m", "pytest", "tests/parity", *session.posargs)
-    options = ("--library", "torch", "--of-library", "--ignore", "tests/parity", *session.posargs)
-    session.run("python", "-m", "pytest", "tests", *options)
+    session.run(*PARALLEL, "tests/parity", *session.posargs, env=ONE_THREAD)
+    if not session.posargs:
+        on_torch = ("--library", "torch", "--of-library", "--ignore", "tests/parity")
+        session.run(*PARALLEL, "tests", *on_torch, env=ONE_THREAD)
 
 
 @nox.session
@@ -81,10 +119,8 @@ def coverage(session: nox.Session) -> None:
     """Which lines the tests reach."""
     extras = ".[examples,tensorboard,onnx,distributed]"
     session.install("-e", extras, *TEST_TOOLS, *FRAMES, "pytest-cov", TORCH, ONNX_RUNTIME)
-    session.run(
-        "python", "-m", "pytest", "--cov", "--cov-report=term", "--cov-fail-under=97",
-        *session.posargs,
-    )  # fmt: skip
+    measured = ("--cov", "--cov-report=term", "--cov-fail-under=97", "--lessons", "--slow")
+    session.run(*PARALLEL, *measured, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -114,12 +150,11 @@ def examples(session: nox.Session) -> None:
     """Every lesson, its picture in a folder of the session."""
     session.install(".[examples]")
     folder = Path(session.create_tmp())
-    one_thread = {"OMP_NUM_THREADS": "1"}  # small products: more threads wait for each other
     for script in sorted(Path("examples").glob("[0-9]*.py")):
         files = ["--plot", str(folder / f"{script.stem}.png")]
         if script.stem == "06_xor":
             files += ["--animate", str(folder / "06_xor.gif")]
-        session.run("python", script, *files, *session.posargs, env=one_thread)
+        session.run("python", script, *files, *session.posargs, env=ONE_THREAD)
     session.log(f"the pictures are in {folder}")
 
 
@@ -128,6 +163,25 @@ def bench(session: nox.Session) -> None:
     """The benchmark beside other libraries, with the extra ``fast`` and without it."""
     session.install(".[fast]", TORCH, "jax", "scikit-learn", "thinc==9.1.1", "threadpoolctl")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
+
+
+def run_tests(session: nox.Session, *options: str) -> None:
+    """Install all that the tests use on a CPU, and run them."""
+    session.install(TESTED_EXTRAS, *TEST_TOOLS, *FRAMES)
+    session.run(*PARALLEL, *options, *session.posargs, env=ONE_THREAD)
+
+
+def lowest_versions() -> list[str]:
+    """The lower bounds in pyproject.toml as exact versions, except those of the GPU's packages."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    on_cpu = [extras[name] for name in extras if not name.startswith(("cuda", "graphs"))]
+    return [
+        f"{requirement.name}=={bound.version}"
+        for requirement in map(Requirement, itertools.chain(project["dependencies"], *on_cpu))
+        for bound in requirement.specifier
+        if bound.operator == ">="
+    ]
 
 
 def on_gpu(session: nox.Session) -> dict[str, str]:

@@ -1,0 +1,19 @@
+"""The settings of hypothesis: the same examples in every run, and more of them on request.
+
+``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws other examples each time, and
+thirty times as many.
+"""
+
+import importlib.util
+import os
+
+if importlib.util.find_spec("hypothesis") is None:
+    collect_ignore_glob = ["test_*.py"]  # the sessions of nox install it
+else:
+    from hypothesis import settings
+
+    # Without a database: it would be a folder within the project.
+    options = {"database": None, "deadline": None}
+    settings.register_profile("default", derandomize=True, max_examples=30, **options)
+    settings.register_profile("more", max_examples=1000, **options)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -1,0 +1,153 @@
+"""Every loss and its gradient are a weighted sum over samples, here written out in NumPy."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import chainrule as cr
+
+TINY = np.finfo(np.float64).smallest_normal
+
+
+def binary_cross_entropy(y, t, pos_weight=1.0):
+    """Of logits; log(1 + exp(-y)) is ``logaddexp(0, -y)``."""
+    return (1 - t) * np.logaddexp(0, y) + pos_weight * t * np.logaddexp(0, -y)
+
+
+def binary_cross_entropy_of_probabilities(y, t):
+    return -t * np.log(np.maximum(y, TINY)) - (1 - t) * np.log(np.maximum(1 - y, TINY))
+
+
+def huber(y, t, delta):
+    d = np.abs(y - t)
+    return np.where(d <= delta, d * d / 2, delta * (d - delta / 2))
+
+
+def divergence(y, t):
+    return t * (np.log(np.where(t > 0, t, 1)) - y)
+
+
+def numbers(least, most):
+    """Floats without the subnormal ones, whose products have no relative accuracy."""
+    return st.floats(least, most, allow_subnormal=False)
+
+
+WIDE, SHARE, WEIGHT = numbers(-30, 30), numbers(0, 1), st.just(0.0) | numbers(0.01, 4)
+
+
+def weights(size):
+    """Factors of outputs or classes: at least 0, not all of them 0."""
+    return st.none() | arrays(float, size, elements=WEIGHT).filter(np.any).map(np.ndarray.tolist)
+
+
+# Each loss with its formula, and what outputs and targets may be.
+LOSSES = {
+    cr.MSELoss: (lambda y, t: (y - t) ** 2, WIDE, WIDE),
+    cr.L1Loss: (lambda y, t: np.abs(y - t), WIDE, WIDE),
+    cr.HuberLoss: (huber, WIDE, WIDE),
+    cr.BCELoss: (binary_cross_entropy_of_probabilities, SHARE, SHARE),
+    cr.BCEWithLogitsLoss: (binary_cross_entropy, WIDE, SHARE),
+    cr.KLDivLoss: (divergence, numbers(-30, 0), SHARE),
+}
+
+
+@st.composite
+def elementwise(draw, kind):
+    """A loss without its reduction, outputs and targets, values of the elements, ones."""
+    formula, outputs, targets = LOSSES[kind]
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple))
+    y = draw(arrays(float, shape, elements=outputs))
+    t = draw(arrays(float, shape, elements=targets))
+    options = {}
+    if kind is cr.HuberLoss:
+        options["delta"] = draw(numbers(0.1, 20))
+    if kind is cr.BCEWithLogitsLoss and len(shape) > 1 and (weight := draw(weights(shape[-1]))):
+        options["pos_weight"] = weight
+    values = formula(y, t, **{name: np.asarray(option) for name, option in options.items()})
+    if len(shape) > 1 and (weight := draw(weights(shape[-1]))):
+        options["weight"], values = weight, values * np.asarray(weight)
+    return partial(kind, **options), y, t, values, np.ones(len(y))
+
+
+@st.composite
+def classes(draw):
+    """Cross-entropy in the same form: what it divides by are the weights of the classes."""
+    batch, count = draw(st.integers(1, 6)), draw(st.integers(2, 4))
+    y = draw(arrays(float, (batch, count), elements=WIDE))
+    if draw(st.booleans()):
+        t = draw(arrays(np.int64, batch, elements=st.integers(0, count - 1)))
+        shares = np.eye(count)[t]
+    else:
+        t = draw(arrays(float, (batch, count), elements=numbers(0.01, 1)))
+        shares = t = t / t.sum(axis=1, keepdims=True)
+    options, of_class = {}, np.ones(count)
+    if weight := draw(weights(count)):
+        options["weight"], of_class = weight, np.asarray(weight)
+    smoothing = options["label_smoothing"] = draw(st.just(0.0) | SHARE)
+    log_p = y - np.logaddexp.reduce(y, axis=1, keepdims=True)
+    smooth = (1 - smoothing) * shares + smoothing / count
+    values = -(of_class * smooth * log_p).sum(axis=1)
+    return partial(cr.CrossEntropyLoss, **options), y, t, values, (of_class * shares).sum(axis=1)
+
+
+def sample_weights(batch):
+    return st.none() | arrays(float, batch, elements=WEIGHT)
+
+
+def close(found, expected, size):
+    """Equal to rounding, relative to the size of what was added up."""
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * (1 + np.max(size)))
+
+
+every_loss = pytest.mark.parametrize(
+    "losses",
+    [*map(elementwise, LOSSES), classes()],
+    ids=[*(kind.__name__ for kind in LOSSES), "CrossEntropyLoss"],
+)
+
+
+@every_loss
+@given(data=st.data())
+def test_reductions(losses, data):
+    """The mean divides by the weight of all samples: ``sum(sample_weight * totals)``."""
+    make, y, t, values, totals = data.draw(losses)
+    weight = data.draw(sample_weights(len(y)), label="sample_weight")
+    batch, per_sample = len(y), values.size // len(y)
+    w = np.ones(batch) if weight is None else weight
+    values = w.reshape(batch, *(1,) * (values.ndim - 1)) * values
+    total = (w * totals).sum() or 1.0  # a batch of ignored samples: the loss is 0
+    expected = {
+        "none": (values, 1.0),
+        "sum": (values.sum(), 1.0),
+        "mean": (values.sum() / (total * per_sample), 1 / (total * per_sample)),
+        "batchmean": (values.sum() / total, 1 / total),
+    }
+    _, derivatives = make(reduction="sum")(y, t, sample_weight=weight)
+    for reduction in make.func.reductions:
+        value, backward = make(reduction=reduction)(y, t, sample_weight=weight)
+        by_hand, scale = expected[reduction]
+        close(value, by_hand, scale * np.abs(values).sum())
+        gradient = scale * derivatives()
+        close(backward(), gradient, np.abs(gradient))
+        close(backward(-2.5), -2.5 * gradient, np.abs(gradient))
+
+
+@every_loss
+@given(data=st.data())
+def test_a_sample_of_weight_2_counts_twice_and_one_of_weight_0_not_at_all(losses, data):
+    make, y, t, *_ = data.draw(losses)
+    times = data.draw(arrays(np.int64, len(y), elements=st.integers(0, 3)), label="times")
+    assume(times.any())
+    for reduction in set(make.func.reductions) - {"none"}:
+        loss = make(reduction=reduction)
+        value, backward = loss(y, t, sample_weight=times.astype(float))
+        repeated, back_repeated = loss(np.repeat(y, times, axis=0), np.repeat(t, times, axis=0))
+        close(value, repeated, np.abs(repeated))
+        first = np.cumsum(times)[times > 0] - times[times > 0]  # where each sample begins
+        of_each = np.add.reduceat(back_repeated(), first, axis=0)
+        close(backward()[times > 0], of_each, np.abs(of_each))
+        assert not backward()[times == 0].any()

@@ -1,0 +1,170 @@
+"""Print the public interface of chainrule, one line for each name, sorted.
+
+``python tests/public_api.py --write`` stores it in ``tests/public_api.txt``, which
+``test_public_api.py`` compares with the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+SNAPSHOT = Path(__file__).with_suffix(".txt")
+PACKAGE = "chainrule"
+OPTIONAL = ("chainrule.estimators", "chainrule.plotting")  # parts that are imported by name
+SPECIAL = ("__call__", "__getitem__", "__iter__", "__len__")
+
+
+def interface() -> tuple[list[str], list[str]]:
+    """The lines, and the parts that cannot be imported because an extra is not installed."""
+    lister, missing = Lister(), []
+    lister.module(importlib.import_module(PACKAGE))
+    for name in OPTIONAL:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            missing.append(name)
+        else:
+            lister.module(module)
+    return sorted(lister.lines), missing
+
+
+class Lister:
+    """Lists names; an object that has two of them is described under the first."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.described: dict[int, str] = {}
+
+    def module(self, module: ModuleType) -> None:
+        """All public names of a module, once; classes first, for they are bases of others."""
+        place = module.__name__
+        if id(module) in self.described:
+            return
+        self.lines.append(f"{place} (module)")
+        self.described[id(module)] = place
+        things = {name: getattr(module, name) for name in public_names(module)}
+        modules = {name: thing for name, thing in things.items() if isinstance(thing, ModuleType)}
+        classes = {f"{place}.{n}": c for n, c in things.items() if isinstance(c, type)}
+        new = {path: kind for path, kind in classes.items() if id(kind) not in self.described}
+        self.described.update({id(kind): path for path, kind in new.items()})
+        for path, kind in new.items():
+            self.kind(path, kind)
+        for name, thing in things.items():
+            path = f"{place}.{name}"
+            if path in new or name in modules:
+                continue
+            if id(thing) in self.described:
+                self.lines.append(f"{path} is {self.described[id(thing)]}")
+            elif callable(thing):
+                self.described[id(thing)] = path
+                self.lines.append(path + parameters(thing))
+            else:
+                self.lines.append(path)
+        for inner in modules.values():
+            self.module(inner)
+
+    def kind(self, path: str, kind: type) -> None:
+        """A class: its constructor and its members, without those of bases that are listed."""
+        self.lines.append(f"{path}{constructor(kind)}")
+        members: dict[str, Any] = {}
+        listed = [base for base in kind.__mro__[1:] if id(base) in self.described]
+        for base in reversed(kind.__mro__):
+            if is_ours(base) and base not in listed:
+                members.update(vars(base))
+        known = {*inspect.signature(kind.__init__).parameters, *(n for b in listed for n in dir(b))}
+        for name, member in members.items():
+            if name in SPECIAL or not name.startswith("_"):
+                self.lines.extend(described(f"{path}.{name}", member, known=name in known))
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """``__all__``, or without one the names without an underscore that are defined there."""
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    return [
+        name
+        for name, thing in vars(module).items()
+        if not name.startswith("_")
+        and str(getattr(thing, "__module__", "")).startswith(module.__name__)
+    ]
+
+
+def is_ours(thing: Any) -> bool:
+    """Whether the package defines it."""
+    return str(thing.__module__).partition(".")[0] == PACKAGE
+
+
+def constructor(kind: type) -> str:
+    """The arguments of a class; dots if another library defines them."""
+    owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
+    if owner is object:
+        return "()"
+    return parameters(kind.__init__, bound=True) if is_ours(owner) else "(...)"
+
+
+def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
+    """The line of a member; none for a value that is known from the constructor or a base.
+
+    There is none either for what a library such as scikit-learn adds to a class.
+    """
+    member = getattr(member, "fn", member)  # scikit-learn's available_if
+    if isinstance(member, property | cached_property):
+        yield f"{path} (property)"
+    elif isinstance(member, FunctionType):
+        yield path + parameters(member, bound=True)
+    elif isinstance(member, classmethod):
+        yield f"{path}{parameters(member.__func__, bound=True)} (class method)"
+    elif isinstance(member, staticmethod):
+        yield f"{path}{parameters(member.__func__)} (static method)"
+    elif not known and not hasattr(member, "__get__"):
+        yield f"{path} (attribute)"
+
+
+def parameters(function: Any, *, bound: bool = False) -> str:
+    """The parameters without annotations, and without the first one if it is bound."""
+    signature = inspect.signature(function)
+    plain = [
+        p.replace(annotation=p.empty, default=Default.of(p.default))
+        for p in signature.parameters.values()
+    ]
+    return str(signature.replace(parameters=plain[bound:], return_annotation=signature.empty))
+
+
+class Default:
+    """A default value by its text: dots where that may differ from run to run."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """The text of a value that is written as a literal; the name of a class or function."""
+        if value is inspect.Parameter.empty:
+            return value
+        if isinstance(value, type | FunctionType):
+            return cls(value.__qualname__)
+        literal = isinstance(value, bool | int | float | str | tuple | None)
+        return cls(repr(value) if literal else "...")
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write {SNAPSHOT.name}")
+    write = parser.parse_args().write
+    lines, missing = interface()
+    if write and missing:
+        raise SystemExit(f"cannot import {', '.join(missing)}: install the extras plot and sklearn")
+    text = "\n".join(lines) + "\n"
+    print(f"{len(lines)} lines in {SNAPSHOT}" if write else text, end="\n" if write else "")
+    if write:
+        SNAPSHOT.write_text(text, encoding="utf-8")

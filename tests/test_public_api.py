@@ -1,0 +1,27 @@
+"""The public interface changes on purpose only."""
+
+import difflib
+
+import pytest
+from public_api import SNAPSHOT, interface
+
+
+def test_the_public_interface_is_that_of_the_snapshot():
+    found, missing = interface()
+    expected = [
+        line
+        for line in SNAPSHOT.read_text(encoding="utf-8").splitlines()
+        if not line.startswith(tuple(missing))
+    ]
+    if found != expected:
+        difference = difflib.unified_diff(expected, found, "expected", "found", n=0, lineterm="")
+        pytest.fail(
+            "\n".join(
+                [
+                    "the public interface has changed. If that is meant, write the snapshot anew",
+                    "with `python tests/public_api.py --write` and commit it:",
+                    *difference,
+                ]
+            ),
+            pytrace=False,
+        )

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 import chainrule as cr
+from chainrule import losses, metrics, training
 
 
 def three_classes(samples):
@@ -155,3 +156,9 @@ def points(folder):
             for value in event.summary.value:
                 curves.setdefault(value.tag, []).append((event.step, value.simple_value))
     return curves
+
+
+def as_if_on_a_device(monkeypatch):
+    """Let the library take all arrays for ones on a device, from which reading is to be avoided."""
+    for module in (losses.base, metrics.base, metrics.confusion, training.trainer):
+        monkeypatch.setattr(module, "on_host", lambda x: False)

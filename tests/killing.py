@@ -50,7 +50,7 @@ def train(folder: Path) -> None:
             values=state.values,
             buffers=state.buffers,
             average=average.average,
-            velocity=trainer.optimizer._slots["velocity"],
+            velocity=trainer.optimizer._vectors["velocity"],
             losses=trainer.history.step_losses,
             validation=trainer.history["val_loss"],
             counters=[state.draws, trainer.optimizer.steps],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +47,7 @@ class Stored:
         self._state: ModelState | None = None
         self._part = slice(0)  # its place in the vector
         self._value: Array = None
+        self._first: np.ndarray | None = None  # its first value, where that is not drawn by init
 
     @property
     def size(self) -> int:
@@ -64,7 +65,7 @@ class Stored:
     def state(self) -> ModelState:
         """What it shares with the others of its model; draws first values if need be."""
         if self._state is None and self._layer is not None:
-            self._layer.state  # noqa: B018  (draws the values of the whole model)
+            self._layer.bind_model()
         if self._state is None:
             raise RuntimeError(
                 f"{self!r} has no value: it belongs to no layer, being assigned to no attribute of "
@@ -218,19 +219,28 @@ class Parameter(Stored):
         return {**super().__getstate__(), "_grad": None}
 
 
-class Prepared(Protocol):
-    """What of a step is not the same in the next one, as arrays on the device.
+class StepInputs(Protocol):
+    """What changes from one step to the next, though its operations stay the same.
 
-    Attributes
-    ----------
-    numbers : array
-        Those of the optimizer, see `Optimizer.numbers`.
+    While a device repeats a step without its Python, these come from tables on the device, see
+    `chainrule.training.repeated`.
     """
 
-    numbers: Array
+    def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
+        """The numbers of an optimizer's step, in one array: each array would be a transfer."""
 
-    def key(self) -> tuple[Array, Array]:
-        """The key of the next random mask, see `ModelState.next_key`."""
+    def key(self, state: ModelState) -> tuple[Any, Any]:
+        """The key of the next random mask: two int32, Python's or 0-d arrays."""
+
+
+class HostInputs:
+    """The inputs of a step that Python makes, for each step anew."""
+
+    def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
+        return state.backend.xp.asarray(values, dtype=state.dtype, device=state.backend.device)
+
+    def key(self, state: ModelState) -> tuple[Any, Any]:
+        return split_key(state.seed, state.draws)
 
 
 class ModelState:
@@ -248,8 +258,8 @@ class ModelState:
         Of gradients; one optimizer step ends it. A gradient of an earlier generation is stale.
     draws : int
         The number of random masks drawn so far, see `chainrule.layers.Dropout`.
-    prepared : Prepared or None
-        Where the numbers of a step are read, if they are on the device already.
+    inputs : StepInputs
+        Where a step gets its numbers and the keys of its masks.
     """
 
     def __init__(
@@ -267,7 +277,7 @@ class ModelState:
         self.seed = seed
         self.generation = 0
         self.draws = 0
-        self.prepared: Prepared | None = None
+        self.inputs: StepInputs = HostInputs()
         rng = np.random.default_rng([seed, _WEIGHTS])
         drawn = {id(part): self._draw(part, rng) for part in (*parameters, *buffers)}
         self.parameters = sorted(parameters, key=lambda p: not p.decay)  # a stable sort
@@ -275,12 +285,11 @@ class ModelState:
         self.grads = backend.xp.zeros_like(self.values)
         self.buffers = self._laid_out(buffers, drawn)
         for part in (*parameters, *buffers):  # last, so that a failure leaves the layers free
-            part._state = self
-            if isinstance(part.init, initializers.given):
-                part.init = initializers.zeros()  # used once: not to be kept beside the values
+            part._state, part._first = self, None
 
     def _draw(self, part: Stored, rng: np.random.Generator) -> np.ndarray:
-        value = np.asarray(part.init(rng, part.shape))
+        value = part.init(rng, part.shape) if part._first is None else part._first
+        value = np.asarray(value)
         if value.shape != part.shape:
             raise ShapeError(
                 f"initializer {part.init!r} gave shape {value.shape}, expected {part.shape}"
@@ -305,17 +314,21 @@ class ModelState:
         return xp.asarray(flat.astype(self.dtype_name), dtype=self.dtype, device=device, copy=True)
 
     def next_key(self) -> tuple[Any, Any]:
-        """What the next random mask is made from: two int32, as Python's or as 0-d arrays."""
-        prepared = self.prepared
-        key = prepared.key() if prepared else split_key(self.seed, self.draws)
+        """The key of the next random mask: two int32, Python's or 0-d arrays."""
+        key = self.inputs.key(self)
         self.draws += 1
         return key
 
-    def numbers(self, values: Sequence[float]) -> Array:
-        """Numbers of a step in one array: on a device each array would be a transfer."""
-        if self.prepared:
-            return self.prepared.numbers
-        return self.backend.xp.asarray(values, dtype=self.dtype, device=self.backend.device)
+    def snapshot(self, *names: str) -> dict[str, Array]:
+        """Copies of vectors on their device: of ``values`` and ``buffers``, or of those named."""
+        xp, names = self.backend.xp, names or ("values", "buffers")
+        vectors = {name: getattr(self, name) for name in names}
+        return {name: xp.asarray(v, copy=True) for name, v in vectors.items() if v.shape[0]}
+
+    def restore(self, snapshot: Mapping[str, Array]) -> None:
+        """Give the vectors of a `snapshot` their values back; they may be arrays of any library."""
+        for name, vector in snapshot.items():
+            getattr(self, name)[...] = self.backend.asarray(vector, dtype=self.dtype)
 
     def zero_grad(self) -> None:
         """Forget all gradients: the next that is added overwrites, one never added is zero."""

@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.masks import split_key
-from chainrule.masks import keep_mask
-from chainrule.formulas import relu, relu_gradient
-from chainrule.formulas import softmax_cross_entropy
+from chainrule.formulas import relu, relu_gradient, softmax_cross_entropy
+from chainrule.masks import keep_mask, split_key
 
 AWKWARD = [0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf, np.nan]
 

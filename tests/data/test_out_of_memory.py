@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.data import moving
+from chainrule.training import checking
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -42,7 +44,8 @@ def test_a_file_trains_as_its_array(library, tmp_path, dtype, shuffle):
 
 
 def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
-    monkeypatch.setattr(cr.data, "_CHECKED_AT_ONCE", 100)  # bytes: three rows
+    for module in (moving, checking):
+        monkeypatch.setattr(module, "CHECKED_AT_ONCE", 100)  # bytes: three rows
     bad = X.copy()
     bad[[7, 30, 31], 2] = np.nan
     with pytest.raises(cr.DataError, match="in 3 of 60 samples, first in sample 7"):

@@ -82,11 +82,11 @@ def test_an_optimizer_that_trains_a_model_already_is_copied_without_it():
         optimizer, same = make(), make()
         trainer = cr.Trainer(cr.mlp([5, 3, 1]), loss=cr.MSELoss(), optimizer=optimizer)
         trainer.fit(*data, epochs=2, verbose=0)
-        steps, slots = optimizer.steps, copy.deepcopy(optimizer._slots)
+        steps, slots = optimizer.steps, copy.deepcopy(optimizer._vectors)
         model = fitted(MLPRegressor, NUMBER, optimizer=optimizer)
         assert_same_weights(model, fitted(MLPRegressor, NUMBER, optimizer=same), atol=0)
         assert optimizer.steps == steps
-        np.testing.assert_equal(optimizer._slots, slots)
+        np.testing.assert_equal(optimizer._vectors, slots)
         assert_same_weights(model, clone(model).fit(X, NUMBER), atol=0)
 
 

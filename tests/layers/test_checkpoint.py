@@ -11,8 +11,8 @@ import safetensors.numpy
 from table import OWN, Scale
 
 import chainrule as cr
-from chainrule.layers import architecture, loading
 from chainrule.files.tensors import read_tensors, write_tensors
+from chainrule.layers import architecture
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.masks import split_key
-from chainrule.masks import keep_mask
+from chainrule.masks import keep_mask, split_key
 
 
 def mask(shape, p, seed, draw, library=None):

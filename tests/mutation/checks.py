@@ -76,7 +76,9 @@ def check_resume(path, kind, model, saved):
         assert model is saved.model, "a training from a file without one"
         assert weights(resumed.model) == weights(model), "other weights"
         velocity = "velocity"
-        assert (rule._slots[velocity] == saved.optimizer._slots[velocity]).all(), "another state"
+        assert (rule._vectors[velocity] == saved.optimizer._vectors[velocity]).all(), (
+            "another state"
+        )
         assert resumed.rng.bit_generator.state == saved.rng.bit_generator.state, "another order"
         assert resumed.history.epochs == saved.history.epochs, "another history"
 

@@ -105,6 +105,5 @@ class Sources:
 
 def stored(model):
     return {
-        **model.named_parameters(remove_duplicate=False),
-        **model.named_buffers(remove_duplicate=False),
+        **model.named_stored(),
     }

@@ -12,7 +12,8 @@ import pytest
 from table import LAYERS, Residual, Scale, drawn
 
 import chainrule as cr
-from chainrule.interop import onnx as export, onnx_operators
+from chainrule.interop import onnx as export
+from chainrule.interop import onnx_operators
 from chainrule.layers.mlp import ACTIVATIONS
 
 BOUND = {"float32": 1e-5, "float64": 1e-13}  # of the largest output

@@ -10,6 +10,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
+from helpers import as_if_on_a_device
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import chainrule as cr
@@ -73,8 +74,7 @@ def played(monkeypatch):
     kind = type(cr.get_backend("torch"))
     monkeypatch.setattr(kind, "repeats", True)
     monkeypatch.setattr(kind, "compile", compile)
-    for module in (cr.losses, cr.training):  # as if the tensors were on a device
-        monkeypatch.setattr(module, "on_host", lambda x: False)
+    as_if_on_a_device(monkeypatch)
     return count
 
 

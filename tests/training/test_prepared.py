@@ -5,8 +5,10 @@ import weakref
 
 import numpy as np
 import pytest
+from helpers import as_if_on_a_device
 
 import chainrule as cr
+from chainrule.parameter import HostInputs
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(95, 6))
@@ -45,7 +47,7 @@ class Recorder(cr.Callback):
 
 
 def both(library, make=trainer_on, data=(X, Y), **options):
-    """Trained step by step and prepared."""
+    """Trained step by step and repeated."""
     options = {"epochs": 3, "batch_size": 20, "verbose": 0, **options}
     trainers = [make(library, compile) for compile in ("off", "auto")]
     for trainer in trainers:
@@ -65,7 +67,7 @@ def assert_same(trainers, library):
     np.testing.assert_allclose(one.history.step_losses, other.history.step_losses, rtol, atol)
     assert one.optimizer.steps == other.optimizer.steps
     assert one.model.state.draws == other.model.state.draws
-    assert one.model.state.prepared is other.model.state.prepared is other._prepared is None
+    assert isinstance(other.model.state.inputs, HostInputs)
 
 
 OPTIMIZERS = {
@@ -283,7 +285,7 @@ def test_it_goes_on_in_the_middle_of_an_epoch(repeating):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 def test_divergence_is_told_at_the_step_where_it_was(repeating, monkeypatch):
-    monkeypatch.setattr(cr.training, "on_host", lambda x: False)
+    as_if_on_a_device(monkeypatch)
     messages = []
     for compile in ("off", "auto"):
         trainer = trainer_on(repeating, compile)

@@ -68,7 +68,7 @@ def assert_equal(ours, theirs, library):
     for one, other in (
         (ours.model.state.values, theirs.model.state.values),
         (ours.model.state.buffers, theirs.model.state.buffers),
-        (ours.optimizer._slots["velocity"], theirs.optimizer._slots["velocity"]),
+        (ours.optimizer._vectors["velocity"], theirs.optimizer._vectors["velocity"]),
     ):
         np.testing.assert_array_equal(library.to_numpy(one), library.to_numpy(other))
     assert ours.history.step_losses == theirs.history.step_losses

@@ -4,6 +4,8 @@ import csv
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
+from helpers import as_if_on_a_device
 
 import chainrule as cr
 
@@ -62,7 +64,7 @@ def test_the_mean_of_an_epoch_counts_weights(weight, library):
 def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
     import array_api_strict
 
-    kind, losses = array_api_strict._array_object.Array, cr.losses
+    kind = array_api_strict._array_object.Array
     backend = cr.get_backend(array_api_strict)
     trainer = trainer_on(type("L", (), {"backend": backend}), dropout=0.2, loss=weighted_loss())
     trainer.fit(X, Y, epochs=1, batch_size=30, verbose=0)
@@ -72,8 +74,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
         monkeypatch.setattr(
             kind, name, lambda *a, m=method, n=name, **k: read.append(n) or m(*a, **k)
         )
-    for module in (losses, cr.metrics, cr.training):  # as if the arrays were on a device
-        monkeypatch.setattr(module, "on_host", lambda x: False)
+    as_if_on_a_device(monkeypatch)
 
     class Reset(cr.Callback):
         def on_fit_start(self, trainer):
@@ -116,10 +117,8 @@ def test_images_stay_uint8(library, monkeypatch):
     layers = cr.Flatten(), cr.Rescaling(1 / 255), cr.Linear(4, 2)
     model = cr.Sequential(*layers, backend=library.backend)
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
-    kept, enter = set(), cr.Sequential._enter
-    monkeypatch.setattr(
-        cr.Sequential, "_enter", staticmethod(lambda x, s: kept.add(x.dtype) or enter(x, s))
-    )
+    kept, enter = set(), cr.Sequential.enter
+    monkeypatch.setattr(cr.Sequential, "enter", lambda self, x: kept.add(x.dtype) or enter(self, x))
     trainer.fit(images, np.arange(40) % 2, epochs=1, verbose=0)
     trainer.evaluate(images, np.arange(40) % 2)
     assert len(kept) == 1
@@ -146,7 +145,7 @@ def test_other_losses(loss, target, library):
 
 def test_metrics_of_ones_own(library):
     def mean_output(outputs, targets):
-        return cr.losses.array_namespace(outputs).mean(outputs)
+        return array_namespace(outputs).mean(outputs)
 
     for metrics in ([mean_output], {"mean_output": mean_output}):
         trainer = trainer_on(library, metrics=metrics)
@@ -262,7 +261,7 @@ def test_divergence_is_told_with_its_step(library):
 def test_divergence_is_told_with_its_layer(library, where, monkeypatch):
     """On a device it is found at the end of the epoch, by doing the steps before it once more."""
     if where == "device":
-        monkeypatch.setattr(cr.training, "on_host", lambda x: False)
+        as_if_on_a_device(monkeypatch)
 
     def trainer():
         layers = cr.Linear(4, 16), cr.BatchNorm(16), cr.Dropout(0.5), cr.Linear(16, 3)
@@ -310,7 +309,7 @@ class StopsAt(cr.Callback):
 @pytest.mark.parametrize("where", ["host", "device"])
 def test_a_loss_may_be_nan_if_one_says_so(library, where, monkeypatch):
     if where == "device":
-        monkeypatch.setattr(cr.training, "on_host", lambda x: False)
+        as_if_on_a_device(monkeypatch)
     trainer = trainer_on(library)
     trainer.model[0].weight.value[...] = np.nan
     history = trainer.fit(X, Y, epochs=2, terminate_on_nan=False, verbose=0)

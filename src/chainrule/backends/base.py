@@ -265,24 +265,33 @@ def get_backend(
             if asked not in (None, getattr(backend, name)):
                 raise ValueError(f"{name}={asked!r} was asked for, but {backend!r} is made already")
         return backend
-    name = backend
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
         if name not in Backend.known:
-            return _made(Backend, (backend,), (device, precision))
+            return _foreign(backend, device, precision)
+    else:
+        name = backend
     if name not in Backend.known:
         raise ValueError(
             f"unknown backend {backend!r}: expected one of {', '.join(map(repr, Backend.known))}, "
             "or an Array API namespace"
         )
-    return _made(Backend.known[name], (), (device, precision))
+    return _known(name, device, precision)
+
+
+# A backend is probed once, when it is first asked for.
 
 
 @cache
-def _made(kind: type[Backend], arguments: tuple[Any, ...], options: tuple[Any, ...]) -> Backend:
-    """A backend is probed once, when it is first asked for."""
-    device, precision = options
-    return kind(*arguments, device=device, precision=precision)
+def _known(name: str, device: Any, precision: str | None) -> Backend:
+    make: Any = Backend.known[name]
+    backend: Backend = make(device=device, precision=precision)
+    return backend
+
+
+@cache
+def _foreign(namespace: ModuleType, device: Any, precision: str | None) -> Backend:
+    return Backend(namespace, device=device, precision=precision)
 
 
 def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -63,32 +64,16 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     return update
 
 
+@lru_cache(maxsize=64)
 def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
-    """Loops by the number of arrays; those that there are already for a rule of the same code.
-
-    Each optimizer makes its rule anew, and compiling one takes a third of a second.
-    """
-    outside = [rule.__globals__.get(name) for name in rule.__code__.co_names]  # frozen by numba
-    values = [*(cell.cell_contents for cell in rule.__closure__ or ()), *outside]
-    kinds = tuple(map(type, values))  # 1 and 1.0 are equal, but not compiled alike
-    key: Any = (rule.__code__, rule.__defaults__, tuple(values), kinds, outputs)
-    try:
-        if key in _known_loops:
-            return _known_loops[key]
-    except TypeError:  # a value in it has no hash
-        key = None
+    """Loops by the number of arrays; compiling one takes a third of a second."""
     element = _compiled(rule)
-    loops = {
+    return {
         arrays: _compiled(make(element))
         for (arrays, overwritten), make in _LOOPS.items()
         if overwritten == outputs
     }
-    if key is not None:
-        _known_loops[key] = loops
-    return loops
 
-
-_known_loops: dict[Any, dict[int, Any]] = {}
 
 # numba unrolls no list of arrays, so there is a loop for each number of them.
 

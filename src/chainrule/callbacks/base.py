@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
-if TYPE_CHECKING:
-    from ..training import Trainer
+from ..history import History
+from ..layers import Sequential
+from ..optimizers import Optimizer
+
+
+class Training(Protocol):
+    """What a callback may use of the `Trainer` that calls it."""
+
+    model: Sequential
+    optimizer: Optimizer
+    history: History
+    epoch: int
+    epochs: int
+    steps_per_epoch: int
+    resuming: bool
+    consistent: bool
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps of the current epoch are done."""
+
+    def stop(self) -> None:
+        """End the training after the current epoch."""
+
+    def save(self, path: str | Path) -> None:
+        """Write all that the training needs to continue."""
 
 
 class Callback:
@@ -35,19 +60,19 @@ class Callback:
     last: ClassVar[bool] = False
     """Whether its turn is after all that are not, because it looks at what they have done."""
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Any) -> None:
         """Before the first epoch."""
 
-    def on_epoch_start(self, trainer: Trainer) -> None:
+    def on_epoch_start(self, trainer: Any) -> None:
         """Before the first step of an epoch."""
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Any) -> None:
         """After a step; to read a number from the device here makes it wait."""
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Any) -> None:
         """After an epoch; its numbers are the last of ``trainer.history``."""
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Any) -> None:
         """After the last epoch, or when the training ends by an error."""
 
     def state(self) -> dict[str, Any]:

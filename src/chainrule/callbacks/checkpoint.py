@@ -6,15 +6,12 @@ import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..checks import whole
 from ..errors import DivergenceError
-from .base import Callback
+from .base import Callback, Training
 from .monitor import Monitor
-
-if TYPE_CHECKING:
-    from ..training import Trainer
 
 _BEST = "best.safetensors"
 _STEP = re.compile(r"step-(\d{8,})\.safetensors")
@@ -107,7 +104,7 @@ class Checkpoint(Callback):
         self._saved = (0, 0)
         self._best: float | None = None
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._refuse_another_trainings(trainer)
         for unfinished in self.folder.glob(".*.safetensors.*"):  # of a process that was killed
@@ -120,11 +117,11 @@ class Checkpoint(Callback):
         if not trainer.resuming or latest_checkpoint(self.folder) is None:
             self._write(trainer)
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         if self.every_steps and trainer.optimizer.steps % self.every_steps == 0:
             self._write(trainer)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         if self.monitor is not None:
             value = self.monitor.read(trainer)
             # First, so that a training that goes on from the other file writes this one again.
@@ -135,12 +132,12 @@ class Checkpoint(Callback):
         if self.every_epochs and trainer.epoch % self.every_epochs == 0:
             self._write(trainer)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         # Not after an error in a step, or in another callback: they may have done half of it.
         if trainer.consistent and _moment(trainer) != self._saved and _finite(trainer):
             self._write(trainer)
 
-    def _write(self, trainer: Trainer) -> None:
+    def _write(self, trainer: Training) -> None:
         _expect_finite(trainer)
         step = trainer.optimizer.steps
         if self.keep_last is not None and step not in self._written:
@@ -152,7 +149,7 @@ class Checkpoint(Callback):
                 (self.folder / _name(self._written[0])).unlink()
             del self._written[0]
 
-    def _refuse_another_trainings(self, trainer: Trainer) -> None:
+    def _refuse_another_trainings(self, trainer: Training) -> None:
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
         anew = step == 0 and not trainer.resuming
@@ -206,17 +203,17 @@ def _steps(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def _moment(trainer: Trainer) -> tuple[int, int]:
+def _moment(trainer: Training) -> tuple[int, int]:
     return trainer.optimizer.steps, len(trainer.history)
 
 
-def _finite(trainer: Trainer) -> bool:
+def _finite(trainer: Training) -> bool:
     # A file is written next, which waits for the device anyway.
     xp, state = trainer.model.xp, trainer.model.state
     return all(bool(xp.all(xp.isfinite(vector))) for vector in (state.values, state.buffers))
 
 
-def _expect_finite(trainer: Trainer) -> None:
+def _expect_finite(trainer: Training) -> None:
     if not _finite(trainer):
         raise DivergenceError(
             f"at step {trainer.optimizer.steps} the model holds NaN or infinity, so no checkpoint "

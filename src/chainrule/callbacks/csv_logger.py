@@ -6,13 +6,10 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..files.atomic import write_atomically
-from .base import Callback
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from .base import Callback, Training
 
 
 class CSVLogger(Callback):
@@ -54,7 +51,7 @@ class CSVLogger(Callback):
         self._columns: list[str] = []
         self._kept: int | None = None
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._columns = []  # the first row writes the whole file
         self._rows = self._read() if self.append or trainer.resuming else []
@@ -62,7 +59,7 @@ class CSVLogger(Callback):
             del self._rows[self._kept :]  # of epochs after the checkpoint
         self._kept = None
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         row = trainer.history.epochs[-1]
         self._rows.append(dict(row))
         if all(name in self._columns for name in row):

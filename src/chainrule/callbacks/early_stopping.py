@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..checks import whole
 from ..types import Array
-from .base import Callback
+from .base import Callback, Training
 from .monitor import Monitor
-
-if TYPE_CHECKING:
-    from ..training import Trainer
-
-_VECTORS = ("values", "buffers")  # the flat vectors of a model that its outputs depend on
 
 
 class EarlyStopping(Callback):
@@ -82,28 +77,28 @@ class EarlyStopping(Callback):
         self.restore_best = restore_best
         self.load_state({})  # the state at the start
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         if trainer.resuming:
-            _put(trainer, self._last)
+            trainer.model.state.restore(self._last)
             self._last = {}
         else:
             self.load_state({})
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         value = self.monitor.read(trainer)
         if self.monitor.better(value, than=self.best):
             self.best, self.best_epoch, self.wait = value, trainer.epoch, 0
             if self.restore_best:
-                self._best = _taken(trainer)
+                self._best = trainer.model.state.snapshot()
         else:
             self.wait += 1
             if self.wait >= self.patience:
                 trainer.stop()
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         if self._best:
-            self._last = _taken(trainer)
-            _put(trainer, self._best)
+            self._last = trainer.model.state.snapshot()
+            trainer.model.state.restore(self._best)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -124,17 +119,7 @@ class EarlyStopping(Callback):
         self._last = _named(state, "last")
 
 
-def _taken(trainer: Trainer) -> dict[str, Array]:
-    xp, state = trainer.model.xp, trainer.model.state
-    return {name: xp.asarray(getattr(state, name), copy=True) for name in _VECTORS}
-
-
-def _put(trainer: Trainer, vectors: dict[str, Array]) -> None:
-    state = trainer.model.state
-    for name, vector in vectors.items():
-        getattr(state, name)[...] = state.backend.asarray(vector, dtype=state.dtype)
-
-
 def _named(state: Mapping[str, Any], which: str) -> dict[str, Array]:
-    keys = {name: f"{which}_{name}" for name in _VECTORS}
-    return {name: state[key] for name, key in keys.items() if key in state}
+    prefix = f"{which}_"
+    vectors = (f"{prefix}values", f"{prefix}buffers")
+    return {key.removeprefix(prefix): state[key] for key in vectors if key in state}

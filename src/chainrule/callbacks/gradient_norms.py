@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..backends import Backend
 from ..parameter import Parameter
 from ..types import Array
-from .base import Callback
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from .base import Callback, Training
 
 
 class GradientNorms(Callback):
@@ -34,7 +31,7 @@ class GradientNorms(Callback):
         self._names: list[str] = []
         self._backend: Backend | None = None
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         xp, weights = trainer.model.xp, self._weights(trainer)
         if not weights:
             return
@@ -42,7 +39,7 @@ class GradientNorms(Callback):
         squares = [xp.sum(p.grad * p.grad) for p in weights.values()]
         self._steps.append(xp.sqrt(xp.stack(squares)))
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         self._read()
 
     def _read(self) -> None:
@@ -61,6 +58,6 @@ class GradientNorms(Callback):
         self.norms = {name: norms.tolist() for name, norms in state.items()}
 
     @staticmethod
-    def _weights(trainer: Trainer) -> dict[str, Parameter]:
+    def _weights(trainer: Training) -> dict[str, Parameter]:
         named = trainer.model.named_parameters()
         return {name: p for name, p in named.items() if len(p.shape) > 1}

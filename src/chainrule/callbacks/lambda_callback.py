@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .base import Callback
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from .base import Callback, Training
 
 
 class LambdaCallback(Callback):
@@ -33,11 +30,11 @@ class LambdaCallback(Callback):
     def __init__(
         self,
         *,
-        on_fit_start: Callable[[Trainer], Any] | None = None,
-        on_epoch_start: Callable[[Trainer], Any] | None = None,
-        on_step_end: Callable[[Trainer], Any] | None = None,
-        on_epoch_end: Callable[[Trainer], Any] | None = None,
-        on_fit_end: Callable[[Trainer], Any] | None = None,
+        on_fit_start: Callable[[Training], Any] | None = None,
+        on_epoch_start: Callable[[Training], Any] | None = None,
+        on_step_end: Callable[[Training], Any] | None = None,
+        on_epoch_end: Callable[[Training], Any] | None = None,
+        on_fit_end: Callable[[Training], Any] | None = None,
     ) -> None:
         self._functions = {
             "on_fit_start": on_fit_start,
@@ -50,22 +47,22 @@ class LambdaCallback(Callback):
             if function is not None and not callable(function):
                 raise TypeError(f"expected {name} to be a function, found {function!r}")
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         self._call("on_fit_start", trainer)
 
-    def on_epoch_start(self, trainer: Trainer) -> None:
+    def on_epoch_start(self, trainer: Training) -> None:
         self._call("on_epoch_start", trainer)
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         self._call("on_step_end", trainer)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         self._call("on_epoch_end", trainer)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         self._call("on_fit_end", trainer)
 
-    def _call(self, moment: str, trainer: Trainer) -> None:
+    def _call(self, moment: str, trainer: Training) -> None:
         function = self._functions[moment]
         if function is not None:
             function(trainer)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..checks import at_least_zero
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from .base import Training
 
 _HIGHER_IS_BETTER = ("accuracy", "f1", "precision", "recall", "r2")
 
@@ -45,7 +43,7 @@ class Monitor:
             mode = "max" if name.endswith(_HIGHER_IS_BETTER) else "min"
         self.mode = mode
 
-    def read(self, trainer: Trainer) -> float:
+    def read(self, trainer: Training) -> float:
         """The number of the last epoch.
 
         Raises

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from array_api_compat import array_namespace
 
 from ..checks import below_one
 from ..errors import ShapeError
 from ..layers import Layer
-from ..types import Array, Rule
-from .base import Callback
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from ..types import Array
+from .base import Callback, Training
 
 
 class ExponentialMovingAverage(Callback):
@@ -64,19 +61,19 @@ class ExponentialMovingAverage(Callback):
             raise RuntimeError("there is no average yet: give it to fit as one of its callbacks")
         return self._average
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         state = trainer.model.state
         backend, xp = state.backend, state.backend.xp
         start = self._average if trainer.resuming and self._average is not None else state.values
         start = backend.asarray(start, dtype=state.dtype)
         self._average = xp.asarray(start, copy=True)
         self._new = xp.asarray(1.0 - self.decay, dtype=state.dtype, device=backend.device)
-        self._update = backend.elementwise(_towards, outputs=1)
+        self._update = backend.elementwise(lambda xp: _towards, outputs=1)
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         self._update(self._average, trainer.model.state.values, self._new)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         del self._update  # it may be compiled, and then cannot be pickled
 
     @contextlib.contextmanager
@@ -93,12 +90,12 @@ class ExponentialMovingAverage(Callback):
         Layer
             The model itself. Its own weights are back in place afterwards, after an error too.
         """
-        own = model.xp.asarray(model.state.values, copy=True)
+        own = model.state.snapshot("values")
         self.copy_to(model)
         try:
             yield model
         finally:
-            model.state.values[...] = own
+            model.state.restore(own)
 
     def copy_to(self, model: Layer) -> None:
         """Give the model the averages as its weights.
@@ -131,8 +128,5 @@ class ExponentialMovingAverage(Callback):
         self._average = state.get("average")
 
 
-def _towards(xp: Any) -> Rule:
-    def rule(average: Array, values: Array, new: Array) -> tuple[Array, ...]:
-        return (average + new * (values - average),)
-
-    return rule
+def _towards(average: Array, values: Array, new: Array) -> tuple[Array, ...]:
+    return (average + new * (values - average),)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..checks import at_least_zero, below_one, whole
-from .base import Callback
+from .base import Callback, Training
 from .monitor import Monitor
-
-if TYPE_CHECKING:
-    from ..training import Trainer
 
 
 class ReduceOnPlateau(Callback):
@@ -82,7 +79,7 @@ class ReduceOnPlateau(Callback):
         self.min_lr = at_least_zero("min_lr", min_lr)
         self.load_state({})  # the state at the start
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         if callable(trainer.optimizer.lr):
             raise TypeError(
                 "ReduceOnPlateau: expected the optimizer's lr to be a number, found the schedule "
@@ -91,7 +88,7 @@ class ReduceOnPlateau(Callback):
         if not trainer.resuming:
             self.load_state({})
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         value = self.monitor.read(trainer)
         if self.monitor.better(value, than=self.best):
             self.best, self._waited = value, 0

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .base import Callback
-
-if TYPE_CHECKING:
-    from ..training import Trainer
+from .base import Callback, Training
 
 
 class ProgressBar(Callback):
     """A bar over all steps of a training, with the numbers of the last epoch (``verbose=1``)."""
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         from tqdm.auto import tqdm
 
         steps = (trainer.epochs - len(trainer.history)) * trainer.steps_per_epoch
-        if trainer.progress is not None:  # of an epoch that was interrupted
-            steps -= len(trainer.progress.losses)
+        steps -= trainer.steps_done  # of an epoch that was interrupted
         self._bar: Any = tqdm(total=steps if steps > 0 else None, unit="step")
 
-    def on_epoch_start(self, trainer: Trainer) -> None:
+    def on_epoch_start(self, trainer: Training) -> None:
         self._bar.set_description(f"epoch {trainer.epoch}/{trainer.epochs}", refresh=False)
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         self._bar.update()
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         self._bar.set_postfix_str(_numbers(trainer))
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         self._bar.close()
         del self._bar  # it holds an open file, with which the callback could not be copied
 
@@ -38,10 +34,10 @@ class ProgressBar(Callback):
 class PrintEpochs(Callback):
     """A line an epoch (``verbose=2``)."""
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         print(f"epoch {trainer.epoch}/{trainer.epochs}  {_numbers(trainer)}", flush=True)
 
 
-def _numbers(trainer: Trainer) -> str:
+def _numbers(trainer: Training) -> str:
     last = trainer.history.epochs[-1]
     return "  ".join(f"{k} {v:.4f}" for k, v in last.items() if k not in ("epoch", "seconds"))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import to_install
-from .base import Callback
-
-if TYPE_CHECKING:
-    from ..history import History
-    from ..training import Trainer
+from ..history import History
+from .base import Callback, Training
 
 
 class TensorBoard(Callback):
@@ -46,7 +43,7 @@ class TensorBoard(Callback):
         self._make_writer: Any = SummaryWriter
         self._writer: Any = None
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         history, anew = trainer.history, trainer.resuming
         self._rows, self._steps = (0, 0) if anew else (len(history), len(history.step_losses))
         self._writer = self._make_writer(
@@ -57,10 +54,10 @@ class TensorBoard(Callback):
         )
         self._write(history)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: Training) -> None:
         self._write(trainer.history)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         self._writer.close()
         self._writer = None  # it holds an open file, with which the callback could not be copied
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     pass
 
 
-_CHECKED_AT_ONCE = 2**24  # bytes of a file that are looked at together
+CHECKED_AT_ONCE = 2**24  # bytes of a file that are looked at together
 
 
 def in_memory(backend: Backend, array: Array) -> Array:
@@ -67,7 +67,7 @@ def _check_finite(backend: Backend, name: str, array: Array) -> None:
     xp, samples = backend.xp, array.shape[0]
     step = samples
     if isinstance(array, np.memmap):
-        step = max(1, _CHECKED_AT_ONCE * samples // array.nbytes)
+        step = max(1, CHECKED_AT_ONCE * samples // array.nbytes)
     bad: list[int] = []
     for start in range(0, samples, step):
         finite = xp.isfinite(array[start : start + step, ...])

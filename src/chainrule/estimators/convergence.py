@@ -35,7 +35,7 @@ class Convergence(Callback):
         self.samples = samples
         self.validated = validated
         self.converged = False
-        self._best: list[Array] = []
+        self._best: dict[str, Array] = {}
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self._keep(trainer)
@@ -57,8 +57,7 @@ class Convergence(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.validated:
-            for vector, best in zip(_vectors(trainer), self._best, strict=True):
-                vector[...] = best
+            trainer.model.state.restore(self._best)
 
     def _compare_losses(self) -> bool:
         estimator = self.estimator
@@ -101,21 +100,16 @@ class Convergence(Callback):
 
     def _keep(self, trainer: Trainer) -> None:
         if self.validated:
-            xp = trainer.model.xp
-            self._best = [xp.asarray(vector, copy=True) for vector in _vectors(trainer)]
+            self._best = trainer.model.state.snapshot()
 
     def _say(self, words: str) -> None:
         if self.estimator.verbose:
             print(words)
 
 
-def _vectors(trainer: Trainer) -> list[Array]:
-    return [trainer.model.state.values, trainer.model.state.buffers]
-
-
 def _set_rate(trainer: Trainer, rate: float) -> None:
     """Change the rate from here on: the velocity goes on with the steps that it had."""
     optimizer: Any = trainer.optimizer
-    for velocity in optimizer._slots.values():
+    for velocity in optimizer._vectors.values():
         velocity *= optimizer.lr / rate
     optimizer.lr = rate

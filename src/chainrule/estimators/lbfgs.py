@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..data.moving import move
 from ..layers import Sequential
 from ..losses import Loss
+from ..training.step import accumulate
 from ..types import Array
 from .inputs import SparseBatches, is_sparse
 from .objective import Penalty
@@ -125,17 +126,7 @@ def minimize(
 def _value_and_gradient(
     model: Sequential, loss: Loss, penalty: Penalty, parts: Parts
 ) -> tuple[float, np.ndarray]:
-    """The mean loss over all parts with its penalty, and the gradient by the flat vector."""
+    """The loss of all parts with its penalty, and its gradient, a flat vector."""
     model.zero_grad()
-    value, total = penalty.value(), 0.0
-    for x, y, *rest in parts():
-        weight = rest[0] if rest else None
-        outputs, back_through_model = model.forward(x, training=True)
-        mean, back_through_loss = loss(outputs, y, sample_weight=weight)
-        share = loss.total_weight(model.xp, outputs, y, weight)
-        back_through_model(back_through_loss(share))
-        value, total = value + mean * share, total + share
-    model.state.settle_grads()
-    penalty.add_gradient(1.0)
-    gradient = model.backend.to_numpy(model.state.grads).astype(np.float64)
-    return float(value / total), gradient / float(total)
+    value, _ = accumulate(model, loss, parts(), penalty)
+    return float(value), model.backend.to_numpy(model.state.grads).astype(np.float64)

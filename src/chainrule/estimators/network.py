@@ -99,7 +99,7 @@ def make_optimizer(estimator: Any) -> Optimizer:
     """A copy of the one that was given, or that of the solver."""
     optimizer: Optimizer | None = estimator.optimizer
     if optimizer is not None:
-        return optimizer._unbound()
+        return optimizer.copy()
     rate = estimator.learning_rate_init
     if estimator.solver == "sgd":
         nesterov = bool(estimator.nesterovs_momentum and estimator.momentum > 0)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..layers import Sequential
 from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
 from ..losses.base import Formula
 from ..training import Trainer
-from ..training.step import Step
 from ..types import Array
 from .network import linear_layers
 
@@ -87,29 +85,6 @@ class Penalty:
         grads += (factor * self.alpha) * state.values[self.weights]
 
 
-class PenalizedStep(Step):
-    """A step on ``loss + penalty / n``; one operation on the flat vector adds the gradient."""
-
-    def __init__(self, trainer: PenalizedTrainer, **options: Any) -> None:
-        super().__init__(trainer, **options)
-        self.penalty = trainer.penalty
-
-    def forward(
-        self, x: Array, y: Array, weight: Array | None = None
-    ) -> tuple[Any, Any, Callable[[Any], None]]:
-        """As `Step.forward`, with the penalty and its gradient."""
-        value, total, back_through_loss = super().forward(x, y, weight)
-        if not self.penalty.alpha:
-            return value, total, back_through_loss
-        share = _inverse(self.model.xp, total)
-
-        def backward(factor: Any) -> None:
-            back_through_loss(factor)
-            self.penalty.add_gradient(factor * share)
-
-        return value + share * self.penalty.value(), total, backward
-
-
 class PenalizedTrainer(Trainer):
     """A `Trainer` whose steps are on ``loss + penalty / n``, n being what the loss divides by.
 
@@ -125,15 +100,6 @@ class PenalizedTrainer(Trainer):
         See `Trainer`.
     """
 
-    step_kind = PenalizedStep
-
     def __init__(self, model: Sequential, *, penalty: Penalty, **options: Any) -> None:
         super().__init__(model, **options)
         self.penalty = penalty
-
-
-def _inverse(xp: Any, total: float | Array) -> float | Array:
-    """``1 / total``, or 0 for a batch whose samples have no weight."""
-    if isinstance(total, float):
-        return 1.0 / total if total > 0.0 else 0.0
-    return xp.where(total > 0.0, 1.0 / xp.where(total > 0.0, total, 1.0), 0.0)

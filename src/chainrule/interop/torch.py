@@ -13,9 +13,8 @@ import numpy as np
 
 from .. import layers
 from ..backends.base import BackendLike
-from ..initializers import given
 from ..layers import Layer, Sequential
-from ..parameter import Parameter, Stored
+from ..parameter import Parameter
 
 
 def from_torch(
@@ -68,12 +67,14 @@ def from_torch(
         raise TypeError(
             f"expected a torch.nn.Sequential or another torch.nn.Module, found {module!r}"
         )
-    layer = _Converter(torch.nn).layer(module, "")
+    converter = _Converter(torch.nn)
+    layer = converter.layer(module, "")
     model = layer if isinstance(layer, Sequential) else Sequential(layer)
     if dtype is None:
         double = any(tensor.dtype == torch.float64 for tensor in module.state_dict().values())
         dtype = "float64" if double else "float32"
-    return model.bind(backend, device=device, dtype=dtype)
+    values = {name: converter.values[id(part)] for name, part in model.named_stored().items()}
+    return model.bind(backend, device=device, dtype=dtype, values=values)
 
 
 class _UnsupportedError(Exception):
@@ -87,6 +88,7 @@ class _Converter:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
         self.sequential = nn.Sequential
         self.made: dict[int, Layer] = {}
+        self.values: dict[int, np.ndarray] = {}  # of each parameter and buffer
         self.owners: dict[int, str] = {}  # the place of each tensor's module
         self.rows = False  # whether arrays are (batch, features) from here on
 
@@ -131,7 +133,7 @@ class _Converter:
     def fill(self, layer: Layer, module: Any, place: str) -> None:
         """Give a layer the tensors of the module."""
         _without_hooks(module)
-        stored, tensors = layer._named(Stored), module.state_dict(keep_vars=True)
+        stored, tensors = layer.named_stored(), module.state_dict(keep_vars=True)
         tensors.pop("num_batches_tracked", None)
         if stored.keys() != tensors.keys():
             _refuse(f"expected tensors {_listed(stored)}, found {_listed(tensors)}")
@@ -151,7 +153,7 @@ class _Converter:
                 _refuse(f"expected {name} of shape {part.shape}, found {value.shape}")
             if not np.isfinite(value).all():
                 _refuse(f"its {name} holds NaN or infinity")
-            part.init = given(value)
+            self.values[id(part)] = value
             if isinstance(part, Parameter):
                 part.trainable = tensor.requires_grad
 

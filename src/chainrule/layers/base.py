@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from .. import initializers
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..errors import ShapeError
@@ -29,9 +28,9 @@ class Layer:
 
     Examples
     --------
-    >>> class Scale(Layer):
+    >>> class Scale(cr.Layer):
     ...     def __init__(self, features):
-    ...         self.gain = Parameter((features,), init=initializers.constant(1.0))
+    ...         self.gain = cr.Parameter((features,), init=cr.initializers.constant(1.0))
     ...
     ...     def forward(self, x, *, training=False):
     ...         gain = self.gain
@@ -128,23 +127,25 @@ class Layer:
             if isinstance(part, Layer):
                 yield from part._walk(f"{prefix}{name}.")
 
-    def named_parameters(self, *, remove_duplicate: bool = True) -> dict[str, Parameter]:
+    def named_parameters(self) -> dict[str, Parameter]:
         """The parameters by name (``"0.weight"``), in the order in which they were defined.
 
-        A shared one stands under the first of its names, or under all of them.
+        A shared one has the first of its names.
         """
-        return self._named(Parameter, remove_duplicate=remove_duplicate)
+        return self._named(Parameter)
 
-    def named_buffers(self, *, remove_duplicate: bool = True) -> dict[str, Buffer]:
+    def named_buffers(self) -> dict[str, Buffer]:
         """The buffers by name (``"1.running_mean"``), as `named_parameters` has parameters."""
-        return self._named(Buffer, remove_duplicate=remove_duplicate)
+        return self._named(Buffer)
 
-    def _named(self, kind: type[_Kind], *, remove_duplicate: bool = True) -> dict[str, _Kind]:
+    def named_stored(self) -> dict[str, Stored]:
+        """Parameters and buffers, a shared one under each of its names, as in files."""
+        return {name: part for name, part in self._walk() if isinstance(part, Stored)}
+
+    def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
         named = {name: part for name, part in self._walk() if isinstance(part, kind)}
-        if remove_duplicate:
-            first = {id(part): name for name, part in reversed(named.items())}
-            named = {name: part for name, part in named.items() if first[id(part)] == name}
-        return named
+        first = {id(part): name for name, part in reversed(named.items())}
+        return {name: part for name, part in named.items() if first[id(part)] == name}
 
     def parameters(self) -> list[Parameter]:
         """Each parameter once, in the order in which they were defined."""
@@ -159,6 +160,7 @@ class Layer:
         dtype: str = "float32",
         device: Any = None,
         seed: int = 0,
+        values: Mapping[str, Any] | None = None,
     ) -> Self:
         """Make this layer a model: draw the values of all its parameters, on this backend.
 
@@ -174,6 +176,8 @@ class Layer:
             A device in the backend's own terms.
         seed : int, optional
             For the first values, dropout masks and, in a `Trainer`, the order of the batches.
+        values : mapping of str to array, optional
+            First values of parameters and buffers by name, instead of those that are drawn.
 
         Returns
         -------
@@ -185,6 +189,8 @@ class Layer:
         ValueError
             If it, or a layer within it, belongs to a model already; if there is no such backend,
             if the dtype is another one, or if the seed is no integer of at least 0.
+        KeyError
+            If `values` names a parameter that there is not.
         """
         backend = get_backend(backend, device=device)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
@@ -196,7 +202,9 @@ class Layer:
                     f"{part!r} belongs to a model already, or was used before this one: see "
                     "Layer.copy (and fill a list of layers before it is assigned)"
                 )
-        buffers = list(self.named_buffers().values())
+        stored, buffers = self.named_stored(), list(self.named_buffers().values())
+        for name, value in (values or {}).items():
+            stored[name]._first = value
         state = ModelState(self.parameters(), buffers, backend=backend, dtype=dtype, seed=int(seed))
         for name, part in parts:
             part._state = state
@@ -208,14 +216,18 @@ class Layer:
     def state(self) -> ModelState:
         """What this layer shares with the others of its model."""
         if self._state is None:
-            root = self
-            while root._parent is not None:
-                root = root._parent
-            if root._state is None:
-                root.bind()
+            self.bind_model()
         if self._state is None:
             raise RuntimeError(f"{self!r} was added to a model that has its weights already")
         return self._state
+
+    def bind_model(self) -> None:
+        """Bind the outermost layer with the defaults of `bind`, if it is not bound yet."""
+        root = self
+        while root._parent is not None:
+            root = root._parent
+        if root._state is None:
+            root.bind()
 
     @property
     def backend(self) -> Backend:
@@ -257,7 +269,7 @@ class Layer:
         if self._state is not None:
             pairs = zip(self._named(Stored).values(), twin._named(Stored).values(), strict=True)
             for old, new in pairs:
-                new.init = initializers.given(self.backend.to_numpy(old.value).copy())
+                new._first = self.backend.to_numpy(old.value).copy()
         return twin
 
     # Words.

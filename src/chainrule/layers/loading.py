@@ -13,11 +13,10 @@ import numpy as np
 from ..backends.base import BackendLike
 from ..errors import FileFormatError
 from ..files.tensors import read_tensors
-from ..initializers import given
 from .architecture import Builder
 from .base import Layer
 from .sequential import Sequential
-from .storage import fitting, stored_in
+from .storage import fitting
 
 MOST_PARTS = 100_000  # a shared layer counts each time: few bytes can describe 2**30 of them
 
@@ -97,11 +96,8 @@ def build(
         )
     if next(itertools.islice(model._walk(), MOST_PARTS, None), None):
         raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
-    stored = stored_in(model)
     dtype = dtype or saved_dtype
     if dtype not in ("float32", "float64"):
         raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
-    for name, value in fitting(model, tensors, path, dtype).items():
-        stored[name].init = given(value)
-    model.bind(backend, device=device, dtype=dtype, seed=seed)
-    return model
+    values = fitting(model, tensors, path, dtype)
+    return model.bind(backend, device=device, dtype=dtype, seed=seed, values=values)

@@ -11,7 +11,6 @@ from array_api_compat import is_array_api_obj
 from ..backends.conversion import beside, host_array
 from ..checks import whole
 from ..errors import DataError
-from ..parameter import ModelState
 from ..types import Array
 from . import storage
 from .base import Layer
@@ -23,9 +22,15 @@ class Model(Layer):
 
     layers: tuple[Layer, ...]
 
-    @staticmethod
-    def _enter(x: Any, state: ModelState) -> Array:
-        """The input in the model's dtype."""
+    def enter(self, x: Any) -> Array:
+        """The input of the model in its dtype.
+
+        Raises
+        ------
+        TypeError
+            If it is no array of the model's backend.
+        """
+        state = self.state
         if not isinstance(x, state.backend.array_type):
             raise TypeError(
                 f"expected an array of backend {state.backend.name!r}, found "

@@ -88,10 +88,9 @@ class Sequential(Model):
             outermost `Sequential` computes `dx` only where it is asked for by
             ``input_gradient=True``, and returns None otherwise; an inner one always does.
         """
-        state = self.state
         is_model = not self._name  # only what is inside of a model has a name
         if is_model:
-            x = self._enter(x, state)
+            x = self.enter(x)
         backs = []
         for layer in self.layers:
             x, back = _forward(layer, x, training)
@@ -129,7 +128,7 @@ class Sequential(Model):
     def _output(self, x: Array) -> Array:
         if type(self).forward is not Sequential.forward:
             return super()._output(x)
-        x = self._enter(x, self.state)
+        x = self.enter(x)
         for layer in self.layers:  # not self.forward: each activation is let go at once
             x = _forward(layer, x, training=False)[0]
         return x

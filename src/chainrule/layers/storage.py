@@ -29,30 +29,25 @@ def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The tensors and the metadata of a model's file."""
     architecture = {"dtype": model.state.dtype_name, "model": Describer().layer(model, "")}
     to_numpy = model.backend.to_numpy
-    tensors = {name: to_numpy(part.value) for name, part in stored_in(model).items()}
+    tensors = {name: to_numpy(part.value) for name, part in model.named_stored().items()}
     return tensors, {"architecture": json.dumps(architecture)}
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
     """Read weights into a model, see `Sequential.load_weights`."""
     values = fitting(model, read_tensors(path)[0], path, model.state.dtype_name)
-    state, stored = model.state, stored_in(model)
+    state, stored = model.state, model.named_stored()
     asarray, dtype = state.backend.asarray, state.dtype
     moved = {name: asarray(value, dtype=dtype) for name, value in values.items()}
     for name, value in moved.items():
         stored[name].value[...] = value
 
 
-def stored_in(model: Layer) -> dict[str, Stored]:
-    """The parameters and buffers of a model by all their names."""
-    return model._named(Stored, remove_duplicate=False)
-
-
 def fitting(
     model: Layer, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
     """The tensors in this dtype, if they are what the model needs: names, shapes, numbers."""
-    stored = stored_in(model)
+    stored = model.named_stored()
     tensors = {
         name: tensor
         for name, tensor in tensors.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from array_api_compat import array_namespace, is_array_api_obj
@@ -11,43 +11,38 @@ from array_api_compat import array_namespace, is_array_api_obj
 from ..backends.conversion import beside, host_array, on_host
 from ..errors import DataError, ShapeError
 from ..types import Array
-from .weights import OutputWeight, along, positive
 
 Formula = tuple[Array, Callable[[], Array]]
 
 
 class Loss:
-    """What all losses share: checks, weights and the reduction to one number.
+    """How far outputs are from targets; each loss adds its formula.
 
     Parameters
     ----------
-    weight : sequence of float, optional
-        ``(features,)``, a factor for the values of each output. The mean still divides by their
-        number, as in PyTorch. (`CrossEntropyLoss` has weights of classes instead.)
     reduction : {"mean", "sum", "none"}, optional
-        What is made of the values, one for each element: their mean, their sum or nothing.
+        What becomes of the values, one for each element: their mean, their sum, or nothing.
 
     Notes
     -----
-    A loss of one's own defines `formula`, and `check_values` if not all targets will do.
+    A custom loss defines `formula`, and `check_values` if not every target is valid.
     """
 
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
-    def __init__(self, *, weight: Sequence[float] | None = None, reduction: str = "mean") -> None:
+    def __init__(self, *, reduction: str = "mean") -> None:
         if reduction not in self.reductions:
             raise ValueError(
                 f"expected reduction to be one of {self.reductions}, found {reduction!r}"
             )
         self.reduction = reduction
-        self.weight = OutputWeight.of(weight)
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """The values, and a function that gives their derivative by `y`."""
+        """The values, and a function that gives their derivative with respect to `y`."""
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Raise a `DataError` if `target` holds what cannot be meant; reads from the device."""
+        """Raise a `DataError` if `target` holds invalid values; reads from the device."""
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
         """`target` in the dtype that the formula takes, if its shape fits.
@@ -65,8 +60,15 @@ class Loss:
             )
         return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
 
+    def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
+        """The weight of each sample that follows from its target, ``(batch,)``; None if all are 1.
+
+        It counts in what a mean divides by; the values of the formula already contain it.
+        """
+        return None
+
     def check(self, y: Array, target: Array) -> None:
-        """Find mistakes in targets for outputs `y`: their shape, and values that cannot be meant.
+        """Raise an error if targets do not fit the outputs `y`: their shape, or invalid values.
 
         A call of the loss does so for targets in host memory; from a device they are read only
         here. `Trainer` checks all data once.
@@ -74,27 +76,6 @@ class Loss:
         y = as_outputs(y)
         xp = array_namespace(y)
         self.check_values(xp, y, self.as_target(xp, y, beside(y, target)))
-
-    def total_weight(
-        self, xp: Any, y: Array, target: Array, sample_weight: Array | None
-    ) -> float | Array:
-        """What the mean divides by: the number of samples, or the sum of their weights."""
-        weight = self._sample_weight(xp, y, sample_weight)
-        return float(y.shape[0]) if weight is None else xp.sum(weight)
-
-    def output_weight(self, xp: Any, y: Array) -> Array | None:
-        """What multiplies the values of each output, if anything: `weight`, shaped like `y`."""
-        return self.weight.on(xp, y) if self.weight else None
-
-    @staticmethod
-    def _sample_weight(xp: Any, y: Array, sample_weight: Array | None) -> Array | None:
-        if sample_weight is None:
-            return None
-        sample_weight = beside(y, sample_weight)
-        if sample_weight.shape != y.shape[:1]:
-            expected, found = y.shape[0], tuple(sample_weight.shape)
-            raise ShapeError(f"expected {expected} sample weights, found shape {found}")
-        return xp.astype(sample_weight, y.dtype)
 
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
@@ -117,15 +98,66 @@ class Loss:
         value : array
             0-d, or of the shape of the values where ``reduction="none"``.
         backward : callable
-            ``backward(dvalue=1.0)`` returns the gradient by `y`, of the shape of `y`.
+            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, of the shape of `y`.
 
         Raises
         ------
         ShapeError
-            If the shapes do not fit; ``(n,)`` beside ``(n, 1)`` is an error, not a broadcast.
+            If the shapes do not fit; ``(n,)`` and ``(n, 1)`` are an error, not a broadcast.
         DataError
             If targets in host memory are out of range, see `check`.
         """
+        if self.reduction == "none":
+            values, back = self._values(*self._inputs(y, target, sample_weight))
+            return values, lambda dvalue=1.0: back(dvalue)
+        total, weight, back = self.sums(y, target, sample_weight=sample_weight)
+        scale = self.scale(weight)
+        return total * scale, lambda dvalue=1.0: back(dvalue * scale)
+
+    def sums(
+        self, y: Array, target: Array, *, sample_weight: Array | None = None
+    ) -> tuple[Array, float | Array, Callable[[Any], Array]]:
+        """The loss as a sum over samples, so that the parts of a batch add up to the whole.
+
+        Parameters
+        ----------
+        y, target, sample_weight
+            See `__call__`.
+
+        Returns
+        -------
+        total : array
+            0-d, the sum over the samples; the loss is ``scale(weight) * total``.
+        weight : float or array
+            The number of samples, or the sum of their weights.
+        backward : callable
+            ``backward(factor)`` returns `factor` times the gradient of `total`.
+        """
+        xp, y, target, weight = self._inputs(y, target, sample_weight)
+        values, back = self._values(xp, y, target, weight)
+        share = y.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0
+        by_target = self.target_weight(xp, y, target)
+        if by_target is not None:
+            weight = by_target if weight is None else weight * by_target
+        count = float(y.shape[0]) if weight is None else xp.sum(weight)
+        return xp.sum(values) * share, count, lambda factor: back(factor * share)
+
+    def scale(self, weight: float | Array) -> float | Array:
+        """The factor from a sum over samples of this total weight to the loss: 1, or the inverse.
+
+        It is 0 where all weights are 0, as in a batch of ignored samples.
+        """
+        if self.reduction == "sum":
+            return 1.0
+        if type(weight) is float:
+            return 1.0 / weight
+        xp = array_namespace(weight)
+        return xp.where(weight > 0, 1.0 / xp.where(weight > 0, weight, 1.0), 0.0)
+
+    def _inputs(
+        self, y: Any, target: Any, sample_weight: Any
+    ) -> tuple[Any, Array, Array, Array | None]:
+        """The namespace, and all arguments as arrays of it, checked."""
         y = as_outputs(y)
         xp = array_namespace(y)
         if y.ndim == 0 or y.shape[0] == 0:
@@ -135,33 +167,30 @@ class Loss:
         target = self.as_target(xp, y, beside(y, target))
         if on_host(target):
             self.check_values(xp, y, target)
-        values, derivative = self.formula(xp, y, target)
+        if sample_weight is None:
+            return xp, y, target, None
+        weight = beside(y, sample_weight)
+        if weight.shape != y.shape[:1]:
+            expected, found = y.shape[0], tuple(weight.shape)
+            raise ShapeError(f"expected {expected} sample weights, found shape {found}")
+        return xp, y, target, xp.astype(weight, y.dtype)
+
+    def _values(
+        self, xp: Any, y: Array, target: Array, weight: Array | None
+    ) -> tuple[Array, Callable[[Any], Array]]:
+        """The values times the weights of the samples, and their gradient."""
+        values, derivative = self._formula(xp, y, target)
         if values.shape[:1] != y.shape[:1]:
             expected, found = f"({y.shape[0]}, ...)", tuple(values.shape)
             raise ShapeError(f"{self!r}: expected values of shape {expected}, found {found}")
+        if weight is None:
+            return values, lambda dvalues: derivative() * _along(dvalues, y)
+        weight = _along(weight, values)
+        return values * weight, lambda dvalues: derivative() * _along(dvalues * weight, y)
 
-        scale: Any = 1.0
-        if self.reduction not in ("none", "sum"):
-            scale = 1.0 / positive(xp, self.total_weight(xp, y, target, sample_weight))
-            if self.reduction == "mean":
-                scale = scale * (y.shape[0] / math.prod(values.shape))
-        weight = self._sample_weight(xp, y, sample_weight)
-        if weight is not None:
-            scale = scale * along(weight, values)
-        factors = self.output_weight(xp, y)
-        if factors is not None:
-            if values.shape != y.shape:
-                raise ShapeError(f"{self!r}: expected a value for each output, to be weighted")
-            scale = scale * factors
-        value = values * scale
-        if self.reduction != "none":
-            value = xp.sum(value)
-
-        def backward(dvalue: Any = 1.0) -> Array:
-            factor = dvalue * scale
-            return derivative() * (along(factor, y) if getattr(factor, "ndim", 0) else factor)
-
-        return value, backward
+    def _formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        """The formula, with the weights of the outputs where a loss has them."""
+        return self.formula(xp, y, target)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
@@ -187,3 +216,9 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
     if not (low <= least and most <= high):
         found = most if low <= least else least
         raise DataError(f"expected {what} from {low} to {high}, found {found:g}")
+
+
+def _along(factor: Any, y: Array) -> Any:
+    """A number, or one for each sample or value, shaped to multiply `y`, ``(batch, ...)``."""
+    axes = getattr(factor, "ndim", 0)
+    return factor if axes in (0, y.ndim) else factor[(..., *(None,) * (y.ndim - axes))]

@@ -8,11 +8,11 @@ from typing import Any
 from ..errors import DataError
 from ..formulas import sigmoid
 from ..types import Array
-from .base import Formula, Loss, check_range
-from .weights import OutputWeight
+from .base import Formula, check_range
+from .weights import OutputWeight, WeightedOutputs
 
 
-class BCELoss(Loss):
+class BCELoss(WeightedOutputs):
     """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` of probabilities `y`.
 
     The logarithms are of no less than the smallest normal number, and the gradient divides by no
@@ -36,7 +36,7 @@ class BCELoss(Loss):
         return -(target * log_y + (1.0 - target) * log_not_y), derivative
 
 
-class BCEWithLogitsLoss(Loss):
+class BCEWithLogitsLoss(WeightedOutputs):
     """Binary cross-entropy of ``sigmoid(y)``, computed from the logits `y` without overflow.
 
     ``(1 - t) y + (1 + (pos_weight - 1) t) log(1 + exp(-y))``.
@@ -46,7 +46,7 @@ class BCEWithLogitsLoss(Loss):
     pos_weight : sequence of float, optional
         ``(features,)``, the weight of class 1 beside class 0, for each output.
     **options
-        ``weight`` and ``reduction``, see `Loss`.
+        ``weight`` and ``reduction``, see `WeightedOutputs`.
     """
 
     def __init__(self, *, pos_weight: Sequence[float] | None = None, **options: Any) -> None:

@@ -11,6 +11,7 @@ from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
 from .base import Formula, Loss, check_range, in_words
+from .weights import OutputWeight, WeightedOutputs
 
 
 class CrossEntropyLoss(Loss):
@@ -48,7 +49,8 @@ class CrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(weight=weight, reduction=reduction)
+        super().__init__(reduction=reduction)
+        self.weight = OutputWeight.of(weight)
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"expected 0 <= label_smoothing <= 1, found {label_smoothing}")
         self.label_smoothing = float(label_smoothing)
@@ -81,14 +83,11 @@ class CrossEntropyLoss(Loss):
         if worst > 1e-3:
             raise DataError(f"expected one-hot rows that sum to 1, found a sum off by {worst:.3g}")
 
-    def output_weight(self, xp: Any, y: Array) -> None:
-        """None: weights of classes are in the formula and in the mean."""
-
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         if target.ndim == 1 and not self.weight and not self.label_smoothing:
             values, gradient = kernel(xp, softmax_cross_entropy)(y, target)
             return values, lambda: gradient
-        q = self._distribution(xp, y, target)
+        q = one_hot(xp, y, target) if target.ndim == 1 else target
         if self.label_smoothing:
             q = (1.0 - self.label_smoothing) * q + self.label_smoothing / y.shape[1]
         if self.weight:
@@ -97,22 +96,16 @@ class CrossEntropyLoss(Loss):
         values = -xp.sum(q * xp.where(q > 0.0, log_p, 0.0), axis=1)  # a logit may be -inf
         return values, lambda: xp.exp(log_p) * xp.sum(q, axis=1, keepdims=True) - q
 
-    def total_weight(
-        self, xp: Any, y: Array, target: Array, sample_weight: Array | None
-    ) -> float | Array:
-        if not self.weight:
-            return super().total_weight(xp, y, target, sample_weight)
-        target = self.as_target(xp, y, target)
-        weights = xp.sum(self._distribution(xp, y, target) * self.weight.on(xp, y), axis=1)
-        weight = self._sample_weight(xp, y, sample_weight)
-        return xp.sum(weights if weight is None else weights * weight)
-
-    @staticmethod
-    def _distribution(xp: Any, y: Array, target: Array) -> Array:
-        return one_hot(xp, y, target) if target.ndim == 1 else target
+    def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
+        if self.weight is None:
+            return None
+        weight = self.weight.on(xp, y)
+        if target.ndim == 1:
+            return xp.take(weight[0, :], target, axis=0)
+        return xp.sum(target * weight, axis=1)
 
 
-class KLDivLoss(Loss):
+class KLDivLoss(WeightedOutputs):
     """Kullback-Leibler divergence ``t (log t - y)`` of log-probabilities `y` from targets `t`.
 
     Source: S. Kullback and R. Leibler, "On information and sufficiency", 1951.
@@ -120,7 +113,7 @@ class KLDivLoss(Loss):
     Parameters
     ----------
     weight : sequence of float, optional
-        See `Loss`.
+        See `WeightedOutputs`.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
         See `Loss`; "batchmean" is the divergence itself: the sum over an output's elements, the
         mean over the batch.

@@ -8,10 +8,11 @@ from typing import Any
 from ..backends.base import kernel
 from ..formulas import sign
 from ..types import Array
-from .base import Formula, Loss
+from .base import Formula
+from .weights import WeightedOutputs
 
 
-class MSELoss(Loss):
+class MSELoss(WeightedOutputs):
     """Squared error ``(y - target)^2``."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -19,7 +20,7 @@ class MSELoss(Loss):
         return d * d, lambda: 2.0 * d
 
 
-class L1Loss(Loss):
+class L1Loss(WeightedOutputs):
     """Absolute error ``|y - target|``; its derivative at 0 is taken as 0."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -27,7 +28,7 @@ class L1Loss(Loss):
         return xp.abs(d), lambda: kernel(xp, sign)(d)
 
 
-class HuberLoss(Loss):
+class HuberLoss(WeightedOutputs):
     """``d^2 / 2`` where ``d = |y - target| <= delta``, else ``delta (d - delta / 2)``.
 
     Source: P. Huber, "Robust estimation of a location parameter", 1964.
@@ -37,7 +38,7 @@ class HuberLoss(Loss):
     delta : float, optional
         Where the square turns into a line.
     **options
-        ``weight`` and ``reduction``, see `Loss`.
+        ``weight`` and ``reduction``, see `WeightedOutputs`.
     """
 
     def __init__(self, *, delta: float = 1.0, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Weights of outputs and of samples."""
+"""Losses with a weight for each output."""
 
 from __future__ import annotations
 
@@ -9,17 +9,33 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..types import Array
+from .base import Formula, Loss
 
 
-def along(weight: Array, values: Array) -> Array:
-    """A weight for each sample, shaped to multiply `values`, ``(batch, ...)``."""
-    return weight if weight.ndim == values.ndim else weight[(..., *(None,) * (values.ndim - 1))]
+class WeightedOutputs(Loss):
+    """A loss whose values are one for each output, which may each have a weight.
 
+    Parameters
+    ----------
+    weight : sequence of float, optional
+        ``(features,)``, a factor for the values of each output. The mean still divides by their
+        number, as in PyTorch.
+    reduction : {"mean", "sum", "none"}, optional
+        See `Loss`.
+    """
 
-def positive(xp: Any, total: float | Array) -> float | Array:
-    """A sum of weights to divide by: 1 where it is 0, as in a batch of ignored samples."""
-    # (NumPy's float64 is a float, too.)
-    return total if type(total) is float else xp.where(total > 0, total, xp.ones_like(total))
+    def __init__(self, *, weight: Sequence[float] | None = None, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.weight = OutputWeight.of(weight)
+
+    def _formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        values, derivative = self.formula(xp, y, target)
+        if self.weight is None:
+            return values, derivative
+        if values.shape != y.shape:
+            raise ShapeError(f"{self!r}: expected a value for each output, to be weighted")
+        weight = self.weight.on(xp, y)
+        return values * weight, lambda: derivative() * weight
 
 
 class OutputWeight:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ..checks import at_least_zero, below_one
@@ -38,15 +39,7 @@ class RMSprop(Optimizer):
         self.eps = at_least_zero("eps", eps)
 
     def rule(self, xp: Any) -> Rule:
-        sqrt = xp.sqrt
-
-        def rmsprop(
-            value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
-        ) -> tuple[Array, ...]:
-            square = keep * square + new * (grad * grad)
-            return value - lr * grad / (sqrt(square) + eps), square
-
-        return rmsprop
+        return _rmsprop(xp)
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return lr, self.alpha, 1.0 - self.alpha, self.eps
@@ -90,15 +83,33 @@ class Adagrad(Optimizer):
         return state.backend.xp.full_like(state.values, self.initial_accumulator_value)
 
     def rule(self, xp: Any) -> Rule:
-        sqrt = xp.sqrt
-
-        def adagrad(
-            value: Array, total: Array, grad: Array, lr: Array, eps: Array
-        ) -> tuple[Array, ...]:
-            total = total + grad * grad
-            return value - lr * grad / (sqrt(total) + eps), total
-
-        return adagrad
+        return _adagrad(xp)
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return lr, self.eps
+
+
+@cache
+def _rmsprop(xp: Any) -> Rule:
+    sqrt = xp.sqrt
+
+    def rmsprop(
+        value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
+    ) -> tuple[Array, ...]:
+        square = keep * square + new * (grad * grad)
+        return value - lr * grad / (sqrt(square) + eps), square
+
+    return rmsprop
+
+
+@cache
+def _adagrad(xp: Any) -> Rule:
+    sqrt = xp.sqrt
+
+    def adagrad(
+        value: Array, total: Array, grad: Array, lr: Array, eps: Array
+    ) -> tuple[Array, ...]:
+        total = total + grad * grad
+        return value - lr * grad / (sqrt(total) + eps), total
+
+    return adagrad

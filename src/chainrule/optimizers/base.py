@@ -7,7 +7,10 @@ the backend (see `Backend.elementwise`).
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
+
+from array_api_compat import array_namespace
 
 from ..backends.base import kernel
 from ..checks import at_least_zero
@@ -66,10 +69,13 @@ class Optimizer:
         self.clip_norm = None if clip_norm is None else at_least_zero("clip_norm", clip_norm)
         self.steps = 0
         self._model: ModelState | None = None
-        self._slots: dict[str, Array] = {}
+        self._vectors: dict[str, Array] = {}
 
     def rule(self, xp: Any) -> Rule:
-        """``rule(value, *slots, grad, *scalars) -> (value, *slots)``, for `Backend.elementwise`."""
+        """``rule(value, *slots, grad, *scalars) -> (value, *slots)``, for `Backend.elementwise`.
+
+        It is compiled once for each function that is returned here: return the same one each time.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no rule")
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
@@ -99,17 +105,26 @@ class Optimizer:
         if self._model is not None:
             raise ValueError(f"{self!r} trains another model already; make a new one")
         self._model = state
-        self._slots = {name: self._initial(name, state) for name in self.slots}
-        self._update = state.backend.elementwise(self.rule, outputs=1 + len(self.slots))
+        self._vectors = {name: self._initial(name, state) for name in self.slots}
+        self._prepare()
         return self
 
-    def _unbound(self) -> Self:
-        """A copy that trains no model yet, with the numbers and schedules that this one has."""
-        of_model = ("_model", "_slots", "_update")
-        numbers = {name: value for name, value in vars(self).items() if name not in of_model}
+    def _prepare(self) -> None:
+        """Make the update of the vectors from the rule."""
+        if self._model is not None:
+            outputs = 1 + len(self.slots)
+            self._update = self._model.backend.elementwise(self.rule, outputs=outputs)
+
+    def copy(self) -> Self:
+        """A copy with the same numbers and schedules that has made no step and has no model."""
         twin = type(self).__new__(type(self))
-        twin.__setstate__({**copy.deepcopy(numbers), "steps": 0, "_model": None, "_slots": {}})
+        twin.__dict__.update(copy.deepcopy(self._options()))
+        twin.steps, twin.slots, twin._model, twin._vectors = 0, self.slots, None, {}
         return twin
+
+    def _options(self) -> dict[str, Any]:
+        """The attributes that say how it moves parameters: numbers, flags and schedules."""
+        return {k: v for k, v in vars(self).items() if k[0] != "_" and k not in ("steps", "slots")}
 
     def _initial(self, name: str, state: ModelState) -> Array:
         return state.backend.xp.zeros_like(state.values)
@@ -119,7 +134,7 @@ class Optimizer:
         state = self._model
         if state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
-        numbers = state.numbers(self.numbers(self.steps))
+        numbers = state.inputs.numbers(state, self.numbers(self.steps))
         *scalars, l1, decay, clip_norm = [numbers[i] for i in range(numbers.shape[0])]
         state.settle_grads()
         if self.clip_norm is not None:
@@ -129,7 +144,7 @@ class Optimizer:
             value, grad = state.values[part], state.grads[part]
             if decays:
                 grad = self._penalized(state.backend.xp, grad, value, l1, decay)
-            slots = [vector[part] for vector in self._slots.values()]
+            slots = [vector[part] for vector in self._vectors.values()]
             self._update(value, *slots, grad, *scalars)
         state.limit_norms()
         state.zero_grad()
@@ -170,24 +185,79 @@ class Optimizer:
         # As in PyTorch, 1e-6 keeps the quotient finite; no branch, so nothing is read back.
         state.grads *= xp.minimum(clip_norm / (norm + 1e-6), xp.ones_like(norm))
 
+    def state(self) -> dict[str, Any]:
+        """All that a training needs to continue, see `load_state`.
+
+        Returns
+        -------
+        dict
+            Values that JSON has, and under ``vectors`` copies of the vectors by their names.
+        """
+        vectors = {
+            name: array_namespace(vector).asarray(vector, copy=True)
+            for name, vector in self._vectors.items()
+        }
+        return {**self._description(), "steps": self.steps, "vectors": vectors}
+
+    def _description(self) -> dict[str, Any]:
+        options = self._options()
+        return {
+            "kind": type(self).__name__,
+            "numbers": {name: value for name, value in options.items() if not callable(value)},
+            "schedules": [name for name, value in options.items() if callable(value)],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned; schedules stay its own.
+
+        Parameters
+        ----------
+        state : dict
+            The same values; arrays may be of any library.
+
+        Raises
+        ------
+        RuntimeError
+            If it is not bound to a model.
+        ValueError
+            If the state is of another kind of optimizer, of one with other schedules, or of one for
+            a model of another size. Nothing is changed then.
+        """
+        if self._model is None:
+            raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
+        own, backend = self._description(), self._model.backend
+        same = all(own[key] == state[key] for key in ("kind", "schedules"))
+        same = same and self._vectors.keys() == state["vectors"].keys()
+        if not same or own["numbers"].keys() != state["numbers"].keys():
+            schedules = ", ".join(state["schedules"]) or "nothing"
+            raise ValueError(
+                f"expected the optimizer of the training, {state['kind']!r} with the vectors "
+                f"{list(state['vectors'])} and schedules for {schedules}; found {self!r}"
+            )
+        for name, vector in self._vectors.items():
+            if (found := state["vectors"][name].shape) != vector.shape:
+                raise ValueError(f"{name}: expected shape {vector.shape}, found {found}")
+        for name, number in state["numbers"].items():
+            setattr(self, name, tuple(number) if isinstance(number, list) else number)
+        self.steps = state["steps"]
+        for name, vector in self._vectors.items():
+            vector[...] = backend.asarray(state["vectors"][name], dtype=vector.dtype)
+        self._prepare()  # its rule may depend on numbers, as Nesterov's does
+
     def __getstate__(self) -> dict[str, Any]:
         # The compiled rule stays behind, and vectors are copied as host arrays.
         hidden = {k: v for k, v in self.__dict__.items() if k != "_update"}
         if self._model is not None:
             to_numpy = self._model.backend.to_numpy
-            hidden["_slots"] = {name: to_numpy(v).copy() for name, v in self._slots.items()}
+            hidden["_vectors"] = {name: to_numpy(v).copy() for name, v in self._vectors.items()}
         return hidden
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self._model is not None:
-            self._slots = {name: self._model._vector(v) for name, v in self._slots.items()}
-            count = 1 + len(self.slots)
-            self._update = self._model.backend.elementwise(self.rule, outputs=count)
+            self._vectors = {name: self._model._vector(v) for name, v in self._vectors.items()}
+            self._prepare()
 
     def __repr__(self) -> str:
-        hidden = ("steps", "slots")
-        options = ", ".join(
-            f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_" and k not in hidden
-        )
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
         return f"{type(self).__name__}({options})"

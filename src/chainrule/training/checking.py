@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.moving import _CHECKED_AT_ONCE, in_memory, move
+from ..data.moving import CHECKED_AT_ONCE, in_memory, move
 from ..errors import DataError, ShapeError
 from ..types import Array
 
@@ -49,4 +49,4 @@ def _checked_together(y: Array) -> int:
     """How many targets are checked at once: all, but of those on disk some 16 MB."""
     if not isinstance(y, np.memmap):
         return int(y.shape[0])
-    return max(1, _CHECKED_AT_ONCE * len(y) // y.nbytes)
+    return max(1, CHECKED_AT_ONCE * len(y) // y.nbytes)

@@ -1,51 +1,50 @@
-"""Where in a model a number stopped being one, and the state to look from."""
+"""Where in a model numbers first became NaN or infinite, and the state to look from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from ..layers import Sequential
+from ..losses import Loss
+from ..optimizers import Optimizer
 from ..types import Array
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
 
 
 @dataclass
 class Snapshot:
-    """All that a step changes in a trainer, copied on the device."""
+    """A copy, on the device, of all that a step changes."""
 
-    vectors: list[Array]
+    vectors: dict[str, Array]
     draws: int
-    steps: int
-    rng: Mapping[str, Any]
+    optimizer: dict[str, Any]
+    rng: Any
 
     @classmethod
-    def of(cls, trainer: Trainer) -> Snapshot:
+    def of(cls, model: Sequential, optimizer: Optimizer, rng: np.random.Generator) -> Snapshot:
         """A copy of the state as it is."""
-        xp, state = trainer.model.xp, trainer.model.state
-        vectors = [xp.asarray(vector, copy=True) for vector in _vectors(trainer)]
-        return cls(vectors, state.draws, trainer.optimizer.steps, trainer.rng.bit_generator.state)
+        state = model.state
+        return cls(state.snapshot(), state.draws, optimizer.state(), rng.bit_generator.state)
 
-    def restore(self, trainer: Trainer) -> None:
+    def restore(self, model: Sequential, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Make the state what it was."""
-        for vector, kept in zip(_vectors(trainer), self.vectors, strict=True):
-            vector[...] = kept
-        trainer.model.state.draws = self.draws
-        trainer.optimizer.steps = self.steps
-        trainer.rng.bit_generator.state = self.rng
+        model.state.restore(self.vectors)
+        model.state.draws = self.draws
+        optimizer.load_state(self.optimizer)
+        rng.bit_generator.state = self.rng
 
 
-def _vectors(trainer: Trainer) -> list[Array]:
-    state = trainer.model.state
-    return [state.values, state.buffers, *trainer.optimizer._slots.values()]
+def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
+    """The place where the first NaN or infinity appears when a batch is sent through the model.
 
-
-def culprit(trainer: Trainer, x: Array) -> str:
-    """The place where the first number that is none appears, when `x` is sent through the model."""
-    model, xp = trainer.model, trainer.model.xp
+    Raises
+    ------
+    DataError
+        If the targets are invalid, which makes a loss NaN, too.
+    """
+    xp, state = model.xp, model.state
 
     def finite(array: Array) -> bool:
         return bool(xp.all(xp.isfinite(array)))
@@ -53,16 +52,17 @@ def culprit(trainer: Trainer, x: Array) -> str:
     for name, parameter in model.named_parameters().items():
         if not finite(parameter.value):
             return f"the parameter {name!r}, after the step before"
-    if type(model).forward is not Sequential.forward:
-        return "the outputs or the loss"
-    draws, buffers = model.state.draws, xp.asarray(model.state.buffers, copy=True)
+    draws, buffers = state.draws, state.snapshot("buffers")
     try:
-        x = model._enter(x, model.state)
+        if type(model).forward is not Sequential.forward:
+            return "the outputs or the loss"
+        x = model.enter(x)
         for i, layer in enumerate(model.layers):
             x = layer.forward(x, training=True)[0]
             if not finite(x):
                 return f"the output of layer '{i}', {layer!r}"
+        loss.check(x, y)
     finally:
-        model.state.draws = draws
-        model.state.buffers[...] = buffers
+        state.draws = draws
+        state.restore(buffers)
     return "the loss itself"

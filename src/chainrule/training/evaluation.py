@@ -1,10 +1,59 @@
-"""The loss and the metrics of a model on some data."""
+"""The loss and the metrics of a model on some data, and numbers read from a device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from ..data.moving import in_memory
+from ..errors import ShapeError
+from ..layers import Sequential
+from ..losses import Loss
 from ..metrics import Metric
+from ..parameter import ModelState
+from ..types import Array
+
+
+def measure(
+    model: Sequential,
+    loss: Loss,
+    metrics: Mapping[str, Metric],
+    data: tuple[Array, ...],
+    *,
+    batch_size: int = 1024,
+) -> dict[str, Any]:
+    """The loss and the metrics over all of the data at once, still on the device.
+
+    Parameters
+    ----------
+    model, loss, metrics
+        See `Trainer`.
+    data : tuple of array
+        Inputs, targets and, if there are any, weights, as `chainrule.training.checking` moves them.
+    batch_size : int, optional
+        How many outputs are computed at once.
+    """
+    x, y, *weight = data
+    outputs = model.backend.asarray(model.predict(x, batch_size=batch_size))
+    y = in_memory(model.backend, y)
+    numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
+    for name, metric in metrics.items():
+        numbers[name] = metric(outputs, y)
+        if getattr(numbers[name], "ndim", 0) != 0:
+            raise ShapeError(f"metric {name!r}: expected one number, found {numbers[name]!r}")
+    return numbers
+
+
+def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
+    """Numbers and 0-d arrays as Python's numbers; all arrays leave the device in one transfer."""
+    xp, backend = state.backend.xp, state.backend
+    arrays = [
+        xp.asarray(number, dtype=state.dtype, device=backend.device)
+        for number in numbers
+        if not isinstance(number, float)
+    ]
+    read = iter(backend.to_numpy(xp.stack(arrays)).tolist() if arrays else ())
+    return [float(n) if isinstance(n, float) else next(read) for n in numbers]
 
 
 def named_metrics(metrics: dict[str, Metric] | Iterable[Metric]) -> dict[str, Metric]:

@@ -1,16 +1,16 @@
 """Steps whose numbers are all on the device before they begin, so that one can stand for all.
 
 A GPU can repeat a step that it has seen (a CUDA graph) without being told what to do, operation by
-operation. It repeats exactly: the same kernels on the same arrays. What is not the same from step
-to step, the rows of the batch, the numbers of the optimizer and the keys of the random masks, is
-therefore laid down in tables for a whole epoch, and the step looks up which line is its own.
+operation. It repeats exactly: the same kernels on the same arrays. What differs from step to step,
+the rows of the batch, the numbers of the optimizer and the keys of the random masks, therefore
+stands in tables on the device, and the step looks up its own line.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,17 @@ import numpy as np
 from ..data import minibatches
 from ..errors import BackendError
 from ..masks import split_key
+from ..parameter import HostInputs, ModelState
+from ..types import Array
 from .step import Step
 
+_LINES = 64  # of the tables of numbers and keys that are filled at once
 
-class PreparedSteps:
-    """The steps of `fit` on batches of full size, looked up and, where that can be, repeated.
+
+class RepeatedSteps:
+    """The steps of `fit` on batches of full size, looked up and, where possible, repeated.
+
+    It is also where the model finds the inputs of a step, see `chainrule.parameter.StepInputs`.
 
     Parameters
     ----------
@@ -41,25 +47,26 @@ class PreparedSteps:
         whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
         real: dict[str, Any] = {"dtype": state.dtype, "device": backend.device}
         self.steps = batches.samples // batches.batch_size  # those of full size
-        self._line = xp.zeros((1,), **whole)
+        self._line = xp.zeros((1,), **whole)  # of the step that comes next
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
-        numbers = len(step.optimizer.numbers(step.optimizer.steps))
-        self._numbers = xp.zeros((self.steps, numbers), **real)
+        count = len(step.optimizer.numbers(step.optimizer.steps))
+        self._numbers = xp.zeros((self.steps, count), **real)
         self._losses = xp.zeros((self.steps,), **real)
         self._weights = xp.zeros((self.steps,), **real)
         self._weight: Any = None  # that of a batch, where all have the same
         self._masks: int | None = None  # how many random masks a step draws, once that is known
-        self._made_for: Any = None
+        self._filled: dict[int, tuple[float, ...]] = {}  # the lines of `_numbers`, on the host
+        self._structure: Any = None
         self._compile()
 
     def _compile(self) -> None:
-        """Begin anew where the operations of a step are not what they were."""
+        """Begin anew if the operations of a step are no longer what they were."""
         parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
         things = repr((self.model, self.step.loss))
-        now = things, parameters, self.step.optimizer.structure
-        if now != self._made_for:
-            self._made_for, self._masks = now, None
+        structure = things, parameters, self.step.optimizer.structure
+        if structure != self._structure:
+            self._structure, self._masks = structure, None
             self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
 
     def close(self) -> None:
@@ -74,49 +81,44 @@ class PreparedSteps:
         rows = self.model.backend.asarray(drawn, dtype=self._xp.int64)
         self._rows[...] = self._xp.reshape(rows[: math.prod(self._rows.shape)], self._rows.shape)
         self._order = order, rows
-        self._laid: dict[int, tuple[float, ...]] = {}  # the lines of `_numbers`, on the host
-        self._ahead = self.steps
+        self._filled = {}
         for i in range(first, len(self.batches)):
             yield (i,)
 
     def __call__(self, i: int) -> tuple[Any, Any]:
-        """Make a step of the epoch; its loss, and what the mean of the epoch weighs it by."""
+        """Make a step of the epoch; its loss, and its weight in the mean of the epoch."""
         if i == self.steps:  # the last, smaller batch
             return self.step(*self.batches.batch(i, *self._order))
         state, optimizer = self.model.state, self.step.optimizer
         draws, steps = state.draws, optimizer.steps
-        self._lay_down(i)
-        state.prepared = self
+        self._fill(i)
+        state.inputs = self
         try:
             self._run()
         except BackendError as error:  # the device cannot repeat this step: nothing was done
             message = f"compile='auto': each step is launched by itself, for {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=5)
+            warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up
             optimizer.steps, state.draws = steps, draws
             self.model.zero_grad()
             self._run()
         finally:
-            state.prepared = None
+            state.inputs = HostInputs()
         if self._masks is None:
-            self._masks, self._laid, self._ahead = state.draws - draws, {}, self.steps
+            self._masks, self._filled = state.draws - draws, {}
             shape, device = (self.steps, self._masks, 2), self.model.backend.device
             self._keys = self._xp.zeros(shape, dtype=self._xp.int32, device=device)
         optimizer.steps, state.draws = steps + 1, draws + self._masks
         return self._losses[i], self._weights[i] if self._weight is None else self._weight
 
-    def _lay_down(self, i: int) -> None:
-        """See that the line of a step is there, and many after it, as the optimizer is now."""
+    def _fill(self, i: int) -> None:
+        """Fill the lines from step `i` on, unless they are there, as the optimizer is now."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
-        if self._laid.get(i) == optimizer.numbers(optimizer.steps):
+        if self._filled.get(i) == optimizer.numbers(optimizer.steps):
             return
-        # All lines of the epoch; after a change few, and then more and more.
-        if i in self._laid:
-            self._laid, self._ahead = {}, 1
-        count = min(self._ahead, self.steps - i)
-        self._ahead = 2 * count
+        count = min(_LINES, self.steps - i)
         lines = [optimizer.numbers(optimizer.steps + n) for n in range(count)]
-        self._laid.update(enumerate(lines, start=i))
+        self._filled = dict(enumerate(lines, start=i))
         here = slice(i, i + count)
         self._numbers[here, ...] = backend.asarray(np.asarray(lines), dtype=state.dtype)
         self._line[...] = i
@@ -128,10 +130,10 @@ class PreparedSteps:
     def _look_up(self) -> None:
         """One step, on the device's own account: nothing in here changes from step to step."""
         xp, line = self._xp, self._line
-        self.numbers = xp.take(self._numbers, line, axis=0)[0, ...]
+        self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         if self._masks:
             keys = xp.take(self._keys, line, axis=0)
-            self._left = iter([(keys[0, n, 0], keys[0, n, 1]) for n in range(self._masks)])
+            self._own_keys = iter([(keys[0, n, 0], keys[0, n, 1]) for n in range(self._masks)])
         rows = xp.take(self._rows, line, axis=0)[0, ...]
         value, weight = self.step(*(xp.take(a, rows, axis=0) for a in self.batches.arrays))
         here = self._lines == line
@@ -141,12 +143,15 @@ class PreparedSteps:
             self._weights[...] = xp.where(here, weight, self._weights)
         line += 1
 
-    def key(self) -> tuple[Any, Any]:
-        """The key of the next random mask; of the first step, which counts them, from the host."""
-        state = self.model.state
+    def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
+        """The numbers of the optimizer in the line of this step."""
+        return self._own_numbers
+
+    def key(self, state: ModelState) -> tuple[Any, Any]:
+        """The key of the next random mask; in the first step, which counts them, from the host."""
         if self._masks is None:
             return split_key(state.seed, state.draws)
-        key = next(self._left, None) if self._masks else None
+        key = next(self._own_keys, None) if self._masks else None
         if key is None:
             raise BackendError(f"it draws more random masks than the {self._masks} of another step")
         return key

@@ -1,4 +1,4 @@
-"""A training in a file, to go on with as if it had never stopped.
+"""A training in a file, to continue as if it had never stopped.
 
 Such a file is a model's file with more in it: the weights stand under their names, so that
 `chainrule.load` reads the model alone; all else is in ``training`` in the metadata (JSON) and in
@@ -10,69 +10,43 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..backends.base import BackendLike
 from ..callbacks import Callback
 from ..errors import FileFormatError
 from ..files.tensors import read_tensors, write_tensors
+from ..layers import Layer, Sequential
 from ..layers.loading import build
 from ..layers.storage import TRAINING, contents
-from ..optimizers import Optimizer
 from .environment import differences, versions
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
-
-
-@dataclass
-class Progress:
-    """What has been done of an epoch that is not at its end.
-
-    Attributes
-    ----------
-    rng : dict
-        The state of the generator of the batches when the epoch began.
-    batches : dict
-        What the batches are drawn from.
-    losses, weights : list
-        Of each step, numbers or 0-d arrays: its loss, and what the epoch's mean weighs it by.
-    """
-
-    rng: Mapping[str, Any]
-    batches: dict[str, Any]
-    losses: list[Any] = field(default_factory=list)
-    weights: list[Any] = field(default_factory=list)
-
-    def return_to_start(self, rng: np.random.Generator, batches: dict[str, Any]) -> None:
-        """Let the generator draw the epoch's order once more, if it is of the same batches."""
-        if batches != self.batches:
-            raise ValueError(
-                f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
-                f"expected the same to go on with, found {batches}"
-            )
-        rng.bit_generator.state = self.rng
+from .evaluation import read_numbers
+from .state import Progress, TrainingState
 
 
-def save_training(trainer: Trainer, path: str | Path) -> None:
-    """Write all that a training needs to go on, see `Trainer.save`."""
-    model, optimizer, done = trainer.model, trainer.optimizer, trainer.progress
-    tensors, metadata = contents(model)
+def save_training(training: TrainingState, path: str | Path) -> None:
+    """Write all that a training needs to continue, see `Trainer.save`."""
+    model, done = training.model, training.progress
     to_numpy = model.backend.to_numpy
-    more = {f"optimizer/{name}": to_numpy(vector) for name, vector in optimizer._slots.items()}
-    more["step_losses"] = np.asarray(trainer.history.step_losses, dtype=np.float64)
-    history = json.dumps(trainer.history.epochs)  # no part of the header, which has to be short
+    tensors, metadata = contents(model)
+    optimizer = training.optimizer.state()
+    vectors = optimizer.pop("vectors")
+    more = {f"optimizer/{name}": to_numpy(vector) for name, vector in vectors.items()}
+    more["step_losses"] = np.asarray(training.history.step_losses, dtype=np.float64)
+    history = json.dumps(training.history.epochs)  # no part of the header, which has to be short
     more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:
         progress = {"rng": _plain(done.rng), "batches": done.batches}
-        more["losses"], more["weights"] = trainer._read(done.losses, done.weights)
-        done.losses, done.weights = more["losses"].tolist(), more["weights"].tolist()  # read once
+        numbers = read_numbers(model.state, [*done.losses, *done.weights])
+        done.losses, done.weights = numbers[: len(done.losses)], numbers[len(done.losses) :]
+        more["losses"], more["weights"] = np.asarray(done.losses), np.asarray(done.weights)
     states = []
-    for i, listener in enumerate(trainer.listeners):
+    for i, listener in enumerate(training.listeners):
         values: dict[str, Any] = {}
         for name, value in listener.state().items():
             if isinstance(value, np.ndarray | model.backend.array_type):
@@ -81,109 +55,107 @@ def save_training(trainer: Trainer, path: str | Path) -> None:
             else:
                 values[name] = value
         states.append({"callback": type(listener).__name__, "values": values})
-    training = {
+    described = {
         "versions": versions(),
         "seed": model.state.seed,
         "draws": model.state.draws,
         "frozen": [name for name, p in model.named_parameters().items() if not p.trainable],
-        "optimizer": _describe(optimizer),
-        "rng": _plain(trainer.rng.bit_generator.state),
-        "began": trainer.began,
-        "stopped": trainer.stopped,
+        "optimizer": {**optimizer, "vectors": list(vectors)},
+        "rng": _plain(training.rng.bit_generator.state),
+        "began": training.began,
+        "stopped": training.stopped,
         "progress": progress,
         "callbacks": states,
     }
     tensors.update({TRAINING + name: array for name, array in more.items()})
-    write_tensors(path, tensors, {**metadata, "training": json.dumps(training)})
+    write_tensors(path, tensors, {**metadata, "training": json.dumps(described)})
 
 
-def resume_training(
-    kind: type[Trainer], path: str | Path, where: dict[str, Any], options: dict[str, Any]
-) -> Any:
-    """Make a trainer as it was when it was saved, see `Trainer.resume`."""
+@dataclass
+class SavedTraining:
+    """A training that was read from a file.
+
+    Attributes
+    ----------
+    path : str or Path
+        The file.
+    model : Sequential
+        Its model, ready to use.
+    values : dict
+        What `save_training` described.
+    arrays : dict of str to array
+        The tensors that are not the model's.
+    """
+
+    path: str | Path
+    model: Sequential
+    values: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    def restore(self, training: TrainingState) -> None:
+        """Give a new training of the model the state that was saved.
+
+        Raises
+        ------
+        FileFormatError
+            If there is something else in the file than a training has.
+        """
+        try:
+            self._restore(training)
+            found = differences(dict(self.values["versions"]), versions())
+        except (FileFormatError, MemoryError):  # the device's memory, too
+            raise
+        except Exception as error:  # what is in a file can be anything
+            raise FileFormatError(f"{self.path}: no training to continue: {error}") from error
+        if found:
+            warnings.warn(
+                f"{self.path}: this training continues, but may differ in the last bits from what "
+                f"it would have been, for it began elsewhere: {'; '.join(found)}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _restore(self, training: TrainingState) -> None:
+        saved, model = self.values, training.model
+        names = saved["optimizer"]["vectors"]
+        vectors = {name: self.arrays[f"optimizer/{name}"] for name in names}
+        training.optimizer.load_state({**saved["optimizer"], "vectors": vectors})
+        model.state.draws = saved["draws"]
+        for name, parameter in model.named_parameters().items():
+            parameter.trainable = name not in saved["frozen"]
+        training.rng = _generator(saved["rng"])
+        training.history.epochs = json.loads(self.arrays["history"].tobytes())
+        training.history.step_losses = self.arrays["step_losses"].tolist()
+        training.began, training.stopped = saved["began"], saved["stopped"]
+        if (progress := saved["progress"]) is not None:
+            rng = _generator(progress["rng"]).bit_generator.state
+            losses, weights = (self.arrays[name].tolist() for name in ("losses", "weights"))
+            training.progress = Progress(rng, progress["batches"], losses, weights)
+        training.callback_states = []
+        for i, state in enumerate(saved["callbacks"]):
+            arrays = _below(f"callbacks/{i}/", self.arrays)
+            training.callback_states.append({**state, "values": {**state["values"], **arrays}})
+
+
+def read_training(
+    path: str | Path,
+    *,
+    backend: BackendLike,
+    device: Any,
+    layers: Mapping[str, type[Layer]] | None,
+) -> SavedTraining:
+    """Read what `save_training` wrote, see `Trainer.resume`."""
     tensors, metadata = read_tensors(path)
     if "training" not in metadata:
-        raise FileFormatError(f"{path}: holds no training to go on with; cr.load reads a model")
+        raise FileFormatError(f"{path}: holds no training to continue; cr.load reads a model")
     try:
-        training = json.loads(metadata["training"])
-        if (seed := int(training["seed"])) < 0:
+        values = json.loads(metadata["training"])
+        if (seed := int(values["seed"])) < 0:
             raise ValueError(f"a seed of {seed}")
     except Exception as error:  # what is in a file can be anything
-        raise FileFormatError(f"{path}: no training to go on with: {error!r}") from error
-    trainer = kind(build(path, tensors, metadata, seed=seed, **where), **options)
-    more = {n.removeprefix(TRAINING): a for n, a in tensors.items() if n.startswith(TRAINING)}
-    here = versions()
-    try:
-        _restore_optimizer(trainer, training["optimizer"], more)
-        _restore(trainer, training, more)
-        found = differences(dict(training["versions"]), here)
-    except (FileFormatError, MemoryError):  # the device's memory, too
-        raise
-    except Exception as error:  # what is in a file can be anything
-        raise FileFormatError(f"{path}: no training to go on with: {error!r}") from error
-    if found:
-        warnings.warn(
-            f"{path}: this training goes on, but may differ in the last bits from what it would "
-            f"have been, for it began elsewhere: {'; '.join(found)}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return trainer
-
-
-def _restore(trainer: Trainer, training: dict[str, Any], more: dict[str, np.ndarray]) -> None:
-    model = trainer.model
-    model.state.draws = training["draws"]
-    for name, parameter in model.named_parameters().items():
-        parameter.trainable = name not in training["frozen"]
-    trainer.rng = _generator(training["rng"])
-    trainer.history.epochs = json.loads(more["history"].tobytes())
-    trainer.history.step_losses = more["step_losses"].tolist()
-    trainer.began, trainer.stopped = training["began"], training["stopped"]
-    if (progress := training["progress"]) is not None:
-        rng = _generator(progress["rng"]).bit_generator.state
-        losses, weights = more["losses"].tolist(), more["weights"].tolist()
-        trainer.progress = Progress(rng, progress["batches"], losses, weights)
-    trainer.callback_states = []
-    for i, state in enumerate(training["callbacks"]):
-        place = f"callbacks/{i}/"
-        arrays = {n.removeprefix(place): a for n, a in more.items() if n.startswith(place)}
-        trainer.callback_states.append({**state, "values": {**state["values"], **arrays}})
-
-
-def _restore_optimizer(
-    trainer: Trainer, saved: dict[str, Any], more: dict[str, np.ndarray]
-) -> None:
-    optimizer, backend = trainer.optimizer, trainer.model.backend
-    found = _describe(optimizer)
-    same = all(found[key] == saved[key] for key in ("name", "slots", "schedules"))
-    if not same or found["numbers"].keys() != saved["numbers"].keys():
-        raise FileFormatError(
-            f"expected the optimizer of the training, {saved['name']!r} with the vectors "
-            f"{saved['slots']!r} and schedules for {saved['schedules'] or 'nothing'!r}; found "
-            f"{optimizer!r}"
-        )
-    for name, number in saved["numbers"].items():
-        setattr(optimizer, name, tuple(number) if isinstance(number, list) else number)
-    optimizer.steps = saved["steps"]
-    for name, vector in optimizer._slots.items():
-        kept = more[f"optimizer/{name}"]
-        if kept.shape != vector.shape:
-            raise FileFormatError(f"{name}: expected shape {vector.shape}, found {kept.shape}")
-        vector[...] = backend.asarray(kept, dtype=vector.dtype)
-
-
-def _describe(optimizer: Optimizer) -> dict[str, Any]:
-    options = {k: v for k, v in vars(optimizer).items() if k[0] != "_"}
-    steps, slots = options.pop("steps"), list(optimizer.slots)
-    options.pop("slots", None)
-    return {
-        "name": type(optimizer).__name__,
-        "steps": steps,
-        "slots": slots,
-        "schedules": [name for name, option in options.items() if callable(option)],
-        "numbers": {name: option for name, option in options.items() if not callable(option)},
-    }
+        raise FileFormatError(f"{path}: no training to continue: {error!r}") from error
+    model = build(path, tensors, metadata, seed=seed, backend=backend, device=device, layers=layers)
+    return SavedTraining(path, model, values, _below(TRAINING, tensors))
 
 
 def hand_back(states: list[dict[str, Any]] | None, listeners: list[Callback]) -> None:
@@ -203,6 +175,11 @@ def hand_back(states: list[dict[str, Any]] | None, listeners: list[Callback]) ->
                 f"expected the callbacks of the interrupted training, {name} among them, found "
                 f"{found}; only those that keep nothing may be left out"
             )
+
+
+def _below(place: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names start with `place`, by the rest of their names."""
+    return {n.removeprefix(place): a for n, a in arrays.items() if n.startswith(place)}
 
 
 def _plain(state: Any) -> Any:

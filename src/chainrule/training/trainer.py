@@ -1,41 +1,40 @@
-"""The training loop: there is one, and callbacks carry whatever else a training needs."""
+"""What a user calls: train, evaluate, save and resume."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
 from ..backends.base import BackendLike
 from ..backends.conversion import on_host
 from ..callbacks import Callback, PrintEpochs, ProgressBar
+from ..callbacks.base import Training
 from ..checks import whole
 from ..data import BatchStream, minibatches
 from ..data.augmentation import Augmentation
-from ..data.moving import in_memory
-from ..errors import BackendError, DataError, DivergenceError, ShapeError
+from ..errors import BackendError
 from ..history import History
 from ..layers import Layer, Sequential
 from ..losses import Loss
 from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
-from ..types import Array, Seed
+from ..types import Seed
 from .checking import move_checked
-from .divergence import Snapshot, culprit
-from .evaluation import named_metrics
+from .evaluation import measure, named_metrics, read_numbers
 from .interruption import Interruption
-from .repeated import PreparedSteps
-from .resume import Progress, hand_back, resume_training, save_training
-from .step import NotFinite, Step
+from .loop import Run
+from .repeated import RepeatedSteps
+from .resume import hand_back, read_training, save_training
+from .state import TrainingState
+from .step import Penalty, Step
 
 
-class Trainer:
+class Trainer(TrainingState):
     """Trains and evaluates a model.
 
     Parameters
@@ -70,6 +69,9 @@ class Trainer:
         Whether the last step, with all callbacks after it, was done to its end.
     """
 
+    penalty: Penalty | None = None
+    """What is added to the sum of the loss over the samples of a step, for a subclass to set."""
+
     def __init__(
         self,
         model: Sequential,
@@ -91,23 +93,14 @@ class Trainer:
                 raise TypeError(f"expected a {kind.__name__}, found {thing!r}: {hint}")
         if loss.reduction == "none":
             raise ValueError("expected a loss that is one number, found reduction='none'")
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer.bind(model)
-        self.metrics = default_metrics(loss) if metrics is None else named_metrics(metrics)
-        self.rng = np.random.default_rng(model.state.seed if seed is None else seed)
-        self.history = History()
-        self.epoch = self.epochs = self.steps_per_epoch = 0
-        self.resuming = self.stopped = False
-        self.consistent = True
-        self.began = -1  # after which epoch the last call of `fit` began, if there was one
-        self.progress: Progress | None = None
+        super().__init__(
+            model,
+            loss,
+            optimizer.bind(model),
+            default_metrics(loss) if metrics is None else named_metrics(metrics),
+            np.random.default_rng(model.state.seed if seed is None else seed),
+        )
         self.compile = compile
-        self.listeners: list[Callback] = []
-        self.callback_states: list[dict[str, Any]] | None = None
-
-    step_kind: ClassVar[type[Step]] = Step
-    """What makes a step, for a subclass to change."""
 
     def save(self, path: str | Path) -> None:
         """Write all that the training needs to go on: a model's file with more in it.
@@ -171,14 +164,10 @@ class Trainer:
         RuntimeWarning
             If versions, the machine or the number of threads differ from those of the file.
         """
-        where = {"backend": backend, "device": device, "layers": layers}
-        options = {"loss": loss, "optimizer": optimizer, "metrics": metrics, "compile": compile}
-        trainer: Self = resume_training(cls, path, where, options)
+        saved = read_training(path, backend=backend, device=device, layers=layers)
+        trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
+        saved.restore(trainer)
         return trainer
-
-    def stop(self) -> None:
-        """End the training after the current epoch."""
-        self.stopped = True
 
     def fit(
         self,
@@ -270,24 +259,42 @@ class Trainer:
         self._begin(listeners, resume)
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
         readable = on_host(self.model.state.values)  # without waiting for a device
-        self._look_back = terminate_on_nan and not readable
-        self._step = self.step_kind(
-            self,
+        step = Step(
+            self.model,
+            self.loss,
+            self.optimizer,
+            penalty=self.penalty,
             augment=augment,
             micro_batches=micro_batches,
             readable=readable,
             terminate_on_nan=terminate_on_nan,
         )
-        self._prepared = self._prepare(batches)
+        training: Training = self
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
+
+        def tell(moment: str) -> None:
+            for listener in listeners:
+                getattr(listener, moment)(training)
+
         with Interruption() as interruption, contextlib.ExitStack() as ends:
-            ends.callback(self._forget_prepared)
-            for listener in listeners:  # each that has started is told the end, whatever happens
-                listener.on_fit_start(self)
-                ends.callback(listener.on_fit_end, self)
+            repeated = self._repeated(step, batches)
+            if repeated is not None:
+                ends.callback(repeated.close)
+            for listener in listeners:  # each that has started hears of the end, come what may
+                listener.on_fit_start(training)
+                ends.callback(listener.on_fit_end, training)
+            run = Run(
+                self,
+                batches,
+                step,
+                repeated=repeated,
+                validation=validation,
+                look_back=terminate_on_nan and not readable,
+                tell=tell,
+            )
             while len(self.history) < self.epochs and not self.stopped:
-                self._train_epoch(batches, validation, listeners, interruption)
+                run.epoch(interruption)
         return self.history
 
     def _batches(
@@ -310,37 +317,31 @@ class Trainer:
             checked=True,
         )
 
-    def _prepare(self, batches: minibatches | BatchStream) -> PreparedSteps | None:
+    def _repeated(self, step: Step, batches: minibatches | BatchStream) -> RepeatedSteps | None:
         """What makes the steps with ``compile="auto"``, on a device that can repeat them."""
         if self.compile == "off" or not self.model.backend.repeats:
             return None
         if not isinstance(batches, minibatches) or batches.on_disk:
             obstacle = "ready-made batches and files are moved to it one at a time"
-        elif self._step.augment is not None:
+        elif step.augment is not None:
             obstacle = "augmentation is drawn on the host"
         else:
             try:
-                return PreparedSteps(self._step, batches)
+                return RepeatedSteps(step, batches)
             except BackendError as error:
                 obstacle = str(error)
         message = f"compile='auto': each step is launched by itself, for {obstacle}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
         return None
 
-    def _forget_prepared(self) -> None:
-        """Let go of what holds on to the data and to the device's memory."""
-        if self._prepared is not None:
-            self._prepared.close()
-            self._prepared = None
-
     def _begin(self, listeners: list[Callback], resume: bool) -> None:
-        """Begin a call of `fit`, or go on with the one before."""
+        """Begin a call of `fit`, or continue the one before."""
         self.resuming = resume and self.began >= 0
         if self.resuming:
             if self.stopped:
                 warnings.warn(
                     f"a callback ended this training after epoch {len(self.history)}: it does not "
-                    "go on. Without resume=True, fit trains further",
+                    "continue. Without resume=True, fit trains further",
                     RuntimeWarning,
                     stacklevel=3,
                 )
@@ -348,100 +349,6 @@ class Trainer:
         else:
             self.began, self.progress, self.stopped = len(self.history), None, False
         self.callback_states, self.listeners = None, listeners
-
-    def _train_epoch(
-        self,
-        batches: minibatches | BatchStream,
-        validation: tuple[Array, ...] | None,
-        listeners: list[Callback],
-        interruption: Interruption,
-    ) -> None:
-        """Go through the data once, or through what is left of it."""
-        self.epoch, start = len(self.history) + 1, time.perf_counter()
-        for listener in listeners:
-            listener.on_epoch_start(self)
-        if self.progress is None:
-            self.progress = Progress(self.rng.bit_generator.state, batches.description)
-        done = self.progress
-        done.return_to_start(self.rng, batches.description)
-        source = self._prepared or batches
-        first, snapshot = len(done.losses), Snapshot.of(self) if self._look_back else None
-        self._take_steps(source.starting_at(first), done, listeners, interruption)
-        measured = self._measure(*validation) if validation else {}
-        losses, weights, others = self._read(done.losses, done.weights, [*measured.values()])
-        if snapshot is not None and not np.isfinite(losses).all():
-            snapshot.restore(self)
-            raise self._find(batches.starting_at(first), done, losses, first)
-        mean = losses @ weights / (weights.sum() or 1.0)
-        total = losses.sum() if self.loss.reduction == "sum" else mean
-        row = {"epoch": self.epoch, "loss": float(total)}
-        row.update(zip((f"val_{name}" for name in measured), others.tolist(), strict=True))
-        self.history.epochs.append({**row, "seconds": time.perf_counter() - start})
-        self.history.step_losses.extend(losses.tolist())
-        self.progress, self.consistent = None, False
-        for listener in listeners:
-            listener.on_epoch_end(self)
-        self.consistent = True
-        interruption.check()
-
-    def _take_steps(
-        self,
-        batches: Iterator[tuple[Array, ...]],
-        done: Progress,
-        listeners: list[Callback],
-        interruption: Interruption,
-    ) -> None:
-        self.model.zero_grad()  # of a step that was broken off
-        step = self._prepared or self._step
-        for batch in batches:
-            self.consistent = False
-            try:
-                value, weight = step(*batch)
-            except NotFinite as found:
-                raise self._diverged(found.value, found.x) from None
-            done.losses.append(value)
-            done.weights.append(weight)
-            for listener in listeners:
-                listener.on_step_end(self)
-            self.consistent = True
-            interruption.check()
-        if not done.losses:
-            raise DataError("expected at least one batch, found none")
-
-    def _find(
-        self,
-        batches: Iterator[tuple[Array, ...]],
-        done: Progress,
-        losses: np.ndarray,
-        first: int,
-    ) -> DivergenceError:
-        """Do the steps before the first bad one once more, and tell of that one."""
-        bad = int(np.flatnonzero(~np.isfinite(losses))[0])
-        for batch in itertools.islice(batches, bad - first):
-            self._step(*batch)
-        done.losses, done.weights = done.losses[:bad], done.weights[:bad]
-        return self._diverged(float(losses[bad]), self._step.augmented(next(batches)[0]))
-
-    def _diverged(self, value: float, x: Array) -> DivergenceError:
-        """What to tell of the loss of a step that was not done, for it is no number."""
-        of_epoch = 0 if self.progress is None else len(self.progress.losses)
-        return DivergenceError(
-            f"the loss became {value} at step {self.optimizer.steps} (step {of_epoch} of epoch "
-            f"{self.epoch}), first in {culprit(self, x)}: try a smaller learning rate, or "
-            "clip_norm= in the optimizer"
-        )
-
-    def _read(self, *groups: list[Any]) -> list[np.ndarray]:
-        """Numbers from the device, in one transfer."""
-        xp, state = self.model.xp, self.model.state
-        device = state.backend.device
-        numbers = np.asarray([n if isinstance(n, float) else 0.0 for g in groups for n in g])
-        arrays = [a for g in groups for a in g if not isinstance(a, float)]
-        if arrays:
-            stacked = xp.stack([xp.asarray(a, dtype=state.dtype, device=device) for a in arrays])
-            there = [not isinstance(n, float) for g in groups for n in g]
-            numbers[there] = state.backend.to_numpy(stacked)
-        return np.split(numbers, np.cumsum([len(g) for g in groups])[:-1])
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024
@@ -462,21 +369,7 @@ class Trainer:
         dict
             ``{"loss": ..., "accuracy": ...}`` and so on.
         """
-        moved = move_checked(self.model, self.loss, x, y, sample_weight)
-        measured = self._measure(*moved, batch_size=batch_size)
-        (numbers,) = self._read([*measured.values()])
-        return dict(zip(measured, numbers.tolist(), strict=True))
-
-    def _measure(
-        self, x: Array, y: Array, weight: Array | None = None, *, batch_size: int = 1024
-    ) -> dict[str, Any]:
-        """The loss and the metrics over all of the data at once, still on the device."""
-        backend = self.model.backend
-        outputs = backend.asarray(self.model.predict(x, batch_size=batch_size))
-        y = in_memory(backend, y)
-        numbers = {"loss": self.loss(outputs, y, sample_weight=weight)[0]}
-        for name, metric in self.metrics.items():
-            numbers[name] = metric(outputs, y)
-            if getattr(numbers[name], "ndim", 0) != 0:
-                raise ShapeError(f"metric {name!r}: expected one number, found {numbers[name]!r}")
-        return numbers
+        data = move_checked(self.model, self.loss, x, y, sample_weight)
+        measured = measure(self.model, self.loss, self.metrics, data, batch_size=batch_size)
+        numbers = read_numbers(self.model.state, [*measured.values()])
+        return dict(zip(measured, numbers, strict=True))

@@ -1,0 +1,100 @@
+"""What a training consists of, and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..callbacks import Callback
+from ..history import History
+from ..layers import Sequential
+from ..losses import Loss
+from ..metrics import Metric
+from ..optimizers import Optimizer
+
+
+@dataclass
+class Progress:
+    """What has been done of an epoch that has not ended yet.
+
+    Attributes
+    ----------
+    rng : dict
+        The state of the generator of the batches when the epoch began.
+    batches : dict
+        What the batches are drawn from.
+    losses, weights : list
+        Of each step, numbers or 0-d arrays: its loss, and its weight in the mean of the epoch.
+    """
+
+    rng: Mapping[str, Any]
+    batches: dict[str, Any]
+    losses: list[Any] = field(default_factory=list)
+    weights: list[Any] = field(default_factory=list)
+
+    def return_to_start(self, rng: np.random.Generator, batches: dict[str, Any]) -> None:
+        """Let the generator draw the epoch's order once more, if it is of the same batches."""
+        if batches != self.batches:
+            raise ValueError(
+                f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
+                f"expected the same to continue with, found {batches}"
+            )
+        rng.bit_generator.state = self.rng
+
+
+class TrainingState:
+    """The parts of a training and its counters: what a `Trainer`, its loop and its files share.
+
+    Attributes
+    ----------
+    model, loss, optimizer, metrics, rng, history
+        See `Trainer`.
+    epoch, epochs, steps_per_epoch : int
+        The current epoch, counted from 1; the one with which the training ends; and the steps of
+        one, 0 where they are not known.
+    began : int
+        After which epoch the last call of `fit` began; -1 without one.
+    progress : Progress or None
+        The epoch that has begun and not ended.
+    resuming, stopped, consistent : bool
+        Whether this call of `fit` continues another one, whether a callback ended it, and whether
+        the last step was finished, with all callbacks after it.
+    listeners : list of Callback
+        The callbacks of this call of `fit`.
+    callback_states : list of dict or None
+        Those that were read from a file, until the callbacks have them.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: dict[str, Metric],
+        rng: np.random.Generator,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.metrics = metrics
+        self.rng = rng
+        self.history = History()
+        self.epoch = self.epochs = self.steps_per_epoch = 0
+        self.began = -1
+        self.progress: Progress | None = None
+        self.resuming = self.stopped = False
+        self.consistent = True
+        self.listeners: list[Callback] = []
+        self.callback_states: list[dict[str, Any]] | None = None
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps of the current epoch are done."""
+        return 0 if self.progress is None else len(self.progress.losses)
+
+    def stop(self) -> None:
+        """End the training after the current epoch."""
+        self.stopped = True

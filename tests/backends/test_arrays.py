@@ -21,7 +21,7 @@ Y = np.arange(40) % 3
 WEIGHT = rng.random(40)
 
 
-def trainer_on(backend, **options):
+def data_trainer(backend, **options):
     layers = cr.Linear(3, 6), cr.BatchNorm(6), cr.ReLU(), cr.Dropout(0.2), cr.Linear(6, 3)
     model = cr.Sequential(*layers, backend=backend, dtype="float64", seed=0)
     return cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(), **options)
@@ -65,7 +65,7 @@ def test_what_a_device_holds_has_to_be_numbers(gpu):
 def test_a_training_on_another_librarys_arrays_leaves_them_on_the_device(gpu):
     one, other = gpu
     x, y, weight = map(one.asarray, (X, Y, WEIGHT))
-    here, there = trainer_on("numpy"), trainer_on(other)
+    here, there = data_trainer("numpy"), data_trainer(other)
     options = {"epochs": 3, "batch_size": 15, "verbose": 0}
     history = there.fit(x, y, sample_weight=weight, validation_data=(x, y), **options)
     expected = here.fit(X, Y, sample_weight=WEIGHT, validation_data=(X, Y), **options)
@@ -176,7 +176,7 @@ COLUMNS = np.stack([np.round(8 * X[:, 0]) / 8, np.round(4 * X[:, 1]), X[:, 2] > 
 def test_a_frame_is_the_array_of_its_columns(frame, series, library):
     x, y, weight = frame(COLUMNS), series(Y), series(WEIGHT)
     options = {"epochs": 2, "batch_size": 15, "verbose": 0}
-    ours, expected = trainer_on(library.backend), trainer_on("numpy")
+    ours, expected = data_trainer(library.backend), data_trainer("numpy")
     ours.fit(x, y, sample_weight=weight, validation_data=(x, y), **options)
     expected.fit(COLUMNS, Y, sample_weight=WEIGHT, validation_data=(COLUMNS, Y), **options)
     np.testing.assert_allclose(ours.history["val_loss"], expected.history["val_loss"])

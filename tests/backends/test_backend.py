@@ -123,7 +123,9 @@ def test_asarray_and_back(library):
 
 
 @pytest.mark.parametrize(
-    "bad", [["a", "b"], [object()], [[1, 2], [3]], [1j], None], ids=str.__call__
+    "bad",
+    [["a", "b"], [object()], [[1, 2], [3]], [1j], None],
+    ids=["strings", "objects", "ragged", "complex", "None"],
 )
 def test_what_holds_no_numbers_is_refused(bad, library):
     with pytest.raises(cr.DataError, match="expected an array of"):

@@ -115,7 +115,11 @@ def test_weights_of_two_modules():
         cr.from_torch(net)
 
 
-@pytest.mark.parametrize("thing", [None, 5, nn.Linear, cr.ReLU(), np.ones(3)], ids=str)
+@pytest.mark.parametrize(
+    "thing",
+    [None, 5, nn.Linear, cr.ReLU(), np.ones(3)],
+    ids=["None", "number", "class", "layer", "array"],
+)
 def test_what_is_no_module(thing):
     with pytest.raises(TypeError, match=r"expected a torch.nn.Sequential or another"):
         cr.from_torch(thing)

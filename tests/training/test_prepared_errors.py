@@ -31,7 +31,8 @@ def test_it_goes_on_at_the_last_smaller_batch(micro_batches, repeating):
     assert_same([whole, broken], repeating)
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 5, 7])
+# On CuPy a step that was captured runs the model no more: there is no seventh call.
+@pytest.mark.parametrize("at", [1, 2, 3, 5, pytest.param(7, marks=pytest.mark.not_on("cupy"))])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, cr.BackendError])
 def test_a_step_that_is_broken_off_leaves_all_as_it_was(kind, at, repeating):
     """In the middle of it, when running statistics and the count of masks have moved already."""

@@ -122,7 +122,7 @@ def test_images_stay_uint8(library, monkeypatch):
         (cr.MSELoss(), X[:, :1]),
         (cr.BCEWithLogitsLoss(), (X[:, :1] > 0).astype(float)),
     ],
-    ids=repr,
+    ids=["MSELoss", "BCEWithLogitsLoss"],
 )
 def test_other_losses(loss, target, library):
     trainer = plain_trainer(library, loss=loss, outputs=1)

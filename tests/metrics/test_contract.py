@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
+from predictions import CLASSES, LABELS, LOGITS, ONE, PREDICTED, ROWS, SAMPLES, TARGETS, ZERO_ONE
 
 import chainrule as cr
 from chainrule import metrics
@@ -22,16 +23,7 @@ from chainrule.metrics import (
 SCORES = {"precision": precision, "recall": recall, "f1": f1}
 AVERAGES = ["macro", "micro", "weighted"]
 
-RNG = np.random.default_rng(0)
-SAMPLES, CLASSES = 60, 5
 
-# The fourth class is never the largest, the fifth neither that nor a target.
-LOGITS = RNG.normal(size=(SAMPLES, CLASSES)) - np.asarray([0.0, 0.0, 0.0, 9.0, 9.0])
-LABELS = RNG.choice(4, p=[0.4, 0.3, 0.2, 0.1], size=SAMPLES)
-ROWS = np.eye(CLASSES)[LABELS]
-ONE, ZERO_ONE = RNG.normal(size=SAMPLES), RNG.integers(0, 2, SAMPLES)
-TARGETS = RNG.normal(size=(SAMPLES, 3)) * [1.0, 10.0, 0.1] + [0.0, 100.0, -3.0]
-PREDICTED = TARGETS + RNG.normal(size=(SAMPLES, 3)) * [0.5, 20.0, 0.01]
 # Each with outputs and targets that suit it.
 ALL = {
     "accuracy": (metrics.accuracy, LOGITS, LABELS),

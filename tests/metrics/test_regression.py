@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
+from predictions import PREDICTED, TARGETS
 
 from chainrule.metrics import (
     mean_absolute_error,
     r2,
 )
-
-RNG = np.random.default_rng(0)
-SAMPLES, CLASSES = 60, 5
-TARGETS = RNG.normal(size=(SAMPLES, 3)) * [1.0, 10.0, 0.1] + [0.0, 100.0, -3.0]
-PREDICTED = TARGETS + RNG.normal(size=(SAMPLES, 3)) * [0.5, 20.0, 0.01]
 
 
 def determined(y, t):

@@ -6,18 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from table import LAYERS, Residual, Scale, drawn
+from onnx_files import ScaleToOnnx, outputs, session
+from table import LAYERS, Residual, drawn
 
 import chainrule as cr
 from chainrule import onnx_operators
 from chainrule.layers.mlp import ACTIVATIONS
 
 BOUND = {"float32": 1e-5, "float64": 1e-13}  # of the largest output
-
-
-class ScaleToOnnx(Scale):
-    def to_onnx(self, graph, x):
-        return graph.node("Mul", x, self.gain)
 
 
 class ResidualToOnnx(Residual):
@@ -29,16 +25,6 @@ OWN = {
     "Scale": lambda: ScaleToOnnx(5),
     "Residual": lambda: ResidualToOnnx(cr.Sequential(cr.Linear(5, 5), cr.Tanh())),
 }
-
-
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def outputs(path, x):
-    return session(path).run(None, {"input": x})[0]
 
 
 def same(found, expected):

@@ -6,27 +6,12 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from onnx_files import ScaleToOnnx, outputs
 from table import Scale
 
 import chainrule as cr
 from chainrule import export
-
-
-class ScaleToOnnx(Scale):
-    def to_onnx(self, graph, x):
-        return graph.node("Mul", x, self.gain)
-
-
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def outputs(path, x):
-    return session(path).run(None, {"input": x})[0]
 
 
 class Doubled(cr.ReLU):

@@ -109,7 +109,7 @@ def library(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Python's own way with SIGINT, which a process in the background is told to ignore."""
+    """Handle SIGINT as Python does by default: background processes are started ignoring it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

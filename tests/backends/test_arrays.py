@@ -49,7 +49,7 @@ def test_an_array_on_a_device_goes_over_as_it_lies_there(gpu):
     assert one.left == [120]
 
 
-def test_what_a_device_holds_has_to_be_numbers(gpu):
+def test_arrays_on_a_device_must_hold_numbers(gpu):
     one, other = gpu
     with pytest.raises(cr.DataError, match="expected an array of real numbers, found dtype comp"):
         cr.get_backend(other).asarray(one.asarray(X + 1j))
@@ -98,7 +98,7 @@ def test_batches_and_parts_of_data_stay_on_the_device(gpu):
     assert {type(part) for part in (*first, *second)} == {type(x)}
 
 
-# Targets beside outputs.
+# Targets next to outputs.
 
 
 def pandas_series(values, **options):
@@ -215,7 +215,7 @@ GAPS = {
 
 @pytest.mark.parametrize("dtype", GAPS)
 @pytest.mark.parametrize("in_frame", [False, True])
-def test_missing_values_are_told(dtype, in_frame):
+def test_missing_values_are_reported(dtype, in_frame):
     gap = pandas_series([1, None, 0, 1], dtype=dtype)
     if in_frame:
         gap = gap.to_frame().assign(other=[1.5, 2.5, 3.5, 4.5])
@@ -223,7 +223,7 @@ def test_missing_values_are_told(dtype, in_frame):
         cr.minibatches(gap, batch_size=2)
 
 
-def test_missing_values_of_polars_are_told():
+def test_missing_values_of_polars_are_reported():
     polars = pytest.importorskip("polars")
     for values, words in (([1, None], "first in sample 1"), ([True, None], "object with None")):
         with pytest.raises(cr.DataError, match=words):
@@ -232,7 +232,7 @@ def test_missing_values_of_polars_are_told():
         cr.minibatches(polars.DataFrame({"a": [1, None], "b": [0.5, 1.5]}), batch_size=2)
 
 
-def test_columns_of_words_are_told_by_one_of_them():
+def test_columns_of_words_are_reported_with_an_example():
     frame = pytest.importorskip("pandas").DataFrame({"a": [1.0, 2.0], "b": ["red", "blue"]})
     model = cr.Sequential(cr.Linear(2, 1))
     for words in (frame, pytest.importorskip("polars").DataFrame(frame.to_dict("list"))):

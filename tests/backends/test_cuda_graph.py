@@ -129,7 +129,7 @@ def test_a_step_is_done_twice_then_captured_then_launched(cupy, cublas):
     assert used == ["in", "out"] * 3
 
 
-def test_pythons_collector_rests_during_a_capture(cupy, cublas):
+def test_the_garbage_collector_is_off_during_a_capture(cupy, cublas):
     enabled = []
     step, _ = captured(cupy, lambda: enabled.append(gc.isenabled()))
     for _ in range(4):
@@ -138,7 +138,7 @@ def test_pythons_collector_rests_during_a_capture(cupy, cublas):
     assert gc.isenabled()
 
 
-def test_without_memory_for_a_pool_of_its_own_it_is_told(cupy, cublas):
+def test_missing_memory_for_the_pool_is_reported(cupy, cublas):
     def needs_much():
         raise MemoryError("allocating 1 GB")
 
@@ -147,7 +147,7 @@ def test_without_memory_for_a_pool_of_its_own_it_is_told(cupy, cublas):
         step()
 
 
-def test_ctrl_c_in_a_capture_is_no_failure_of_the_capture(cupy, cublas):
+def test_ctrl_c_in_a_capture_is_not_a_failed_capture(cupy, cublas):
     streams, make = [], cupy.cuda.Stream
     cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
 
@@ -188,7 +188,7 @@ def test_a_gradient_of_another_dtype_is_not_written_over(cupy, cublas):
             Products(cupy)(x, x, out=out)
 
 
-def test_what_cannot_be_captured_is_told_and_the_capture_ended(cupy, cublas):
+def test_a_step_that_cannot_be_captured_is_reported_and_the_capture_ended(cupy, cublas):
     streams, make = [], cupy.cuda.Stream
     cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
 

@@ -43,7 +43,7 @@ def test_every_repr_names_its_class(make):
     assert repr(make()).startswith(type(make()).__name__ + "(")
 
 
-def test_what_is_no_layer():
+def test_things_that_are_not_layers():
     with pytest.raises(TypeError, match=r"expected layers, found .*ReLU.*: is ReLU\(\) meant"):
         cr.Sequential(cr.Linear(2, 2), cr.ReLU)
     with pytest.raises(TypeError, match="expected layers, found 'relu'"):

@@ -79,7 +79,7 @@ def test_confusion_matrix_of_one_output(shape, dtype, library):
         np.testing.assert_array_equal(library.to_numpy(found), expected)
 
 
-def test_what_lies_on_the_threshold_is_class_0(library):
+def test_an_output_on_the_threshold_is_class_0(library):
     on_it, targets = library.asarray([0.0, 0.0]), library.asarray([0, 1])
     assert library.to_numpy(confusion_matrix(on_it, targets)).tolist() == [[1, 0], [1, 0]]
     assert float(binary_accuracy(0.0)(on_it, targets)) == 0.5
@@ -185,7 +185,7 @@ def test_a_trainer_reports_them(library):
     assert history["val_recall"] == [pytest.approx(trainer.evaluate(x, LABELS)["recall"])]
 
 
-def test_a_trainer_reports_them_under_names_of_ones_own(library):
+def test_a_trainer_reports_them_under_chosen_names(library):
     model = cr.Sequential(cr.Linear(4, 1), cr.Sigmoid(), backend=library.backend, seed=0)
     chosen = {"found": partial(recall, threshold=0.5), "sound": partial(precision, threshold=0.5)}
     trainer = cr.Trainer(model, loss=cr.BCELoss(), optimizer=cr.SGD(0.1), metrics=chosen)

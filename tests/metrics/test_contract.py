@@ -125,7 +125,7 @@ MEANINGLESS = {
 @pytest.mark.parametrize(
     ("metric", "outputs", "targets", "message"), MEANINGLESS.values(), ids=MEANINGLESS
 )
-def test_targets_that_cannot_be_meant(metric, outputs, targets, message, library):
+def test_invalid_targets(metric, outputs, targets, message, library):
     if library.name == "cupy" and targets.size:
         pytest.skip("values are not read from a device")
     with pytest.raises(cr.DataError, match=message):

@@ -90,7 +90,7 @@ def test_parts_in_dicts_nested_lists_and_private_attributes(tmp_path):
     assert model[0].weight.grad.any()
 
 
-def test_a_subclass_of_sequential_with_a_part_of_its_own(tmp_path):
+def test_a_subclass_of_sequential_with_its_own_part(tmp_path):
     class Headed(cr.Sequential):
         def __init__(self, width, **options):
             self.head = Scale(width)
@@ -137,7 +137,7 @@ def test_numpys_numbers_as_arguments_keep_the_dtype(library):
         assert value.dtype == back().dtype == y.dtype
 
 
-def test_a_layer_of_ones_own_with_a_name_that_is_taken(tmp_path):
+def test_a_custom_layer_whose_name_is_taken(tmp_path):
     class GELU(cr.Layer):
         def forward(self, x, *, training=False):
             return 100.0 * x, lambda dy: 100.0 * dy

@@ -169,7 +169,7 @@ def test_a_subclass_with_the_same_forward(path):
     same(outputs(path, x), model.predict(x))
 
 
-def test_arrays_in_a_layer_of_ones_own(path):
+def test_arrays_in_a_custom_layer(path):
     class Turned(cr.Layer):
         """Features in another order, doubled, with what is negative as it was."""
 

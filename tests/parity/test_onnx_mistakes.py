@@ -46,7 +46,7 @@ def test_another_forward_is_refused(make, path):
     assert path.read_bytes() == b"older"
 
 
-def test_a_method_that_writes_what_is_no_onnx(path):
+def test_a_method_that_writes_invalid_onnx(path):
     class Wrong(Scale):
         def to_onnx(self, graph, x):
             return graph.node("Multiply", x, self.gain)

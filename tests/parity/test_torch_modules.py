@@ -168,7 +168,7 @@ def test_where_a_model_is_wanted():
     assert cr.from_torch(nn.ReLU()).state.dtype_name == "float32"
 
 
-def test_what_is_frozen_stays_so():
+def test_frozen_parameters_stay_frozen():
     net = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).double()
     net[0].weight.requires_grad = False
     model = cr.from_torch(net)

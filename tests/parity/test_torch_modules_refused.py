@@ -95,7 +95,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("make", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_no_layer_is_equal_to(make, words):
+def test_modules_that_equal_no_layer(make, words):
     module = make()
     net = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(), module))
     kind = re.escape(type(module).__name__)
@@ -120,7 +120,7 @@ def test_weights_of_two_modules():
     [None, 5, nn.Linear, cr.ReLU(), np.ones(3)],
     ids=["None", "number", "class", "layer", "array"],
 )
-def test_what_is_no_module(thing):
+def test_things_that_are_not_modules(thing):
     with pytest.raises(TypeError, match=r"expected a torch.nn.Sequential or another"):
         cr.from_torch(thing)
 

@@ -102,7 +102,7 @@ def test_surface(library, tmp_path):
         plotting.plot_surface(trained(library, 1), ax=plotting.plot_history(history())[0].axes)
 
 
-def test_regions_of_what_is_no_plane(library):
+def test_regions_need_a_plane(library):
     model = trained(library, 1)
     with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\); choose"):
         plotting.plot_decision_boundary(model, np.zeros((4, 3)), [0, 1, 1, 0])

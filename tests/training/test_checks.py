@@ -33,7 +33,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("x", "y", "options", "error", "message"), BAD.values(), ids=BAD)
-def test_bad_data_is_told_before_the_first_step(x, y, options, error, message, library):
+def test_bad_data_is_reported_before_the_first_step(x, y, options, error, message, library):
     trainer = plain_trainer(library)
     before = library.to_numpy(trainer.model.state.values).copy()
     with pytest.raises(error, match=message):

@@ -10,7 +10,7 @@ X, Y = three_classes(90)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
-def test_divergence_is_told_with_its_step(library):
+def test_divergence_is_reported_with_its_step(library):
     trainer = plain_trainer(library, loss=cr.MSELoss(), outputs=4)
     trainer.optimizer.lr = lambda step: 1e200 if step == 4 else 0.0
     with pytest.raises(
@@ -27,7 +27,7 @@ def test_divergence_is_told_with_its_step(library):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.parametrize("where", ["host", "device"])
-def test_divergence_is_told_with_its_layer(library, where, monkeypatch):
+def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
     """On a device it is found at the end of the epoch, by doing the steps before it once more."""
     if where == "device":
         monkeypatch.setattr(cr.training, "on_host", lambda x: False)
@@ -66,7 +66,7 @@ def test_divergence_is_told_with_its_layer(library, where, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.parametrize("where", ["host", "device"])
-def test_a_loss_may_be_nan_if_one_says_so(library, where, monkeypatch):
+def test_a_nan_loss_can_be_allowed(library, where, monkeypatch):
     if where == "device":
         monkeypatch.setattr(cr.training, "on_host", lambda x: False)
     trainer = plain_trainer(library)

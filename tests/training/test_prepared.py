@@ -47,7 +47,7 @@ def test_the_same_without_random_masks_and_with_weights_of_classes(repeating):
     assert_same(both(repeating, make), repeating)
 
 
-def test_what_a_callback_changes_counts_from_the_next_step_on(repeating, monkeypatch):
+def test_changes_by_a_callback_apply_from_the_next_step(repeating, monkeypatch):
     class Halves(cr.Callback):
         def on_step_end(self, trainer):
             if trainer.optimizer.steps in (3, 8):
@@ -68,7 +68,7 @@ def test_what_a_callback_changes_counts_from_the_next_step_on(repeating, monkeyp
     assert len(made) == 1  # a rate is a number, not an operation
 
 
-def test_what_changes_between_epochs_is_seen(repeating):
+def test_changes_between_epochs_are_noticed(repeating):
     """A repeated step is that of the model, the loss and the optimizer as they are."""
 
     class Changes(cr.Callback):
@@ -98,7 +98,7 @@ def test_what_changes_between_epochs_is_seen(repeating):
     assert len(kept) == 2
 
 
-def test_what_a_step_holds_goes_at_the_end_of_fit(repeating, monkeypatch):
+def test_a_repeated_step_is_freed_at_the_end_of_fit(repeating, monkeypatch):
     kept = []
 
     def compile(self, step):

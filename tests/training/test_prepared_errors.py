@@ -8,7 +8,7 @@ import chainrule as cr
 
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
-def test_it_goes_on_at_the_last_smaller_batch(micro_batches, repeating):
+def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
     """Which draws other numbers of masks than a full one, where it has fewer parts."""
     data = X[:61], Y[:61]  # three batches of 20, and one sample
 
@@ -34,7 +34,7 @@ def test_it_goes_on_at_the_last_smaller_batch(micro_batches, repeating):
 # On CuPy a step that was captured runs the model no more: there is no seventh call.
 @pytest.mark.parametrize("at", [1, 2, 3, 5, pytest.param(7, marks=pytest.mark.not_on("cupy"))])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, cr.BackendError])
-def test_a_step_that_is_broken_off_leaves_all_as_it_was(kind, at, repeating):
+def test_an_interrupted_step_changes_nothing(kind, at, repeating):
     """In the middle of it, when running statistics and the count of masks have moved already."""
 
     class BreaksOff(cr.Layer):
@@ -74,7 +74,7 @@ def test_a_step_that_is_broken_off_leaves_all_as_it_was(kind, at, repeating):
     assert_same([whole, trainer], repeating)
 
 
-def test_it_goes_on_in_the_middle_of_an_epoch(repeating):
+def test_it_resumes_in_the_middle_of_an_epoch(repeating):
     whole, _ = both(repeating)
     broken = repeating_trainer(repeating)
     broken.seen = StepRecorder()
@@ -86,7 +86,7 @@ def test_it_goes_on_in_the_middle_of_an_epoch(repeating):
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
-def test_divergence_is_told_at_the_step_where_it_was(repeating, monkeypatch):
+def test_divergence_is_reported_at_its_step(repeating, monkeypatch):
     monkeypatch.setattr(cr.training, "on_host", lambda x: False)
     messages = []
     for compile in ("off", "auto"):
@@ -100,7 +100,7 @@ def test_divergence_is_told_at_the_step_where_it_was(repeating, monkeypatch):
     assert messages[0] == messages[1]
 
 
-def test_what_cannot_be_repeated_is_told_once_and_done_all_the_same(repeating, monkeypatch):
+def test_a_step_that_cannot_be_repeated_is_reported_once_and_still_run(repeating, monkeypatch):
     refused = []
 
     def compile(self, step):
@@ -125,7 +125,7 @@ def test_what_cannot_be_repeated_is_told_once_and_done_all_the_same(repeating, m
     ],
     ids=["stream", "augment"],
 )
-def test_what_comes_from_the_host_is_told(data, reason, repeating):
+def test_data_from_the_host_is_reported(data, reason, repeating):
     trainer = repeating_trainer(repeating)
     with pytest.warns(RuntimeWarning, match=f"each step is launched by itself, for {reason}"):
         trainer.fit(**data, verbose=0)

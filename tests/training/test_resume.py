@@ -1,4 +1,4 @@
-"""A training that stopped, was written to a file and went on, beside one that never stopped."""
+"""A training that stopped, was saved and resumed, compared with one that never stopped."""
 
 import copy
 import json
@@ -78,7 +78,7 @@ def assert_equal(ours, theirs, library):
 
 @pytest.mark.parametrize("error_at", [1, 5, 8, 20])
 @pytest.mark.parametrize("through", ["file", "memory"])
-def test_it_goes_on_as_if_it_had_never_stopped(through, error_at, library, tmp_path):
+def test_it_resumes_as_if_it_had_never_stopped(through, error_at, library, tmp_path):
     data = {"validation_data": (X, Y), "sample_weight": np.linspace(0.5, 2.0, 70)}
     whole, counts = scheduled_trainer(library), Counts()
     whole.fit(X, Y, **data, **FIT, callbacks=[counts])
@@ -203,7 +203,7 @@ def test_what_does_not_fit(library, tmp_path):
         resumed(path, library)
 
 
-def test_another_machine_is_told(library, tmp_path, monkeypatch):
+def test_another_machine_is_reported(library, tmp_path, monkeypatch):
     trainer = scheduled_trainer(library)
     trainer.save(tmp_path / "training.safetensors")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "17")
@@ -226,7 +226,7 @@ def test_a_failed_save_loses_nothing(library, tmp_path):
 
 
 def test_ctrl_c_waits_for_the_step(library, ctrl_c, monkeypatch):
-    """A signal in the middle of a step: the training ends after it, and goes on exactly."""
+    """A signal in the middle of a step: the training ends after it, and resumes exactly."""
     whole, trainer = scheduled_trainer(library), scheduled_trainer(library)
     whole.fit(X, Y, **FIT)
     step, calls = Step.__call__, []
@@ -268,7 +268,7 @@ def test_the_files_json_is_plain(library, tmp_path):
     assert training["versions"]["numpy"] == np.__version__
 
 
-def test_copies_go_on_alike(library):
+def test_copies_continue_alike(library):
     trainer = scheduled_trainer(library)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])

@@ -82,7 +82,7 @@ def weighted_loss():
     return cr.CrossEntropyLoss(weight=[1.0, 2.0, 3.0], label_smoothing=0.1)
 
 
-def test_fit_goes_on_where_it_stopped(library):
+def test_fit_continues_where_it_stopped(library):
     whole, parts = plain_trainer(library, dropout=0.3), plain_trainer(library, dropout=0.3)
     whole.fit(X, Y, epochs=4, batch_size=30, verbose=0)
     parts.fit(X, Y, epochs=1, batch_size=30, verbose=0)
@@ -91,7 +91,7 @@ def test_fit_goes_on_where_it_stopped(library):
     assert parts.history["epoch"] == [1, 2, 3, 4]
 
 
-def test_sample_weight_zero_is_no_sample(library):
+def test_a_sample_of_weight_zero_does_not_count(library):
     weight = (np.arange(90) < 60).astype(float)
     with_weight, without = plain_trainer(library), plain_trainer(library)
     with_weight.fit(X, Y, epochs=5, batch_size=90, sample_weight=weight, verbose=0)
@@ -134,7 +134,7 @@ def test_other_losses(loss, target, library):
     assert after.get("accuracy", 1.0) > 0.95
 
 
-def test_metrics_of_ones_own(library):
+def test_custom_metrics(library):
     def mean_output(outputs, targets):
         return cr.losses.array_namespace(outputs).mean(outputs)
 

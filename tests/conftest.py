@@ -1,6 +1,7 @@
-"""The array libraries that tests run on."""
+"""The array libraries that tests run on, and the tests that run only if they are asked for."""
 
 import contextlib
+import functools
 import importlib.util
 import signal
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import chainrule as cr
 
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
+BACKENDS = ("numpy", "torch", "cupy")  # those that have a name
+ASKED_FOR = ("slow", "lessons")  # markers, each with an option of its name
 
 
 @dataclass(frozen=True)
@@ -41,30 +44,53 @@ def pytest_addoption(parser):
     parser.addoption(
         "--of-library", action="store_true", help="leave out the tests that run on no library"
     )
+    parser.addoption("--slow", action="store_true", help="run the tests that take long, too")
+    parser.addoption("--lessons", action="store_true", help="run the tests of the lessons, too")
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--of-library"):
-        named = {"library", "backend_name"}
-        left_out = [item for item in items if not named & set(getattr(item, "fixturenames", ()))]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    left_out = [item for item in items if not wanted(item, config)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def wanted(item, config):
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    if any(item.get_closest_marker(name) and not config.getoption(name) for name in ASKED_FOR):
+        return False
+    if any(parameters.get("library") in marker.args for marker in item.iter_markers("not_on")):
+        return False
+    of_library = {"library", "backend_name", "other_backend"} & set(
+        getattr(item, "fixturenames", ())
+    )
+    if config.getoption("--of-library") and not of_library:
+        return False
+    return "other_backend" not in of_library or isinstance(parameters["other_backend"], str)
+
+
+@functools.cache
+def works(name):
+    """Whether this library is here. Only this one is imported: importing PyTorch takes seconds."""
+    try:
+        cr.get_backend(name)
+    except cr.BackendError:
+        return False
+    return True
 
 
 def libraries(config):
     if chosen := config.getoption("--library"):
         return chosen
-    here = cr.available_backends()
-    return [name for name in LIBRARIES if name not in ("torch", "cupy") or name in here]
+    return [name for name in LIBRARIES if name not in ("torch", "cupy") or works(name)]
 
 
 def pytest_generate_tests(metafunc):
     if "library" in metafunc.fixturenames:
         metafunc.parametrize("library", libraries(metafunc.config), indirect=True)
-    if "backend_name" in metafunc.fixturenames:
-        known = cr.available_backends()
-        names = [name for name in libraries(metafunc.config) if name in known]
-        metafunc.parametrize("backend_name", names)
+    for fixture, others in (("backend_name", BACKENDS), ("other_backend", BACKENDS[1:])):
+        if fixture in metafunc.fixturenames:
+            names = [n for n in libraries(metafunc.config) if n in others and works(n)]
+            metafunc.parametrize(fixture, names)
 
 
 @pytest.fixture
@@ -83,7 +109,7 @@ def library(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Python's own way with SIGINT, which a process in the background is told to ignore."""
+    """Handle SIGINT as Python does by default: background processes are started ignoring it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

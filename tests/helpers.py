@@ -32,13 +32,12 @@ def backward(model, library, seed=0):
     back(library.asarray(rng.normal(size=y.shape)))
 
 
-def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, **options):
+def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="float64", **options):
     """A trainer on this library, of a network with running statistics and dropout by default."""
     if not layers:
         layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
-    model = {"seed": 3, **{k: options.pop(k) for k in ("dtype", "seed") if k in options}}
     return cr.Trainer(
-        model_on(library, *layers, **model),
+        model_on(library, *layers, dtype=dtype, seed=3),
         loss=loss or cr.CrossEntropyLoss(),
         optimizer=optimizer or cr.SGD(lr, momentum=0.9),
         **options,
@@ -48,8 +47,7 @@ def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, **options):
 def plain_trainer(library, *, dropout=0.0, lr=1e-2, outputs=3, optimizer=None, **options):
     """A trainer of a network that treats each sample by itself."""
     layers = cr.Linear(4, 16), cr.Tanh(), cr.Dropout(dropout), cr.Linear(16, outputs)
-    optimizer = optimizer or cr.Adam(lr)
-    return trainer_on(library, *layers, optimizer=optimizer, **{"seed": 1, **options})
+    return trainer_on(library, *layers, optimizer=optimizer or cr.Adam(lr), **options)
 
 
 def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):

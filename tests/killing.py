@@ -1,4 +1,4 @@
-"""A training that is killed at random moments and resumed, beside one that never was.
+"""A training that is killed at random moments and resumed, compared with one that never was.
 
 ``python tests/killing.py --count 200`` kills that often and says what it found; the test suite does
 it a few times.

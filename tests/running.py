@@ -46,6 +46,14 @@ def numbers(pattern, out):
     return [float(group) for group in ([found] if isinstance(found, str) else found)]
 
 
+def all_numbers(pattern, out):
+    """Return the numbers where ``#`` stands in the pattern, each time that it is found."""
+    pattern = pattern.replace("#", r"(-?\d+\.?\d*(?:e[+-]\d+)?)")
+    found = re.findall(pattern, out)
+    assert found, f"no {pattern!r} in {out}"
+    return np.array(found, dtype=float)
+
+
 def python(*arguments, wrapped=()):
     """Run Python in its own process, with these helpers, and return its output, which is JSON."""
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])

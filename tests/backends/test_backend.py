@@ -41,7 +41,7 @@ def test_a_backend_is_made_once():
 
 
 @pytest.mark.parametrize("device", ["cuda", "meta", "cpu:x", 3])
-def test_a_device_that_is_not_there_is_told_with_what_chooses_the_library(device, library):
+def test_a_missing_device_is_reported_with_how_to_choose_the_library(device, library):
     if library.name == "cupy":
         pytest.skip("CupyBackend tells how many there are")
     name = library.backend.name
@@ -124,9 +124,11 @@ def test_asarray_and_back(library):
 
 
 @pytest.mark.parametrize(
-    "bad", [["a", "b"], [object()], [[1, 2], [3]], [1j], None], ids=str.__call__
+    "bad",
+    [["a", "b"], [object()], [[1, 2], [3]], [1j], None],
+    ids=["strings", "objects", "ragged", "complex", "None"],
 )
-def test_what_holds_no_numbers_is_refused(bad, library):
+def test_data_without_numbers_is_refused(bad, library):
     with pytest.raises(cr.DataError, match="expected an array of"):
         library.backend.asarray(bad)
 

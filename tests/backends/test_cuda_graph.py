@@ -1,10 +1,6 @@
-"""What captures a step for a GPU, on stand-ins for CuPy and cuBLAS: there may be no GPU.
-
-The stand-in for cuBLAS multiplies matrices that lie by columns, at addresses, as cuBLAS does.
-"""
+"""Capturing a step for a GPU, on stand-ins for CuPy and cuBLAS."""
 
 import contextlib
-import ctypes
 import gc
 import itertools
 import sys
@@ -13,120 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pretended_cuda import Stream, on_device
 
 import chainrule as cr
 from chainrule.backends.cuda_graph import CapturedStep, Products
 from chainrule.backends.cupy import CupyBackend
-
-
-class DeviceArray(np.ndarray):
-    """An array with an address where CuPy's have it."""
-
-    @property
-    def data(self):
-        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
-
-
-def on_device(x):
-    return np.asarray(x).view(DeviceArray)
-
-
-class CuBLAS:
-    """Of the functions that are used, what the documentation of cuBLAS says that they do."""
-
-    ComputeType = SimpleNamespace(COMPUTE_32F=68, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70)
-    GemmAlgo = SimpleNamespace(DEFAULT=-1)
-
-    def __init__(self):
-        self.calls = []
-
-    def create(self):
-        self.calls.append(("handle", 1))
-        return 1
-
-    def destroy(self, handle):
-        self.calls.append(("destroyed", handle))
-
-    def set_stream(self, handle, stream):
-        self.calls.append(("stream", stream))
-
-    def set_workspace(self, handle, address, size):
-        self.calls.append(("workspace", size))
-
-    def gemm_ex(
-        self, handle, transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb,
-        beta, c, c_type, ldc, compute, algo,
-    ):  # fmt: skip
-        kinds = {0: (ctypes.c_float, 68), 1: (ctypes.c_double, 70)}
-        kind, expected = kinds[c_type]
-        assert a_type == b_type == c_type
-        assert compute in (expected, 77)
-
-        def matrix(address, transposed, rows, columns, leading):
-            rows, columns = (columns, rows) if transposed else (rows, columns)
-            assert leading >= max(1, rows)
-            block = np.ctypeslib.as_array((kind * (leading * columns)).from_address(address))
-            block = block.reshape(columns, leading)[:, :rows].T
-            return block.T if transposed else block
-
-        one, zero = (kind.from_address(address).value for address in (alpha, beta))
-        assert (one, zero) == (1.0, 0.0)
-        self.calls.append(("product", compute))
-        product = matrix(a, transa, m, k, lda) @ matrix(b, transb, k, n, ldb)
-        matrix(c, 0, m, n, ldc)[...] = product
-
-
-class Stream:
-    ptr = 7
-
-    def __init__(self, log=None, **options):
-        self.log = [] if log is None else log
-        self.capturing = False
-
-    def __enter__(self):
-        self.log.append("aside")
-
-    def __exit__(self, *error):
-        self.log.append("back")
-
-    def synchronize(self):
-        self.log.append("waits")
-
-    def begin_capture(self):
-        self.capturing = True
-
-    def end_capture(self):
-        assert self.capturing
-        self.capturing = False
-        return SimpleNamespace(launch=lambda stream: self.log.append("launched"))
-
-
-@pytest.fixture
-def cublas(monkeypatch):
-    module = CuBLAS()
-    monkeypatch.setitem(sys.modules, "nvmath", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "nvmath.bindings", SimpleNamespace(cublas=module))
-    return module
-
-
-@pytest.fixture
-def cupy():
-    log = []
-    cuda = SimpleNamespace(
-        Stream=lambda **options: Stream(log),
-        MemoryPool=lambda: SimpleNamespace(malloc="pool"),
-        alloc=lambda size: SimpleNamespace(ptr=0),
-        get_current_stream=lambda: Stream(log),
-        using_allocator=lambda malloc: log.append(f"in {malloc}") or contextlib.nullcontext(),
-        memory=SimpleNamespace(OutOfMemoryError=MemoryError),
-    )
-    empty, contiguous = np.empty, np.ascontiguousarray
-    return SimpleNamespace(
-        cuda=cuda,
-        log=log,
-        empty=lambda *a, **k: on_device(empty(*a, **k)),
-        ascontiguousarray=lambda x: on_device(contiguous(x)),
-    )
 
 
 def layouts(rows, columns, dtype):
@@ -242,7 +129,7 @@ def test_a_step_is_done_twice_then_captured_then_launched(cupy, cublas):
     assert used == ["in", "out"] * 3
 
 
-def test_pythons_collector_rests_during_a_capture(cupy, cublas):
+def test_the_garbage_collector_is_off_during_a_capture(cupy, cublas):
     enabled = []
     step, _ = captured(cupy, lambda: enabled.append(gc.isenabled()))
     for _ in range(4):
@@ -251,7 +138,7 @@ def test_pythons_collector_rests_during_a_capture(cupy, cublas):
     assert gc.isenabled()
 
 
-def test_without_memory_for_a_pool_of_its_own_it_is_told(cupy, cublas):
+def test_missing_memory_for_the_pool_is_reported(cupy, cublas):
     def needs_much():
         raise MemoryError("allocating 1 GB")
 
@@ -260,7 +147,7 @@ def test_without_memory_for_a_pool_of_its_own_it_is_told(cupy, cublas):
         step()
 
 
-def test_ctrl_c_in_a_capture_is_no_failure_of_the_capture(cupy, cublas):
+def test_ctrl_c_in_a_capture_is_not_a_failed_capture(cupy, cublas):
     streams, make = [], cupy.cuda.Stream
     cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
 
@@ -301,7 +188,7 @@ def test_a_gradient_of_another_dtype_is_not_written_over(cupy, cublas):
             Products(cupy)(x, x, out=out)
 
 
-def test_what_cannot_be_captured_is_told_and_the_capture_ended(cupy, cublas):
+def test_a_step_that_cannot_be_captured_is_reported_and_the_capture_ended(cupy, cublas):
     streams, make = [], cupy.cuda.Stream
     cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
 

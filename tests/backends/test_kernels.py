@@ -36,7 +36,7 @@ def test_relu_and_its_gradient(library, shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float16", ">f4", ">f8"])
-def test_what_is_not_compiled_is_computed_all_the_same(dtype):
+def test_uncompiled_cases_are_still_computed(dtype):
     kernel = cr.get_backend("numpy").kernel
     y, labels = (10 * drawn((6, 8), "float64", awkward=False)).astype(dtype), np.arange(6)
     for function, arrays in ((relu, [y]), (relu_gradient, [y, y])):
@@ -72,7 +72,7 @@ def test_softmax_cross_entropy(library, dtype):
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
-def test_a_label_outside_of_the_classes_is_no_write_into_other_memory():
+def test_a_label_outside_the_classes_does_not_write_into_other_memory():
     kernel = cr.get_backend("numpy").kernel(softmax_cross_entropy)
     with pytest.raises(IndexError):
         kernel(drawn((4, 3), "float32", awkward=False), np.asarray([0, 1, 2, 3]))

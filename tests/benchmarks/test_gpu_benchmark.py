@@ -209,7 +209,7 @@ def test_a_dry_run_is_not_written(monkeypatch, capsys):
     assert "a dry run measures nothing" in capsys.readouterr().err
 
 
-def test_what_fails_does_not_end_the_rest(monkeypatch, capsys):
+def test_a_failure_does_not_end_the_rest(monkeypatch, capsys):
     def fail(*arguments):
         raise RuntimeError("no memory")
 

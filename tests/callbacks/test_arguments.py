@@ -32,7 +32,7 @@ def test_which_is_better_goes_by_the_name(name, mode):
     assert Checkpoint("unused", monitor=name).monitor.mode == mode
 
 
-def test_a_number_that_is_not_there(library):
+def test_a_metric_that_does_not_exist(library):
     trainer = trainer_on(library)
     for watching in (EarlyStopping, ReduceOnPlateau):
         with pytest.raises(ValueError, match="one of epoch, loss, seconds, found 'val_loss': fit"):

@@ -53,7 +53,7 @@ def test_the_best_checkpoint(library, tmp_path):
     assert len(resumed(tmp_path / "best.safetensors", library).history) == 8
 
 
-def test_a_further_call_of_fit_goes_on_from_its_start(library, tmp_path):
+def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
     """Not from the end of the one before, of which as many epochs would be left as it had."""
     whole, parts = trainer_on(library), trainer_on(library)
     for trainer in (whole, parts):
@@ -69,7 +69,7 @@ def test_a_further_call_of_fit_goes_on_from_its_start(library, tmp_path):
 
 
 def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c):
-    """In the file is the state of that step: the training goes on exactly from there."""
+    """In the file is the state of that step: the training resumes exactly from there."""
     whole, parts = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, epochs=3, **FIT)
 

@@ -16,7 +16,7 @@ from chainrule.callbacks import (
 )
 
 
-def test_there_is_always_a_checkpoint_to_go_on_from(library, tmp_path, monkeypatch):
+def test_there_is_always_a_checkpoint_to_resume_from(library, tmp_path, monkeypatch):
     checked = []
 
     def check(*_):
@@ -59,7 +59,7 @@ def test_a_full_disk_loses_nothing(library, tmp_path, monkeypatch):
     assert steps(tmp_path) == [16]
 
 
-def test_a_folder_that_cannot_be_written_to_is_known_at_the_start(library, tmp_path, monkeypatch):
+def test_a_folder_without_write_access_is_reported_at_the_start(library, tmp_path, monkeypatch):
     trainer, seen = trainer_on(library), []
     monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError("read-only")))
     listeners = [Checkpoint(tmp_path), LambdaCallback(on_step_end=seen.append)]
@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_to_is_known_at_the_start(library, tmp_p
     assert seen == names(tmp_path) == []
 
 
-def test_what_was_best_is_not_forgotten_by_a_crash(library, tmp_path):
+def test_a_crash_does_not_lose_the_best_checkpoint(library, tmp_path):
     """Between the two files of an epoch, whichever of them is the first."""
     values = score(2, 1, 3, 4)
     for calls in range(1, 7):
@@ -112,7 +112,7 @@ def test_no_checkpoint_of_half_a_step(library, tmp_path):
     assert steps(tmp_path / "step") == [0, 4]
 
 
-def test_no_checkpoint_of_weights_that_are_no_numbers(library, tmp_path):
+def test_no_checkpoint_of_nan_weights(library, tmp_path):
     def spoil(trainer):
         if trainer.optimizer.steps == 6:
             trainer.model.state.values[...] = math.nan
@@ -136,7 +136,7 @@ def test_nor_where_the_training_ends(library, tmp_path):
     assert steps(tmp_path) == [0]
 
 
-def test_a_file_that_cannot_be_removed_stops_nothing(library, tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_removed_does_not_stop_the_training(library, tmp_path, monkeypatch):
     def refuse(path, *_, **__):
         raise PermissionError(path)
 

@@ -118,7 +118,7 @@ def test_a_pause_changes_nothing(kind, at, library, tmp_path):
     for folder in (whole, paused):
         folder.mkdir()
     path = tmp_path / "at.safetensors"
-    # A folder that a checkpoint goes on in holds no later ones; the others are to cope with them.
+    # A folder in which a checkpoint resumes holds no later ones; the others are to cope with them.
     later = 0 if kind is Checkpoint else 5
 
     trainer, callback = trainer_on(library), make(whole)
@@ -142,7 +142,7 @@ def test_a_pause_changes_nothing(kind, at, library, tmp_path):
 
 
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
-def test_a_state_is_of_what_json_has_and_of_arrays(kind, library, tmp_path):
+def test_a_state_holds_json_values_and_arrays(kind, library, tmp_path):
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     make = CONTRACT[kind][0]
@@ -175,7 +175,7 @@ AFRESH = [kind for kind in CONTRACT if kind is not GradientNorms]  # which adds 
 
 
 @pytest.mark.parametrize("kind", AFRESH, ids=lambda kind: kind.__name__)
-def test_used_again_it_starts_afresh(kind, library, tmp_path):
+def test_a_callback_used_again_starts_afresh(kind, library, tmp_path):
     """In a further call of fit it does what a new one does."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")

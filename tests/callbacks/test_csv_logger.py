@@ -61,7 +61,7 @@ def test_rows_after_the_checkpoint_are_cut(append, library, tmp_path):
         assert {**row, "seconds": 0} == {**before, "seconds": 0}
 
 
-def test_rows_of_earlier_trainings_stay_when_the_first_epoch_was_broken_off(library, tmp_path):
+def test_rows_of_earlier_trainings_stay_if_the_first_epoch_was_interrupted(library, tmp_path):
     path = tmp_path / "log.csv"
     trainer_on(library).fit(X, Y, epochs=3, callbacks=[CSVLogger(path)], **FIT)
     trainer = trainer_on(library)
@@ -73,7 +73,7 @@ def test_rows_of_earlier_trainings_stay_when_the_first_epoch_was_broken_off(libr
     assert [row["epoch"] for row in rows(path)] == ["1", "2", "3", "1", "2"]
 
 
-def test_a_file_that_is_no_log(library, tmp_path):
+def test_a_file_that_is_not_a_log(library, tmp_path):
     path = tmp_path / "log.csv"
     trainer = trainer_on(library)
     for text in ("name,age\nEve,7\n", "epoch\n1,2\n", "epoch,loss\none,2\n"):

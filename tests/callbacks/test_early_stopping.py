@@ -59,7 +59,7 @@ def test_the_best_weights_are_there_after_an_error(error, library):
 
 
 @pytest.mark.parametrize("through", ["memory", "file"])
-def test_after_the_best_it_goes_on_from_the_last(through, library, tmp_path):
+def test_after_the_best_weights_it_resumes_from_the_last(through, library, tmp_path):
     whole, parts = trainer_on(library), trainer_on(library)
     values, breaks = score(1, 2, 3, 4, 5, 6), Breaks(step=10)
     kinds = EarlyStopping("score", patience=9), breaks

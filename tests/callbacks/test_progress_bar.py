@@ -6,7 +6,7 @@ from helpers import FIT, Breaks, X, Y, trainer_on
 from chainrule import callbacks
 
 
-def test_the_bar_of_a_training_that_goes_on(library, tmp_path, capsys):
+def test_the_bar_of_a_resumed_training(library, tmp_path, capsys):
     trainer = trainer_on(library)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, epochs=3, callbacks=[Breaks(step=6)], **FIT)

@@ -25,7 +25,7 @@ def test_shifts_move_whole_images(library, dtype):
     assert len(seen) > 15
 
 
-def test_no_shift_and_what_is_no_image(library):
+def test_no_shift_and_arrays_that_are_not_images(library):
     images = library.asarray(np.arange(12.0).reshape(2, 3, 2))
     same = library.to_numpy(RandomShift(0)(images, np.random.default_rng(0)))
     np.testing.assert_array_equal(same, library.to_numpy(images))
@@ -36,7 +36,7 @@ def test_no_shift_and_what_is_no_image(library):
             RandomShift(bad)
 
 
-def test_a_step_has_randomness_of_its_own(library):
+def test_each_step_has_its_own_randomness(library):
     x, y = np.ones((20, 3), "float32"), np.arange(20) % 2
     drawn = []
 

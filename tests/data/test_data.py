@@ -23,7 +23,7 @@ def test_each_sample_once_and_rows_stay_together(library):
     assert np.concatenate([b for (b,) in again]).tolist() == orders[0]
 
 
-def test_a_generator_goes_on(library):
+def test_a_generator_continues(library):
     rng = np.random.default_rng(3)
     first = cr.minibatches(np.arange(9), batch_size=9, seed=rng, backend=library.backend)
     second = cr.minibatches(np.arange(9), batch_size=9, seed=rng, backend=library.backend)

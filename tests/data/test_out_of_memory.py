@@ -6,21 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import plain_trainer, three_classes
 
 import chainrule as cr
 from chainrule.data import moving
 from chainrule.training import checking
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 4))
-Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
-
-
-def trainer_on(library, dtype="float64", loss=None, **options):
-    layers = cr.Linear(4, 8), cr.Tanh(), cr.Linear(8, 3)
-    model = cr.Sequential(*layers, backend=library.backend, dtype=dtype)
-    optimizer = cr.Adam(0.01, **options)
-    return cr.Trainer(model, loss=loss or cr.CrossEntropyLoss(), optimizer=optimizer)
+X, Y = three_classes(60)
 
 
 def on_disk(folder, array):
@@ -36,7 +28,7 @@ def test_a_file_trains_as_its_array(library, tmp_path, dtype, shuffle):
     files = on_disk(tmp_path, x), on_disk(tmp_path, Y.astype("uint16"))
     histories = []
     for data in ((x, Y), files):
-        trainer = trainer_on(library)
+        trainer = plain_trainer(library)
         options = {"epochs": 3, "batch_size": 16, "shuffle": shuffle, "verbose": 0}
         histories.append(trainer.fit(*data, **options).step_losses)
         trainer.evaluate(*data)
@@ -49,17 +41,17 @@ def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
     bad = X.copy()
     bad[[7, 30, 31], 2] = np.nan
     with pytest.raises(cr.DataError, match="in 3 of 60 samples, first in sample 7"):
-        trainer_on(library).fit(on_disk(tmp_path, bad), Y, verbose=0)
+        plain_trainer(library).fit(on_disk(tmp_path, bad), Y, verbose=0)
     words = np.memmap(tmp_path / "words", "S4", "w+", shape=(60,))
     with pytest.raises(cr.DataError, match="expected an array of real numbers"):
-        trainer_on(library).fit(words, Y, verbose=0)
+        plain_trainer(library).fit(words, Y, verbose=0)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_storage_of_inputs(library, dtype):
     """The data may be narrower or wider than the model: the losses are those of the numbers."""
     x = X.astype(dtype)
-    trainer, wide = trainer_on(library, dtype="float32"), trainer_on(library, dtype="float32")
+    trainer, wide = plain_trainer(library, dtype="float32"), plain_trainer(library, dtype="float32")
     options = {"epochs": 3, "batch_size": 16, "verbose": 0}
     found = trainer.fit(x, Y, **options).step_losses
     assert found == wide.fit(x.astype("float32"), Y, **options).step_losses
@@ -77,7 +69,7 @@ def test_batches_that_come_ready_made(library):
     weights = np.linspace(0.1, 1.0, 60)
     parts = [slice(0, 16), slice(16, 32), slice(32, 60)]
     lists = [(X[rows], Y[rows], weights[rows]) for rows in parts]
-    arrays, ready = trainer_on(library), trainer_on(library)
+    arrays, ready = plain_trainer(library), plain_trainer(library)
     options = {"epochs": 2, "verbose": 0}
     expected = []
     for _ in range(2):
@@ -88,12 +80,12 @@ def test_batches_that_come_ready_made(library):
     assert history.step_losses == pytest.approx(expected, rel=1e-12)
     totals = np.asarray([w.sum() for _, _, w in lists])
     assert history["loss"][1] == pytest.approx(np.average(expected[3:], weights=totals), rel=1e-12)
-    again = trainer_on(library).fit(lambda rng: iter(lists), **options)
+    again = plain_trainer(library).fit(lambda rng: iter(lists), **options)
     assert again.step_losses == history.step_losses
 
 
 def test_bad_batches(library):
-    trainer = trainer_on(library)
+    trainer = plain_trainer(library)
     good = (X[:8], Y[:8])
     for source, error, message in (
         (iter([good]), TypeError, "can start again.* found list_iterator"),
@@ -128,7 +120,7 @@ def test_parts_of_a_batch_make_the_same_step(library, loss, parts, weighted):
     weights = np.where(np.arange(60) < 5, 0.0, np.linspace(0.0, 3.0, 60)) if weighted else None
     histories, values = [], []
     for number in (1, parts):
-        trainer = trainer_on(library, loss=loss, clip_norm=0.5)
+        trainer = plain_trainer(library, loss=loss, optimizer=cr.Adam(0.01, clip_norm=0.5))
         history = trainer.fit(
             X, y, sample_weight=weights, epochs=3, batch_size=60, micro_batches=number, verbose=0
         )
@@ -140,7 +132,7 @@ def test_parts_of_a_batch_make_the_same_step(library, loss, parts, weighted):
 
 
 def test_a_batch_without_any_weight_changes_nothing(library):
-    trainer = trainer_on(library)
+    trainer = plain_trainer(library)
     before = library.to_numpy(trainer.model.state.values).copy()
     weights = np.zeros(60)
     batches = [(X, Y, weights)]
@@ -150,13 +142,13 @@ def test_a_batch_without_any_weight_changes_nothing(library):
 
 def test_bad_parts(library):
     with pytest.raises(ValueError, match="micro_batches to be at least 1, found 0"):
-        trainer_on(library).fit(X, Y, micro_batches=0, verbose=0)
+        plain_trainer(library).fit(X, Y, micro_batches=0, verbose=0)
 
 
 def test_a_sample_of_weight_two_is_the_sample_twice(library):
     weights = 1.0 + (np.arange(60) % 3 == 0)
     twice = np.repeat(np.arange(60), weights.astype(int))
-    once, repeated = trainer_on(library), trainer_on(library)
+    once, repeated = plain_trainer(library), plain_trainer(library)
     once.fit(X, Y, sample_weight=weights, epochs=5, batch_size=60, verbose=0)
     repeated.fit(X[twice], Y[twice], epochs=5, batch_size=len(twice), verbose=0)
     np.testing.assert_allclose(once.model.predict(X), repeated.model.predict(X), rtol=1e-10)

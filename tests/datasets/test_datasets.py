@@ -1,4 +1,4 @@
-"""IDX files and where MNIST is looked for; nothing here leaves the machine."""
+"""IDX files and where MNIST is searched; nothing here leaves the machine."""
 
 import gzip
 import importlib
@@ -160,7 +160,7 @@ def test_unpacked_files_will_do(small):
     check(cr.datasets.mnist(home), contents, "mnist")
 
 
-def test_mnist_is_no_fashion(small):
+def test_mnist_is_not_fashion_mnist(small):
     home, _ = small
     with pytest.raises(cr.datasets.DownloadError):
         cr.datasets.fashion_mnist(home / "mnist")

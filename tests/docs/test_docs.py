@@ -61,7 +61,7 @@ def test_the_readmes_search_runs(searched):
 
 
 def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
-    """With two worker processes here in the place of a cluster."""
+    """With two worker processes here instead of a cluster."""
     distributed = pytest.importorskip("dask.distributed", exc_type=ImportError)
     here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": None}
     client = partial(distributed.Client, **here)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
-def test_arrays_of_another_library_come_out_as_they_went_in(library, solver, weight):
+def test_arrays_of_another_library_stay_in_that_library(library, solver, weight):
     """And the result is NumPy's: the same weights at first, the same batches."""
     x, y, labels, numbers = map(library.asarray, (X, THREE, LABELS, NUMBERS))
     theirs = library.backend.array_type

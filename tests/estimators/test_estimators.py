@@ -113,7 +113,7 @@ def test_weights_can_be_changed_and_put_in_place():
         model.predict(X)
 
 
-def test_a_training_may_go_on_from_weights_given_by_hand():
+def test_a_training_can_continue_from_weights_given_by_hand():
     model = MLPRegressor(
         hidden_layer_sizes=(7, 4), solver="sgd", momentum=0.0, learning_rate_init=1e-12
     )

@@ -55,7 +55,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-def test_parameters_that_cannot_be_meant(kind, options, words):
+def test_invalid_parameters(kind, options, words):
     with pytest.raises(ValueError, match=words):
         fitted(kind, TWO, **options)
 
@@ -69,7 +69,7 @@ def test_batches_that_have_no_variance(form):
             fitted(MLPClassifier, TWO[:samples], x, batch_norm=True, batch_size=size)
 
 
-def test_targets_and_weights_that_cannot_be_meant():
+def test_invalid_targets_and_weights():
     for strings in (["1"] * 130, np.asarray(["1"] * 130)):
         with pytest.raises(ValueError, match="expected y of numbers, found strings"):
             fitted(MLPRegressor, strings)
@@ -101,7 +101,7 @@ def test_targets_and_weights_that_cannot_be_meant():
         MLPRegressor(early_stopping=True).partial_fit(X, NUMBER)
 
 
-def test_an_array_library_that_is_not_there(monkeypatch):
+def test_a_missing_array_library(monkeypatch):
     if "cupy" in cr.available_backends():
         pytest.skip("it is")
     with pytest.raises(cr.BackendError, match="cupy"):

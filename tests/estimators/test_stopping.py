@@ -65,7 +65,7 @@ def test_lines_are_printed_where_they_are_asked_for(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_what_is_warned_of():
+def test_warnings():
     with pytest.warns(ConvergenceWarning, match="max_iter=15") as caught:
         fitted(MLPRegressor, NUMBER)
     assert caught[0].filename == __file__
@@ -82,7 +82,7 @@ def test_what_is_warned_of():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-def test_ctrl_c_ends_the_training_and_what_was_learnt_stays(ctrl_c):
+def test_ctrl_c_ends_the_training_and_keeps_the_weights(ctrl_c):
     def interrupt(trainer):
         if trainer.epoch == 3:
             signal.raise_signal(signal.SIGINT)
@@ -94,7 +94,7 @@ def test_ctrl_c_ends_the_training_and_what_was_learnt_stays(ctrl_c):
     assert model.predict(X).shape == (130,)
 
 
-def test_weights_that_are_no_numbers_are_told():
+def test_non_finite_weights_are_reported():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         with pytest.raises(ValueError, match="non-finite"):

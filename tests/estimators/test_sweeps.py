@@ -64,7 +64,7 @@ def engine(request):
     return lambda: joblib.parallel_config(backend, n_jobs=2)
 
 
-def test_the_engines_are_what_they_are_called(engine, request):
+def test_the_engines_are_what_their_names_say(engine, request):
     with engine():
         found = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))
     here = request.node.callspec.params["engine"] == "threads"
@@ -149,7 +149,7 @@ def test_a_search_sets_parameters_through_the_pipeline(digits):
 
 
 def test_models_come_back_from_where_they_were_trained(digits, engine):
-    """Each predicts as before, and goes on training."""
+    """Each predicts as before, and continues to train."""
     x, y = digits
     mlp = classifier()["mlp"]
     serial = cross_validate(mlp, x, y, cv=2, return_estimator=True)["estimator"]
@@ -166,7 +166,7 @@ def test_models_come_back_from_where_they_were_trained(digits, engine):
         np.testing.assert_allclose(model.loss_, expected.loss_, rtol=1e-7)
 
 
-def test_a_mistake_is_told_wherever_it_is_made(digits, engine):
+def test_a_mistake_is_reported_wherever_it_is_made(digits, engine):
     search = GridSearchCV(classifier(), {"mlp__dropout": [1.5]}, cv=2, error_score="raise")
     with engine(), pytest.raises(ValueError, match=r"expected dropout in \[0, 1\), found 1.5"):
         search.fit(*digits)

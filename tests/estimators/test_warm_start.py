@@ -96,7 +96,7 @@ def test_a_first_epoch_that_fails_teaches_no_classes():
     ],
     ids=str,
 )
-def test_a_warm_start_goes_on_with_the_network_that_there_is(options):
+def test_a_warm_start_keeps_the_network(options):
     model = MLPRegressor(**SMALL, warm_start=True).fit(X, NUMBER)
     (name,) = options
     model.set_params(**options)

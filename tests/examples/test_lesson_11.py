@@ -9,6 +9,8 @@ from running import EXAMPLES, lesson, numbers
 
 pytest.importorskip("sklearn")
 
+pytestmark = pytest.mark.lessons
+
 
 def check_sweep(out):
     pattern = r"45 settings, the best: learning rate (.+), width (\d+), dropout (.+)"
@@ -30,8 +32,8 @@ def test_sweep(tmp_path):
     assert tested > 0.94
 
 
-def test_sweep_on_every_backend(tmp_path, backend_name):
-    options = ("--epochs", 3, "--backend", backend_name)
+def test_sweep_on_other_backends(tmp_path, other_backend):
+    options = ("--epochs", 3, "--backend", other_backend)
     _, accuracy, _, tested = check_sweep(lesson("11_sweep.py", tmp_path, *options))
     assert accuracy > 0.91
     assert tested > 0.89

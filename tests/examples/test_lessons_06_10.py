@@ -9,6 +9,8 @@ from running import lesson, mnist_is_here, numbers
 
 pytest.importorskip("matplotlib")
 
+pytestmark = pytest.mark.lessons
+
 
 def check_xor(out, seeds, needed):
     what = rf"(\d+) of {seeds} seeds learned, median (.+) epochs"
@@ -38,8 +40,8 @@ def test_xor(tmp_path):
         assert np.abs(np.asarray(frames.convert("RGB")) - first).mean() > 1
 
 
-def test_xor_on_every_backend(tmp_path, backend_name):
-    options = ("--seeds", 2, "--epochs", 400, "--backend", backend_name)
+def test_xor_on_other_backends(tmp_path, other_backend):
+    options = ("--seeds", 2, "--epochs", 400, "--backend", other_backend)
     check_xor(lesson("06_xor.py", tmp_path, *options), seeds=2, needed=2)
 
 
@@ -61,8 +63,8 @@ def test_circles_moons_blobs_spirals(tmp_path):
     assert best - 0.02 < accuracy["spirals, noise 0.2"][0] < best + 0.01
 
 
-def test_moons_on_every_backend(tmp_path, backend_name):
-    options = ("--epochs", 12, "--batch-size", 32, "--backend", backend_name)
+def test_moons_on_other_backends(tmp_path, other_backend):
+    options = ("--epochs", 12, "--batch-size", 32, "--backend", other_backend)
     out = lesson("07_circles_moons_blobs_spirals.py", tmp_path, *options)
     ours, theirs = numbers("moons: (.+) and (.+)", out)
     assert ours >= 0.97 * theirs
@@ -88,8 +90,8 @@ def test_regression(tmp_path):
         assert (losses[name][-1] < 1.5 * noise).all()
 
 
-def test_regression_on_every_backend(tmp_path, backend_name):
-    options = ("--epochs", 200, "--backend", backend_name)
+def test_regression_on_other_backends(tmp_path, other_backend):
+    options = ("--epochs", 200, "--backend", other_backend)
     check_regression(lesson("08_regression.py", tmp_path, *options), 200)
 
 

@@ -113,7 +113,7 @@ def test_bad_architectures(changes, message, path):
         cr.load(path)
 
 
-def test_layers_of_ones_own(tmp_path):
+def test_custom_layers(tmp_path):
     path = tmp_path / "own.safetensors"
     cr.Sequential(cr.Linear(3, 3), Scale(3)).save(path)
     with pytest.raises(cr.FileFormatError, match=r"a layer 'Scale' that is not known: cr.load\("):
@@ -123,7 +123,7 @@ def test_layers_of_ones_own(tmp_path):
         cr.load(path)
 
 
-def test_an_argument_that_is_no_json(tmp_path):
+def test_an_argument_that_is_not_json(tmp_path):
     class Shift(cr.Identity):
         def __init__(self, by):
             self.by = by
@@ -133,7 +133,7 @@ def test_an_argument_that_is_no_json(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_an_initializer_of_ones_own_is_no_matter(tmp_path):
+def test_a_custom_initializer_does_not_matter(tmp_path):
     model = cr.Sequential(cr.Linear(2, 2, init=lambda rng, shape: rng.normal(size=shape)))
     model.save(tmp_path / "model.safetensors")
     loaded = cr.load(tmp_path / "model.safetensors")

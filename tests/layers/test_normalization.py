@@ -199,7 +199,7 @@ def test_trainings_agree_and_learn(kind, library):
     assert measured["accuracy"] > 0.9
 
 
-def test_a_last_batch_of_one_sample_is_told_where_it_is_met():
+def test_a_last_batch_of_one_sample_is_reported_where_it_occurs():
     model = cr.Sequential(cr.Linear(2, 2), cr.BatchNorm(2))
     trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
     x = np.random.default_rng(0).normal(size=(5, 2))

@@ -7,7 +7,7 @@ from table import LAYERS, Residual
 import chainrule as cr
 
 
-def model_on(library, **options):
+def image_model(library, **options):
     layers = cr.Flatten(), cr.Rescaling(1 / 255), cr.Linear(4, 8), cr.ReLU(), cr.Linear(8, 3)
     return cr.Sequential(*layers, backend=library.backend, **options)
 
@@ -43,7 +43,7 @@ def test_every_repr_names_its_class(make):
     assert repr(make()).startswith(type(make()).__name__ + "(")
 
 
-def test_what_is_no_layer():
+def test_things_that_are_not_layers():
     with pytest.raises(TypeError, match=r"expected layers, found .*ReLU.*: is ReLU\(\) meant"):
         cr.Sequential(cr.Linear(2, 2), cr.ReLU)
     with pytest.raises(TypeError, match="expected layers, found 'relu'"):
@@ -57,7 +57,7 @@ def test_what_is_no_layer():
 
 
 def test_a_wrong_input_names_the_layer(library):
-    model = model_on(library)
+    model = image_model(library)
     with pytest.raises(
         cr.ShapeError, match=r"layer '2', Linear\(4, 8\): .*\(batch, 4\), found \(1, 5\)"
     ):
@@ -93,7 +93,7 @@ def test_extreme_inputs(make, library):
 
 
 def test_predict(library):
-    model = model_on(library)
+    model = image_model(library)
     images = np.random.default_rng(0).integers(0, 256, (10, 2, 2), dtype=np.uint8)
     expected = library.to_numpy(model.forward(library.asarray(images))[0])
     for batch_size in (1, 3, 10, 100):
@@ -118,7 +118,7 @@ def test_inputs_of_any_number_type(dtype):
 
 
 def test_bad_predictions(library):
-    model = model_on(library)
+    model = image_model(library)
     with pytest.raises(cr.DataError, match="at least one sample"):
         model.predict(np.zeros((0, 4)))
     with pytest.raises(ValueError, match="batch_size to be at least 1, found 0"):

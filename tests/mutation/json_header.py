@@ -18,7 +18,7 @@ def junk(rng):
 
 
 def graft(rng, tree):
-    """Puts junk in the place of a random node, or drops it, or adds one."""
+    """Replace a random node by junk, drop it, or add one."""
     nodes = [(tree, None)]
     for parent, _ in nodes:
         keys = (

@@ -109,7 +109,7 @@ def test_cosine():
         (cr.Adam, {"betas": (1.0, 0.9)}),
         (cr.Adam, {"eps": -1.0}),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if isinstance(value, type) else str(value),
 )
 def test_bad_options(kind, options):
     with pytest.raises(ValueError, match=r"expected|needs"):

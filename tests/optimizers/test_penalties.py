@@ -32,7 +32,7 @@ def test_l1_pulls_with_one_force(value, decay_biases, library):
     assert not library.to_numpy(model.state.grads).any()
 
 
-def test_l1_beside_weight_decay(library):
+def test_l1_together_with_weight_decay(library):
     model = single(library, -2.0)
     weight, bias = step(model, cr.SGD(0.1, l1=0.5, weight_decay=0.3).bind(model), grad=1.0)
     assert weight == pytest.approx(-2.0 - 0.1 * (1.0 - 0.5 - 0.6))
@@ -169,7 +169,7 @@ def test_weights_of_outputs(loss, expected, library):
         loss(library.asarray(np.ones((2, 3))), library.asarray(np.ones((2, 3))))
 
 
-def test_weights_of_outputs_beside_weights_of_samples(library):
+def test_weights_of_outputs_together_with_weights_of_samples(library):
     y, t = library.asarray(Y), library.asarray(T)
     weight = library.asarray([3.0, 1.0])
     loss = cr.MSELoss(weight=[2.0, 0.5], reduction="none")

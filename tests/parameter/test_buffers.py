@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import safetensors.numpy
+from helpers import model_on
 from table import Residual
 
 import chainrule as cr
@@ -32,13 +33,12 @@ class Counter(cr.Layer):
         return x * factor * gain.value, backward
 
 
-def model_on(library, **options):
-    layers = cr.Linear(4, 3), Counter(3), cr.BatchNorm(3)
-    return cr.Sequential(*layers, **{"backend": library.backend, "dtype": "float64", **options})
+def counting_model(library, **options):
+    return model_on(library, cr.Linear(4, 3), Counter(3), cr.BatchNorm(3), **options)
 
 
 def trained(library, **options):
-    model = model_on(library, **options)
+    model = counting_model(library, **options)
     x = np.random.default_rng(0).normal(size=(6, 4)).astype(options.get("dtype", "float64"))
     for _ in range(3):
         model.forward(library.asarray(x), training=True)
@@ -49,7 +49,7 @@ NAMES = ["1.steps", "1.total", "2.running_mean", "2.running_var"]
 
 
 def test_buffers_are_views_into_a_vector_of_their_own(library):
-    model = model_on(library)
+    model = counting_model(library)
     state = model.state
     assert list(model.named_buffers()) == NAMES
     assert library.to_numpy(state.buffers).tolist() == [0, 2, 2, 2, 0, 0, 0, 1, 1, 1]
@@ -61,7 +61,7 @@ def test_buffers_are_views_into_a_vector_of_their_own(library):
 
 
 def test_parameters_know_nothing_of_them(library):
-    model = model_on(library)
+    model = counting_model(library)
     assert list(model.named_parameters()) == [
         "0.weight", "0.bias", "1.gain", "2.weight", "2.bias",
     ]  # fmt: skip
@@ -193,7 +193,7 @@ def test_they_survive_a_file(dtype, library, tmp_path):
         loaded = cr.load(path, layers={"Counter": Counter}, backend=backend)
         found = loaded.backend.to_numpy(loaded.state.buffers)
         np.testing.assert_array_equal(found, expected)
-    fresh = model_on(library, dtype=dtype)
+    fresh = counting_model(library, dtype=dtype)
     fresh.load_weights(path)
     np.testing.assert_array_equal(library.to_numpy(fresh.state.buffers), expected)
     assert not isinstance(loaded[1].total.init, cr.initializers.given)

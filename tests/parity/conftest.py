@@ -1,9 +1,11 @@
-"""What these tests need beside PyTorch, and their option."""
+"""What these tests need besides PyTorch, and their option."""
 
 import importlib.util
 
+import pytest
+
 if importlib.util.find_spec("onnxruntime") is None:
-    collect_ignore = ["test_onnx.py"]  # `nox -s parity` installs it and runs them
+    collect_ignore_glob = ["test_onnx*.py"]  # `nox -s parity` installs it and runs them
 
 
 def pytest_addoption(parser):
@@ -20,3 +22,9 @@ def pytest_generate_tests(metafunc):
     if "configuration" in metafunc.fixturenames:
         count = metafunc.config.getoption("--configurations", 30)
         metafunc.parametrize("configuration", range(count))
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The path of an ONNX file that does not exist yet."""
+    return tmp_path / "model.onnx"

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 EPOCHS = 120
 X, Y = RNG.normal(size=(2, 6, 3))
 
-# Losses that fall and get stuck, noise, and a few that are no numbers.
+# Losses that fall and get stuck, noise, and a few that are NaN.
 FALLING = np.exp(-np.arange(EPOCHS) / 15.0).round(2) + 0.005 * RNG.normal(size=EPOCHS)
 NOISE = RNG.normal(size=EPOCHS)
 BROKEN = np.where(np.arange(EPOCHS) % 5 == 0, math.nan, np.where(NOISE > 1, math.inf, NOISE))

@@ -1,27 +1,19 @@
 """ONNX files: onnxruntime computes from them what the model does."""
 
 import doctest
-import re
-import subprocess
-import sys
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from table import LAYERS, Residual, Scale, drawn
+from onnx_files import ScaleToOnnx, outputs, session
+from table import LAYERS, Residual, drawn
 
 import chainrule as cr
-from chainrule.interop import onnx as export
 from chainrule.interop import onnx_operators
 from chainrule.layers.mlp import ACTIVATIONS
 
 BOUND = {"float32": 1e-5, "float64": 1e-13}  # of the largest output
-
-
-class ScaleToOnnx(Scale):
-    def to_onnx(self, graph, x):
-        return graph.node("Mul", x, self.gain)
 
 
 class ResidualToOnnx(Residual):
@@ -35,28 +27,10 @@ OWN = {
 }
 
 
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def outputs(path, x):
-    return session(path).run(None, {"input": x})[0]
-
-
 def same(found, expected):
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     bound = BOUND[str(expected.dtype)] * np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=bound)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.onnx"
-
-
-# What is computed.
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -122,9 +96,6 @@ def test_small_variances_in_float64(path):
     same(outputs(path, x), model.predict(x))
 
 
-# What is in the file.
-
-
 def test_what_the_file_says(path):
     shared, twice = cr.Linear(5, 5, bias=False), cr.Tanh()
     inner = cr.Sequential(shared, twice, cr.Rescaling(2.0, 1.0))
@@ -187,29 +158,8 @@ def test_other_backends(path):
         same(outputs(path, x), model.predict(x))
 
 
-# Layers of one's own.
-
-
 class Hidden(cr.Linear):
     """A subclass that computes the same."""
-
-
-class Doubled(cr.ReLU):
-    def forward(self, x, *, training=False):
-        y, back = super().forward(x, training=training)
-        return 2 * y, lambda dy: back(2 * dy)
-
-
-class Block(cr.Sequential):
-    def forward(self, x, *, training=False):
-        y, back = super().forward(x, training=training)
-        return x + y, lambda dy: dy + back(dy)
-
-
-class Shifted(ScaleToOnnx):
-    def forward(self, x, *, training=False):
-        y, back = super().forward(x, training=training)
-        return y + 1.0, back
 
 
 def test_a_subclass_with_the_same_forward(path):
@@ -219,38 +169,7 @@ def test_a_subclass_with_the_same_forward(path):
     same(outputs(path, x), model.predict(x))
 
 
-@pytest.mark.parametrize(
-    "make",
-    [lambda: Scale(5), Doubled, lambda: Block(cr.Linear(5, 5)), lambda: Shifted(5)],
-    ids=["Scale", "Doubled", "Block", "Shifted"],
-)
-def test_another_forward_is_refused(make, path):
-    path.write_bytes(b"older")
-    model = cr.Sequential(cr.Linear(5, 5), cr.Sequential(make()))
-    words = rf"layer '1.0', {type(model[1][0]).__name__}.*: not known to ONNX; .* to_onnx"
-    with pytest.raises(TypeError, match=re.compile(words, re.DOTALL)):
-        cr.to_onnx(model, path)
-    assert path.read_bytes() == b"older"
-
-
-def test_a_method_that_writes_what_is_no_onnx(path):
-    class Wrong(Scale):
-        def to_onnx(self, graph, x):
-            return graph.node("Multiply", x, self.gain)
-
-    class Nothing(Scale):
-        def to_onnx(self, graph, x):
-            graph.node("Mul", x, self.gain)
-
-    path.write_bytes(b"older")
-    with pytest.raises(onnx.checker.ValidationError, match="Multiply"):
-        cr.to_onnx(cr.Sequential(Wrong(5)), path, input_shape=(5,))
-    with pytest.raises(TypeError, match=r"Nothing\(5\): expected to_onnx to return a name"):
-        cr.to_onnx(cr.Sequential(Nothing(5)), path, input_shape=(5,))
-    assert path.read_bytes() == b"older"
-
-
-def test_arrays_in_a_layer_of_ones_own(path):
+def test_arrays_in_a_custom_layer(path):
     class Turned(cr.Layer):
         """Features in another order, doubled, with what is negative as it was."""
 
@@ -267,58 +186,6 @@ def test_arrays_in_a_layer_of_ones_own(path):
     cr.to_onnx(model, path, input_shape=(3,))
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     same(outputs(path, x), model.predict(x))
-
-
-# Mistakes.
-
-
-def test_mistakes(path, monkeypatch):
-    with pytest.raises(ValueError, match="to_onnx needs input_shape="):
-        cr.to_onnx(cr.Sequential(cr.ReLU()), path)
-    with pytest.raises(cr.ShapeError, match=r"layer '1', Linear\(12, 3\): expected input of"):
-        cr.to_onnx(cr.Sequential(cr.Flatten(), cr.Linear(12, 3)), path, input_shape=(3, 5))
-    for shape in (5, (-1,), (2.5,), "28"):
-        words = f"expected input_shape to be the sizes of one sample, .*found {shape!r}"
-        with pytest.raises(ValueError, match=re.sub(r"[()]", r"\\\g<0>", words)):
-            cr.to_onnx(cr.mlp([2, 1]), path, input_shape=shape)
-    with pytest.raises(ValueError, match="an input_dtype of real numbers, found 'foo'"):
-        cr.to_onnx(cr.mlp([2, 1]), path, input_dtype="foo")
-    with pytest.raises(TypeError, match="expected a Sequential, found 5"):
-        cr.to_onnx(5, path)
-    with pytest.raises(ValueError, match="expected an input_dtype of real numbers"):
-        cr.to_onnx(cr.mlp([2, 1]), path, input_dtype="complex64")
-    with monkeypatch.context() as patch:
-        patch.setattr(export, "LARGEST", 100 * 4)
-        with pytest.raises(ValueError, match="at most 2 GiB"):
-            cr.to_onnx(cr.mlp([10, 10]), path)
-    assert not path.exists()
-    cr.to_onnx(cr.Sequential(cr.LayerNorm(4), cr.ReLU()), path)
-    assert outputs(path, np.ones((2, 4), "float32")).shape == (2, 4)
-
-
-def test_a_path_that_cannot_be_written(tmp_path, path, monkeypatch):
-    model = cr.mlp([2, 1])
-    with pytest.raises(FileNotFoundError, match="there is no such folder"):
-        cr.to_onnx(model, tmp_path / "none" / "model.onnx")
-    path.write_bytes(b"older")
-
-    def full(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="no space left"):
-        cr.to_onnx(model, path)
-    assert path.read_bytes() == b"older"
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-def test_onnx_is_an_extra(path, monkeypatch):
-    code = "import sys, chainrule; print([m for m in ('onnx', 'torch') if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=re.escape('pip install "chainrule[onnx]"')):
-        cr.to_onnx(cr.mlp([2, 1]), path)
 
 
 def test_the_example_of_the_docstring(tmp_path, monkeypatch):

@@ -167,7 +167,7 @@ class Changes(cr.Callback):
             trainer.optimizer.clip_norm = 0.1
 
 
-def test_what_changes_between_epochs_is_recorded_anew(played):
+def test_changes_between_epochs_are_recorded_again(played):
     ours, expected = (train(how, {"callbacks": [Changes()]}) for how in ("auto", "off"))
     assert len(played) == 2 + 6  # of the first epoch, and of those after the change
     assert len(set(played)) == 2

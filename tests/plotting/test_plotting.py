@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import Breaks
 
 import chainrule as cr
 from chainrule import plotting
@@ -101,7 +102,7 @@ def test_surface(library, tmp_path):
         plotting.plot_surface(trained(library, 1), ax=plotting.plot_history(history())[0].axes)
 
 
-def test_regions_of_what_is_no_plane(library):
+def test_regions_need_a_plane(library):
     model = trained(library, 1)
     with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\); choose"):
         plotting.plot_decision_boundary(model, np.zeros((4, 3)), [0, 1, 1, 0])
@@ -171,13 +172,8 @@ def test_animation(tmp_path):
 
 
 def test_an_animation_that_is_interrupted(tmp_path):
-    class Breaks(cr.Callback):
-        def on_epoch_end(self, trainer):
-            if trainer.epoch == 2:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        fit(film(tmp_path / "film.gif"), Breaks())
+        fit(film(tmp_path / "film.gif"), Breaks(step=3))
     assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
 
 

@@ -1,4 +1,4 @@
-"""A training that stopped, was written to a file and went on, beside one that never stopped."""
+"""A training that stopped, was saved and resumed, compared with one that never stopped."""
 
 import copy
 import json
@@ -6,33 +6,30 @@ import os
 import signal
 import threading
 
+import helpers
 import killing
 import numpy as np
 import pytest
+from helpers import three_classes
 
 import chainrule as cr
 from chainrule.training.step import Step
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(70, 4))
-Y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+X, Y = three_classes(70)
 FIT = {"epochs": 4, "batch_size": 16, "verbose": 0}  # five steps an epoch, the last of 6 samples
 
 
-def optimizer():
-    return cr.SGD(cr.schedules.cosine(0.1, 20), momentum=0.9, weight_decay=1e-3, clip_norm=1.0)
+def parts(options):
+    optimizer = cr.SGD(cr.schedules.cosine(0.1, 20), momentum=0.9, weight_decay=1e-3, clip_norm=1.0)
+    return {"loss": cr.CrossEntropyLoss(weight=[1, 2, 3]), "optimizer": optimizer, **options}
 
 
-def trainer_on(library, **options):
-    layers = cr.Linear(4, 8), cr.BatchNorm(8), cr.Tanh(), cr.Dropout(0.3), cr.Linear(8, 3)
-    model = cr.Sequential(*layers, backend=library.backend, dtype="float64", seed=5)
-    options = {"loss": cr.CrossEntropyLoss(weight=[1, 2, 3]), "optimizer": optimizer(), **options}
-    return cr.Trainer(model, **options)
+def scheduled_trainer(library, **options):
+    return helpers.trainer_on(library, **parts(options))
 
 
 def resumed(path, library, **options):
-    parts = {"loss": cr.CrossEntropyLoss(weight=[1, 2, 3]), "optimizer": optimizer(), **options}
-    return cr.Trainer.resume(path, backend=library.backend, **parts)
+    return helpers.resumed(path, library, **parts(options))
 
 
 class Counts(cr.Callback):
@@ -81,11 +78,11 @@ def assert_equal(ours, theirs, library):
 
 @pytest.mark.parametrize("error_at", [1, 5, 8, 20])
 @pytest.mark.parametrize("through", ["file", "memory"])
-def test_it_goes_on_as_if_it_had_never_stopped(through, error_at, library, tmp_path):
+def test_it_resumes_as_if_it_had_never_stopped(through, error_at, library, tmp_path):
     data = {"validation_data": (X, Y), "sample_weight": np.linspace(0.5, 2.0, 70)}
-    whole, counts = trainer_on(library), Counts()
+    whole, counts = scheduled_trainer(library), Counts()
     whole.fit(X, Y, **data, **FIT, callbacks=[counts])
-    stopped, listener = trainer_on(library), Counts(error_at=error_at)
+    stopped, listener = scheduled_trainer(library), Counts(error_at=error_at)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(X, Y, **data, **FIT, callbacks=[listener], resume=True)
     listener.error_at = None
@@ -99,7 +96,7 @@ def test_it_goes_on_as_if_it_had_never_stopped(through, error_at, library, tmp_p
 
 
 def test_between_calls_of_fit(library, tmp_path):
-    whole, parts = trainer_on(library), trainer_on(library)
+    whole, parts = scheduled_trainer(library), scheduled_trainer(library)
     whole.fit(X, Y, **FIT)
     whole.fit(X, Y, **FIT)
     parts.fit(X, Y, **FIT)
@@ -112,7 +109,7 @@ def test_between_calls_of_fit(library, tmp_path):
 
 
 def test_a_training_that_was_stopped_stays_so(library, tmp_path):
-    trainer = trainer_on(library)
+    trainer = scheduled_trainer(library)
     trainer.fit(X, Y, **FIT, callbacks=[Counts(stop_at=10)])
     trainer.save(tmp_path / "stopped.safetensors")
     again = resumed(tmp_path / "stopped.safetensors", library)
@@ -123,13 +120,13 @@ def test_a_training_that_was_stopped_stays_so(library, tmp_path):
 
 
 def test_the_file_is_a_models_file(library, tmp_path):
-    trainer = trainer_on(library)
+    trainer = scheduled_trainer(library)
     trainer.model[0].freeze()
     trainer.fit(X, Y, **FIT)
     trainer.save(tmp_path / "training.safetensors")
     model = cr.load(tmp_path / "training.safetensors", backend=library.backend)
     np.testing.assert_array_equal(model.predict(X), trainer.model.predict(X))
-    other = trainer_on(library).model
+    other = scheduled_trainer(library).model
     other.load_weights(tmp_path / "training.safetensors")
     np.testing.assert_array_equal(other.predict(X), trainer.model.predict(X))
     again = resumed(tmp_path / "training.safetensors", library)
@@ -137,7 +134,7 @@ def test_the_file_is_a_models_file(library, tmp_path):
 
 
 def test_numbers_that_a_callback_changed_are_kept(library, tmp_path):
-    trainer = trainer_on(library, optimizer=cr.Adam(lr=0.1, betas=(0.8, 0.9)))
+    trainer = scheduled_trainer(library, optimizer=cr.Adam(lr=0.1, betas=(0.8, 0.9)))
     trainer.fit(X, Y, **FIT)
     trainer.optimizer.lr = 0.025
     trainer.save(tmp_path / "training.safetensors")
@@ -151,7 +148,7 @@ def test_every_generator_of_numpy(kind, library, tmp_path):
     def seed():
         return np.random.Generator(getattr(np.random, kind)(7))
 
-    whole, parts = trainer_on(library, seed=seed()), trainer_on(library, seed=seed())
+    whole, parts = scheduled_trainer(library, seed=seed()), scheduled_trainer(library, seed=seed())
     whole.fit(X, Y, **FIT)
     with pytest.raises(KeyboardInterrupt):
         parts.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
@@ -170,7 +167,7 @@ def test_batches_that_come_ready_made(library, tmp_path):
 
     options = {"epochs": 3, "verbose": 0}
     for source in (drawn, [(X[:30], Y[:30]), (X[30:], Y[30:])]):
-        whole, parts = trainer_on(library), trainer_on(library)
+        whole, parts = scheduled_trainer(library), scheduled_trainer(library)
         whole.fit(source, **options)
         with pytest.raises(KeyboardInterrupt):
             parts.fit(source, **options, callbacks=[Counts(error_at=3)])
@@ -182,7 +179,7 @@ def test_batches_that_come_ready_made(library, tmp_path):
 
 
 def test_other_data_than_before(library):
-    trainer = trainer_on(library)
+    trainer = scheduled_trainer(library)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
     with pytest.raises(ValueError, match="interrupted after 2 steps of .*'samples': 70.*found"):
@@ -192,7 +189,7 @@ def test_other_data_than_before(library):
 
 def test_what_does_not_fit(library, tmp_path):
     path = tmp_path / "training.safetensors"
-    trainer = trainer_on(library)
+    trainer = scheduled_trainer(library)
     trainer.fit(X, Y, **FIT, callbacks=[Counts()])
     trainer.save(path)
     for other in (cr.Adam(), cr.SGD(0.1, momentum=0.9), cr.SGD(cr.schedules.cosine(0.1, 20))):
@@ -206,8 +203,8 @@ def test_what_does_not_fit(library, tmp_path):
         resumed(path, library)
 
 
-def test_another_machine_is_told(library, tmp_path, monkeypatch):
-    trainer = trainer_on(library)
+def test_another_machine_is_reported(library, tmp_path, monkeypatch):
+    trainer = scheduled_trainer(library)
     trainer.save(tmp_path / "training.safetensors")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "17")
     with pytest.warns(RuntimeWarning, match="OPENBLAS_NUM_THREADS .*, here 17"):
@@ -216,7 +213,7 @@ def test_another_machine_is_told(library, tmp_path, monkeypatch):
 
 def test_a_failed_save_loses_nothing(library, tmp_path):
     path = tmp_path / "training.safetensors"
-    trainer = trainer_on(library)
+    trainer = scheduled_trainer(library)
     trainer.save(path)
     before = path.read_bytes()
     broken = Counts()
@@ -229,8 +226,8 @@ def test_a_failed_save_loses_nothing(library, tmp_path):
 
 
 def test_ctrl_c_waits_for_the_step(library, ctrl_c, monkeypatch):
-    """A signal in the middle of a step: the training ends after it, and goes on exactly."""
-    whole, trainer = trainer_on(library), trainer_on(library)
+    """A signal in the middle of a step: the training ends after it, and resumes exactly."""
+    whole, trainer = scheduled_trainer(library), scheduled_trainer(library)
     whole.fit(X, Y, **FIT)
     step, calls = Step.__call__, []
 
@@ -250,7 +247,7 @@ def test_ctrl_c_waits_for_the_step(library, ctrl_c, monkeypatch):
 
 
 def test_it_trains_in_other_threads_too(library):
-    trainer = trainer_on(library)
+    trainer = scheduled_trainer(library)
     thread = threading.Thread(target=trainer.fit, args=(X, Y), kwargs=FIT)
     thread.start()
     thread.join()
@@ -261,7 +258,7 @@ def test_the_files_json_is_plain(library, tmp_path):
     """Nothing in it needs more than a JSON reader."""
     from safetensors import safe_open
 
-    trainer = trainer_on(library)
+    trainer = scheduled_trainer(library)
     trainer.fit(X, Y, **FIT, callbacks=[Counts()])
     trainer.save(tmp_path / "training.safetensors")
     with safe_open(tmp_path / "training.safetensors", "numpy") as file:
@@ -271,8 +268,8 @@ def test_the_files_json_is_plain(library, tmp_path):
     assert training["versions"]["numpy"] == np.__version__
 
 
-def test_copies_go_on_alike(library):
-    trainer = trainer_on(library)
+def test_copies_continue_alike(library):
+    trainer = scheduled_trainer(library)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
     twin = copy.deepcopy(trainer)

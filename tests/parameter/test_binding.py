@@ -1,0 +1,73 @@
+"""Which model a parameter belongs to, and parts that are added too late."""
+
+import numpy as np
+import pytest
+from table import Residual, Scale
+
+import chainrule as cr
+
+
+def test_a_bound_layer_belongs_to_one_model():
+    layer = cr.Linear(2, 2)
+    cr.Sequential(layer, seed=0)
+    with pytest.raises(ValueError, match=r"another model already.*layer.copy\(\)"):
+        cr.Sequential(layer)
+    with pytest.raises(ValueError, match="another model already"):
+        cr.Sequential(cr.Sequential(cr.Linear(2, 2), seed=1))
+    with pytest.raises(ValueError, match="belongs to a model already"):
+        layer.bind()
+    parameter = layer.weight
+    with pytest.raises(ValueError, match="another model already"):
+        Scale(2).gain = parameter
+
+
+def test_a_layer_in_two_models_is_found_out():
+    layer = cr.Linear(2, 2)
+    one, two = cr.Sequential(layer), cr.Sequential(layer)
+    two.bind()
+    with pytest.raises(ValueError, match="belongs to a model already"):
+        one.bind()
+
+
+def test_a_layer_outside_any_model_owns_its_vector():
+    layer = cr.Linear(3, 2)
+    assert layer.weight.value.shape == (2, 3)
+    assert layer.state.values.shape == (8,)
+    assert layer.forward(np.ones((1, 3), "float32"))[0].shape == (1, 2)
+
+
+def test_reading_a_parameter_draws_the_whole_model():
+    model = cr.Sequential(cr.Linear(2, 2), cr.Sequential(cr.Linear(2, 2)))
+    assert model[1][0].weight.value.shape == (2, 2)
+    assert model[0].state is model.state is model[1][0].state
+
+
+def test_a_layer_added_too_late():
+    residual = Residual(cr.Linear(2, 2))
+    cr.Sequential(residual, seed=0)
+    residual.more = cr.Linear(2, 2)
+    with pytest.raises(RuntimeError, match="has its weights already"):
+        residual.more.forward(np.ones((1, 2), "float32"))
+
+
+def test_a_parameter_of_no_layer():
+    with pytest.raises(RuntimeError, match="assigned to no attribute"):
+        cr.Parameter((2,)).value  # noqa: B018
+
+
+def test_a_parameter_put_in_too_late():
+    model = cr.Sequential(cr.Linear(4, 8), seed=0)
+    model[0].weight = cr.Parameter((8, 4))
+    with pytest.raises(RuntimeError, match="added to a model that has its weights already"):
+        model.predict(np.ones((1, 4)))
+
+
+def test_a_layer_appended_too_late():
+    class Blocks(cr.Layer):
+        def __init__(self):
+            self.blocks = [cr.Linear(2, 2)]
+
+    model = cr.Sequential(Blocks(), seed=0)
+    model[0].blocks.append(cr.Linear(2, 2))
+    with pytest.raises(RuntimeError, match="added to this model after it had its weights"):
+        cr.SGD(0.1).bind(model)

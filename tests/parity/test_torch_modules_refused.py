@@ -1,0 +1,132 @@
+"""Modules of PyTorch that no layer is equal to, and data that is no module."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.utils.prune
+
+import chainrule as cr
+from chainrule.interop import torch as torch_modules
+
+nn = torch.nn
+torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+
+
+class Doubled(nn.ReLU):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Branches(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def replaced():
+    module = nn.Tanh()
+    module.forward = torch.sin
+    return module
+
+
+def hooked():
+    module = nn.Tanh()
+    module.register_forward_hook(lambda module, args, y: 2 * y)
+    return module
+
+
+def of_nan():
+    module = nn.Linear(5, 5)
+    module.weight.data[0, 0] = torch.nan
+    return module
+
+
+def with_a_buffer():
+    module = nn.ReLU()
+    module.register_buffer("scale", torch.ones(3))
+    return module
+
+
+NOT_SUPPORTED = "not supported; supported are torch.nn.Sequential and, .*, BatchNorm1d, .*, Tanh$"
+REFUSED = {
+    "Conv2d": (lambda: nn.Conv2d(1, 2, 3), NOT_SUPPORTED),
+    "BatchNorm2d": (lambda: nn.BatchNorm2d(5), NOT_SUPPORTED),
+    "Hardtanh": (nn.Hardtanh, NOT_SUPPORTED),
+    "ModuleList": (lambda: nn.ModuleList([nn.ReLU()]), NOT_SUPPORTED),
+    "another forward": (Doubled, NOT_SUPPORTED),
+    "another chain": (lambda: Branches(nn.Linear(5, 5)), NOT_SUPPORTED),
+    "a forward of its own": (replaced, NOT_SUPPORTED),
+    "GELU": (nn.GELU, r'error function.*torch.nn.GELU\(approximate="tanh"\).* is supported'),
+    "Softplus": (lambda: nn.Softplus(beta=2), "expected beta=1.0, found beta=2"),
+    "Softmax": (lambda: nn.Softmax(dim=0), "expected dim=-1, the last axis, found dim=0"),
+    "LogSoftmax": (lambda: nn.LogSoftmax(), "expected dim=-1, the last axis, found dim=None"),
+    "Flatten": (lambda: nn.Flatten(0), "expected start_dim=1, found start_dim=0"),
+    "BatchNorm1d, affine": (lambda: nn.BatchNorm1d(5, affine=False), "expected affine=True"),
+    "BatchNorm1d, momentum": (lambda: nn.BatchNorm1d(5, momentum=None), "expected a momentum"),
+    "BatchNorm1d, statistics": (
+        lambda: nn.BatchNorm1d(5, track_running_stats=False), "expected track_running_stats=True"
+    ),
+    "LayerNorm, axes": (lambda: nn.LayerNorm((2, 5)), "expected the last axis only"),
+    "LayerNorm, affine": (
+        lambda: nn.LayerNorm(5, elementwise_affine=False), "expected elementwise_affine=True"
+    ),
+    "LayerNorm, bias": (
+        lambda: nn.LayerNorm(5, bias=False), "expected tensors weight, bias, found weight$"
+    ),
+    "LayerNorm, eps": (lambda: nn.LayerNorm(5, eps=0.0), "expected a finite eps > 0"),
+    "Dropout": (lambda: nn.Dropout(1.0), "expected a probability 0 <= p < 1"),
+    "LazyLinear": (lambda: nn.LazyLinear(5), "expected positive sizes"),
+    "weight_norm": (
+        lambda: nn.utils.parametrizations.weight_norm(nn.Linear(5, 5)),
+        "expected tensors weight, bias, found bias, parametrizations",
+    ),
+    "prune": (
+        lambda: torch.nn.utils.prune.l1_unstructured(nn.Linear(5, 5), "weight", 0.5), "it has hooks"
+    ),
+    "hook": (hooked, "it has hooks, which may change what it computes"),
+    "complex": (
+        lambda: nn.Linear(5, 5, dtype=torch.complex64),
+        "expected weight of floating-point numbers, found torch.complex64",
+    ),
+    "NaN": (of_nan, "its weight holds NaN or infinity"),
+    "buffer": (with_a_buffer, "expected tensors none, found scale"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSED.values(), ids=REFUSED)
+def test_modules_that_equal_no_layer(make, words):
+    module = make()
+    net = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(), module))
+    kind = re.escape(type(module).__name__)
+    with pytest.raises(TypeError, match=rf"^module '1.1', {kind}\(.*: .*{words}"):
+        cr.from_torch(net)
+
+
+def test_weights_that_are_nowhere():
+    with pytest.raises(TypeError, match=r"Linear\(.*: expected weight with values, found .*'meta'"):
+        cr.from_torch(nn.Linear(2, 2, device="meta"))
+
+
+def test_weights_of_two_modules():
+    net = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5))
+    net[2].weight = net[0].weight
+    with pytest.raises(TypeError, match=r"module '2', .*its weight is that of module '0', too"):
+        cr.from_torch(net)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [None, 5, nn.Linear, cr.ReLU(), np.ones(3)],
+    ids=["None", "number", "class", "layer", "array"],
+)
+def test_things_that_are_not_modules(thing):
+    with pytest.raises(TypeError, match=r"expected a torch.nn.Sequential or another"):
+        cr.from_torch(thing)
+
+
+def test_without_torch(monkeypatch):
+    module = nn.ReLU()
+    monkeypatch.delitem(torch_modules.sys.modules, "torch")
+    with pytest.raises(TypeError, match=r"expected a torch.nn.Sequential or another"):
+        cr.from_torch(module)

@@ -1,0 +1,77 @@
+"""Arguments and data that are refused before the first step."""
+
+import numpy as np
+import pytest
+from helpers import plain_trainer, three_classes
+
+import chainrule as cr
+
+X, Y = three_classes(90)
+
+BAD = {
+    "labels": (X, Y + 2, {}, cr.DataError, "labels of 3 classes from 0 to 2, found 4"),
+    "negative": (X, Y - 1, {}, cr.DataError, "found -1"),
+    "columns": (X[:, :3], Y, {}, cr.ShapeError, r"expected input of shape \(batch, 4\)"),
+    "rows": (X, Y[:, None], {}, cr.ShapeError, r"labels of shape \(batch,\)"),
+    "lengths": (X, Y[:50], {}, cr.ShapeError, "found 90 of x, 50 of y"),
+    "NaN": (X * np.nan, Y, {}, cr.DataError, "^x: .*NaN, infinity .* in 90 of 90"),
+    "empty": (X[:0], Y[:0], {}, cr.DataError, "^x: expected samples"),
+    "objects": (np.full(X.shape, None), Y, {}, cr.DataError, "real numbers, found dtype object"),
+    "batch 0": (X, Y, {"batch_size": 0}, ValueError, "batch_size to be at least 1, found 0"),
+    "batch 91": (X, Y, {"batch_size": 91}, ValueError, "batch size from 1 .* found 91"),
+    "epochs": (X, Y, {"epochs": 0}, ValueError, "epochs to be at least 1, found 0"),
+    "epochs and a half": (X, Y, {"epochs": 1.5}, TypeError, "epochs to be a whole number, found 1"),
+    "batch '3'": (X, Y, {"batch_size": "3"}, TypeError, "batch_size to be a whole number"),
+    "parts": (X, Y, {"micro_batches": None}, TypeError, "micro_batches to be a whole number"),
+    "no y": (X, None, {}, TypeError, "found ndarray: was y forgotten"),
+    "no y beside a list": (X.tolist(), None, {}, TypeError, "batch 0: .* was y forgotten"),
+    "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "of validation y"),
+    "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "found values from -1 to -1"),
+    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all of them 0"),
+    "columns of weights": (X, Y, {"sample_weight": np.ones((90, 1))}, cr.ShapeError, r"\(n,\)"),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "options", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_data_is_reported_before_the_first_step(x, y, options, error, message, library):
+    trainer = plain_trainer(library)
+    before = library.to_numpy(trainer.model.state.values).copy()
+    with pytest.raises(error, match=message):
+        trainer.fit(x, y, **{"verbose": 0, **options})
+    np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
+    assert len(trainer.history) == 0
+
+
+def test_bad_trainers():
+    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one"):
+        cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    model = cr.Sequential(cr.Linear(4, 3))
+    for bad, message in (
+        ({"loss": cr.MSELoss}, "expected a Loss, found .*MSELoss"),
+        ({"loss": "mse"}, "expected a Loss, found 'mse'"),
+        ({"optimizer": "adam"}, "expected a Optimizer|expected an Optimizer"),
+        ({"metrics": ["accuracy"]}, "expected metrics that are functions"),
+        ({"metrics": {"loss": max}}, "cannot be called 'loss'"),
+        ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics of different names"),
+    ):
+        options = {"loss": cr.CrossEntropyLoss(), "optimizer": cr.SGD(0.1), **bad}
+        with pytest.raises((TypeError, ValueError), match=message):
+            cr.Trainer(model, **options)
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    for bad in ({"validation_data": (X,)}, {"validation_data": 3}, {"callbacks": [cr.Callback]}):
+        with pytest.raises(TypeError, match="expected"):
+            trainer.fit(X, Y, verbose=0, **bad)
+    trainer.metrics["odd"] = lambda outputs, targets: outputs
+    with pytest.raises(cr.ShapeError, match="metric 'odd': expected one number"):
+        trainer.evaluate(X, Y)
+    with pytest.raises(ValueError, match="reduction='none'"):
+        cr.Trainer(cr.Sequential(), loss=cr.MSELoss(reduction="none"), optimizer=cr.SGD(0.1))
+
+
+def test_masks_booleans_and_classes_without_weight(library):
+    trainer = plain_trainer(library, loss=cr.CrossEntropyLoss(weight=[0.0, 0.0, 1.0]))
+    history = trainer.fit(X[:10], np.zeros(10, "uint16"), epochs=1, verbose=0)
+    assert history["loss"] == [0.0]
+    trainer.fit(X, np.eye(3, dtype=int)[Y], sample_weight=X[:, 0] > 0, epochs=1, verbose=0)
+    with pytest.raises(cr.DataError, match="masked"):
+        trainer.fit(np.ma.masked_less(X, 0.0), Y, verbose=0)

@@ -1,0 +1,75 @@
+"""A loss that becomes NaN or infinite: where, and at which step."""
+
+import numpy as np
+import pytest
+from helpers import Breaks, as_if_on_a_device, plain_trainer, three_classes
+
+import chainrule as cr
+
+X, Y = three_classes(90)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+def test_divergence_is_reported_with_its_step(library):
+    trainer = plain_trainer(library, loss=cr.MSELoss(), outputs=4)
+    trainer.optimizer.lr = lambda step: 1e200 if step == 4 else 0.0
+    with pytest.raises(
+        cr.DivergenceError, match=r"at step 5 \(step 2 of epoch 2\), first in the loss itself: try"
+    ):
+        trainer.fit(X, X, epochs=3, batch_size=30, verbose=0)
+    assert len(trainer.history) == 1
+    assert len(trainer.history.step_losses) == 3  # those of whole epochs
+    trainer.optimizer.lr = 0.0
+    trainer.model.state.values[...] = 0.0
+    trainer.fit(X, X, epochs=3, batch_size=30, resume=True, verbose=0)  # from that step on
+    assert (trainer.optimizer.steps, len(trainer.history.step_losses)) == (9, 9)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
+    """On a device it is found at the end of the epoch, by doing the steps before it once more."""
+    if where == "device":
+        as_if_on_a_device(monkeypatch)
+
+    def trainer():
+        layers = cr.Linear(4, 16), cr.BatchNorm(16), cr.Dropout(0.5), cr.Linear(16, 3)
+        model = cr.Sequential(*layers, backend=library.backend, dtype="float64", seed=1)
+        return cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())
+
+    x, options = X.copy(), {"batch_size": 10, "verbose": 0}
+    x[37] = 1e308  # a sum of four of these is infinite
+    order = np.random.default_rng(1)
+    order.permutation(90)
+    step = int(np.flatnonzero(order.permutation(90) == 37)[0]) // 10
+    assert step > 1
+    ours, before = trainer(), trainer()
+    ours.fit(X, Y, **options)
+    with pytest.raises(
+        cr.DivergenceError,
+        match=rf"became nan at step {9 + step} \(step {step} of epoch 2\), first in the output of "
+        r"layer '0', Linear\(4, 16\)",
+    ):
+        ours.fit(x, Y, **options)
+    before.fit(X, Y, **options)
+    with pytest.raises(KeyboardInterrupt):
+        before.fit(X, Y, **options, callbacks=[Breaks(step=9 + step)])
+    for vector in ("values", "buffers"):  # the model is as it was before the step
+        found, expected = (getattr(t.model.state, vector) for t in (ours, before))
+        np.testing.assert_array_equal(library.to_numpy(found), library.to_numpy(expected))
+    assert ours.model.state.draws == before.model.state.draws
+    assert ours.optimizer.steps == 9 + step
+    ours.model[3].weight.value[...] = np.nan
+    with pytest.raises(cr.DivergenceError, match="the parameter '3.weight', after the step before"):
+        ours.fit(X, Y, **options)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_a_nan_loss_can_be_allowed(library, where, monkeypatch):
+    if where == "device":
+        as_if_on_a_device(monkeypatch)
+    trainer = plain_trainer(library)
+    trainer.model[0].weight.value[...] = np.nan
+    history = trainer.fit(X, Y, epochs=2, terminate_on_nan=False, verbose=0)
+    assert np.isnan(history["loss"]).all()

@@ -63,7 +63,7 @@ def test_cupys_products_of_a_precision_leave_its_setting_as_it_was(cupy):
     )
     cupy.matmul = lambda a, b, *, out=None: used.append(setting["now"]) or np.matmul(a, b, out=out)
     backend = CupyBackend.__new__(CupyBackend)
-    backend._cupy, backend._capturing = cupy, threading.local()
+    backend._cupy, backend._capturing, backend.precision = cupy, threading.local(), None
     x = np.ones((2, 2), "float32")
     for precision in (None, "float32", "tf32"):
         backend.precision = precision
@@ -166,7 +166,7 @@ def test_ctrl_c_in_a_capture_is_not_a_failed_capture(cupy, cublas):
 def test_the_backends_products_are_cupys_or_those_of_the_thread_that_captures(cupy, cublas):
     """`cupy.matmul` takes `out` by its name only."""
     backend = CupyBackend.__new__(CupyBackend)
-    backend._cupy, backend._capturing = cupy, threading.local()
+    backend._cupy, backend._capturing, backend.precision = cupy, threading.local(), None
     cupy.matmul = lambda a, b, *, out=None: np.matmul(a, b, out=out)
     a, out = on_device([[1.0, 2.0]]), on_device(np.zeros((1, 1)))
     for _ in range(2):

@@ -129,7 +129,7 @@ def test_a_layer_used_twice_has_one_set(library, tmp_path):
     model = cr.Sequential(layer, cr.Sequential(layer), backend=library.backend)
     model.forward(library.asarray(np.ones((1, 2), "float32")), training=True)
     assert list(model.named_buffers()) == ["0.steps", "0.total"]
-    assert list(model.named_stored())[2:] == ["1.0.steps", "1.0.total"]
+    assert {"0.steps", "0.total", "1.0.steps", "1.0.total"} < set(model.named_stored())
     assert model.state.buffers.shape == (3,)
     assert float(layer.steps.value) == 2.0
     model.save(tmp_path / "shared.safetensors")

@@ -43,8 +43,29 @@ class Adam(Optimizer):
         self.betas = (below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1]))
         self.eps = at_least_zero("eps", eps)
 
-    def rule(self, xp: Any) -> Rule:
-        return _adam(xp)
+    @staticmethod
+    @cache
+    def rule(xp: Any) -> Rule:
+        sqrt = xp.sqrt
+
+        def adam(
+            value: Array,
+            mean: Array,
+            square: Array,
+            grad: Array,
+            rate: Array,
+            unbias: Array,
+            b1: Array,
+            new1: Array,
+            b2: Array,
+            new2: Array,
+            eps: Array,
+        ) -> tuple[Array, ...]:
+            mean = b1 * mean + new1 * grad
+            square = b2 * square + new2 * (grad * grad)
+            return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
+
+        return adam
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         b1, b2 = self.betas
@@ -72,27 +93,3 @@ class AdamW(Adam):
         self, lr: LearningRate = 1e-3, *, weight_decay: float = 1e-2, **options: Any
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, **options)
-
-
-@cache
-def _adam(xp: Any) -> Rule:
-    sqrt = xp.sqrt
-
-    def adam(
-        value: Array,
-        mean: Array,
-        square: Array,
-        grad: Array,
-        rate: Array,
-        unbias: Array,
-        b1: Array,
-        new1: Array,
-        b2: Array,
-        new2: Array,
-        eps: Array,
-    ) -> tuple[Array, ...]:
-        mean = b1 * mean + new1 * grad
-        square = b2 * square + new2 * (grad * grad)
-        return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
-
-    return adam

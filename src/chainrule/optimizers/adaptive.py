@@ -38,8 +38,18 @@ class RMSprop(Optimizer):
         self.alpha = below_one("alpha", alpha)
         self.eps = at_least_zero("eps", eps)
 
-    def rule(self, xp: Any) -> Rule:
-        return _rmsprop(xp)
+    @staticmethod
+    @cache
+    def rule(xp: Any) -> Rule:
+        sqrt = xp.sqrt
+
+        def rmsprop(
+            value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
+        ) -> tuple[Array, ...]:
+            square = keep * square + new * (grad * grad)
+            return value - lr * grad / (sqrt(square) + eps), square
+
+        return rmsprop
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return lr, self.alpha, 1.0 - self.alpha, self.eps
@@ -82,34 +92,18 @@ class Adagrad(Optimizer):
     def _initial(self, name: str, state: ModelState) -> Array:
         return state.backend.xp.full_like(state.values, self.initial_accumulator_value)
 
-    def rule(self, xp: Any) -> Rule:
-        return _adagrad(xp)
+    @staticmethod
+    @cache
+    def rule(xp: Any) -> Rule:
+        sqrt = xp.sqrt
+
+        def adagrad(
+            value: Array, total: Array, grad: Array, lr: Array, eps: Array
+        ) -> tuple[Array, ...]:
+            total = total + grad * grad
+            return value - lr * grad / (sqrt(total) + eps), total
+
+        return adagrad
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return lr, self.eps
-
-
-@cache
-def _rmsprop(xp: Any) -> Rule:
-    sqrt = xp.sqrt
-
-    def rmsprop(
-        value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
-    ) -> tuple[Array, ...]:
-        square = keep * square + new * (grad * grad)
-        return value - lr * grad / (sqrt(square) + eps), square
-
-    return rmsprop
-
-
-@cache
-def _adagrad(xp: Any) -> Rule:
-    sqrt = xp.sqrt
-
-    def adagrad(
-        value: Array, total: Array, grad: Array, lr: Array, eps: Array
-    ) -> tuple[Array, ...]:
-        total = total + grad * grad
-        return value - lr * grad / (sqrt(total) + eps), total
-
-    return adagrad

@@ -39,25 +39,27 @@ class SGD(Optimizer):
         self.slots = ("velocity",) if momentum else ()
 
     def rule(self, xp: Any) -> Rule:
-        return _nesterov if self.nesterov else _heavy_ball if self.momentum else _plain
+        return (
+            self._nesterov if self.nesterov else self._heavy_ball if self.momentum else self._plain
+        )
+
+    @staticmethod
+    def _plain(value: Array, grad: Array, lr: Array) -> tuple[Array, ...]:
+        return (value - lr * grad,)
+
+    @staticmethod
+    def _heavy_ball(
+        value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
+    ) -> tuple[Array, ...]:
+        velocity = momentum * velocity + grad
+        return value - lr * velocity, velocity
+
+    @staticmethod
+    def _nesterov(
+        value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
+    ) -> tuple[Array, ...]:
+        velocity = momentum * velocity + grad
+        return value - lr * (grad + momentum * velocity), velocity
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return (lr, self.momentum) if self.momentum else (lr,)
-
-
-def _plain(value: Array, grad: Array, lr: Array) -> tuple[Array, ...]:
-    return (value - lr * grad,)
-
-
-def _heavy_ball(
-    value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
-) -> tuple[Array, ...]:
-    velocity = momentum * velocity + grad
-    return value - lr * velocity, velocity
-
-
-def _nesterov(
-    value: Array, velocity: Array, grad: Array, lr: Array, momentum: Array
-) -> tuple[Array, ...]:
-    velocity = momentum * velocity + grad
-    return value - lr * (grad + momentum * velocity), velocity

@@ -7,7 +7,7 @@ back through it.
 from . import callbacks, datasets, initializers, metrics, schedules
 from .backends import Backend, available_backends, get_backend
 from .callbacks import Callback
-from .data import augmentation, minibatches, stratified_split
+from .data import augmentation, minibatches
 from .errors import BackendError, DataError, DivergenceError, FileFormatError, ShapeError
 from .gradcheck import gradcheck
 from .history import History
@@ -110,6 +110,5 @@ __all__ = [
     "minibatches",
     "mlp",
     "schedules",
-    "stratified_split",
     "to_onnx",
 ]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .backends import get_backend
+from .backends import Backend, get_backend
 from .backends.base import BackendLike
 from .layers import Layer
 from .losses import Loss
 from .types import Array
 
+Values = dict[str, np.ndarray]
+"""The input and the parameters, by name."""
+
+Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
+"""From values to one number, and a function that gives its gradients."""
+
+_INPUT = "the input"
 _STEP = 1e-5  # the error of a central difference is near its least, some 1e-10
 
 
@@ -68,50 +76,17 @@ def gradcheck(
     backend = get_backend(backend)
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape)
-
-    def asarray(host: Any) -> Array:
-        return backend.asarray(host, dtype=backend.dtype("float64"))
-
-    checked = {"the input": x}
-    if isinstance(function, Loss):
-        if target is None:
-            raise TypeError("gradcheck of a loss needs target=")
-        target, direction = backend.asarray(target), rng.normal(size=x.size)
-
-        def run(values: dict[str, np.ndarray]) -> tuple[Array, Callable[[], list[Array]]]:
-            value, backward = function(asarray(values["the input"]), target)
-            weights = asarray(direction[: int(np.prod(value.shape))].reshape(value.shape))
-            return backend.xp.sum(value * weights), lambda: [backward(weights)]
-
+    if not isinstance(function, Loss):
+        values, run = _layer(function, x, backend, rng, training, seed)
+    elif target is None:
+        raise TypeError("gradcheck of a loss needs target=")
     else:
-        layer = function.copy()
-        layer.unfreeze()
-        layer.bind(backend, dtype="float64", seed=seed)
-        state, parameters = layer.state, layer.named_parameters()
-        draws, buffers = state.draws, backend.xp.asarray(state.buffers, copy=True)
-        weights = asarray(rng.normal(size=layer.forward(asarray(x), training=training)[0].shape))
-        checked.update((name, backend.to_numpy(p.value).copy()) for name, p in parameters.items())
-
-        def run(values: dict[str, np.ndarray]) -> tuple[Array, Callable[[], list[Array]]]:
-            for name, parameter in parameters.items():
-                parameter.value[...] = asarray(values[name])
-            state.draws, state.buffers[...] = draws, buffers
-            y, backward = layer.forward(asarray(values["the input"]), training=training)
-
-            def gradients() -> list[Array]:
-                state.zero_grad()
-                asked = {"input_gradient": True} if layer.takes_input_gradient else {}
-                dx = backward(weights, **asked)
-                state.settle_grads()
-                return [dx, *(p.grad for p in parameters.values())]
-
-            return backend.xp.sum(y * weights), gradients
-
-    found = run(checked)[1]()
+        values, run = _loss(function, x, backend, rng, target)
+    found = run(values)[1]()
     gradients = [None if g is None else backend.to_numpy(g).copy() for g in found]
     worst, where = 0.0, ""
-    for (name, host), gradient in zip(checked.items(), gradients, strict=True):
-        if gradient is None:  # of a model that computes none by its input
+    for (name, host), gradient in zip(values.items(), gradients, strict=True):
+        if gradient is None:  # of a model that computes none with respect to its input
             continue
         if gradient.shape != host.shape:
             raise AssertionError(
@@ -119,7 +94,7 @@ def gradcheck(
                 f"found {gradient.shape}"
             )
         differences = _differences(
-            lambda v: float(run({**checked, name: v})[0]),  # noqa: B023
+            lambda v: float(run({**values, name: v})[0]),  # noqa: B023
             host,
         )
         scale = max(float(np.abs(differences[0]).max()), 1e-3)
@@ -136,8 +111,63 @@ def gradcheck(
     return worst
 
 
+def _loss(
+    loss: Loss, x: np.ndarray, backend: Backend, rng: np.random.Generator, target: Any
+) -> tuple[Values, Run]:
+    """The input of a loss, and the loss as one number with its gradient."""
+    target, direction = backend.asarray(target), rng.normal(size=x.size)
+
+    def run(values: Values) -> tuple[Array, Callable[[], list[Array]]]:
+        value, backward = loss(_asarray(backend, values[_INPUT]), target)
+        weights = direction[: math.prod(value.shape)].reshape(value.shape)
+        dvalue = _asarray(backend, weights)
+        return backend.xp.sum(value * dvalue), lambda: [backward(dvalue)]
+
+    return {_INPUT: x}, run
+
+
+def _layer(
+    layer: Layer,
+    x: np.ndarray,
+    backend: Backend,
+    rng: np.random.Generator,
+    training: bool,
+    seed: int,
+) -> tuple[Values, Run]:
+    """The input and the parameters of a layer, and its outputs as one number with the gradients."""
+    layer = layer.copy()
+    layer.unfreeze()
+    layer.bind(backend, dtype="float64", seed=seed)
+    state, parameters = layer.state, layer.named_parameters()
+    draws, buffers = state.draws, state.snapshot("buffers")
+    y = layer.forward(_asarray(backend, x), training=training)[0]
+    dy = _asarray(backend, rng.normal(size=y.shape))
+
+    def run(values: Values) -> tuple[Array, Callable[[], list[Array]]]:
+        for name, parameter in parameters.items():
+            parameter.value[...] = _asarray(backend, values[name])
+        state.draws = draws
+        state.restore(buffers)
+        y, backward = layer.forward(_asarray(backend, values[_INPUT]), training=training)
+
+        def gradients() -> list[Array]:
+            state.zero_grad()
+            dx = backward(dy, **({"input_gradient": True} if layer.takes_input_gradient else {}))
+            state.settle_grads()
+            return [dx, *(p.grad for p in parameters.values())]
+
+        return backend.xp.sum(y * dy), gradients
+
+    first = {name: backend.to_numpy(p.value).copy() for name, p in parameters.items()}
+    return {_INPUT: x, **first}, run
+
+
+def _asarray(backend: Backend, host: np.ndarray) -> Array:
+    return backend.asarray(host, dtype=backend.dtype("float64"))
+
+
 def _differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
-    """Second-order differences of `f` by each entry of `x`: central, from above, from below."""
+    """Differences of second order for each entry of `x`: central, from above, from below."""
     result, h = np.empty((3, *x.shape)), _STEP
     here = f(x)
     for entry in np.ndindex(x.shape):

@@ -26,31 +26,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class constant:
-    """The same rate at every step.
-
-    Parameters
-    ----------
-    lr : float
-        The rate, at least 0.
-
-    Examples
-    --------
-    >>> rate = constant(0.1)
-    >>> rate(0), rate(1000)
-    (0.1, 0.1)
-    """
-
-    lr: float
-
-    def __post_init__(self) -> None:
-        _check_rates(lr=self.lr)
-
-    def __call__(self, step: int) -> float:
-        return float(self.lr)
-
-
-@dataclass(frozen=True)
 class step_decay:
     """A staircase: the rate is multiplied by `gamma` after every `step_size` steps.
 

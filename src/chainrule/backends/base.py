@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import BackendError
 from ..types import Array, Rule
-from .conversion import as_numpy, brought_to
+from .conversion import brought_to, to_numpy
 
 BackendLike: TypeAlias = "str | Backend | ModuleType"
 
@@ -116,7 +116,7 @@ class Backend:
 
     def to_numpy(self, x: Array) -> np.ndarray:
         """`x` as a NumPy array in host memory."""
-        return np.array(as_numpy(x))
+        return np.array(to_numpy(x))
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """The matrix product ``a @ b``, in `out` if there is one."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..types import Array, Rule
 from .base import Backend
-from .conversion import host_array
+from .conversion import to_numpy
 
 # Elements that a rule is applied to at once: its temporaries stay in the cache and are reused.
 _BLOCK = 16384
@@ -26,7 +26,7 @@ class NumpyBackend(Backend, name="numpy"):
         super().__init__(np, device=device, precision=precision)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        return np.asarray(host_array(x), dtype=dtype)  # an object array is NumPy's own, too
+        return np.asarray(to_numpy(x), dtype=dtype)  # an object array is NumPy's own, too
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)

@@ -36,33 +36,15 @@ class LambdaCallback(Callback):
         on_epoch_end: Callable[[Training], Any] | None = None,
         on_fit_end: Callable[[Training], Any] | None = None,
     ) -> None:
-        self._functions = {
-            "on_fit_start": on_fit_start,
-            "on_epoch_start": on_epoch_start,
-            "on_step_end": on_step_end,
-            "on_epoch_end": on_epoch_end,
-            "on_fit_end": on_fit_end,
-        }
-        for name, function in self._functions.items():
-            if function is not None and not callable(function):
+        for name, function in (
+            ("on_fit_start", on_fit_start),
+            ("on_epoch_start", on_epoch_start),
+            ("on_step_end", on_step_end),
+            ("on_epoch_end", on_epoch_end),
+            ("on_fit_end", on_fit_end),
+        ):
+            if function is None:
+                continue
+            if not callable(function):
                 raise TypeError(f"expected {name} to be a function, found {function!r}")
-
-    def on_fit_start(self, trainer: Training) -> None:
-        self._call("on_fit_start", trainer)
-
-    def on_epoch_start(self, trainer: Training) -> None:
-        self._call("on_epoch_start", trainer)
-
-    def on_step_end(self, trainer: Training) -> None:
-        self._call("on_step_end", trainer)
-
-    def on_epoch_end(self, trainer: Training) -> None:
-        self._call("on_epoch_end", trainer)
-
-    def on_fit_end(self, trainer: Training) -> None:
-        self._call("on_fit_end", trainer)
-
-    def _call(self, moment: str, trainer: Training) -> None:
-        function = self._functions[moment]
-        if function is not None:
-            function(trainer)
+            setattr(self, name, function)  # in front of the method that does nothing

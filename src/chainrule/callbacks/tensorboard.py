@@ -44,11 +44,12 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_fit_start(self, trainer: Training) -> None:
-        history, anew = trainer.history, trainer.resuming
-        self._rows, self._steps = (0, 0) if anew else (len(history), len(history.step_losses))
+        history, resuming = trainer.history, trainer.resuming
+        # A resumed training writes all of its history once more.
+        self._rows, self._steps = (0, 0) if resuming else (len(history), len(history.step_losses))
         self._writer = self._make_writer(
             str(self.logdir),
-            purge_step=0 if anew else None,
+            purge_step=0 if resuming else None,
             # Files are named by the second: a short call of fit before this one has its own.
             filename_suffix=f".{len(history)}",
         )

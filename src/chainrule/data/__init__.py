@@ -1,8 +1,7 @@
 """Data: batches drawn from arrays or taken ready-made, and changes to their inputs."""
 
 from . import augmentation
-from .minibatches import minibatches
-from .stratified import stratified_split
+from .minibatches import Batches, minibatches
 from .stream import BatchStream
 
-__all__ = ["BatchStream", "augmentation", "minibatches", "stratified_split"]
+__all__ = ["BatchStream", "Batches", "augmentation", "minibatches"]

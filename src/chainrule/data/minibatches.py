@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backends import get_backend
+from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..checks import whole
 from ..types import Array, Seed
@@ -17,87 +17,47 @@ if TYPE_CHECKING:
     pass
 
 
-class minibatches:  # noqa: N801  (used as a function in a for statement)
-    """An iterable of batches of `arrays`, a new permutation each time round.
-
-    The data is checked and moved to the device once, here; a `numpy.memmap` stays on disk, and each
-    batch is moved when its turn comes. Integers stay integers: images in uint8 as they are, others
-    in int64. float16 stays float16, half the memory; a model converts a batch to its own dtype.
+class Batches:
+    """Batches of arrays that are on the device already, a new permutation each time round.
 
     Parameters
     ----------
-    *arrays : array
-        ``(samples, ...)`` each, of any library, lists or frames: inputs, targets, and weights if
-        there are any.
-    batch_size : int
-        How many samples a batch holds; the last one holds the rest.
-    seed : int or numpy.random.Generator, optional
-        What the permutations are drawn from.
-    shuffle : bool, optional
-        Whether to permute at all.
-    drop_last : bool, optional
-        Whether to leave out a last, smaller batch.
-    backend : str, Backend or namespace, optional
-        Where the batches are wanted: ``model.backend``.
-    dtype : {"float32", "float64"}, optional
-        What floating-point data is converted to, once; it stays as it is if not given.
-    checked : bool, optional
-        Whether the arrays come from `move` already.
-
-    Raises
-    ------
-    DataError
-        If there is no data, if it is not numeric, or if it holds NaN or infinity.
-    ShapeError
-        If the arrays have different lengths.
-    ValueError
-        If the batch size is smaller than 1 or larger than the data.
-
-    Examples
-    --------
-    >>> batches = minibatches(np.arange(5), batch_size=2, seed=0)
-    >>> [x.tolist() for x, in batches], len(batches)
-    ([[2, 4], [3, 0], [1]], 3)
-    >>> [x.tolist() for x, in batches]
-    [[4, 1], [2, 0], [3]]
+    arrays : tuple of array
+        ``(samples, ...)`` each, as `chainrule.data.moving.move` returns them.
+    batch_size, seed, shuffle, drop_last, backend
+        See `minibatches`.
     """
 
     def __init__(
         self,
-        *arrays: Any,
+        arrays: tuple[Array, ...],
+        *,
         batch_size: int,
         seed: Seed = 0,
         shuffle: bool = True,
         drop_last: bool = False,
-        backend: BackendLike = "numpy",
-        dtype: str | None = None,
-        checked: bool = False,
+        backend: Backend,
     ) -> None:
-        self.backend = get_backend(backend)
-        names = [*("x", "y", "sample_weight")[: len(arrays)], *map(str, range(3, len(arrays)))]
-        self.arrays = (
-            arrays if checked else move(self.backend, dict(zip(names, arrays, strict=True)), dtype)
-        )
-        self.samples: int = self.arrays[0].shape[0]
-        batch_size = whole("batch_size", batch_size, least=1)
-        if batch_size > self.samples:
+        self.arrays = arrays
+        self.backend = backend
+        self.samples: int = arrays[0].shape[0]
+        self.batch_size = whole("batch_size", batch_size, least=1)
+        if self.batch_size > self.samples:
             raise ValueError(
                 f"expected a batch size from 1 to the number of samples, {self.samples}, "
                 f"found {batch_size}"
             )
-        self.batch_size = batch_size
         self.rng = np.random.default_rng(seed)
         self.shuffle = shuffle
-        self._take: Callable[..., Array] = self.backend.xp.take
-        rest = self.samples % batch_size
-        self.sizes = [batch_size] * (self.samples // batch_size)
+        self._take: Callable[..., Array] = backend.xp.take
+        rest = self.samples % self.batch_size
+        self.sizes = [self.batch_size] * (self.samples // self.batch_size)
         if rest and not drop_last:
             self.sizes.append(rest)
-
-        self.on_disk = any(isinstance(array, np.memmap) for array in self.arrays)
+        self.on_disk = any(isinstance(array, np.memmap) for array in arrays)
         self.description = {
             "samples": self.samples,
-            "batch_size": batch_size,
+            "batch_size": self.batch_size,
             "steps": len(self.sizes),
             "shuffle": shuffle,
         }
@@ -131,3 +91,69 @@ class minibatches:  # noqa: N801  (used as a function in a for statement)
 
     def _from_memory(self, array: Array, rows: Any) -> Array:
         return array[rows, ...] if isinstance(rows, slice) else self._take(array, rows, axis=0)
+
+
+class minibatches(Batches):  # noqa: N801  (used as a function in a for statement)
+    """An iterable of batches of `arrays`, a new permutation each time round.
+
+    The data is checked and moved to the device once, here; a `numpy.memmap` stays on disk, and each
+    batch is moved when its turn comes. Integers stay integers: images in uint8 as they are, others
+    in int64. float16 stays float16, half the memory; a model converts a batch to its own dtype.
+
+    Parameters
+    ----------
+    *arrays : array
+        ``(samples, ...)`` each, of any library, lists or frames: inputs, targets, and weights if
+        there are any.
+    batch_size : int
+        How many samples a batch holds; the last one holds the rest.
+    seed : int or numpy.random.Generator, optional
+        What the permutations are drawn from.
+    shuffle : bool, optional
+        Whether to permute at all.
+    drop_last : bool, optional
+        Whether to leave out a last, smaller batch.
+    backend : str, Backend or namespace, optional
+        Where the batches are wanted: ``model.backend``.
+    dtype : {"float32", "float64"}, optional
+        What floating-point data is converted to, once; it stays as it is if not given.
+
+    Raises
+    ------
+    DataError
+        If there is no data, if it is not numeric, or if it holds NaN or infinity.
+    ShapeError
+        If the arrays have different lengths.
+    ValueError
+        If the batch size is smaller than 1 or larger than the data.
+
+    Examples
+    --------
+    >>> batches = minibatches(np.arange(5), batch_size=2, seed=0)
+    >>> [x.tolist() for x, in batches], len(batches)
+    ([[2, 4], [3, 0], [1]], 3)
+    >>> [x.tolist() for x, in batches]
+    [[4, 1], [2, 0], [3]]
+    """
+
+    def __init__(
+        self,
+        *arrays: Any,
+        batch_size: int,
+        seed: Seed = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        backend: BackendLike = "numpy",
+        dtype: str | None = None,
+    ) -> None:
+        backend = get_backend(backend)
+        names = [*("x", "y", "sample_weight")[: len(arrays)], *map(str, range(3, len(arrays)))]
+        moved = move(backend, dict(zip(names, arrays, strict=True)), dtype)
+        super().__init__(
+            moved,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            backend=backend,
+        )

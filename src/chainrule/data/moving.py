@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from ..backends import Backend, get_backend
-from ..backends.conversion import host_array
+from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError
 from ..types import Array
 
@@ -43,7 +43,7 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
 def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     xp, on_disk = backend.xp, isinstance(data, np.memmap)
     try:
-        array = host_array(data) if on_disk else backend.asarray(data)
+        array = to_numpy(data) if on_disk else backend.asarray(data)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     if array.ndim == 0 or 0 in array.shape:

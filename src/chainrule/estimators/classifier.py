@@ -12,8 +12,8 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from ..backends.conversion import beside
-from ..losses import CrossEntropyLoss, Loss
+from ..backends.conversion import like
+from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron, has_steps, undone_by_errors
 from .inputs import checked_weights, codes_of, read, sample_weights, to_host
@@ -281,7 +281,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             by_class = checked_weights(by_class, "class_weight")
             if weight is None:
                 return X, y, by_class
-            product = weight * beside(weight, by_class)
+            product = weight * like(weight, by_class)
             weight = checked_weights(product, "sample_weight times class_weight")
         return X, y, weight
 
@@ -322,7 +322,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         codes = codes_of(y, self.classes_)
         if self.n_outputs_ == 1:
             return codes[:, None] == 1
-        if isinstance(self._loss, CrossEntropyLoss):
+        if self._loss.outputs == "logits":
             return codes
         return codes[:, None] == xp.arange(len(self.classes_), dtype=codes.dtype, device=y.device)
 
@@ -340,7 +340,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             codes = xp.astype(above, xp.int64) * (len(self.classes_) - 1)  # there may be one class
         if self.classes_.dtype.kind not in "biuf":
             return self.classes_[to_host(codes)]
-        return xp.take(beside(outputs, self.classes_), codes, axis=0)
+        return xp.take(like(outputs, self.classes_), codes, axis=0)
 
     def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))

@@ -14,7 +14,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from ..backends import Backend, get_backend
-from ..backends.conversion import beside, host_array
+from ..backends.conversion import like, to_numpy
 from ..data.moving import rows_of
 from ..layers import Sequential
 from ..types import Array
@@ -34,7 +34,7 @@ def is_sparse(x: Any) -> bool:
 
 def to_host(x: Any) -> Any:
     """An array of another library as NumPy's; anything else as it is."""
-    return host_array(x) if is_foreign(x) else x
+    return to_numpy(x) if is_foreign(x) else x
 
 
 def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, Array]:
@@ -164,7 +164,7 @@ def codes_of(labels: Array, classes: np.ndarray) -> Array:
     xp = array_namespace(labels)
     whole = classes.dtype.kind != "f" and not xp.isdtype(labels.dtype, "real floating")
     kind = xp.int64 if whole else xp.float64  # one for both, which can be compared
-    return xp.searchsorted(xp.astype(beside(labels, classes), kind), xp.astype(labels, kind))
+    return xp.searchsorted(xp.astype(like(labels, classes), kind), xp.astype(labels, kind))
 
 
 def backend_for(x: Array, backend: Any, device: Any) -> Backend:

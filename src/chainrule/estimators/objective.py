@@ -50,6 +50,8 @@ class HalfPoissonLoss(_MeanOfSums):
     ``exp(y) - target + target (log target - y)``, whose last term is 0 where the target is.
     """
 
+    outputs = "log-means"
+
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         mean = xp.exp(y)
         log_target = xp.log(xp.where(target > 0.0, target, 1.0))

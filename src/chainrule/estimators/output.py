@@ -9,9 +9,16 @@ from array_api_compat import array_namespace
 
 from ..formulas import log_softmax, sigmoid
 from ..layers import Layer, LogSoftmax, Sigmoid, Softmax
-from ..losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, Loss
+from ..losses import Loss
 from ..types import Array
-from .objective import HalfPoissonLoss
+
+_BY_OUTPUTS: dict[str, tuple[str, type[Layer] | None]] = {
+    "logits": ("softmax", None),
+    "binary logits": ("logistic", None),
+    "log-means": ("exp", None),
+    "log-probabilities": ("softmax", LogSoftmax),
+    "binary probabilities": ("logistic", Sigmoid),
+}
 
 _LAYERS: dict[str, type[Layer]] = {"softmax": Softmax, "logistic": Sigmoid}
 
@@ -34,15 +41,8 @@ class Output:
     @classmethod
     def of(cls, loss: Loss, otherwise: str) -> Output:
         """That which a loss is made for, else predictions by the activation `otherwise`."""
-        for kind, output in (
-            (CrossEntropyLoss, cls("softmax")),
-            (BCEWithLogitsLoss, cls("logistic")),
-            (HalfPoissonLoss, cls("exp")),
-            (KLDivLoss, cls("softmax", LogSoftmax)),
-            (BCELoss, cls("logistic", Sigmoid)),
-        ):
-            if isinstance(loss, kind):
-                return output
+        if loss.outputs in _BY_OUTPUTS:
+            return cls(*_BY_OUTPUTS[loss.outputs])
         return cls(otherwise, _LAYERS.get(otherwise))
 
     def predictions(self, outputs: Array) -> Array:

@@ -15,6 +15,7 @@ from ..files.atomic import write_atomically
 from ..layers import BatchNorm, Layer, LayerNorm, Linear
 from ..parameter import Stored
 from .onnx_graph import Graph, load_onnx
+from .onnx_operators import writer
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9  # the file format of that time, so that older runtimes read it
@@ -65,7 +66,7 @@ def to_onnx(
     Notes
     -----
     A layer of one's own says itself how it is written, by a method that adds operators to a
-    `chainrule.export.Graph` and returns the name of the output::
+    `chainrule.interop.onnx_graph.Graph` and returns the name of the output::
 
         class Scale(cr.Layer):
             ...
@@ -98,7 +99,7 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
     output_shape = model.forward(zeros)[0].shape[1:]  # a shape that does not fit is an error here
 
-    graph = Graph(model)
+    graph = Graph(model, writer)
     converted = "input" if dtype == graph.dtype else graph.node("Cast", "input", to=graph.type)
     graph.finish(graph.layer(model, converted))
 

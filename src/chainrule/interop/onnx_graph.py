@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import to_install
 from ..layers import Layer
 from ..parameter import Stored
-from .onnx_operators import Operand, Value, writer
+
+Value: TypeAlias = str
+"""The name of what an operator takes or gives."""
+
+Operand: TypeAlias = Value | Stored | float | np.ndarray | None
+
+Writer: TypeAlias = "Callable[[Graph, Any, Value], Value]"
+"""Adds a layer to a graph: takes the name of its input, returns that of its output."""
 
 
 class Graph:
     """The operators of a model, in the order in which they are computed.
+
+    Parameters
+    ----------
+    model : Layer
+        What is written.
+    writer : callable
+        Gives the function that adds a layer of a model of this dtype, see `Writer`.
 
     Attributes
     ----------
@@ -21,7 +36,8 @@ class Graph:
         The model's, ``"float32"`` or ``"float64"``.
     """
 
-    def __init__(self, model: Layer) -> None:
+    def __init__(self, model: Layer, writer: Callable[[Layer, str], Writer]) -> None:
+        self._writer = writer
         self.dtype = model.state.dtype_name
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
@@ -62,7 +78,7 @@ class Graph:
 
     def layer(self, layer: Layer, x: Value) -> Value:
         """Add a layer, as a layer of one's own does with those within it; `x` is its input."""
-        write = writer(layer, self.dtype)
+        write = self._writer(layer, self.dtype)
         outside, self._place = self._place, layer._name
         y = write(self, layer, x)
         self._place = outside

@@ -1,26 +1,14 @@
-"""Each layer as operators of ONNX; `chainrule.export` puts them together and writes the file."""
+"""Each layer as operators of ONNX; `chainrule.interop.onnx` writes the file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from .. import layers
 from ..layers import BatchNorm, Layer, LayerNorm, Linear, Sequential
-from ..parameter import Stored
-
-if TYPE_CHECKING:
-    from .onnx_graph import Graph
-
-Value: TypeAlias = str
-"""The name of what an operator takes or gives."""
-
-Operand: TypeAlias = Value | Stored | float | np.ndarray | None
-
-Writer: TypeAlias = "Callable[[Graph, Any, Value], Value]"
-"""Adds a layer to a graph: takes the name of its input, returns that of its output."""
+from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer, dtype: str) -> Writer:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from ..backends.conversion import beside, host_array
+from ..backends.conversion import like, to_numpy
 from ..checks import whole
 from ..errors import DataError
 from ..types import Array
@@ -59,9 +59,9 @@ class Model(Layer):
         backend = self.backend
         if isinstance(x, backend.array_type):
             return self._outputs(x, batch_size)
-        given = x if is_array_api_obj(x) else host_array(x)
+        given = x if is_array_api_obj(x) else to_numpy(x)
         outputs = self._outputs(given, batch_size)
-        return backend.to_numpy(outputs) if isinstance(given, np.ndarray) else beside(x, outputs)
+        return backend.to_numpy(outputs) if isinstance(given, np.ndarray) else like(x, outputs)
 
     def _outputs(self, x: Array, batch_size: int) -> Array:
         batch_size = whole("batch_size", batch_size, least=1)

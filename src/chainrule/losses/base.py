@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from array_api_compat import array_namespace, is_array_api_obj
 
-from ..backends.conversion import beside, host_array, on_host
+from ..backends.conversion import like, on_host, to_numpy
 from ..errors import DataError, ShapeError
 from ..types import Array
 
@@ -29,6 +29,10 @@ class Loss:
     """
 
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
+
+    outputs: ClassVar[str] = "numbers"
+    """What outputs mean to it: "numbers", "logits" of classes, "binary logits", "binary
+    probabilities", "log-probabilities" or "log-means"; metrics and estimators go by it."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
         if reduction not in self.reductions:
@@ -75,7 +79,7 @@ class Loss:
         """
         y = as_outputs(y)
         xp = array_namespace(y)
-        self.check_values(xp, y, self.as_target(xp, y, beside(y, target)))
+        self.check_values(xp, y, self.as_target(xp, y, like(y, target)))
 
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
@@ -164,12 +168,12 @@ class Loss:
             raise DataError(
                 f"expected at least one sample, found outputs of shape {tuple(y.shape)}"
             )
-        target = self.as_target(xp, y, beside(y, target))
+        target = self.as_target(xp, y, like(y, target))
         if on_host(target):
             self.check_values(xp, y, target)
         if sample_weight is None:
             return xp, y, target, None
-        weight = beside(y, sample_weight)
+        weight = like(y, sample_weight)
         if weight.shape != y.shape[:1]:
             expected, found = y.shape[0], tuple(weight.shape)
             raise ShapeError(f"expected {expected} sample weights, found shape {found}")
@@ -199,7 +203,7 @@ class Loss:
 
 def as_outputs(y: Any) -> Array:
     """Outputs as they are if they are an array; floating-point numbers in NumPy's otherwise."""
-    return y if is_array_api_obj(y) else host_array(y) + 0.0
+    return y if is_array_api_obj(y) else to_numpy(y) + 0.0
 
 
 def in_words(*arrays: Array) -> list[str]:

@@ -19,6 +19,8 @@ class BCELoss(WeightedOutputs):
     less than 1e-12, so both stay finite. From logits, `BCEWithLogitsLoss` is exact and faster.
     """
 
+    outputs = "binary probabilities"
+
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         check_range(xp, target, 0, 1, "targets of binary cross-entropy")
         if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is for the Trainer to tell
@@ -48,6 +50,8 @@ class BCEWithLogitsLoss(WeightedOutputs):
     **options
         ``weight`` and ``reduction``, see `WeightedOutputs`.
     """
+
+    outputs = "binary logits"
 
     def __init__(self, *, pos_weight: Sequence[float] | None = None, **options: Any) -> None:
         super().__init__(**options)

@@ -42,6 +42,8 @@ class CrossEntropyLoss(Loss):
            [ 0.134, -0.134]])
     """
 
+    outputs = "logits"
+
     def __init__(
         self,
         *,
@@ -119,6 +121,7 @@ class KLDivLoss(WeightedOutputs):
         mean over the batch.
     """
 
+    outputs = "log-probabilities"
     reductions = ("mean", "batchmean", "sum", "none")
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace
 
-from ..backends.conversion import beside, on_host
+from ..backends.conversion import like, on_host
 from ..errors import DataError, ShapeError
 from ..losses.base import as_outputs, check_range
 from ..types import Array
@@ -40,7 +40,7 @@ def fitting_targets(
 ) -> tuple[Any, Array, Array]:
     """The namespace, outputs and, there, targets of their shape or of one of those given."""
     outputs = as_outputs(outputs)
-    xp, targets = array_namespace(outputs), beside(outputs, targets)
+    xp, targets = array_namespace(outputs), like(outputs, targets)
     shapes = shapes or (outputs.shape,)
     if targets.shape not in shapes:
         wanted = " or ".join(str(tuple(shape)) for shape in shapes)

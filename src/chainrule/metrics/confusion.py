@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ..backends.conversion import on_host
@@ -89,11 +89,8 @@ def precision(
     >>> round(float(precision(logits, targets)), 3)
     0.667
     """
-
-    def shares(right: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        return right, predicted
-
-    return _averaged("precision", shares, outputs, targets, average, threshold)
+    counts = _Counts.of("precision", outputs, targets, average, threshold)
+    return counts.averaged(counts.right, counts.predicted)
 
 
 def recall(
@@ -115,11 +112,8 @@ def recall(
     >>> round(float(recall(logits, targets)), 3)
     0.333
     """
-
-    def shares(right: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        return right, actual
-
-    return _averaged("recall", shares, outputs, targets, average, threshold)
+    counts = _Counts.of("recall", outputs, targets, average, threshold)
+    return counts.averaged(counts.right, counts.actual)
 
 
 def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
@@ -142,11 +136,8 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
     >>> round(float(f1(logits, targets)), 3)
     0.4
     """
-
-    def shares(right: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        return 2.0 * right, predicted + actual
-
-    return _averaged("f1", shares, outputs, targets, average, threshold)
+    counts = _Counts.of("f1", outputs, targets, average, threshold)
+    return counts.averaged(2.0 * counts.right, counts.predicted + counts.actual)
 
 
 def _one_hot_rows(
@@ -167,35 +158,45 @@ def _one_hot_rows(
     return xp, one_hot(xp, outputs, labels), one_hot(xp, outputs, predicted_classes(xp, outputs))
 
 
-def _averaged(
-    name: str,
-    shares: Callable[[Array, Array, Array], tuple[Array, Array]],
-    outputs: Array,
-    targets: Array,
-    average: str,
-    threshold: float,
-) -> Array:
-    """An average over classes of the quotient that `shares` makes of their counts."""
-    if average not in _AVERAGES:
-        raise ValueError(f"{name}: expected average to be one of {_AVERAGES}, found {average!r}")
-    xp, actual_rows, predicted_rows = _one_hot_rows(name, outputs, targets, threshold)
-    classes = actual_rows.shape[1]
-    if average == "auto":
-        average = "binary" if classes == 2 else "macro"
-    if average == "binary" and classes != 2:
-        raise ValueError(f"{name}: average='binary' is for two classes, found {classes}")
-    right = xp.sum(actual_rows * predicted_rows, axis=0)
-    predicted, actual = xp.sum(predicted_rows, axis=0), xp.sum(actual_rows, axis=0)
-    part, whole = shares(right, predicted, actual)
-    if average == "micro":
-        return _quotient(xp, xp.sum(part), xp.sum(whole))
-    scores = _quotient(xp, part, whole)
-    if average == "binary":
-        return scores[1]
-    if average == "weighted":
-        return _quotient(xp, xp.sum(actual * scores), xp.sum(actual))
-    occurs = xp.astype(predicted + actual > 0.0, scores.dtype)
-    return _quotient(xp, xp.sum(scores), xp.sum(occurs))
+@dataclass
+class _Counts:
+    """How many samples of each class are right, are taken for it, and belong to it."""
+
+    xp: Any
+    average: str
+    right: Array
+    predicted: Array
+    actual: Array
+
+    @classmethod
+    def of(
+        cls, name: str, outputs: Array, targets: Array, average: str, threshold: float
+    ) -> _Counts:
+        if average not in _AVERAGES:
+            raise ValueError(
+                f"{name}: expected average to be one of {_AVERAGES}, found {average!r}"
+            )
+        xp, actual, predicted = _one_hot_rows(name, outputs, targets, threshold)
+        classes = actual.shape[1]
+        if average == "auto":
+            average = "binary" if classes == 2 else "macro"
+        if average == "binary" and classes != 2:
+            raise ValueError(f"{name}: average='binary' is for two classes, found {classes}")
+        counts = (xp.sum(rows, axis=0) for rows in (actual * predicted, predicted, actual))
+        return cls(xp, average, *counts)
+
+    def averaged(self, part: Array, whole: Array) -> Array:
+        """The average over the classes of ``part / whole``."""
+        xp, average = self.xp, self.average
+        if average == "micro":
+            return _quotient(xp, xp.sum(part), xp.sum(whole))
+        scores = _quotient(xp, part, whole)
+        if average == "binary":
+            return scores[1]
+        if average == "weighted":
+            return _quotient(xp, xp.sum(self.actual * scores), xp.sum(self.actual))
+        occurs = xp.astype(self.predicted + self.actual > 0.0, scores.dtype)
+        return _quotient(xp, xp.sum(scores), xp.sum(occurs))
 
 
 def _quotient(xp: Any, part: Array, whole: Array) -> Array:

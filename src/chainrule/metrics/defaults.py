@@ -1,18 +1,18 @@
-"""Metrics that a Trainer reports by default."""
+"""Metrics that a `Trainer` reports by default."""
 
 from __future__ import annotations
 
-from ..losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, Loss
+from ..losses import Loss
 from .accuracy import accuracy, binary_accuracy
 from .base import Metric
 
+_BY_OUTPUTS: dict[str, Metric] = {
+    "logits": accuracy,
+    "binary logits": binary_accuracy(0.0),
+    "binary probabilities": binary_accuracy(0.5),
+}
+
 
 def default_metrics(loss: Loss) -> dict[str, Metric]:
-    """What a `Trainer` with this loss reports if it is not told."""
-    if isinstance(loss, CrossEntropyLoss):
-        return {"accuracy": accuracy}
-    if isinstance(loss, BCEWithLogitsLoss):
-        return {"accuracy": binary_accuracy(0.0)}
-    if isinstance(loss, BCELoss):
-        return {"accuracy": binary_accuracy(0.5)}
-    return {}
+    """The accuracy, where the loss is one of classification."""
+    return {"accuracy": _BY_OUTPUTS[loss.outputs]} if loss.outputs in _BY_OUTPUTS else {}

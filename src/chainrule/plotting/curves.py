@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..backends.conversion import host_array
+from ..backends.conversion import to_numpy
 from ..errors import DataError
 from ..history import History
 from .figures import COLORS, MARKERS, axes
@@ -73,7 +73,7 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
     DataError
         If there is nothing to draw.
     """
-    series = {name: host_array(values) for name, values in norms.items()}
+    series = {name: to_numpy(values) for name, values in norms.items()}
     if not any(len(values) for values in series.values()):
         raise DataError("expected gradient norms of at least one step, found none: train first")
     ax = axes(ax, figsize=(5, 3.5))

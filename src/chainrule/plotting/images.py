@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.conversion import host_array
+from ..backends.conversion import to_numpy
 from ..errors import ShapeError
 from .figures import VERMILLION, axes
 
@@ -46,8 +46,8 @@ def plot_predictions(
     ShapeError
         If the numbers of images, predictions and labels differ, or the images are no images.
     """
-    images, predictions = host_array(images), host_array(predictions)
-    labels = predictions if labels is None else host_array(labels)
+    images, predictions = to_numpy(images), to_numpy(predictions)
+    labels = predictions if labels is None else to_numpy(labels)
     if images.ndim != 3 or len(images) == 0:
         raise ShapeError(f"expected images of shape (n, height, width), found {images.shape}")
     if not len(images) == len(predictions) == len(labels):

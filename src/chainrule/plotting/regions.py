@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.conversion import host_array
+from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError
 from ..layers import Sequential, Sigmoid
 from .figures import COLORS, MARKERS, axes
@@ -51,7 +51,7 @@ def plot_decision_boundary(
     DataError
         If the classes are not numbered from 0.
     """
-    x, y = _points(x), host_array(y).reshape(-1).astype(int)
+    x, y = _points(x), to_numpy(y).reshape(-1).astype(int)
     if len(y) != len(x):
         raise ShapeError(f"expected a class for each of {len(x)} points, found {len(y)}")
     across, up, outputs = _over_the_plane(model, _limits(x), resolution)
@@ -124,7 +124,7 @@ def plot_surface(
 
 
 def _points(x: Any) -> np.ndarray:
-    points = host_array(x)
+    points = to_numpy(x)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise ShapeError(
             "expected points of two features, (n, 2), found shape "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BatchStream, minibatches
+from ..data import Batches, BatchStream
 from ..errors import DataError, DivergenceError
 from ..types import Array
 from .divergence import Snapshot, culprit
@@ -27,7 +27,7 @@ class Run:
     ----------
     training : TrainingState
         What is trained; its counters are kept up to date.
-    batches : minibatches or BatchStream
+    batches : Batches or BatchStream
         Where the batches come from.
     step : Step
         What makes a step of a batch.
@@ -45,7 +45,7 @@ class Run:
     def __init__(
         self,
         training: TrainingState,
-        batches: minibatches | BatchStream,
+        batches: Batches | BatchStream,
         step: Step,
         *,
         repeated: RepeatedSteps | None,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import minibatches
+from ..data import Batches
 from ..errors import BackendError
 from ..masks import split_key
 from ..parameter import HostInputs, ModelState
@@ -34,11 +34,11 @@ class RepeatedSteps:
     ----------
     step : Step
         What makes a step of a batch; its inputs are not augmented.
-    batches : minibatches
+    batches : Batches
         Of arrays on the device.
     """
 
-    def __init__(self, step: Step, batches: minibatches) -> None:
+    def __init__(self, step: Step, batches: Batches) -> None:
         self.step = step
         self.batches = batches
         self.model = step.model

@@ -15,7 +15,7 @@ from ..backends.conversion import on_host
 from ..callbacks import Callback, PrintEpochs, ProgressBar
 from ..callbacks.base import Training
 from ..checks import whole
-from ..data import BatchStream, minibatches
+from ..data import Batches, BatchStream
 from ..data.augmentation import Augmentation
 from ..errors import BackendError
 from ..history import History
@@ -299,7 +299,7 @@ class Trainer(TrainingState):
 
     def _batches(
         self, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool, drop_last: bool
-    ) -> minibatches | BatchStream:
+    ) -> Batches | BatchStream:
         """Where the batches come from."""
         backend, dtype = self.model.backend, self.model.state.dtype_name
         if y is None:
@@ -307,21 +307,20 @@ class Trainer(TrainingState):
                 raise ValueError("batch_size, sample_weight, shuffle and drop_last go with x and y")
             return BatchStream(x, rng=self.rng, backend=backend, dtype=dtype)
         data = move_checked(self.model, self.loss, x, y, weight)
-        return minibatches(
-            *data,
+        return Batches(
+            data,
             batch_size=min(128, data[0].shape[0]) if batch_size is None else batch_size,
             seed=self.rng,
             shuffle=shuffle,
             drop_last=drop_last,
             backend=backend,
-            checked=True,
         )
 
-    def _repeated(self, step: Step, batches: minibatches | BatchStream) -> RepeatedSteps | None:
+    def _repeated(self, step: Step, batches: Batches | BatchStream) -> RepeatedSteps | None:
         """What makes the steps with ``compile="auto"``, on a device that can repeat them."""
         if self.compile == "off" or not self.model.backend.repeats:
             return None
-        if not isinstance(batches, minibatches) or batches.on_disk:
+        if not isinstance(batches, Batches) or batches.on_disk:
             obstacle = "ready-made batches and files are moved to it one at a time"
         elif step.augment is not None:
             obstacle = "augmentation is drawn on the host"

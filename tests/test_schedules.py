@@ -9,7 +9,6 @@ import pytest
 
 import chainrule as cr
 from chainrule.schedules import (
-    constant,
     cosine,
     cosine_restarts,
     exponential,
@@ -46,7 +45,6 @@ def one_cycle_of_lines(step):
 
 # A schedule, its formula, and the step at which it ends, if it does.
 SCHEDULES = {
-    "constant": (constant(0.3), lambda t: 0.3, 0),
     "step_decay": (step_decay(0.8, step_size=7, gamma=0.5), lambda t: 0.8 / 2 ** (t // 7), None),
     "exponential": (exponential(0.8, gamma=0.95), lambda t: 0.8 * 0.95**t, None),
     "exponential growth": (exponential(1e-5, gamma=1.05), lambda t: 1e-5 * 1.05**t, None),
@@ -169,7 +167,11 @@ def test_a_cycle_that_has_no_room_to_rise():
 
 
 BAD = {
-    "negative": (lambda: constant(-0.1), ValueError, "expected lr to be finite and at least 0"),
+    "negative": (
+        lambda: exponential(-0.1, gamma=0.5),
+        ValueError,
+        "expected lr to be finite and at least 0",
+    ),
     "NaN": (lambda: cosine(math.nan, 3), ValueError, "expected lr .* found nan"),
     "infinite": (lambda: polynomial(0.1, 3, end=math.inf), ValueError, "expected end .* found inf"),
     "text": (lambda: exponential("0.1", 0.9), TypeError, "expected lr to be a number, found '0.1'"),

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .checks import at_least_zero, finite
+
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 # They are classes so that they can be compared, copied and printed; they are used as functions.
@@ -51,8 +53,8 @@ class uniform:
     b: float
 
     def __post_init__(self) -> None:
-        if not -math.inf < self.a < self.b < math.inf:
-            raise ValueError(f"expected finite a < b, found a={self.a}, b={self.b}")
+        if not finite("a", self.a) < finite("b", self.b):
+            raise ValueError(f"expected a < b, found a={self.a}, b={self.b}")
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return rng.uniform(self.a, self.b, shape)
@@ -65,8 +67,7 @@ class normal:
     std: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.std < math.inf:
-            raise ValueError(f"expected a finite std of at least 0, found {self.std}")
+        at_least_zero("std", self.std)
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return rng.normal(0.0, self.std, shape)

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import initializers
 from .backends import Backend
+from .checks import above_zero
 from .errors import DataError, ShapeError
 from .masks import split_key
 from .types import Array
@@ -163,13 +164,10 @@ class Parameter(Stored):
                 + (": are its parentheses missing?" if isinstance(init, type) else "")
             )
         super().__init__(shape, initializers.zeros() if init is None else init)
-        if max_norm is not None and not (0.0 < max_norm < math.inf and len(self.shape) > 1):
-            raise ValueError(
-                "expected a finite max_norm > 0 for a parameter with rows, found "
-                f"{max_norm} for shape {self.shape}"
-            )
         self.decay = decay
-        self.max_norm = None if max_norm is None else float(max_norm)
+        self.max_norm = None if max_norm is None else above_zero("max_norm", max_norm)
+        if max_norm is not None and len(self.shape) < 2:
+            raise ValueError(f"expected a parameter with rows for max_norm, found {self.shape}")
         self.trainable = True
         self._grad: Array = None
         self._written = -1  # the generation of its gradient, see ModelState

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .checks import at_least_zero, whole
+from .checks import above_zero, at_least_zero, whole
 
 if TYPE_CHECKING:
     from .types import LearningRate
@@ -52,9 +52,9 @@ class step_decay:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_rates(lr=self.lr)
+        at_least_zero("lr", self.lr)
         whole("step_size", self.step_size, least=1)
-        _check_positive("gamma", self.gamma)
+        above_zero("gamma", self.gamma)
 
     def __call__(self, step: int) -> float:
         return self.lr * self.gamma ** (step // self.step_size)
@@ -85,8 +85,8 @@ class exponential:
     gamma: float
 
     def __post_init__(self) -> None:
-        _check_rates(lr=self.lr)
-        _check_positive("gamma", self.gamma)
+        at_least_zero("lr", self.lr)
+        above_zero("gamma", self.gamma)
 
     def __call__(self, step: int) -> float:
         return self.lr * self.gamma**step
@@ -121,9 +121,10 @@ class polynomial:
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_rates(lr=self.lr, end=self.end)
+        at_least_zero("lr", self.lr)
+        at_least_zero("end", self.end)
         whole("steps", self.steps, least=1)
-        _check_positive("power", self.power)
+        above_zero("power", self.power)
 
     def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1.0)
@@ -159,7 +160,8 @@ class cosine:
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_rates(lr=self.lr, end=self.end)
+        at_least_zero("lr", self.lr)
+        at_least_zero("end", self.end)
         whole("steps", self.steps, least=1)
 
     def __call__(self, step: int) -> float:
@@ -200,7 +202,8 @@ class cosine_restarts:
     factor: int = 1
 
     def __post_init__(self) -> None:
-        _check_rates(lr=self.lr, end=self.end)
+        at_least_zero("lr", self.lr)
+        at_least_zero("end", self.end)
         whole("steps", self.steps, least=1)
         whole("factor", self.factor, least=1)
 
@@ -257,7 +260,7 @@ class one_cycle:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        _check_rates(max_lr=self.max_lr)
+        at_least_zero("max_lr", self.max_lr)
         whole("steps", self.steps, least=1)
         if not 0.0 < self.pct_start < 1.0:
             raise ValueError(f"expected 0 < pct_start < 1, found {self.pct_start}")
@@ -265,8 +268,8 @@ class one_cycle:
             raise ValueError(
                 f"expected anneal_strategy to be 'cos' or 'linear', found {self.anneal_strategy!r}"
             )
-        _check_positive("div_factor", self.div_factor)
-        _check_positive("final_div_factor", self.final_div_factor)
+        above_zero("div_factor", self.div_factor)
+        above_zero("final_div_factor", self.final_div_factor)
 
     def __call__(self, step: int) -> float:
         top, last = self.pct_start * self.steps - 1.0, self.steps - 1.0
@@ -317,8 +320,8 @@ class warmup:
     def __post_init__(self) -> None:
         whole("steps", self.steps, least=0)
         if not callable(self.then):
-            _check_rates(then=self.then)
-        _check_rates(start=self.start)
+            at_least_zero("then", self.then)
+        at_least_zero("start", self.start)
 
     def __call__(self, step: int) -> float:
         lr = self.then
@@ -327,13 +330,3 @@ class warmup:
         if step >= self.steps:
             return float(lr)
         return self.start + (lr - self.start) * step / self.steps
-
-
-def _check_rates(**rates: Any) -> None:
-    for name, rate in rates.items():
-        at_least_zero(name, rate)
-
-
-def _check_positive(name: str, number: Any) -> None:
-    if at_least_zero(name, number) == 0.0:
-        raise ValueError(f"expected {name} to be above 0, found {number}")

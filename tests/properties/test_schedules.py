@@ -15,7 +15,6 @@ POSITIVE = st.floats(1e-6, 1e6)
 
 s = cr.schedules
 SCHEDULES = {
-    "constant": st.builds(s.constant, RATE),
     "step_decay": st.builds(s.step_decay, RATE, STEPS, FACTOR_THAT_DOES_NOT_GROW),
     "exponential": st.builds(s.exponential, RATE, FACTOR_THAT_DOES_NOT_GROW),
     "polynomial": st.builds(s.polynomial, RATE, STEPS, RATE, POSITIVE),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from array_api_compat import array_namespace
 
+from ..checks import whole
 from ..errors import ShapeError
 from ..types import Array
 
@@ -39,9 +40,7 @@ class RandomShift:
     """
 
     def __init__(self, pixels: int) -> None:
-        if isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 0:
-            raise ValueError(f"expected a number of pixels of at least 0, found {pixels!r}")
-        self.pixels = pixels
+        self.pixels = whole("pixels", pixels, least=0)
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """The images moved, an array of the same shape and dtype."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import at_least_zero, whole
 from ..errors import to_install
 
 Points = tuple[np.ndarray, np.ndarray]
@@ -44,10 +45,9 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
     >>> x.shape, np.bincount(y).tolist()
     ((600, 2), [100, 100, 100, 100, 100, 100])
     """
-    if classes < 1 or samples < classes or samples % classes:
+    classes, noise = whole("classes", classes, least=1), at_least_zero("noise", noise)
+    if samples < classes or samples % classes:
         raise ValueError(f"expected samples in multiples of {classes} classes, found {samples}")
-    if not 0 <= noise < np.inf:
-        raise ValueError(f"expected a finite noise of at least 0, found {noise}")
     rng, n = np.random.default_rng(seed), samples // classes
     y = np.repeat(np.arange(classes), n)
     radius = np.tile(np.linspace(0.0, 1.0, n), classes)

@@ -14,20 +14,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..layers import Sequential
 from ..losses import Loss
+from ..metrics import Metric
 from ..types import Array
 from . import lbfgs, steps
-from .inputs import backend_for, outputs, precision_for, read_inputs
-from .network import make_model
-from .objective import Penalty
+from .convergence import Record
+from .inputs import backend_for, outputs, precision_for, read_inputs, taken, to_host
+from .network import draw_seed, make_model, make_optimizer
+from .objective import PenalizedTrainer, Penalty
 from .output import Output
-from .parameters import (
-    activations,
-    check_parameters,
-    check_same_network,
-    dropouts,
-    hidden_sizes,
-    network_of,
-)
+from .parameters import Network, check_parameters
 from .weights import ShownWeights
 
 
@@ -65,8 +60,11 @@ class MultilayerPerceptron(ShownWeights):
     _losses: tuple[str, ...] = ()
     """The names that `loss` may have."""
 
-    _network: dict[str, Any]
+    _network: Network
     """What decided the network that there is."""
+
+    _record: Record
+    """What is shown of the training."""
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
@@ -165,28 +163,70 @@ class MultilayerPerceptron(ShownWeights):
         return outputs(self._model(), read_inputs(self, X))
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
-        check_parameters(self, self._losses)
+        parameters = self.get_params(deep=False)
+        check_parameters(parameters, self._losses)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        network = network_of(self)
+        network = Network.of(parameters)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if not first and hasattr(self, "model_"):
-            check_same_network(self._network, network)
+            self._network.expect(network)
         with undone_by_errors(self):
             X, y, weight = self._read(X, y, sample_weight, first=first, incremental=incremental)
             random = check_random_state(self.random_state)
             if first or not hasattr(self, "model_"):
-                self._make_model(X, random, first=first)
-                self._network = network
+                self._make_model(X, random, network, first=first)
             model = self._model()
             self._penalty.alpha = float(self.alpha)
             data = X, self._targets(y, model.state.dtype_name), weight
             if self.solver == "lbfgs":
-                lbfgs.fit(self, data)
+                trained = lbfgs.fit(model, self._loss, self._penalty, data, parameters)
+                self.loss_, self.n_iter_ = trained
             else:
-                steps.train(self, data, y, random, first=first, incremental=incremental)
+                self._train(data, y, random, parameters, incremental=incremental)
             self._check_finite(model)
         return self
+
+    def _train(
+        self,
+        data: tuple[Any, ...],
+        y: Array,
+        random: np.random.RandomState,
+        parameters: dict[str, Any],
+        *,
+        incremental: bool,
+    ) -> None:
+        """Train by steps on batches, and show how that went; `y` are the targets as given."""
+        validation, metrics = None, {}
+        if self.early_stopping:
+            data, validation, rows = steps.split(
+                data, self.validation_fraction, random, strata=self._strata(data[1])
+            )
+            metrics["score"] = self._score_on(taken(y, rows), validation[2])
+        seed = draw_seed(random)
+        if not incremental or not hasattr(self, "trainer_"):
+            self.trainer_ = PenalizedTrainer(
+                self.model_,
+                penalty=self._penalty,
+                loss=self._loss,
+                optimizer=make_optimizer(parameters),
+                seed=seed,
+            )
+        self.trainer_.metrics = metrics
+        self._record = self._record.continued(early_stopping=self.early_stopping)
+        steps.train(
+            self.trainer_, data, validation, self._record, parameters, incremental=incremental
+        )
+        self.__dict__.update(vars(self._record))
+
+    def _score_on(self, y: Array, weight: Array | None) -> Metric:
+        """The score on some samples, as a metric."""
+        labels, importance = to_host(y), to_host(weight)
+
+        def score(outputs: Array, _: Array) -> float:
+            return float(self._scored(labels, to_host(self._decided(outputs)), importance))
+
+        return score
 
     def _check_finite(self, model: Sequential) -> None:
         cause = "The input data may contain large values and need to be preprocessed."
@@ -195,24 +235,25 @@ class MultilayerPerceptron(ShownWeights):
         if not self.early_stopping and not math.isfinite(getattr(self, "loss_", 0.0)):
             raise ValueError(f"Solver produced a non-finite loss, {self.loss_}. {cause}")
 
-    def _make_model(self, X: Array, random: np.random.RandomState, *, first: bool) -> None:
-        hidden = hidden_sizes(self.hidden_layer_sizes)
-        names = activations(self.activation, len(hidden))
+    def _make_model(
+        self, X: Array, random: np.random.RandomState, network: Network, *, first: bool
+    ) -> None:
+        self._network = network
         self._loss, self._output = self._choose_loss()
         by_hand = () if first else (self.coefs_, self.intercepts_)
         self.model_ = make_model(
-            [int(X.shape[1]), *hidden, self.n_outputs_],
-            [*names, names[-1] if names else "identity"],
-            dropout=dropouts(self.dropout, len(hidden)),
-            batch_norm=self.batch_norm,
+            network,
+            int(X.shape[1]),
+            self.n_outputs_,
             last=self._output.layer() if self._output.layer else None,
             random=random,
-            dtype=precision_for(X, self.precision),
-            backend=backend_for(X, self.backend, self.device),
+            dtype=precision_for(X, network.precision),
+            backend=backend_for(X, network.backend, network.device),
         )
         self._penalty = Penalty(self.model_, self.alpha)
+        self._record = Record.new(early_stopping=self.early_stopping)
         self.out_activation_ = self._output.activation
-        self.n_layers_ = len(hidden) + 2
+        self.n_layers_ = len(network.hidden_layer_sizes) + 2
         self.n_iter_ = self.t_ = 0
         self.__dict__.pop("trainer_", None)
         self._show_weights()

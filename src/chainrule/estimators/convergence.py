@@ -1,18 +1,51 @@
-"""scikit-learn's rule for the end of a training, as a callback."""
+"""scikit-learn's rule for the end of a training, as a callback, and the record that it keeps."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from ..callbacks import Callback
+from ..callbacks.base import Training
 from ..types import Array
 
-if TYPE_CHECKING:
-    from ..training import Trainer
+
+@dataclasses.dataclass
+class Record:
+    """What an estimator shows of its training, each under the name of scikit-learn's attribute.
+
+    With early stopping there are scores on validation data, and no best loss.
+    """
+
+    n_iter_: int
+    t_: int
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    _no_improvement_count: int = 0
+
+    @classmethod
+    def new(cls, *, early_stopping: bool, samples_seen: int = 0) -> Record:
+        """The record of a training that begins."""
+        best: Any = (None, [], -math.inf) if early_stopping else (math.inf, None, None)
+        return cls(0, samples_seen, math.inf, [], *best)
+
+    def continued(self, *, early_stopping: bool) -> Record:
+        """The record of a further call, whose epochs are counted anew."""
+        if (self.validation_scores_ is not None) != early_stopping:
+            return Record.new(early_stopping=early_stopping, samples_seen=self.t_)
+        scores = None if self.validation_scores_ is None else [*self.validation_scores_]
+        return dataclasses.replace(
+            self, n_iter_=0, loss_curve_=[*self.loss_curve_], validation_scores_=scores
+        )
 
 
 class Convergence(Callback):
-    """Keeps an estimator's attributes up to date, and stops where no epoch gets better any more.
+    """Keeps a record, and stops where no epoch gets better any more.
 
     An epoch is no better where its loss is above the best one less `tol`, or with early stopping
     its score on the validation data is below the best one and `tol`. After more than
@@ -22,93 +55,90 @@ class Convergence(Callback):
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        Whose parameters say so, and whose attributes are kept.
+    record : Record
+        What is kept up to date.
+    parameters : mapping
+        Those of the estimator.
     samples : int
         How many are in an epoch.
-    validated : bool
-        Whether the history has scores, ``val_score``.
     """
 
-    def __init__(self, estimator: Any, *, samples: int, validated: bool) -> None:
-        self.estimator = estimator
+    def __init__(self, record: Record, parameters: Mapping[str, Any], *, samples: int) -> None:
+        self.record = record
+        self.tol = parameters["tol"]
+        self.patience = parameters["n_iter_no_change"]
+        self.verbose = parameters["verbose"]
+        of_solver = parameters["optimizer"] is None and parameters["solver"] == "sgd"
+        self.schedule = parameters["learning_rate"] if of_solver else "constant"
+        self.first_rate, self.power = parameters["learning_rate_init"], parameters["power_t"]
         self.samples = samples
-        self.validated = validated
+        self.validated = record.validation_scores_ is not None
         self.converged = False
         self._best: dict[str, Array] = {}
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         self._keep(trainer)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        estimator, row = self.estimator, trainer.history.epochs[-1]
-        estimator.n_iter_ += 1
-        estimator.t_ += self.samples
-        estimator.loss_ = row["loss"]
-        estimator.loss_curve_.append(row["loss"])
-        self._say(f"Iteration {estimator.n_iter_}, loss = {row['loss']:.8f}")
+    def on_epoch_end(self, trainer: Training) -> None:
+        record, row = self.record, trainer.history.epochs[-1]
+        record.n_iter_ += 1
+        record.t_ += self.samples
+        record.loss_ = row["loss"]
+        record.loss_curve_.append(row["loss"])
+        self._say(f"Iteration {record.n_iter_}, loss = {row['loss']:.8f}")
         better = self._compare_scores(trainer) if self.validated else self._compare_losses()
-        estimator._no_improvement_count = 0 if better else estimator._no_improvement_count + 1
-        if self._scheduled("invscaling"):
-            rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
-            _set_rate(trainer, rate)
-        if estimator._no_improvement_count > estimator.n_iter_no_change:
+        record._no_improvement_count = 0 if better else record._no_improvement_count + 1
+        if self.schedule == "invscaling":
+            _set_rate(trainer, self.first_rate / (record.t_ + 1) ** self.power)
+        if record._no_improvement_count > self.patience:
             self._conclude(trainer)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
-        if self.validated:
-            trainer.model.state.restore(self._best)
+    def on_fit_end(self, trainer: Training) -> None:
+        trainer.model.state.restore(self._best)
 
     def _compare_losses(self) -> bool:
-        estimator = self.estimator
-        better = not estimator.loss_ > estimator.best_loss_ - estimator.tol
-        if estimator.loss_ < estimator.best_loss_:
-            estimator.best_loss_ = estimator.loss_
+        record: Any = self.record
+        better = not record.loss_ > record.best_loss_ - self.tol
+        if record.loss_ < record.best_loss_:
+            record.best_loss_ = record.loss_
         return better
 
-    def _compare_scores(self, trainer: Trainer) -> bool:
-        estimator, score = self.estimator, trainer.history.epochs[-1]["val_score"]
-        estimator.validation_scores_.append(score)
+    def _compare_scores(self, trainer: Training) -> bool:
+        record: Any = self.record
+        score = trainer.history.epochs[-1]["val_score"]
+        record.validation_scores_.append(score)
         self._say(f"Validation score: {score:.6f}")
-        better = not score < estimator.best_validation_score_ + estimator.tol
-        if score > estimator.best_validation_score_:
-            estimator.best_validation_score_ = score
+        better = not score < record.best_validation_score_ + self.tol
+        if score > record.best_validation_score_:
+            record.best_validation_score_ = score
             self._keep(trainer)
         return better
 
-    def _conclude(self, trainer: Trainer) -> None:
-        """Stop, or go on with a smaller rate."""
-        estimator = self.estimator
+    def _conclude(self, trainer: Training) -> None:
+        """Stop, or continue with a smaller rate."""
         what = "Validation score" if self.validated else "Training loss"
-        reason = (
-            f"{what} did not improve by tol={estimator.tol} in {estimator.n_iter_no_change} epochs."
-        )
+        reason = f"{what} did not improve by tol={self.tol} in {self.patience} epochs."
         lr: Any = trainer.optimizer.lr
-        if self._scheduled("adaptive") and lr > 1e-6:
+        if self.schedule == "adaptive" and lr > 1e-6:
             _set_rate(trainer, lr / 5.0)
-            estimator._no_improvement_count = 0
+            self.record._no_improvement_count = 0
             self._say(f"{reason} The learning rate is {lr / 5.0} now.")
         else:
             self.converged = True
             trainer.stop()
             self._say(f"{reason} Stopping.")
 
-    def _scheduled(self, name: str) -> bool:
-        estimator = self.estimator
-        given = estimator.optimizer is not None or estimator.solver != "sgd"
-        return not given and estimator.learning_rate == name
-
-    def _keep(self, trainer: Trainer) -> None:
+    def _keep(self, trainer: Training) -> None:
         if self.validated:
             self._best = trainer.model.state.snapshot()
 
     def _say(self, words: str) -> None:
-        if self.estimator.verbose:
+        if self.verbose:
             print(words)
 
 
-def _set_rate(trainer: Trainer, rate: float) -> None:
-    """Change the rate from here on: the velocity goes on with the steps that it had."""
+def _set_rate(trainer: Training, rate: float) -> None:
+    """Change the rate from here on: the velocity continues with the steps that it had."""
     optimizer: Any = trainer.optimizer
     for velocity in optimizer._vectors.values():
         velocity *= optimizer.lr / rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,15 @@ from .objective import Penalty
 Parts = Callable[[], Iterable[tuple[Array, ...]]]
 
 
-def fit(estimator: Any, data: tuple[Any, ...]) -> None:
-    """Train a model on inputs, targets and weights (or None), and say how that went."""
-    state, names = estimator.model_.state, ("X", "y", "sample_weight")
+def fit(
+    model: Sequential,
+    loss: Loss,
+    penalty: Penalty,
+    data: tuple[Any, ...],
+    parameters: Mapping[str, Any],
+) -> tuple[float, int]:
+    """Train a model on inputs, targets and weights or None, see `minimize`."""
+    state, names = model.state, ("X", "y", "sample_weight")
 
     def moved(arrays: tuple[Any, ...]) -> tuple[Array, ...]:
         given = {n: a for n, a in zip(names, arrays, strict=False) if a is not None}
@@ -34,16 +40,9 @@ def fit(estimator: Any, data: tuple[Any, ...]) -> None:
     def parts() -> Iterable[tuple[Array, ...]]:
         return [whole] if whole else map(moved, SparseBatches(data)())
 
-    estimator.loss_, estimator.n_iter_ = minimize(
-        estimator.model_,
-        estimator._loss,
-        estimator._penalty,
-        parts,
-        max_iter=estimator.max_iter,
-        max_fun=estimator.max_fun,
-        tol=estimator.tol,
-        verbose=bool(estimator.verbose),
-    )
+    options = {name: parameters[name] for name in ("max_iter", "max_fun", "tol")}
+    verbose = bool(parameters["verbose"])
+    return minimize(model, loss, penalty, parts, **options, verbose=verbose)
 
 
 def minimize(

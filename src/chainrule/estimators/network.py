@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .. import initializers
 from ..layers import BatchNorm, Dropout, Layer, Linear, Sequential
-from ..layers.mlp import ACTIVATIONS as BY_NAME
 from ..optimizers import SGD, Adam, Optimizer
-
-ACTIVATIONS = {"identity": BY_NAME["none"], "logistic": BY_NAME["sigmoid"], **BY_NAME}
-"""scikit-learn's names of activations, and those of `chainrule.mlp`."""
+from .parameters import ACTIVATIONS, Network
 
 
 def make_model(
-    widths: list[int],
-    activations: list[str],
+    network: Network,
+    inputs: int,
+    outputs: int,
     *,
-    dropout: list[float],
-    batch_norm: bool,
     last: Layer | None,
     random: np.random.RandomState,
     **where: Any,
@@ -31,14 +27,10 @@ def make_model(
 
     Parameters
     ----------
-    widths : list of int
-        The number of inputs, the widths of the hidden layers, the number of outputs.
-    activations : list of str
-        One for each hidden layer, and one that says the scale of the last layer's weights.
-    dropout : list of float
-        Of each hidden layer's outputs.
-    batch_norm : bool
-        Whether there is a `BatchNorm` before each activation.
+    network : Network
+        Its hidden layers.
+    inputs, outputs : int
+        The numbers of inputs and of outputs.
     last : Layer or None
         What follows the last linear layer.
     random : numpy.random.RandomState
@@ -48,34 +40,36 @@ def make_model(
         ``backend``, ``device`` and ``dtype``.
     """
     layers: list[Layer] = []
-    for n, m, activation, p in zip(
-        widths[:-2], widths[1:-1], activations[:-1], dropout, strict=True
-    ):
-        kind = ACTIVATIONS[activation]
-        layers.append(_linear(n, m, activation, random))
-        if batch_norm:
+    values: dict[str, np.ndarray] = {}
+
+    def add_linear(n: int, m: int, activation: str) -> None:
+        """Weights and biases uniform within Glorot's bound, a smaller one for the logistic."""
+        logistic = activation in ("logistic", "sigmoid")
+        bound = math.sqrt((2.0 if logistic else 6.0) / (n + m))
+        values[f"{len(layers)}.weight"] = random.uniform(-bound, bound, (n, m)).T
+        values[f"{len(layers)}.bias"] = random.uniform(-bound, bound, m)
+        layers.append(Linear(n, m))
+
+    n, hidden, activation = inputs, network.hidden_layer_sizes, "identity"
+    for m, activation, p in zip(hidden, network.activation, network.dropout, strict=True):
+        add_linear(n, m, activation)
+        if network.batch_norm:
             layers.append(BatchNorm(m))
-        if kind is not None:
+        if (kind := ACTIVATIONS[activation]) is not None:
             layers.append(kind())
         if p > 0.0:
             layers.append(Dropout(p))
-    layers.append(_linear(widths[-2], widths[-1], activations[-1], random))
+        n = m
+    add_linear(n, outputs, activation)
     if last is not None:
         layers.append(last)
-    return Sequential(*layers, seed=draw_seed(copy.deepcopy(random)), **where)
+    seed = draw_seed(copy.deepcopy(random))
+    return Sequential(*layers).bind(seed=seed, values=values, **where)
 
 
 def draw_seed(random: np.random.RandomState) -> int:
     """A seed for what draws by itself."""
     return int(random.randint(np.iinfo(np.int32).max))
-
-
-def _linear(n: int, m: int, activation: str, random: np.random.RandomState) -> Linear:
-    """Weights and biases uniform within Glorot's bound, for the logistic function a smaller one."""
-    bound = math.sqrt((2.0 if activation in ("logistic", "sigmoid") else 6.0) / (n + m))
-    weight = random.uniform(-bound, bound, (n, m)).T
-    bias = random.uniform(-bound, bound, m)
-    return Linear(n, m, init=initializers.given(weight), bias_init=initializers.given(bias))
 
 
 def linear_layers(model: Sequential) -> list[Linear]:
@@ -95,13 +89,15 @@ class EfficientAdam(Adam):
         return rate / unbias, 1.0, *others
 
 
-def make_optimizer(estimator: Any) -> Optimizer:
+def make_optimizer(parameters: Mapping[str, Any]) -> Optimizer:
     """A copy of the one that was given, or that of the solver."""
-    optimizer: Optimizer | None = estimator.optimizer
+    optimizer: Optimizer | None = parameters["optimizer"]
     if optimizer is not None:
         return optimizer.copy()
-    rate = estimator.learning_rate_init
-    if estimator.solver == "sgd":
-        nesterov = bool(estimator.nesterovs_momentum and estimator.momentum > 0)
-        return SGD(rate, momentum=estimator.momentum, nesterov=nesterov)
-    return EfficientAdam(rate, betas=(estimator.beta_1, estimator.beta_2), eps=estimator.epsilon)
+    rate = parameters["learning_rate_init"]
+    if parameters["solver"] == "sgd":
+        momentum = parameters["momentum"]
+        nesterov = bool(parameters["nesterovs_momentum"] and momentum > 0)
+        return SGD(rate, momentum=momentum, nesterov=nesterov)
+    betas = parameters["beta_1"], parameters["beta_2"]
+    return EfficientAdam(rate, betas=betas, eps=parameters["epsilon"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from ..callbacks import Callback
+from ..layers.mlp import ACTIVATIONS as BY_NAME
 from ..losses import Loss
 from ..optimizers import SGD, Optimizer
-from .network import ACTIVATIONS
+
+ACTIVATIONS = {"identity": BY_NAME["none"], "logistic": BY_NAME["sigmoid"], **BY_NAME}
+"""scikit-learn's names of activations, and those of `chainrule.mlp`."""
 
 _CHOICES = {
     "solver": ("lbfgs", "sgd", "adam"),
@@ -39,22 +43,21 @@ _COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf,
 """Whole numbers of at least 1, or what else they may be."""
 
 
-def check_parameters(estimator: Any, losses: tuple[str, ...]) -> None:
-    """Raise a `ValueError` for the first parameter that cannot be meant.
+def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
+    """Raise a `ValueError` for the first parameter that is invalid.
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        Whose parameters they are.
+    of : mapping
+        The parameters of an estimator, by name.
     losses : tuple of str
         The names that its `loss` may have.
     """
 
     def expect(holds: bool, name: str, words: str) -> None:
         if not holds:
-            raise ValueError(f"expected {name} to be {words}, found {getattr(estimator, name)!r}")
+            raise ValueError(f"expected {name} to be {words}, found {of[name]!r}")
 
-    of = vars(estimator)
     for name, options in _CHOICES.items():
         expect(isinstance(of[name], str) and of[name] in options, name, f"one of {options}")
     for name in _BOOLEANS:
@@ -84,29 +87,43 @@ def check_parameters(estimator: Any, losses: tuple[str, ...]) -> None:
             expect(not np.any(of[name]), name, "left out: solver='lbfgs' makes no steps on batches")
 
 
-def network_of(estimator: Any) -> dict[str, Any]:
-    """What the parameters say of the network."""
-    hidden = hidden_sizes(estimator.hidden_layer_sizes)
-    return {
-        "hidden_layer_sizes": hidden,
-        "activation": activations(estimator.activation, len(hidden)),
-        "dropout": dropouts(estimator.dropout, len(hidden)),
-        "batch_norm": bool(estimator.batch_norm),
-        **{name: getattr(estimator, name) for name in ("loss", "precision", "backend", "device")},
-    }
+@dataclass(frozen=True)
+class Network:
+    """What the parameters of an estimator say of its network, read once."""
+
+    hidden_layer_sizes: list[int]
+    activation: list[str]
+    dropout: list[float]
+    batch_norm: bool
+    loss: Any
+    precision: str
+    backend: Any
+    device: Any
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Network:
+        """Read the parameters, which `check_parameters` has checked otherwise."""
+        hidden = _hidden_sizes(parameters["hidden_layer_sizes"])
+        return cls(
+            hidden,
+            _activations(parameters["activation"], len(hidden)),
+            _dropouts(parameters["dropout"], len(hidden)),
+            bool(parameters["batch_norm"]),
+            *(parameters[name] for name in ("loss", "precision", "backend", "device")),
+        )
+
+    def expect(self, now: Network) -> None:
+        """Raise a `ValueError` for the first parameter that says another thing of the network."""
+        for name, value in vars(self).items():
+            found = getattr(now, name)
+            if found is not value and repr(found) != repr(value):
+                raise ValueError(
+                    f"expected {name} to stay {value!r}, found {found!r}: warm_start and "
+                    "partial_fit continue with the network that there is"
+                )
 
 
-def check_same_network(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise a `ValueError` for the first parameter that says another thing of the network."""
-    for name, value in before.items():
-        if now[name] is not value and repr(now[name]) != repr(value):
-            raise ValueError(
-                f"expected {name} to stay {value!r}, found {now[name]!r}: warm_start and "
-                "partial_fit go on with the network that there is"
-            )
-
-
-def hidden_sizes(sizes: Any) -> list[int]:
+def _hidden_sizes(sizes: Any) -> list[int]:
     """The widths of the hidden layers, from a number or from several."""
     several = list(sizes) if isinstance(sizes, Iterable) else [sizes]
     if not all(map(_is_count, several)):
@@ -114,7 +131,7 @@ def hidden_sizes(sizes: Any) -> list[int]:
     return [int(size) for size in several]
 
 
-def activations(activation: Any, layers: int) -> list[str]:
+def _activations(activation: Any, layers: int) -> list[str]:
     """A name for each hidden layer, from one for all of them or from one for each."""
     names = _each("activation", activation, layers, str)
     for name in names:
@@ -124,7 +141,7 @@ def activations(activation: Any, layers: int) -> list[str]:
     return names
 
 
-def dropouts(dropout: Any, layers: int) -> list[float]:
+def _dropouts(dropout: Any, layers: int) -> list[float]:
     """A probability for each hidden layer, from one for all of them or from one for each."""
     probabilities = _each("dropout", dropout, layers, Real)
     if not all(_within(p, 0.0, 1.0) for p in probabilities):

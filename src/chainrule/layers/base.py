@@ -7,10 +7,9 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
-import numpy as np
-
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
+from ..checks import whole
 from ..errors import ShapeError
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
@@ -188,13 +187,14 @@ class Layer:
         ------
         ValueError
             If it, or a layer within it, belongs to a model already; if there is no such backend,
-            if the dtype is another one, or if the seed is no integer of at least 0.
+            if the dtype is another one, or if the seed is below 0.
+        TypeError
+            If the seed is no whole number.
         KeyError
             If `values` names a parameter that there is not.
         """
         backend = get_backend(backend, device=device)
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise ValueError(f"expected a seed that is an integer of at least 0, found {seed!r}")
+        seed = whole("seed", seed, least=0)
         parts = [("", self), *self._walk()]
         for _, part in parts:
             if part._state is not None:
@@ -205,7 +205,7 @@ class Layer:
         stored, buffers = self.named_stored(), list(self.named_buffers().values())
         for name, value in (values or {}).items():
             stored[name]._first = value
-        state = ModelState(self.parameters(), buffers, backend=backend, dtype=dtype, seed=int(seed))
+        state = ModelState(self.parameters(), buffers, backend=backend, dtype=dtype, seed=seed)
         for name, part in parts:
             part._state = state
             if isinstance(part, Layer):

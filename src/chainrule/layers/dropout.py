@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..checks import below_one
 from ..masks import keep_mask
 from ..types import Array, Backward
 from .base import Layer
@@ -26,9 +27,7 @@ class Dropout(Layer):
     keeps_arguments = True
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0.0 <= p < 1.0:
-            raise ValueError(f"expected a probability 0 <= p < 1, found {p}")
-        self.p = float(p)
+        self.p = below_one("p", p)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         if not training or self.p == 0.0:

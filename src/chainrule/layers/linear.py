@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import initializers
+from ..checks import whole
 from ..initializers import Initializer
 from ..parameter import Parameter
 from ..types import Array, Backward
@@ -49,10 +50,10 @@ class Linear(Layer):
         bias_init: Initializer | None = None,
         max_norm: float | None = None,
     ) -> None:
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = whole("in_features", in_features, least=1)
+        self.out_features = whole("out_features", out_features, least=1)
         init = initializers.he_normal() if init is None else init
-        self.weight = Parameter((out_features, in_features), init=init, max_norm=max_norm)
+        self.weight = Parameter((self.out_features, self.in_features), init=init, max_norm=max_norm)
         self.bias = Parameter((out_features,), init=bias_init, decay=False) if bias else None
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from .. import initializers
+from ..checks import above_zero, share, whole
 from ..errors import ShapeError
 from ..formulas import dot
 from ..parameter import Buffer, Parameter
@@ -59,11 +58,9 @@ class BatchNorm(Layer):
     keeps_arguments = True
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        if not 0.0 <= momentum <= 1.0:
-            raise ValueError(f"expected 0 <= momentum <= 1, found {momentum}")
-        self.features = features
-        self.eps = _positive(eps)
-        self.momentum = float(momentum)
+        self.features = whole("features", features, least=1)
+        self.eps = above_zero("eps", eps)
+        self.momentum = share("momentum", momentum)
         self.weight = Parameter((features,), init=initializers.constant(1.0), decay=False)
         self.bias = Parameter((features,), decay=False)
         self.running_mean = Buffer((features,))
@@ -147,8 +144,8 @@ class LayerNorm(Layer):
     keeps_arguments = True
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
-        self.features = features
-        self.eps = _positive(eps)
+        self.features = whole("features", features, least=1)
+        self.eps = above_zero("eps", eps)
         self.weight = Parameter((features,), init=initializers.constant(1.0), decay=False)
         self.bias = Parameter((features,), decay=False)
 
@@ -175,9 +172,3 @@ class LayerNorm(Layer):
             return dx
 
         return y, backward
-
-
-def _positive(eps: float) -> float:
-    if not 0.0 < eps < math.inf:
-        raise ValueError(f"expected a finite eps > 0, found {eps}")
-    return float(eps)

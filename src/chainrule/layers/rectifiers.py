@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from ..checks import finite
 from ..formulas import relu, relu_gradient, sigmoid
 from ..types import Array, Backward
 from .base import Layer
@@ -35,7 +36,7 @@ class LeakyReLU(Layer):
     keeps_arguments = True
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = finite("negative_slope", negative_slope)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, slope = self.xp, self.negative_slope
@@ -70,7 +71,7 @@ class ELU(Layer):
     keeps_arguments = True
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = float(alpha)
+        self.alpha = finite("alpha", alpha)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from ..checks import finite
 from ..types import Array, Backward
 from .base import Layer
 
@@ -23,10 +22,8 @@ class Rescaling(Layer):
     keeps_arguments = True
 
     def __init__(self, scale: float, offset: float = 0.0) -> None:
-        if not (math.isfinite(scale) and math.isfinite(offset)):
-            raise ValueError(f"expected finite numbers, found scale={scale}, offset={offset}")
-        self.scale = float(scale)
-        self.offset = float(offset)
+        self.scale = finite("scale", scale)
+        self.offset = finite("offset", offset)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         y = x * self.scale

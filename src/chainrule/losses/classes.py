@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends.base import kernel
+from ..checks import share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
@@ -53,9 +54,7 @@ class CrossEntropyLoss(Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self.weight = OutputWeight.of(weight)
-        if not 0.0 <= label_smoothing <= 1.0:
-            raise ValueError(f"expected 0 <= label_smoothing <= 1, found {label_smoothing}")
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = share("label_smoothing", label_smoothing)
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
         if y.ndim != 2 or y.shape[1] < 2:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..backends.base import kernel
+from ..checks import above_zero
 from ..formulas import sign
 from ..types import Array
 from .base import Formula
@@ -43,9 +43,7 @@ class HuberLoss(WeightedOutputs):
 
     def __init__(self, *, delta: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        if not 0 < delta < math.inf:
-            raise ValueError(f"expected a finite delta > 0, found {delta}")
-        self.delta = float(delta)
+        self.delta = above_zero("delta", delta)
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d, delta = y - target, self.delta

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import Callback
+from ..checks import whole
 from ..files.atomic import usual_mode
 from .figures import NO_MATPLOTLIB
 
@@ -61,8 +62,7 @@ class Animation(Callback):
         writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
         if self.path.suffix not in writers:
             raise ValueError(f"expected a path that ends in .gif or .mp4, found {str(path)!r}")
-        if every < 1 or fps < 1:
-            raise ValueError(f"expected every and fps of at least 1, found {every} and {fps}")
+        every, fps = whole("every", every, least=1), whole("fps", fps, least=1)
         if not writers[self.path.suffix].isAvailable():
             raise RuntimeError(f"{self.path.suffix} needs the program ffmpeg; .gif needs nothing")
         self.figure, self.draw, self.every = figure, draw, every

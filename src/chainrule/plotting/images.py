@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.conversion import to_numpy
+from ..checks import whole
 from ..errors import ShapeError
 from .figures import VERMILLION, axes
 
@@ -55,8 +56,7 @@ def plot_predictions(
             f"expected a prediction and a label for each image, found {len(images)} images, "
             f"{len(predictions)} predictions, {len(labels)} labels"
         )
-    if columns < 1:
-        raise ValueError(f"expected at least 1 column, found {columns}")
+    columns = whole("columns", columns, least=1)
     words = [str(name) for name in names] if names is not None else None
     rows = -(-len(images) // columns)
     ax = axes(ax, figsize=(0.85 * columns, 1.05 * rows))

@@ -21,7 +21,7 @@ FRAMES = ("polars>=1.20", "pyarrow>=18")  # data frames other than those of pand
 TESTED_EXTRAS = ".[examples,tensorboard,distributed]"
 PYTEST = ("python", "-m", "pytest")
 PARALLEL = (*PYTEST, "-n", "2")  # two processes; ``-- -n 0`` runs the tests in one
-PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy")
+PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy", "--ignore", "tests/parity")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # for small products, more threads wait for each other
 TORCH = "torch==2.13.0"
 ONNX_RUNTIME = "onnxruntime>=1.20"
@@ -127,10 +127,11 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style."""
-    session.install("ruff==0.17.*")
+    """Style, and the direction of imports."""
+    session.install("ruff==0.17.*", "import-linter>=2.10,<3")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
 
 
 @nox.session

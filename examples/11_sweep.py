@@ -42,7 +42,8 @@ def connect(dask):
         raise SystemExit(f"--dask needs Dask: {to_install('distributed')}") from error
     if dask != "local":
         return Client(dask)
-    return Client(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    return Client(n_workers=2, threads_per_worker=1, **here)
 
 
 def main():

@@ -27,6 +27,6 @@ def test_reduce_on_plateau(library):
 
 def test_a_schedule_is_not_reduced(library):
     trainer = trainer_on(library, lr=cr.schedules.exponential(0.1, gamma=0.9))
-    with pytest.raises(TypeError, match=r"lr to be a number, found the schedule constant\(lr=0.1"):
+    with pytest.raises(TypeError, match="lr to be a number, found the schedule exponential"):
         trainer.fit(X, Y, callbacks=[ReduceOnPlateau()], **FIT)
     assert len(trainer.history) == 0

@@ -32,7 +32,7 @@ def test_no_shift_and_arrays_that_are_not_images(library):
     with pytest.raises(cr.ShapeError, match=r"\(batch, height, width\), found \(4, 9\)"):
         RandomShift(1)(library.asarray(np.ones((4, 9))), np.random.default_rng(0))
     for bad in (-1, 1.5, True):
-        with pytest.raises(ValueError, match="of at least 0, found"):
+        with pytest.raises((ValueError, TypeError), match="expected pixels to be"):
             RandomShift(bad)
 
 

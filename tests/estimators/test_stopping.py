@@ -68,13 +68,13 @@ def test_lines_are_printed_where_they_are_asked_for(capsys):
 def test_warnings():
     with pytest.warns(ConvergenceWarning, match="max_iter=15") as caught:
         fitted(MLPRegressor, NUMBER)
-    assert caught[0].filename == __file__
+    assert caught[0].filename == fitted.__code__.co_filename
     with pytest.warns(ConvergenceWarning, match="lbfgs did not converge in 3 iterations") as caught:
         fitted(MLPRegressor, NUMBER, solver="lbfgs", max_iter=3)
-    assert caught[0].filename == __file__
+    assert caught[0].filename == fitted.__code__.co_filename
     with pytest.warns(UserWarning, match="batch_size=500") as caught:
         fitted(MLPRegressor, NUMBER, batch_size=500)
-    assert caught[0].filename == __file__
+    assert caught[0].filename == fitted.__code__.co_filename
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted(MLPRegressor, NUMBER, tol=10.0, n_iter_no_change=1)

@@ -45,7 +45,7 @@ def _short_trainings():
 def dask_client():
     """A client of two worker processes on this machine, which nothing outside it can reach."""
     distributed = pytest.importorskip("distributed", reason="the extra distributed is missing")
-    here = {"host": "127.0.0.1", "dashboard_address": None}
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, **here) as cluster,
         distributed.Client(cluster) as client,

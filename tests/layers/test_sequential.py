@@ -52,7 +52,7 @@ def test_things_that_are_not_layers():
         cr.Sequential([cr.ReLU()])
     with pytest.raises(ValueError, match="expected approximate='tanh'"):
         cr.GELU(approximate="none")
-    with pytest.raises(ValueError, match="expected finite numbers"):
+    with pytest.raises(ValueError, match="expected scale to be finite"):
         cr.Rescaling(float("nan"))
 
 

@@ -189,7 +189,7 @@ def test_targets_out_of_range(loss, target, message, library):
 def test_bad_options():
     with pytest.raises(ValueError, match=r"reduction to be one of .*found 'average'"):
         cr.MSELoss(reduction="average")
-    with pytest.raises(ValueError, match="delta > 0"):
+    with pytest.raises(ValueError, match="expected delta to be finite and above 0"):
         cr.HuberLoss(delta=0.0)
     with pytest.raises(ValueError, match="label_smoothing"):
         cr.CrossEntropyLoss(label_smoothing=1.5)

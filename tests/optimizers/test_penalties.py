@@ -141,9 +141,9 @@ def test_the_limit_survives_a_file(tmp_path):
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
 def test_bad_limits(bad):
-    with pytest.raises(ValueError, match="expected a finite max_norm > 0"):
+    with pytest.raises(ValueError, match="expected max_norm to be finite and above 0"):
         cr.Linear(2, 2, max_norm=bad)
-    with pytest.raises(ValueError, match=r"rows, found 1.0 for shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"a parameter with rows for max_norm, found \(3,\)"):
         cr.Parameter((3,), max_norm=1.0)
 
 

@@ -265,6 +265,7 @@ def get_backend(
             if asked not in (None, getattr(backend, name)):
                 raise ValueError(f"{name}={asked!r} was asked for, but {backend!r} is made already")
         return backend
+    device = getattr(device, "id", device)  # CuPy's own devices have no hash
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
         if name not in Backend.known:
@@ -300,7 +301,8 @@ def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _restore(name: str, device: Any, precision: str | None) -> Backend:
-    return get_backend(importlib.import_module(name), device=device, precision=precision)
+    library = importlib.import_module(name)  # noqa: TID251  (of another project)
+    return get_backend(library, device=device, precision=precision)
 
 
 def available_backends() -> list[str]:

@@ -101,7 +101,7 @@ class CapturedStep:
             except BaseException as error:
                 with contextlib.suppress(Exception):  # a capture that failed has to be ended, too
                     self._stream.end_capture()
-                if not isinstance(error, Exception):
+                if not isinstance(error, Exception) or isinstance(error, BackendError):
                     raise
                 raise BackendError(f"the step cannot be captured: {error!r}") from error
 

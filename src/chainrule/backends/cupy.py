@@ -97,9 +97,7 @@ class CupyBackend(Backend, name="cupy"):
         return kernels(self._cupy).get(function) or super()._make_kernel(function)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
-        import cupyx
-
-        cupyx.scatter_add(target, index, values)
+        self._cupy.add.at(target, index, values)
 
     def compile(self, step: Callable[[], None]) -> Callable[[], None]:
         from .cuda_graph import CapturedStep, Products

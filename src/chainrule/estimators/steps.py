@@ -80,7 +80,7 @@ def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
     elif asked > samples:
         warnings.warn(
             f"batch_size={asked} is more than there are samples: a batch is all {samples}",
-            stacklevel=5,
+            stacklevel=6,
         )
     size = min(int(asked), samples)
     if parameters["batch_norm"] and size < 2:

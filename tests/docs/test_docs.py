@@ -60,10 +60,11 @@ def test_the_readmes_search_runs(searched):
     assert (folder / "digits.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
     """With two worker processes here instead of a cluster."""
     distributed = pytest.importorskip("dask.distributed", exc_type=ImportError)
-    here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": None}
+    here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     client = partial(distributed.Client, **here)
     monkeypatch.setattr(distributed, "Client", lambda address: client())
     (code,) = readme(extra="distributed")

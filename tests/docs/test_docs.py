@@ -60,6 +60,7 @@ def test_the_readmes_search_runs(searched):
     assert (folder / "digits.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
     """With two worker processes here instead of a cluster."""
     distributed = pytest.importorskip("dask.distributed", exc_type=ImportError)

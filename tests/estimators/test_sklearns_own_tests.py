@@ -27,6 +27,7 @@ def run(*arguments, **environment):
     return {what: int(n) for n, what in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
 
 
+@pytest.mark.slow
 def test_with_the_classes_replaced(tmp_path):
     import replaced_estimators
 

@@ -11,7 +11,7 @@ import pytest
 from chainrule.callbacks import LambdaCallback
 
 pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
-from fitted import NUMBER, THREE, Brier, X, assert_same_weights, fitted
+from fitted import NUMBER, SMALL, THREE, Brier, X, assert_same_weights, fitted
 from sklearn import neural_network
 from sklearn.exceptions import ConvergenceWarning
 
@@ -66,15 +66,18 @@ def test_lines_are_printed_where_they_are_asked_for(capsys):
 
 
 def test_warnings():
+    def regressor(**options):
+        return MLPRegressor(**{**SMALL, **options})
+
     with pytest.warns(ConvergenceWarning, match="max_iter=15") as caught:
-        fitted(MLPRegressor, NUMBER)
-    assert caught[0].filename == fitted.__code__.co_filename
+        regressor().fit(X, NUMBER)
+    assert caught[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match="lbfgs did not converge in 3 iterations") as caught:
-        fitted(MLPRegressor, NUMBER, solver="lbfgs", max_iter=3)
-    assert caught[0].filename == fitted.__code__.co_filename
+        regressor(solver="lbfgs", max_iter=3).fit(X, NUMBER)
+    assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match="batch_size=500") as caught:
-        fitted(MLPRegressor, NUMBER, batch_size=500)
-    assert caught[0].filename == fitted.__code__.co_filename
+        regressor(batch_size=500).fit(X, NUMBER)
+    assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted(MLPRegressor, NUMBER, tol=10.0, n_iter_no_change=1)

@@ -54,7 +54,7 @@ def dask_client():
         yield client
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=["processes", "threads", pytest.param("dask", marks=pytest.mark.slow)])
 def engine(request):
     """What runs two trainings at a time while the fixture's context is entered."""
     if request.param == "dask":
@@ -64,6 +64,7 @@ def engine(request):
     return lambda: joblib.parallel_config(backend, n_jobs=2)
 
 
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)  # none of them is slow here
 def test_the_engines_are_what_their_names_say(engine, request):
     with engine():
         found = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))

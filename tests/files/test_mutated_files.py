@@ -20,17 +20,18 @@ import chainrule as cr
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions are POSIX's")
 
 
-def test_ten_thousand_files():
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_thousands_of_files(count):
     """No exception but the documented ones, no other model, no hang, and little memory.
 
     The process may allocate no more than 300 MB beyond what it starts with, touched or not, or it
     gets a MemoryError, which is not documented; and of all its memory, with the imports, no more
     than 300 MB are ever resident.
     """
-    figures = python("-m", "mutation", "--count", 10_000)
+    figures = python("-m", "mutation", "--count", count)
     assert figures["undocumented"] == []
     assert figures["mb_at_most"] < 300
-    assert min(figures["kinds"].values()) > 1900
+    assert min(figures["kinds"].values()) > 0.19 * count
     for kind, reader in (
         ("idx", "read_idx"),
         ("gzip", "read_idx"),
@@ -42,7 +43,7 @@ def test_ten_thousand_files():
         ("foreign", "load_weights"),
     ):
         for outcome in ("loaded", "refused"):
-            assert figures["outcomes"][f"{kind} {reader}: {outcome}"] >= 10
+            assert figures["outcomes"][f"{kind} {reader}: {outcome}"] >= count / 1000
 
 
 @pytest.fixture(scope="module")

@@ -278,7 +278,8 @@ def test_copies_continue_alike(library):
     assert_equal(trainer, twin, library)
 
 
-def test_killed_and_resumed():
-    """Ten times here; ``python tests/killing.py --count 200`` for more."""
-    found = killing.check(10)
-    assert found["kills"] == 10
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_and_resumed(count):
+    """``python tests/killing.py --count 200`` does it more often."""
+    found = killing.check(count)
+    assert found["kills"] == count

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, get_origin
 
 SNAPSHOT = Path(__file__).with_suffix(".txt")
 PACKAGE = "chainrule"
@@ -31,7 +31,7 @@ def interface() -> tuple[list[str], list[str]]:
         except ImportError:
             missing.append(name)
         else:
-            lister.module(module)
+            lister.module(module, name)
     return sorted(lister.lines), missing
 
 
@@ -42,9 +42,8 @@ class Lister:
         self.lines: list[str] = []
         self.described: dict[int, str] = {}
 
-    def module(self, module: ModuleType) -> None:
+    def module(self, module: ModuleType, place: str = PACKAGE) -> None:
         """All public names of a module, once; classes first, for they are bases of others."""
-        place = module.__name__
         if id(module) in self.described:
             return
         self.lines.append(f"{place} (module)")
@@ -62,13 +61,15 @@ class Lister:
                 continue
             if id(thing) in self.described:
                 self.lines.append(f"{path} is {self.described[id(thing)]}")
+            elif get_origin(thing) is not None:
+                self.lines.append(f"{path} (type)")
             elif callable(thing):
                 self.described[id(thing)] = path
                 self.lines.append(path + parameters(thing))
             else:
                 self.lines.append(path)
-        for inner in modules.values():
-            self.module(inner)
+        for name, inner in modules.items():
+            self.module(inner, f"{place}.{name}")
 
     def kind(self, path: str, kind: type) -> None:
         """A class: its constructor and its members, without those of bases that are listed."""

@@ -74,9 +74,9 @@ REFUSED = {
     "LayerNorm, bias": (
         lambda: nn.LayerNorm(5, bias=False), "expected tensors weight, bias, found weight$"
     ),
-    "LayerNorm, eps": (lambda: nn.LayerNorm(5, eps=0.0), "expected a finite eps > 0"),
-    "Dropout": (lambda: nn.Dropout(1.0), "expected a probability 0 <= p < 1"),
-    "LazyLinear": (lambda: nn.LazyLinear(5), "expected positive sizes"),
+    "LayerNorm, eps": (lambda: nn.LayerNorm(5, eps=0.0), "expected eps to be finite and above 0"),
+    "Dropout": (lambda: nn.Dropout(1.0), "expected 0 <= p < 1"),
+    "LazyLinear": (lambda: nn.LazyLinear(5), "expected in_features to be at least 1"),
     "weight_norm": (
         lambda: nn.utils.parametrizations.weight_norm(nn.Linear(5, 5)),
         "expected tensors weight, bias, found bias, parametrizations",

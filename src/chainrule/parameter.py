@@ -190,28 +190,30 @@ class Parameter(Stored):
         if grad.shape != self.shape:
             expected, found = self.shape, tuple(grad.shape)
             raise ShapeError(f"expected a gradient of shape {expected}, found {found}")
-        if self._accumulates():
+        if not self.trainable:
+            return
+        if self._is_first():
+            self.grad[...] = grad
+        else:
             total = self.grad
             total += grad
-        elif self.trainable:
-            self.grad[...] = grad
 
     def add_grad_matmul(self, a: Array, b: Array) -> None:
         """Add the matrix product ``a @ b``; where it is the first, it is computed in place."""
-        if self._accumulates():
+        if not self.trainable:
+            return
+        if self._is_first():
+            self.state.backend.matmul(a, b, out=self.grad)
+        else:
             total = self.grad
             total += self.state.backend.matmul(a, b)
-        elif self.trainable:
-            self.state.backend.matmul(a, b, out=self.grad)
 
-    def _accumulates(self) -> bool:
-        """Whether there is a gradient since the last step already; if not, there is one now."""
-        if not self.trainable:
-            return False
-        current = self.state.generation
-        already = self._written == current
-        self._written = current
-        return already
+    def _is_first(self) -> bool:
+        """Whether the gradient is stale, for the first that is added to overwrite it."""
+        generation = self.state.generation
+        first = self._written != generation
+        self._written = generation
+        return first
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_grad": None}
@@ -329,7 +331,7 @@ class ModelState:
             getattr(self, name)[...] = self.backend.asarray(vector, dtype=self.dtype)
 
     def zero_grad(self) -> None:
-        """Forget all gradients: the next that is added overwrites, one never added is zero."""
+        """Mark all gradients stale: the next that is added overwrites, one never added is zero."""
         self.generation += 1
 
     def settle_grads(self) -> None:

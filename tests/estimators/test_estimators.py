@@ -77,7 +77,7 @@ def test_a_clone_has_the_parameters_and_nothing_else():
     assert repr(twin.get_params()["optimizer"]) == repr(optimizer)
     assert twin.get_params().keys() == model.get_params().keys()
     assert optimizer.steps == 0
-    assert optimizer._model is None
+    assert optimizer._model_state is None
     twin.fit(X, NAMES)
 
 

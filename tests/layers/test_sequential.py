@@ -127,3 +127,10 @@ def test_bad_predictions(library):
         model.predict(np.zeros((3, 4)), batch_size="3")
     with pytest.raises(cr.DataError, match="real numbers"):
         model.predict([["a", "b"]])
+
+
+def test_an_inner_model_used_first_is_still_an_inner_one():
+    inner = cr.Sequential(cr.Linear(2, 2))
+    cr.Sequential(inner, cr.Linear(2, 1))
+    y, back = inner.forward(np.ones((1, 2), "float32"))
+    assert back(y).shape == (1, 2)

@@ -54,9 +54,10 @@ class Backend:
     precisions: tuple[str, ...] = ()
     """What `matmul` may round float32 to, where there is a choice; see `get_backend`."""
 
-    def __init_subclass__(cls, *, name: str, **options: Any) -> None:
+    def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
-        Backend.known[name] = cls
+        if name:
+            Backend.known[name] = cls
 
     def __init__(self, xp: ModuleType, *, device: Any = None, precision: str | None = None) -> None:
         if not hasattr(xp, "asarray"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,20 +11,19 @@ from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..checks import whole
 from ..types import Array, Seed
-from .moving import in_memory, move
-
-if TYPE_CHECKING:
-    pass
+from .moving import move, to_device
 
 
 class Batches:
-    """Batches of arrays that are on the device already, a new permutation each time round.
+    """Batches of arrays that `move` has checked, a new permutation each time round.
 
     Parameters
     ----------
     arrays : tuple of array
         ``(samples, ...)`` each, as `chainrule.data.moving.move` returns them.
-    batch_size, seed, shuffle, drop_last, backend
+    rng : numpy.random.Generator
+        What the permutations are drawn from.
+    batch_size, shuffle, drop_last, backend
         See `minibatches`.
     """
 
@@ -33,7 +32,7 @@ class Batches:
         arrays: tuple[Array, ...],
         *,
         batch_size: int,
-        seed: Seed = 0,
+        rng: np.random.Generator,
         shuffle: bool = True,
         drop_last: bool = False,
         backend: Backend,
@@ -47,7 +46,7 @@ class Batches:
                 f"expected a batch size from 1 to the number of samples, {self.samples}, "
                 f"found {batch_size}"
             )
-        self.rng = np.random.default_rng(seed)
+        self.rng = rng
         self.shuffle = shuffle
         self._take: Callable[..., Array] = backend.xp.take
         rest = self.samples % self.batch_size
@@ -80,16 +79,16 @@ class Batches:
         return self.rng.permutation(self.samples) if self.shuffle else None
 
     def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
-        """Batch `i` of an order, which is on the device, too."""
+        """Batch `i` of an order that is given twice: in host memory, and on the device."""
         rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
         return tuple(
-            in_memory(self.backend, a[rows if order is None else order[rows]])
+            to_device(self.backend, a[rows if order is None else order[rows]])
             if isinstance(a, np.memmap)
-            else self._from_memory(a, rows if on_device is None else on_device[rows])
+            else self._gather(a, rows if on_device is None else on_device[rows])
             for a in self.arrays
         )
 
-    def _from_memory(self, array: Array, rows: Any) -> Array:
+    def _gather(self, array: Array, rows: Any) -> Array:
         return array[rows, ...] if isinstance(rows, slice) else self._take(array, rows, axis=0)
 
 
@@ -152,7 +151,7 @@ class minibatches(Batches):  # noqa: N801  (used as a function in a for statemen
         super().__init__(
             moved,
             batch_size=batch_size,
-            seed=seed,
+            rng=np.random.default_rng(seed),
             shuffle=shuffle,
             drop_last=drop_last,
             backend=backend,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -12,15 +12,11 @@ from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError
 from ..types import Array
 
-if TYPE_CHECKING:
-    pass
-
-
 CHECKED_AT_ONCE = 2**24  # bytes of a file that are looked at together
 
 
-def in_memory(backend: Backend, array: Array) -> Array:
-    """An array that `move` returned, or a part of it: on the device, if it was on disk till now."""
+def to_device(backend: Backend, array: Array) -> Array:
+    """An array that `move` returned, or a part of it, on the device; a file is read now."""
     if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
         return array
     copy = np.array(array)
@@ -29,7 +25,10 @@ def in_memory(backend: Backend, array: Array) -> Array:
 
 
 def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
-    """The arrays on the device, checked: numbers, all finite, all of one length of at least 1."""
+    """The arrays on the device, checked: numbers, all finite, all of one length of at least 1.
+
+    A `numpy.memmap` is checked too, but stays a file.
+    """
     if not arrays:
         raise TypeError("expected at least one array")
     moved = {name: _moved(backend, name, data, dtype) for name, data in arrays.items()}

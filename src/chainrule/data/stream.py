@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj
@@ -12,9 +12,6 @@ from array_api_compat import is_array_api_obj
 from ..backends import Backend
 from ..types import Array
 from .moving import move
-
-if TYPE_CHECKING:
-    pass
 
 
 class BatchStream:

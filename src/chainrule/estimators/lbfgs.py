@@ -126,6 +126,5 @@ def _value_and_gradient(
     model: Sequential, loss: Loss, penalty: Penalty, parts: Parts
 ) -> tuple[float, np.ndarray]:
     """The loss of all parts with its penalty, and its gradient, a flat vector."""
-    model.zero_grad()
     value, _ = accumulate(model, loss, parts(), penalty)
     return float(value), model.backend.to_numpy(model.state.grads).astype(np.float64)

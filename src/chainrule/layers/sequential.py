@@ -88,6 +88,7 @@ class Sequential(Model):
             outermost `Sequential` computes `dx` only where it is asked for by
             ``input_gradient=True``, and returns None otherwise; an inner one always does.
         """
+        self.bind_model()
         is_model = not self._name  # only what is inside of a model has a name
         if is_model:
             x = self.enter(x)

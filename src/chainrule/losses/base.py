@@ -13,6 +13,7 @@ from ..errors import DataError, ShapeError
 from ..types import Array
 
 Formula = tuple[Array, Callable[[], Array]]
+"""What a formula returns: the values, and a function that gives their derivative."""
 
 
 class Loss:
@@ -114,9 +115,9 @@ class Loss:
         if self.reduction == "none":
             values, back = self._values(*self._inputs(y, target, sample_weight))
             return values, lambda dvalue=1.0: back(dvalue)
-        total, weight, back = self.sums(y, target, sample_weight=sample_weight)
-        scale = self.scale(weight)
-        return total * scale, lambda dvalue=1.0: back(dvalue * scale)
+        loss_sum, total_weight, back = self.sums(y, target, sample_weight=sample_weight)
+        scale = self.scale(total_weight)
+        return loss_sum * scale, lambda dvalue=1.0: back(dvalue * scale)
 
     def sums(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
@@ -130,33 +131,34 @@ class Loss:
 
         Returns
         -------
-        total : array
-            0-d, the sum over the samples; the loss is ``scale(weight) * total``.
-        weight : float or array
+        loss_sum : array
+            0-d, the sum over the samples; the loss is ``scale(total_weight) * loss_sum``.
+        total_weight : float or array
             The number of samples, or the sum of their weights.
         backward : callable
-            ``backward(factor)`` returns `factor` times the gradient of `total`.
+            ``backward(factor)`` returns `factor` times the gradient of `loss_sum`.
         """
         xp, y, target, weight = self._inputs(y, target, sample_weight)
         values, back = self._values(xp, y, target, weight)
+        # A mean is one over the elements of each sample, too; "batchmean" and "sum" add them up.
         share = y.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0
         by_target = self.target_weight(xp, y, target)
         if by_target is not None:
             weight = by_target if weight is None else weight * by_target
-        count = float(y.shape[0]) if weight is None else xp.sum(weight)
-        return xp.sum(values) * share, count, lambda factor: back(factor * share)
+        total_weight = float(y.shape[0]) if weight is None else xp.sum(weight)
+        return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
 
-    def scale(self, weight: float | Array) -> float | Array:
-        """The factor from a sum over samples of this total weight to the loss: 1, or the inverse.
+    def scale(self, total_weight: float | Array) -> float | Array:
+        """What makes the loss of a sum over samples: 1 for a sum, ``1 / total_weight`` for a mean.
 
         It is 0 where all weights are 0, as in a batch of ignored samples.
         """
         if self.reduction == "sum":
             return 1.0
-        if type(weight) is float:
-            return 1.0 / weight
-        xp = array_namespace(weight)
-        return xp.where(weight > 0, 1.0 / xp.where(weight > 0, weight, 1.0), 0.0)
+        if type(total_weight) is float:
+            return 1.0 / total_weight
+        xp, positive = array_namespace(total_weight), total_weight > 0
+        return xp.where(positive, 1.0 / xp.where(positive, total_weight, 1.0), 0.0)
 
     def _inputs(
         self, y: Any, target: Any, sample_weight: Any
@@ -183,7 +185,7 @@ class Loss:
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
         """The values times the weights of the samples, and their gradient."""
-        values, derivative = self._formula(xp, y, target)
+        values, derivative = self._weighted_formula(xp, y, target)
         if values.shape[:1] != y.shape[:1]:
             expected, found = f"({y.shape[0]}, ...)", tuple(values.shape)
             raise ShapeError(f"{self!r}: expected values of shape {expected}, found {found}")
@@ -192,7 +194,7 @@ class Loss:
         weight = _along(weight, values)
         return values * weight, lambda dvalues: derivative() * _along(dvalues * weight, y)
 
-    def _formula(self, xp: Any, y: Array, target: Array) -> Formula:
+    def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
         """The formula, with the weights of the outputs where a loss has them."""
         return self.formula(xp, y, target)
 

@@ -28,7 +28,7 @@ class WeightedOutputs(Loss):
         super().__init__(reduction=reduction)
         self.weight = OutputWeight.of(weight)
 
-    def _formula(self, xp: Any, y: Array, target: Array) -> Formula:
+    def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
         values, derivative = self.formula(xp, y, target)
         if self.weight is None:
             return values, derivative

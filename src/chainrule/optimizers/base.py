@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from array_api_compat import array_namespace
 
-from ..backends.base import kernel
+from ..backends import Backend
 from ..checks import at_least_zero
 from ..formulas import sign
 from ..layers import Layer
@@ -68,7 +68,7 @@ class Optimizer:
         self.decay_biases = decay_biases
         self.clip_norm = None if clip_norm is None else at_least_zero("clip_norm", clip_norm)
         self.steps = 0
-        self._model: ModelState | None = None
+        self._model_state: ModelState | None = None
         self._vectors: dict[str, Array] = {}
 
     def rule(self, xp: Any) -> Rule:
@@ -100,26 +100,26 @@ class Optimizer:
         state = model.state
         if len(model.parameters()) != len(state.parameters):
             raise RuntimeError("a layer was added to this model after it had its weights")
-        if self._model is state:
+        if self._model_state is state:
             return self
-        if self._model is not None:
+        if self._model_state is not None:
             raise ValueError(f"{self!r} trains another model already; make a new one")
-        self._model = state
+        self._model_state = state
         self._vectors = {name: self._initial(name, state) for name in self.slots}
         self._prepare()
         return self
 
     def _prepare(self) -> None:
         """Make the update of the vectors from the rule."""
-        if self._model is not None:
+        if self._model_state is not None:
             outputs = 1 + len(self.slots)
-            self._update = self._model.backend.elementwise(self.rule, outputs=outputs)
+            self._update = self._model_state.backend.elementwise(self.rule, outputs=outputs)
 
     def copy(self) -> Self:
         """A copy with the same numbers and schedules that has made no step and has no model."""
         twin = type(self).__new__(type(self))
         twin.__dict__.update(copy.deepcopy(self._options()))
-        twin.steps, twin.slots, twin._model, twin._vectors = 0, self.slots, None, {}
+        twin.steps, twin.slots, twin._model_state, twin._vectors = 0, self.slots, None, {}
         return twin
 
     def _options(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Move the parameters by their gradients, and mark the gradients stale."""
-        state = self._model
+        state = self._model_state
         if state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
         numbers = state.inputs.numbers(state, self.numbers(self.steps))
@@ -140,10 +140,10 @@ class Optimizer:
         if self.clip_norm is not None:
             self._clip(state, clip_norm)
         self.steps += 1
-        for part, decays in state.trainable_parts(self._decays):
+        for part, penalized in state.trainable_parts(self._is_penalized):
             value, grad = state.values[part], state.grads[part]
-            if decays:
-                grad = self._penalized(state.backend.xp, grad, value, l1, decay)
+            if penalized:
+                grad = self._with_penalties(state.backend, grad, value, l1, decay)
             slots = [vector[part] for vector in self._vectors.values()]
             self._update(value, *slots, grad, *scalars)
         state.limit_norms()
@@ -164,14 +164,16 @@ class Optimizer:
         penalties = self.l1 > 0.0, self.weight_decay > 0.0, self.decay_biases
         return type(self), self.slots, *penalties, self.clip_norm is None
 
-    def _decays(self, parameter: Parameter) -> bool:
+    def _is_penalized(self, parameter: Parameter) -> bool:
         penalty = self.weight_decay > 0.0 or self.l1 > 0.0
         return penalty and (parameter.decay or self.decay_biases)
 
-    def _penalized(self, xp: Any, grad: Array, value: Array, l1: Array, decay: Array) -> Array:
+    def _with_penalties(
+        self, backend: Backend, grad: Array, value: Array, l1: Array, decay: Array
+    ) -> Array:
         """The gradient with those of the penalties; decay beside it is done to the value itself."""
         if self.l1 > 0.0:
-            grad = grad + l1 * kernel(xp, sign)(value)
+            grad = grad + l1 * backend.kernel(sign)(value)
         if self.decoupled_decay:
             value *= decay  # 1 - lr * weight_decay
         elif self.weight_decay > 0.0:
@@ -223,9 +225,9 @@ class Optimizer:
             If the state is of another kind of optimizer, of one with other schedules, or of one for
             a model of another size. Nothing is changed then.
         """
-        if self._model is None:
+        if self._model_state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
-        own, backend = self._description(), self._model.backend
+        own, backend = self._description(), self._model_state.backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
         same = same and self._vectors.keys() == state["vectors"].keys()
         if not same or own["numbers"].keys() != state["numbers"].keys():
@@ -247,15 +249,17 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         # The compiled rule stays behind, and vectors are copied as host arrays.
         hidden = {k: v for k, v in self.__dict__.items() if k != "_update"}
-        if self._model is not None:
-            to_numpy = self._model.backend.to_numpy
+        if self._model_state is not None:
+            to_numpy = self._model_state.backend.to_numpy
             hidden["_vectors"] = {name: to_numpy(v).copy() for name, v in self._vectors.items()}
         return hidden
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._model is not None:
-            self._vectors = {name: self._model._vector(v) for name, v in self._vectors.items()}
+        if self._model_state is not None:
+            self._vectors = {
+                name: self._model_state._vector(v) for name, v in self._vectors.items()
+            }
             self._prepare()
 
     def __repr__(self) -> str:

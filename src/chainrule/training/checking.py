@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.moving import CHECKED_AT_ONCE, in_memory, move
+from ..data.moving import CHECKED_AT_ONCE, move, to_device
 from ..errors import DataError, ShapeError
 from ..types import Array
 
@@ -24,11 +24,13 @@ def move_checked(
         named[f"{prefix}sample_weight"] = weight
     xp, state = model.xp, model.state
     x, y, *weights = move(state.backend, named, state.dtype_name)
-    weights = [xp.astype(in_memory(state.backend, w), state.dtype) for w in weights]
+    weights = [xp.astype(to_device(state.backend, w), state.dtype) for w in weights]
     try:
-        one = model.predict(in_memory(state.backend, x[:1, ...]))
-        for start in range(0, y.shape[0], rows := _checked_together(y)):
-            part = in_memory(state.backend, y[start : min(start + rows, y.shape[0]), ...])
+        one = model.predict(to_device(state.backend, x[:1, ...]))
+        rows = _checked_together(y)
+        for start in range(0, y.shape[0], rows):
+            part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
+            # One output stands for all: only its shape matters to the check of targets.
             loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
     except (ShapeError, DataError) as error:
         raise type(error)(f"{prefix}x of shape {tuple(x.shape)}: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..data.moving import in_memory
+from ..data.moving import to_device
 from ..errors import ShapeError
 from ..layers import Sequential
 from ..losses import Loss
@@ -35,7 +35,7 @@ def measure(
     """
     x, y, *weight = data
     outputs = model.backend.asarray(model.predict(x, batch_size=batch_size))
-    y = in_memory(model.backend, y)
+    y = to_device(model.backend, y)
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
         numbers[name] = metric(outputs, y)

@@ -35,7 +35,7 @@ class Run:
         What makes the steps on a device that can repeat them.
     validation : tuple of array or None
         Data to evaluate after each epoch.
-    look_back : bool
+    check_at_epoch_end : bool
         Whether the losses of an epoch are read at its end only, so that steps have to be made again
         to find where one became NaN or infinite.
     tell : callable
@@ -50,7 +50,7 @@ class Run:
         *,
         repeated: RepeatedSteps | None,
         validation: tuple[Array, ...] | None,
-        look_back: bool,
+        check_at_epoch_end: bool,
         tell: Callable[[str], None],
     ) -> None:
         self.training = training
@@ -58,30 +58,34 @@ class Run:
         self.step = step
         self.repeated = repeated
         self.validation = validation
-        self.look_back = look_back
+        self.check_at_epoch_end = check_at_epoch_end
         self.tell = tell
 
-    def epoch(self, interruption: Interruption) -> None:
+    def train(self, interruption: Interruption) -> None:
+        """Train until all epochs are done, or until a callback stops the training."""
+        training = self.training
+        while len(training.history) < training.epochs and not training.stopped:
+            self._epoch(interruption)
+
+    def _epoch(self, interruption: Interruption) -> None:
         """Go through the data once, or through what is left of it after an interruption."""
         training, start = self.training, time.perf_counter()
         training.epoch = len(training.history) + 1
         self.tell("on_epoch_start")
-        if training.progress is None:
-            state = training.rng.bit_generator.state
-            training.progress = Progress(state, self.batches.description)
-        done = training.progress
-        done.return_to_start(training.rng, self.batches.description)
-        first = len(done.losses)
+        progress = self._begin()
+        first = len(progress.losses)
         parts = training.model, training.optimizer, training.rng
-        before = Snapshot.of(*parts) if self.look_back else None
-        self._steps(done, interruption)
-        losses, weights, measured = self._numbers(done)
+        before = Snapshot.of(*parts) if self.check_at_epoch_end else None
+        self._steps(progress, interruption)
+        measured = self._validate()
+        losses, weights, numbers = self._read(progress, measured)
         if before is not None and not np.isfinite(losses).all():
             before.restore(*parts)
-            raise self._find(done, losses, first)
+            raise self._find_divergence(progress, losses, first)
         mean = losses @ weights / (weights.sum() or 1.0)
         loss = losses.sum() if training.loss.reduction == "sum" else mean
-        row = {"epoch": training.epoch, "loss": float(loss), **measured}
+        row = {"epoch": training.epoch, "loss": float(loss)}
+        row.update((f"val_{name}", number) for name, number in numbers.items())
         training.history.epochs.append({**row, "seconds": time.perf_counter() - start})
         training.history.step_losses.extend(losses.tolist())
         training.progress, training.consistent = None, False
@@ -89,48 +93,61 @@ class Run:
         training.consistent = True
         interruption.check()
 
-    def _steps(self, done: Progress, interruption: Interruption) -> None:
+    def _begin(self) -> Progress:
+        """The progress of this epoch: of one that was interrupted, or none yet.
+
+        The batches draw their order from the generator of the training. Where that is put back to
+        its state at the start of the epoch, they draw the same order again.
+        """
+        training, batches = self.training, self.batches.description
+        if training.progress is None:
+            training.progress = Progress(training.rng.bit_generator.state, batches)
+        training.progress.expect(batches)
+        training.rng.bit_generator.state = training.progress.rng
+        return training.progress
+
+    def _steps(self, progress: Progress, interruption: Interruption) -> None:
         """Make the steps of the epoch that are left."""
         training, step = self.training, self.repeated or self.step
-        training.model.zero_grad()  # of a step that was broken off
-        for batch in (self.repeated or self.batches).starting_at(len(done.losses)):
+        for batch in (self.repeated or self.batches).starting_at(len(progress.losses)):
             training.consistent = False
             try:
-                value, weight = step(*batch)
+                loss, total_weight = step(*batch)
             except NotFinite as found:
                 raise self._diverged(found) from None
-            done.losses.append(value)
-            done.weights.append(weight)
+            progress.losses.append(loss)
+            progress.weights.append(total_weight)
             self.tell("on_step_end")
             training.consistent = True
             interruption.check()
-        if not done.losses:
+        if not progress.losses:
             raise DataError("expected at least one batch, found none")
 
-    def _numbers(self, done: Progress) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-        """The losses and weights of the steps, and what was measured on the validation data."""
-        training, steps = self.training, len(done.losses)
-        measured: dict[str, Any] = {}
-        if self.validation is not None:
-            parts = training.model, training.loss, training.metrics
-            measured = measure(*parts, self.validation)
-        numbers = read_numbers(
-            training.model.state, [*done.losses, *done.weights, *measured.values()]
-        )
-        names = (f"val_{name}" for name in measured)
-        return (
-            np.asarray(numbers[:steps]),
-            np.asarray(numbers[steps : 2 * steps]),
-            dict(zip(names, numbers[2 * steps :], strict=True)),
-        )
+    def _validate(self) -> dict[str, Any]:
+        """The loss and the metrics on the validation data, still on the device."""
+        training = self.training
+        if self.validation is None:
+            return {}
+        return measure(training.model, training.loss, training.metrics, self.validation)
 
-    def _find(self, done: Progress, losses: np.ndarray, first: int) -> DivergenceError:
-        """Make the steps before the first bad one once more, and report that one."""
+    def _read(
+        self, progress: Progress, measured: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+        """The losses and weights of the steps and the measured numbers, in one transfer."""
+        steps, on_device = len(progress.losses), [*progress.losses, *progress.weights]
+        numbers = read_numbers(self.training.model.state, [*on_device, *measured.values()])
+        losses, weights = np.asarray(numbers[:steps]), np.asarray(numbers[steps : 2 * steps])
+        return losses, weights, dict(zip(measured, numbers[2 * steps :], strict=True))
+
+    def _find_divergence(
+        self, progress: Progress, losses: np.ndarray, first: int
+    ) -> DivergenceError:
+        """Repeat the steps of an epoch, whose start was restored, up to the first bad one."""
         bad = int(np.flatnonzero(~np.isfinite(losses))[0])
         batches = self.batches.starting_at(first)
         for batch in itertools.islice(batches, bad - first):
             self.step(*batch)
-        done.losses, done.weights = done.losses[:bad], done.weights[:bad]
+        progress.losses, progress.weights = progress.losses[:bad], progress.weights[:bad]
         x, y, *_ = next(batches)
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 

@@ -35,14 +35,13 @@ class Progress:
     losses: list[Any] = field(default_factory=list)
     weights: list[Any] = field(default_factory=list)
 
-    def return_to_start(self, rng: np.random.Generator, batches: dict[str, Any]) -> None:
-        """Let the generator draw the epoch's order once more, if it is of the same batches."""
+    def expect(self, batches: dict[str, Any]) -> None:
+        """Raise a `ValueError` if the epoch cannot continue with these batches."""
         if batches != self.batches:
             raise ValueError(
                 f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
                 f"expected the same to continue with, found {batches}"
             )
-        rng.bit_generator.state = self.rng
 
 
 class TrainingState:

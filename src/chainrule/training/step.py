@@ -36,7 +36,10 @@ class NotFinite(Exception):  # noqa: N818  (no error of a user's: the loop catch
 
 
 class Step:
-    """A function of a batch that makes a step, or, where it raises, leaves all as it was.
+    """A function of a batch that makes a step.
+
+    Where it raises, buffers, masks and gradients are as they were, and so are weights unless the
+    optimizer itself was interrupted.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ class Step:
         Changes the inputs.
     micro_batches : int, optional
         In how many parts a batch goes through the model.
-    readable : bool, optional
+    loss_on_host : bool, optional
         Whether the loss is in host memory, where it is read at once.
     terminate_on_nan : bool, optional
         Whether to raise `NotFinite` where the loss that is read is NaN or infinite.
@@ -63,7 +66,7 @@ class Step:
         penalty: Penalty | None = None,
         augment: Augmentation | None = None,
         micro_batches: int = 1,
-        readable: bool = False,
+        loss_on_host: bool = False,
         terminate_on_nan: bool = True,
     ) -> None:
         self.model = model
@@ -72,21 +75,24 @@ class Step:
         self.penalty = penalty
         self.augment = augment
         self.micro_batches = micro_batches
-        self.readable = readable
+        self.loss_on_host = loss_on_host
         self.terminate_on_nan = terminate_on_nan
 
-    def __call__(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Any, Any]:
-        """The loss of the batch, and its weight in the mean of an epoch."""
+    def __call__(
+        self, x: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Any, float | Array]:
+        """Make a step; return the loss of the batch, and its weight in the mean of an epoch."""
         x, state = self.augmented(x), self.model.state
         draws, buffers = state.draws, state.snapshot("buffers")
         try:
-            value, total = self.gradient(x, y, weight)
-        except BaseException:  # the step has not been done
+            loss, total_weight = self.loss_and_gradient(x, y, sample_weight)
+            self.optimizer.step()
+        except BaseException:  # the step has not been made
             state.draws = draws
             state.restore(buffers)
+            state.zero_grad()
             raise
-        self.optimizer.step()
-        return value, total
+        return loss, total_weight
 
     def augmented(self, x: Array) -> Array:
         """The inputs as they go into this step."""
@@ -95,35 +101,40 @@ class Step:
         key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
         return self.augment(x, np.random.default_rng(key))
 
-    def gradient(self, x: Array, y: Array, weight: Array | None = None) -> tuple[Any, Any]:
-        """A step without the optimizer's part; a failure leaves traces."""
+    def loss_and_gradient(
+        self, x: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Any, float | Array]:
+        """A step up to the optimizer: the gradients are in the model; a failure leaves traces."""
         if self.micro_batches > 1:
-            parts = _parts(self.micro_batches, x, y, weight)
-            value, total = accumulate(self.model, self.loss, parts, self.penalty)
-            return self._checked(value, x, y), total
+            parts = _parts(self.micro_batches, x, y, sample_weight)
+            loss, total_weight = accumulate(self.model, self.loss, parts, self.penalty)
+            return self._checked(loss, x, y), total_weight
+        self.model.zero_grad()  # a callback may have computed some
         outputs, back_through_model = self.model.forward(x, training=True)
-        value, total, back_through_loss = self.loss.sums(outputs, y, sample_weight=weight)
-        scale = self.loss.scale(total)
-        value = self._checked(value * scale, x, y)
+        loss_sum, total_weight, back_through_loss = self.loss.sums(
+            outputs, y, sample_weight=sample_weight
+        )
+        scale = self.loss.scale(total_weight)
+        loss = self._checked(loss_sum * scale, x, y)
         back_through_model(back_through_loss(scale))
         if self.penalty is not None:
-            value = value + self.penalty.value() * scale
+            loss = loss + self.penalty.value() * scale
             self.penalty.add_gradient(scale)
-        return value, total
+        return loss, total_weight
 
-    def _checked(self, value: Any, x: Array, y: Array) -> Any:
+    def _checked(self, loss: Any, x: Array, y: Array) -> Any:
         """The loss as a number, if it can be read without waiting; it is then finite."""
-        if not self.readable:
-            return value
-        value = float(value)
-        if self.terminate_on_nan and not math.isfinite(value):
-            raise NotFinite(value, x, y)
-        return value
+        if not self.loss_on_host:
+            return loss
+        loss = float(loss)
+        if self.terminate_on_nan and not math.isfinite(loss):
+            raise NotFinite(loss, x, y)
+        return loss
 
 
 def accumulate(
     model: Sequential, loss: Loss, parts: Iterable[tuple[Array, ...]], penalty: Penalty | None
-) -> tuple[Any, Any]:
+) -> tuple[Any, float | Array]:
     """Give a model the gradient of data that goes through it in parts, as of one large batch.
 
     Parameters
@@ -135,32 +146,35 @@ def accumulate(
 
     Returns
     -------
-    value : float or array
+    loss : float or array
         The loss of all of the data.
-    total : float or array
-        Its total weight.
+    total_weight : float or array
+        The number of samples, or the sum of their weights.
     """
-    value: Any = 0.0
-    total: Any = 0.0
+    model.zero_grad()
+    loss_sum: Any = 0.0
+    total_weight: Any = 0.0
     for x, y, *weight in parts:
         outputs, back_through_model = model.forward(x, training=True)
-        part, count, back_through_loss = loss.sums(
+        of_part, weight_of_part, back_through_loss = loss.sums(
             outputs, y, sample_weight=weight[0] if weight else None
         )
         back_through_model(back_through_loss(1.0))
-        value, total = value + part, total + count
-    scale = loss.scale(total)
+        loss_sum, total_weight = loss_sum + of_part, total_weight + weight_of_part
     model.state.settle_grads()
     if penalty is not None:
-        value = value + penalty.value()
+        loss_sum = loss_sum + penalty.value()
         penalty.add_gradient(1.0)
+    scale = loss.scale(total_weight)
     model.state.grads *= scale
-    return value * scale, total
+    return loss_sum * scale, total_weight
 
 
-def _parts(count: int, x: Array, y: Array, weight: Array | None) -> Iterator[tuple[Array, ...]]:
+def _parts(
+    count: int, x: Array, y: Array, sample_weight: Array | None
+) -> Iterator[tuple[Array, ...]]:
     """A batch in so many parts of nearly equal size, or in single samples."""
     samples, count = x.shape[0], min(count, x.shape[0])
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
         part = x[start:stop, ...], y[start:stop, ...]
-        yield part if weight is None else (*part, weight[start:stop])
+        yield part if sample_weight is None else (*part, sample_weight[start:stop])

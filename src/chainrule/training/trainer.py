@@ -258,7 +258,7 @@ class Trainer(TrainingState):
 
         self._begin(listeners, resume)
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
-        readable = on_host(self.model.state.values)  # without waiting for a device
+        loss_on_host = on_host(self.model.state.values)  # read without waiting for a device
         step = Step(
             self.model,
             self.loss,
@@ -266,10 +266,10 @@ class Trainer(TrainingState):
             penalty=self.penalty,
             augment=augment,
             micro_batches=micro_batches,
-            readable=readable,
+            loss_on_host=loss_on_host,
             terminate_on_nan=terminate_on_nan,
         )
-        training: Training = self
+        training: Training = self  # what a callback may use
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
 
@@ -290,11 +290,10 @@ class Trainer(TrainingState):
                 step,
                 repeated=repeated,
                 validation=validation,
-                look_back=terminate_on_nan and not readable,
+                check_at_epoch_end=terminate_on_nan and not loss_on_host,
                 tell=tell,
             )
-            while len(self.history) < self.epochs and not self.stopped:
-                run.epoch(interruption)
+            run.train(interruption)
         return self.history
 
     def _batches(
@@ -310,7 +309,7 @@ class Trainer(TrainingState):
         return Batches(
             data,
             batch_size=min(128, data[0].shape[0]) if batch_size is None else batch_size,
-            seed=self.rng,
+            rng=self.rng,
             shuffle=shuffle,
             drop_last=drop_last,
             backend=backend,

@@ -110,3 +110,9 @@ def test_onnx_is_an_extra(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=re.escape('pip install "chainrule[onnx]"')):
         cr.to_onnx(cr.mlp([2, 1]), path)
+
+
+def test_a_model_in_float64_is_refused(path):
+    with pytest.raises(ValueError, match="expected a model in float32, found one in float64"):
+        cr.to_onnx(cr.mlp([2, 1], dtype="float64"), path)
+    assert not path.exists()

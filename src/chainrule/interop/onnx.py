@@ -32,9 +32,8 @@ def to_onnx(
     """Write a model as it is in inference to an ONNX file (needs onnx).
 
     The file has one input, ``"input"``, and one output, ``"output"``, whose first size ``"batch"``
-    is free. It is of opset 20, which onnxruntime reads from version 1.17 on, in float64 from 1.20
-    on. The metadata names chainrule and its version. It is checked by ``onnx.checker`` before it is
-    written.
+    is free. It is of opset 20, which onnxruntime reads from version 1.17 on. The metadata names
+    chainrule and its version. It is checked by ``onnx.checker`` before it is written.
 
     Parameters
     ----------
@@ -46,8 +45,8 @@ def to_onnx(
         Of one sample, ``(28, 28)`` for example; the features of the first `Linear`, `BatchNorm` or
         `LayerNorm` if not given.
     input_dtype : str, optional
-        Of the input, ``"uint8"`` for example; the file begins with a conversion to the model's
-        dtype then. That dtype if not given.
+        Of the input, ``"uint8"`` for example; the file begins with a conversion to float32 then.
+        float32 if not given.
 
     Raises
     ------
@@ -58,7 +57,8 @@ def to_onnx(
     ShapeError
         If a layer expects another shape than it gets from this input.
     ValueError
-        If the input's shape is not known, if its dtype is none of real numbers, or if the model is
+        If the model computes in float64, as not all operators of runtimes do; if the input's shape
+        is not known, if its dtype is none of real numbers, or if the model is
         larger than 2 GiB.
     OSError
         If the file cannot be written; an older one is then left as it was.
@@ -92,21 +92,27 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     from ..version import __version__
 
     onnx = load_onnx()
-    state, dtype = model.state, _input_dtype(input_dtype or model.state.dtype_name)
+    state, dtype = model.state, _input_dtype(input_dtype or "float32")
+    if state.dtype_name != "float32":
+        raise ValueError(
+            f"expected a model in float32, found one in {state.dtype_name}: save it, and "
+            "cr.load(path, dtype='float32') makes one"
+        )
     numbers = sum(part.size for part in model._named(Stored).values())
-    if numbers * np.dtype(state.dtype_name).itemsize > LARGEST:
+    if 4 * numbers > LARGEST:
         raise ValueError("an ONNX file holds at most 2 GiB: this model is too large")
     zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
     output_shape = model.forward(zeros)[0].shape[1:]  # a shape that does not fit is an error here
 
     graph = Graph(model, writer)
-    converted = "input" if dtype == graph.dtype else graph.node("Cast", "input", to=graph.type)
+    float32 = onnx.TensorProto.FLOAT
+    converted = "input" if dtype == np.float32 else graph.node("Cast", "input", to=float32)
     graph.finish(graph.layer(model, converted))
 
     helper = onnx.helper
     input_type = helper.np_dtype_to_tensor_dtype(dtype)
     source = helper.make_tensor_value_info("input", input_type, ["batch", *shape])
-    output = helper.make_tensor_value_info("output", graph.type, ["batch", *output_shape])
+    output = helper.make_tensor_value_info("output", float32, ["batch", *output_shape])
     whole = helper.make_model(
         helper.make_graph(graph.nodes, "model", [source], [output], list(graph.tensors.values())),
         opset_imports=[helper.make_opsetid("", OPSET)],

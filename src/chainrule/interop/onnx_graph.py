@@ -28,17 +28,12 @@ class Graph:
     model : Layer
         What is written.
     writer : callable
-        Gives the function that adds a layer of a model of this dtype, see `Writer`.
+        Gives the function that adds a layer, see `Writer`.
 
-    Attributes
-    ----------
-    dtype : str
-        The model's, ``"float32"`` or ``"float64"``.
     """
 
-    def __init__(self, model: Layer, writer: Callable[[Layer, str], Writer]) -> None:
+    def __init__(self, model: Layer, writer: Callable[[Layer], Writer]) -> None:
         self._writer = writer
-        self.dtype = model.state.dtype_name
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
         self._onnx = load_onnx()
@@ -46,11 +41,6 @@ class Graph:
         self._names = {id(part): name for name, part in model._named(Stored).items()}
         self._place = ""
         self._taken: set[str] = set()
-
-    @property
-    def type(self) -> int:
-        """ONNX's number of the model's dtype."""
-        return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
 
     def node(self, operator: str, *operands: Operand, **attributes: Any) -> Value:
         """Add an operator of ONNX.
@@ -60,7 +50,7 @@ class Graph:
         operator : str
             Its name, see https://onnx.ai/onnx/operators.
         *operands : str, Parameter, Buffer, float, array or None
-            What it takes: what another operator gave, a weight, numbers in the model's dtype (those
+            What it takes: what another operator gave, a weight, numbers in float32 (those
             of an array of integers in int64), or None for what is left out.
         **attributes
             Its attributes.
@@ -78,7 +68,7 @@ class Graph:
 
     def layer(self, layer: Layer, x: Value) -> Value:
         """Add a layer, as a layer of one's own does with those within it; `x` is its input."""
-        write = self._writer(layer, self.dtype)
+        write = self._writer(layer)
         outside, self._place = self._place, layer._name
         y = write(self, layer, x)
         self._place = outside
@@ -105,7 +95,7 @@ class Graph:
             return name
         number = np.asarray(operand)
         whole = isinstance(operand, np.ndarray) and number.dtype.kind in "iu"
-        return self._add(self._name("constant"), number.astype("int64" if whole else self.dtype))
+        return self._add(self._name("constant"), number.astype("int64" if whole else "float32"))
 
     def _add(self, name: str, array: np.ndarray) -> Value:
         self.tensors[name] = self._onnx.numpy_helper.from_array(array, name)

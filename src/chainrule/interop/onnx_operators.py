@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import layers
 from ..layers import BatchNorm, Layer, LayerNorm, Linear, Sequential
 from .onnx_graph import Graph, Operand, Value, Writer
 
 
-def writer(layer: Layer, dtype: str) -> Writer:
+def writer(layer: Layer) -> Writer:
     """What adds this layer to a graph; a subclass with another forward is another layer."""
-    known = OPERATORS if dtype == "float32" else {**OPERATORS, **IN_FLOAT64}
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return lambda graph, layer, x: layer.to_onnx(graph, x)
-        if kind in known:
-            return known[kind]
+        if kind in OPERATORS:
+            return OPERATORS[kind]
         if "forward" in vars(kind):
             break
     raise TypeError(
@@ -93,63 +90,4 @@ OPERATORS: dict[type[Layer], Writer] = {
     layers.Rescaling: _rescaling,
     BatchNorm: _batch_norm,
     LayerNorm: _layer_norm,
-}
-
-
-# In float64 some of these are written out: onnxruntime has them, or what it makes of them, for
-# float32 only; or one of their numbers is an attribute, and ONNX has those in float32 only.
-
-
-def _leaky_relu_64(graph: Graph, layer: layers.LeakyReLU, x: Value) -> Value:
-    below = graph.node("Mul", graph.node("Min", x, 0.0), layer.negative_slope)
-    return graph.node("Add", graph.node("Relu", x), below)
-
-
-def _elu_64(graph: Graph, layer: layers.ELU, x: Value) -> Value:
-    below = graph.node("Sub", graph.node("Exp", graph.node("Min", x, 0.0)), 1.0)
-    return graph.node("Add", graph.node("Relu", x), graph.node("Mul", below, layer.alpha))
-
-
-def _gelu_64(graph: Graph, layer: layers.GELU, x: Value) -> Value:
-    cube = graph.node("Mul", graph.node("Mul", x, x), x)
-    inner = graph.node("Add", x, graph.node("Mul", cube, 0.044715))
-    t = graph.node("Tanh", graph.node("Mul", inner, np.sqrt(2 / np.pi)))
-    return graph.node("Mul", x, graph.node("Mul", graph.node("Add", t, 1.0), 0.5))
-
-
-def _silu_64(graph: Graph, layer: layers.SiLU, x: Value) -> Value:
-    e = graph.node("Exp", graph.node("Neg", x))
-    return graph.node("Div", x, graph.node("Add", e, 1.0))
-
-
-def _softplus_64(graph: Graph, layer: layers.Softplus, x: Value) -> Value:
-    e = graph.node("Exp", graph.node("Neg", graph.node("Abs", x)))  # of no positive number
-    return graph.node("Add", graph.node("Relu", x), graph.node("Log", graph.node("Add", e, 1.0)))
-
-
-def _batch_norm_64(graph: Graph, layer: BatchNorm, x: Value) -> Value:
-    return _scaled(graph, layer, graph.node("Sub", x, layer.running_mean), layer.running_var)
-
-
-def _layer_norm_64(graph: Graph, layer: LayerNorm, x: Value) -> Value:
-    last = np.asarray([-1])
-    centred = graph.node("Sub", x, graph.node("ReduceMean", x, last))
-    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), last)
-    return _scaled(graph, layer, centred, variance)
-
-
-def _scaled(graph: Graph, layer: BatchNorm | LayerNorm, centred: Value, variance: Operand) -> Value:
-    deviation = graph.node("Sqrt", graph.node("Add", variance, layer.eps))
-    normal = graph.node("Div", centred, deviation)
-    return graph.node("Add", graph.node("Mul", normal, layer.weight), layer.bias)
-
-
-IN_FLOAT64: dict[type[Layer], Writer] = {
-    layers.LeakyReLU: _leaky_relu_64,
-    layers.ELU: _elu_64,
-    layers.GELU: _gelu_64,
-    layers.SiLU: _silu_64,
-    layers.Softplus: _softplus_64,
-    BatchNorm: _batch_norm_64,
-    LayerNorm: _layer_norm_64,
 }

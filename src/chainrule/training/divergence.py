@@ -1,39 +1,10 @@
-"""Where in a model numbers first became NaN or infinite, and the state to look from."""
+"""Where in a model numbers first became NaN or infinite."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
 from ..layers import Sequential
 from ..losses import Loss
-from ..optimizers import Optimizer
 from ..types import Array
-
-
-@dataclass
-class Snapshot:
-    """A copy, on the device, of all that a step changes."""
-
-    vectors: dict[str, Array]
-    draws: int
-    optimizer: dict[str, Any]
-    rng: Any
-
-    @classmethod
-    def of(cls, model: Sequential, optimizer: Optimizer, rng: np.random.Generator) -> Snapshot:
-        """A copy of the state as it is."""
-        state = model.state
-        return cls(state.snapshot(), state.draws, optimizer.state(), rng.bit_generator.state)
-
-    def restore(self, model: Sequential, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Make the state what it was."""
-        model.state.restore(self.vectors)
-        model.state.draws = self.draws
-        optimizer.load_state(self.optimizer)
-        rng.bit_generator.state = self.rng
 
 
 def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:

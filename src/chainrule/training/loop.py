@@ -12,7 +12,7 @@ import numpy as np
 from ..data import Batches, BatchStream
 from ..errors import DataError, DivergenceError
 from ..types import Array
-from .divergence import Snapshot, culprit
+from .divergence import culprit
 from .evaluation import measure, read_numbers
 from .interruption import Interruption
 from .repeated import RepeatedSteps
@@ -74,13 +74,12 @@ class Run:
         self.tell("on_epoch_start")
         progress = self._begin()
         first = len(progress.losses)
-        parts = training.model, training.optimizer, training.rng
-        before = Snapshot.of(*parts) if self.check_at_epoch_end else None
+        before = training.snapshot() if self.check_at_epoch_end else None
         self._steps(progress, interruption)
         measured = self._validate()
         losses, weights, numbers = self._read(progress, measured)
         if before is not None and not np.isfinite(losses).all():
-            before.restore(*parts)
+            training.restore(before)
             raise self._find_divergence(progress, losses, first)
         mean = losses @ weights / (weights.sum() or 1.0)
         loss = losses.sum() if training.loss.reduction == "sum" else mean

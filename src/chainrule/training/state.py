@@ -97,3 +97,15 @@ class TrainingState:
     def stop(self) -> None:
         """End the training after the current epoch."""
         self.stopped = True
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """A copy, on the device, of all that a step changes."""
+        state = self.model.state
+        rng = self.rng.bit_generator.state
+        return state.snapshot(), state.draws, self.optimizer.state(), rng
+
+    def restore(self, snapshot: tuple[Any, ...]) -> None:
+        """Make all that a step changes what it was."""
+        vectors, self.model.state.draws, optimizer, self.rng.bit_generator.state = snapshot
+        self.model.state.restore(vectors)
+        self.optimizer.load_state(optimizer)

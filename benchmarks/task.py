@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
+from chainrule.data import Batches
 
 LR = 1e-4
 CLASSES = 10
@@ -42,7 +43,7 @@ class Data:
         samples = self.steps * self.batch
         return self.images[:samples], self.labels[:samples]
 
-    def passes(self, *arrays: np.ndarray) -> cr.minibatches:
+    def passes(self, *arrays: np.ndarray) -> Batches:
         """Batches in an order that is new each time round; by themselves, a permutation's parts."""
         return cr.minibatches(*arrays, batch_size=self.batch, seed=0, drop_last=True)
 
@@ -60,7 +61,7 @@ class Data:
         return lambda: (rows for (rows,) in passes)
 
 
-def _endless(passes: cr.minibatches) -> Iterator[tuple[Any, ...]]:
+def _endless(passes: Batches) -> Iterator[tuple[Any, ...]]:
     while True:
         yield from passes
 

@@ -23,38 +23,38 @@ def whole(name: str, number: Any, *, least: int) -> int:
 
 def finite(name: str, number: Any) -> float:
     """`number`, if it is finite."""
-    return _real(name, number, -math.inf < _float(name, number) < math.inf, "{} to be finite")
+    return _expect(math.isfinite(x := _real(name, number)), f"{name} to be finite", x)
 
 
 def at_least_zero(name: str, number: Any) -> float:
     """`number`, if it is finite and at least 0."""
-    fits = 0.0 <= _float(name, number) < math.inf
-    return _real(name, number, fits, "{} to be finite and at least 0")
+    x = _real(name, number)
+    return _expect(0.0 <= x < math.inf, f"{name} to be finite and at least 0", x)
 
 
 def above_zero(name: str, number: Any) -> float:
     """`number`, if it is finite and above 0."""
-    fits = 0.0 < _float(name, number) < math.inf
-    return _real(name, number, fits, "{} to be finite and above 0")
+    x = _real(name, number)
+    return _expect(0.0 < x < math.inf, f"{name} to be finite and above 0", x)
 
 
 def below_one(name: str, number: Any) -> float:
     """`number`, if it is at least 0 and below 1."""
-    return _real(name, number, 0.0 <= _float(name, number) < 1.0, "0 <= {} < 1")
+    return _expect(0.0 <= (x := _real(name, number)) < 1.0, f"0 <= {name} < 1", x)
 
 
 def share(name: str, number: Any) -> float:
     """`number`, if it is from 0 to 1."""
-    return _real(name, number, 0.0 <= _float(name, number) <= 1.0, "0 <= {} <= 1")
+    return _expect(0.0 <= (x := _real(name, number)) <= 1.0, f"0 <= {name} <= 1", x)
 
 
-def _float(name: str, number: Any) -> float:
+def _real(name: str, number: Any) -> float:
     if not isinstance(number, Real):
         raise TypeError(f"expected {name} to be a number, found {number!r}")
     return float(number)
 
 
-def _real(name: str, number: Any, fits: bool, expected: str) -> float:
-    if not fits:
-        raise ValueError(f"expected {expected.format(name)}, found {number}")
-    return float(number)
+def _expect(holds: bool, what: str, number: float) -> float:
+    if not holds:
+        raise ValueError(f"expected {what}, found {number}")
+    return number

@@ -234,7 +234,7 @@ class StepInputs(Protocol):
 
 
 class HostInputs:
-    """The inputs of a step that Python makes, for each step anew."""
+    """Inputs of a step that runs in Python, made anew for each step."""
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
         return state.backend.xp.asarray(values, dtype=state.dtype, device=state.backend.device)
@@ -270,6 +270,7 @@ class ModelState:
         backend: Backend,
         dtype: str,
         seed: int,
+        first: Mapping[int, Any] | None = None,
     ) -> None:
         self.backend = backend
         self.dtype_name = dtype
@@ -279,7 +280,11 @@ class ModelState:
         self.draws = 0
         self.inputs: StepInputs = HostInputs()
         rng = np.random.default_rng([seed, _WEIGHTS])
-        drawn = {id(part): self._draw(part, rng) for part in (*parameters, *buffers)}
+        given = first or {}
+        drawn = {
+            id(part): self._first_value(part, given.get(id(part), part._first), rng)
+            for part in (*parameters, *buffers)
+        }
         self.parameters = sorted(parameters, key=lambda p: not p.decay)  # a stable sort
         self.values = self._laid_out(self.parameters, drawn)
         self.grads = backend.xp.zeros_like(self.values)
@@ -287,15 +292,14 @@ class ModelState:
         for part in (*parameters, *buffers):  # last, so that a failure leaves the layers free
             part._state, part._first = self, None
 
-    def _draw(self, part: Stored, rng: np.random.Generator) -> np.ndarray:
-        value = part.init(rng, part.shape) if part._first is None else part._first
-        value = np.asarray(value)
+    def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
+        """The value that was given, or what the initializer draws."""
+        value = np.asarray(part.init(rng, part.shape) if given is None else given)
+        source = f"initializer {part.init!r}" if given is None else "values="
         if value.shape != part.shape:
-            raise ShapeError(
-                f"initializer {part.init!r} gave shape {value.shape}, expected {part.shape}"
-            )
+            raise ShapeError(f"{source} gave shape {value.shape}, expected {part.shape}")
         if not np.isfinite(value).all():
-            raise DataError(f"initializer {part.init!r} gave NaN or infinity")
+            raise DataError(f"{source} gave NaN or infinity for {part!r}")
         return value.astype(self.dtype_name)
 
     def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:

@@ -20,7 +20,7 @@ def test_numpy_is_always_available():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"unknown backend 'jax'.*'cupy', 'numpy', 'torch'"):
+    with pytest.raises(ValueError, match=r"unknown backend 'jax'.*'numpy', 'cupy', 'torch'"):
         cr.Sequential(cr.Linear(2, 2), backend="jax")
 
 

@@ -106,3 +106,13 @@ def test_non_finite_weights_are_reported():
         model = fitted(MLPRegressor, NUMBER, early_stopping=True, max_iter=30, **options)
         assert np.isnan(model.validation_scores_[-1])  # the best weights were kept
         assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_ctrl_c_in_the_first_epoch_keeps_the_weights(ctrl_c):
+    stop = [LambdaCallback(on_step_end=lambda trainer: signal.raise_signal(signal.SIGINT))]
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = fitted(MLPClassifier, THREE, callbacks=stop)
+    assert model.n_iter_ == 0
+    assert not hasattr(model, "loss_")
+    assert model.predict(X).shape == (130,)

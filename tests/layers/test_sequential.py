@@ -134,3 +134,16 @@ def test_an_inner_model_used_first_is_still_an_inner_one():
     cr.Sequential(inner, cr.Linear(2, 1))
     y, back = inner.forward(np.ones((1, 2), "float32"))
     assert back(y).shape == (1, 2)
+
+
+def test_an_inner_model_in_a_list_that_is_filled_later_is_an_inner_one():
+    class Holder(cr.Layer):
+        def __init__(self):
+            self.layers = []
+            self.layers.append(cr.Sequential(cr.Linear(2, 2)))
+
+        def forward(self, x, *, training=False):
+            return self.layers[0].forward(x, training=training)
+
+    y, back = cr.Sequential(Holder()).forward(np.ones((1, 2), "float32"))
+    assert back(y, input_gradient=True).shape == (1, 2)

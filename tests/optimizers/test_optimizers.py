@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import chainrule as cr
@@ -159,3 +160,29 @@ def test_one_optimizer_one_model(library):
 def test_repr():
     assert repr(cr.Adagrad(0.5)).startswith("Adagrad(lr=0.5, weight_decay=0.0")
     assert repr(cr.SGD(0.5, momentum=0.5)).endswith("momentum=0.5, nesterov=False)")
+
+
+def test_a_copy_keeps_what_a_custom_optimizer_remembers():
+    class Custom(cr.SGD):
+        def __init__(self, lr):
+            super().__init__(lr)
+            self._factor = 2.0
+
+        def scalars(self, lr, step):
+            return (self._factor * lr,)
+
+    optimizer = Custom(0.1).bind(cr.Sequential(cr.Linear(2, 1)))
+    optimizer.step()
+    twin = optimizer.copy()
+    assert (twin.steps, twin.scalars(0.1, 1)) == (0, (0.2,))
+    twin.bind(cr.Sequential(cr.Linear(3, 1)))
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    optimizer = cr.SGD(0.1, momentum=0.9).bind(cr.Sequential(cr.Linear(2, 1)))
+    state = optimizer.state()
+    bad = {**state, "numbers": {**state["numbers"], "lr": 0.5}}
+    for vectors in ({"velocity": np.zeros(2)}, {"velocity": np.asarray(["a", "b", "c"])}, {}):
+        with pytest.raises(ValueError, match="expected"):
+            optimizer.load_state({**bad, "vectors": vectors})
+        assert (optimizer.lr, optimizer.steps) == (0.1, 0)

@@ -71,3 +71,22 @@ def test_a_layer_appended_too_late():
     model[0].blocks.append(cr.Linear(2, 2))
     with pytest.raises(RuntimeError, match="added to this model after it had its weights"):
         cr.SGD(0.1).bind(model)
+
+
+def test_values_by_name_instead_of_drawn_ones():
+    def model():
+        layer = cr.Linear(2, 2, bias=False)
+        return cr.Sequential(layer, layer)
+
+    ones = np.ones((2, 2), "float32")
+    assert (model().bind(values={"0.weight": ones})[0].weight.value == ones).all()
+    unbound, drawn = model(), model().bind()[0].weight.value
+    for values, error in (
+        ({"0.weight": ones, "typo": ones}, KeyError),
+        ({"0.weight": np.ones(3)}, cr.ShapeError),
+        ({"0.weight": np.full((2, 2), np.nan)}, cr.DataError),
+        ({"0.weight": ones, "1.weight": 2 * ones}, ValueError),
+    ):
+        with pytest.raises(error):
+            unbound.bind(values=values)
+    assert (unbound.bind()[0].weight.value == drawn).all()  # nothing is left of what was refused

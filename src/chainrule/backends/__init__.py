@@ -1,8 +1,10 @@
 """The array library that a model runs on; the only folder that names one."""
 
 from .base import Backend, available_backends, get_backend
+from .numpy import NumpyBackend  # the first of the known ones
+
+# isort: split
 from .cupy import CupyBackend
-from .numpy import NumpyBackend
 from .torch import TorchBackend
 
 __all__ = [

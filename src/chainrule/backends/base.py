@@ -261,12 +261,12 @@ def get_backend(
     >>> get_backend("numpy")
     Backend('numpy')
     """
+    device = getattr(device, "id", device)  # the number of a device of CuPy's, which has no hash
     if isinstance(backend, Backend):
         for name, asked in (("device", device), ("precision", precision)):
             if asked not in (None, getattr(backend, name)):
                 raise ValueError(f"{name}={asked!r} was asked for, but {backend!r} is made already")
         return backend
-    device = getattr(device, "id", device)  # CuPy's own devices have no hash
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
         if name not in Backend.known:
@@ -298,7 +298,8 @@ def _foreign(namespace: ModuleType, device: Any, precision: str | None) -> Backe
 
 def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     """`Backend.kernel` for arrays whose namespace is all that is known."""
-    return get_backend(xp).kernel(function)
+    name = xp.__name__.removeprefix("array_api_compat.")
+    return get_backend(xp).kernel(function) if name in Backend.known else partial(function, xp)
 
 
 def _restore(name: str, device: Any, precision: str | None) -> Backend:

@@ -47,4 +47,4 @@ class LambdaCallback(Callback):
                 continue
             if not callable(function):
                 raise TypeError(f"expected {name} to be a function, found {function!r}")
-            setattr(self, name, function)  # in front of the method that does nothing
+            setattr(self, name, function)  # an instance attribute hides the method of the class

@@ -92,8 +92,16 @@ class Batches:
         return array[rows, ...] if isinstance(rows, slice) else self._take(array, rows, axis=0)
 
 
-class minibatches(Batches):  # noqa: N801  (used as a function in a for statement)
-    """An iterable of batches of `arrays`, a new permutation each time round.
+def minibatches(
+    *arrays: Any,
+    batch_size: int,
+    seed: Seed = 0,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    backend: BackendLike = "numpy",
+    dtype: str | None = None,
+) -> Batches:
+    """Batches of `arrays` to iterate over, a new permutation each time round.
 
     The data is checked and moved to the device once, here; a `numpy.memmap` stays on disk, and each
     batch is moved when its turn comes. Integers stay integers: images in uint8 as they are, others
@@ -117,6 +125,11 @@ class minibatches(Batches):  # noqa: N801  (used as a function in a for statemen
     dtype : {"float32", "float64"}, optional
         What floating-point data is converted to, once; it stays as it is if not given.
 
+    Returns
+    -------
+    Batches
+        An iterable of tuples of arrays, one for each of `arrays`.
+
     Raises
     ------
     DataError
@@ -134,25 +147,8 @@ class minibatches(Batches):  # noqa: N801  (used as a function in a for statemen
     >>> [x.tolist() for x, in batches]
     [[4, 1], [2, 0], [3]]
     """
-
-    def __init__(
-        self,
-        *arrays: Any,
-        batch_size: int,
-        seed: Seed = 0,
-        shuffle: bool = True,
-        drop_last: bool = False,
-        backend: BackendLike = "numpy",
-        dtype: str | None = None,
-    ) -> None:
-        backend = get_backend(backend)
-        names = [*("x", "y", "sample_weight")[: len(arrays)], *map(str, range(3, len(arrays)))]
-        moved = move(backend, dict(zip(names, arrays, strict=True)), dtype)
-        super().__init__(
-            moved,
-            batch_size=batch_size,
-            rng=np.random.default_rng(seed),
-            shuffle=shuffle,
-            drop_last=drop_last,
-            backend=backend,
-        )
+    backend = get_backend(backend)
+    names = [*("x", "y", "sample_weight")[: len(arrays)], *map(str, range(3, len(arrays)))]
+    moved = move(backend, dict(zip(names, arrays, strict=True)), dtype)
+    rng, options = np.random.default_rng(seed), {"shuffle": shuffle, "drop_last": drop_last}
+    return Batches(moved, batch_size=batch_size, rng=rng, backend=backend, **options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ..backends import Backend, get_backend
 from ..backends.conversion import to_numpy
@@ -78,9 +77,3 @@ def _check_finite(backend: Backend, name: str, array: Array) -> None:
             f"{name}: expected finite numbers, found NaN, infinity or what is too large for "
             f"{array.dtype} in {len(bad)} of {samples} samples, first in sample {bad[0]}"
         )
-
-
-def rows_of(array: Array, rows: np.ndarray) -> Array:
-    """Some rows of an array of any library, where that lies."""
-    xp = array_namespace(array)
-    return xp.take(array, xp.asarray(rows, device=array.device), axis=0)

@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
+from ..training import Trainer
 from ..types import Array
 from . import lbfgs, steps
 from .convergence import Record
 from .inputs import backend_for, outputs, precision_for, read_inputs, taken, to_host
 from .network import draw_seed, make_model, make_optimizer
-from .objective import PenalizedTrainer, Penalty
+from .objective import Penalty
 from .output import Output
 from .parameters import Network, check_parameters
 from .weights import ShownWeights
@@ -180,7 +181,8 @@ class MultilayerPerceptron(ShownWeights):
             self._penalty.alpha = float(self.alpha)
             data = X, self._targets(y, model.state.dtype_name), weight
             if self.solver == "lbfgs":
-                trained = lbfgs.fit(model, self._loss, self._penalty, data, parameters)
+                penalty = self._penalty if self.alpha else None
+                trained = lbfgs.fit(model, self._loss, penalty, data, parameters)
                 self.loss_, self.n_iter_ = trained
             else:
                 self._train(data, y, random, parameters, incremental=incremental)
@@ -205,19 +207,19 @@ class MultilayerPerceptron(ShownWeights):
             metrics["score"] = self._score_on(taken(y, rows), validation[2])
         seed = draw_seed(random)
         if not incremental or not hasattr(self, "trainer_"):
-            self.trainer_ = PenalizedTrainer(
+            self.trainer_ = Trainer(
                 self.model_,
-                penalty=self._penalty,
                 loss=self._loss,
                 optimizer=make_optimizer(parameters),
                 seed=seed,
             )
         self.trainer_.metrics = metrics
+        self.trainer_.penalty = self._penalty if self.alpha else None
         self._record = self._record.continued(early_stopping=self.early_stopping)
         steps.train(
             self.trainer_, data, validation, self._record, parameters, incremental=incremental
         )
-        self.__dict__.update(vars(self._record))
+        self.__dict__.update(self._record.attributes())
 
     def _score_on(self, y: Array, weight: Array | None) -> Metric:
         """The score on some samples, as a metric."""

@@ -14,30 +14,35 @@ from ..types import Array
 
 @dataclasses.dataclass
 class Record:
-    """What an estimator shows of its training, each under the name of scikit-learn's attribute.
+    """Training results that an estimator exposes, under scikit-learn's attribute names.
 
     With early stopping there are scores on validation data, and no best loss.
     """
 
     n_iter_: int
     t_: int
-    loss_: float
+    loss_: float | None
     loss_curve_: list[float]
     best_loss_: float | None
     validation_scores_: list[float] | None
     best_validation_score_: float | None
     _no_improvement_count: int = 0
 
+    def attributes(self) -> dict[str, Any]:
+        """All of it, but for a loss before the first epoch has ended."""
+        return {k: v for k, v in vars(self).items() if k != "loss_" or v is not None}
+
     @classmethod
     def new(cls, *, early_stopping: bool, samples_seen: int = 0) -> Record:
         """The record of a training that begins."""
         best: Any = (None, [], -math.inf) if early_stopping else (math.inf, None, None)
-        return cls(0, samples_seen, math.inf, [], *best)
+        return cls(0, samples_seen, None, [], *best)
 
     def continued(self, *, early_stopping: bool) -> Record:
         """The record of a further call, whose epochs are counted anew."""
         if (self.validation_scores_ is not None) != early_stopping:
-            return Record.new(early_stopping=early_stopping, samples_seen=self.t_)
+            new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
+            return dataclasses.replace(new, loss_=self.loss_)
         scores = None if self.validation_scores_ is None else [*self.validation_scores_]
         return dataclasses.replace(
             self, n_iter_=0, loss_curve_=[*self.loss_curve_], validation_scores_=scores

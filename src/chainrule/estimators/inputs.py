@@ -15,7 +15,6 @@ from sklearn.utils.validation import validate_data
 
 from ..backends import Backend, get_backend
 from ..backends.conversion import like, to_numpy
-from ..data.moving import rows_of
 from ..layers import Sequential
 from ..types import Array
 
@@ -190,6 +189,12 @@ def taken(array: Any, rows: np.ndarray) -> Any:
     if array is None or is_sparse(array):
         return None if array is None else array[rows]
     return rows_of(array, rows)
+
+
+def rows_of(array: Array, rows: np.ndarray) -> Array:
+    """Some rows of an array of any library, where that lies."""
+    xp = array_namespace(array)
+    return xp.take(array, xp.asarray(rows, device=array.device), axis=0)
 
 
 def outputs(model: Sequential, x: Any) -> Array:

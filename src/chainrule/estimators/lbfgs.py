@@ -24,7 +24,7 @@ Parts = Callable[[], Iterable[tuple[Array, ...]]]
 def fit(
     model: Sequential,
     loss: Loss,
-    penalty: Penalty,
+    penalty: Penalty | None,
     data: tuple[Any, ...],
     parameters: Mapping[str, Any],
 ) -> tuple[float, int]:
@@ -48,7 +48,7 @@ def fit(
 def minimize(
     model: Sequential,
     loss: Loss,
-    penalty: Penalty,
+    penalty: Penalty | None,
     parts: Parts,
     *,
     max_iter: int,
@@ -67,7 +67,7 @@ def minimize(
         What is trained.
     loss : Loss
         A mean over samples.
-    penalty : Penalty
+    penalty : Penalty or None
         What is added to it, over the total weight of the samples.
     parts : callable
         Gives all the data, in parts that go through the model one after another.
@@ -123,7 +123,7 @@ def minimize(
 
 
 def _value_and_gradient(
-    model: Sequential, loss: Loss, penalty: Penalty, parts: Parts
+    model: Sequential, loss: Loss, penalty: Penalty | None, parts: Parts
 ) -> tuple[float, np.ndarray]:
     """The loss of all parts with its penalty, and its gradient, a flat vector."""
     value, _ = accumulate(model, loss, parts(), penalty)

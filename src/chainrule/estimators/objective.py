@@ -7,7 +7,6 @@ from typing import Any
 from ..layers import Sequential
 from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
 from ..losses.base import Formula
-from ..training import Trainer
 from ..types import Array
 from .network import linear_layers
 
@@ -85,23 +84,3 @@ class Penalty:
         state = self.model.state
         grads = state.grads[self.weights]
         grads += (factor * self.alpha) * state.values[self.weights]
-
-
-class PenalizedTrainer(Trainer):
-    """A `Trainer` whose steps are on ``loss + penalty / n``, n being what the loss divides by.
-
-    What it evaluates is the loss by itself.
-
-    Parameters
-    ----------
-    model : Sequential
-        What to train.
-    penalty : Penalty
-        Of its weights.
-    **options
-        See `Trainer`.
-    """
-
-    def __init__(self, model: Sequential, *, penalty: Penalty, **options: Any) -> None:
-        super().__init__(model, **options)
-        self.penalty = penalty

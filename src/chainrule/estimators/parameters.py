@@ -89,7 +89,7 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class Network:
-    """What the parameters of an estimator say of its network, read once."""
+    """Network settings, parsed from the parameters of an estimator."""
 
     hidden_layer_sizes: list[int]
     activation: list[str]

@@ -1,1 +1,1 @@
-"""Files as bytes: written atomically, and tensors in them. Nothing here knows a model."""
+"""Atomic writes, and tensors in safetensors files. Nothing here knows about models."""

@@ -14,7 +14,8 @@ import numpy as np
 from ..files.atomic import write_atomically
 from ..layers import BatchNorm, Layer, LayerNorm, Linear
 from ..parameter import Stored
-from .onnx_graph import Graph, load_onnx
+from ..version import __version__
+from .onnx_graph import Graph, import_onnx
 from .onnx_operators import writer
 
 OPSET = 20  # the first with Gelu
@@ -57,8 +58,8 @@ def to_onnx(
     ShapeError
         If a layer expects another shape than it gets from this input.
     ValueError
-        If the model computes in float64, as not all operators of runtimes do; if the input's shape
-        is not known, if its dtype is none of real numbers, or if the model is
+        If the model is in float64, for which runtimes lack operators; if the input's shape is not
+        known, if its dtype is none of real numbers, or if the model is
         larger than 2 GiB.
     OSError
         If the file cannot be written; an older one is then left as it was.
@@ -89,9 +90,7 @@ def to_onnx(
 
 def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> bytes:
     """The content of the file, checked."""
-    from ..version import __version__
-
-    onnx = load_onnx()
+    onnx = import_onnx()
     state, dtype = model.state, _input_dtype(input_dtype or "float32")
     if state.dtype_name != "float32":
         raise ValueError(

@@ -36,7 +36,7 @@ class Graph:
         self._writer = writer
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
-        self._onnx = load_onnx()
+        self._onnx = import_onnx()
         self._to_numpy = model.backend.to_numpy
         self._names = {id(part): name for name, part in model._named(Stored).items()}
         self._place = ""
@@ -112,7 +112,7 @@ class Graph:
         return name
 
 
-def load_onnx() -> Any:
+def import_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:

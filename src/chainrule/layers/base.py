@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
+
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..checks import whole
@@ -44,7 +46,7 @@ class Layer:
     """
 
     built_in: ClassVar[dict[str, type[Layer]]] = {}
-    """The layers of this package by the names that files give them."""
+    """The built-in layer classes, by the names used in files."""
 
     takes_input_gradient = False
     """Whether `backward` takes ``input_gradient=False`` and then saves the work for `dx`."""
@@ -191,7 +193,7 @@ class Layer:
         TypeError
             If the seed is no whole number.
         KeyError
-            If `values` names a parameter that there is not.
+            If `values` has a name that the model does not have.
         """
         backend = get_backend(backend, device=device)
         seed = whole("seed", seed, least=0)
@@ -202,10 +204,13 @@ class Layer:
                     f"{part!r} belongs to a model already, or was used before this one: see "
                     "Layer.copy (and fill a list of layers before it is assigned)"
                 )
-        stored, buffers = self.named_stored(), list(self.named_buffers().values())
+        stored, first = self.named_stored(), dict[int, Any]()
         for name, value in (values or {}).items():
-            stored[name]._first = value
-        state = ModelState(self.parameters(), buffers, backend=backend, dtype=dtype, seed=seed)
+            before = first.setdefault(id(stored[name]), value)
+            if before is not value and not np.array_equal(before, value):
+                raise ValueError(f"{name!r} is shared, but its values differ")
+        stored_once = self.parameters(), list(self.named_buffers().values())
+        state = ModelState(*stored_once, backend=backend, dtype=dtype, seed=seed, first=first)
         for name, part in parts:
             part._state = state
             if isinstance(part, Layer):

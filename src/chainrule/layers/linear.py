@@ -54,7 +54,7 @@ class Linear(Layer):
         self.out_features = whole("out_features", out_features, least=1)
         init = initializers.he_normal() if init is None else init
         self.weight = Parameter((self.out_features, self.in_features), init=init, max_norm=max_norm)
-        self.bias = Parameter((out_features,), init=bias_init, decay=False) if bias else None
+        self.bias = Parameter((self.out_features,), init=bias_init, decay=False) if bias else None
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         features = self.in_features

@@ -61,10 +61,10 @@ class BatchNorm(Layer):
         self.features = whole("features", features, least=1)
         self.eps = above_zero("eps", eps)
         self.momentum = share("momentum", momentum)
-        self.weight = Parameter((features,), init=initializers.constant(1.0), decay=False)
-        self.bias = Parameter((features,), decay=False)
-        self.running_mean = Buffer((features,))
-        self.running_var = Buffer((features,), fill=1.0)
+        self.weight = Parameter((self.features,), init=initializers.constant(1.0), decay=False)
+        self.bias = Parameter((self.features,), decay=False)
+        self.running_mean = Buffer((self.features,))
+        self.running_var = Buffer((self.features,), fill=1.0)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, features = self.xp, self.features
@@ -146,8 +146,8 @@ class LayerNorm(Layer):
     def __init__(self, features: int, eps: float = 1e-5) -> None:
         self.features = whole("features", features, least=1)
         self.eps = above_zero("eps", eps)
-        self.weight = Parameter((features,), init=initializers.constant(1.0), decay=False)
-        self.bias = Parameter((features,), decay=False)
+        self.weight = Parameter((self.features,), init=initializers.constant(1.0), decay=False)
+        self.bias = Parameter((self.features,), decay=False)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, features = self.xp, self.features

@@ -32,7 +32,7 @@ class Loss:
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
     outputs: ClassVar[str] = "numbers"
-    """What outputs mean to it: "numbers", "logits" of classes, "binary logits", "binary
+    """How the loss interprets outputs: "numbers", "logits" of classes, "binary logits", "binary
     probabilities", "log-probabilities" or "log-means"; metrics and estimators go by it."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
@@ -68,7 +68,7 @@ class Loss:
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
         """The weight of each sample that follows from its target, ``(batch,)``; None if all are 1.
 
-        It counts in what a mean divides by; the values of the formula already contain it.
+        A mean divides by the sum of these weights; `formula` has already applied them.
         """
         return None
 
@@ -149,7 +149,7 @@ class Loss:
         return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: float | Array) -> float | Array:
-        """What makes the loss of a sum over samples: 1 for a sum, ``1 / total_weight`` for a mean.
+        """Return the factor from a sum over samples to the loss: 1, or ``1 / total_weight``.
 
         It is 0 where all weights are 0, as in a batch of ignored samples.
         """

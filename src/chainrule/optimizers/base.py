@@ -116,10 +116,12 @@ class Optimizer:
             self._update = self._model_state.backend.elementwise(self.rule, outputs=outputs)
 
     def copy(self) -> Self:
-        """A copy with the same numbers and schedules that has made no step and has no model."""
+        """Return an unbound copy with the same hyperparameters and schedules, at step 0."""
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(copy.deepcopy(self._options()))
-        twin.steps, twin.slots, twin._model_state, twin._vectors = 0, self.slots, None, {}
+        of_model = ("_model_state", "_vectors", "_update")
+        kept = {name: value for name, value in vars(self).items() if name not in of_model}
+        twin.__dict__.update(copy.deepcopy(kept))
+        twin.steps, twin._model_state, twin._vectors = 0, None, {}
         return twin
 
     def _options(self) -> dict[str, Any]:
@@ -171,7 +173,7 @@ class Optimizer:
     def _with_penalties(
         self, backend: Backend, grad: Array, value: Array, l1: Array, decay: Array
     ) -> Array:
-        """The gradient with those of the penalties; decay beside it is done to the value itself."""
+        """The gradient including the penalties'; decoupled decay changes the value itself."""
         if self.l1 > 0.0:
             grad = grad + l1 * backend.kernel(sign)(value)
         if self.decoupled_decay:
@@ -193,7 +195,7 @@ class Optimizer:
         Returns
         -------
         dict
-            Values that JSON has, and under ``vectors`` copies of the vectors by their names.
+            JSON-compatible values, and copies of the vectors by name under ``"vectors"``.
         """
         vectors = {
             name: array_namespace(vector).asarray(vector, copy=True)
@@ -210,7 +212,7 @@ class Optimizer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned; schedules stay its own.
+        """Restore what `state` returned, except for schedules.
 
         Parameters
         ----------
@@ -239,11 +241,15 @@ class Optimizer:
         for name, vector in self._vectors.items():
             if (found := state["vectors"][name].shape) != vector.shape:
                 raise ValueError(f"{name}: expected shape {vector.shape}, found {found}")
+        moved = {
+            name: backend.asarray(state["vectors"][name], dtype=vector.dtype)
+            for name, vector in self._vectors.items()
+        }
         for name, number in state["numbers"].items():
             setattr(self, name, tuple(number) if isinstance(number, list) else number)
         self.steps = state["steps"]
         for name, vector in self._vectors.items():
-            vector[...] = backend.asarray(state["vectors"][name], dtype=vector.dtype)
+            vector[...] = moved[name]
         self._prepare()  # its rule may depend on numbers, as Nesterov's does
 
     def __getstate__(self) -> dict[str, Any]:

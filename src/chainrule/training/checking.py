@@ -30,7 +30,7 @@ def move_checked(
         rows = _checked_together(y)
         for start in range(0, y.shape[0], rows):
             part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
-            # One output stands for all: only its shape matters to the check of targets.
+            # One output stands for all: the check needs its shape, and for BCELoss its range.
             loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
     except (ShapeError, DataError) as error:
         raise type(error)(f"{prefix}x of shape {tuple(x.shape)}: {error}") from error

@@ -8,11 +8,11 @@ import platform
 
 import numpy as np
 
+from ..version import __version__
+
 
 def versions() -> dict[str, str]:
     """What the last bits of a result depend on: versions, the machine, its BLAS and threads."""
-    from ..version import __version__
-
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     found = {
         "chainrule": __version__,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..callbacks import Callback
 from ..data import Batches, BatchStream
 from ..errors import DataError, DivergenceError
 from ..types import Array
@@ -38,8 +38,8 @@ class Run:
     check_at_epoch_end : bool
         Whether the losses of an epoch are read at its end only, so that steps have to be made again
         to find where one became NaN or infinite.
-    tell : callable
-        Calls a method of all callbacks, by its name.
+    listeners : list of Callback
+        The callbacks, in the order in which they are called.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Run:
         repeated: RepeatedSteps | None,
         validation: tuple[Array, ...] | None,
         check_at_epoch_end: bool,
-        tell: Callable[[str], None],
+        listeners: list[Callback],
     ) -> None:
         self.training = training
         self.batches = batches
@@ -59,7 +59,7 @@ class Run:
         self.repeated = repeated
         self.validation = validation
         self.check_at_epoch_end = check_at_epoch_end
-        self.tell = tell
+        self.listeners = listeners
 
     def train(self, interruption: Interruption) -> None:
         """Train until all epochs are done, or until a callback stops the training."""
@@ -71,15 +71,15 @@ class Run:
         """Go through the data once, or through what is left of it after an interruption."""
         training, start = self.training, time.perf_counter()
         training.epoch = len(training.history) + 1
-        self.tell("on_epoch_start")
+        self._tell("on_epoch_start")
         progress = self._begin()
         first = len(progress.losses)
-        before = training.snapshot() if self.check_at_epoch_end else None
+        before = training._snapshot() if self.check_at_epoch_end else None
         self._steps(progress, interruption)
         measured = self._validate()
         losses, weights, numbers = self._read(progress, measured)
         if before is not None and not np.isfinite(losses).all():
-            training.restore(before)
+            training._restore(before)
             raise self._find_divergence(progress, losses, first)
         mean = losses @ weights / (weights.sum() or 1.0)
         loss = losses.sum() if training.loss.reduction == "sum" else mean
@@ -88,9 +88,14 @@ class Run:
         training.history.epochs.append({**row, "seconds": time.perf_counter() - start})
         training.history.step_losses.extend(losses.tolist())
         training.progress, training.consistent = None, False
-        self.tell("on_epoch_end")
+        self._tell("on_epoch_end")
         training.consistent = True
         interruption.check()
+
+    def _tell(self, moment: str) -> None:
+        """Call the method of this name on every callback."""
+        for listener in self.listeners:
+            getattr(listener, moment)(self.training)
 
     def _begin(self) -> Progress:
         """The progress of this epoch: of one that was interrupted, or none yet.
@@ -116,7 +121,7 @@ class Run:
                 raise self._diverged(found) from None
             progress.losses.append(loss)
             progress.weights.append(total_weight)
-            self.tell("on_step_end")
+            self._tell("on_step_end")
             training.consistent = True
             interruption.check()
         if not progress.losses:

@@ -18,7 +18,7 @@ import numpy as np
 from ..data import Batches
 from ..errors import BackendError
 from ..masks import split_key
-from ..parameter import HostInputs, ModelState
+from ..parameter import ModelState
 from ..types import Array
 from .step import Step
 
@@ -92,7 +92,7 @@ class RepeatedSteps:
         state, optimizer = self.model.state, self.step.optimizer
         draws, steps = state.draws, optimizer.steps
         self._fill(i)
-        state.inputs = self
+        before, state.inputs = state.inputs, self
         try:
             self._run()
         except BackendError as error:  # the device cannot repeat this step: nothing was done
@@ -103,7 +103,7 @@ class RepeatedSteps:
             self.model.zero_grad()
             self._run()
         finally:
-            state.inputs = HostInputs()
+            state.inputs = before
         if self._masks is None:
             self._masks, self._filled = state.draws - draws, {}
             shape, device = (self.steps, self._masks, 2), self.model.backend.device

@@ -106,7 +106,7 @@ class SavedTraining:
         except (FileFormatError, MemoryError):  # the device's memory, too
             raise
         except Exception as error:  # what is in a file can be anything
-            raise FileFormatError(f"{self.path}: no training to continue: {error}") from error
+            raise FileFormatError(f"{self.path}: no training to continue: {error!r}") from error
         if found:
             warnings.warn(
                 f"{self.path}: this training continues, but may differ in the last bits from what "
@@ -119,7 +119,10 @@ class SavedTraining:
         saved, model = self.values, training.model
         names = saved["optimizer"]["vectors"]
         vectors = {name: self.arrays[f"optimizer/{name}"] for name in names}
-        training.optimizer.load_state({**saved["optimizer"], "vectors": vectors})
+        try:
+            training.optimizer.load_state({**saved["optimizer"], "vectors": vectors})
+        except ValueError as error:
+            raise FileFormatError(f"{self.path}: {error}") from error
         model.state.draws = saved["draws"]
         for name, parameter in model.named_parameters().items():
             parameter.trainable = name not in saved["frozen"]

@@ -1,4 +1,4 @@
-"""What a training consists of, and where it is."""
+"""The parts of a training, and its progress."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TrainingState:
         The current epoch, counted from 1; the one with which the training ends; and the steps of
         one, 0 where they are not known.
     began : int
-        After which epoch the last call of `fit` began; -1 without one.
+        How many epochs were done when the last call of `fit` began; -1 before the first call.
     progress : Progress or None
         The epoch that has begun and not ended.
     resuming, stopped, consistent : bool
@@ -98,13 +98,13 @@ class TrainingState:
         """End the training after the current epoch."""
         self.stopped = True
 
-    def snapshot(self) -> tuple[Any, ...]:
+    def _snapshot(self) -> tuple[Any, ...]:
         """A copy, on the device, of all that a step changes."""
         state = self.model.state
         rng = self.rng.bit_generator.state
         return state.snapshot(), state.draws, self.optimizer.state(), rng
 
-    def restore(self, snapshot: tuple[Any, ...]) -> None:
+    def _restore(self, snapshot: tuple[Any, ...]) -> None:
         """Make all that a step changes what it was."""
         vectors, self.model.state.draws, optimizer, self.rng.bit_generator.state = snapshot
         self.model.state.restore(vectors)

@@ -38,8 +38,8 @@ class NotFinite(Exception):  # noqa: N818  (no error of a user's: the loop catch
 class Step:
     """A function of a batch that makes a step.
 
-    Where it raises, buffers, masks and gradients are as they were, and so are weights unless the
-    optimizer itself was interrupted.
+    Where it raises, buffers and the counter of masks are restored and the gradients marked stale;
+    the weights are as they were, unless the optimizer itself was interrupted.
 
     Parameters
     ----------
@@ -109,16 +109,18 @@ class Step:
             parts = _parts(self.micro_batches, x, y, sample_weight)
             loss, total_weight = accumulate(self.model, self.loss, parts, self.penalty)
             return self._checked(loss, x, y), total_weight
+        # The gradient of a single part is scaled on its way back, which saves a pass over all.
         self.model.zero_grad()  # a callback may have computed some
         outputs, back_through_model = self.model.forward(x, training=True)
         loss_sum, total_weight, back_through_loss = self.loss.sums(
             outputs, y, sample_weight=sample_weight
         )
+        if self.penalty is not None:
+            loss_sum = loss_sum + self.penalty.value()
         scale = self.loss.scale(total_weight)
         loss = self._checked(loss_sum * scale, x, y)
         back_through_model(back_through_loss(scale))
         if self.penalty is not None:
-            loss = loss + self.penalty.value() * scale
             self.penalty.add_gradient(scale)
         return loss, total_weight
 

@@ -13,7 +13,6 @@ import numpy as np
 from ..backends.base import BackendLike
 from ..backends.conversion import on_host
 from ..callbacks import Callback, PrintEpochs, ProgressBar
-from ..callbacks.base import Training
 from ..checks import whole
 from ..data import Batches, BatchStream
 from ..data.augmentation import Augmentation
@@ -52,7 +51,7 @@ class Trainer(TrainingState):
         Of the order of the batches; the model's seed if not given.
     compile : {"off", "auto"}, optional
         With "auto" a GPU is handed a whole step at once (a CUDA graph) where that can be, and
-        computes the same; where it cannot, a warning says why. What a layer of one's own does in
+        computes the same; where it cannot, a warning says why. What a custom layer does in
         Python is then done for the first steps only.
 
     Attributes
@@ -64,7 +63,7 @@ class Trainer(TrainingState):
     steps_per_epoch : int
         0 where batches come ready-made and their number is not known.
     resuming : bool
-        Whether the call of `fit` goes on with an interrupted one.
+        Whether the call of `fit` continues an interrupted one.
     consistent : bool
         Whether the last step, with all callbacks after it, was done to its end.
     """
@@ -103,7 +102,7 @@ class Trainer(TrainingState):
         self.compile = compile
 
     def save(self, path: str | Path) -> None:
-        """Write all that the training needs to go on: a model's file with more in it.
+        """Write all that the training needs to continue: a model's file with more in it.
 
         Weights, running statistics, the optimizer's vectors, step and numbers, the random state of
         batches and dropout, the history, the callbacks' states, and where in an epoch it is. The
@@ -131,7 +130,7 @@ class Trainer(TrainingState):
         device: Any = None,
         layers: Mapping[str, type[Layer]] | None = None,
     ) -> Self:
-        """The trainer that `save` wrote, to go on with ``fit(..., resume=True)``.
+        """The trainer that `save` wrote, to continue with ``fit(..., resume=True)``.
 
         On NumPy, on one machine with the same versions and threads, the result is then bit for bit
         that of a training which was never interrupted.
@@ -217,13 +216,13 @@ class Trainer(TrainingState):
             the same to rounding in less memory (but for `BatchNorm`, whose statistics are those of
             a part, and `Dropout`, whose masks are other ones).
         terminate_on_nan : bool, optional
-            Whether to end with an error when the loss is no number any more.
+            Whether to end with an error when the loss becomes NaN or infinite.
         callbacks : iterable of Callback, optional
             What listens.
         verbose : {0, 1, 2}, optional
             Silent, a progress bar, or a line an epoch.
         resume : bool, optional
-            Whether to go on with the last call of `fit`, which was interrupted, in the middle of an
+            Whether to continue the last call of `fit`, which was interrupted, in the middle of an
             epoch too: `epochs` then counts those that it has done. With the same data and arguments
             the result is that of a call that was not interrupted; without an earlier call this is a
             first one.
@@ -236,7 +235,7 @@ class Trainer(TrainingState):
         Raises
         ------
         DataError, ShapeError, ValueError
-            If the data cannot be meant, before the first step; see `minibatches`.
+            If the data is invalid, before the first step; see `minibatches`.
         DivergenceError
             If the loss became NaN or infinite: at that step, or on a GPU at the end of its epoch.
             The model is then as it was before that step.
@@ -269,21 +268,16 @@ class Trainer(TrainingState):
             loss_on_host=loss_on_host,
             terminate_on_nan=terminate_on_nan,
         )
-        training: Training = self  # what a callback may use
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
-
-        def tell(moment: str) -> None:
-            for listener in listeners:
-                getattr(listener, moment)(training)
 
         with Interruption() as interruption, contextlib.ExitStack() as ends:
             repeated = self._repeated(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
             for listener in listeners:  # each that has started hears of the end, come what may
-                listener.on_fit_start(training)
-                ends.callback(listener.on_fit_end, training)
+                listener.on_fit_start(self)
+                ends.callback(listener.on_fit_end, self)
             run = Run(
                 self,
                 batches,
@@ -291,7 +285,7 @@ class Trainer(TrainingState):
                 repeated=repeated,
                 validation=validation,
                 check_at_epoch_end=terminate_on_nan and not loss_on_host,
-                tell=tell,
+                listeners=listeners,
             )
             run.train(interruption)
         return self.history

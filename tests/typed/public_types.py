@@ -7,6 +7,7 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.callbacks import EarlyStopping, ExponentialMovingAverage
+from chainrule.callbacks.base import Training
 
 x, y = np.zeros((8, 4)), np.zeros(8, dtype=np.int64)
 
@@ -67,6 +68,8 @@ def trainings(path: str) -> None:
     assert_type(optimizer.bind(model), cr.Adam)
     trainer = QuietTrainer(model, loss=loss, optimizer=optimizer, metrics=[cr.metrics.accuracy])
     average = ExponentialMovingAverage(0.9)
+    training: Training = trainer  # a trainer has what callbacks may use
+    average.on_fit_start(training)
     history = trainer.fit(
         x, y, validation_data=(x, y), callbacks=[StopAt(), EarlyStopping("val_loss"), average]
     )

@@ -12,7 +12,7 @@ from ..optimizers import Optimizer
 
 
 class Training(Protocol):
-    """What a callback may use of the `Trainer` that calls it."""
+    """The attributes of a `Trainer` that a callback may use."""
 
     model: Sequential
     optimizer: Optimizer

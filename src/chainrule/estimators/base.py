@@ -65,7 +65,7 @@ class MultilayerPerceptron(ShownWeights):
     """What decided the network that there is."""
 
     _record: Record
-    """What is shown of the training."""
+    """The results of the training that are shown."""
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool

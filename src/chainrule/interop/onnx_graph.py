@@ -67,7 +67,7 @@ class Graph:
         return name
 
     def layer(self, layer: Layer, x: Value) -> Value:
-        """Add a layer, as a layer of one's own does with those within it; `x` is its input."""
+        """Add a layer with the input `x`; a custom layer adds its inner layers by it."""
         write = self._writer(layer)
         outside, self._place = self._place, layer._name
         y = write(self, layer, x)

@@ -10,7 +10,7 @@ from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer) -> Writer:
-    """What adds this layer to a graph; a subclass with another forward is another layer."""
+    """Return the function that adds a layer; a subclass with its own forward is not its base."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return lambda graph, layer, x: layer.to_onnx(graph, x)

@@ -40,7 +40,7 @@ def load(
     dtype : {"float32", "float64"}, optional
         In which it computes; the dtype in which it was saved if not given.
     layers : mapping of str to type, optional
-        The classes of layers of one's own by their names: ``{"Scale": Scale}``.
+        The classes of custom layers by name: ``{"Scale": Scale}``.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def load(
     OSError
         If it cannot be read.
     TypeError
-        If a model of one's own chooses a backend, dtype or seed in its constructor.
+        If a custom model chooses a backend, dtype or seed in its constructor.
     """
     tensors, metadata = read_tensors(path)
     return build(

@@ -1,4 +1,4 @@
-"""What a model is beyond a layer: it predicts, and is shown as a table and kept in a file."""
+"""The methods of a model that a layer does not have: predict, summary, save, load_weights."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ class Model(Layer):
 
         The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
         the classes of the layers and their constructors' arguments: numbers, strings, layers,
-        initializers, and lists of them. What else a layer of one's own keeps in attributes is not
-        saved, nor is what is frozen.
+        initializers, and lists of them. Anything else a custom layer
+        stores in attributes is not saved, nor is what is frozen.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Model(Layer):
     def load_weights(self, path: str | Path) -> None:
         """Read weights and buffers from a safetensors file, also one that another library wrote.
 
-        What PyTorch counts beside running statistics, ``num_batches_tracked``, is left out.
+        PyTorch's ``num_batches_tracked`` is ignored.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Models in safetensors files: weights that any library reads, and the architecture beside them.
+"""Models in safetensors files: weights that any library reads, and the architecture with them.
 
 Buffers stand among the weights, under their names; the metadata holds ``architecture`` (JSON). See
 `chainrule.files.tensors` for the file itself.

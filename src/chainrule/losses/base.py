@@ -1,4 +1,4 @@
-"""What all losses share: checks, weights and the reduction to one number."""
+"""The base of all losses: checks, weights and the reduction to one number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import DataError, ShapeError
 from ..types import Array
 
 Formula = tuple[Array, Callable[[], Array]]
-"""What a formula returns: the values, and a function that gives their derivative."""
+"""The values of a formula, and a function that gives their derivative."""
 
 
 class Loss:

@@ -119,8 +119,8 @@ class Model(Layer):
 
         The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
         the classes of the layers and their constructors' arguments: numbers, strings, layers,
-        initializers, and lists of them. Anything else a custom layer
-        stores in attributes is not saved, nor is what is frozen.
+        initializers, and lists of them. Anything else a custom layer stores in attributes is not
+        saved, nor is what is frozen.
 
         Raises
         ------

@@ -46,7 +46,7 @@ class BCEWithLogitsLoss(WeightedOutputs):
     Parameters
     ----------
     pos_weight : sequence of float, optional
-        ``(features,)``, the weight of class 1 beside class 0, for each output.
+        ``(features,)``, the weight of class 1 relative to class 0, for each output.
     **options
         ``weight`` and ``reduction``, see `WeightedOutputs`.
     """

@@ -1,7 +1,7 @@
-"""What an evaluation reports beside the loss: functions of outputs and targets, on the device.
+"""Metrics: functions of outputs and targets that an evaluation reports next to the loss.
 
 A metric is any function of outputs and targets that returns one number as a 0-d array; a `Trainer`
-takes them in a list, or as a dict under names of one's own. Nothing here reads a value back from
+takes them in a list, or as a dict under your own names. Nothing here reads a value back from
 a device; targets that are a list, a frame or of another library are moved to where outputs are, and
 are a `DataError` if they lie in host memory and hold NaN, or labels outside the classes. Outputs
 that are NaN are no error: their samples count as wrong, or make the metric NaN.

@@ -1,4 +1,4 @@
-"""What metrics share: outputs and targets that go together."""
+"""Checks that outputs and targets of a metric fit together."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ def fitting_targets(
 
 
 def predicted_classes(xp: Any, outputs: Array) -> Array:
-    """What the samples are taken for: the class of the largest output, -1 where there is NaN."""
+    """The predicted classes: that of the largest output, -1 where there is NaN."""
     return xp.where(xp.any(xp.isnan(outputs), axis=-1), -1, xp.argmax(outputs, axis=-1))

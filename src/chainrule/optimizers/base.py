@@ -1,4 +1,4 @@
-"""What all optimizers share: the rate, penalties, clipping and the step itself.
+"""The base of all optimizers: the rate, penalties, clipping and the step itself.
 
 A step is one operation on the flat vectors of a model, whatever its depth: the rule, made fast by
 the backend (see `Backend.elementwise`).
@@ -21,7 +21,7 @@ from ..types import Array, LearningRate, Rule
 
 
 class Optimizer:
-    """What all optimizers share: the rate, penalties, clipping and the step itself.
+    """The base of all optimizers: the rate, penalties, clipping and the step itself.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Optimizer:
         `schedules.cosine`.
     weight_decay : float, optional
         The L2 penalty ``weight_decay / 2 * sum(value^2)``: adds ``weight_decay * value`` to the
-        gradient (`AdamW` decays beside it).
+        gradient (`AdamW` decays the value itself).
     l1 : float, optional
         The L1 penalty ``l1 * sum(|value|)``: adds ``l1 * sign(value)`` to the gradient, in `AdamW`
         too (R. Tibshirani, "Regression shrinkage and selection via the lasso", 1996).
@@ -45,7 +45,7 @@ class Optimizer:
     -----
     Penalties act through the gradient only: the loss that is reported does not contain them.
 
-    An optimizer of one's own names its vectors in `slots` and defines `rule` and `scalars`.
+    A custom optimizer names its vectors in `slots` and defines `rule` and `scalars`.
     """
 
     slots: tuple[str, ...] = ()

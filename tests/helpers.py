@@ -6,7 +6,7 @@ import struct
 import numpy as np
 
 import chainrule as cr
-from chainrule import losses, metrics, training
+from chainrule import losses, metrics, optimizers, training
 
 
 def three_classes(samples):
@@ -158,5 +158,11 @@ def points(folder):
 
 def as_if_on_a_device(monkeypatch):
     """Let the library take all arrays for ones on a device, from which reading is to be avoided."""
-    for module in (losses.base, metrics.base, metrics.confusion, training.trainer):
+    for module in (
+        losses.base,
+        metrics.base,
+        metrics.confusion,
+        optimizers.gradient,
+        training.trainer,
+    ):
         monkeypatch.setattr(module, "on_host", lambda x: False)

@@ -4,8 +4,42 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+
+class Checked:
+    """An attribute that is checked each time it is assigned, in the constructor and afterwards.
+
+    Parameters
+    ----------
+    check : callable
+        Takes the attribute's name and the value; returns what is kept, or raises an error.
+
+    Examples
+    --------
+    >>> class Slope:
+    ...     factor = Checked(finite)
+    >>> slope = Slope()
+    >>> slope.factor = float("nan")
+    Traceback (most recent call last):
+        ...
+    ValueError: expected factor to be finite, found nan
+    """
+
+    def __init__(self, check: Callable[[str, Any], Any]) -> None:
+        self.check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        vars(instance)[self.name] = self.check(self.name, value)
+
+    if TYPE_CHECKING:  # reading finds it among the attributes of the instance
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
 def whole(name: str, number: Any, *, least: int) -> int:
@@ -41,6 +75,11 @@ def above_zero(name: str, number: Any) -> float:
 def below_one(name: str, number: Any) -> float:
     """`number`, if it is at least 0 and below 1."""
     return _expect(0.0 <= (x := _real(name, number)) < 1.0, f"0 <= {name} < 1", x)
+
+
+def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """The check of an argument that may also be None."""
+    return lambda name, value: None if value is None else check(name, value)
 
 
 def share(name: str, number: Any) -> float:

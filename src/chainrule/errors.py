@@ -18,7 +18,7 @@ class FileFormatError(ValueError):
 
 
 class DivergenceError(ArithmeticError):
-    """The training loss became NaN or infinite."""
+    """The training loss or a gradient became NaN or infinite."""
 
 
 def to_install(extra: str) -> str:

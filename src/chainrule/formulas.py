@@ -21,6 +21,25 @@ def dot(xp: ModuleType, a: Array, b: Array) -> Array:
     return xp.vecdot(a, b)[..., None]
 
 
+def squares(xp: Any, x: Array) -> Array:
+    """The sum of the squares of a vector."""
+    return xp.sum(x * x)
+
+
+def scaled_norm(
+    xp: Any, x: Array, axis: int | tuple[int, ...] | None = None
+) -> tuple[Array, Array]:
+    """The Euclidean norm as two factors, so that it can be larger than the largest number.
+
+    The first one is the largest absolute value, by which all are divided before they are squared;
+    the second one is from 1 to the root of their number, or 0. Both keep the axes.
+    """
+    scale = xp.max(xp.abs(x), axis=axis, keepdims=True)
+    scale = xp.where((scale > 0) & xp.isfinite(scale), scale, 1.0)
+    x = x / scale
+    return scale, xp.sqrt(xp.sum(x * x, axis=axis, keepdims=True))
+
+
 def relu(xp: Any, x: Array) -> Array:
     """``max(x, 0)``."""
     return xp.maximum(x, 0.0)

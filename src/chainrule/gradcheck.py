@@ -153,7 +153,6 @@ def _layer(
         def gradients() -> list[Array]:
             state.zero_grad()
             dx = backward(dy, **({"input_gradient": True} if layer.takes_input_gradient else {}))
-            state.settle_grads()
             return [dx, *(p.grad for p in parameters.values())]
 
         return backend.xp.sum(y * dy), gradients

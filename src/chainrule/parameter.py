@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,10 +18,11 @@ from . import initializers
 from .backends import Backend
 from .checks import above_zero
 from .errors import DataError, ShapeError
+from .formulas import scaled_norm
 from .masks import split_key
 from .types import Array
 
-_VECTORS = ("values", "grads", "buffers")  # of a model, see ModelState
+_VECTORS = ("values", "_grads", "buffers")  # of a model, see ModelState
 _WEIGHTS = 1  # keeps the stream that draws weights apart from others that start from the same seed
 
 
@@ -174,13 +175,15 @@ class Parameter(Stored):
 
     @property
     def grad(self) -> Array:
-        """The gradient of the loss by it, from the last backward pass."""
-        if self._grad is None:
-            self._grad = self._view("grads")
-        return self._grad
+        """The gradient of the loss with respect to it, from the last backward pass.
+
+        It is zero if that pass did not reach it, and after `Layer.zero_grad`.
+        """
+        self._settle()
+        return self._gradient()
 
     def add_grad(self, grad: Array) -> None:
-        """Add `grad`; the first to come after an optimizer's step overwrites the one before.
+        """Add `grad`; the first one after an optimizer's step overwrites what is there.
 
         Raises
         ------
@@ -192,28 +195,41 @@ class Parameter(Stored):
             raise ShapeError(f"expected a gradient of shape {expected}, found {found}")
         if not self.trainable:
             return
+        total = self._gradient()
         if self._is_first():
-            self.grad[...] = grad
+            total[...] = grad
         else:
-            total = self.grad
             total += grad
 
     def add_grad_matmul(self, a: Array, b: Array) -> None:
         """Add the matrix product ``a @ b``; where it is the first, it is computed in place."""
         if not self.trainable:
             return
+        total = self._gradient()
         if self._is_first():
-            self.state.backend.matmul(a, b, out=self.grad)
+            self.state.backend.matmul(a, b, out=total)
         else:
-            total = self.grad
             total += self.state.backend.matmul(a, b)
+
+    def _gradient(self) -> Array:
+        """The view into the vector of gradients, whatever it holds."""
+        if self._grad is None:
+            self._grad = self._view("_grads")
+        return self._grad
 
     def _is_first(self) -> bool:
         """Whether the gradient is stale, for the first that is added to overwrite it."""
-        generation = self.state.generation
-        first = self._written != generation
-        self._written = generation
+        state = self.state
+        first = self._written != state.generation
+        self._written = state.shown = state.generation
         return first
+
+    def _settle(self) -> None:
+        """Write zeros if the pass that is shown has not written here, or should not have."""
+        shown = self.state.shown
+        if self._written != shown or not self.trainable:
+            self._gradient()[...] = 0.0
+            self._written = shown
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_grad": None}
@@ -250,12 +266,15 @@ class ModelState:
     ----------
     parameters : list of Parameter
         Each parameter once, those with weight decay first, in the order of the vectors.
-    values, grads : array
-        The flat vectors of the parameters, ``(size,)``, of the model's dtype.
+    values : array
+        The flat vector of the parameters, ``(size,)``, of the model's dtype.
     buffers : array
         That of the buffers, in the order in which they were defined.
     generation : int
-        Of gradients; one optimizer step ends it. A gradient of an earlier generation is stale.
+        Of the gradients that are added next. An optimizer's step begins a new one, whose first
+        gradient overwrites.
+    shown : int
+        The generation of the last backward pass, which `grads` shows.
     draws : int
         The number of random masks drawn so far, see `chainrule.layers.Dropout`.
     inputs : StepInputs
@@ -276,7 +295,7 @@ class ModelState:
         self.dtype_name = dtype
         self.dtype = backend.dtype(dtype)
         self.seed = seed
-        self.generation = 0
+        self.generation = self.shown = 0
         self.draws = 0
         self.inputs: StepInputs = HostInputs()
         rng = np.random.default_rng([seed, _WEIGHTS])
@@ -287,7 +306,7 @@ class ModelState:
         }
         self.parameters = sorted(parameters, key=lambda p: not p.decay)  # a stable sort
         self.values = self._laid_out(self.parameters, drawn)
-        self.grads = backend.xp.zeros_like(self.values)
+        self._grads = backend.xp.zeros_like(self.values)
         self.buffers = self._laid_out(buffers, drawn)
         for part in (*parameters, *buffers):  # last, so that a failure leaves the layers free
             part._state, part._first = self, None
@@ -334,16 +353,31 @@ class ModelState:
         for name, vector in snapshot.items():
             getattr(self, name)[...] = self.backend.asarray(vector, dtype=self.dtype)
 
-    def zero_grad(self) -> None:
-        """Mark all gradients stale: the next that is added overwrites, one never added is zero."""
-        self.generation += 1
-
-    def settle_grads(self) -> None:
-        """Write zeros where no backward pass has written since the last step, or none should."""
+    @property
+    def grads(self) -> Array:
+        """The flat vector of the gradients, see `Parameter.grad`."""
         for p in self.parameters:
-            if p._written != self.generation or not p.trainable:
-                p.grad[...] = 0.0
-                p._written = self.generation
+            p._settle()
+        return self._grads
+
+    @grads.setter
+    def grads(self, grads: Array) -> None:  # for ``state.grads *= factor``
+        if grads is not self._grads:
+            self._grads[...] = grads
+
+    def zero_grad(self) -> None:
+        """Forget all gradients: they read as zeros until the next backward pass."""
+        self.generation += 1
+        self.shown = self.generation
+
+    def begin_step(self) -> Array:
+        """The gradients that a step goes by: those added since the last one, and else zeros."""
+        self.shown = self.generation
+        return self.grads
+
+    def end_step(self) -> None:
+        """Let the next gradients overwrite those of this step, which can be read until then."""
+        self.generation += 1
 
     def limit_norms(self) -> None:
         """Scale down the rows of trained parameters that are longer than their `max_norm`."""
@@ -351,20 +385,9 @@ class ModelState:
         for p in self.parameters:
             if p.max_norm is not None and p.trainable:
                 value, rows = p.value, tuple(range(1, len(p.shape)))
-                norms = xp.sqrt(xp.sum(value * value, axis=rows, keepdims=True))
-                value *= p.max_norm / xp.maximum(norms, p.max_norm)
-
-    def trainable_parts(self, decays: Callable[[Parameter], bool]) -> list[tuple[slice, bool]]:
-        """The longest stretches of the vectors that are trained and `decays` agrees on."""
-        parts: list[tuple[slice, bool]] = []
-        for p in self.parameters:
-            if not p.trainable:
-                continue
-            part, decay = p._part, decays(p)
-            if parts and (parts[-1][0].stop, parts[-1][1]) == (part.start, decay):
-                part = slice(parts.pop()[0].start, part.stop)
-            parts.append((part, decay))
-        return parts
+                scale, norm = scaled_norm(xp, value, axis=rows)
+                limited = value / scale * (p.max_norm / xp.maximum(norm, 1.0))
+                value[...] = xp.where(scale * norm > p.max_norm, limited, value)
 
     def __getstate__(self) -> dict[str, Any]:
         to_numpy = self.backend.to_numpy

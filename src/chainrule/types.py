@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,9 @@ Rule: TypeAlias = Callable[..., tuple[Array, ...]]
 
 LearningRate: TypeAlias = float | Callable[[int], float]
 """A number, or a function of the step, counted from 0."""
+
+LearningRates: TypeAlias = LearningRate | Mapping[str, LearningRate]
+"""One for all parameters, or one for those of each layer by its name, see `Optimizer`."""
 
 Seed: TypeAlias = int | np.random.Generator
 """Where random numbers come from."""

@@ -124,9 +124,6 @@ def test_a_schedule_that_turns_negative(library):
     with pytest.raises(ValueError, match="expected lr to be finite and at least 0, found -0.5"):
         step(model, optimizer)
     assert [float(model.xp.sum(p.value)) for p in model.parameters()] == before
-    optimizer.lr = -0.5
-    with pytest.raises(ValueError, match="found -0.5"):
-        step(model, optimizer)
 
 
 def test_a_rule_that_forgets_a_slot(library):

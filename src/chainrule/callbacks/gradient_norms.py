@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Backend
+from ..formulas import scaled_norm
 from ..parameter import Parameter
 from ..types import Array
 from .base import Callback, Training
@@ -36,8 +37,8 @@ class GradientNorms(Callback):
         if not weights:
             return
         self._backend, self._names = trainer.model.backend, list(weights)
-        squares = [xp.sum(p.grad * p.grad) for p in weights.values()]
-        self._steps.append(xp.sqrt(xp.stack(squares)))
+        factors = [scaled_norm(xp, xp.reshape(p.grad, (-1,)), axis=0) for p in weights.values()]
+        self._steps.append(xp.concat([scale * norm for scale, norm in factors]))
 
     def on_fit_end(self, trainer: Training) -> None:
         self._read()

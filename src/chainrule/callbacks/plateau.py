@@ -80,7 +80,8 @@ class ReduceOnPlateau(Callback):
         self.load_state({})  # the state at the start
 
     def on_fit_start(self, trainer: Training) -> None:
-        if callable(trainer.optimizer.lr):
+        lr = trainer.optimizer.lr
+        if any(map(callable, lr.values() if isinstance(lr, dict) else [lr])):
             raise TypeError(
                 "ReduceOnPlateau: expected the optimizer's lr to be a number, found the schedule "
                 f"{trainer.optimizer.lr!r}"
@@ -98,9 +99,17 @@ class ReduceOnPlateau(Callback):
             self._resting -= 1
             self._waited = 0
         if self._waited > self.patience:
-            lr: Any = trainer.optimizer.lr
-            trainer.optimizer.lr = min(lr, max(lr * self.factor, self.min_lr))
+            lr = trainer.optimizer.lr
+            several = isinstance(lr, dict)
+            trainer.optimizer.lr = (
+                {name: self._reduced(rate) for name, rate in lr.items()}
+                if several
+                else self._reduced(lr)
+            )
             self._waited, self._resting = 0, self.cooldown
+
+    def _reduced(self, lr: float) -> float:
+        return min(lr, max(lr * self.factor, self.min_lr))
 
     def state(self) -> dict[str, Any]:
         return {

@@ -6,9 +6,14 @@ import math
 from functools import cache
 from typing import Any
 
-from ..checks import at_least_zero, below_one
-from ..types import Array, LearningRate, Rule
+from ..checks import Checked, at_least_zero, below_one
+from ..types import Array, LearningRates, Rule
 from .base import Optimizer
+
+
+def _betas(name: str, betas: Any) -> tuple[float, float]:
+    first, second = betas
+    return below_one(f"{name}[0]", first), below_one(f"{name}[1]", second)
 
 
 class Adam(Optimizer):
@@ -21,7 +26,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    lr : float or callable, optional
+    lr : float, callable or dict, optional
         See `Optimizer`, also for the options not named here.
     betas : tuple of float, optional
         How much of the mean and of the mean square is kept at a step.
@@ -30,18 +35,21 @@ class Adam(Optimizer):
     """
 
     slots = ("mean", "square")
+    squares_gradients = True
+    betas = Checked(_betas)
+    eps = Checked(at_least_zero)
 
     def __init__(
         self,
-        lr: LearningRate = 1e-3,
+        lr: LearningRates = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         **options: Any,
     ) -> None:
         super().__init__(lr, **options)
-        self.betas = (below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1]))
-        self.eps = at_least_zero("eps", eps)
+        self.betas = betas
+        self.eps = eps
 
     @staticmethod
     @cache
@@ -62,7 +70,7 @@ class Adam(Optimizer):
             eps: Array,
         ) -> tuple[Array, ...]:
             mean = b1 * mean + new1 * grad
-            square = b2 * square + new2 * (grad * grad)
+            square = b2 * square + new2 * grad * grad  # new2 first: it overflows later
             return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
 
         return adam
@@ -81,7 +89,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr : float or callable, optional
+    lr : float, callable or dict, optional
         See `Adam`, also for the options not named here.
     weight_decay : float, optional
         The share of a value that is taken off at a step, over the rate.
@@ -90,6 +98,6 @@ class AdamW(Adam):
     decoupled_decay = True
 
     def __init__(
-        self, lr: LearningRate = 1e-3, *, weight_decay: float = 1e-2, **options: Any
+        self, lr: LearningRates = 1e-3, *, weight_decay: float = 1e-2, **options: Any
     ) -> None:
         super().__init__(lr, weight_decay=weight_decay, **options)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ..checks import at_least_zero, below_one
+from ..checks import Checked, at_least_zero, below_one
 from ..parameter import ModelState
-from ..types import Array, LearningRate, Rule
+from ..types import Array, LearningRates, Rule
 from .base import Optimizer
 
 
@@ -21,7 +21,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    lr : float or callable, optional
+    lr : float, callable or dict, optional
         See `Optimizer`, also for the options not named here.
     alpha : float, optional
         How much of the mean square is kept at a step.
@@ -30,13 +30,16 @@ class RMSprop(Optimizer):
     """
 
     slots = ("square",)
+    squares_gradients = True
+    alpha = Checked(below_one)
+    eps = Checked(at_least_zero)
 
     def __init__(
-        self, lr: LearningRate = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8, **options: Any
+        self, lr: LearningRates = 1e-2, *, alpha: float = 0.99, eps: float = 1e-8, **options: Any
     ) -> None:
         super().__init__(lr, **options)
-        self.alpha = below_one("alpha", alpha)
-        self.eps = at_least_zero("eps", eps)
+        self.alpha = alpha
+        self.eps = eps
 
     @staticmethod
     @cache
@@ -46,7 +49,7 @@ class RMSprop(Optimizer):
         def rmsprop(
             value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
         ) -> tuple[Array, ...]:
-            square = keep * square + new * (grad * grad)
+            square = keep * square + new * grad * grad  # new first: it overflows later
             return value - lr * grad / (sqrt(square) + eps), square
 
         return rmsprop
@@ -65,7 +68,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    lr : float or callable, optional
+    lr : float, callable or dict, optional
         See `Optimizer`, also for the options not named here.
     initial_accumulator_value : float, optional
         Where the sum of squares starts.
@@ -74,20 +77,21 @@ class Adagrad(Optimizer):
     """
 
     slots = ("total",)
+    squares_gradients = True
+    initial_accumulator_value = Checked(at_least_zero)
+    eps = Checked(at_least_zero)
 
     def __init__(
         self,
-        lr: LearningRate = 1e-2,
+        lr: LearningRates = 1e-2,
         *,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
         **options: Any,
     ) -> None:
         super().__init__(lr, **options)
-        self.initial_accumulator_value = at_least_zero(
-            "initial_accumulator_value", initial_accumulator_value
-        )
-        self.eps = at_least_zero("eps", eps)
+        self.initial_accumulator_value = initial_accumulator_value
+        self.eps = eps
 
     def _initial(self, name: str, state: ModelState) -> Array:
         return state.backend.xp.full_like(state.values, self.initial_accumulator_value)

@@ -13,11 +13,17 @@ from typing import Any, ClassVar, Self
 from array_api_compat import array_namespace
 
 from ..backends import Backend
-from ..checks import at_least_zero
+from ..checks import Checked, at_least_zero, optional
 from ..formulas import sign
 from ..layers import Layer
 from ..parameter import ModelState, Parameter
-from ..types import Array, LearningRate, Rule
+from ..types import Array, LearningRates, Rule
+from .gradient import Gradient
+from .rates import checked_rates, rate_of_each
+
+Stretch = tuple[slice, bool, str, int]
+"""A part of the flat vectors, and what all its parameters have in common: whether there are
+penalties, the name of the learning rate, and in how many steps they were frozen."""
 
 
 class Optimizer:
@@ -25,9 +31,11 @@ class Optimizer:
 
     Parameters
     ----------
-    lr : float or callable
+    lr : float, callable or dict
         The learning rate, at least 0; or a function of the step, counted from 0, such as
-        `schedules.cosine`.
+        `schedules.cosine`; or several of these by the names of layers: ``{"0": 1e-4, "": 1e-3}`` is
+        1e-4 for all in the layer ``"0"`` and 1e-3 for the rest. Names are the beginnings of those
+        in `Layer.named_parameters`, and the longest that fits counts.
     weight_decay : float, optional
         The L2 penalty ``weight_decay / 2 * sum(value^2)``: adds ``weight_decay * value`` to the
         gradient (`AdamW` decays the value itself).
@@ -45,6 +53,8 @@ class Optimizer:
     -----
     Penalties act through the gradient only: the loss that is reported does not contain them.
 
+    A frozen parameter stays as it is, and so do its vectors of state and its count of steps.
+
     A custom optimizer names its vectors in `slots` and defines `rule` and `scalars`.
     """
 
@@ -53,23 +63,39 @@ class Optimizer:
 
     decoupled_decay: ClassVar[bool] = False
 
+    squares_gradients: ClassVar[bool] = False
+    """Whether the rule squares gradients, so that very large ones have to be limited."""
+
+    lr = Checked(checked_rates)
+    weight_decay = Checked(at_least_zero)
+    l1 = Checked(at_least_zero)
+    clip_norm = Checked(optional(at_least_zero))
+
     def __init__(
         self,
-        lr: LearningRate,
+        lr: LearningRates,
         *,
         weight_decay: float = 0.0,
         l1: float = 0.0,
         decay_biases: bool = False,
         clip_norm: float | None = None,
     ) -> None:
-        self.lr = lr if callable(lr) else at_least_zero("lr", lr)
-        self.weight_decay = at_least_zero("weight_decay", weight_decay)
-        self.l1 = at_least_zero("l1", l1)
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.l1 = l1
         self.decay_biases = decay_biases
-        self.clip_norm = None if clip_norm is None else at_least_zero("clip_norm", clip_norm)
+        self.clip_norm = clip_norm
+        self._unbind()
+
+    def _unbind(self) -> None:
+        """Forget the model and all steps."""
         self.steps = 0
         self._model_state: ModelState | None = None
         self._vectors: dict[str, Array] = {}
+        # Of each parameter, in the order of the vectors.
+        self._names: list[str] = []
+        self._frozen_steps: list[int] = []
+        self._prepared: Any = None  # the structure that the update was made for
 
     def rule(self, xp: Any) -> Rule:
         """``rule(value, *slots, grad, *scalars) -> (value, *slots)``, for `Backend.elementwise`.
@@ -93,7 +119,8 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If it is bound to another model.
+            If it is bound to another model, or if it has learning rates by the names of layers and
+            one fits no parameter, or none fits a parameter.
         RuntimeError
             If the model has more layers than when its weights were drawn.
         """
@@ -104,24 +131,38 @@ class Optimizer:
             return self
         if self._model_state is not None:
             raise ValueError(f"{self!r} trains another model already; make a new one")
-        self._model_state = state
-        self._vectors = {name: self._initial(name, state) for name in self.slots}
-        self._prepare()
+        names = {id(p): name for name, p in model.named_parameters().items()}
+        self._names = [names[id(p)] for p in state.parameters]
+        self._prepare(state)
+        self._model_state, self._frozen_steps = state, [0] * len(self._names)
         return self
 
-    def _prepare(self) -> None:
-        """Make the update of the vectors from the rule."""
-        if self._model_state is not None:
-            outputs = 1 + len(self.slots)
-            self._update = self._model_state.backend.elementwise(self.rule, outputs=outputs)
+    def _prepare(self, state: ModelState) -> None:
+        """Make all that follows from the options: the vectors, and their update from the rule."""
+        self._rate_of = rate_of_each(self.lr, self._names)
+        self._vectors = {
+            name: self._vectors[name] if name in self._vectors else self._initial(name, state)
+            for name in self.slots
+        }
+        self._update = state.backend.elementwise(self.rule, outputs=1 + len(self.slots))
+        self._gradient = Gradient(state, self._names, squared=self.squares_gradients)
+        self._prepared = self.structure
+
+    def _prepared_state(self) -> ModelState:
+        """The state of its model, for which all is made as the options are now."""
+        if self._model_state is None:
+            raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
+        if self._prepared != self.structure:
+            self._prepare(self._model_state)
+        return self._model_state
 
     def copy(self) -> Self:
         """Return an unbound copy with the same hyperparameters and schedules, at step 0."""
         twin = type(self).__new__(type(self))
-        of_model = ("_model_state", "_vectors", "_update")
+        of_model = ("_model_state", "_vectors", "_update", "_gradient")
         kept = {name: value for name, value in vars(self).items() if name not in of_model}
         twin.__dict__.update(copy.deepcopy(kept))
-        twin.steps, twin._model_state, twin._vectors = 0, None, {}
+        twin._unbind()
         return twin
 
     def _options(self) -> dict[str, Any]:
@@ -132,39 +173,91 @@ class Optimizer:
         return state.backend.xp.zeros_like(state.values)
 
     def step(self) -> None:
-        """Move the parameters by their gradients, and mark the gradients stale."""
-        state = self._model_state
-        if state is None:
-            raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
-        numbers = state.inputs.numbers(state, self.numbers(self.steps))
-        *scalars, l1, decay, clip_norm = [numbers[i] for i in range(numbers.shape[0])]
-        state.settle_grads()
-        if self.clip_norm is not None:
-            self._clip(state, clip_norm)
-        self.steps += 1
-        for part, penalized in state.trainable_parts(self._is_penalized):
-            value, grad = state.values[part], state.grads[part]
+        """Move the parameters by their gradients, which the next backward pass overwrites.
+
+        Raises
+        ------
+        RuntimeError
+            If it is bound to no model.
+        DivergenceError
+            If a gradient in host memory is NaN or infinite: it has no direction. Nothing is changed
+            then. (On a device, where looking would mean waiting, the next loss is NaN.)
+        """
+        state = self._prepared_state()
+        stretches = self.stretches()
+        numbers = state.inputs.numbers(state, self._numbers(stretches, self.steps))
+        *lines, clip_norm = [numbers[i] for i in range(numbers.shape[0])]
+        grads = state.begin_step()
+        self._gradient.prepare(grads, None if self.clip_norm is None else clip_norm)
+        width = len(lines) // max(1, len(stretches))
+        for i, (part, penalized, *_) in enumerate(stretches):
+            *scalars, l1, decay = lines[i * width : (i + 1) * width]
+            value, grad = state.values[part], grads[part]
             if penalized:
                 grad = self._with_penalties(state.backend, grad, value, l1, decay)
             slots = [vector[part] for vector in self._vectors.values()]
             self._update(value, *slots, grad, *scalars)
         state.limit_norms()
-        state.zero_grad()
+        state.end_step()
+        self.count_step()
 
-    def numbers(self, step: int) -> tuple[float, ...]:
-        """All numbers of a step, counted from 0: `scalars`, l1, the decay, the norm to clip to.
+    def count_step(self) -> None:
+        """Count a step for the parameters that are trained, as `step` does."""
+        self.steps += 1
+        parameters = self._prepared_state().parameters
+        pairs = zip(self._frozen_steps, parameters, strict=True)
+        self._frozen_steps = [count + (not p.trainable) for count, p in pairs]
 
-        The decay is what is taken off a value, or for decay beside the gradient what is left of it.
+    @property
+    def counts(self) -> tuple[int, list[int]]:
+        """The steps that were made, and in how many of them each parameter was frozen."""
+        return self.steps, self._frozen_steps
+
+    @counts.setter
+    def counts(self, counts: tuple[int, list[int]]) -> None:
+        self.steps, self._frozen_steps = counts
+
+    def stretches(self) -> list[Stretch]:
+        """The longest parts of the flat vectors whose parameters move by the same numbers."""
+        found: list[Stretch] = []
+        parameters = self._prepared_state().parameters
+        each = zip(parameters, self._rate_of, self._frozen_steps, strict=True)
+        for p, rate, frozen in each:
+            if not p.trainable:
+                continue
+            part, common = p._part, (self._is_penalized(p), rate, frozen)
+            if found and found[-1][0].stop == part.start and found[-1][1:] == common:
+                part = slice(found.pop()[0].start, part.stop)
+            found.append((part, *common))
+        return found
+
+    def numbers(self, ahead: int = 0) -> list[float]:
+        """All numbers of the next step, or of one further ahead.
+
+        For each stretch they are `scalars`, l1, and the decay: what is taken off a value, or with
+        decoupled decay what is left of it. The last number is the norm to clip to.
         """
-        lr = at_least_zero("lr", self.lr(step) if callable(self.lr) else self.lr)
-        decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
-        return *self.scalars(lr, step + 1), self.l1, decay, self.clip_norm or 0.0
+        return self._numbers(self.stretches(), self.steps + ahead)
+
+    def _numbers(self, stretches: list[Stretch], step: int) -> list[float]:
+        rates = self.lr if isinstance(self.lr, dict) else {"": self.lr}
+        at_step = {
+            name: at_least_zero("lr", lr(step) if callable(lr) else lr)
+            for name, lr in rates.items()
+        }
+        numbers: list[float] = []
+        for _, _, rate, frozen in stretches:
+            lr = at_step[rate]
+            decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
+            numbers += *self.scalars(lr, step + 1 - frozen), self.l1, decay
+        return [*numbers, self.clip_norm or 0.0]
 
     @property
     def structure(self) -> tuple[Any, ...]:
         """What decides which operations a step is made of, beside its numbers."""
         penalties = self.l1 > 0.0, self.weight_decay > 0.0, self.decay_biases
-        return type(self), self.slots, *penalties, self.clip_norm is None
+        rates = tuple(self.lr) if isinstance(self.lr, dict) else ()
+        return type(self), self.slots, penalties, self.clip_norm is None, rates
 
     def _is_penalized(self, parameter: Parameter) -> bool:
         penalty = self.weight_decay > 0.0 or self.l1 > 0.0
@@ -182,13 +275,6 @@ class Optimizer:
             grad = grad + decay * value  # weight_decay itself
         return grad
 
-    @staticmethod
-    def _clip(state: ModelState, clip_norm: Array) -> None:
-        xp = state.backend.xp
-        norm = xp.sqrt(xp.sum(state.grads * state.grads))
-        # As in PyTorch, 1e-6 keeps the quotient finite; no branch, so nothing is read back.
-        state.grads *= xp.minimum(clip_norm / (norm + 1e-6), xp.ones_like(norm))
-
     def state(self) -> dict[str, Any]:
         """All that a training needs to continue, see `load_state`.
 
@@ -201,10 +287,14 @@ class Optimizer:
             name: array_namespace(vector).asarray(vector, copy=True)
             for name, vector in self._vectors.items()
         }
-        return {**self._description(), "steps": self.steps, "vectors": vectors}
+        counts = {"steps": self.steps, "frozen_steps": self._frozen_steps}
+        return {**self._description(), **counts, "vectors": vectors}
 
     def _description(self) -> dict[str, Any]:
         options = self._options()
+        if isinstance(self.lr, dict):
+            del options["lr"]
+            options.update((f"lr[{layer!r}]", rate) for layer, rate in self.lr.items())
         return {
             "kind": type(self).__name__,
             "numbers": {name: value for name, value in options.items() if not callable(value)},
@@ -227,9 +317,7 @@ class Optimizer:
             If the state is of another kind of optimizer, of one with other schedules, or of one for
             a model of another size. Nothing is changed then.
         """
-        if self._model_state is None:
-            raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
-        own, backend = self._description(), self._model_state.backend
+        own, backend = self._description(), self._prepared_state().backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
         same = same and self._vectors.keys() == state["vectors"].keys()
         if not same or own["numbers"].keys() != state["numbers"].keys():
@@ -245,16 +333,25 @@ class Optimizer:
             name: backend.asarray(state["vectors"][name], dtype=vector.dtype)
             for name, vector in self._vectors.items()
         }
+        steps, frozen_steps = state["steps"], list(state["frozen_steps"])
+        if len(frozen_steps) != len(self._names) or not all(0 <= n <= steps for n in frozen_steps):
+            raise ValueError(
+                f"expected up to {steps} frozen steps for each of {len(self._names)} parameters, "
+                f"found {frozen_steps}"
+            )
         for name, number in state["numbers"].items():
-            setattr(self, name, tuple(number) if isinstance(number, list) else number)
-        self.steps = state["steps"]
+            if name.startswith("lr["):
+                self.lr[name[4:-2]] = number
+            else:
+                setattr(self, name, tuple(number) if isinstance(number, list) else number)
+        self.counts = steps, frozen_steps
         for name, vector in self._vectors.items():
             vector[...] = moved[name]
-        self._prepare()  # its rule may depend on numbers, as Nesterov's does
 
     def __getstate__(self) -> dict[str, Any]:
         # The compiled rule stays behind, and vectors are copied as host arrays.
-        hidden = {k: v for k, v in self.__dict__.items() if k != "_update"}
+        hidden = {k: v for k, v in vars(self).items() if k not in ("_update", "_gradient")}
+        hidden["_prepared"] = None
         if self._model_state is not None:
             to_numpy = self._model_state.backend.to_numpy
             hidden["_vectors"] = {name: to_numpy(v).copy() for name, v in self._vectors.items()}
@@ -266,7 +363,6 @@ class Optimizer:
             self._vectors = {
                 name: self._model_state._vector(v) for name, v in self._vectors.items()
             }
-            self._prepare()
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..checks import below_one
-from ..types import Array, LearningRate, Rule
+from ..checks import Checked, below_one
+from ..types import Array, LearningRates, Rule
 from .base import Optimizer
 
 
@@ -20,7 +20,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    lr : float or callable
+    lr : float, callable or dict
         See `Optimizer`, also for the options not named here.
     momentum : float, optional
         0 <= momentum < 1; no velocity is kept at 0.
@@ -28,20 +28,29 @@ class SGD(Optimizer):
         Whether to correct for where the velocity leads; needs momentum.
     """
 
+    momentum = Checked(below_one)
+
     def __init__(
-        self, lr: LearningRate, *, momentum: float = 0.0, nesterov: bool = False, **options: Any
+        self, lr: LearningRates, *, momentum: float = 0.0, nesterov: bool = False, **options: Any
     ) -> None:
         super().__init__(lr, **options)
-        self.momentum = below_one("momentum", momentum)
+        self.momentum = momentum
         self.nesterov = nesterov
         if nesterov and momentum == 0.0:
             raise ValueError("nesterov=True needs a momentum above 0")
-        self.slots = ("velocity",) if momentum else ()
+
+    @property
+    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("velocity",) if self.momentum else ()
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        return *super().structure, self.nesterov
 
     def rule(self, xp: Any) -> Rule:
-        return (
-            self._nesterov if self.nesterov else self._heavy_ball if self.momentum else self._plain
-        )
+        if not self.momentum:
+            return self._plain
+        return self._nesterov if self.nesterov else self._heavy_ball
 
     @staticmethod
     def _plain(value: Array, grad: Array, lr: Array) -> tuple[Array, ...]:

@@ -45,18 +45,16 @@ class RepeatedSteps:
         backend, state = self.model.backend, self.model.state
         self._xp = xp = backend.xp
         whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
-        real: dict[str, Any] = {"dtype": state.dtype, "device": backend.device}
+        self._real = real = {"dtype": state.dtype, "device": backend.device}
         self.steps = batches.samples // batches.batch_size  # those of full size
         self._line = xp.zeros((1,), **whole)  # of the step that comes next
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
-        count = len(step.optimizer.numbers(step.optimizer.steps))
-        self._numbers = xp.zeros((self.steps, count), **real)
         self._losses = xp.zeros((self.steps,), **real)
         self._weights = xp.zeros((self.steps,), **real)
         self._weight: Any = None  # that of a batch, where all have the same
         self._masks: int | None = None  # how many random masks a step draws, once that is known
-        self._filled: dict[int, tuple[float, ...]] = {}  # the lines of `_numbers`, on the host
+        self._filled: dict[int, list[float]] = {}  # the lines of `_numbers`, on the host
         self._structure: Any = None
         self._compile()
 
@@ -64,9 +62,13 @@ class RepeatedSteps:
         """Begin anew if the operations of a step are no longer what they were."""
         parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
         things = repr((self.model, self.step.loss))
-        structure = things, parameters, self.step.optimizer.structure
+        optimizer = self.step.optimizer
+        parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
+        structure = things, parameters, optimizer.structure, parts
         if structure != self._structure:
             self._structure, self._masks = structure, None
+            shape = self.steps, len(optimizer.numbers())
+            self._numbers = self._xp.zeros(shape, **self._real)
             self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
 
     def close(self) -> None:
@@ -90,7 +92,7 @@ class RepeatedSteps:
         if i == self.steps:  # the last, smaller batch
             return self.step(*self.batches.batch(i, *self._order))
         state, optimizer = self.model.state, self.step.optimizer
-        draws, steps = state.draws, optimizer.steps
+        draws, counts = state.draws, optimizer.counts
         self._fill(i)
         before, state.inputs = state.inputs, self
         try:
@@ -99,7 +101,7 @@ class RepeatedSteps:
             message = f"compile='auto': each step is launched by itself, for {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up
-            optimizer.steps, state.draws = steps, draws
+            optimizer.counts, state.draws = counts, draws
             self.model.zero_grad()
             self._run()
         finally:
@@ -108,16 +110,17 @@ class RepeatedSteps:
             self._masks, self._filled = state.draws - draws, {}
             shape, device = (self.steps, self._masks, 2), self.model.backend.device
             self._keys = self._xp.zeros(shape, dtype=self._xp.int32, device=device)
-        optimizer.steps, state.draws = steps + 1, draws + self._masks
+        optimizer.counts, state.draws = counts, draws + self._masks
+        optimizer.count_step()  # a step that was repeated has counted nothing
         return self._losses[i], self._weights[i] if self._weight is None else self._weight
 
     def _fill(self, i: int) -> None:
         """Fill the lines from step `i` on, unless they are there, as the optimizer is now."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
-        if self._filled.get(i) == optimizer.numbers(optimizer.steps):
+        if self._filled.get(i) == optimizer.numbers():
             return
         count = min(_LINES, self.steps - i)
-        lines = [optimizer.numbers(optimizer.steps + n) for n in range(count)]
+        lines = [optimizer.numbers(ahead=n) for n in range(count)]
         self._filled = dict(enumerate(lines, start=i))
         here = slice(i, i + count)
         self._numbers[here, ...] = backend.asarray(np.asarray(lines), dtype=state.dtype)

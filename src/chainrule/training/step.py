@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..data.augmentation import Augmentation
+from ..errors import DivergenceError
 from ..layers import Sequential
 from ..losses import Loss
 from ..optimizers import Optimizer
@@ -54,7 +55,8 @@ class Step:
     loss_on_host : bool, optional
         Whether the loss is in host memory, where it is read at once.
     terminate_on_nan : bool, optional
-        Whether to raise `NotFinite` where the loss that is read is NaN or infinite.
+        Whether to raise `NotFinite` where the loss that is read is NaN or infinite. If not, a step
+        is left out where the optimizer finds no finite gradient.
     """
 
     def __init__(
@@ -87,11 +89,12 @@ class Step:
         try:
             loss, total_weight = self.loss_and_gradient(x, y, sample_weight)
             self.optimizer.step()
-        except BaseException:  # the step has not been made
+        except BaseException as error:  # the step has not been made
             state.draws = draws
             state.restore(buffers)
             state.zero_grad()
-            raise
+            if self.terminate_on_nan or not isinstance(error, DivergenceError):
+                raise
         return loss, total_weight
 
     def augmented(self, x: Array) -> Array:
@@ -163,7 +166,6 @@ def accumulate(
         )
         back_through_model(back_through_loss(1.0))
         loss_sum, total_weight = loss_sum + of_part, total_weight + weight_of_part
-    model.state.settle_grads()
     if penalty is not None:
         loss_sum = loss_sum + penalty.value()
         penalty.add_gradient(1.0)

@@ -216,7 +216,8 @@ class Trainer(TrainingState):
             the same to rounding in less memory (but for `BatchNorm`, whose statistics are those of
             a part, and `Dropout`, whose masks are other ones).
         terminate_on_nan : bool, optional
-            Whether to end with an error when the loss becomes NaN or infinite.
+            Whether to end with an error when the loss or a gradient becomes NaN or infinite. If
+            not, a step without a finite gradient is left out (on a GPU it is made).
         callbacks : iterable of Callback, optional
             What listens.
         verbose : {0, 1, 2}, optional
@@ -237,8 +238,8 @@ class Trainer(TrainingState):
         DataError, ShapeError, ValueError
             If the data is invalid, before the first step; see `minibatches`.
         DivergenceError
-            If the loss became NaN or infinite: at that step, or on a GPU at the end of its epoch.
-            The model is then as it was before that step.
+            If the loss or a gradient became NaN or infinite: at that step, or on a GPU at the end
+            of its epoch. The model is then as it was before that step.
         """
         epochs = whole("epochs", epochs, least=1)
         if verbose not in (0, 1, 2):

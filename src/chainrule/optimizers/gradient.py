@@ -1,0 +1,66 @@
+"""The gradient of a step: clipped, and in host memory expected to be finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..backends.conversion import on_host
+from ..errors import DivergenceError
+from ..formulas import scaled_norm, squares
+from ..parameter import ModelState
+from ..types import Array
+
+
+class Gradient:
+    """Makes the gradient of a model ready for the rule of an optimizer.
+
+    In host memory an infinite gradient is an error, for it has no direction; and where the rule
+    squares gradients, elements beyond 2^-5 of the root of the largest number (5.8e17 in float32)
+    count as that. On a device nothing is read, so nothing depends on a value.
+
+    Parameters
+    ----------
+    state : ModelState
+        The model's.
+    names : sequence of str
+        Those of its parameters, in the order of the vectors.
+    squared : bool
+        Whether the rule squares gradients.
+    """
+
+    def __init__(self, state: ModelState, names: Sequence[str], *, squared: bool) -> None:
+        self.state = state
+        self.names = names
+        self.squared = squared
+        self.largest = math.sqrt(float(state.backend.xp.finfo(state.dtype).max)) / 32.0
+
+    def prepare(self, grads: Array, clip_norm: Array | None) -> None:
+        """Change the gradients in place; with a `clip_norm`, to be no longer than that.
+
+        Raises
+        ------
+        DivergenceError
+            If one in host memory is NaN or infinite.
+        """
+        xp, readable, norm = self.state.backend.xp, on_host(grads), math.inf
+        if readable:
+            norm = math.sqrt(float(self.state.backend.kernel(squares)(grads)))
+        ordinary = norm <= self.largest
+        if readable and not ordinary:
+            self._expect_finite(grads)
+        if clip_norm is not None:
+            scale, unit = (1.0, norm) if ordinary else scaled_norm(xp, grads)
+            factor = clip_norm / scale / (unit + 1e-6 / scale)  # 1e-6, as in PyTorch, against 0 / 0
+            grads *= xp.minimum(factor, xp.ones_like(factor))
+        if readable and self.squared and not ordinary:
+            grads[...] = xp.clip(grads, -self.largest, self.largest)
+
+    def _expect_finite(self, grads: Array) -> None:
+        xp = self.state.backend.xp
+        for name, p in zip(self.names, self.state.parameters, strict=True):
+            if not bool(xp.all(xp.isfinite(grads[p._part]))):
+                raise DivergenceError(
+                    f"expected a finite gradient, found NaN or infinity in that of {name!r}: no "
+                    "step is made"
+                )

@@ -1,0 +1,47 @@
+"""Learning rates, one for all parameters or several by the names of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..checks import at_least_zero
+from ..types import LearningRates
+
+
+def checked_rates(name: str, lr: Any) -> LearningRates:
+    """Return a rate or a schedule, or rates and schedules by the names of layers."""
+    if not isinstance(lr, Mapping):
+        return lr if callable(lr) else at_least_zero(name, lr)
+    if not lr:
+        raise ValueError(f"expected {name} for at least one layer, found none")
+    return {layer: checked_rates(f"{name}[{layer!r}]", rate) for layer, rate in lr.items()}
+
+
+def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:
+    """Return for each parameter the name of its rate: the longest that its own begins with.
+
+    Raises
+    ------
+    ValueError
+        If there is none for a parameter, or one that is for no parameter.
+    """
+    if not isinstance(lr, Mapping):
+        return [""] * len(parameters)
+    fitting = {
+        name: [layer for layer in lr if not layer or f"{name}.".startswith(f"{layer}.")]
+        for name in parameters
+    }
+    known = ", ".join(parameters)
+    for name, layers in fitting.items():
+        if not layers:
+            raise ValueError(
+                f"expected a learning rate for each of the parameters {known}, found none for "
+                f'{name}: the rate of "" is for all that are not named'
+            )
+    for layer in set(lr).difference(*fitting.values()):
+        raise ValueError(
+            f"expected learning rates for layers of the model, found one for {layer!r}, where the "
+            f"parameters are {known}"
+        )
+    return [max(layers, key=len) for layers in fitting.values()]

@@ -127,3 +127,55 @@ def test_a_subclass_with_a_plain_backward_may_come_first():
     back(y)
     assert model[0].weight.grad.any()
     assert cr.gradcheck(Double(3, 2), shape=(4, 3)) < 1e-8
+
+
+class Skip(cr.Layer):
+    """A branch that can be left out, as in stochastic depth."""
+
+    def __init__(self):
+        self.inner, self.on = cr.Linear(4, 4), True
+
+    def forward(self, x, *, training=False):
+        if not self.on:
+            return x, lambda dy: dy
+        y, back = self.inner.forward(x, training=training)
+        return x + y, lambda dy: dy + back(dy)
+
+
+def test_a_gradient_reads_as_zero_where_the_last_pass_did_not_reach(library):
+    skip = Skip()
+    model = model_on(library, skip, cr.Linear(4, 1))
+    optimizer = cr.SGD(0.1).bind(model)
+    for on in (True, False):
+        skip.on = on
+        backward(model, library)
+        inner, outer = (library.to_numpy(layer.weight.grad) for layer in (skip.inner, model[1]))
+        assert (inner.any(), outer.any()) == (on, True)
+        assert library.to_numpy(model.state.grads)[:4].any() == on
+        optimizer.step()
+        assert library.to_numpy(skip.inner.weight.grad).any() == on  # that of the last step
+    model.zero_grad()
+    assert not library.to_numpy(model[1].weight.grad).any()
+    assert not library.to_numpy(model.state.grads).any()
+
+
+def test_gradients_can_be_changed_by_hand(library):
+    model = model_on(library)
+    optimizer = cr.SGD(1.0).bind(model)
+    backward(model, library)
+    before, grads = (library.to_numpy(v).copy() for v in (model.state.values, model.state.grads))
+    model.state.grads *= 0.5
+    optimizer.step()
+    np.testing.assert_allclose(library.to_numpy(model.state.values), before - 0.5 * grads)
+    model.zero_grad()
+    model[0].weight.grad[...] = 1.0
+    before = library.to_numpy(model[0].weight.value).copy()
+    optimizer.step()
+    np.testing.assert_allclose(library.to_numpy(model[0].weight.value), before - 1.0)
+
+
+def test_a_frozen_parameter_has_no_gradient(library):
+    model = model_on(library)
+    backward(model, library)
+    model[0].freeze()
+    assert not library.to_numpy(model[0].weight.grad).any()

@@ -121,3 +121,66 @@ def test_penalties_and_limits(kind, theirs):
     for name, parameter in model.named_parameters().items():
         expected = net.state_dict()[name].numpy()
         np.testing.assert_allclose(parameter.value, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda lr: cr.SGD(lr, momentum=0.9), lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+        (cr.RMSprop, torch.optim.RMSprop),
+        (cr.Adagrad, torch.optim.Adagrad),
+        (cr.Adam, torch.optim.Adam),
+        (
+            lambda lr: cr.AdamW(lr, weight_decay=0.1, decay_biases=True),
+            lambda p: torch.optim.AdamW(p, weight_decay=0.1),
+        ),
+    ],
+    ids=["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"],
+)
+def test_rates_by_layer_and_layers_that_are_frozen_for_a_while(ours, theirs):
+    """PyTorch's groups of parameters; a frozen one has no gradient there, so it is left out."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
+    model = cr.Sequential(cr.Linear(9, 8), cr.Tanh(), cr.Linear(8, 4), dtype="float64", seed=1)
+    net = nn.Sequential(nn.Linear(9, 8), nn.Tanh(), nn.Linear(8, 4)).double()
+    net.load_state_dict({n: torch.tensor(p.value) for n, p in model.named_parameters().items()})
+    optimizer = ours({"0": 0.01, "2": 0.03, "2.bias": 0.002}).bind(model)
+    groups = [
+        {"params": net[0].parameters(), "lr": 0.01},
+        {"params": [net[2].weight], "lr": 0.03},
+        {"params": [net[2].bias], "lr": 0.002},
+    ]
+    optimizer_torch = theirs(groups)
+    loss, loss_torch = cr.CrossEntropyLoss(), nn.CrossEntropyLoss()
+    for step in range(60):
+        frozen = 10 <= step < 30
+        (model[0].freeze if frozen else model[0].unfreeze)()
+        net[0].requires_grad_(not frozen)
+        outputs, back_through_model = model.forward(x, training=True)
+        value, back_through_loss = loss(outputs, y)
+        back_through_model(back_through_loss())
+        optimizer.step()
+
+        optimizer_torch.zero_grad(set_to_none=True)
+        value_torch = loss_torch(net(torch.tensor(x)), torch.tensor(y))
+        value_torch.backward()
+        optimizer_torch.step()
+        assert float(value) == pytest.approx(value_torch.item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e15, 1e19, 3e20])
+@pytest.mark.parametrize("name", ["RMSprop", "Adam", "AdamW"])
+def test_large_gradients(name, size):
+    """One large gradient and then ones; PyTorch in float64, where no square overflows."""
+    model = cr.Sequential(cr.Linear(1, 1, bias=False))
+    start = model[0].weight.value.copy()
+    weight = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    optimizer = getattr(cr, name)(1e-3).bind(model)
+    optimizer_torch = getattr(torch.optim, name)([weight], 1e-3)
+    for grad in [size] + [1.0] * 200:
+        model[0].weight.add_grad(np.full((1, 1), grad, "float32"))
+        weight.grad = torch.full((1, 1), grad, dtype=torch.float64)
+        optimizer.step()
+        optimizer_torch.step()
+    moved, expected = model[0].weight.value - start, weight.detach().numpy() - start
+    np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-6)

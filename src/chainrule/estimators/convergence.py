@@ -144,7 +144,8 @@ class Convergence(Callback):
 
 def _set_rate(trainer: Training, rate: float) -> None:
     """Change the rate from here on: the velocity continues with the steps that it had."""
-    optimizer: Any = trainer.optimizer
-    for velocity in optimizer._vectors.values():
-        velocity *= optimizer.lr / rate
-    optimizer.lr = rate
+    optimizer = trainer.optimizer
+    state, factor = optimizer.state(), optimizer.lr / rate
+    vectors = {name: vector * factor for name, vector in state["vectors"].items()}
+    numbers = {**state["numbers"], "lr": rate}
+    optimizer.load_state({**state, "numbers": numbers, "vectors": vectors})

@@ -1,0 +1,229 @@
+"""Steps of parameters that were frozen, learning rates by layer, options that change."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from helpers import as_if_on_a_device
+
+import chainrule as cr
+
+
+def two_weights(library, **options):
+    start = cr.initializers.constant(1.0)
+    layers = (cr.Linear(1, 1, bias=False, init=start) for _ in range(2))
+    return cr.Sequential(*layers, backend=library.backend, dtype="float64", **options)
+
+
+def step(model, optimizer):
+    """How far each weight moves with gradients of 1."""
+    before = model.backend.to_numpy(model.state.values).copy()
+    for p in model.parameters():
+        p.add_grad(model.xp.ones_like(p.value))
+    optimizer.step()
+    return (before - model.backend.to_numpy(model.state.values)).tolist()
+
+
+@pytest.mark.parametrize("kind", [cr.Adam, cr.AdamW])
+@pytest.mark.parametrize("frozen_steps", [1, 1000])
+def test_a_frozen_parameter_counts_no_steps(kind, frozen_steps, library):
+    """Adam's first steps along a constant gradient are all as long as the rate."""
+    model = two_weights(library)
+    optimizer = kind(0.01, eps=0.0).bind(model)
+    if kind is cr.AdamW:
+        optimizer.weight_decay = 0.0
+    model[0].freeze()
+    for _ in range(frozen_steps):
+        assert step(model, optimizer)[0] == 0.0
+    model[0].unfreeze()
+    for _ in range(3):
+        assert step(model, optimizer) == pytest.approx([0.01, 0.01], rel=1e-9)
+    assert optimizer.steps == frozen_steps + 3
+
+
+def test_a_gradient_of_zero_counts_as_a_step(library):
+    model = two_weights(library)
+    optimizer = cr.Adam(0.01, eps=1e-12).bind(model)
+    for _ in range(2):
+        model[1].weight.add_grad(model.xp.ones((1, 1), dtype=model.state.dtype))
+        optimizer.step()
+    expected = 0.01 * 0.1 / (1 - 0.9**3) / math.sqrt(0.001 / (1 - 0.999**3))
+    assert step(model, optimizer) == pytest.approx([expected, 0.01], rel=1e-9)
+
+
+def test_counts_go_where_the_optimizer_goes(library, tmp_path):
+    """Into copies, states and files: each goes on as the original does."""
+    model = two_weights(library)
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.Adam(0.01))
+    x, y = np.asarray([[1.0], [2.0]]), np.asarray([[3.0], [5.0]])
+    model[0].freeze()
+    trainer.fit(x, y, epochs=5, verbose=0)
+    model[0].unfreeze()
+    trainer.save(tmp_path / "training")
+    read = cr.Trainer.resume(
+        tmp_path / "training", loss=cr.MSELoss(), optimizer=cr.Adam(), backend=library.backend
+    )
+    twin = copy.deepcopy(trainer)
+    for other in (read, twin):
+        other.fit(x, y, epochs=3, verbose=0)
+    trainer.fit(x, y, epochs=3, verbose=0)
+    expected = library.to_numpy(model.state.values)
+    for other in (read, twin):
+        np.testing.assert_array_equal(library.to_numpy(other.model.state.values), expected)
+    assert trainer.optimizer.copy().counts == (0, [])
+
+
+def test_counts_that_cannot_be(library):
+    optimizer = cr.Adam().bind(two_weights(library))
+    state = optimizer.state()
+    for bad in ([0], [0, 1], [-1, 0]):
+        with pytest.raises(ValueError, match="expected up to 0 frozen steps for each of 2"):
+            optimizer.load_state({**state, "frozen_steps": bad})
+
+
+def test_a_rate_for_each_layer(library):
+    for rates, expected in (
+        ({"0": 0.1, "1": 0.2}, [0.1, 0.2]),
+        ({"": 0.3, "0": 0.1}, [0.1, 0.3]),
+        ({"1.weight": 0.5, "1": 0.2, "": 0.0}, [0.0, 0.5]),
+    ):
+        for make in (cr.SGD, lambda lr: cr.Adam(lr, eps=0.0)):
+            model = two_weights(library)
+            assert step(model, make(rates).bind(model)) == pytest.approx(expected)
+
+
+def test_each_rate_may_be_a_schedule(library):
+    model = two_weights(library)
+    optimizer = cr.SGD({"0": lambda step: 0.1 / (step + 1), "1": 0.2}).bind(model)
+    assert [step(model, optimizer)[0] for _ in range(3)] == pytest.approx([0.1, 0.05, 0.1 / 3])
+
+
+def test_decay_by_the_rate_of_the_layer(library):
+    model = two_weights(library)
+    optimizer = cr.AdamW({"0": 0.1, "1": 0.2}, weight_decay=0.5, eps=0.0).bind(model)
+    assert step(model, optimizer) == pytest.approx([0.1 + 0.05, 0.2 + 0.1])
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        ({"0": 0.1}, "expected a learning rate for each of .* 0.weight, 1.weight, .* for 1.weight"),
+        ({"": 0.1, "2": 0.1}, "found one for '2', where the parameters are 0.weight, 1.weight"),
+        ({"": 0.1, "0.w": 0.1}, "found one for '0.w'"),
+    ],
+)
+def test_rates_that_fit_no_model(rates, words, library):
+    optimizer, model = cr.SGD(rates), two_weights(library)
+    with pytest.raises(ValueError, match=words):
+        optimizer.bind(model)
+    optimizer.lr = 0.1
+    optimizer.bind(model)
+
+
+def test_bad_rates():
+    with pytest.raises(ValueError, match=r"expected lr\['0'\] to be finite and at least 0"):
+        cr.SGD({"0": -1.0})
+    with pytest.raises(ValueError, match="expected lr for at least one layer"):
+        cr.SGD({})
+
+
+def test_rates_by_layer_go_through_a_file(library, tmp_path):
+    x, y = np.asarray([[1.0], [2.0]]), np.asarray([[3.0], [5.0]])
+    rates = lambda: {"0": 0.01, "": cr.schedules.cosine(0.02, steps=9)}  # noqa: E731
+    parts = lambda: {"loss": cr.MSELoss(), "optimizer": cr.Adam(rates())}  # noqa: E731
+    trainer = cr.Trainer(two_weights(library), **parts())
+    trainer.optimizer.lr["0"] = 0.03
+    trainer.fit(x, y, epochs=2, verbose=0)
+    trainer.save(tmp_path / "training")
+    read = cr.Trainer.resume(tmp_path / "training", **parts(), backend=library.backend)
+    assert read.optimizer.lr["0"] == 0.03
+    for t in (trainer, read):
+        t.fit(x, y, epochs=2, verbose=0)
+    np.testing.assert_array_equal(
+        *(library.to_numpy(t.model.state.values) for t in (trainer, read))
+    )
+    with pytest.raises(cr.FileFormatError, match="expected the optimizer of the training"):
+        cr.Trainer.resume(
+            tmp_path / "training",
+            loss=cr.MSELoss(),
+            optimizer=cr.Adam(0.1),
+            backend=library.backend,
+        )
+
+
+def test_a_plateau_reduces_each_rate():
+    model = cr.Sequential(cr.Linear(1, 1), cr.Linear(1, 1))
+    optimizer = cr.SGD({"0": 0.0, "1": 1e-9})
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=optimizer)
+    slower = cr.callbacks.ReduceOnPlateau("loss", factor=0.5, patience=0, min_delta=1.0)
+    trainer.fit([[1.0]], [[2.0]], epochs=2, callbacks=[slower], verbose=0)
+    assert optimizer.lr == {"0": 0.0, "1": 0.5e-9}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"momentum": 0.9, "nesterov": True}, {"nesterov": False}),
+        ({"momentum": 0.9}, {"nesterov": True}),
+        ({}, {"momentum": 0.9}),
+        ({"momentum": 0.9}, {"momentum": 0.0}),
+        ({}, {"weight_decay": 0.5}),
+        ({}, {"clip_norm": 0.1}),
+        ({}, {"lr": {"": 0.2, "0": 0.3}}),
+    ],
+    ids=repr,
+)
+def test_an_option_that_is_changed_takes_effect(before, after, library):
+    """As in an optimizer that is made with it, from that step on."""
+    changed, fresh = two_weights(library), two_weights(library)
+    optimizer = cr.SGD(0.1, **before).bind(changed)
+    for name, value in after.items():
+        setattr(optimizer, name, value)
+    expected = cr.SGD(**{"lr": 0.1, **before, **after}).bind(fresh)
+    for _ in range(3):
+        assert step(changed, optimizer) == step(fresh, expected)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name", "bad"),
+    [
+        (cr.SGD(0.1), "lr", -0.1),
+        (cr.SGD(0.1), "momentum", 1.5),
+        (cr.SGD(0.1), "clip_norm", -1.0),
+        (cr.SGD(0.1), "l1", math.nan),
+        (cr.Adam(), "betas", (0.9, 1.0)),
+        (cr.Adam(), "eps", -1.0),
+        (cr.RMSprop(), "alpha", 1.0),
+        (cr.Adagrad(), "initial_accumulator_value", -1.0),
+    ],
+    ids=repr,
+)
+def test_an_option_is_checked_when_it_is_changed(optimizer, name, bad):
+    before = repr(optimizer)
+    with pytest.raises(ValueError, match="expected"):
+        setattr(optimizer, name, bad)
+    assert repr(optimizer) == before
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_repeated_steps_count_the_same(frozen, library, monkeypatch):
+    """Numbers from tables, with a layer that is frozen for an epoch and rates by layer."""
+
+    def trained(compile):
+        model = two_weights(library)
+        optimizer = cr.Adam({"0": 0.01, "1": cr.schedules.cosine(0.02, steps=20)}, weight_decay=0.1)
+        trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=optimizer, compile=compile)
+        x = np.linspace(-1.0, 1.0, 12)[:, None]
+        for epoch in range(3):
+            if frozen:
+                (model[0].freeze if epoch == 1 else model[0].unfreeze)()
+            trainer.fit(x, 3.0 * x, batch_size=4, verbose=0)
+        return library.to_numpy(model.state.values), optimizer.counts
+
+    values, counts = trained("off")
+    as_if_on_a_device(monkeypatch)
+    monkeypatch.setattr(type(library.backend), "repeats", True)
+    found, found_counts = trained("auto")
+    np.testing.assert_array_equal(found, values)
+    assert found_counts == counts == (9, [3 * frozen, 0])

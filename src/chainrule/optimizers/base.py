@@ -92,9 +92,8 @@ class Optimizer:
         self.steps = 0
         self._model_state: ModelState | None = None
         self._vectors: dict[str, Array] = {}
-        # Of each parameter, in the order of the vectors.
-        self._names: list[str] = []
-        self._frozen_steps: list[int] = []
+        self._parameters: dict[str, Parameter] = {}  # by name, in the order of the vectors
+        self._frozen_steps: list[int] = []  # of each of them
         self._prepared: Any = None  # the structure that the update was made for
 
     def rule(self, xp: Any) -> Rule:
@@ -132,20 +131,20 @@ class Optimizer:
         if self._model_state is not None:
             raise ValueError(f"{self!r} trains another model already; make a new one")
         names = {id(p): name for name, p in model.named_parameters().items()}
-        self._names = [names[id(p)] for p in state.parameters]
+        self._parameters = {names[id(p)]: p for p in state.parameters}
         self._prepare(state)
-        self._model_state, self._frozen_steps = state, [0] * len(self._names)
+        self._model_state, self._frozen_steps = state, [0] * len(self._parameters)
         return self
 
     def _prepare(self, state: ModelState) -> None:
         """Make all that follows from the options: the vectors, and their update from the rule."""
-        self._rate_of = rate_of_each(self.lr, self._names)
+        self._rate_of = rate_of_each(self.lr, list(self._parameters))
         self._vectors = {
             name: self._vectors[name] if name in self._vectors else self._initial(name, state)
             for name in self.slots
         }
         self._update = state.backend.elementwise(self.rule, outputs=1 + len(self.slots))
-        self._gradient = Gradient(state, self._names, squared=self.squares_gradients)
+        self._gradient = Gradient(state, self._parameters, squared=self.squares_gradients)
         self._prepared = self.structure
 
     def _prepared_state(self) -> ModelState:
@@ -159,7 +158,7 @@ class Optimizer:
     def copy(self) -> Self:
         """Return an unbound copy with the same hyperparameters and schedules, at step 0."""
         twin = type(self).__new__(type(self))
-        of_model = ("_model_state", "_vectors", "_update", "_gradient")
+        of_model = ("_model_state", "_parameters", "_vectors", "_update", "_gradient")
         kept = {name: value for name, value in vars(self).items() if name not in of_model}
         twin.__dict__.update(copy.deepcopy(kept))
         twin._unbind()
@@ -184,7 +183,7 @@ class Optimizer:
             then. (On a device, where looking would mean waiting, the next loss is NaN.)
         """
         state = self._prepared_state()
-        stretches = self.stretches()
+        stretches = self._stretches()
         numbers = state.inputs.numbers(state, self._numbers(stretches, self.steps))
         *lines, clip_norm = [numbers[i] for i in range(numbers.shape[0])]
         grads = state.begin_step()
@@ -204,8 +203,7 @@ class Optimizer:
     def count_step(self) -> None:
         """Count a step for the parameters that are trained, as `step` does."""
         self.steps += 1
-        parameters = self._prepared_state().parameters
-        pairs = zip(self._frozen_steps, parameters, strict=True)
+        pairs = zip(self._frozen_steps, self._parameters.values(), strict=True)
         self._frozen_steps = [count + (not p.trainable) for count, p in pairs]
 
     @property
@@ -219,9 +217,12 @@ class Optimizer:
 
     def stretches(self) -> list[Stretch]:
         """The longest parts of the flat vectors whose parameters move by the same numbers."""
+        self._prepared_state()
+        return self._stretches()
+
+    def _stretches(self) -> list[Stretch]:
         found: list[Stretch] = []
-        parameters = self._prepared_state().parameters
-        each = zip(parameters, self._rate_of, self._frozen_steps, strict=True)
+        each = zip(self._parameters.values(), self._rate_of, self._frozen_steps, strict=True)
         for p, rate, frozen in each:
             if not p.trainable:
                 continue
@@ -334,9 +335,11 @@ class Optimizer:
             for name, vector in self._vectors.items()
         }
         steps, frozen_steps = state["steps"], list(state["frozen_steps"])
-        if len(frozen_steps) != len(self._names) or not all(0 <= n <= steps for n in frozen_steps):
+        if len(frozen_steps) != len(self._parameters) or not all(
+            0 <= n <= steps for n in frozen_steps
+        ):
             raise ValueError(
-                f"expected up to {steps} frozen steps for each of {len(self._names)} parameters, "
+                f"expected up to {steps} frozen steps for each of {len(self._parameters)} parameters, "
                 f"found {frozen_steps}"
             )
         for name, number in state["numbers"].items():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ..backends.conversion import on_host
 from ..errors import DivergenceError
 from ..formulas import scaled_norm, squares
-from ..parameter import ModelState
+from ..parameter import ModelState, Parameter
 from ..types import Array
 
 
@@ -23,15 +23,17 @@ class Gradient:
     ----------
     state : ModelState
         The model's.
-    names : sequence of str
-        Those of its parameters, in the order of the vectors.
+    parameters : dict of str to Parameter
+        Its parameters by name.
     squared : bool
         Whether the rule squares gradients.
     """
 
-    def __init__(self, state: ModelState, names: Sequence[str], *, squared: bool) -> None:
+    def __init__(
+        self, state: ModelState, parameters: Mapping[str, Parameter], *, squared: bool
+    ) -> None:
         self.state = state
-        self.names = names
+        self.parameters = parameters
         self.squared = squared
         self.largest = math.sqrt(float(state.backend.xp.finfo(state.dtype).max)) / 32.0
 
@@ -58,7 +60,7 @@ class Gradient:
 
     def _expect_finite(self, grads: Array) -> None:
         xp = self.state.backend.xp
-        for name, p in zip(self.names, self.state.parameters, strict=True):
+        for name, p in self.parameters.items():
             if not bool(xp.all(xp.isfinite(grads[p._part]))):
                 raise DivergenceError(
                     f"expected a finite gradient, found NaN or infinity in that of {name!r}: no "

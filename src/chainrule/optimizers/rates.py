@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..checks import at_least_zero
-from ..types import LearningRates
+from ..types import LearningRate, LearningRates
 
 
 def checked_rates(name: str, lr: Any) -> LearningRates:
     """Return a rate or a schedule, or rates and schedules by the names of layers."""
     if not isinstance(lr, Mapping):
-        return lr if callable(lr) else at_least_zero(name, lr)
+        return _checked(name, lr)
     if not lr:
         raise ValueError(f"expected {name} for at least one layer, found none")
-    return {layer: checked_rates(f"{name}[{layer!r}]", rate) for layer, rate in lr.items()}
+    return {layer: _checked(f"{name}[{layer!r}]", rate) for layer, rate in lr.items()}
+
+
+def _checked(name: str, lr: Any) -> LearningRate:
+    return lr if callable(lr) else at_least_zero(name, lr)
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:

@@ -60,7 +60,8 @@ def lowest(session: nox.Session) -> None:
     """The tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
     session.install(".[all]", *lowest_versions(), *TEST_TOOLS, *FRAMES)
     # A warning is no error here: old releases use what newer ones of their dependencies deprecate.
-    session.run(*PARALLEL, "-W", "default", *session.posargs, env=ONE_THREAD)
+    environment = {**ONE_THREAD, "PYTHONWARNINGS": "default"}
+    session.run(*PARALLEL, "-W", "default", *session.posargs, env=environment)
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

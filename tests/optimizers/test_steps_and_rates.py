@@ -78,7 +78,9 @@ def test_counts_that_cannot_be(library):
     optimizer = cr.Adam().bind(two_weights(library))
     state = optimizer.state()
     for bad in ([0], [0, 1], [-1, 0]):
-        with pytest.raises(ValueError, match="expected up to 0 frozen steps for each of 2"):
+        with pytest.raises(
+            ValueError, match="expected a number of frozen steps up to 0 for each of 2"
+        ):
             optimizer.load_state({**state, "frozen_steps": bad})
 
 

@@ -334,20 +334,19 @@ class Optimizer:
             name: backend.asarray(state["vectors"][name], dtype=vector.dtype)
             for name, vector in self._vectors.items()
         }
-        steps, frozen_steps = state["steps"], list(state["frozen_steps"])
-        if len(frozen_steps) != len(self._parameters) or not all(
-            0 <= n <= steps for n in frozen_steps
-        ):
+        steps, frozen = state["steps"], list(state["frozen_steps"])
+        count = len(self._parameters)
+        if len(frozen) != count or not all(0 <= n <= steps for n in frozen):
             raise ValueError(
-                f"expected up to {steps} frozen steps for each of {len(self._parameters)} parameters, "
-                f"found {frozen_steps}"
+                f"expected a number of frozen steps up to {steps} for each of {count} parameters, "
+                f"found {frozen}"
             )
         for name, number in state["numbers"].items():
             if name.startswith("lr["):
                 self.lr[name[4:-2]] = number
             else:
                 setattr(self, name, tuple(number) if isinstance(number, list) else number)
-        self.counts = steps, frozen_steps
+        self.counts = steps, frozen
         for name, vector in self._vectors.items():
             vector[...] = moved[name]
 

@@ -40,6 +40,29 @@ def scaled_norm(
     return scale, xp.sqrt(xp.sum(x * x, axis=axis, keepdims=True))
 
 
+def sum_over_batch(xp: Any, x: Array) -> Array:
+    """The sum over the batch, ``(batch, features)`` to ``(features,)``.
+
+    Array libraries may add up the rows one after another, and the more a sum has grown, the more of
+    the next row is lost in rounding. A long batch is therefore summed in blocks, and then the
+    blocks are.
+    """
+    if x.shape[0] < 2 * _BLOCK:
+        return xp.sum(x, axis=0)
+    blocks, rest = divmod(x.shape[0], _BLOCK)
+    sums = xp.sum(xp.reshape(x[: blocks * _BLOCK, :], (_BLOCK, -1)), axis=0)
+    total = sum_over_batch(xp, xp.reshape(sums, (blocks, -1)))
+    return total + xp.sum(x[blocks * _BLOCK :, :], axis=0) if rest else total
+
+
+_BLOCK = 256  # rows
+
+
+def masked(xp: Any, x: Array, kept: Array, factor: float) -> Array:
+    """``factor * x`` where `kept`, else 0, even of an infinite `x`."""
+    return xp.where(kept, x, 0.0) * factor
+
+
 def relu(xp: Any, x: Array) -> Array:
     """``max(x, 0)``."""
     return xp.maximum(x, 0.0)

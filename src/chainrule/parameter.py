@@ -317,9 +317,11 @@ class ModelState:
         source = f"initializer {part.init!r}" if given is None else "values="
         if value.shape != part.shape:
             raise ShapeError(f"{source} gave shape {value.shape}, expected {part.shape}")
+        with np.errstate(over="ignore"):
+            value = value.astype(self.dtype_name)
         if not np.isfinite(value).all():
-            raise DataError(f"{source} gave NaN or infinity for {part!r}")
-        return value.astype(self.dtype_name)
+            raise DataError(f"{source} gave NaN or infinity in {self.dtype_name} for {part!r}")
+        return value
 
     def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
         """The vector of these first values, one after another, and each one's place in it."""

@@ -6,7 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..formulas import dot, relu_gradient, sign, softmax_cross_entropy
+from ..formulas import (
+    dot,
+    masked,
+    relu_gradient,
+    sign,
+    softmax_cross_entropy,
+    sum_over_batch,
+)
 from ..masks import keep_mask
 from ..types import Array
 
@@ -46,6 +53,9 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     gradient = cupy.ElementwiseKernel(
         "T dy, T y", "T dx", "dx = dy * (T)(y > 0)", "chainrule_relu_gradient"
     )
+    product = cupy.ElementwiseKernel(
+        "T x, bool kept, T factor", "T y", "y = kept ? x * factor : (T)0", "chainrule_masked"
+    )
     mask = cupy.ElementwiseKernel(
         "int32 first, int32 second, int64 threshold",
         "bool kept",
@@ -67,6 +77,9 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     def of_relu(dy: Array, y: Array) -> Array:
         return gradient(dy, y)
 
+    def of_masked(x: Array, kept: Array, factor: float) -> Array:
+        return product(x, kept, factor)
+
     def of_mask(shape: tuple[int, ...], probability: float, key: Any, device: Any) -> Array:
         kept = cupy.empty(shape, dtype=bool)
         threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31
@@ -86,7 +99,9 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         sign: cupy.sign,
         dot: lambda a, b: cupy.sum(a * b, axis=-1, keepdims=True),
+        sum_over_batch: lambda x: cupy.sum(x, axis=0),  # in the order of a tree
         relu_gradient: of_relu,
+        masked: of_masked,
         keep_mask: of_mask,
         softmax_cross_entropy: of_cross_entropy,
     }

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from array_api_compat import numpy as xp
 
-from ..formulas import relu, relu_gradient, softmax_cross_entropy
+from ..formulas import masked, relu, relu_gradient, softmax_cross_entropy
 from ..masks import keep_mask
 from ..types import Array, Rule
 
@@ -142,6 +142,22 @@ def _relu_gradient(dy: Array, y: Array) -> Array:
 
 
 @_cached
+def _masked_loop(x: Array, kept: Array, factor: Any, y: Array) -> None:
+    zero = y.dtype.type(0)
+    for i in range(x.size):
+        product = x[i] * factor
+        y[i] = product if kept[i] else zero
+
+
+def _masked(x: Array, kept: Array, factor: float) -> Array:
+    if x.dtype not in _OF_MODELS or x.shape != kept.shape:
+        return masked(xp, x, kept, factor)
+    y = np.empty(x.shape, x.dtype)
+    _masked_loop(x.reshape(-1), kept.reshape(-1), x.dtype.type(factor), y.reshape(-1))
+    return y
+
+
+@_cached
 def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient: Array) -> None:
     rows, classes = y.shape
     one = y.dtype.type(1)
@@ -152,10 +168,11 @@ def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient
         largest = y[i, 0]
         for j in range(1, classes):
             largest = max(largest, y[i, j])
-        total = y.dtype.type(0)
+        precise = 0.0  # in float64: there may be many classes
         for j in range(classes):
             gradient[i, j] = np.exp(y[i, j] - largest)
-            total += gradient[i, j]
+            precise += gradient[i, j]
+        total = y.dtype.type(precise)
         for j in range(classes):
             gradient[i, j] /= total
         gradient[i, label] -= one
@@ -192,6 +209,7 @@ def _keep_mask(
 KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
     relu: _relu,
     relu_gradient: _relu_gradient,
+    masked: _masked,
     softmax_cross_entropy: _softmax_cross_entropy,
     keep_mask: _keep_mask,
 }

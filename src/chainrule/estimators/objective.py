@@ -7,6 +7,7 @@ from typing import Any
 from ..layers import Sequential
 from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
 from ..losses.base import Formula
+from ..losses.classes import relative_entropy
 from ..types import Array
 from .network import linear_layers
 
@@ -53,8 +54,7 @@ class HalfPoissonLoss(_MeanOfSums):
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         mean = xp.exp(y)
-        log_target = xp.log(xp.where(target > 0.0, target, 1.0))
-        return mean - target + target * (log_target - y), lambda: mean - target
+        return mean - target + relative_entropy(xp, target, y), lambda: mean - target
 
 
 class Penalty:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checks import below_one
+from ..formulas import masked
 from ..masks import keep_mask
 from ..types import Array, Backward
 from .base import Layer
@@ -32,8 +33,7 @@ class Dropout(Layer):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         if not training or self.p == 0.0:
             return x, lambda dy: dy
-        state, xp = self.state, self.xp
-        kept = state.backend.kernel(keep_mask)(x.shape, 1.0 - self.p, state.next_key(), x.device)
-        mask = xp.astype(kept, x.dtype)
-        mask *= 1.0 / (1.0 - self.p)
-        return x * mask, lambda dy: dy * mask
+        state, kernel = self.state, self.backend.kernel
+        kept = kernel(keep_mask)(x.shape, 1.0 - self.p, state.next_key(), x.device)
+        factor = 1.0 / (1.0 - self.p)
+        return kernel(masked)(x, kept, factor), lambda dy: kernel(masked)(dy, kept, factor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import initializers
 from ..checks import whole
+from ..formulas import sum_over_batch
 from ..initializers import Initializer
 from ..parameter import Parameter
 from ..types import Array, Backward
@@ -60,6 +61,7 @@ class Linear(Layer):
         features = self.in_features
         self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
         weight, bias, matmul = self.weight, self.bias, self.backend.matmul
+        total = self.backend.kernel(sum_over_batch)
         y = matmul(x, weight.value.T)
         if bias is not None:
             y += bias.value
@@ -67,7 +69,7 @@ class Linear(Layer):
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
             weight.add_grad_matmul(dy.T, x)
             if bias is not None:
-                bias.add_grad(self.xp.sum(dy, axis=0))
+                bias.add_grad(total(dy))
             return matmul(dy, weight.value) if input_gradient else None
 
         return y, backward

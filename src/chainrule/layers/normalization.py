@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import initializers
 from ..checks import above_zero, share, whole
 from ..errors import ShapeError
-from ..formulas import dot
+from ..formulas import dot, sum_over_batch
 from ..parameter import Buffer, Parameter
 from ..types import Array, Backward
 from .base import Layer
@@ -70,6 +70,7 @@ class BatchNorm(Layer):
         xp, features = self.xp, self.features
         self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
         weight, bias, samples = self.weight, self.bias, x.shape[0]
+        total = self.backend.kernel(sum_over_batch)
         of_batch = training and (weight.trainable or bias.trainable)
         if of_batch:
             if samples < 2:
@@ -77,10 +78,12 @@ class BatchNorm(Layer):
                     f"{self._label()}: expected a batch of at least 2 samples in training, found "
                     f"{samples}; drop_last=True leaves a last batch out that is too small"
                 )
-            mean = xp.sum(x, axis=0) / samples
-            centred = x - mean
-            variance = xp.sum(centred * centred, axis=0) / samples
-            self._follow(mean, variance * (samples / (samples - 1)))
+            first = x[0, :]
+            centred = x - first  # the digits that all samples share need no adding up
+            mean = total(centred) / samples
+            centred -= mean
+            variance = total(centred * centred) / samples
+            self._follow(first + mean, variance * (samples / (samples - 1)))
         else:
             centred = x - self.running_mean.value
             variance = self.running_var.value
@@ -90,8 +93,8 @@ class BatchNorm(Layer):
         y += bias.value
 
         def backward(dy: Array) -> Array:
-            dbias = xp.sum(dy, axis=0)
-            dweight = xp.sum(dy * centred, axis=0) * inverse
+            dbias = total(dy)
+            dweight = total(dy * centred) * inverse
             bias.add_grad(dbias)
             weight.add_grad(dweight)
             if not of_batch:
@@ -152,7 +155,8 @@ class LayerNorm(Layer):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, features = self.xp, self.features
         self.expect(x.ndim > 1 and x.shape[-1] == features, ("batch", "...", features), x)
-        weight, bias, row_dot = self.weight, self.bias, self.backend.kernel(dot)
+        weight, bias, kernel = self.weight, self.bias, self.backend.kernel
+        row_dot, total = kernel(dot), kernel(sum_over_batch)
         normal = x - xp.mean(x, axis=-1, keepdims=True)
         variance = row_dot(normal, normal) / features
         inverse = 1.0 / xp.sqrt(variance + self.eps)
@@ -161,9 +165,8 @@ class LayerNorm(Layer):
         y += bias.value
 
         def backward(dy: Array) -> Array:
-            rows = tuple(range(dy.ndim - 1))
-            bias.add_grad(xp.sum(dy, axis=rows))
-            weight.add_grad(xp.sum(dy * normal, axis=rows))
+            for parameter, product in ((bias, dy), (weight, dy * normal)):
+                parameter.add_grad(total(xp.reshape(product, (-1, features))))
             dnormal = dy * weight.value
             dx = normal * (row_dot(dnormal, normal) / -features)
             dx += dnormal

@@ -40,7 +40,7 @@ class LeakyReLU(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, slope = self.xp, self.negative_slope
-        y = xp.where(x > 0, x, slope * x)
+        y = xp.where(x > 0, x, slope * x) if slope else relu(xp, x)  # 0 times infinity is no number
         return y, lambda dy: xp.where(x > 0, dy, slope * dy)
 
 
@@ -102,12 +102,14 @@ class GELU(Layer):
         self.approximate = approximate
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        c, d = math.sqrt(2 / math.pi), 0.044715
-        t = self.xp.tanh(c * (x + d * x * x * x))
-        half = 0.5 * (1.0 + t)
+        xp, c, d = self.xp, math.sqrt(2 / math.pi), 0.044715
+        x = xp.maximum(x, -10.0)  # beyond -10 and 10 the distribution function is 0 and 1
+        z = xp.minimum(x, 10.0)
+        square = z * z
+        half = 0.5 * (1.0 + xp.tanh(z * (c + c * d * square)))
 
         def backward(dy: Array) -> Array:
-            return dy * (half + 0.5 * x * (1.0 - t * t) * c * (1.0 + 3.0 * d * x * x))
+            return dy * (half * (1.0 + z * (1.0 - half) * (2.0 * c + 6.0 * c * d * square)))
 
         return x * half, backward
 
@@ -120,8 +122,10 @@ class SiLU(Layer):
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        s = sigmoid(self.xp, x)
-        return x * s, lambda dy: dy * (s * (1.0 + x * (1.0 - s)))
+        xp = self.xp
+        x = xp.maximum(x, -1000.0)  # beyond -1000 and 1000 the sigmoid is 0 and 1
+        s = sigmoid(xp, x)
+        return x * s, lambda dy: dy * (s * (1.0 + xp.minimum(x, 1000.0) * (1.0 - s)))
 
 
 class Softplus(Layer):

@@ -192,7 +192,9 @@ class Loss:
         if weight is None:
             return values, lambda dvalues: derivative() * _along(dvalues, y)
         weight = _along(weight, values)
-        return values * weight, lambda dvalues: derivative() * _along(dvalues * weight, y)
+        return times(xp, values, weight), lambda dvalues: times(
+            xp, derivative(), _along(dvalues * weight, y)
+        )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
         """The formula, with the weights of the outputs where a loss has them."""
@@ -222,6 +224,11 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
     if not (low <= least and most <= high):
         found = most if low <= least else least
         raise DataError(f"expected {what} from {low} to {high}, found {found:g}")
+
+
+def times(xp: Any, x: Array, weight: Array) -> Array:
+    """``x * weight``, and 0 for a weight of 0, even of an infinite `x`: that counts as absent."""
+    return xp.where(weight == 0.0, 0.0, x) * weight
 
 
 def _along(factor: Any, y: Array) -> Any:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import DataError
-from ..formulas import sigmoid
 from ..types import Array
-from .base import Formula, check_range
+from .base import Formula, check_range, times
 from .weights import OutputWeight, WeightedOutputs
 
 
@@ -61,10 +60,14 @@ class BCEWithLogitsLoss(WeightedOutputs):
         check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        positive = 1.0 + (self.pos_weight.on(xp, y) - 1.0) * target if self.pos_weight else 1.0
-        softplus = xp.maximum(-y, 0.0) + xp.log1p(xp.exp(-xp.abs(y)))  # log(1 + exp(-y))
+        negative = 1.0 - target
+        positive = self.pos_weight.on(xp, y) * target if self.pos_weight else target
+        both, above, size = positive + negative, y > 0.0, xp.abs(y)
+        wrong = xp.where(above, negative, positive)
+        e = xp.exp(-size)
 
         def derivative() -> Array:
-            return (1.0 - target) - positive * sigmoid(xp, -y)
+            slope = wrong - both * (e / (1.0 + e))
+            return xp.where(above, slope, -slope)
 
-        return (1.0 - target) * y + positive * softplus, derivative
+        return times(xp, size, wrong) + both * xp.log1p(e), derivative

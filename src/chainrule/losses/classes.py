@@ -11,7 +11,7 @@ from ..checks import share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
-from .base import Formula, Loss, check_range, in_words
+from .base import Formula, Loss, check_range, in_words, times
 from .weights import OutputWeight, WeightedOutputs
 
 
@@ -94,8 +94,8 @@ class CrossEntropyLoss(Loss):
         if self.weight:
             q = q * self.weight.on(xp, y)
         log_p = log_softmax(xp, y)
-        values = -xp.sum(q * xp.where(q > 0.0, log_p, 0.0), axis=1)  # a logit may be -inf
-        return values, lambda: xp.exp(log_p) * xp.sum(q, axis=1, keepdims=True) - q
+        values = -xp.sum(times(xp, log_p, q), axis=1)  # a logit may be -inf
+        return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
         if self.weight is None:
@@ -127,5 +127,10 @@ class KLDivLoss(WeightedOutputs):
         check_range(xp, target, 0, math.inf, "targets of the divergence")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        log_t = xp.log(xp.where(target > 0, target, 1.0))  # t log t is 0 at 0
-        return target * (log_t - y), lambda: -target
+        return relative_entropy(xp, target, y), lambda: -target
+
+
+def relative_entropy(xp: Any, t: Array, y: Array) -> Array:
+    """``t (log t - y)``, which is 0 where `t` is, even of a `y` of minus infinity."""
+    present = t > 0.0
+    return t * xp.where(present, xp.log(xp.where(present, t, 1.0)) - y, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..types import Array
-from .base import Formula, Loss
+from .base import Formula, Loss, times
 
 
 class WeightedOutputs(Loss):
@@ -35,7 +35,7 @@ class WeightedOutputs(Loss):
         if values.shape != y.shape:
             raise ShapeError(f"{self!r}: expected a value for each output, to be weighted")
         weight = self.weight.on(xp, y)
-        return values * weight, lambda: derivative() * weight
+        return times(xp, values, weight), lambda: times(xp, derivative(), weight)
 
 
 class OutputWeight:

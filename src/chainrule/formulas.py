@@ -41,12 +41,14 @@ def scaled_norm(
 
 
 def sum_over_batch(xp: Any, x: Array) -> Array:
-    """The sum over the batch, ``(batch, features)`` to ``(features,)``.
+    """The sum over all axes but the last, ``(batch, ..., features)`` to ``(features,)``.
 
     Array libraries may add up the rows one after another, and the more a sum has grown, the more of
     the next row is lost in rounding. A long batch is therefore summed in blocks, and then the
     blocks are.
     """
+    if x.ndim > 2:
+        x = xp.reshape(x, (-1, x.shape[-1]))
     if x.shape[0] < 2 * _BLOCK:
         return xp.sum(x, axis=0)
     blocks, rest = divmod(x.shape[0], _BLOCK)

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.formulas import relu, relu_gradient, softmax_cross_entropy
+from chainrule.formulas import (
+    masked,
+    relu,
+    relu_gradient,
+    softmax_cross_entropy,
+    sum_over_batch,
+)
 from chainrule.masks import keep_mask, split_key
 
 AWKWARD = [0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf, np.nan]
@@ -39,7 +45,7 @@ def test_relu_and_its_gradient(library, shape, dtype):
 def test_uncompiled_cases_are_still_computed(dtype):
     kernel = cr.get_backend("numpy").kernel
     y, labels = (10 * drawn((6, 8), "float64", awkward=False)).astype(dtype), np.arange(6)
-    for function, arrays in ((relu, [y]), (relu_gradient, [y, y])):
+    for function, arrays in ((relu, [y]), (relu_gradient, [y, y]), (masked, [y, y > 0, 2.0])):
         np.testing.assert_array_equal(kernel(function)(*arrays), function(xp, *arrays))
     found = kernel(softmax_cross_entropy)(y, labels)
     for ours, theirs in zip(found, softmax_cross_entropy(xp, y, labels), strict=True):
@@ -76,6 +82,31 @@ def test_a_label_outside_the_classes_does_not_write_into_other_memory():
     kernel = cr.get_backend("numpy").kernel(softmax_cross_entropy)
     with pytest.raises(IndexError):
         kernel(drawn((4, 3), "float32", awkward=False), np.asarray([0, 1, 2, 3]))
+
+
+def test_cross_entropy_of_many_classes():
+    y = np.random.default_rng(0).normal(size=(2, 300_000)).astype("float32")
+    values, _ = cr.get_backend("numpy").kernel(softmax_cross_entropy)(y, np.asarray([0, 1]))
+    expected, _ = softmax_cross_entropy(xp, y.astype("float64"), np.asarray([0, 1]))
+    np.testing.assert_allclose(values, expected, rtol=3e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_masked(library, dtype):
+    x = drawn((7, 9), dtype)
+    kept = np.random.default_rng(1).uniform(size=x.shape) < 0.5
+    found = library.backend.kernel(masked)(library.asarray(x), library.asarray(kept), 1.25)
+    found = library.to_numpy(found)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.where(kept, x * x.dtype.type(1.25), 0))
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (511, 3), (512, 3), (70_001, 2), (40, 50, 3)])
+def test_sum_over_batch(library, shape):
+    x = drawn(shape, "float32", awkward=False)
+    found = library.backend.kernel(sum_over_batch)(library.asarray(x))
+    expected = x.reshape(-1, shape[-1]).sum(axis=0, dtype="float64")
+    np.testing.assert_allclose(library.to_numpy(found), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_dropout_masks(library):

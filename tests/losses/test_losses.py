@@ -143,6 +143,92 @@ def test_extreme_outputs_stay_finite(dtype, library):
         assert np.isfinite(library.to_numpy(backward())).all()
 
 
+INF = np.inf
+# The loss, outputs and targets of one sample, its values and their derivatives.
+EXTREMES = {
+    "BCEWithLogits": (
+        cr.BCEWithLogitsLoss, [-INF, INF, -INF, INF], [0, 1, 1, 0], [0, 0, INF, INF], [0, 0, -1, 1],
+    ),
+    "BCEWithLogits, weighted": (
+        lambda **o: cr.BCEWithLogitsLoss(pos_weight=[2, 2, 3], weight=[1, 0.5, 0], **o),
+        [-INF, -INF, INF], [0, 1, 0], [0, INF, 0], [0, -1, 0],
+    ),
+    "BCEWithLogits, no digits lost": (
+        cr.BCEWithLogitsLoss, [-30, 30], [0, 1], [9.357623e-14] * 2, [9.357623e-14, -9.357623e-14],
+    ),
+    "BCE": (cr.BCELoss, [0, 1], [0, 1], [0, 0], [0, 0]),
+    "KLDiv": (
+        cr.KLDivLoss, [math.log(0.25), -INF, -INF], [0.5, 0, 0.5],
+        [0.5 * math.log(2), 0, INF], [-0.5, 0, -0.5],
+    ),
+    "MSE, weighted": (
+        lambda **o: cr.MSELoss(weight=[1, 0], **o), [1, INF], [0, 0], [1, 0], [2, 0],
+    ),
+    "L1": (cr.L1Loss, [INF, -INF, 1e30], [0, 0, 0], [INF, INF, 1e30], [1, -1, 1]),
+    "Huber": (cr.HuberLoss, [INF, -INF, 1e30], [0, 0, 0], [INF, INF, 1e30], [1, -1, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("make", "y", "t", "values", "slopes"), EXTREMES.values(), ids=EXTREMES)
+def test_infinite_outputs(make, y, t, values, slopes, dtype, library):
+    y, t = (library.asarray(np.asarray([row], dtype)) for row in (y, t))
+    found, backward = make(reduction="none")(y, t)
+    np.testing.assert_allclose(library.to_numpy(found), [values], rtol=1e-6)
+    np.testing.assert_allclose(library.to_numpy(backward()), [slopes], rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["labels", "rows"])
+@pytest.mark.parametrize(
+    ("options", "value"), [({}, INF), ({"label_smoothing": 0.3}, INF), ({"weight": [0, 1, 1]}, 0.0)]
+)
+def test_an_impossible_class_that_is_asked_for(options, value, form, library):
+    y = np.asarray([[-INF, 0.0, 0.0], [0.0, -INF, 0.0]])
+    target = np.asarray([0, 2]) if form == "labels" else np.eye(3)[[0, 2]]
+    loss = cr.CrossEntropyLoss(reduction="none", **options)
+    found, backward = loss(library.asarray(y), library.asarray(target))
+    found, gradient = library.to_numpy(found), library.to_numpy(backward())
+    assert found[0] == value
+    assert found[1] == (INF if "label_smoothing" in options else pytest.approx(math.log(2)))
+    q = (0.7 * np.eye(3)[[0, 2]] + 0.1) if "label_smoothing" in options else np.eye(3)[[0, 2]]
+    q = q * options.get("weight", 1.0)
+    p = np.asarray([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5]]) * q.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(gradient, p - q, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [INF, -INF, np.nan])
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        (cr.MSELoss(), np.zeros((3, 2))),
+        (cr.HuberLoss(), np.zeros((3, 2))),
+        (cr.BCEWithLogitsLoss(), np.asarray([[0, 1], [1, 1], [0, 0]])),
+        (cr.KLDivLoss(), np.full((3, 2), 0.5)),
+        (cr.CrossEntropyLoss(), np.asarray([0, 1, 1])),
+        (cr.CrossEntropyLoss(weight=[0.5, 2]), np.asarray([0, 1, 1])),
+    ],
+    ids=lambda argument: type(argument).__name__,
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of a softmax of infinity
+def test_a_sample_of_weight_0_counts_as_absent(loss, target, bad, library):
+    y = np.random.default_rng(0).normal(size=(3, 2))
+    value, backward = loss(library.asarray(y[:2]), library.asarray(target[:2]))
+    y[2, 0] = bad
+    weight = library.asarray([1.0, 1.0, 0.0])
+    found, backward3 = loss(library.asarray(y), library.asarray(target), sample_weight=weight)
+    assert float(found) == pytest.approx(float(value), rel=1e-12)
+    expected = [*library.to_numpy(backward()), [0.0, 0.0]]
+    np.testing.assert_allclose(library.to_numpy(backward3()), expected, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_class_of_weight_0_counts_as_absent(library):
+    y = library.asarray([[0.0, 1.0], [np.nan, np.nan]])
+    value, backward = cr.CrossEntropyLoss(weight=[1, 0])(y, library.asarray([0, 1]))
+    assert float(value) == pytest.approx(math.log(1 + math.e))
+    assert not library.to_numpy(backward())[1, :].any()
+
+
 @pytest.mark.parametrize(
     "loss", [cr.MSELoss(), cr.L1Loss(), cr.HuberLoss(), cr.BCEWithLogitsLoss()], ids=repr
 )

@@ -120,6 +120,8 @@ def test_bad_initializers_and_gradients():
         cr.Linear(2, 2, init="he_normal")
     with pytest.raises(cr.DataError, match="gave NaN or infinity"):
         cr.Linear(2, 2, init=cr.initializers.constant(np.nan)).bind()
+    with pytest.raises(cr.DataError, match="gave NaN or infinity in float32"):
+        cr.Linear(2, 2, init=cr.initializers.constant(1e300)).bind()
     with pytest.raises(cr.ShapeError, match=r"expected a gradient of shape \(2,\), found \(\)"):
         cr.Linear(2, 2).bias.add_grad(np.asarray(1.0))
 

@@ -99,7 +99,7 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         sign: cupy.sign,
         dot: lambda a, b: cupy.sum(a * b, axis=-1, keepdims=True),
-        sum_over_batch: lambda x: cupy.sum(x, axis=0),  # in the order of a tree
+        sum_over_batch: lambda x: cupy.sum(x, axis=tuple(range(x.ndim - 1))),  # as a tree
         relu_gradient: of_relu,
         masked: of_masked,
         keep_mask: of_mask,

@@ -165,8 +165,8 @@ class LayerNorm(Layer):
         y += bias.value
 
         def backward(dy: Array) -> Array:
-            for parameter, product in ((bias, dy), (weight, dy * normal)):
-                parameter.add_grad(total(xp.reshape(product, (-1, features))))
+            bias.add_grad(total(dy))
+            weight.add_grad(total(dy * normal))
             dnormal = dy * weight.value
             dx = normal * (row_dot(dnormal, normal) / -features)
             dx += dnormal

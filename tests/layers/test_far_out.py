@@ -1,0 +1,91 @@
+"""Activations at infinities and near the largest numbers: the limits of the formulas."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+
+INF = np.inf
+LARGE = {"float32": (1e20, 3e38), "float64": (1e155, 1e300)}
+
+# For each activation: its values at minus infinity, -a, a and infinity, as functions of a large a,
+# and its slopes there.
+LIMITS = {
+    "ReLU": (cr.ReLU(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
+    "LeakyReLU": (cr.LeakyReLU(0.25), lambda a: (-INF, -a / 4, a, INF), (0.25, 0.25, 1, 1)),
+    "LeakyReLU, flat": (cr.LeakyReLU(0.0), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
+    "ReLU6": (cr.ReLU6(), lambda a: (0, 0, 6, 6), (0, 0, 0, 0)),
+    "ELU": (cr.ELU(0.5), lambda a: (-0.5, -0.5, a, INF), (0, 0, 1, 1)),
+    "GELU": (cr.GELU(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
+    "SiLU": (cr.SiLU(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
+    "Softplus": (cr.Softplus(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
+    "Sigmoid": (cr.Sigmoid(), lambda a: (0, 0, 1, 1), (0, 0, 0, 0)),
+    "Tanh": (cr.Tanh(), lambda a: (-1, -1, 1, 1), (0, 0, 0, 0)),
+}
+
+
+def run(layer, library, x, dy):
+    """The output and the gradient of the input, as NumPy arrays."""
+    model = cr.Sequential(layer.copy(), backend=library.backend, dtype=str(x.dtype))
+    y, backward = model.forward(library.asarray(x), training=True)
+    dx = backward(library.asarray(dy), input_gradient=True)
+    return library.to_numpy(y), library.to_numpy(dx)
+
+
+@pytest.mark.parametrize(("layer", "limits", "slopes"), LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize("dtype", LARGE)
+def test_limits(layer, limits, slopes, dtype, library):
+    for large in LARGE[dtype]:
+        x = np.asarray([[-INF, -large, large, INF]], dtype)
+        for slope in (1.0, 0.0, -3.0):
+            y, dx = run(layer, library, x, np.full(x.shape, slope, dtype))
+            np.testing.assert_array_equal(y, np.asarray([limits(large)], dtype))
+            np.testing.assert_array_equal(dx, slope * np.asarray([slopes], dtype))
+
+
+@pytest.mark.parametrize("layer", [layer for layer, *_ in LIMITS.values()], ids=LIMITS)
+def test_what_is_no_number_stays_none(layer, library):
+    y, _ = run(layer, library, np.asarray([[np.nan]], "float32"), np.ones((1, 1), "float32"))
+    assert np.isnan(y).all()
+
+
+@pytest.mark.parametrize("dtype", LARGE)
+def test_softmax_of_impossible_classes(dtype, library):
+    large = LARGE[dtype][0]
+    x = np.asarray([[1.0, 2.0, -INF], [0.0, -large, 0.0]], dtype)
+    p = np.asarray([[1 / (1 + np.e), np.e / (1 + np.e), 0.0], [0.5, 0.0, 0.5]])
+    dy = np.asarray([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0]], dtype)
+    y, dx = run(cr.Softmax(), library, x, dy)
+    np.testing.assert_allclose(y, p, rtol=1e-6)
+    np.testing.assert_allclose(dx, p * (dy - (dy * p).sum(axis=1, keepdims=True)), rtol=1e-6)
+    y, dx = run(cr.LogSoftmax(), library, x, dy)
+    log_s = np.asarray([[np.log(1 + np.e)], [np.log(2)]])
+    shifted = [[0.0, 1.0, -INF], [0.0, -large, 0.0]]
+    np.testing.assert_allclose(y, shifted - log_s, rtol=1e-6)
+    np.testing.assert_allclose(dx, dy - p * dy.sum(axis=1, keepdims=True), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("row", [[-INF, -INF], [0.0, INF]])
+@pytest.mark.parametrize("layer", [cr.Softmax(), cr.LogSoftmax()], ids=repr)
+def test_softmax_without_an_answer(layer, row, library):
+    y, _ = run(layer, library, np.asarray([row, [0.0, 0.0]]), np.zeros((2, 2)))
+    assert np.isnan(y[0]).all()
+    assert np.isfinite(y[1]).all()
+
+
+def test_a_training_with_large_numbers(library):
+    layers = cr.Linear(1, 1, init=cr.initializers.constant(1e25)), cr.GELU(), cr.Linear(1, 1)
+    layers[2].weight.init = cr.initializers.constant(1e-32)
+    model = cr.Sequential(*layers, backend=library.backend)
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.Adam(1e-3))
+    trainer.fit(np.ones((4, 1), "float32"), np.zeros((4, 1), "float32"), epochs=1, verbose=0)
+    assert np.isfinite(library.to_numpy(model.state.values)).all()
+
+
+@pytest.mark.parametrize("dtype", LARGE)
+def test_a_dropped_unit_is_0_whatever_it_was(dtype, library):
+    x = np.full((4, 50), INF, dtype)
+    y, dx = run(cr.Dropout(0.5), library, x, np.ones_like(x))
+    assert set(np.unique(y)) == {0.0, INF}
+    np.testing.assert_array_equal(dx, np.where(y == 0.0, 0.0, 2.0))

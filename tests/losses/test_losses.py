@@ -180,7 +180,9 @@ def test_infinite_outputs(make, y, t, values, slopes, dtype, library):
 
 @pytest.mark.parametrize("form", ["labels", "rows"])
 @pytest.mark.parametrize(
-    ("options", "value"), [({}, INF), ({"label_smoothing": 0.3}, INF), ({"weight": [0, 1, 1]}, 0.0)]
+    ("options", "value"),
+    [({}, INF), ({"label_smoothing": 0.3}, INF), ({"weight": [0, 1, 1]}, 0.0)],
+    ids=["plain", "smoothed", "weighted"],
 )
 def test_an_impossible_class_that_is_asked_for(options, value, form, library):
     y = np.asarray([[-INF, 0.0, 0.0], [0.0, -INF, 0.0]])
@@ -207,7 +209,7 @@ def test_an_impossible_class_that_is_asked_for(options, value, form, library):
         (cr.CrossEntropyLoss(), np.asarray([0, 1, 1])),
         (cr.CrossEntropyLoss(weight=[0.5, 2]), np.asarray([0, 1, 1])),
     ],
-    ids=lambda argument: type(argument).__name__,
+    ids=["MSE", "Huber", "BCEWithLogits", "KLDiv", "CrossEntropy", "CrossEntropy, weighted"],
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of a softmax of infinity
 def test_a_sample_of_weight_0_counts_as_absent(loss, target, bad, library):

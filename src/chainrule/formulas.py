@@ -81,6 +81,11 @@ def sigmoid(xp: Any, x: Array) -> Array:
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
+def log_sigmoid(xp: Any, x: Array) -> Array:
+    """``log(sigmoid(x))``, also where the sigmoid itself is rounded to 0."""
+    return xp.minimum(x, 0.0) - xp.log1p(xp.exp(-xp.abs(x)))
+
+
 def log_softmax(xp: Any, x: Array) -> Array:
     """``x - log(sum(exp(x)))`` over the last axis; the largest `x` is taken out first."""
     shifted = x - xp.max(x, axis=-1, keepdims=True)

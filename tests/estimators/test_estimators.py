@@ -25,6 +25,7 @@ from fitted import (
     parameters,
 )
 from scipy import sparse
+from scipy.special import log_expit, log_softmax
 from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -156,5 +157,30 @@ def test_probabilities(y):
     else:
         np.testing.assert_allclose(p.sum(axis=1), 1.0)
         np.testing.assert_array_equal(model.predict(X), model.classes_[p.argmax(axis=1)])
-    np.testing.assert_array_equal(model.predict_log_proba(X), np.log(p))
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(p), rtol=1e-9, atol=1e-12)
     assert 0.0 <= model.score(X, y, sample_weight=WEIGHTS) <= 1.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("y", "options"),
+    [(TWO, {}), (THREE, {}), (LABELS, {}), (THREE, {"loss": cr.BCEWithLogitsLoss()})],
+    ids=["two", "three", "labels", "one against rest"],
+)
+def test_probabilities_of_far_samples(y, options, dtype):
+    model = fitted(MLPClassifier, y, activation="identity", **options)
+    far = (1e4 * X[:20]).astype(dtype)
+    outputs = far.astype("float64")
+    for weight, bias in zip(model.coefs_, model.intercepts_, strict=True):
+        outputs = outputs @ weight + bias
+    if y is TWO:
+        outputs = np.concat([-outputs, outputs], axis=1)
+    expected = log_softmax(outputs, axis=1) if y is THREE and not options else log_expit(outputs)
+    if options:
+        expected = log_softmax(expected, axis=1)
+    tolerance = {"float32": 1e-4, "float64": 1e-9}[dtype]
+    np.testing.assert_allclose(model.predict_log_proba(far), expected, rtol=tolerance, atol=0.1)
+    p = model.predict_proba(far)
+    if y is not LABELS:
+        np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-6)
+    assert np.isfinite(p).all()

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from ..backends.conversion import like
+from ..formulas import log_softmax
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron, has_steps, undone_by_errors
@@ -236,19 +237,32 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         array
             ``(samples, classes)``, in the order of `classes_`, of the library of `X`.
         """
-        outputs = self._outputs(X)
-        p = self._output.predictions(outputs)
-        xp = array_namespace(p)
-        if p.shape[1] == 1:
-            return xp.concat([1.0 - p, p], axis=1)
-        if self.out_activation_ == "logistic" and not self._multilabel:
-            return p / xp.sum(p, axis=1, keepdims=True)
-        return p
+        outputs = self._outputs_by_class(X)
+        if self._one_against_rest():
+            return array_namespace(outputs).exp(self._log_shares(outputs))
+        return self._output.predictions(outputs)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """The logarithm of `predict_proba`, see there."""
-        p = self.predict_proba(X)
-        return array_namespace(p).log(p)
+        """The logarithm of `predict_proba`, see there; precise for classes that are unlikely."""
+        outputs = self._outputs_by_class(X)
+        if self._one_against_rest():
+            return self._log_shares(outputs)
+        return self._output.log_predictions(outputs)
+
+    def _outputs_by_class(self, X: Any) -> Array:
+        """Outputs for each class or label; a single one is that of the second class."""
+        outputs = self._outputs(X)
+        if outputs.shape[1] > 1:
+            return outputs
+        return array_namespace(outputs).concat([self._output.opposite(outputs), outputs], axis=1)
+
+    def _one_against_rest(self) -> bool:
+        """Whether each class has a probability of its own, which do not sum to 1."""
+        return self.out_activation_ == "logistic" and not self._multilabel and self.n_outputs_ > 1
+
+    def _log_shares(self, outputs: Array) -> Array:
+        """Logarithms of the probabilities over their sum, which may be rounded to 0."""
+        return log_softmax(array_namespace(outputs), self._output.log_predictions(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The share of samples whose class, or all of whose labels, are right.

@@ -7,7 +7,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from ..formulas import log_softmax, sigmoid
+from ..formulas import log_sigmoid, log_softmax, sigmoid
 from ..layers import Layer, LogSoftmax, Sigmoid, Softmax
 from ..losses import Loss
 from ..types import Array
@@ -55,3 +55,19 @@ class Output:
         if self.layer is None and self.activation == "logistic":
             return sigmoid(xp, outputs)
         return outputs
+
+    def log_predictions(self, outputs: Array) -> Array:
+        """Logarithms of predictions that are probabilities; of a probability of 0, the least one.
+
+        Those of logits are finite even where a prediction is so small that it is rounded to 0.
+        """
+        xp: Any = array_namespace(outputs)
+        if self.layer is LogSoftmax:
+            return outputs
+        if self.layer is None:
+            return (log_softmax if self.activation == "softmax" else log_sigmoid)(xp, outputs)
+        return xp.log(xp.maximum(outputs, xp.finfo(outputs.dtype).smallest_normal))
+
+    def opposite(self, outputs: Array) -> Array:
+        """The outputs that predict one minus a probability."""
+        return -outputs if self.layer is None else 1.0 - outputs

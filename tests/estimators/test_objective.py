@@ -52,3 +52,9 @@ def test_a_batch_without_weight_changes_the_weights_by_nothing():
     some = fitted(MLPRegressor, NUMBER[:120], X[:120], weight[:120], alpha=3.0, **options)
     padded = fitted(MLPRegressor, NUMBER, X, weight, alpha=3.0, **options)
     assert_same_weights(some, padded)
+
+
+def test_a_mean_of_0_where_the_target_is_0():
+    value, backward = HalfPoissonLoss()(np.asarray([[-np.inf, 0.0]]), np.asarray([[0.0, 1.0]]))
+    assert float(value) == 0.0  # exp(y) - target + target (log target - y)
+    assert backward().tolist() == [[0.0, 0.0]]

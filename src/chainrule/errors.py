@@ -27,7 +27,9 @@ class DivergenceError(ArithmeticError):
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
     """The error for an array that is not of the dtype in which a model or a loss computes."""
-    return TypeError(f"{what} is {found}, expected {expected}: xp.astype(..., x.dtype) converts it")
+    return TypeError(
+        f"{what} is {found}, the model computes in {expected}: xp.astype(y, x.dtype) converts it"
+    )
 
 
 def to_install(extra: str) -> str:

@@ -192,12 +192,12 @@ class Loss:
             expected, found = f"({y.shape[0]}, ...)", tuple(values.shape)
             raise ShapeError(f"{self!r}: expected values of shape {expected}, found {found}")
         if values.dtype != y.dtype:
-            raise other_dtype(f"{self!r}: the dtype of the values", values.dtype, y.dtype)
+            raise other_dtype(f"{self!r}: value of the formula", values.dtype, y.dtype)
 
         def gradient(dvalues: Any) -> Array:
             dy = derivative()
             if dy.dtype != y.dtype:
-                raise other_dtype(f"{self!r}: the dtype of the gradient", dy.dtype, y.dtype)
+                raise other_dtype(f"{self!r}: gradient", dy.dtype, y.dtype)
             return dy * _along(dvalues, y)
 
         if weight is None:

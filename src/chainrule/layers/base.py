@@ -94,7 +94,7 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
-    def checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
+    def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
         """`forward`, if it returns what it should: an array of the model's `dtype`, a function."""
         result = self.forward(x, training=training)
         if type(result) is not tuple or len(result) != 2:
@@ -103,7 +103,7 @@ class Layer:
             )
         y, back = result
         if y.dtype != dtype:
-            self.leaves_dtype("output", y, x)
+            self._leaves_dtype("output", y, x)
         return y, back
 
     # The tree of layers.
@@ -299,7 +299,7 @@ class Layer:
                 f"{self._label()}: expected input of shape ({words}), found {tuple(x.shape)}"
             )
 
-    def leaves_dtype(self, what: str, result: Array, given: Array) -> None:
+    def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
         """Raise a TypeError that names this layer if what it was given has the model's dtype."""
         if given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)

@@ -75,7 +75,7 @@ class Model(Layer):
         return backend.xp.concat([self._output(backend.asarray(x)) for x in batches], axis=0)
 
     def _output(self, x: Array) -> Array:
-        return self.checked_forward(x, False, self.state.dtype)[0]
+        return self._checked_forward(x, False, self.state.dtype)[0]
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
         """A table of the layers, with the shapes of their outputs and their parameters.

@@ -98,10 +98,10 @@ class Sequential(Model):
         is_model = not self._name  # only what is inside of a model has a name
         if is_model:
             x = self.enter(x)
-        backs, dtype = [], self.state.dtype
+        passed, dtype = [], self.state.dtype
         for layer in self.layers:
-            x, back = layer.checked_forward(x, training, dtype)
-            backs.append(back)
+            x, back = layer._checked_forward(x, training, dtype)
+            passed.append((layer, back))
         shape = x.shape
 
         def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
@@ -112,18 +112,19 @@ class Sequential(Model):
                     f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"
                 )
             first = -1 if input_gradient else self._first_trainable()
-            for i in range(len(backs) - 1, first, -1):
-                dx = backs[i](dy)
+            for layer, back in reversed(passed[first + 1 :]):
+                dx = back(dy)
                 if dx.dtype != dtype:
-                    self.layers[i].leaves_dtype("gradient", dx, dy)
+                    layer._leaves_dtype("gradient", dx, dy)
                 dy = dx
             if input_gradient:
                 return dy
-            if first < len(backs):
-                if self.layers[first].takes_input_gradient:
-                    backs[first](dy, input_gradient=False)
+            if first < len(passed):
+                layer, back = passed[first]
+                if layer.takes_input_gradient:
+                    back(dy, input_gradient=False)
                 else:
-                    backs[first](dy)
+                    back(dy)
             return None
 
         return x, backward
@@ -140,7 +141,7 @@ class Sequential(Model):
             return super()._output(x)
         x, dtype = self.enter(x), self.state.dtype
         for layer in self.layers:  # not self.forward: each activation is let go at once
-            x = layer.checked_forward(x, False, dtype)[0]
+            x = layer._checked_forward(x, False, dtype)[0]
         return x
 
     # As a collection and as text.

@@ -56,9 +56,8 @@ def picture(path, history, images, outputs, labels, names):
     left, right = figure.subplots(1, 2, width_ratios=[2, 3])
     plot_history(history, ax=left)
     drawn = plot_predictions(images[shown], predicted[shown], labels[shown], names=names, ax=right)
-    drawn[0].axes.set_title(
-        f"the first {len(wrong)} errors, among {len(shown) - len(wrong)} others"
-    )
+    others = len(shown) - len(wrong)
+    drawn[0].axes.set_title(f"no random sample: the first {len(wrong)} errors, and {others} others")
     save_or_show(figure, path)
     print(f"picture in {path}")
 

@@ -30,6 +30,10 @@ class Model(Layer):
         TypeError
             If it is no array of the model's backend.
         """
+        return self._converted(x)
+
+    def _converted(self, x: Any) -> Array:
+        """An array of the model's backend in its dtype."""
         state = self.state
         if not isinstance(x, state.backend.array_type):
             raise TypeError(

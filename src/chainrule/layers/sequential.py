@@ -106,7 +106,7 @@ class Sequential(Model):
 
         def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
             if is_model:
-                dy = self.enter(dy)
+                dy = self._converted(dy)
             if dy.shape != shape:
                 raise ShapeError(
                     f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"

@@ -57,7 +57,7 @@ def picture(path, history, images, outputs, labels, names):
     plot_history(history, ax=left)
     drawn = plot_predictions(images[shown], predicted[shown], labels[shown], names=names, ax=right)
     others = len(shown) - len(wrong)
-    drawn[0].axes.set_title(f"no random sample: the first {len(wrong)} errors, and {others} others")
+    drawn[0].axes.set_title(f"the first {len(wrong)} errors, shown on purpose, and {others} others")
     save_or_show(figure, path)
     print(f"picture in {path}")
 

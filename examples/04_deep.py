@@ -60,7 +60,7 @@ for widths, activation in networks:
     accuracy = np.mean((outputs[-1] > 0.5) == y_test)
     after = activation if isinstance(activation, str) else ", ".join(activation)
     name = f"{'-'.join(map(str, widths))}, {after}"
-    some = " ".join(f"{cost:.3f}" for cost in [*costs[::500], costs[-1]])
+    some = " ".join(f"{cost:.3g}" for cost in [*costs[::500], costs[-1]])
     print(f"{name}: cost {some}, {accuracy:.1%} of the test points right")
     rows += [
         {"iteration": k, "cost": costs[k], "widths": name}

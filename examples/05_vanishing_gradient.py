@@ -59,7 +59,7 @@ for ax, color, activation in zip(axes, COLORS, ("sigmoid", "relu"), strict=False
     print(f"{activation} in the hidden layers:")
     print("  norms in epoch 1, first to last layer:", *(f"{v[0]:.1e}" for v in means.values()))
     print(f"  first layer's weights moved by {np.linalg.norm(moved) / np.linalg.norm(start):.2%}")
-    print(f"  loss {losses.careful[-1]:.4f}, accuracy {trainer.evaluate(x, y)['accuracy']:.3f}")
+    print(f"  loss {losses.careful[-1]:.4g}, accuracy {trainer.evaluate(x, y)['accuracy']:.3f}")
     print(f"  NaN: {np.isnan(steps).sum()} of {len(steps)} steps with cr.BCELoss,", end=" ")
     print(f"{np.isnan(losses.naive).sum()} of {options.epochs} epochs by the naive formula")
 

@@ -53,13 +53,13 @@ for activation, color in (cr.ReLU, COLORS[1]), (cr.ReLU6, COLORS[0]):
         validation_data=(x_test, y_test), verbose=0,
     )  # fmt: skip
     for row in history.epochs[99::100]:
-        print(f"{name} epoch {row['epoch']}: train {row['loss']:.4f} test {row['val_loss']:.4f}")
+        print(f"{name} epoch {row['epoch']}: train {row['loss']:.4g} test {row['val_loss']:.4g}")
     left.plot(grid, model.predict(grid), color=color, label=name)
     shown = slice(9, None, 10)
     for column, style, what in ("loss", ":", "training"), ("val_loss", "-", "test"):
         losses = history[column][shown]
         right.plot(history["epoch"][shown], losses, style, color=color, label=f"{name}, {what}")
-print(f"the noise alone: {noise:.4f}")
+print(f"the noise alone: {noise:.4g}")
 
 left.plot(grid, truth(grid), "--", color="black", label="truth")
 left.set(title="What was learned", xlabel="x", ylabel="y")

@@ -71,7 +71,7 @@ for iteration in range(1, options.iterations + 1):
     weights = [w - options.lr * dw for w, dw in zip(weights, slopes, strict=True)]
     if iteration % 100 == 0:
         accuracy = np.mean(forward(x_test, *weights)[-1].argmax(axis=1) == y_test)
-        print(f"iteration {iteration}: loss {losses[-1]:.4f}, test accuracy {accuracy:.4f}")
+        print(f"iteration {iteration}: loss {losses[-1]:.4g}, test accuracy {accuracy:.4f}")
 
 W1, b1, W2, b2, W3, b3 = map(cr.initializers.given, start)
 model = cr.Sequential(

@@ -55,7 +55,9 @@ def picture(path, history, images, outputs, labels, names):
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[2, 3])
     plot_history(history, ax=left)
-    plot_predictions(images[shown], predicted[shown], labels[shown], names=names, ax=right)
+    drawn = plot_predictions(images[shown], predicted[shown], labels[shown], names=names, ax=right)
+    others = len(shown) - len(wrong)
+    drawn[0].axes.set_title(f"the first {len(wrong)} errors, shown on purpose, and {others} others")
     save_or_show(figure, path)
     print(f"picture in {path}")
 

@@ -1,5 +1,9 @@
 """What can go wrong, as classes that derive from the built-in a user would catch."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class ShapeError(ValueError):
     """An array has another shape than the layer, loss or data set that it is given to expects."""
@@ -19,6 +23,13 @@ class FileFormatError(ValueError):
 
 class DivergenceError(ArithmeticError):
     """The training loss or a gradient became NaN or infinite."""
+
+
+def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
+    """The error for an array that is not of the dtype in which a model or a loss computes."""
+    return TypeError(
+        f"{what} is {found}, the model computes in {expected}: xp.astype(y, x.dtype) converts it"
+    )
 
 
 def to_install(extra: str) -> str:

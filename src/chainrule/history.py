@@ -10,6 +10,18 @@ from typing import Any
 from .files.atomic import write_atomically
 
 
+def shown(number: float) -> str:
+    """A number as it is printed: four decimals, or four digits and an exponent.
+
+    Examples
+    --------
+    >>> shown(2.3026), shown(0.0), shown(2.379e-7), shown(1.5e9)
+    ('2.3026', '0.0000', '2.379e-07', '1.500e+09')
+    """
+    plain = number == 0.0 or 1e-2 <= abs(number) < 1e5
+    return f"{number:.4f}" if plain else f"{number:.3e}"
+
+
 class History:
     """What a training measured, an epoch a row.
 

@@ -17,7 +17,7 @@ import numpy as np
 from . import initializers
 from .backends import Backend
 from .checks import above_zero
-from .errors import DataError, ShapeError
+from .errors import DataError, ShapeError, other_dtype
 from .formulas import scaled_norm
 from .masks import split_key
 from .types import Array
@@ -189,10 +189,14 @@ class Parameter(Stored):
         ------
         ShapeError
             If `grad` does not have the parameter's own shape.
+        TypeError
+            If it does not have the model's dtype.
         """
         if grad.shape != self.shape:
             expected, found = self.shape, tuple(grad.shape)
             raise ShapeError(f"expected a gradient of shape {expected}, found {found}")
+        if grad.dtype != self.state.dtype:
+            raise self._other_dtype(grad)
         if not self.trainable:
             return
         total = self._gradient()
@@ -203,6 +207,9 @@ class Parameter(Stored):
 
     def add_grad_matmul(self, a: Array, b: Array) -> None:
         """Add the matrix product ``a @ b``; where it is the first, it is computed in place."""
+        dtype = self.state.dtype
+        if a.dtype != dtype or b.dtype != dtype:
+            raise self._other_dtype(b if a.dtype == dtype else a)
         if not self.trainable:
             return
         total = self._gradient()
@@ -216,6 +223,10 @@ class Parameter(Stored):
         if self._grad is None:
             self._grad = self._view("_grads")
         return self._grad
+
+    def _other_dtype(self, array: Array) -> TypeError:
+        layer = "" if self._layer is None else f"{self._layer._label()}: "
+        return other_dtype(f"{layer}gradient of {self!r}", array.dtype, self.value.dtype)
 
     def _is_first(self) -> bool:
         """Whether the gradient is stale, for the first that is added to overwrite it."""

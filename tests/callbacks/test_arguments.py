@@ -3,11 +3,13 @@
 import inspect
 import math
 import re
+from functools import partial
 
 import pytest
 from helpers import FIT, X, Y, trainer_on
 
-from chainrule import callbacks
+import chainrule as cr
+from chainrule import callbacks, metrics
 from chainrule.callbacks import (
     Checkpoint,
     CSVLogger,
@@ -23,13 +25,69 @@ from chainrule.callbacks import (
     [
         ("loss", "min"), ("val_loss", "min"), ("val_mean_absolute_error", "min"),
         ("val_accuracy", "max"), ("val_top_3_accuracy", "max"), ("val_f1", "max"),
-        ("val_precision", "max"), ("recall", "max"), ("val_r2", "max"),
+        ("val_precision", "max"), ("recall", "max"), ("val_r2", "max"), ("val_score", "max"),
+        ("val_roc_auc", "max"), ("val_acc", "max"), ("val_balanced_accuracy_score", "max"),
+        ("val_f1_macro", "max"), ("val_F1-macro", "max"), ("val_r2_score", "max"),
+        ("val_brier_score", "min"), ("val_accuracy_loss", "min"), ("val_max_error", "min"),
+        ("error_accuracy", "min"), ("val_rmse", "min"), ("val_log_loss", "min"), ("val_mae", "min"),
+        ("val_poisson_deviance", "min"), ("val_nll", "min"), ("val_perplexity", "min"),
     ],
 )  # fmt: skip
 def test_which_is_better_goes_by_the_name(name, mode):
     assert EarlyStopping(name).monitor.mode == mode
     assert ReduceOnPlateau(name).monitor.mode == mode
     assert Checkpoint("unused", monitor=name).monitor.mode == mode
+
+
+@pytest.mark.parametrize(
+    "name", ["val_width", "val_thisf1", "val_lossless", "val_neg_mean_squared_error", "scores"]
+)
+def test_a_name_that_does_not_say_which_is_better(name, library, tmp_path):
+    trainer = trainer_on(library)
+    for make in (EarlyStopping, ReduceOnPlateau, lambda name: Checkpoint(tmp_path, monitor=name)):
+        with pytest.raises(
+            ValueError, match=f"monitor '{name}': expected mode='min' or mode='max'"
+        ):
+            trainer.fit(X, Y, callbacks=[make(name)], **FIT)
+    assert trainer.optimizer.steps == 0
+
+
+def test_a_metric_says_itself_which_is_better(library, tmp_path):
+    marked = lambda outputs, targets: metrics.accuracy(outputs, targets)  # noqa: E731
+    marked.higher_is_better = True
+    given = {
+        "m": metrics.accuracy,
+        "worst_loss": partial(metrics.f1, average="macro"),
+        "k": metrics.top_k_accuracy(2),
+        "off": lambda outputs, targets: 1.0 - metrics.accuracy(outputs, targets),
+        "loss_less": marked,
+    }
+    given["off"].higher_is_better = False
+    trainer = trainer_on(library, metrics=given)
+    modes = dict.fromkeys(("m", "worst_loss", "k", "loss_less"), "max") | {"off": "min"}
+    watching = {name: EarlyStopping(f"val_{name}") for name in modes}
+    trainer.fit(X, Y, callbacks=list(watching.values()), **FIT)
+    assert {name: stop.monitor.mode for name, stop in watching.items()} == modes
+    trainer.save(tmp_path / "t.safetensors")
+    again = cr.Trainer.resume(
+        tmp_path / "t.safetensors", loss=cr.CrossEntropyLoss(), metrics=given,
+        optimizer=cr.SGD(0.1, momentum=0.9), backend=library.backend,
+    )  # fmt: skip
+    watching = {name: EarlyStopping(f"val_{name}") for name in modes}
+    again.fit(X, Y, epochs=2, callbacks=list(watching.values()), resume=True, **FIT)
+    assert {name: stop.monitor.mode for name, stop in watching.items()} == modes
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        metrics.accuracy, metrics.f1, metrics.precision, metrics.recall, metrics.r2,
+        metrics.binary_accuracy(0.5), metrics.top_k_accuracy(2), metrics.mean_absolute_error,
+    ],
+)  # fmt: skip
+def test_our_metrics_say_which_is_better(metric):
+    """As scikit-learn's scorers have it: all but errors rise."""
+    assert metric.higher_is_better is (metric is not metrics.mean_absolute_error)
 
 
 def test_a_metric_that_does_not_exist(library):

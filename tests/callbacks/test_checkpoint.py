@@ -38,7 +38,10 @@ def test_which_checkpoints_there_are(options, expected, library, tmp_path):
 
 
 def test_the_best_checkpoint(library, tmp_path):
-    keep, recorder = Checkpoint(tmp_path, monitor="score", keep_last=1), Recorder(library)
+    keep, recorder = (
+        Checkpoint(tmp_path, monitor="score", mode="min", keep_last=1),
+        Recorder(library),
+    )
     trainer = trainer_on(library)
     trainer.fit(X, Y, epochs=5, callbacks=[keep, score(3, 1, math.nan, 2, 1), recorder], **FIT)
     assert names(tmp_path) == ["best.safetensors", "step-00000020.safetensors"]
@@ -46,7 +49,7 @@ def test_the_best_checkpoint(library, tmp_path):
     assert best.history["score"] == [3, 1]
     np.testing.assert_array_equal(vectors(best, library)[0], recorder.vectors[2][0])
     # Another call of fit, also with a new callback, does not forget what was best.
-    for again in (keep, Checkpoint(tmp_path, monitor="score")):
+    for again in (keep, Checkpoint(tmp_path, monitor="score", mode="min")):
         trainer.fit(X, Y, callbacks=[again, score(*[1.5] * 9)], **FIT)
         assert resumed(tmp_path / "best.safetensors", library).history["score"] == [3, 1]
     trainer.fit(X, Y, callbacks=[keep, score(*[0.5] * 9)], **FIT)
@@ -89,7 +92,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c)
 
 def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
     """Not of the best, which the model has after it: it could not go on from those."""
-    stop, recorder = EarlyStopping("score", patience=2), Recorder(library)
+    stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     listeners = [Checkpoint(tmp_path, every_epochs=9), score(1, 2, 3), stop, recorder]
     trainer = trainer_on(library)
     trainer.fit(X, Y, epochs=9, callbacks=[*listeners[1:], listeners[0]], **FIT)
@@ -100,9 +103,13 @@ def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
 
 def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
     """Though the checkpoint is the first of the list."""
-    listeners = [Checkpoint(tmp_path), EarlyStopping("score", patience=5), score(1, 2, 3)]
+    listeners = [
+        Checkpoint(tmp_path),
+        EarlyStopping("score", mode="min", patience=5),
+        score(1, 2, 3),
+    ]
     trainer_on(library).fit(X, Y, epochs=3, callbacks=[listeners[2], *listeners[:2]], **FIT)
-    again, stop = resumed(latest_checkpoint(tmp_path), library), EarlyStopping("score")
+    again, stop = resumed(latest_checkpoint(tmp_path), library), EarlyStopping("score", mode="min")
     listeners = [score(1, 2, 3, 4), Checkpoint(tmp_path), stop]
     again.fit(X, Y, epochs=4, callbacks=listeners, resume=True, **FIT)
     assert (stop.best, stop.best_epoch, stop.wait) == (1, 1, 3)

@@ -82,11 +82,11 @@ def test_a_crash_does_not_lose_the_best_checkpoint(library, tmp_path):
             cr.Trainer.save(trainer, path)
 
         trainer.save = save
+        keep = Checkpoint(folder, monitor="score", mode="min")
         with pytest.raises(OSError, match="crash"):
-            trainer.fit(X, Y, epochs=4, callbacks=[values, Checkpoint(folder, monitor="score")],
-                        **FIT)  # fmt: skip
+            trainer.fit(X, Y, epochs=4, callbacks=[values, keep], **FIT)
         again = resumed(latest_checkpoint(folder), library)
-        listeners = [values, Checkpoint(folder, monitor="score")]
+        listeners = [values, Checkpoint(folder, monitor="score", mode="min")]
         again.fit(X, Y, epochs=4, callbacks=listeners, resume=True, **FIT)
         assert resumed(folder / "best.safetensors", library).history["score"] == [2, 1]
 

@@ -27,7 +27,10 @@ from chainrule.callbacks import (
     ],
 )
 def test_early_stopping(options, values, best_epoch, epochs, library):
-    stop, recorder = EarlyStopping("score", **{"patience": 2, **options}), Recorder(library)
+    stop, recorder = (
+        EarlyStopping("score", **{"patience": 2, "mode": "min", **options}),
+        Recorder(library),
+    )
     trainer = trainer_on(library)
     listeners = [score(*values), stop, recorder]
     trainer.fit(X, Y, epochs=len(values), callbacks=listeners, **FIT)
@@ -40,7 +43,10 @@ def test_early_stopping(options, values, best_epoch, epochs, library):
 
 
 def test_the_last_weights_are_kept_where_asked(library):
-    stop, recorder = EarlyStopping("score", patience=1, restore_best=False), Recorder(library)
+    stop, recorder = (
+        EarlyStopping("score", mode="min", patience=1, restore_best=False),
+        Recorder(library),
+    )
     trainer = trainer_on(library)
     trainer.fit(X, Y, epochs=5, callbacks=[score(1, 2), stop, recorder], **FIT)
     np.testing.assert_array_equal(vectors(trainer, library)[0], recorder.vectors[2][0])
@@ -50,7 +56,7 @@ def test_the_last_weights_are_kept_where_asked(library):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_the_best_weights_are_there_after_an_error(error, library):
-    stop, recorder = EarlyStopping("score", patience=2), Recorder(library)
+    stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     trainer, listeners = trainer_on(library), [score(1, 2, 3), stop, recorder]
     with pytest.raises(error):
         trainer.fit(X, Y, epochs=9, callbacks=[*listeners, Breaks(step=10, error=error)], **FIT)
@@ -62,14 +68,16 @@ def test_the_best_weights_are_there_after_an_error(error, library):
 def test_after_the_best_weights_it_resumes_from_the_last(through, library, tmp_path):
     whole, parts = trainer_on(library), trainer_on(library)
     values, breaks = score(1, 2, 3, 4, 5, 6), Breaks(step=10)
-    kinds = EarlyStopping("score", patience=9), breaks
-    whole.fit(X, Y, epochs=6, callbacks=[values, EarlyStopping("score", patience=9)], **FIT)
+    kinds = EarlyStopping("score", mode="min", patience=9), breaks
+    whole.fit(
+        X, Y, epochs=6, callbacks=[values, EarlyStopping("score", mode="min", patience=9)], **FIT
+    )
     with pytest.raises(KeyboardInterrupt):
         parts.fit(X, Y, epochs=6, callbacks=[values, *kinds], **FIT)
     if through == "file":
         parts.save(tmp_path / "stopped.safetensors")
         parts = resumed(tmp_path / "stopped.safetensors", library)
-        kinds = EarlyStopping("score", patience=9), breaks
+        kinds = EarlyStopping("score", mode="min", patience=9), breaks
     breaks.step = None
     parts.fit(X, Y, epochs=6, callbacks=[values, *kinds], resume=True, **FIT)
     assert parts.history.step_losses == whole.history.step_losses

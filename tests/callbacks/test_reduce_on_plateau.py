@@ -13,7 +13,7 @@ from chainrule.callbacks import (
 def test_reduce_on_plateau(library):
     found = []
     rates = LambdaCallback(on_epoch_start=lambda trainer: found.append(trainer.optimizer.lr))
-    slower = ReduceOnPlateau("score", factor=0.5, patience=1, cooldown=2, min_lr=0.03)
+    slower = ReduceOnPlateau("score", mode="min", factor=0.5, patience=1, cooldown=2, min_lr=0.03)
     values = [5, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]
     trainer = trainer_on(library, lr=0.1)
     trainer.fit(X, Y, epochs=12, callbacks=[rates, score(*values), slower], **FIT)

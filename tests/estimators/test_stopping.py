@@ -1,6 +1,7 @@
 """Validation data, early stopping, and what is printed and warned during a fit."""
 
 import importlib
+import re
 import signal
 import sys
 import warnings
@@ -8,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from chainrule.callbacks import LambdaCallback
+from chainrule.callbacks import EarlyStopping, LambdaCallback
 
 pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
 from fitted import NUMBER, SMALL, THREE, Brier, X, assert_same_weights, fitted
@@ -48,6 +49,22 @@ def test_validation_data_that_cannot_be_stratified_is_drawn_from_all(y, loss):
         assert_same_weights(ours, theirs)
     with pytest.raises(ValueError, match="validation set is too small"):
         fitted(MLPClassifier, y, early_stopping=True, loss=loss, validation_fraction=0.005)
+
+
+def test_a_callback_that_watches_the_score():
+    """It rises: a stop that took it for a loss would keep the first epochs."""
+    stop = EarlyStopping("val_score", patience=30)
+    model = fitted(MLPClassifier, THREE, callbacks=[stop], early_stopping=True, max_iter=30)
+    assert stop.monitor.mode == "max"
+    assert stop.best == max(model.validation_scores_)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_small_losses_are_printed_with_their_digits(solver, capsys):
+    options = {"solver": solver, "verbose": True, "alpha": 0.0, "max_iter": 5, "tol": 0.0}
+    model = fitted(MLPRegressor, NUMBER * 1e-9, **options)
+    printed = re.findall("Iteration .*, loss = (.*)", capsys.readouterr().out)
+    assert float(printed[-1]) == pytest.approx(model.loss_, rel=1e-6)
 
 
 def test_lines_are_printed_where_they_are_asked_for(capsys):

@@ -28,6 +28,24 @@ def test_history():
     assert plotting.plot_history(history(), ax=ax)[0].axes is ax
 
 
+def test_a_validation_column_is_drawn_as_one():
+    """``val_accuracy`` is the name that the history has; training accuracy there is none."""
+    for name in ("accuracy", "val_accuracy"):
+        lines = plotting.plot_history(measured := accuracies(), name=name)
+        assert [line.get_label() for line in lines] == ["validation"]
+        np.testing.assert_array_equal(lines[0].get_ydata(), measured["val_accuracy"])
+        assert lines[0].axes.get_ylabel() == "accuracy"
+    both = [line.get_label() for line in plotting.plot_history(history(), name="val_loss")]
+    assert both == ["training", "validation"]
+
+
+def accuracies():
+    measured = cr.History()
+    for epoch, value in ((1, 0.5), (2, 0.75)):
+        measured.epochs.append({"epoch": epoch, "loss": 1.0, "val_accuracy": value})
+    return measured
+
+
 def test_histories_without_what_is_asked_for():
     with pytest.raises(cr.DataError, match="expected a history with 'accuracy'.*found epoch, loss"):
         plotting.plot_history(history(), name="accuracy")

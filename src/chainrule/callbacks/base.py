@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from ..history import History
 from ..layers import Sequential
+from ..metrics import Metric
 from ..optimizers import Optimizer
 
 
@@ -16,6 +17,7 @@ class Training(Protocol):
 
     model: Sequential
     optimizer: Optimizer
+    metrics: dict[str, Metric]
     history: History
     epoch: int
     epochs: int

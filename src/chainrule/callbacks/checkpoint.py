@@ -105,6 +105,8 @@ class Checkpoint(Callback):
         self._best: float | None = None
 
     def on_fit_start(self, trainer: Training) -> None:
+        if self.monitor is not None:
+            self.monitor.start(trainer)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._refuse_another_trainings(trainer)
         for unfinished in self.folder.glob(".*.safetensors.*"):  # of a process that was killed

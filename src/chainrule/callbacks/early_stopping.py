@@ -25,8 +25,10 @@ class EarlyStopping(Callback):
     min_delta : float, optional
         A change of no more than this is no improvement.
     mode : {"auto", "min", "max"}, optional
-        Whether lower or higher is better. "auto" goes by the name: higher where it ends in
-        accuracy, f1, precision, recall or r2, else lower. NaN is never better.
+        Whether lower or higher is better. "auto" goes by what the trainer's metric of this name
+        says, see `chainrule.metrics`, or else by the words between the underscores of the name:
+        loss, error, mse, brier, ... are better lower; accuracy, auc, f1, r2, score, ... higher.
+        NaN is never better.
     restore_best : bool, optional
         Whether the model has the weights, and the running statistics, of the best epoch when `fit`
         ends. They are put in place however it ends: after the last epoch, by Ctrl-C or by an error.
@@ -44,7 +46,8 @@ class EarlyStopping(Callback):
     Raises
     ------
     ValueError
-        At the end of the first epoch, if the history has no such column.
+        When the training starts, if `mode` is "auto" and it is not known which is better; at the
+        end of the first epoch, if the history has no such column.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class EarlyStopping(Callback):
         self.load_state({})  # the state at the start
 
     def on_fit_start(self, trainer: Training) -> None:
+        self.monitor.start(trainer)
         if trainer.resuming:
             trainer.model.state.restore(self._last)
             self._last = {}
@@ -111,7 +115,7 @@ class EarlyStopping(Callback):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.monitor.expect(state)
+        self.monitor.before = state
         self.best = state.get("best")
         self.best_epoch = state.get("best_epoch")
         self.wait = state.get("wait", 0)

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..checks import at_least_zero
+from ..metrics.base import direction
 from .base import Training
 
-_HIGHER_IS_BETTER = ("accuracy", "f1", "precision", "recall", "r2")
+_FALLING = {
+    "loss", "error", "errors", "err", "mae", "mse", "rmse", "msle", "rmsle", "mape", "smape",
+    "brier", "deviance", "divergence", "distance", "entropy", "crossentropy", "bce", "nll",
+    "logloss", "perplexity", "cost", "regret", "risk",
+}  # fmt: skip
+_RISING = {
+    "accuracy", "acc", "auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity",
+    "specificity", "r2", "score", "iou", "jaccard", "dice", "kappa", "mcc", "correlation",
+}  # fmt: skip
+_REVERSING = {"neg", "negative", "negated", "minus", "non", "not", "inverse", "inverted"}
+
+
+def direction_by_name(name: str) -> bool | None:
+    """Whether higher is better by the words of a name; None where they do not say.
+
+    Of two words that disagree the falling one counts: a ``score_error`` is an error. A word that
+    turns another around, as in ``neg_mean_squared_error``, leaves it open.
+
+    Examples
+    --------
+    >>> direction_by_name("val_top_5_accuracy"), direction_by_name("val_brier_score")
+    (True, False)
+    >>> direction_by_name("val_neg_log_loss") is direction_by_name("width") is None
+    True
+    """
+    words = set(re.split(r"[\W_]+", name.lower()))
+    if words & _REVERSING or not words & (_FALLING | _RISING):
+        return None
+    return not words & _FALLING
 
 
 class Monitor:
@@ -20,8 +50,9 @@ class Monitor:
     name : str
         Of the column, such as ``"val_loss"``.
     mode : {"auto", "min", "max"}
-        Whether lower or higher is better; "auto" goes by the name: higher where it ends in
-        accuracy, f1, precision, recall or r2, else lower.
+        Whether lower or higher is better. "auto" goes by what the trainer's metric of this name
+        says, see `chainrule.metrics`, or else by the words between the underscores of the name:
+        loss, error, mse, brier, ... are better lower; accuracy, auc, f1, r2, score, ... higher.
     min_delta : float, optional
         By more than how much the better has to be better.
 
@@ -39,9 +70,32 @@ class Monitor:
             raise ValueError(f"expected mode to be 'auto', 'min' or 'max', found {mode!r}")
         self.name = name
         self.min_delta = at_least_zero("min_delta", min_delta)
-        if mode == "auto":
-            mode = "max" if name.endswith(_HIGHER_IS_BETTER) else "min"
-        self.mode = mode
+        self.asked = mode
+        self.mode = _mode(direction_by_name(name)) if mode == "auto" else mode
+        self.before: Mapping[str, Any] = {}  # a restart: the state of that time
+
+    def start(self, trainer: Training) -> None:
+        """Find out which is better before the first step of a training.
+
+        Raises
+        ------
+        ValueError
+            If that is not known, or if another number was watched before a restart.
+        """
+        if self.asked == "auto":
+            marked = direction(trainer.metrics.get(self.name.removeprefix("val_")))
+            self.mode = _mode(direction_by_name(self.name) if marked is None else marked)
+        if self.mode == "auto":
+            raise ValueError(
+                f"monitor {self.name!r}: expected mode='min' or mode='max', found 'auto', but the "
+                "name does not tell which is better (a metric tells it by an attribute "
+                "higher_is_better)"
+            )
+        for key, found in self.state().items():
+            if trainer.resuming and self.before.get(key, found) != found:
+                raise ValueError(
+                    f"expected {key}={self.before[key]!r} as before the restart, found {found!r}"
+                )
 
     def read(self, trainer: Training) -> float:
         """The number of the last epoch.
@@ -60,16 +114,8 @@ class Monitor:
         return row[self.name]
 
     def state(self) -> dict[str, str]:
-        """What is watched, to be compared with after a restart."""
+        """What is watched, to be compared with `before` after a restart."""
         return {"monitor": self.name, "mode": self.mode}
-
-    def expect(self, state: Mapping[str, Any]) -> None:
-        """Raise a ValueError if another number was watched before the restart."""
-        for key, found in self.state().items():
-            if state.get(key, found) != found:
-                raise ValueError(
-                    f"expected {key}={state[key]!r} as before the restart, found {found!r}"
-                )
 
     def better(self, new: float, *, than: float | None) -> bool:
         """Whether `new` is better than the best so far; NaN is never, nor is the worst infinity."""
@@ -84,3 +130,7 @@ class Monitor:
             if self.better(value, than=best):
                 best = value
         return best
+
+
+def _mode(higher_is_better: bool | None) -> str:
+    return {None: "auto", True: "max", False: "min"}[higher_is_better]

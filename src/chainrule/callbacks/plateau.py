@@ -44,7 +44,7 @@ class ReduceOnPlateau(Callback):
     TypeError
         When the training starts, if the optimizer's rate is a schedule.
     ValueError
-        At the end of the first epoch, if the history has no such column.
+        See `EarlyStopping`.
 
     Examples
     --------
@@ -80,6 +80,7 @@ class ReduceOnPlateau(Callback):
         self.load_state({})  # the state at the start
 
     def on_fit_start(self, trainer: Training) -> None:
+        self.monitor.start(trainer)
         lr = trainer.optimizer.lr
         if any(map(callable, lr.values() if isinstance(lr, dict) else [lr])):
             raise TypeError(
@@ -120,7 +121,7 @@ class ReduceOnPlateau(Callback):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.monitor.expect(state)
+        self.monitor.before = state
         self.best = state.get("best")
         self._waited = state.get("waited", 0)
         self._resting = state.get("resting", 0)

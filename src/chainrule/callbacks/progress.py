@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..history import shown
 from .base import Callback, Training
 
 
@@ -40,4 +41,4 @@ class PrintEpochs(Callback):
 
 def _numbers(trainer: Training) -> str:
     last = trainer.history.epochs[-1]
-    return "  ".join(f"{k} {v:.4f}" for k, v in last.items() if k not in ("epoch", "seconds"))
+    return "  ".join(f"{k} {shown(v)}" for k, v in last.items() if k not in ("epoch", "seconds"))

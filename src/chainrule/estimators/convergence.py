@@ -90,7 +90,7 @@ class Convergence(Callback):
         record.t_ += self.samples
         record.loss_ = row["loss"]
         record.loss_curve_.append(row["loss"])
-        self._say(f"Iteration {record.n_iter_}, loss = {row['loss']:.8f}")
+        self._say(f"Iteration {record.n_iter_}, loss = {row['loss']:.8g}")
         better = self._compare_scores(trainer) if self.validated else self._compare_losses()
         record._no_improvement_count = 0 if better else record._no_improvement_count + 1
         if self.schedule == "invscaling":

@@ -100,7 +100,7 @@ def minimize(
         nonlocal done
         done += 1
         if verbose:
-            print(f"Iteration {done}, loss = {intermediate_result.fun:.8f}")
+            print(f"Iteration {done}, loss = {intermediate_result.fun:.8g}")
 
     result = scipy.optimize.minimize(
         objective,

@@ -12,7 +12,7 @@ import numpy as np
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..checks import whole
-from ..errors import ShapeError
+from ..errors import ShapeError, other_dtype
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 
@@ -93,6 +93,18 @@ class Layer:
             returns `dx`, the gradient by `x`. To be called before the parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
+        """`forward`, if it returns what it should: an array of the model's `dtype`, a function."""
+        result = self.forward(x, training=training)
+        if type(result) is not tuple or len(result) != 2:
+            raise TypeError(
+                f"{self!r}: expected forward to return y and backward, found {result!r}"
+            )
+        y, back = result
+        if y.dtype != dtype:
+            self._leaves_dtype("output", y, x)
+        return y, back
 
     # The tree of layers.
 
@@ -286,6 +298,11 @@ class Layer:
             raise ShapeError(
                 f"{self._label()}: expected input of shape ({words}), found {tuple(x.shape)}"
             )
+
+    def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
+        """Raise a TypeError that names this layer if what it was given has the model's dtype."""
+        if given.dtype == self.state.dtype:
+            raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
 
     def _label(self) -> str:
         return f"layer {self._name!r}, {self!r}" if self._name else repr(self)

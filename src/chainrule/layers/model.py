@@ -30,6 +30,10 @@ class Model(Layer):
         TypeError
             If it is no array of the model's backend.
         """
+        return self._converted(x)
+
+    def _converted(self, x: Any) -> Array:
+        """An array of the model's backend in its dtype."""
         state = self.state
         if not isinstance(x, state.backend.array_type):
             raise TypeError(
@@ -75,7 +79,7 @@ class Model(Layer):
         return backend.xp.concat([self._output(backend.asarray(x)) for x in batches], axis=0)
 
     def _output(self, x: Array) -> Array:
-        return self.forward(x)[0]
+        return self._checked_forward(x, False, self.state.dtype)[0]
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
         """A table of the layers, with the shapes of their outputs and their parameters.

@@ -85,36 +85,46 @@ class Sequential(Model):
             The output.
         backward : callable
             ``backward(dy, input_gradient=False)`` adds the gradients of the parameters. The
-            outermost `Sequential` computes `dx` only where it is asked for by
-            ``input_gradient=True``, and returns None otherwise; an inner one always does.
+            outermost `Sequential` converts `dy` to the model's dtype, and computes `dx` only where
+            it is asked for by ``input_gradient=True``, and returns None otherwise; an inner one
+            always does.
+
+        Raises
+        ------
+        TypeError
+            If a layer returns an output or a gradient of another dtype than the model's.
         """
         self.bind_model()
         is_model = not self._name  # only what is inside of a model has a name
         if is_model:
             x = self.enter(x)
-        backs = []
+        passed, dtype = [], self.state.dtype
         for layer in self.layers:
-            x, back = _forward(layer, x, training)
-            backs.append(back)
+            x, back = layer._checked_forward(x, training, dtype)
+            passed.append((layer, back))
         shape = x.shape
 
         def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
+            if is_model:
+                dy = self._converted(dy)
             if dy.shape != shape:
                 raise ShapeError(
                     f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"
                 )
+            first = -1 if input_gradient else self._first_trainable()
+            for layer, back in reversed(passed[first + 1 :]):
+                dx = back(dy)
+                if dx.dtype != dtype:
+                    layer._leaves_dtype("gradient", dx, dy)
+                dy = dx
             if input_gradient:
-                for back in reversed(backs):
-                    dy = back(dy)
                 return dy
-            first = self._first_trainable()
-            if first < len(backs):
-                for back in reversed(backs[first + 1 :]):
-                    dy = back(dy)
-                if self.layers[first].takes_input_gradient:
-                    backs[first](dy, input_gradient=False)
+            if first < len(passed):
+                layer, back = passed[first]
+                if layer.takes_input_gradient:
+                    back(dy, input_gradient=False)
                 else:
-                    backs[first](dy)
+                    back(dy)
             return None
 
         return x, backward
@@ -129,9 +139,9 @@ class Sequential(Model):
     def _output(self, x: Array) -> Array:
         if type(self).forward is not Sequential.forward:
             return super()._output(x)
-        x = self.enter(x)
+        x, dtype = self.enter(x), self.state.dtype
         for layer in self.layers:  # not self.forward: each activation is let go at once
-            x = _forward(layer, x, training=False)[0]
+            x = layer._checked_forward(x, False, dtype)[0]
         return x
 
     # As a collection and as text.
@@ -153,13 +163,6 @@ class Sequential(Model):
     def __repr__(self) -> str:
         lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in self.children()]
         return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"
-
-
-def _forward(layer: Layer, x: Array, training: bool) -> tuple[Array, Backward]:
-    result = layer.forward(x, training=training)
-    if type(result) is not tuple or len(result) != 2:
-        raise TypeError(f"{layer!r}: expected forward to return y and backward, found {result!r}")
-    return result
 
 
 def _no_layer(thing: Any) -> str:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
 from ..backends.conversion import like, on_host, to_numpy
-from ..errors import DataError, ShapeError
+from ..errors import DataError, ShapeError, other_dtype
 from ..types import Array
 
 Formula = tuple[Array, Callable[[], Array]]
@@ -78,8 +79,7 @@ class Loss:
         A call of the loss does so for targets in host memory; from a device they are read only
         here. `Trainer` checks all data once.
         """
-        y = as_outputs(y)
-        xp = array_namespace(y)
+        xp, y = as_outputs(y)
         self.check_values(xp, y, self.as_target(xp, y, like(y, target)))
 
     def __call__(
@@ -90,7 +90,9 @@ class Loss:
         Parameters
         ----------
         y : array
-            Outputs, ``(batch, features)``; a list or a frame becomes NumPy's.
+            Outputs, ``(batch, features)``; a list or a frame becomes NumPy's. The loss computes in
+            their dtype if that is float32 or float64, and in float64 otherwise (whole numbers,
+            float16).
         target : array
             What they should be, of the same shape; `CrossEntropyLoss` takes labels too. A list, a
             frame or an array of another library is moved to where the outputs are.
@@ -103,7 +105,8 @@ class Loss:
         value : array
             0-d, or of the shape of the values where ``reduction="none"``.
         backward : callable
-            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, of the shape of `y`.
+            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, of the shape of `y`,
+            in the dtype in which the loss computes.
 
         Raises
         ------
@@ -164,8 +167,7 @@ class Loss:
         self, y: Any, target: Any, sample_weight: Any
     ) -> tuple[Any, Array, Array, Array | None]:
         """The namespace, and all arguments as arrays of it, checked."""
-        y = as_outputs(y)
-        xp = array_namespace(y)
+        xp, y = as_outputs(y)
         if y.ndim == 0 or y.shape[0] == 0:
             raise DataError(
                 f"expected at least one sample, found outputs of shape {tuple(y.shape)}"
@@ -189,11 +191,20 @@ class Loss:
         if values.shape[:1] != y.shape[:1]:
             expected, found = f"({y.shape[0]}, ...)", tuple(values.shape)
             raise ShapeError(f"{self!r}: expected values of shape {expected}, found {found}")
+        if values.dtype != y.dtype:
+            raise other_dtype(f"{self!r}: value of the formula", values.dtype, y.dtype)
+
+        def gradient() -> Array:
+            dy = derivative()
+            if dy.dtype != y.dtype:
+                raise other_dtype(f"{self!r}: gradient", dy.dtype, y.dtype)
+            return dy
+
         if weight is None:
-            return values, lambda dvalues: derivative() * _along(dvalues, y)
+            return values, lambda dvalues: gradient() * _along(dvalues, y)
         weight = _along(weight, values)
         return times(xp, values, weight), lambda dvalues: times(
-            xp, derivative(), _along(dvalues * weight, y)
+            xp, gradient(), _along(dvalues * weight, y)
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -205,9 +216,20 @@ class Loss:
         return f"{type(self).__name__}({options})"
 
 
-def as_outputs(y: Any) -> Array:
-    """Outputs as they are if they are an array; floating-point numbers in NumPy's otherwise."""
-    return y if is_array_api_obj(y) else to_numpy(y) + 0.0
+def as_outputs(y: Any) -> tuple[Any, Array]:
+    """The namespace of outputs, and the outputs in float32 or float64.
+
+    Outputs of any other dtype become float64, so that no target is truncated to a whole number and
+    no sum is taken in float16. A list or a frame becomes an array of NumPy's.
+    """
+    if type(y) is np.ndarray or not is_array_api_obj(y):
+        y = to_numpy(y)
+    xp = array_namespace(y)
+    if y.dtype in (xp.float32, xp.float64):
+        return xp, y
+    if xp.isdtype(y.dtype, "complex floating"):
+        raise DataError(f"expected outputs that are real numbers, found dtype {y.dtype}")
+    return xp, xp.astype(y, xp.float64)
 
 
 def in_words(*arrays: Array) -> list[str]:
@@ -223,7 +245,18 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
     least, most = float(xp.min(x)), float(xp.max(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least
-        raise DataError(f"expected {what} from {low} to {high}, found {found:g}")
+        raise DataError(f"expected {what} from {low} to {high}, found {found:.12g}")
+
+
+def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
+    """Raise a `DataError` unless each row is a distribution; reads from the device.
+
+    The sum may be off by what bfloat16 rounds, 2^-8.
+    """
+    check_range(xp, rows, 0, math.inf, "entries of one-hot rows")
+    worst = float(xp.max(xp.abs(xp.sum(rows, axis=-1) - 1.0)))
+    if worst > 4e-3:
+        raise DataError(f"{expected}, found a sum off by {worst:.3g}{hint}")
 
 
 def times(xp: Any, x: Array, weight: Array) -> Array:

@@ -10,6 +10,16 @@ Outputs of a classification are logits or probabilities ``(samples, classes)``, 
 ``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. `precision`, `recall`, `f1` and
 `confusion_matrix` also take the one output of a model of two classes, ``(samples,)`` or
 ``(samples, 1)``, with targets 0 and 1 of the same shape: class 1 is where it is above `threshold`.
+Rows of targets sum to 1, so several labels per sample are a `DataError` too: that is what
+`binary_accuracy` is for. A row that is not one-hot (a smoothed or mixed label) stands for the class
+of its largest entry.
+
+Outputs and targets may be of any dtype of real numbers. Counts and sums are taken in integers and
+float64, whatever it is; the result has the outputs' dtype if that is float32 or float64, and is
+float64 otherwise.
+
+A metric says by an attribute ``higher_is_better``, True or False, in which direction it improves;
+callbacks that watch it go by that. Give it to your own metrics too.
 
 Examples
 --------

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..checks import whole
 from ..errors import ShapeError
 from ..types import Array
-from .base import fitting_targets, labelled, predicted_classes
+from .base import fitting_targets, higher_is_better, labelled, predicted_classes, share
 
 # They are classes so that they can be compared, copied and printed; they are used as functions.
 # ruff: noqa: N801
 
 
+@higher_is_better
 def accuracy(outputs: Array, targets: Array) -> Array:
     """The share of samples whose largest output is that of their class.
 
@@ -21,17 +23,20 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     outputs : array
         ``(samples, classes)``: logits or probabilities.
     targets : array
-        Labels ``(samples,)``, or one-hot rows of the shape of the outputs.
+        Labels ``(samples,)``, or one-hot rows of the shape of the outputs; the class of a row that
+        is another distribution is that of its largest entry.
 
     Returns
     -------
     array
-        0-d, of the outputs' dtype.
+        0-d, a quotient of exact counts, see `chainrule.metrics` for its dtype.
 
     Raises
     ------
     ShapeError
         If there are fewer than two outputs, or the targets do not go with them.
+    DataError
+        If targets in host memory are not classes: labels out of range, rows that do not sum to 1.
 
     Examples
     --------
@@ -40,7 +45,7 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     0.5
     """
     xp, outputs, labels = labelled("accuracy", outputs, targets)
-    return xp.mean(xp.astype(predicted_classes(xp, outputs) == labels, outputs.dtype))
+    return share(xp, predicted_classes(xp, outputs) == labels, outputs.dtype)
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,12 @@ class binary_accuracy:
     """
 
     threshold: float
+    higher_is_better: ClassVar[bool] = True
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
         xp, outputs, targets = fitting_targets("binary_accuracy", outputs, targets)
         right = (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
-        return xp.mean(xp.astype(right & ~xp.isnan(outputs), outputs.dtype))
+        return share(xp, right & ~xp.isnan(outputs), outputs.dtype)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,7 @@ class top_k_accuracy:
     """
 
     k: int
+    higher_is_better: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         whole("k", self.k, least=1)
@@ -117,4 +124,4 @@ class top_k_accuracy:
         # Who is beaten is counted, not who is ahead: beside NaN nobody is.
         beaten = (own > outputs) | ((own == outputs) & after)
         right = xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k
-        return xp.mean(xp.astype(right, outputs.dtype))
+        return share(xp, right, outputs.dtype)

@@ -1,23 +1,42 @@
-"""Checks that outputs and targets of a metric fit together."""
+"""Checks that outputs and targets of a metric fit together, exact counts, and directions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
-
-from array_api_compat import array_namespace
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from ..backends.conversion import like, on_host
 from ..errors import DataError, ShapeError
-from ..losses.base import as_outputs, check_range
+from ..losses.base import as_outputs, check_range, check_sums
 from ..types import Array
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
+_Marked = TypeVar("_Marked", bound=Metric)
+
+
+def higher_is_better(metric: _Marked) -> _Marked:
+    """Mark a metric as one that rises as a model improves."""
+    metric.higher_is_better = True  # type: ignore[attr-defined]
+    return metric
+
+
+def lower_is_better(metric: _Marked) -> _Marked:
+    """Mark a metric as one that falls as a model improves."""
+    metric.higher_is_better = False  # type: ignore[attr-defined]
+    return metric
+
+
+def direction(metric: Metric | None) -> bool | None:
+    """The mark of a metric, whether higher is better; None if it has none."""
+    while isinstance(metric, partial):
+        metric = metric.func
+    return getattr(metric, "higher_is_better", None)
 
 
 def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Array]:
     """The namespace, outputs ``(samples, classes)`` and targets as labels, if they go together."""
-    outputs = as_outputs(outputs)
+    xp, outputs = as_outputs(outputs)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ShapeError(
             f"{name}: expected outputs of shape (samples, classes) with at least two classes, "
@@ -25,7 +44,11 @@ def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Arr
         )
     xp, outputs, targets = fitting_targets(name, outputs, targets, outputs.shape[:1], outputs.shape)
     if targets.ndim > 1:
-        return xp, outputs, xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
+        rows = xp.astype(targets, outputs.dtype)
+        if on_host(targets):
+            hint = " (for several labels per sample, binary_accuracy)"
+            check_sums(xp, rows, f"{name}: expected labels, or rows that sum to 1", hint)
+        return xp, outputs, xp.argmax(rows, axis=-1)
     labels = xp.astype(targets, xp.int64)
     if on_host(targets):
         if bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
@@ -39,8 +62,8 @@ def fitting_targets(
     name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]
 ) -> tuple[Any, Array, Array]:
     """The namespace, outputs and, there, targets of their shape or of one of those given."""
-    outputs = as_outputs(outputs)
-    xp, targets = array_namespace(outputs), like(outputs, targets)
+    xp, outputs = as_outputs(outputs)
+    targets = like(outputs, targets)
     shapes = shapes or (outputs.shape,)
     if targets.shape not in shapes:
         wanted = " or ".join(str(tuple(shape)) for shape in shapes)
@@ -58,3 +81,8 @@ def fitting_targets(
 def predicted_classes(xp: Any, outputs: Array) -> Array:
     """The predicted classes: that of the largest output, -1 where there is NaN."""
     return xp.where(xp.any(xp.isnan(outputs), axis=-1), -1, xp.argmax(outputs, axis=-1))
+
+
+def share(xp: Any, right: Array, dtype: Any) -> Array:
+    """The share of booleans that are true: float64 counts exactly, which `dtype` may not."""
+    return xp.astype(xp.mean(xp.astype(right, xp.float64)), dtype)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backends.conversion import on_host
-from ..formulas import one_hot
 from ..losses.base import as_outputs, check_range
 from ..types import Array
-from .base import fitting_targets, labelled, predicted_classes
+from .base import fitting_targets, higher_is_better, labelled, predicted_classes
 
 _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
@@ -17,8 +16,8 @@ _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) -> Array:
     """How many samples of each class are taken for which: classes in rows, predictions in columns.
 
-    ``M[i, j]``, the number of samples of class i whose largest output is the j-th: the product of
-    the one-hot rows of both, ``targets^T predictions``. A sample with NaN is taken for no class.
+    ``M[i, j]``, the number of samples of class i whose largest output is the j-th. A sample with
+    NaN is taken for no class.
 
     Parameters
     ----------
@@ -32,12 +31,14 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     Returns
     -------
     array
-        ``(classes, classes)`` integers. In float32 they are exact up to 2^24.
+        ``(classes, classes)`` integers.
 
     Raises
     ------
     ShapeError
         If the targets do not go with the outputs.
+    DataError
+        If targets in host memory are not classes: labels out of range, rows that do not sum to 1.
 
     Examples
     --------
@@ -47,10 +48,13 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     array([[1, 0],
            [1, 1]])
     """
-    xp, actual, predicted = _one_hot_rows("confusion_matrix", outputs, targets, threshold)
-    return xp.astype(xp.matrix_transpose(actual) @ predicted, xp.int64)
+    xp, outputs, actual = _of_classes("confusion_matrix", outputs, targets, threshold)
+    classes, predicted = outputs.shape[1], predicted_classes(xp, outputs)
+    entries = xp.where(predicted >= 0, classes * actual + predicted, -1)
+    return xp.reshape(_occurrences(xp, entries, classes * classes), (classes, classes))
 
 
+@higher_is_better
 def precision(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
@@ -73,12 +77,14 @@ def precision(
     Returns
     -------
     array
-        0-d, of the outputs' dtype.
+        0-d, a quotient of exact counts, see `chainrule.metrics` for its dtype.
 
     Raises
     ------
     ShapeError
         If the targets do not go with the outputs.
+    DataError
+        See `confusion_matrix`.
     ValueError
         If there is no such average, or it is "binary" and there are more than two classes.
 
@@ -93,6 +99,7 @@ def precision(
     return counts.averaged(counts.right, counts.predicted)
 
 
+@higher_is_better
 def recall(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
@@ -116,6 +123,7 @@ def recall(
     return counts.averaged(counts.right, counts.actual)
 
 
+@higher_is_better
 def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
     """The harmonic mean of precision and recall: ``2 right / (predicted + actual)``.
 
@@ -140,11 +148,11 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
     return counts.averaged(2.0 * counts.right, counts.predicted + counts.actual)
 
 
-def _one_hot_rows(
+def _of_classes(
     name: str, outputs: Array, targets: Array, threshold: float
 ) -> tuple[Any, Array, Array]:
-    """What the samples are and what they are taken for, ``(samples, classes)`` each."""
-    outputs = as_outputs(outputs)
+    """The namespace, outputs ``(samples, classes)``, also those of one output, and labels."""
+    xp, outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
         # One output decides between two classes as two outputs do, of which one is the threshold.
         xp, outputs, targets = fitting_targets(name, outputs, targets)
@@ -154,15 +162,22 @@ def _one_hot_rows(
             check_range(xp, targets, 0, 1, "targets of two classes")
         targets = targets > 0.5
         outputs = xp.stack([xp.full_like(outputs, threshold), outputs], axis=1)
-    xp, outputs, labels = labelled(name, outputs, targets)
-    return xp, one_hot(xp, outputs, labels), one_hot(xp, outputs, predicted_classes(xp, outputs))
+    return labelled(name, outputs, targets)
+
+
+def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
+    """How often each of 0 to ``count - 1`` occurs, ``(count,)`` integers; others do not count."""
+    ordered, each = xp.sort(numbers), xp.arange(count, dtype=xp.int64, device=numbers.device)
+    above = xp.searchsorted(ordered, each, side="right")
+    return xp.astype(above - xp.searchsorted(ordered, each, side="left"), xp.int64)
 
 
 @dataclass
 class _Counts:
-    """How many samples of each class are right, are taken for it, and belong to it."""
+    """How many samples of each class are right, are taken for it, and belong to it, in float64."""
 
     xp: Any
+    dtype: Any  # of the result
     average: str
     right: Array
     predicted: Array
@@ -176,17 +191,21 @@ class _Counts:
             raise ValueError(
                 f"{name}: expected average to be one of {_AVERAGES}, found {average!r}"
             )
-        xp, actual, predicted = _one_hot_rows(name, outputs, targets, threshold)
-        classes = actual.shape[1]
+        xp, outputs, actual = _of_classes(name, outputs, targets, threshold)
+        classes, predicted = outputs.shape[1], predicted_classes(xp, outputs)
         if average == "auto":
             average = "binary" if classes == 2 else "macro"
         if average == "binary" and classes != 2:
             raise ValueError(f"{name}: average='binary' is for two classes, found {classes}")
-        counts = (xp.sum(rows, axis=0) for rows in (actual * predicted, predicted, actual))
-        return cls(xp, average, *counts)
+        right = xp.where(actual == predicted, actual, -1)
+        counts = (_occurrences(xp, labels, classes) for labels in (right, predicted, actual))
+        return cls(xp, outputs.dtype, average, *(xp.astype(n, xp.float64) for n in counts))
 
     def averaged(self, part: Array, whole: Array) -> Array:
         """The average over the classes of ``part / whole``."""
+        return self.xp.astype(self._averaged(part, whole), self.dtype)
+
+    def _averaged(self, part: Array, whole: Array) -> Array:
         xp, average = self.xp, self.average
         if average == "micro":
             return _quotient(xp, xp.sum(part), xp.sum(whole))

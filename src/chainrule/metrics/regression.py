@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..types import Array
-from .base import fitting_targets
+from .base import fitting_targets, higher_is_better, lower_is_better
 
 
+@higher_is_better
 def r2(outputs: Array, targets: Array) -> Array:
     """The coefficient of determination: the share of the targets' variance that is explained.
 
@@ -20,7 +23,7 @@ def r2(outputs: Array, targets: Array) -> Array:
     Returns
     -------
     array
-        0-d, of the outputs' dtype; at most 1, and 0 for the mean of the targets.
+        0-d, at most 1, and 0 for the mean of the targets; see `chainrule.metrics` for its dtype.
 
     Raises
     ------
@@ -33,8 +36,7 @@ def r2(outputs: Array, targets: Array) -> Array:
     >>> float(r2(np.asarray([1.0, 2.0, 2.0]), np.asarray([1.0, 2.0, 3.0])))
     0.5
     """
-    xp, outputs, targets = fitting_targets("r2", outputs, targets)
-    targets = xp.astype(targets, outputs.dtype)
+    xp, dtype, outputs, targets = _in_float64("r2", outputs, targets)
     error = targets - outputs
     # From the first sample on, so that targets that do not vary have exactly no variance.
     targets = targets - targets[:1, ...]
@@ -42,9 +44,10 @@ def r2(outputs: Array, targets: Array) -> Array:
     unexplained, total = xp.sum(error * error, axis=0), xp.sum(deviation * deviation, axis=0)
     right = xp.astype(unexplained == 0.0, total.dtype)
     share = unexplained / xp.where(total > 0.0, total, 1.0)
-    return xp.mean(xp.where(total > 0.0, 1.0 - share, right))
+    return xp.astype(xp.mean(xp.where(total > 0.0, 1.0 - share, right)), dtype)
 
 
+@lower_is_better
 def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     """The mean of ``|y - t|`` over samples and features, in the targets' own unit.
 
@@ -56,7 +59,7 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     Returns
     -------
     array
-        0-d, of the outputs' dtype.
+        0-d, see `chainrule.metrics` for its dtype.
 
     Raises
     ------
@@ -69,5 +72,11 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     >>> float(mean_absolute_error(np.asarray([1.0, 2.0, 5.0]), np.asarray([1.0, 3.0, 3.0])))
     1.0
     """
-    xp, outputs, targets = fitting_targets("mean_absolute_error", outputs, targets)
-    return xp.mean(xp.abs(outputs - xp.astype(targets, outputs.dtype)))
+    xp, dtype, outputs, targets = _in_float64("mean_absolute_error", outputs, targets)
+    return xp.astype(xp.mean(xp.abs(outputs - targets)), dtype)
+
+
+def _in_float64(name: str, outputs: Array, targets: Array) -> tuple[Any, Any, Array, Array]:
+    """The namespace, the dtype of the result, and both in float64, where long sums stay exact."""
+    xp, outputs, targets = fitting_targets(name, outputs, targets)
+    return xp, outputs.dtype, xp.astype(outputs, xp.float64), xp.astype(targets, xp.float64)

@@ -19,7 +19,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     history : History
         Of at least one epoch.
     name : str, optional
-        What to draw: ``"loss"``, or the name of a metric.
+        What to draw: ``"loss"``, or the name of a metric; ``"val_loss"`` draws the same.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -33,7 +33,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     DataError
         If nothing of this name was measured.
     """
-    columns = history.to_dict()
+    columns, name = history.to_dict(), name.removeprefix("val_")
     curves = {"training": columns.get(name), "validation": columns.get(f"val_{name}")}
     curves = {label: values for label, values in curves.items() if values is not None}
     if not curves:

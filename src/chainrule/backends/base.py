@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import BackendError
 from ..types import Array, Rule
-from .conversion import brought_to, to_numpy
+from .conversion import brought_to, real, to_numpy
 
 BackendLike: TypeAlias = "str | Backend | ModuleType"
 
@@ -111,8 +111,8 @@ class Backend:
         DataError
             If `x` does not hold real numbers (strings, objects, ragged lists, complex numbers).
         """
-        if not isinstance(x, self.array_type):
-            x = brought_to(self.xp, self.device, x)
+        is_own = isinstance(x, self.array_type)
+        x = real(self.xp, x) if is_own else brought_to(self.xp, self.device, x)
         return self.xp.asarray(x, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> np.ndarray:

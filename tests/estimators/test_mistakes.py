@@ -89,8 +89,13 @@ def test_invalid_targets_and_weights():
         with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
             fitted(MLPRegressor, NUMBER, weight=np.full(130, 1e308), solver=solver)
         large = {"weight": np.full(130, 1e38), "precision": "float32", "solver": solver}
-        with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite loss"):
-            fitted(MLPRegressor, NUMBER, tol=0.0, **large)
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match="^sample_weight: .*inf"):
+            fitted(MLPRegressor, NUMBER, **large)
+        with pytest.raises(ValueError, match="^sample_weight: .* that sum to 0"):
+            fitted(MLPRegressor, NUMBER, **{**large, "weight": np.full(130, 1e-60)})
+    for kind, y in ((MLPRegressor, NUMBER), (MLPClassifier, THREE)):
+        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
+            fitted(kind, y).score(X, y, -WEIGHTS)
     with pytest.raises(ValueError, match="130 sample weights"):
         fitted(MLPRegressor, NUMBER, weight=WEIGHTS[:9])
     with pytest.raises(ValueError, match="validation set is too small"):

@@ -263,7 +263,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         float
             The accuracy.
         """
-        return self._scored(to_host(y), to_host(self.predict(X)), to_host(sample_weight))
+        y, weight = to_host(y), to_host(sample_weights(sample_weight, len(y)))
+        return self._scored(y, to_host(self.predict(X)), weight)
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool

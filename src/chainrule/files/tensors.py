@@ -27,6 +27,7 @@ _DTYPES = {
     "BOOL": "?",
     **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
     **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+    "C64": "<c8",
 }
 _OTHERS = {
     b"PK\3\4": "a zip archive, as torch.save, Keras and numpy.savez write it",
@@ -91,17 +92,18 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
         If it cannot be read.
     """
     data = Path(path).read_bytes()
-    if other := next((kind for start, kind in _OTHERS.items() if data.startswith(start)), None):
-        raise FileFormatError(
-            f"{path}: expected a safetensors file, found {other}; of the weights of a PyTorch module "
-            "safetensors.torch.save_file(module.state_dict(), path) makes one"
-        )
     try:
         metadata = _checked_metadata(data)
-        tensors = {name: _array(name, **tensor) for name, tensor in safetensors.deserialize(data)}
+        tensors = {name: _array(**tensor) for name, tensor in safetensors.deserialize(data)}
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     except Exception as error:  # the reader's own errors share no other base
+        for start, other in _OTHERS.items():
+            if data.startswith(start):
+                raise FileFormatError(
+                    f"{path}: expected a safetensors file, found {other}; weights of PyTorch are "
+                    "written by safetensors.torch.save_file(module.state_dict(), path)"
+                ) from error
         raise FileFormatError(f"{path}: no valid safetensors file: {error}") from error
     if not metadata.keys() & {"format_version", "sha256"}:
         return tensors, {}
@@ -117,13 +119,13 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     return tensors, metadata
 
 
-def _array(name: str, dtype: str, shape: list[int], data: Any) -> np.ndarray:
+def _array(dtype: str, shape: list[int], data: Any) -> np.ndarray:
     """One tensor, of the size that the package has compared with its shape."""
     if dtype == "BF16":  # the upper half of float32
         upper = np.frombuffer(data, "<u2").astype("<u4") << 16
         return upper.view(np.float32).reshape(shape)
     if dtype not in _DTYPES:
-        raise FileFormatError(f"tensor {name!r} is of type {dtype}, which NumPy lacks")
+        raise FileFormatError(f"holds tensors of type {dtype!r}, which NumPy lacks")
     return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
 
 

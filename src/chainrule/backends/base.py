@@ -116,8 +116,12 @@ class Backend:
         return self.xp.asarray(x, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> np.ndarray:
-        """`x` as a NumPy array in host memory."""
+        """`x` as a NumPy array in host memory, which it may share with `x`."""
         return np.array(to_numpy(x))
+
+    def read_only(self, x: Array) -> Array:
+        """`x`, as a view that cannot be written to where the library has such views."""
+        return x
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """The matrix product ``a @ b``, in `out` if there is one."""

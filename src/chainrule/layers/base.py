@@ -11,8 +11,9 @@ import numpy as np
 
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
+from ..backends.conversion import to_numpy
 from ..checks import whole
-from ..errors import ShapeError, other_dtype
+from ..errors import DataError, ShapeError, other_dtype
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 
@@ -211,6 +212,8 @@ class Layer:
             If the seed is no whole number.
         KeyError
             If `values` has a name that the model does not have.
+        DataError
+            If one of them does not hold real numbers.
         """
         backend = get_backend(backend, device=device)
         seed = whole("seed", seed, least=0)
@@ -222,7 +225,11 @@ class Layer:
                     "Layer.copy (and fill a list of layers before it is assigned)"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
-        for name, value in (values or {}).items():
+        for name, given in (values or {}).items():
+            try:
+                value = to_numpy(given)
+            except DataError as error:
+                raise DataError(f"values, {name!r}: {error}") from None
             before = first.setdefault(id(stored[name]), value)
             if before is not value and not np.array_equal(before, value):
                 raise ValueError(f"{name!r} is shared, but its values differ")

@@ -235,7 +235,7 @@ def as_outputs(y: Any) -> tuple[Any, Array]:
     Outputs of any other dtype become float64, so that no target is truncated to a whole number and
     no sum is taken in float16. A list or a frame becomes an array of NumPy's.
     """
-    if type(y) is np.ndarray or not is_array_api_obj(y):
+    if isinstance(y, np.ndarray) or not is_array_api_obj(y):
         y = to_numpy(y)
     xp = array_namespace(y)
     if y.dtype in (xp.float32, xp.float64):

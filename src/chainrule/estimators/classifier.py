@@ -263,7 +263,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         float
             The accuracy.
         """
-        y, weight = to_host(y), to_host(sample_weights(sample_weight, len(y)))
+        y = to_host(y)
+        weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
         return self._scored(y, to_host(self.predict(X)), weight)
 
     def _read(

@@ -54,7 +54,8 @@ def like(array: Array, x: Any) -> Array:
     xp = array_api_compat.array_namespace(array)
     if type(x) is type(array):
         return real(xp, x)
-    return xp.asarray(brought_to(xp, array.device, x), device=array.device)
+    device = array_api_compat.device(array)
+    return xp.asarray(brought_to(xp, device, x), device=device)
 
 
 def brought_to(xp: Any, device: Any, x: Any) -> Array:
@@ -111,6 +112,8 @@ def _in_host_memory(x: Any) -> np.ndarray:
         x = [to_numpy(item) for item in x]  # NumPy forgets what is masked within a list
     if hasattr(x, "iter_columns"):  # Polars makes numbers of dates
         return _side_by_side(zip(x.columns, x.iter_columns(), strict=True))
+    if hasattr(x, "itercolumns"):  # PyArrow
+        return _side_by_side(zip(x.column_names, x.itercolumns(), strict=True))
     try:
         array = np.asanyarray(x)
     except (TypeError, RuntimeError):  # from a device, where copying to the host must be asked for

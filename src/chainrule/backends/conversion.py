@@ -53,7 +53,7 @@ def like(array: Array, x: Any) -> Array:
         return to_numpy(x)  # words are NumPy's own, too
     xp = array_api_compat.array_namespace(array)
     if type(x) is type(array):
-        return real(xp, x)
+        return real(xp, x.detach() if hasattr(x, "detach") else x)
     device = array_api_compat.device(array)
     return xp.asarray(brought_to(xp, device, x), device=device)
 
@@ -89,11 +89,11 @@ def _kind_of_device(x: Any) -> int:
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
-    """`x` converted without what no other library takes: autograd, lazy signs, bfloat16."""
+    """`x` converted without what no other library takes: autograd, lazy signs, narrow dtypes."""
     try:
         for resolved in ("detach", "resolve_neg"):  # DLPack forgets that a tensor is negated
             x = getattr(x, resolved)() if hasattr(x, resolved) else x
-        if str(getattr(x, "dtype", "")).endswith("bfloat16"):
+        if str(getattr(x, "dtype", "")).removeprefix("torch.").startswith(("bfloat16", "float8")):
             xp = array_api_compat.array_namespace(x)
             x = xp.astype(x, xp.float32)
         return convert(x)

@@ -94,7 +94,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     data = Path(path).read_bytes()
     try:
         metadata = _checked_metadata(data)
-        tensors = {name: _array(**tensor) for name, tensor in safetensors.deserialize(data)}
+        deserialize: Any = safetensors.deserialize
+        tensors = {name: _array(**tensor) for name, tensor in deserialize(data)}
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     except Exception as error:  # the reader's own errors share no other base

@@ -36,15 +36,16 @@ class Model(Layer):
 
     def _converted(self, x: Any) -> Array:
         """An array of the model's backend in its dtype, read-only where the library has that."""
-        state = self.state
-        if not isinstance(x, state.backend.array_type):
+        state, own = self.state, self.state.backend.array_type
+        if not isinstance(x, own):
             raise TypeError(
                 f"expected an array of backend {state.backend.name!r}, found "
                 f"{type(x).__module__}.{type(x).__name__}: model.backend.asarray(x) makes one"
             )
-        if type(x) is not state.backend.array_type or x.dtype != state.dtype:
-            x = state.backend.asarray(x, dtype=state.dtype)
-        return state.backend.read_only(x)
+        array: Array = x
+        if type(x) is not own or array.dtype != state.dtype:
+            array = state.backend.asarray(array, dtype=state.dtype)
+        return state.backend.read_only(array)
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
         """The outputs for all of `x`, in inference mode.

@@ -158,7 +158,7 @@ class Loss:
             raise DataError(f"expected weights with a finite sum in {y.dtype}, found {total}")
         return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
 
-    def scale(self, total_weight: float | Array) -> float | Array:
+    def scale(self, total_weight: Any) -> float | Array:
         """Return the factor from a sum over samples to the loss: 1, or ``1 / total_weight``.
 
         It is 0 where all weights are 0, as in a batch of ignored samples, or where their sum is too
@@ -194,8 +194,9 @@ class Loss:
         if on_host(weight):
             least, most = float(xp.min(weight)), float(xp.max(weight))
             if not (least >= 0.0 and most < math.inf):
-                found = f"{least:g} to {most:g}"
-                raise DataError(f"expected finite sample weights of at least 0, found {found}")
+                raise DataError(
+                    f"expected finite sample weights of at least 0, found {least:g} to {most:g}"
+                )
         return xp, y, target, weight
 
     def _values(

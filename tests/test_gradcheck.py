@@ -89,3 +89,23 @@ def test_the_layer_itself_is_left_alone():
     unbound = cr.Linear(3, 2)
     cr.gradcheck(unbound, shape=(4, 3))
     assert unbound._state is None
+
+
+def test_a_layer_that_writes_to_what_it_is_given_is_named():
+    class Doubles(cr.Layer):
+        def __init__(self, forward):
+            self.in_forward = forward
+
+        def forward(self, x, *, training=False):
+            if self.in_forward:
+                x *= 2.0
+
+            def backward(dy):
+                dy *= 2.0
+                return dy
+
+            return 2.0 * x, backward
+
+    for forward in (True, False):
+        with pytest.raises(ValueError, match=r"^Doubles\(.*\): writes to x or dy"):
+            cr.gradcheck(Doubles(forward), shape=(2, 3))

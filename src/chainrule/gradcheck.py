@@ -141,18 +141,24 @@ def _layer(
     state, parameters = layer.state, layer.named_parameters()
     draws, buffers = state.draws, state.snapshot("buffers")
     y = layer.forward(_asarray(backend, x), training=training)[0]
-    dy = _asarray(backend, rng.normal(size=y.shape))
+    options = {"input_gradient": True} if layer.takes_input_gradient else {}
+    dy = backend.read_only(_asarray(backend, rng.normal(size=y.shape)))
 
     def run(values: Values) -> tuple[Array, Callable[[], list[Array]]]:
         for name, parameter in parameters.items():
             parameter.value[...] = _asarray(backend, values[name])
         state.draws = draws
         state.restore(buffers)
-        y, backward = layer.forward(_asarray(backend, values[_INPUT]), training=training)
+        x = backend.read_only(_asarray(backend, values[_INPUT]))
+        y, backward = layer._checked_forward(x, training, state.dtype)
 
         def gradients() -> list[Array]:
             state.zero_grad()
-            dx = backward(dy, **({"input_gradient": True} if layer.takes_input_gradient else {}))
+            try:
+                dx = backward(dy, **options)
+            except ValueError as error:
+                layer._wrote_to_input(error)
+                raise
             return [dx, *(p.grad for p in parameters.values())]
 
         return backend.xp.sum(y * dy), gradients

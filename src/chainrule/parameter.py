@@ -16,6 +16,7 @@ import numpy as np
 
 from . import initializers
 from .backends import Backend
+from .backends.conversion import to_numpy
 from .checks import above_zero
 from .errors import DataError, ShapeError, other_dtype
 from .formulas import scaled_norm
@@ -324,8 +325,11 @@ class ModelState:
 
     def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
         """The value that was given, or what the initializer draws."""
-        value = np.asarray(part.init(rng, part.shape) if given is None else given)
         source = f"initializer {part.init!r}" if given is None else "values="
+        try:
+            value = to_numpy(part.init(rng, part.shape) if given is None else given)
+        except DataError as error:
+            raise DataError(f"{source} for {part!r}: {error}") from None
         if value.shape != part.shape:
             raise ShapeError(f"{source} gave shape {value.shape}, expected {part.shape}")
         with np.errstate(over="ignore"):

@@ -1,5 +1,9 @@
 """What may be handed in: arrays of any library, which stay on their device, frames and lists."""
 
+import datetime
+import decimal
+import fractions
+
 import numpy as np
 import pretended
 import pytest
@@ -92,6 +96,134 @@ def test_batches_stay_on_the_device(gpu):
     for a, b in cr.minibatches(x, y, batch_size=16, backend=other):
         assert type(a) is type(b) is type(other.empty(0))
     assert one.left == other.left == []
+
+
+# Dtypes and layouts that not every library takes.
+
+NUMBERS = np.arange(12.0, dtype="float32").reshape(4, 3)
+
+
+def bfloat16(values):
+    return values.astype(pytest.importorskip("ml_dtypes").bfloat16)
+
+
+ODD = {
+    "big-endian": lambda x: x.astype(">f4"),
+    "big-endian, float16": lambda x: x.astype(">f2"),
+    "big-endian integers": lambda x: x.astype(">i4"),
+    "backwards": lambda x: x[::-1].copy()[::-1],
+    "backwards along rows": lambda x: np.flip(np.flip(x, 1).copy(), 1),
+    "every other": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "Fortran's order": np.asfortranarray,
+    "read-only": lambda x: np.broadcast_to(x, x.shape),
+    "long double": lambda x: x.astype("longdouble"),
+    "unsigned long long": lambda x: x.astype("ulonglong"),
+    "bfloat16": bfloat16,
+    "matrix of bytes": lambda x: memoryview(x.astype("u1")),
+    "objects": lambda x: x.astype(object),
+    "lists of 0-d arrays": lambda x: [[np.asarray(number) for number in row] for row in x],
+    "arrays in objects": lambda x: pandas_series(list(x)),
+    "fractions": lambda x: [[fractions.Fraction(float(number)) for number in row] for row in x],
+    "decimals": lambda x: [[decimal.Decimal(float(number)) for number in row] for row in x],
+    "nothing masked": np.ma.asarray,
+    "lazy": lambda x: pytest.importorskip("dask.array").from_array(x, chunks=2),
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_any_dtype_and_layout_gives_the_same_numbers(make, library):
+    x, targets = make(NUMBERS), np.asarray([0, 1, 1, 0])
+    array = library.backend.asarray(x)
+    np.testing.assert_array_equal(library.to_numpy(array), NUMBERS)
+    found, expected = (
+        cr.Trainer(
+            cr.mlp([3, 4, 2], backend=library.backend, seed=1),
+            loss=cr.CrossEntropyLoss(),
+            optimizer=cr.SGD(0.01),
+        )
+        for _ in range(2)
+    )
+    for trainer, data in ((found, x), (expected, NUMBERS)):
+        options = {"validation_data": (data, targets), "batch_size": 2, "verbose": 0}
+        trainer.fit(data, targets, **options)
+    assert found.history.step_losses == expected.history.step_losses
+    assert found.history["val_loss"] == expected.history["val_loss"]
+    np.testing.assert_array_equal(
+        np.asarray(found.model.predict(x)), expected.model.predict(NUMBERS)
+    )
+    loss, outputs = cr.MSELoss(), library.asarray(NUMBERS)
+    assert float(loss(outputs, x)[0]) == 0.0
+    model = cr.Sequential(cr.Linear(3, 4, bias=False))
+    model.bind(library.backend, values={"0.weight": x})
+    np.testing.assert_array_equal(library.to_numpy(model[0].weight.value), NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        ([2**63, 2**64 - 1], [2.0**63, 2.0**64]),
+        (np.asarray([2**64 - 1, 1], "uint64"), [2.0**64, 1.0]),
+        (np.asarray([2**63 - 1025, 0], "uint64"), [2**63 - 1025, 0]),
+        ([10**30, -1], [1e30, -1.0]),
+        (np.asarray([10**30, 1.5], dtype=object), [1e30, 1.5]),
+        ([2**62, -1], [2**62, -1]),
+    ],
+)
+def test_no_integer_wraps(x, expected, library):
+    ((found,),) = cr.minibatches(x, batch_size=2, shuffle=False, backend=library.backend)
+    assert library.to_numpy(found).tolist() == expected
+    assert type(library.to_numpy(found).tolist()[0]) is type(expected[0])
+
+
+DAY = np.datetime64("2020-01-01")
+MASKED = np.ma.masked_greater(NUMBERS, 10.0)
+NO_NUMBERS = {
+    "dates": (np.full((4, 3), DAY), "found dtype datetime64"),
+    "dates in lists": ([[DAY, 1.0, 2.0]] * 4, "found dtype datetime64"),
+    "days": ([[datetime.date(2020, 1, 1)] * 3] * 4, r"object with datetime.date\(2020, 1, 1\)"),
+    "durations": ([[np.timedelta64(1, "s"), 1.0, 2.0]] * 4, "found dtype timedelta64"),
+    "masked": (MASKED, "without masked elements"),
+    "masked in a list": (list(MASKED), "without masked elements"),
+    "masked in lists": ([[1.0, 2.0, np.ma.masked]] * 4, "without masked elements"),
+    "complex": (NUMBERS + 1j, "found dtype complex64"),
+    "words": (NUMBERS.astype(str), "found dtype <U32"),
+    "bytes": (NUMBERS.astype("S"), r"found dtype \|S32"),
+    "a set": ({1, 2}, r"object with \{1, 2\}"),
+    "a generator": ((row for row in NUMBERS), "object with <generator"),
+    "a record": (np.zeros((4, 3), [("a", "f4")]), "found dtype "),
+    "too large": ([[10**400] * 3] * 4, "found list: .*too large"),
+}
+
+
+@pytest.mark.parametrize(("x", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_what_is_no_number_is_named_wherever_it_enters(x, message, library):
+    trainer = data_trainer(library.backend)
+    good, labels = NUMBERS, np.asarray([0, 1, 2, 0])
+    for name, use in (
+        ("x", lambda: trainer.fit(x, labels, verbose=0)),
+        ("y", lambda: trainer.fit(good, x, verbose=0)),
+        ("sample_weight", lambda: trainer.evaluate(good, labels, sample_weight=x)),
+        ("validation x", lambda: trainer.fit(good, labels, validation_data=(x, labels))),
+        ("batch 0, x", lambda: trainer.fit([(x, labels)], verbose=0)),
+        ("expected", lambda: trainer.model.predict(x)),
+        ("expected", lambda: cr.MSELoss()(library.asarray(good), x)),
+        ("expected", lambda: cr.MSELoss()(x, good)),
+        ("expected", lambda: mean_absolute_error(library.asarray(good), x)),
+        ("values, '0.weight': expected", lambda: data_model(library, x)),
+    ):
+        with pytest.raises(cr.DataError, match=f"^{name}.*{message}"):
+            use()
+
+
+def data_model(library, weight):
+    cr.Sequential(cr.Linear(3, 4, bias=False)).bind(library.backend, values={"0.weight": weight})
+
+
+def test_lazy_arrays_do_not_hide_their_masks():
+    array = pytest.importorskip("dask.array")
+    lazy = array.ma.masked_greater(array.from_array(NUMBERS, chunks=2), 10.0)
+    with pytest.raises(cr.DataError, match="^x: .*without masked elements"):
+        cr.minibatches(lazy, batch_size=2)
 
 
 # Targets next to outputs.
@@ -204,6 +336,25 @@ GAPS = {
     "boolean": "real numbers, found dtype object with <NA>",
     "object": "real numbers, found dtype object with None",
 }
+
+
+DATED = {
+    "dates": datetime.date(2020, 1, 1),
+    "times": datetime.datetime(2020, 1, 1),
+    "durations": datetime.timedelta(1),
+}
+
+
+@pytest.mark.parametrize("item", DATED.values(), ids=DATED)
+@pytest.mark.parametrize("library_of_frames", ["pandas", "polars", "pyarrow"])
+def test_dates_in_frames_are_reported_with_their_column(item, library_of_frames):
+    frames = pytest.importorskip(library_of_frames)
+    make = frames.table if library_of_frames == "pyarrow" else frames.DataFrame
+    frame = make({"a": [1.0, 2.0], "day": [item] * 2})
+    with pytest.raises(cr.DataError, match="^x: .*(datetime|timedelta).* in column 'day'"):
+        cr.minibatches(frame, batch_size=2)
+    with pytest.raises(cr.DataError, match="^x: .*(datetime|timedelta)"):
+        cr.minibatches(make({"day": [item] * 2})["day"], batch_size=2)
 
 
 @pytest.mark.parametrize("dtype", GAPS)

@@ -49,6 +49,27 @@ def test_integers_stay_and_floats_are_converted(library):
         assert target.dtype == library.backend.xp.float32
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_batch_is_a_copy(shuffle, library):
+    x = library.asarray(np.arange(6.0))
+    for (batch,) in cr.minibatches(x, batch_size=6, shuffle=shuffle, backend=library.backend):
+        batch[...] = 0.0
+    assert library.to_numpy(x).tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_an_augmentation_that_writes_leaves_the_data_alone(shuffle, library):
+    def darken(images, rng):
+        images *= 0.5
+        return images
+
+    x = library.asarray(np.ones((4, 3)), dtype=library.backend.xp.float32)
+    model = cr.Sequential(cr.Linear(3, 2), backend=library.backend)
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    trainer.fit(x, [0, 1, 0, 1], shuffle=shuffle, augment=darken, verbose=0)
+    assert (library.to_numpy(x) == 1.0).all()
+
+
 BAD = {
     "NaN": (
         [[1.0], [np.nan], [2.0], [np.inf]],

@@ -16,15 +16,17 @@ X, Y = three_classes(60)
 
 
 def on_disk(folder, array):
-    file = np.memmap(folder / f"{array.dtype}{array.ndim}", array.dtype, "w+", shape=array.shape)
+    file = np.memmap(
+        folder / f"{array.dtype.name}{array.ndim}", array.dtype, "w+", shape=array.shape
+    )
     file[...] = array
     return np.memmap(file.filename, array.dtype, "r", shape=array.shape)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8", "int16"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8", "int16", ">f4", ">i2"])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_file_trains_as_its_array(library, tmp_path, dtype, shuffle):
-    x = (20 * X).astype(dtype) if dtype[0] in "ui" else X.astype(dtype)
+    x = ((20 * X) if np.dtype(dtype).kind in "ui" else X).astype(dtype)
     files = on_disk(tmp_path, x), on_disk(tmp_path, Y.astype("uint16"))
     histories = []
     for data in ((x, Y), files):
@@ -33,6 +35,12 @@ def test_a_file_trains_as_its_array(library, tmp_path, dtype, shuffle):
         histories.append(trainer.fit(*data, **options).step_losses)
         trainer.evaluate(*data)
     assert histories[0] == histories[1]
+
+
+def test_large_integers_in_a_file_do_not_wrap(library, tmp_path):
+    file = on_disk(tmp_path, np.asarray([2**64 - 1, 1], "uint64"))
+    ((batch,),) = cr.minibatches(file, batch_size=2, shuffle=False, backend=library.backend)
+    assert library.to_numpy(batch).tolist() == [2.0**64, 1.0]
 
 
 def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):

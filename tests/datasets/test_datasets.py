@@ -160,6 +160,35 @@ def test_unpacked_files_will_do(small):
     check(cr.datasets.mnist(home), contents, "mnist")
 
 
+@pytest.mark.parametrize("inner", ["", "raw", "MNIST/raw", "mnist/raw", "MNIST", "Mnist"])
+@pytest.mark.parametrize("spelling", ["-idx", ".idx", "-IDX"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_names_that_other_tools_give(inner, spelling, packed, small):
+    home, contents = small
+    for own in ("mnist", "fashion-mnist"):
+        named = {"MNIST": "FashionMNIST", "mnist": "fashion_mnist", "Mnist": "Fashion-Mnist"}
+        place, _, raw = inner.partition("/")
+        folder = (
+            home / f"home of {own}" / (place if own == "mnist" else named.get(place, place)) / raw
+        )
+        folder.mkdir(parents=True)
+        for path in (home / own).iterdir():
+            data, name = path.read_bytes(), path.name.replace("-idx", spelling)
+            data, name = (data, name) if packed else (gzip.decompress(data), name[:-3])
+            (folder / name).write_bytes(data)
+    check(cr.datasets.mnist(home / "home of mnist"), contents, "mnist")
+    check(cr.datasets.fashion_mnist(home / "home of fashion-mnist"), contents, "fashion-mnist")
+
+
+def test_what_is_missing_is_named(small):
+    home, _ = small
+    next((home / "mnist").glob("t10k-labels*")).unlink()
+    with pytest.raises(
+        cr.datasets.DownloadError, match=r"\(train-images-idx3-ubyte\[.gz\], .*not all"
+    ):
+        cr.datasets.mnist(home)
+
+
 def test_mnist_is_not_fashion_mnist(small):
     home, _ = small
     with pytest.raises(cr.datasets.DownloadError):

@@ -89,8 +89,13 @@ def test_invalid_targets_and_weights():
         with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
             fitted(MLPRegressor, NUMBER, weight=np.full(130, 1e308), solver=solver)
         large = {"weight": np.full(130, 1e38), "precision": "float32", "solver": solver}
-        with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite loss"):
-            fitted(MLPRegressor, NUMBER, tol=0.0, **large)
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match="^sample_weight: .*inf"):
+            fitted(MLPRegressor, NUMBER, **large)
+        with pytest.raises(ValueError, match="^sample_weight: .* that sum to 0"):
+            fitted(MLPRegressor, NUMBER, **{**large, "weight": np.full(130, 1e-60)})
+    for kind, y in ((MLPRegressor, NUMBER), (MLPClassifier, THREE)):
+        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
+            fitted(kind, y).score(X, y, -WEIGHTS)
     with pytest.raises(ValueError, match="130 sample weights"):
         fitted(MLPRegressor, NUMBER, weight=WEIGHTS[:9])
     with pytest.raises(ValueError, match="validation set is too small"):
@@ -120,3 +125,46 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "chainrule.estimators")
     with pytest.raises(ImportError, match=r'pip install "chainrule\[sklearn\]"'):
         importlib.import_module("chainrule.estimators")
+
+
+DATES = np.arange(130).astype("M8[D]")
+MASKED = np.ma.masked_less(X, 0.0)
+NO_NUMBERS = {
+    "dates": (np.stack([DATES] * 2, axis=1), "found dtype datetime64"),
+    "durations": (np.ones((130, 2), "m8[s]"), "found dtype timedelta64"),
+    "masked": (MASKED, "without masked elements"),
+    "masked within a list": (list(MASKED), "without masked elements"),
+}
+
+
+@pytest.mark.parametrize(("x", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_what_scikit_learn_takes_for_numbers(x, message):
+    for kind, y in ((MLPRegressor, NUMBER), (MLPClassifier, THREE)):
+        with pytest.raises(cr.DataError, match=f"^X: .*{message}"):
+            kind(max_iter=1).fit(x, y)
+    trained = MLPRegressor(max_iter=1).partial_fit(np.ones(np.shape(x)), NUMBER)
+    with pytest.raises(cr.DataError, match=f"^X: .*{message}"):
+        trained.predict(x)
+    if not isinstance(x, list):
+        with pytest.raises(cr.DataError, match=f"^y: .*{message}"):
+            MLPRegressor(max_iter=1).fit(X, x[:, 0])
+        with pytest.raises(cr.DataError, match=f"^sample_weight: .*{message}"):
+            MLPRegressor(max_iter=1).fit(X, NUMBER, x[:, 0])
+
+
+def test_dates_in_frames():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    for frame in (pandas.DataFrame, polars.DataFrame):
+        with pytest.raises(cr.DataError, match="^X: .* datetime64.* in column 'day'"):
+            MLPRegressor(max_iter=1).fit(frame({"a": X[:, 0], "day": DATES}), NUMBER)
+
+
+def test_words_are_labels():
+    """However they are stored, they are what is predicted."""
+    words = np.asarray(["cat", "dog", "emu"])[THREE]
+    expected = fitted(MLPClassifier, THREE).predict(X)
+    for y in (words, words.tolist(), words.astype(object), words.astype(np.dtypes.StringDType())):
+        found = fitted(MLPClassifier, y)
+        assert found.classes_.tolist() == ["cat", "dog", "emu"]
+        assert (found.predict(X) == np.asarray(["cat", "dog", "emu"])[expected]).all()
+        assert found.score(X, y) == np.mean(expected == THREE)

@@ -99,7 +99,9 @@ BAD = {
     "metadata": file({"__metadata__": [], "a": entry()}),
     "number": file({"__metadata__": {"a": 1}, "a": entry()}),
     "no entry": file({"a": 1}),
-    "type": file({"a": entry("BF16")}),
+    "type": file({"a": entry("F8_E4M3", (8,))}),
+    "size of bfloat16": file({"a": entry("BF16")}),
+    "bfloat16 by far": file({"a": entry("BF16", (2**40,))}),
     "no type": file({"a": entry(["F32"])}),
     "negative": file({"a": entry(shape=[-2])}),
     "fraction": file({"a": entry(shape=[2.0])}),
@@ -125,6 +127,40 @@ def test_what_is_refused(data, tmp_path):
     path.write_bytes(data)
     with pytest.raises(cr.FileFormatError, match="no valid safetensors file: .+|NumPy lacks"):
         read_tensors(path)
+
+
+def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
+    bits = {0x3F80: 1.0, 0xC020: -2.5, 0x0001: 2.0**-133, 0x7F7F: 2.0**128 - 2.0**120}
+    bits |= {0x8000: -0.0, 0x7F80: np.inf}
+    path, data = tmp_path / "file", np.asarray(list(bits), "<u2").tobytes()
+    path.write_bytes(file({"a": entry("BF16", (2, 3), (0, 12))}, data))
+    (found,) = read_tensors(path)[0].values()
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.reshape(-1), list(bits.values()))
+    assert np.signbit(found[1, 1])
+
+
+OTHERS = {
+    "torch.save": (b"PK\3\4\x14\0", r"found a zip archive, as torch.save.*torch.save_file\("),
+    "older": (b"\x80\2\x8a\nl\xfc", "found a pickle, as older versions of torch.save"),
+    "keras": (b"\x89HDF\r\n\x1a\n", "found an HDF5 file"),
+    "numpy": (b"\x93NUMPY\1\0v\0", "found an array of numpy.save"),
+}
+
+
+@pytest.mark.parametrize(("start", "message"), OTHERS.values(), ids=OTHERS)
+def test_weights_of_other_tools(start, message, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(start + bytes(100))
+    with pytest.raises(cr.FileFormatError, match=f"expected a safetensors file, {message}"):
+        read_tensors(path)
+
+
+def test_a_header_whose_length_begins_like_a_pickle(tmp_path):
+    header = json.dumps({"a": entry()}).encode().ljust(0x280)
+    (tmp_path / "file").write_bytes(file(header))
+    assert (tmp_path / "file").read_bytes().startswith(b"\x80\2")
+    assert read_tensors(tmp_path / "file")[0]["a"].tolist() == [0.0, 0.0]
 
 
 def test_what_is_accepted(tmp_path):

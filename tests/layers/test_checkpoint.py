@@ -160,11 +160,11 @@ def test_a_link_stays_a_link(model, path):
 
 
 def test_numbers_that_numpy_lacks(model, tmp_path):
-    header = {"0.weight": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}
+    header = {"0.weight": {"dtype": "F8_E5M2", "shape": [2], "data_offsets": [0, 2]}}
     raw = json.dumps(header).encode()
-    (tmp_path / "bf16").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(2))
-    with pytest.raises(cr.FileFormatError, match="of type 'BF16', which NumPy lacks"):
-        model.load_weights(tmp_path / "bf16")
+    (tmp_path / "f8").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(2))
+    with pytest.raises(cr.FileFormatError, match="of type 'F8_E5M2', which NumPy lacks"):
+        model.load_weights(tmp_path / "f8")
 
 
 def test_foreign_files(model, tmp_path):

@@ -147,3 +147,76 @@ def test_an_inner_model_in_a_list_that_is_filled_later_is_an_inner_one():
 
     y, back = cr.Sequential(Holder()).forward(np.ones((1, 2), "float32"))
     assert back(y, input_gradient=True).shape == (1, 2)
+
+
+# Whose arrays they are.
+
+
+class Weight(cr.Layer):
+    """Its output is its parameter itself."""
+
+    def __init__(self):
+        self.weight = cr.Parameter((2, 3), init=cr.initializers.constant(1.0))
+
+    def forward(self, x, *, training=False):
+        return self.weight.value, lambda dy: dy
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: cr.Dropout(0.5), cr.Flatten, cr.Identity, Weight], ids=repr
+)
+@pytest.mark.parametrize("batch_size", [1024, 2])
+def test_a_prediction_belongs_to_the_caller(make, batch_size, library):
+    x = library.backend.xp.ones((2, 3), dtype=library.backend.xp.float32)
+    model = cr.Sequential(make(), backend=library.backend)
+    for given in (x, library.to_numpy(x), np.ones((2, 3), "float32")):
+        model.predict(given, batch_size=batch_size)[...] = 0.0
+        assert library.to_numpy(x).sum() == np.sum(np.asarray(given)) == 6.0
+        assert library.to_numpy(model.predict(x)).sum() == 6.0
+
+
+class WritesToX(cr.Layer):
+    def forward(self, x, *, training=False):
+        x += 1.0
+        return x, lambda dy: dy
+
+
+class WritesToDy(cr.Layer):
+    def forward(self, x, *, training=False):
+        def backward(dy):
+            dy *= 2.0
+            return dy
+
+        return 2.0 * x, backward
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_layer_that_writes_to_its_input_is_named_and_the_data_stays(dtype):
+    x, y = np.ones((4, 3), dtype), np.asarray([0, 1, 0, 1])
+    first = cr.Sequential(cr.Flatten(), cr.Sequential(WritesToX()), cr.Linear(3, 2))
+    last = cr.Sequential(cr.Linear(3, 2), WritesToDy())
+    dy = np.ones((4, 2), dtype)
+    options = {"loss": cr.CrossEntropyLoss(), "optimizer": cr.SGD(0.1)}
+    for layer, use in (
+        (r"layer '1.0', WritesToX\(\)", lambda: first.predict(x)),
+        (r"layer '1.0', WritesToX\(\)", lambda: first.forward(x)),
+        (
+            r"layer '1.0', WritesToX\(\)",
+            lambda: cr.Trainer(first, **options).fit(x, y, shuffle=False, verbose=0),
+        ),
+        (r"layer '1', WritesToDy\(\)", lambda: last.forward(x)[1](dy)),
+        (r"layer '1', WritesToDy\(\)", lambda: last.forward(x)[1](dy, input_gradient=True)),
+    ):
+        with pytest.raises(ValueError, match=f"^{layer}: writes to x or dy"):
+            use()
+    assert (x == 1.0).all()
+    assert (dy == 1.0).all()
+
+
+def test_another_error_of_a_layer_is_its_own():
+    class Broken(cr.Layer):
+        def forward(self, x, *, training=False):
+            raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="^no more$"):
+        cr.Sequential(Broken()).predict(np.ones((1, 1)))

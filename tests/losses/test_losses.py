@@ -304,6 +304,47 @@ def test_outputs_may_be_lists_and_frames():
         cr.CrossEntropyLoss().check(outputs, labels)
 
 
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [([1, -1], "-1 to 1"), ([1, np.nan], "nan to nan"), ([1, np.inf], "1 to inf")],
+)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_samples_that_cannot_be_weighted_so(weights, found, reduction, library):
+    if library.name == "cupy":
+        pytest.skip("values are not read from a device")
+    y, loss = library.asarray(np.zeros((2, 3))), cr.MSELoss(reduction=reduction)
+    with pytest.raises(cr.DataError, match=f"finite sample weights of at least 0, found {found}"):
+        loss(y, y, sample_weight=library.asarray(weights))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_weights_that_are_finite_but_not_their_sum(library):
+    if library.name == "cupy":
+        pytest.skip("values are not read from a device")
+    xp = library.backend.xp
+    y, target = library.asarray(np.zeros((64, 2)), dtype=xp.float32), library.asarray([0, 1] * 32)
+    weights = library.asarray(np.full(64, 1e38))
+    for loss, options in (
+        (cr.CrossEntropyLoss(), {"sample_weight": weights}),
+        (cr.CrossEntropyLoss(weight=[1e38, 1e38]), {}),
+    ):
+        with pytest.raises(
+            cr.DataError, match=r"weights with a finite sum in .*float32, found inf"
+        ):
+            loss(y, target, **options)
+    with pytest.raises(cr.DataError, match="weights within the range of .*float32, found"):
+        cr.CrossEntropyLoss(weight=[1e39, 1.0])(y, target)
+
+
+def test_weights_whose_sum_has_no_inverse_count_as_0(library):
+    """1 / 1e-44 is infinite in float32."""
+    y = library.asarray(np.ones((4, 2)), dtype=library.backend.xp.float32)
+    weights = library.asarray(np.full(4, 1e-45))
+    value, backward = cr.MSELoss()(y, 0.0 * y, sample_weight=weights)
+    assert float(value) == 0.0
+    np.testing.assert_array_equal(library.to_numpy(backward()), 0.0)
+
+
 def test_words_are_no_targets():
     with pytest.raises(cr.DataError, match="real numbers, found dtype <U3"):
         cr.MSELoss()(np.zeros(2), np.asarray(["cat", "dog"]))

@@ -42,6 +42,34 @@ def test_bad_data_is_reported_before_the_first_step(x, y, options, error, messag
     assert len(trainer.history) == 0
 
 
+WEIGHTS = {
+    "negative": ([1.0, -1.0], "of at least 0, .* from -1 to 1"),
+    "NaN": ([1.0, np.nan], "expected finite numbers"),
+    "infinite": ([1.0, np.inf], "expected finite numbers"),
+    "of an infinite sum": ([1e38, 1e38], "range of .*float32, found .* that sum to inf"),
+    "too small": ([1e-45, 1e-45], "range of .*float32, found .* from 1.4013e-45 to"),
+}
+
+
+@pytest.mark.parametrize(("weights", "message"), WEIGHTS.values(), ids=WEIGHTS)
+@pytest.mark.filterwarnings("ignore:overflow encountered in reduce")
+def test_bad_weights_are_reported_wherever_they_enter(weights, message, library):
+    trainer = plain_trainer(library, dtype="float32")
+    x, y, weight = X[:10], Y[:10], np.asarray(weights * 5)
+    for name, use in (
+        ("sample_weight", lambda: trainer.fit(x, y, sample_weight=weight, verbose=0)),
+        ("sample_weight", lambda: trainer.evaluate(x, y, sample_weight=weight)),
+        (
+            "validation sample_weight",
+            lambda: trainer.fit(x, y, validation_data=(x, y, weight), verbose=0),
+        ),
+        ("batch 0, sample_weight", lambda: trainer.fit([(x, y, weight)], verbose=0)),
+    ):
+        with pytest.raises(cr.DataError, match=f"^{name}: .*{message}"):
+            use()
+    assert trainer.optimizer.steps == 0
+
+
 def test_bad_trainers():
     with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one"):
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))

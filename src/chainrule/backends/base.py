@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import BackendError
 from ..types import Array, Rule
-from .conversion import brought_to, to_numpy
+from .conversion import brought_to, real, to_numpy
 
 BackendLike: TypeAlias = "str | Backend | ModuleType"
 
@@ -111,13 +111,17 @@ class Backend:
         DataError
             If `x` does not hold real numbers (strings, objects, ragged lists, complex numbers).
         """
-        if not isinstance(x, self.array_type):
-            x = brought_to(self.xp, self.device, x)
+        is_own = isinstance(x, self.array_type)
+        x = real(self.xp, x) if is_own else brought_to(self.xp, self.device, x)
         return self.xp.asarray(x, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> np.ndarray:
-        """`x` as a NumPy array in host memory."""
+        """`x` as a NumPy array in host memory, which it may share with `x`."""
         return np.array(to_numpy(x))
+
+    def read_only(self, x: Array) -> Array:
+        """`x`, as a view that cannot be written to where the library has such views."""
+        return x
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """The matrix product ``a @ b``, in `out` if there is one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -14,34 +15,30 @@ from ..types import Array
 
 _HOST = 1  # kDLCPU
 _NUMBERS = "biuf"  # the kinds of NumPy's dtypes that hold real numbers
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_CODES = frozenset(np.dtype(k).char for k in ("bool", *_INTEGERS, "float16", "float32", "float64"))
+_PYTHONS = frozenset({bool, int, float})
 
 
 def to_numpy(x: Any) -> np.ndarray:
     """`x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
+
+    They are of a dtype of the standard, or float16, in the machine's byte order: others become the
+    nearest of those. The array may share its memory with `x`.
 
     Raises
     ------
     DataError
         If it does not hold real numbers.
     """
-    if type(x) is np.ndarray and x.dtype.kind in _NUMBERS:
+    if type(x) is np.ndarray and x.dtype.char in _CODES and x.dtype.isnative:
         return x
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise DataError("expected an array without masked elements: fill them first")
     array: np.ndarray = _converted(_in_host_memory, x)
-    found = ""
-    if array.dtype == object:
-        others = ((i, v) for i, v in enumerate(array.flat) if not isinstance(v, Real))
-        i, other = next(others, (-1, None))
-        if i < 0:
-            array = np.asarray(array.tolist())
-        else:
-            found = f" with {other!r:.40}"
-            if array.ndim == 2 and hasattr(x, "columns"):
-                found += f" in column {list(x.columns)[i % array.shape[1]]!r}"
     if array.dtype.kind not in _NUMBERS:
-        raise DataError(f"expected an array of real numbers, found dtype {array.dtype}{found}")
-    return array
+        raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
+    kind = min(array.dtype.itemsize, 8)  # of long double the first 8 bytes' worth
+    with np.errstate(over="ignore"):
+        return np.asarray(array, np.dtype(f"{array.dtype.kind}{kind}"))
 
 
 def like(array: Array, x: Any) -> Array:
@@ -52,25 +49,32 @@ def like(array: Array, x: Any) -> Array:
     DataError
         If it does not hold real numbers.
     """
-    if type(x) is type(array):
-        return to_numpy(x) if type(x) is np.ndarray else x  # words are NumPy's own, too
+    if type(x) is type(array) is np.ndarray:
+        return to_numpy(x)  # words are NumPy's own, too
     xp = array_api_compat.array_namespace(array)
-    return xp.asarray(brought_to(xp, array.device, x), device=array.device)
+    if type(x) is type(array):
+        return real(xp, x.detach() if hasattr(x, "detach") else x)
+    device = array_api_compat.device(array)
+    return xp.asarray(brought_to(xp, device, x), device=device)
 
 
 def brought_to(xp: Any, device: Any, x: Any) -> Array:
     """`x` as what the library's own `asarray` takes: an array of its own, or one of NumPy's."""
     there = _kind_of_device(xp.empty(0, device=device))
     if there != _HOST and _kind_of_device(x) == there:
-        array = _converted(xp.from_dlpack, x)
-        if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
-            raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
-        return array
+        return real(xp, _converted(xp.from_dlpack, x))
     array = to_numpy(x)
     if array.dtype == np.float16 and not hasattr(xp, "float16"):
         array = array.astype(np.float32)
-    if there == _HOST and not array.flags.writeable:
-        array = array.copy()  # a library that shares the memory may not know that (PyTorch)
+    if there == _HOST:  # a library that shares the memory may take no other kind (PyTorch)
+        array = np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"])
+    return array
+
+
+def real(xp: Any, array: Array) -> Array:
+    """`array`, if its dtype is one of real numbers."""
+    if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
+        raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
     return array
 
 
@@ -85,28 +89,67 @@ def _kind_of_device(x: Any) -> int:
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
-    """`x` converted without what no other library takes: PyTorch's autograd, bfloat16."""
+    """`x` converted without what no other library takes: autograd, lazy signs, narrow dtypes."""
     try:
-        if hasattr(x, "detach"):
-            x = x.detach()
-        if str(getattr(x, "dtype", "")).endswith("bfloat16"):
+        for resolved in ("detach", "resolve_neg"):  # DLPack forgets that a tensor is negated
+            x = getattr(x, resolved)() if hasattr(x, resolved) else x
+        if str(getattr(x, "dtype", "")).removeprefix("torch.").startswith(("bfloat16", "float8")):
             xp = array_api_compat.array_namespace(x)
             x = xp.astype(x, xp.float32)
         return convert(x)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+    except DataError:  # of an item or a column
+        raise
+    except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
         found = type(x).__name__
         raise DataError(f"expected an array of numbers, found {found}: {error}") from error
 
 
 def _in_host_memory(x: Any) -> np.ndarray:
     """`x` as a NumPy array of whatever it holds."""
+    if hasattr(x, "compute"):  # Dask's own conversion forgets what is masked, too
+        x = x.compute()
+    if isinstance(x, list | tuple) and not _PYTHONS.issuperset(map(type, x)):
+        x = [to_numpy(item) for item in x]  # NumPy forgets what is masked within a list
+    if hasattr(x, "iter_columns"):  # Polars makes numbers of dates
+        return _side_by_side(zip(x.columns, x.iter_columns(), strict=True))
+    if hasattr(x, "itercolumns"):  # PyArrow
+        return _side_by_side(zip(x.column_names, x.itercolumns(), strict=True))
     try:
-        array = np.asarray(x)
+        array = np.asanyarray(x)
     except (TypeError, RuntimeError):  # from a device, where copying to the host must be asked for
         if not hasattr(x, "__dlpack__"):
             raise
-        return np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")
-    if array.dtype == object and array.ndim == 2 and hasattr(x, "items"):
-        # A frame whose columns are of several kinds, each of which may be one of numbers.
-        array = np.stack([np.asarray(column) for _, column in x.items()], axis=1)
-    return array
+        array = np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")
+    if np.ma.is_masked(array):
+        raise DataError("expected an array without masked elements (fill them first)")
+    if array.dtype.kind in "US" and not isinstance(x, np.ndarray):
+        array = array.astype(object)  # for the error to show one of the words
+    if array.dtype != object:
+        return np.asarray(array)
+    if array.ndim == 2 and hasattr(x, "items"):
+        return _side_by_side(x.items())
+    return _of_objects(np.asarray(array))
+
+
+def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:
+    """The columns of a frame, each of which may be of another dtype."""
+    arrays = []
+    for name, column in columns:
+        try:
+            arrays.append(to_numpy(column))
+        except DataError as error:
+            raise DataError(f"{error} in column {name!r}") from None
+    return np.stack(arrays, axis=1)
+
+
+def _of_objects(array: np.ndarray) -> np.ndarray:
+    """Python's numbers, and what else may be in an array of objects."""
+    items = array.tolist()
+    if _PYTHONS.issuperset(map(type, array.flat)):
+        numbers = np.asarray(items)
+        return numbers.astype(np.float64) if numbers.dtype == object else numbers  # large integers
+    if array.ndim > 0:
+        return to_numpy(items)
+    if isinstance(items, Real | Decimal):
+        return np.asarray(float(items))
+    raise DataError(f"expected an array of real numbers, found dtype object with {items!r:.40}")

@@ -32,6 +32,11 @@ class NumpyBackend(Backend, name="numpy"):
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)
 
+    def read_only(self, x: Array) -> Array:
+        view = x.view()
+        view.flags.writeable = False
+        return view
+
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         if out is None:
             return a @ b

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BackendError
+from ..errors import BackendError, DataError
 from ..types import Array
 from .base import Backend
+from .conversion import to_numpy
 
 
 class TorchBackend(Backend, name="torch"):
@@ -22,9 +23,18 @@ class TorchBackend(Backend, name="torch"):
         super().__init__(torch, device=device, precision=precision)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        is_tensor = isinstance(x, self.array_type)  # whose autograd would follow every step
-        return super().asarray(x.detach() if is_tensor else x, dtype=dtype)
+        if isinstance(x, self.array_type):
+            x = _plain(x)
+        return super().asarray(x, dtype=dtype)
 
     def to_numpy(self, x: Array) -> np.ndarray:
-        array: np.ndarray = x.detach().cpu().numpy()
-        return array
+        return to_numpy(x.cpu())
+
+
+def _plain(x: Array) -> Array:
+    """A tensor without autograd, which would follow every step, and with all of its numbers."""
+    kind = "quantized" if x.is_quantized else str(x.layout).removeprefix("torch.")
+    if kind != "strided" or x.is_meta:
+        found = "one without values, on device 'meta'" if x.is_meta else f"a {kind} one"
+        raise DataError(f"expected a dense tensor, found {found}")
+    return x.detach().resolve_conj().resolve_neg()

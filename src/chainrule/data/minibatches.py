@@ -89,7 +89,9 @@ class Batches:
         )
 
     def _gather(self, array: Array, rows: Any) -> Array:
-        return array[rows, ...] if isinstance(rows, slice) else self._take(array, rows, axis=0)
+        if isinstance(rows, slice):  # a copy, as what is taken is: the data belongs to the user
+            return self.backend.xp.asarray(array[rows, ...], copy=True)
+        return self._take(array, rows, axis=0)
 
 
 def minibatches(

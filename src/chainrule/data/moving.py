@@ -18,9 +18,21 @@ def to_device(backend: Backend, array: Array) -> Array:
     """An array that `move` returned, or a part of it, on the device; a file is read now."""
     if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
         return array
-    copy = np.array(array)
-    whole = copy.dtype.kind in "iu" and copy.dtype != np.uint8  # not every library has the others
-    return backend.asarray(copy.astype(np.int64) if whole else copy)
+    return _of_few_dtypes(backend, backend.asarray(np.array(array)))
+
+
+def _of_few_dtypes(backend: Backend, array: Array) -> Array:
+    """The array, with integers in int64 unless they are uint8: not every library has the others.
+
+    Where there are larger ones than int64 has, they become float64.
+    """
+    xp = backend.xp
+    if array.dtype in (xp.uint8, xp.int64) or not xp.isdtype(array.dtype, "integral"):
+        return array
+    signed = xp.astype(array, xp.int64)
+    if array.dtype == xp.uint64 and bool(xp.any(signed < 0)):
+        return xp.astype(array, xp.float64)
+    return signed
 
 
 def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
@@ -39,9 +51,11 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
 
 
 def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
-    xp, on_disk = backend.xp, isinstance(data, np.memmap)
+    on_disk = isinstance(data, np.memmap)
     try:
-        array = to_numpy(data) if on_disk else backend.asarray(data)
+        array = data if on_disk else backend.asarray(data)
+        if on_disk:
+            to_numpy(np.empty(0, data.dtype))  # nothing is read to find words
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     if array.ndim == 0 or 0 in array.shape:
@@ -49,15 +63,11 @@ def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     if on_disk:
         _check_finite(get_backend("numpy"), name, data)
         return data
-    if array.dtype == getattr(xp, "float16", None):
+    array = _of_few_dtypes(backend, array)
+    if backend.xp.isdtype(array.dtype, "real floating"):
+        if dtype is not None and array.dtype != getattr(backend.xp, "float16", None):
+            array = backend.asarray(array, dtype=backend.dtype(dtype))
         _check_finite(backend, name, array)
-    elif xp.isdtype(array.dtype, "real floating"):
-        array = backend.asarray(array, dtype=None if dtype is None else backend.dtype(dtype))
-        _check_finite(backend, name, array)
-    elif array.dtype not in (xp.uint8, xp.int64, xp.bool):
-        if not xp.isdtype(array.dtype, "integral"):
-            raise DataError(f"{name}: expected real numbers, found dtype {array.dtype}")
-        array = xp.astype(array, xp.int64)  # not every library gathers others
     return array
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from ..backends import Backend
+from ..losses.base import check_weights
 from ..types import Array
 from .moving import move
 
@@ -69,4 +70,8 @@ class BatchStream:
                     "if these are the inputs themselves, was y forgotten?"
                 )
             names = (f"batch {i}, x", f"batch {i}, y", f"batch {i}, sample_weight")
-            yield move(self.backend, dict(zip(names, batch, strict=False)), self.dtype)
+            x, y, *weights = move(self.backend, dict(zip(names, batch, strict=False)), self.dtype)
+            for weight in weights:
+                xp, dtype = self.backend.xp, self.backend.dtype(self.dtype)
+                check_weights(names[2], xp, xp.astype(weight, dtype), zeros=True)
+            yield x, y, *weights

@@ -79,14 +79,15 @@ _FASHION = _Published(
 def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
 
-    Looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache, each time in the folder
-    itself and in its subfolder ``mnist``, then downloaded to the cache (needs the extra
-    ``datasets``).
+    Looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache, each time in the subfolder
+    ``mnist`` (or ``MNIST``), in the folder itself, and in a subfolder ``raw`` of either, where
+    torchvision keeps the files; then downloaded to the cache (needs the extra ``datasets``).
 
     Parameters
     ----------
     data_home : str or Path, optional
-        A folder with the four IDX files, compressed or not.
+        A folder with the four IDX files, compressed or not; ``train-images.idx3-ubyte`` and
+        capitals will do, too.
 
     Returns
     -------
@@ -107,8 +108,8 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
 def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT), as `mnist` otherwise.
 
-    The subfolder is ``fashion-mnist``. Its files are named as those of MNIST; where a folder holds
-    MNIST itself, it is passed over.
+    The subfolder is ``fashion-mnist`` (or ``FashionMNIST``). Its files are named as those of MNIST;
+    where a folder holds MNIST itself, it is passed over.
 
     Parameters
     ----------
@@ -126,13 +127,15 @@ def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
 def _load(dataset: _Published, data_home: str | Path | None) -> tuple[Split, Split]:
     homes = [Path(h) for h in (data_home, os.environ.get("CHAINRULE_DATA"), _cache()) if h]
     for home in homes:
-        for folder in (home / dataset.folder, home):
-            paths = [path for name in _FILES if (path := _find(folder, name))]
-            if len(paths) == len(_FILES):
+        for found in map(_files, _folders(dataset, home)):
+            if _FILES.keys() <= found.keys():
+                paths = [found[name] for name in _FILES]
                 arrays = _read(paths)
                 if dataset is _MNIST or not _is_mnist(arrays):
                     return _split(dataset, paths, arrays)
-    paths = _download(dataset, f"its four IDX files are not in {', '.join(map(str, homes))}")
+    names = ", ".join(f"{name}[.gz]" for name in _FILES)
+    places = ", ".join(map(str, homes)) or "no folder"
+    paths = _download(dataset, f"its four IDX files ({names}) are not all in {places}")
     return _split(dataset, paths, _read(paths))
 
 
@@ -148,8 +151,22 @@ def _cache() -> Path | None:
     return Path(pooch.os_cache("chainrule"))
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    return next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
+def _folders(dataset: _Published, home: Path) -> list[Path]:
+    """Where the files may be: in folders called as the data set is, or in the folder itself."""
+    inner = sorted(home.iterdir()) if home.is_dir() else []
+    named = [folder for folder in inner if _letters(folder.name) == _letters(dataset.name)]
+    return [place for folder in (*named, home) for place in (folder, folder / "raw")]
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalpha, name.lower()))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files of a folder by the names that they were published under; compressed ones first."""
+    inner = sorted(folder.iterdir()) if folder.is_dir() else []
+    published = {p: p.name.lower().removesuffix(".gz").replace(".idx", "-idx") for p in inner}
+    return {name: path for path, name in published.items() if path.is_file()}
 
 
 def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> tuple[Split, Split]:

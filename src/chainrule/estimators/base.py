@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..layers import Sequential
 from ..losses import Loss
+from ..losses.base import check_weights
 from ..metrics import Metric
 from ..training import Trainer
 from ..types import Array
@@ -179,6 +180,9 @@ class MultilayerPerceptron(ShownWeights):
                 self._make_model(X, random, network, first=first)
             model = self._model()
             self._penalty.alpha = float(self.alpha)
+            if weight is not None:
+                in_dtype = model.backend.asarray(weight, dtype=model.state.dtype)
+                check_weights("sample_weight", model.xp, in_dtype)
             data = X, self._targets(y, model.state.dtype_name), weight
             if self.solver == "lbfgs":
                 penalty = self._penalty if self.alpha else None

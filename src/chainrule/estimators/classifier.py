@@ -277,7 +277,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         float
             The accuracy.
         """
-        return self._scored(to_host(y), to_host(self.predict(X)), to_host(sample_weight))
+        y = to_host(y)
+        weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
+        return self._scored(y, to_host(self.predict(X)), weight)
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool

@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 
 from ..backends import Backend, get_backend
 from ..backends.conversion import like, to_numpy
+from ..errors import DataError
 from ..layers import Sequential
 from ..types import Array
 
@@ -32,7 +33,9 @@ def is_sparse(x: Any) -> bool:
 
 
 def to_host(x: Any) -> Any:
-    """An array of another library as NumPy's; anything else as it is."""
+    """An array of another library as NumPy's, and its new strings as its old ones."""
+    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # which scikit-learn does not know
+        return np.asarray(x.tolist())
     return to_numpy(x) if is_foreign(x) else x
 
 
@@ -50,8 +53,9 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
     reset : bool
         Whether to learn the features and their names, or to compare with those that were learnt.
     """
+    given = y
     if not is_foreign(x):
-        x, y = validate_data(
+        x, y = validated(
             estimator,
             x,
             to_host(y),
@@ -77,6 +81,8 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
     y = y.toarray() if is_sparse(y) else y
     if numeric and not is_foreign(y) and y.dtype.kind in "US":
         raise ValueError(f"expected y of numbers, found strings, {y.dtype}")
+    if numeric or isinstance(given, np.ma.MaskedArray):
+        expect_numbers("y", given)
     if y.ndim == 2 and y.shape[1] == 1:
         y = array_namespace(y).reshape(y, (-1,)) if is_foreign(y) else column_or_1d(y, warn=True)
     return x, y
@@ -86,7 +92,27 @@ def read_inputs(estimator: Any, x: Any) -> Array:
     """Checked inputs of a model that is trained."""
     if is_foreign(x):
         return read_foreign(estimator, x, reset=False)
-    return validate_data(estimator, x, accept_sparse=("csr", "csc"), reset=False)
+    return validated(estimator, x, accept_sparse=("csr", "csc"), reset=False)
+
+
+def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
+    """Data as scikit-learn checks it, and that `x` holds numbers: no dates, nothing masked."""
+    frame = hasattr(x, "columns")  # of which we can name the column
+    if frame:
+        expect_numbers("X", x)
+    data = validate_data(estimator, x, *others, **options)
+    if not frame:
+        expect_numbers("X", x)
+    return data
+
+
+def expect_numbers(name: str, data: Any) -> None:
+    """Raise a `DataError` that names the data if it does not hold real numbers."""
+    if not (data is None or is_sparse(data) or is_foreign(data)):
+        try:
+            to_numpy(data)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
 
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
@@ -133,7 +159,9 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
     if isinstance(weight, Real):
         weight = np.full(samples, weight)
     if not is_foreign(weight):
-        weight = check_array(weight, ensure_2d=False, dtype=float, input_name="sample_weight")
+        given = weight
+        weight = check_array(given, ensure_2d=False, dtype=float, input_name="sample_weight")
+        expect_numbers("sample_weight", given)
     else:
         _check(weight, "sample_weight", dimensions=(1,))
     xp = array_namespace(weight)

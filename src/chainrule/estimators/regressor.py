@@ -106,7 +106,9 @@ n_features_in_, feature_names_in_, model_, trainer_
         float
             The mean over the outputs where there are several; NaN where a prediction is none.
         """
-        return self._scored(to_host(y), to_host(self.predict(X)), to_host(sample_weight))
+        y = to_host(y)
+        weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
+        return self._scored(y, to_host(self.predict(X)), weight)
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool

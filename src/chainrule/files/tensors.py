@@ -23,6 +23,19 @@ from .atomic import write_atomically
 FORMAT_VERSION = "1"
 MAX_HEADER = 2**22  # bytes; what JSON makes of them can take thirty times as many
 _NO_DIGEST = "0" * 64
+_DTYPES = {
+    "BOOL": "?",
+    **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
+    **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+    "C64": "<c8",
+}
+_OTHERS = {
+    b"PK\3\4": "a zip archive, as torch.save, Keras and numpy.savez write it",
+    b"\x80": "a pickle, as older versions of torch.save write it",
+    b"\x89HDF": "an HDF5 file, as Keras writes it",
+    b"\x93NUMPY": "an array of numpy.save",
+}
+"""What weights come in otherwise, by the first bytes."""
 
 
 def write_tensors(
@@ -66,7 +79,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     Returns
     -------
     tensors : dict of str to array
-        By their names.
+        By their names; bfloat16, which NumPy lacks, as float32.
     metadata : dict of str to str
         Of a file that holds ``format_version`` or ``sha256``; empty otherwise.
 
@@ -81,12 +94,17 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     data = Path(path).read_bytes()
     try:
         metadata = _checked_metadata(data)
-        tensors = safetensors.numpy.load(data)
-    except KeyError as error:
-        raise FileFormatError(
-            f"{path}: holds tensors of type {error}, which NumPy lacks"
-        ) from error
+        deserialize: Any = safetensors.deserialize
+        tensors = {name: _array(**tensor) for name, tensor in deserialize(data)}
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None
     except Exception as error:  # the reader's own errors share no other base
+        for start, other in _OTHERS.items():
+            if data.startswith(start):
+                raise FileFormatError(
+                    f"{path}: expected a safetensors file, found {other}; weights of PyTorch are "
+                    "written by safetensors.torch.save_file(module.state_dict(), path)"
+                ) from error
         raise FileFormatError(f"{path}: no valid safetensors file: {error}") from error
     if not metadata.keys() & {"format_version", "sha256"}:
         return tensors, {}
@@ -100,6 +118,16 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
             "wrote it"
         )
     return tensors, metadata
+
+
+def _array(dtype: str, shape: list[int], data: Any) -> np.ndarray:
+    """One tensor, of the size that the package has compared with its shape."""
+    if dtype == "BF16":  # the upper half of float32
+        upper = np.frombuffer(data, "<u2").astype("<u4") << 16
+        return upper.view(np.float32).reshape(shape)
+    if dtype not in _DTYPES:
+        raise FileFormatError(f"holds tensors of type {dtype!r}, which NumPy lacks")
+    return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
 
 
 def _header_size(data: bytes) -> int:

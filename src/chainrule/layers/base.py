@@ -11,8 +11,9 @@ import numpy as np
 
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
+from ..backends.conversion import to_numpy
 from ..checks import whole
-from ..errors import ShapeError, other_dtype
+from ..errors import DataError, ShapeError, other_dtype
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 
@@ -79,7 +80,8 @@ class Layer:
         Parameters
         ----------
         x : array
-            The input, ``(batch, features)``; it is not to be written to.
+            The input, ``(batch, features)``. A layer must not write to it, nor to `dy`, unless it
+            made them itself. On NumPy a model hands both over read-only, elsewhere it cannot.
         training : bool, optional
             Whether this is a step of training; dropout acts only then, and batch normalisation
             takes its statistics from the batch.
@@ -96,7 +98,11 @@ class Layer:
 
     def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
         """`forward`, if it returns what it should: an array of the model's `dtype`, a function."""
-        result = self.forward(x, training=training)
+        try:
+            result = self.forward(x, training=training)
+        except ValueError as error:
+            self._wrote_to_input(error)
+            raise
         if type(result) is not tuple or len(result) != 2:
             raise TypeError(
                 f"{self!r}: expected forward to return y and backward, found {result!r}"
@@ -206,6 +212,8 @@ class Layer:
             If the seed is no whole number.
         KeyError
             If `values` has a name that the model does not have.
+        DataError
+            If one of them does not hold real numbers.
         """
         backend = get_backend(backend, device=device)
         seed = whole("seed", seed, least=0)
@@ -217,7 +225,11 @@ class Layer:
                     "Layer.copy (and fill a list of layers before it is assigned)"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
-        for name, value in (values or {}).items():
+        for name, given in (values or {}).items():
+            try:
+                value = to_numpy(given)
+            except DataError as error:
+                raise DataError(f"values, {name!r}: {error}") from None
             before = first.setdefault(id(stored[name]), value)
             if before is not value and not np.array_equal(before, value):
                 raise ValueError(f"{name!r} is shared, but its values differ")
@@ -303,6 +315,14 @@ class Layer:
         """Raise a TypeError that names this layer if what it was given has the model's dtype."""
         if given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
+
+    def _wrote_to_input(self, error: ValueError) -> None:
+        """Raise an error that names this layer if NumPy's says that it wrote to its input."""
+        if "read-only" in str(error):
+            raise ValueError(
+                f"{self._label()}: writes to x or dy, which others use too: expected a new array, "
+                f"as of x + 1 instead of x += 1"
+            ) from error
 
     def _label(self) -> str:
         return f"layer {self._name!r}, {self!r}" if self._name else repr(self)

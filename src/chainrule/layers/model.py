@@ -23,25 +23,29 @@ class Model(Layer):
     layers: tuple[Layer, ...]
 
     def enter(self, x: Any) -> Array:
-        """The input of the model in its dtype.
+        """The input of the model in its dtype; on NumPy it cannot be written to.
 
         Raises
         ------
         TypeError
             If it is no array of the model's backend.
+        DataError
+            If it does not hold real numbers.
         """
         return self._converted(x)
 
     def _converted(self, x: Any) -> Array:
-        """An array of the model's backend in its dtype."""
-        state = self.state
-        if not isinstance(x, state.backend.array_type):
+        """An array of the model's backend in its dtype, read-only where the library has that."""
+        state, own = self.state, self.state.backend.array_type
+        if not isinstance(x, own):
             raise TypeError(
                 f"expected an array of backend {state.backend.name!r}, found "
                 f"{type(x).__module__}.{type(x).__name__}: model.backend.asarray(x) makes one"
             )
         array: Array = x
-        return array if array.dtype == state.dtype else state.backend.xp.astype(array, state.dtype)
+        if type(x) is not own or array.dtype != state.dtype:
+            array = state.backend.asarray(array, dtype=state.dtype)
+        return state.backend.read_only(array)
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
         """The outputs for all of `x`, in inference mode.
@@ -58,7 +62,7 @@ class Model(Layer):
         -------
         array
             The raw outputs of the last layer, an array of the same library as `x`; NumPy's for
-            lists and frames.
+            lists and frames. It shares no memory with `x` or the model.
         """
         backend = self.backend
         if isinstance(x, backend.array_type):
@@ -72,8 +76,8 @@ class Model(Layer):
         if x.ndim == 0 or x.shape[0] == 0:
             raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
         backend, samples = self.backend, x.shape[0]
-        if samples <= batch_size:
-            return self._output(backend.asarray(x))
+        if samples <= batch_size:  # a copy, as the output of some layers is their input
+            return backend.xp.asarray(self._output(backend.asarray(x)), copy=True)
         starts = range(0, samples, batch_size)
         batches = (x[i : min(i + batch_size, samples), ...] for i in starts)
         return backend.xp.concat([self._output(backend.asarray(x)) for x in batches], axis=0)

@@ -112,19 +112,24 @@ class Sequential(Model):
                     f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"
                 )
             first = -1 if input_gradient else self._first_trainable()
-            for layer, back in reversed(passed[first + 1 :]):
-                dx = back(dy)
-                if dx.dtype != dtype:
-                    layer._leaves_dtype("gradient", dx, dy)
-                dy = dx
-            if input_gradient:
-                return dy
-            if first < len(passed):
-                layer, back = passed[first]
-                if layer.takes_input_gradient:
-                    back(dy, input_gradient=False)
-                else:
-                    back(dy)
+            layer: Layer = self
+            try:
+                for layer, back in reversed(passed[first + 1 :]):
+                    dx = back(dy)
+                    if dx.dtype != dtype:
+                        layer._leaves_dtype("gradient", dx, dy)
+                    dy = dx
+                if input_gradient:
+                    return dy
+                if first < len(passed):
+                    layer, back = passed[first]
+                    if layer.takes_input_gradient:
+                        back(dy, input_gradient=False)
+                    else:
+                        back(dy)
+            except ValueError as error:
+                layer._wrote_to_input(error)
+                raise
             return None
 
         return x, backward

@@ -113,7 +113,8 @@ class Loss:
         ShapeError
             If the shapes do not fit; ``(n,)`` and ``(n, 1)`` are an error, not a broadcast.
         DataError
-            If targets in host memory are out of range, see `check`.
+            If targets in host memory are out of range, see `check`, or weights there are negative
+            or of no finite sum.
         """
         if self.reduction == "none":
             values, back = self._values(*self._inputs(y, target, sample_weight))
@@ -149,18 +150,26 @@ class Loss:
         if by_target is not None:
             weight = by_target if weight is None else weight * by_target
         total_weight = float(y.shape[0]) if weight is None else xp.sum(weight)
+        if (
+            weight is not None
+            and on_host(weight)
+            and not math.isfinite(total := float(total_weight))
+        ):
+            raise DataError(f"expected weights with a finite sum in {y.dtype}, found {total}")
         return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
 
-    def scale(self, total_weight: float | Array) -> float | Array:
+    def scale(self, total_weight: Any) -> float | Array:
         """Return the factor from a sum over samples to the loss: 1, or ``1 / total_weight``.
 
-        It is 0 where all weights are 0, as in a batch of ignored samples.
+        It is 0 where all weights are 0, as in a batch of ignored samples, or where their sum is too
+        small to divide by.
         """
         if self.reduction == "sum":
             return 1.0
         if type(total_weight) is float:
             return 1.0 / total_weight
-        xp, positive = array_namespace(total_weight), total_weight > 0
+        xp = array_namespace(total_weight)
+        positive = total_weight >= xp.finfo(total_weight.dtype).smallest_normal
         return xp.where(positive, 1.0 / xp.where(positive, total_weight, 1.0), 0.0)
 
     def _inputs(
@@ -181,7 +190,14 @@ class Loss:
         if weight.shape != y.shape[:1]:
             expected, found = y.shape[0], tuple(weight.shape)
             raise ShapeError(f"expected {expected} sample weights, found shape {found}")
-        return xp, y, target, xp.astype(weight, y.dtype)
+        weight = xp.astype(weight, y.dtype)
+        if on_host(weight):
+            least, most = float(xp.min(weight)), float(xp.max(weight))
+            if not (least >= 0.0 and most < math.inf):
+                raise DataError(
+                    f"expected finite sample weights of at least 0, found {least:g} to {most:g}"
+                )
+        return xp, y, target, weight
 
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
@@ -222,7 +238,7 @@ def as_outputs(y: Any) -> tuple[Any, Array]:
     Outputs of any other dtype become float64, so that no target is truncated to a whole number and
     no sum is taken in float16. A list or a frame becomes an array of NumPy's.
     """
-    if type(y) is np.ndarray or not is_array_api_obj(y):
+    if isinstance(y, np.ndarray) or not is_array_api_obj(y):
         y = to_numpy(y)
     xp = array_namespace(y)
     if y.dtype in (xp.float32, xp.float64):
@@ -262,6 +278,23 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
 def times(xp: Any, x: Array, weight: Array) -> Array:
     """``x * weight``, and 0 for a weight of 0, even of an infinite `x`: that counts as absent."""
     return xp.where(weight == 0.0, 0.0, x) * weight
+
+
+def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:
+    """Raise a `DataError` if samples cannot be weighted so; reads from the device.
+
+    Whether all of them may be 0 is for `zeros` to say.
+    """
+    least, most, total = (float(f(weight)) for f in (xp.min, xp.max, xp.sum))
+    limits = xp.finfo(weight.dtype)
+    if not (least >= 0.0 and limits.smallest_normal <= total <= limits.max):
+        if zeros and least == most == 0.0:
+            return
+        raise DataError(
+            f"{name}: expected weights of at least 0, not all of them 0, with a sum within the "
+            f"range of {weight.dtype}, found values from {least:g} to {most:g} that sum to "
+            f"{total:g}"
+        )
 
 
 def _along(factor: Any, y: Array) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..data.moving import CHECKED_AT_ONCE, move, to_device
 from ..errors import DataError, ShapeError
+from ..losses.base import check_weights
 from ..types import Array
 
 if TYPE_CHECKING:
@@ -38,12 +39,7 @@ def move_checked(
         if weight.ndim != 1:
             found = tuple(weight.shape)
             raise ShapeError(f"{prefix}sample_weight: expected shape (n,), found {found}")
-        least, most = float(xp.min(weight)), float(xp.max(weight))
-        if least < 0.0 or most == 0.0:
-            raise DataError(
-                f"{prefix}sample_weight: expected weights of at least 0, not all of them 0, "
-                f"found values from {least:g} to {most:g}"
-            )
+        check_weights(f"{prefix}sample_weight", xp, weight)
     return x, y, *weights
 
 

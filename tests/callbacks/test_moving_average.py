@@ -60,5 +60,31 @@ def test_the_average_for_a_model_of_another_backend(library):
     average.copy_to(other)
     expected = library.to_numpy(average.average)
     np.testing.assert_allclose(other.state.values, expected, rtol=1e-6)
-    with pytest.raises(cr.ShapeError, match="a model of 63 weights, .* found one of 15"):
+    with pytest.raises(
+        cr.ShapeError, match="63 weights and 12 running statistics, .* one of 15 and 0"
+    ):
         average.copy_to(cr.Sequential(cr.Linear(4, 3)))
+
+
+def test_another_model_gets_the_running_statistics_too(library):
+    """Without them its batch normalisation would scale by what it was made with."""
+    trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
+    trainer.fit(5.0 + 3.0 * X, Y, epochs=5, callbacks=[average], **FIT)
+    other = trainer_on(library).model
+    average.copy_to(other)
+    with average.applied(trainer.model) as model:
+        expected = model.predict(X)
+    np.testing.assert_array_equal(other.predict(X), expected)
+
+
+def test_averages_and_running_statistics_stay_together(library):
+    """The trained model goes on, or gets back its best weights; the averages keep their own."""
+    trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
+    trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
+    with average.applied(trainer.model) as model:
+        expected = model.predict(X)
+    trainer.fit(9.0 * X, Y, epochs=2, **FIT)
+    own = trainer.model.predict(X)
+    with average.applied(trainer.model) as model:
+        np.testing.assert_array_equal(model.predict(X), expected)
+    np.testing.assert_array_equal(trainer.model.predict(X), own)

@@ -1,5 +1,6 @@
 """A training that stopped, was saved and resumed, compared with one that never stopped."""
 
+import contextlib
 import copy
 import json
 import os
@@ -138,7 +139,14 @@ def test_numbers_that_a_callback_changed_are_kept(library, tmp_path):
     trainer.fit(X, Y, **FIT)
     trainer.optimizer.lr = 0.025
     trainer.save(tmp_path / "training.safetensors")
-    again = resumed(tmp_path / "training.safetensors", library, optimizer=cr.Adam(lr=1.0))
+    path, given = tmp_path / "training.safetensors", cr.Adam(lr=0.1, betas=(0.8, 0.9))
+    for optimizer, words in (
+        (given, None),
+        (cr.Adam(lr=1.0), r"with what was given now: lr=1.0, betas=\(0.9, 0.999\)"),
+    ):
+        told = pytest.warns(RuntimeWarning, match=words) if words else contextlib.nullcontext()
+        with told:
+            again = resumed(path, library, optimizer=optimizer)
     assert (again.optimizer.lr, again.optimizer.betas) == (0.025, (0.8, 0.9))
     assert again.optimizer.steps == 20
 
@@ -183,8 +191,8 @@ def test_other_data_than_before(library):
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
     with pytest.raises(ValueError, match="interrupted after 2 steps of .*'samples': 70.*found"):
-        trainer.fit(X[:60], Y[:60], **FIT, resume=True)
-    trainer.fit(X, Y, **FIT, resume=True)
+        trainer.fit(X[:60], Y[:60], **FIT, callbacks=[Counts()], resume=True)
+    trainer.fit(X, Y, **FIT, callbacks=[Counts()], resume=True)
 
 
 def test_what_does_not_fit(library, tmp_path):
@@ -274,7 +282,7 @@ def test_copies_continue_alike(library):
         trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])
     twin = copy.deepcopy(trainer)
     for one in (trainer, twin):
-        one.fit(X, Y, **FIT, resume=True)
+        one.fit(X, Y, **FIT, callbacks=[Counts()], resume=True)
     assert_equal(trainer, twin, library)
 
 

@@ -22,8 +22,8 @@ class ExponentialMovingAverage(Callback):
     vector of all weights. It starts from the weights with which the training starts, and reaches
     back over some ``1 / (1 - decay)`` steps. The training itself is not changed.
 
-    Only what is learned is averaged. Running statistics, such as those of ``BatchNorm``, stay those
-    of the training, in `applied` too.
+    Only what is learned is averaged. Running statistics, such as those of ``BatchNorm``, are those
+    of the last step; they go wherever the averages go.
 
     Source: B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging",
     1992; in the form of A. Tarvainen and H. Valpola, "Mean teachers are better role models", 2017.
@@ -47,6 +47,7 @@ class ExponentialMovingAverage(Callback):
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = below_one("decay", decay)
         self._average: Array = None
+        self._buffers: Array = None
 
     @property
     def average(self) -> Array:
@@ -67,18 +68,22 @@ class ExponentialMovingAverage(Callback):
         start = self._average if trainer.resuming and self._average is not None else state.values
         start = backend.asarray(start, dtype=state.dtype)
         self._average = xp.asarray(start, copy=True)
+        self._buffers = xp.asarray(state.buffers, copy=True)
         self._new = xp.asarray(1.0 - self.decay, dtype=state.dtype, device=backend.device)
         self._update = backend.elementwise(lambda xp: _towards, outputs=1)
 
     def on_step_end(self, trainer: Training) -> None:
-        self._update(self._average, trainer.model.state.values, self._new)
+        state = trainer.model.state
+        self._update(self._average, state.values, self._new)
+        if state.buffers.shape[0]:
+            self._buffers[...] = state.buffers
 
     def on_fit_end(self, trainer: Training) -> None:
         del self._update  # it may be compiled, and then cannot be pickled
 
     @contextlib.contextmanager
     def applied(self, model: Layer) -> Iterator[Layer]:
-        """Give the model the averages as its weights for as long as a ``with`` block takes.
+        """Give the model the averages for as long as a ``with`` block takes, see `copy_to`.
 
         Parameters
         ----------
@@ -88,9 +93,10 @@ class ExponentialMovingAverage(Callback):
         Yields
         ------
         Layer
-            The model itself. Its own weights are back in place afterwards, after an error too.
+            The model itself. Its own weights and running statistics are back in place afterwards,
+            after an error too.
         """
-        own = model.state.snapshot("values")
+        own = model.state.snapshot()
         self.copy_to(model)
         try:
             yield model
@@ -98,7 +104,7 @@ class ExponentialMovingAverage(Callback):
             model.state.restore(own)
 
     def copy_to(self, model: Layer) -> None:
-        """Give the model the averages as its weights.
+        """Give the model the averages as its weights, and the running statistics that go with them.
 
         Parameters
         ----------
@@ -108,24 +114,29 @@ class ExponentialMovingAverage(Callback):
         Raises
         ------
         ShapeError
-            If it has another number of weights.
+            If it has another number of weights or of running statistics.
         """
-        state, average = model.state, self.average
-        if average.shape != state.values.shape:
+        state, kept = model.state, {"values": self.average, "buffers": self._buffers}
+        expected, found = (
+            [v.shape[0] for v in vectors]
+            for vectors in (kept.values(), (state.values, state.buffers))
+        )
+        if found != expected:
             raise ShapeError(
-                f"expected a model of {average.shape[0]} weights, as the one that was trained, "
-                f"found one of {state.values.shape[0]}"
+                "expected a model of {} weights and {} running statistics, as the one that was "
+                "trained, found one of {} and {}".format(*expected, *found)
             )
-        state.values[...] = state.backend.asarray(average, dtype=state.dtype)
+        state.restore(kept)
 
     def state(self) -> dict[str, Any]:
         if self._average is None:
             return {}
-        # A copy: the next step writes to the average itself.
-        return {"average": array_namespace(self._average).asarray(self._average, copy=True)}
+        # Copies: the next step writes to the arrays themselves.
+        vectors = {"average": self._average, "buffers": self._buffers}
+        return {name: array_namespace(v).asarray(v, copy=True) for name, v in vectors.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._average = state.get("average")
+        self._average, self._buffers = state.get("average"), state.get("buffers")
 
 
 def _towards(average: Array, values: Array, new: Array) -> tuple[Array, ...]:

@@ -44,7 +44,7 @@ class BatchStream:
         self, source: Any, *, rng: np.random.Generator, backend: Backend, dtype: str
     ) -> None:
         data = is_array_api_obj(source) or hasattr(source, "columns")
-        again = hasattr(source, "__iter__") and iter(source) is not source
+        again = hasattr(source, "__iter__") and not hasattr(source, "__next__")
         if data or not (callable(source) or again):
             raise TypeError(
                 "expected x and y, an iterable of batches that can start again, or a function of a "

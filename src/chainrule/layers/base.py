@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -18,6 +19,7 @@ from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 
 _Kind = TypeVar("_Kind", bound=Stored)
+_binding = threading.RLock()  # held while layers are bound: a first use may come from two threads
 
 
 class Layer:
@@ -135,7 +137,7 @@ class Layer:
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
         """What is found in attributes: parameters, buffers and layers, also in lists and dicts."""
-        for name, value in vars(self).items():
+        for name, value in list(vars(self).items()):  # another thread may be binding the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 
@@ -255,8 +257,9 @@ class Layer:
         root = self
         while root._parent is not None:
             root = root._parent
-        if root._state is None:
-            root.bind()
+        with _binding:
+            if root._state is None:
+                root.bind()
 
     @property
     def backend(self) -> Backend:

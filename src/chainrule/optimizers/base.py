@@ -90,6 +90,7 @@ class Optimizer:
     def _unbind(self) -> None:
         """Forget the model and all steps."""
         self.steps = 0
+        self.moving = False  # whether a step has begun to change the parameters
         self._model_state: ModelState | None = None
         self._vectors: dict[str, Array] = {}
         self._parameters: dict[str, Parameter] = {}  # by name, in the order of the vectors
@@ -166,7 +167,11 @@ class Optimizer:
 
     def _options(self) -> dict[str, Any]:
         """The attributes that say how it moves parameters: numbers, flags and schedules."""
-        return {k: v for k, v in vars(self).items() if k[0] != "_" and k not in ("steps", "slots")}
+        return {
+            k: v
+            for k, v in vars(self).items()
+            if k[0] != "_" and k not in ("steps", "moving", "slots")
+        }
 
     def _initial(self, name: str, state: ModelState) -> Array:
         return state.backend.xp.zeros_like(state.values)
@@ -189,6 +194,7 @@ class Optimizer:
         grads = state.begin_step()
         self._gradient.prepare(grads, None if self.clip_norm is None else clip_norm)
         width = len(lines) // max(1, len(stretches))
+        self.moving = True
         for i, (part, penalized, *_) in enumerate(stretches):
             *scalars, l1, decay = lines[i * width : (i + 1) * width]
             value, grad = state.values[part], grads[part]
@@ -199,6 +205,7 @@ class Optimizer:
         state.limit_norms()
         state.end_step()
         self.count_step()
+        self.moving = False
 
     def count_step(self) -> None:
         """Count a step for the parameters that are trained, as `step` does."""

@@ -93,9 +93,15 @@ class Run:
         interruption.check()
 
     def _tell(self, moment: str) -> None:
-        """Call the method of this name on every callback."""
+        """Call the method of this name on every callback, also on those after one that fails."""
+        failure: BaseException | None = None
         for listener in self.listeners:
-            getattr(listener, moment)(self.training)
+            try:
+                getattr(listener, moment)(self.training)
+            except BaseException as error:  # the first one is raised when all know of the step
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def _begin(self) -> Progress:
         """The progress of this epoch: of one that was interrupted, or none yet.
@@ -113,12 +119,16 @@ class Run:
     def _steps(self, progress: Progress, interruption: Interruption) -> None:
         """Make the steps of the epoch that are left."""
         training, step = self.training, self.repeated or self.step
+        optimizer = training.optimizer
         for batch in (self.repeated or self.batches).starting_at(len(progress.losses)):
-            training.consistent = False
+            training.consistent, before = False, optimizer.steps
             try:
                 loss, total_weight = step(*batch)
             except NotFinite as found:
                 raise self._diverged(found) from None
+            except BaseException:
+                training.half_done = optimizer.moving or optimizer.steps != before
+                raise
             progress.losses.append(loss)
             progress.weights.append(total_weight)
             self._tell("on_step_end")

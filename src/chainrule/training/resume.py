@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 
 from ..backends.base import BackendLike
+from ..backends.conversion import to_numpy
 from ..callbacks import Callback
 from ..errors import FileFormatError
 from ..files.tensors import read_tensors, write_tensors
@@ -31,7 +33,6 @@ from .state import Progress, TrainingState
 def save_training(training: TrainingState, path: str | Path) -> None:
     """Write all that a training needs to continue, see `Trainer.save`."""
     model, done = training.model, training.progress
-    to_numpy = model.backend.to_numpy
     tensors, metadata = contents(model)
     optimizer = training.optimizer.state()
     vectors = optimizer.pop("vectors")
@@ -45,22 +46,18 @@ def save_training(training: TrainingState, path: str | Path) -> None:
         numbers = read_numbers(model.state, [*done.losses, *done.weights])
         done.losses, done.weights = numbers[: len(done.losses)], numbers[len(done.losses) :]
         more["losses"], more["weights"] = np.asarray(done.losses), np.asarray(done.weights)
-    states = []
-    for i, listener in enumerate(training.listeners):
-        values: dict[str, Any] = {}
-        for name, value in listener.state().items():
-            if isinstance(value, np.ndarray | model.backend.array_type):
-                host = value if isinstance(value, np.ndarray) else to_numpy(value)
-                more[f"callbacks/{i}/{name}"] = host
-            else:
-                values[name] = value
-        states.append({"callback": type(listener).__name__, "values": values})
+    states = callback_states(training.listeners)
+    for i, state in enumerate(states):
+        values = state["values"]
+        for name in [name for name, value in values.items() if isinstance(value, np.ndarray)]:
+            more[f"callbacks/{i}/{name}"] = values.pop(name)
     described = {
         "versions": versions(),
         "seed": model.state.seed,
         "draws": model.state.draws,
         "frozen": [name for name, p in model.named_parameters().items() if not p.trainable],
         "optimizer": {**optimizer, "vectors": list(vectors)},
+        "asked": training.asked,
         "rng": _plain(training.rng.bit_generator.state),
         "began": training.began,
         "stopped": training.stopped,
@@ -103,10 +100,19 @@ class SavedTraining:
         try:
             self._restore(training)
             found = differences(dict(self.values["versions"]), versions())
+            given, training.asked = training.asked, dict(self.values["asked"])
+            changed = _changed(training.asked, given)
         except (FileFormatError, MemoryError):  # the device's memory, too
             raise
         except Exception as error:  # what is in a file can be anything
             raise FileFormatError(f"{self.path}: no training to continue: {error!r}") from error
+        if changed:
+            warnings.warn(
+                f"{self.path}: this training continues with the optimizer that it began with, not "
+                f"with what was given now: {', '.join(changed)}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         if found:
             warnings.warn(
                 f"{self.path}: this training continues, but may differ in the last bits from what "
@@ -161,10 +167,41 @@ def read_training(
     return SavedTraining(path, model, values, _below(TRAINING, tensors))
 
 
-def hand_back(states: list[dict[str, Any]] | None, listeners: list[Callback]) -> None:
-    """Give callbacks the state that they had, if they are those of the file."""
-    if states is None:  # nothing was read from a file: they know it themselves
-        return
+def _changed(asked: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The numbers of the optimizer that are given otherwise than in the file."""
+    now = json.loads(json.dumps(given))  # with lists, as in the file
+    return [f"{name}={given[name]!r}" for name in now if now[name] != asked[name]]
+
+
+def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
+    """The states of callbacks, each with its class's name, and with its arrays in host memory."""
+    return [
+        {
+            "callback": type(listener).__name__,
+            "values": {
+                name: to_numpy(value) if is_array_api_obj(value) else value
+                for name, value in listener.state().items()
+            },
+        }
+        for listener in listeners
+    ]
+
+
+def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
+    """Give callbacks the states of the earlier ones of their kind.
+
+    Parameters
+    ----------
+    states : list of dict
+        What `callback_states` returned, or `save_training` wrote.
+    listeners : list of Callback
+        The callbacks that continue.
+
+    Raises
+    ------
+    ValueError
+        If one that kept something is missing.
+    """
     left = list(listeners)
     for state in states:
         name = state["callback"]

@@ -61,8 +61,12 @@ class TrainingState:
     resuming, stopped, consistent : bool
         Whether this call of `fit` continues another one, whether a callback ended it, and whether
         the last step was finished, with all callbacks after it.
+    half_done : bool
+        Whether a step was interrupted while the optimizer made it.
+    asked : dict
+        The optimizer's numbers as they were given.
     listeners : list of Callback
-        The callbacks of this call of `fit`.
+        The callbacks of the last call of `fit`.
     callback_states : list of dict or None
         Those that were read from a file, until the callbacks have them.
     """
@@ -86,6 +90,8 @@ class TrainingState:
         self.progress: Progress | None = None
         self.resuming = self.stopped = False
         self.consistent = True
+        self.half_done = False
+        self.asked: dict[str, Any] = optimizer.state()["numbers"]
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None
 
@@ -93,6 +99,15 @@ class TrainingState:
     def steps_done(self) -> int:
         """How many steps of the current epoch are done."""
         return 0 if self.progress is None else len(self.progress.losses)
+
+    def expect_whole_steps(self) -> None:
+        """Raise a `RuntimeError` if a step was interrupted while the optimizer made it."""
+        if self.half_done:
+            raise RuntimeError(
+                "expected a training whose last step was made as a whole, found one that was "
+                f"interrupted in step {self.optimizer.steps}: resume it from its last checkpoint, "
+                "or train on from these weights with resume=False"
+            )
 
     def stop(self) -> None:
         """End the training after the current epoch."""

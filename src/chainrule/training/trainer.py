@@ -28,7 +28,7 @@ from .evaluation import measure, named_metrics, read_numbers
 from .interruption import Interruption
 from .loop import Run
 from .repeated import RepeatedSteps
-from .resume import hand_back, read_training, save_training
+from .resume import callback_states, hand_back, read_training, save_training
 from .state import TrainingState
 from .step import Penalty, Step
 
@@ -110,11 +110,14 @@ class Trainer(TrainingState):
 
         Raises
         ------
+        RuntimeError
+            If the last step was interrupted while the optimizer made it.
         TypeError
             If an argument of a layer cannot be written, see `Sequential.save`.
         OSError
             If the file cannot be written; an older one is then left as it was.
         """
+        self.expect_whole_steps()
         save_training(self, path)
 
     @classmethod
@@ -161,7 +164,8 @@ class Trainer(TrainingState):
         Warns
         -----
         RuntimeWarning
-            If versions, the machine or the number of threads differ from those of the file.
+            If versions, the machine or the number of threads differ from those of the file; if the
+            optimizer's numbers are others than it began with, which are kept.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
@@ -226,7 +230,8 @@ class Trainer(TrainingState):
             Whether to continue the last call of `fit`, which was interrupted, in the middle of an
             epoch too: `epochs` then counts those that it has done. With the same data and arguments
             the result is that of a call that was not interrupted; without an earlier call this is a
-            first one.
+            first one. Callbacks may be the same or equal new ones, which get the state of the
+            earlier ones.
 
         Returns
         -------
@@ -237,6 +242,8 @@ class Trainer(TrainingState):
         ------
         DataError, ShapeError, ValueError
             If the data is invalid, before the first step; see `minibatches`.
+        RuntimeError
+            If `resume` is true, but the optimizer was interrupted in the middle of a step.
         DivergenceError
             If the loss or a gradient became NaN or infinite: at that step, or on a GPU at the end
             of its epoch. The model is then as it was before that step.
@@ -338,9 +345,15 @@ class Trainer(TrainingState):
                     RuntimeWarning,
                     stacklevel=3,
                 )
-            hand_back(self.callback_states, listeners)
+            self.expect_whole_steps()
+            if self.callback_states is not None:  # from a file
+                hand_back(self.callback_states, listeners)
+            else:
+                old, new = self.listeners, [one for one in listeners if one not in self.listeners]
+                hand_back(callback_states(one for one in old if one not in listeners), new)
         else:
             self.began, self.progress, self.stopped = len(self.history), None, False
+            self.half_done = self.optimizer.moving = False
         self.callback_states, self.listeners = None, listeners
 
     def evaluate(

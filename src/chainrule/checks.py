@@ -8,6 +8,8 @@ from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 
 class Checked:
     """An attribute that is checked each time it is assigned, in the constructor and afterwards.
@@ -53,6 +55,13 @@ def whole(name: str, number: Any, *, least: int) -> int:
     if found < least:
         raise ValueError(f"expected {name} to be at least {least}, found {found}")
     return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value`, if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"expected {name} to be True or False, found {value!r}")
+    return bool(value)
 
 
 def finite(name: str, number: Any) -> float:

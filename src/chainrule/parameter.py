@@ -17,7 +17,7 @@ import numpy as np
 from . import initializers
 from .backends import Backend
 from .backends.conversion import to_numpy
-from .checks import above_zero
+from .checks import above_zero, flag
 from .errors import DataError, ShapeError, other_dtype
 from .formulas import scaled_norm
 from .masks import split_key
@@ -166,7 +166,7 @@ class Parameter(Stored):
                 + (": are its parentheses missing?" if isinstance(init, type) else "")
             )
         super().__init__(shape, initializers.zeros() if init is None else init)
-        self.decay = decay
+        self.decay = flag("decay", decay)
         self.max_norm = None if max_norm is None else above_zero("max_norm", max_norm)
         if max_norm is not None and len(self.shape) < 2:
             raise ValueError(f"expected a parameter with rows for max_norm, found {self.shape}")

@@ -71,7 +71,7 @@ def test_a_metric_says_itself_which_is_better(library, tmp_path):
     trainer.save(tmp_path / "t.safetensors")
     again = cr.Trainer.resume(
         tmp_path / "t.safetensors", loss=cr.CrossEntropyLoss(), metrics=given,
-        optimizer=cr.SGD(0.1, momentum=0.9), backend=library.backend,
+        optimizer=cr.SGD(0.05, momentum=0.9), backend=library.backend,
     )  # fmt: skip
     watching = {name: EarlyStopping(f"val_{name}") for name in modes}
     again.fit(X, Y, epochs=2, callbacks=list(watching.values()), resume=True, **FIT)
@@ -95,7 +95,7 @@ def test_a_metric_that_does_not_exist(library):
     for watching in (EarlyStopping, ReduceOnPlateau):
         with pytest.raises(ValueError, match="one of epoch, loss, seconds, found 'val_loss': fit"):
             trainer.fit(X, Y, callbacks=[watching()], verbose=0)
-    message = "one of epoch, loss, val_loss, val_accuracy, seconds, found 'accuracy'$"
+    message = "val_accuracy, seconds, found 'accuracy': did you mean 'val_accuracy'"
     with pytest.raises(ValueError, match=message):
         trainer.fit(X, Y, callbacks=[EarlyStopping("accuracy")], **FIT)
 
@@ -138,3 +138,42 @@ def test_every_argument_is_documented(name):
     if isinstance(thing, type):
         for method, function in inspect.getmembers(thing, inspect.isfunction):
             assert method.startswith("_") or inspect.getdoc(function), method
+
+
+@pytest.mark.parametrize(
+    ("name", "validation", "hint"),
+    [
+        ("val_acc", True, r"one of epoch, .*found 'val_acc': did you mean 'val_accuracy'\?"),
+        ("val_acc", False, "found 'val_acc': fit needs validation_data"),
+        (
+            "val_loss",
+            False,
+            "found 'val_loss': fit needs validation_data for it, an estimator early",
+        ),
+        ("acc", True, "found 'acc'"),
+    ],
+)
+@pytest.mark.parametrize("make", [EarlyStopping, cr.callbacks.ReduceOnPlateau])
+def test_a_name_that_will_not_be_there_is_told_at_the_start(make, name, validation, hint):
+    model = cr.Sequential(cr.Linear(4, 3))
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    data = {"validation_data": (X, Y)} if validation else {}
+    with pytest.raises(ValueError, match=hint):
+        trainer.fit(X, Y, callbacks=[make(name)], verbose=0, **data)
+    assert trainer.optimizer.steps == 0
+
+
+class TrainAccuracy(cr.Callback):
+    def on_epoch_end(self, trainer):
+        trainer.history.epochs[-1]["train_accuracy"] = trainer.evaluate(X, Y)["accuracy"]
+
+
+def test_a_custom_callback_may_write_the_number(library):
+    writers = (
+        TrainAccuracy(),
+        cr.callbacks.LambdaCallback(on_epoch_end=TrainAccuracy().on_epoch_end),
+    )
+    for writer in writers:
+        stop = EarlyStopping("train_accuracy", patience=1)
+        trainer_on(library).fit(X, Y, callbacks=[writer, stop], verbose=0)
+        assert stop.best is not None

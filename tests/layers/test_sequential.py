@@ -163,7 +163,9 @@ class Weight(cr.Layer):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: cr.Dropout(0.5), cr.Flatten, cr.Identity, Weight], ids=repr
+    "make",
+    [lambda: cr.Dropout(0.5), cr.Flatten, cr.Identity, Weight],
+    ids=["Dropout", "Flatten", "Identity", "Weight"],
 )
 @pytest.mark.parametrize("batch_size", [1024, 2])
 def test_a_prediction_belongs_to_the_caller(make, batch_size, library):

@@ -103,3 +103,68 @@ def test_masks_booleans_and_classes_without_weight(library):
     trainer.fit(X, np.eye(3, dtype=int)[Y], sample_weight=X[:, 0] > 0, epochs=1, verbose=0)
     with pytest.raises(cr.DataError, match="masked"):
         trainer.fit(np.ma.masked_less(X, 0.0), Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "error", "words"),
+    [
+        (
+            cr.metrics.top_k_accuracy(5),
+            cr.ShapeError,
+            "top_5_accuracy: expected more than 5 classes",
+        ),
+        (cr.metrics.r2, cr.ShapeError, "r2: expected targets of shape"),
+        (
+            lambda outputs, targets: [0.5],
+            TypeError,
+            r"metric 'm': expected one number, found \[0.5\]",
+        ),
+        (lambda outputs, targets: None, TypeError, "metric 'm': expected one number, found None"),
+        (lambda outputs, targets: 1.0 + 2.0j, TypeError, "metric 'm': expected one number"),
+        (lambda outputs, targets: outputs[:, 0], cr.ShapeError, "metric 'm': expected one number"),
+        (lambda outputs, targets: 1 / 0, ZeroDivisionError, "division"),
+    ],
+    ids=["top_k", "r2", "list", "None", "complex", "array", "raises"],
+)
+def test_a_metric_that_does_not_fit_is_told_before_the_first_step(metric, error, words, library):
+    trainer = plain_trainer(library, metrics={"m": metric})
+    with pytest.raises(error, match=words) as caught:
+        trainer.fit(X, Y, validation_data=(X, Y), verbose=0)
+    assert "'m'" in "".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
+    assert trainer.optimizer.steps == 0
+
+
+def test_a_metric_may_need_all_of_the_data(library):
+    """A part of the data may lack classes, as the first samples of sorted data do."""
+
+    def needs_all_classes(outputs, targets):
+        if len(np.unique(library.to_numpy(targets))) < 3:
+            raise ValueError("expected all classes")
+        return 1.0
+
+    order = np.argsort(np.tile(Y, 3), kind="stable")
+    x, y = np.tile(X, (3, 1))[order], np.tile(Y, 3)[order]
+    trainer = plain_trainer(library, metrics={"m": needs_all_classes})
+    assert trainer.fit(x, y, validation_data=(x, y), verbose=0)["val_m"] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "micro_batches"), [(9, 4, 1), (9, 9, 5), (10, 4, 2), (1, 1, 1)]
+)
+def test_a_batch_that_is_too_small_is_told_before_the_first_step(
+    samples, batch_size, micro_batches, library
+):
+    layers = cr.Linear(4, 5), cr.BatchNorm(5), cr.Linear(5, 3)
+    trainer = cr.Trainer(
+        cr.Sequential(*layers, backend=library.backend),
+        loss=cr.CrossEntropyLoss(),
+        optimizer=cr.SGD(0.1),
+    )
+    options = {"batch_size": batch_size, "micro_batches": micro_batches, "verbose": 0}
+    with pytest.raises(
+        cr.ShapeError, match=r"BatchNorm\(5\): expected a batch of at least 2 samples"
+    ):
+        trainer.fit(X[:samples], Y[:samples], **options)
+    assert trainer.optimizer.steps == 0
+    layers[1].freeze()  # its running statistics need no batch
+    trainer.fit(X[:samples], Y[:samples], **options)

@@ -19,6 +19,8 @@ class Training(Protocol):
     optimizer: Optimizer
     metrics: dict[str, Metric]
     history: History
+    listeners: list[Callback]
+    columns: list[str]
     epoch: int
     epochs: int
     steps_per_epoch: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..checks import whole
+from ..checks import flag, whole
 from ..types import Array
 from .base import Callback, Training
 from .monitor import Monitor
@@ -77,7 +77,7 @@ class EarlyStopping(Callback):
     ) -> None:
         self.monitor = Monitor(monitor, mode, min_delta)
         self.patience = whole("patience", patience, least=1)
-        self.restore_best = restore_best
+        self.restore_best = flag("restore_best", restore_best)
         self.load_state({})  # the state at the start
 
     def on_fit_start(self, trainer: Training) -> None:

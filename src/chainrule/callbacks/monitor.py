@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from typing import Any
 
 from ..checks import at_least_zero
 from ..metrics.base import direction
-from .base import Training
+from .base import Callback, Training
+from .lambda_callback import LambdaCallback
 
 _FALLING = {
     "loss", "error", "errors", "err", "mae", "mse", "rmse", "msle", "rmsle", "mape", "smape",
@@ -80,7 +82,8 @@ class Monitor:
         Raises
         ------
         ValueError
-            If that is not known, or if another number was watched before a restart.
+            If that is not known, or if another number was watched before a restart; if there will
+            be no number of this name, unless a callback of another kind may write it.
         """
         if self.asked == "auto":
             marked = direction(trainer.metrics.get(self.name.removeprefix("val_")))
@@ -91,6 +94,8 @@ class Monitor:
                 "name does not tell which is better (a metric tells it by an attribute "
                 "higher_is_better)"
             )
+        if all(map(_only_reads, trainer.listeners)):
+            self._expect_among(trainer.columns)
         for key, found in self.state().items():
             if trainer.resuming and self.before.get(key, found) != found:
                 raise ValueError(
@@ -106,12 +111,20 @@ class Monitor:
             If there is none of that name.
         """
         row = trainer.history.epochs[-1]
-        if self.name not in row:
-            hint = ": fit needs validation_data for it" if self.name.startswith("val_") else ""
-            raise ValueError(
-                f"expected monitor to be one of {', '.join(row)}, found {self.name!r}{hint}"
-            )
+        self._expect_among([*row])
         return row[self.name]
+
+    def _expect_among(self, columns: list[str]) -> None:
+        if self.name in columns:
+            return
+        close, hint = difflib.get_close_matches(self.name, columns, n=1), ""
+        if self.name.startswith("val_") and "val_loss" not in columns:
+            hint = ": fit needs validation_data for it, an estimator early_stopping=True"
+        elif close:
+            hint = f": did you mean {close[0]!r}?"
+        raise ValueError(
+            f"expected monitor to be one of {', '.join(columns)}, found {self.name!r}{hint}"
+        )
 
     def state(self) -> dict[str, str]:
         """What is watched, to be compared with `before` after a restart."""
@@ -130,6 +143,12 @@ class Monitor:
             if self.better(value, than=best):
                 best = value
         return best
+
+
+def _only_reads(listener: Callback) -> bool:
+    """Whether a callback writes nothing to the history: it is one of this package."""
+    own = type(listener).__module__.startswith("chainrule.")
+    return own and not isinstance(listener, LambdaCallback)
 
 
 def _mode(higher_is_better: bool | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
-from ..checks import whole
+from ..checks import flag, whole
 from ..types import Array, Seed
 from .moving import move, to_device
 
@@ -47,11 +47,11 @@ class Batches:
                 f"found {batch_size}"
             )
         self.rng = rng
-        self.shuffle = shuffle
+        self.shuffle = flag("shuffle", shuffle)
         self._take: Callable[..., Array] = backend.xp.take
         rest = self.samples % self.batch_size
         self.sizes = [self.batch_size] * (self.samples // self.batch_size)
-        if rest and not drop_last:
+        if rest and not flag("drop_last", drop_last):
             self.sizes.append(rest)
         self.on_disk = any(isinstance(array, np.memmap) for array in arrays)
         self.description = {

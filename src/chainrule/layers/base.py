@@ -304,6 +304,12 @@ class Layer:
                 new._first = self.backend.to_numpy(old.value).copy()
         return twin
 
+    def expect_batch(self, samples: int) -> None:
+        """Raise a `ShapeError` if it cannot be trained on a batch of so few samples.
+
+        `Trainer` asks before the first step.
+        """
+
     # Words.
 
     def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
@@ -338,9 +344,13 @@ class Layer:
     def arguments(self) -> inspect.BoundArguments:
         """What the constructor was given; see `keeps_arguments` for what was changed since."""
         args, kwargs = self._arguments
-        bound = inspect.signature(self.__init__).bind(*args, **kwargs)  # type: ignore[misc]
+        signature = inspect.signature(self.__init__)  # type: ignore[misc]
+        bound = signature.bind(*args, **kwargs)
         if self.keeps_arguments:
-            bound.arguments.update({name: getattr(self, name) for name in bound.arguments})
+            for name, parameter in signature.parameters.items():
+                value = getattr(self, name)
+                if name in bound.arguments or value != parameter.default:
+                    bound.arguments[name] = value
         return bound
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..checks import below_one
+from ..checks import Checked, below_one
 from ..formulas import masked
 from ..masks import keep_mask
 from ..types import Array, Backward
@@ -26,9 +26,10 @@ class Dropout(Layer):
     """
 
     keeps_arguments = True
+    p = Checked(below_one)
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = below_one("p", p)
+        self.p = p
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         if not training or self.p == 0.0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import initializers
-from ..checks import whole
+from ..checks import flag, whole
 from ..formulas import sum_over_batch
 from ..initializers import Initializer
 from ..parameter import Parameter
@@ -55,7 +55,8 @@ class Linear(Layer):
         self.out_features = whole("out_features", out_features, least=1)
         init = initializers.he_normal() if init is None else init
         self.weight = Parameter((self.out_features, self.in_features), init=init, max_norm=max_norm)
-        self.bias = Parameter((self.out_features,), init=bias_init, decay=False) if bias else None
+        biased = flag("bias", bias)
+        self.bias = Parameter((self.out_features,), init=bias_init, decay=False) if biased else None
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         features = self.in_features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import initializers
-from ..checks import above_zero, share, whole
+from ..checks import Checked, above_zero, share, whole
 from ..errors import ShapeError
 from ..formulas import dot, sum_over_batch
 from ..parameter import Buffer, Parameter
@@ -56,15 +56,24 @@ class BatchNorm(Layer):
     """
 
     keeps_arguments = True
+    eps = Checked(above_zero)
+    momentum = Checked(share)
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         self.features = whole("features", features, least=1)
-        self.eps = above_zero("eps", eps)
-        self.momentum = share("momentum", momentum)
+        self.eps = eps
+        self.momentum = momentum
         self.weight = Parameter((self.features,), init=initializers.constant(1.0), decay=False)
         self.bias = Parameter((self.features,), decay=False)
         self.running_mean = Buffer((self.features,))
         self.running_var = Buffer((self.features,), fill=1.0)
+
+    def expect_batch(self, samples: int) -> None:
+        if samples < 2 and self.trainable:
+            raise ShapeError(
+                f"{self._label()}: expected a batch of at least 2 samples in training, found "
+                f"{samples}; drop_last=True leaves a last batch out that is too small"
+            )
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, features = self.xp, self.features
@@ -73,11 +82,7 @@ class BatchNorm(Layer):
         total = self.backend.kernel(sum_over_batch)
         of_batch = training and (weight.trainable or bias.trainable)
         if of_batch:
-            if samples < 2:
-                raise ShapeError(
-                    f"{self._label()}: expected a batch of at least 2 samples in training, found "
-                    f"{samples}; drop_last=True leaves a last batch out that is too small"
-                )
+            self.expect_batch(samples)
             first = x[0, :]
             centred = x - first  # the digits that all samples share need no adding up
             mean = total(centred) / samples
@@ -145,10 +150,11 @@ class LayerNorm(Layer):
     """
 
     keeps_arguments = True
+    eps = Checked(above_zero)
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:
         self.features = whole("features", features, least=1)
-        self.eps = above_zero("eps", eps)
+        self.eps = eps
         self.weight = Parameter((self.features,), init=initializers.constant(1.0), decay=False)
         self.bias = Parameter((self.features,), decay=False)
 

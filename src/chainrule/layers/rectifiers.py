@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ..checks import finite
+from ..checks import Checked, finite
 from ..formulas import relu, relu_gradient, sigmoid
 from ..types import Array, Backward
 from .base import Layer
@@ -34,9 +34,10 @@ class LeakyReLU(Layer):
     """
 
     keeps_arguments = True
+    negative_slope = Checked(finite)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = finite("negative_slope", negative_slope)
+        self.negative_slope = negative_slope
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, slope = self.xp, self.negative_slope
@@ -69,9 +70,10 @@ class ELU(Layer):
     """
 
     keeps_arguments = True
+    alpha = Checked(finite)
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = finite("alpha", alpha)
+        self.alpha = alpha
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..checks import finite
+from ..checks import Checked, finite
 from ..types import Array, Backward
 from .base import Layer
 
@@ -20,10 +20,12 @@ class Rescaling(Layer):
     """
 
     keeps_arguments = True
+    scale = Checked(finite)
+    offset = Checked(finite)
 
     def __init__(self, scale: float, offset: float = 0.0) -> None:
-        self.scale = finite("scale", scale)
-        self.offset = finite("offset", offset)
+        self.scale = scale
+        self.offset = offset
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         y = x * self.scale

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from array_api_compat import array_namespace
 
 from ..backends import Backend
-from ..checks import Checked, at_least_zero, optional
+from ..checks import Checked, at_least_zero, flag, optional
 from ..formulas import sign
 from ..layers import Layer
 from ..parameter import ModelState, Parameter
@@ -69,6 +69,7 @@ class Optimizer:
     lr = Checked(checked_rates)
     weight_decay = Checked(at_least_zero)
     l1 = Checked(at_least_zero)
+    decay_biases = Checked(flag)
     clip_norm = Checked(optional(at_least_zero))
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..checks import Checked, below_one
+from ..checks import Checked, below_one, flag
 from ..types import Array, LearningRates, Rule
 from .base import Optimizer
 
@@ -29,6 +29,7 @@ class SGD(Optimizer):
     """
 
     momentum = Checked(below_one)
+    nesterov = Checked(flag)
 
     def __init__(
         self, lr: LearningRates, *, momentum: float = 0.0, nesterov: bool = False, **options: Any

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..data import Batches
 from ..data.moving import CHECKED_AT_ONCE, move, to_device
 from ..errors import DataError, ShapeError
+from ..layers import Layer, Sequential
+from ..losses import Loss
 from ..losses.base import check_weights
 from ..types import Array
-
-if TYPE_CHECKING:
-    from ..layers import Sequential
-    from ..losses import Loss
 
 
 def move_checked(
@@ -48,3 +47,11 @@ def _checked_together(y: Array) -> int:
     if not isinstance(y, np.memmap):
         return int(y.shape[0])
     return max(1, CHECKED_AT_ONCE * len(y) // y.nbytes)
+
+
+def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:
+    """Raise a `ShapeError` if one of the batches, or of their parts, is too small for a layer."""
+    smallest = min(size // min(micro_batches, size) for size in batches.sizes)
+    for _, part in model._walk():
+        if isinstance(part, Layer):
+            part.expect_batch(smallest)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
+
+from array_api_compat import array_namespace, is_array_api_obj
 
 from ..data.moving import to_device
 from ..errors import ShapeError
@@ -12,6 +15,8 @@ from ..losses import Loss
 from ..metrics import Metric
 from ..parameter import ModelState
 from ..types import Array
+
+_TRIED = 64  # samples on which metrics are tried before a training
 
 
 def measure(
@@ -38,10 +43,38 @@ def measure(
     y = to_device(model.backend, y)
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
-        numbers[name] = metric(outputs, y)
-        if getattr(numbers[name], "ndim", 0) != 0:
-            raise ShapeError(f"metric {name!r}: expected one number, found {numbers[name]!r}")
+        try:
+            numbers[name] = metric(outputs, y)
+        except Exception as error:
+            error.add_note(f"(in the metric {name!r})")
+            raise
+        _expect_number(name, numbers[name])
     return numbers
+
+
+def try_metrics(
+    model: Sequential, loss: Loss, metrics: Mapping[str, Metric], data: tuple[Array, ...]
+) -> None:
+    """Find out before a training whether its metrics can be measured, on a part of the data.
+
+    If one fails there, it is tried on all of the data, whose classes a part may not have.
+    """
+    try:
+        measure(model, loss, metrics, tuple(array[:_TRIED, ...] for array in data))
+    except Exception:
+        measure(model, loss, metrics, data)
+
+
+def _expect_number(name: str, value: Any) -> None:
+    """Raise an error unless the value of a metric is a number, or a 0-d array of one."""
+    message = f"metric {name!r}: expected one number, found {value!r:.80}"
+    if not is_array_api_obj(value):
+        if not isinstance(value, Real):
+            raise TypeError(message)
+    elif value.ndim != 0:
+        raise ShapeError(message)
+    elif array_namespace(value).isdtype(value.dtype, "complex floating"):
+        raise TypeError(message)
 
 
 def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:

@@ -54,6 +54,8 @@ class TrainingState:
     epoch, epochs, steps_per_epoch : int
         The current epoch, counted from 1; the one with which the training ends; and the steps of
         one, 0 where they are not known.
+    columns : list of str
+        What is written to the history after each epoch, unless a callback adds to it.
     began : int
         How many epochs were done when the last call of `fit` began; -1 before the first call.
     progress : Progress or None
@@ -86,6 +88,7 @@ class TrainingState:
         self.rng = rng
         self.history = History()
         self.epoch = self.epochs = self.steps_per_epoch = 0
+        self.columns: list[str] = []
         self.began = -1
         self.progress: Progress | None = None
         self.resuming = self.stopped = False

@@ -23,8 +23,8 @@ from ..losses import Loss
 from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
 from ..types import Seed
-from .checking import move_checked
-from .evaluation import measure, named_metrics, read_numbers
+from .checking import expect_batches, move_checked
+from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .interruption import Interruption
 from .loop import Run
 from .repeated import RepeatedSteps
@@ -263,7 +263,13 @@ class Trainer(TrainingState):
                 raise TypeError("expected validation_data=(x, y) or (x, y, sample_weight)")
             validation = move_checked(self.model, self.loss, *validation_data, prefix="validation ")
 
+            try_metrics(self.model, self.loss, self.metrics, validation)
+        if isinstance(batches, Batches):
+            expect_batches(self.model, batches, micro_batches)
+
         self._begin(listeners, resume)
+        measured = [] if validation is None else [f"val_{m}" for m in ("loss", *self.metrics)]
+        self.columns = ["epoch", "loss", *measured, "seconds"]
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
         loss_on_host = on_host(self.model.state.values)  # read without waiting for a device
         step = Step(

@@ -198,3 +198,15 @@ BAD = {
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [cr.schedules.exponential(1e-3, gamma=1.01), cr.schedules.step_decay(1e-3, 1, gamma=2.0)],
+    ids=["exponential", "step_decay"],
+)
+def test_a_rate_that_grows_beyond_all_numbers_is_refused_by_name(rate):
+    optimizer = cr.SGD(rate).bind(cr.Sequential(cr.Linear(1, 1)))
+    optimizer.steps = 100_000
+    with pytest.raises(ValueError, match="expected lr to be finite and at least 0, found inf"):
+        optimizer.step()

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 # ruff: noqa: N801
 
 
+def _power(gamma: float, exponent: int) -> float:
+    """``gamma ** exponent``, infinite where that is too large: an optimizer refuses it by name."""
+    try:
+        return gamma**exponent
+    except OverflowError:
+        return math.inf
+
+
 @dataclass(frozen=True)
 class step_decay:
     """A staircase: the rate is multiplied by `gamma` after every `step_size` steps.
@@ -57,7 +65,7 @@ class step_decay:
         above_zero("gamma", self.gamma)
 
     def __call__(self, step: int) -> float:
-        return self.lr * self.gamma ** (step // self.step_size)
+        return self.lr * _power(self.gamma, step // self.step_size)
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ class exponential:
         above_zero("gamma", self.gamma)
 
     def __call__(self, step: int) -> float:
-        return self.lr * self.gamma**step
+        return self.lr * _power(self.gamma, step)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Cut(cr.SGD):
             self._left, update = 0, self._update
 
             def interrupted(*arguments):
+                self._update = update
                 update(*arguments)
                 raise KeyboardInterrupt
 

@@ -62,7 +62,7 @@ def test_counts_go_where_the_optimizer_goes(library, tmp_path):
     model[0].unfreeze()
     trainer.save(tmp_path / "training")
     read = cr.Trainer.resume(
-        tmp_path / "training", loss=cr.MSELoss(), optimizer=cr.Adam(), backend=library.backend
+        tmp_path / "training", loss=cr.MSELoss(), optimizer=cr.Adam(0.01), backend=library.backend
     )
     twin = copy.deepcopy(trainer)
     for other in (read, twin):

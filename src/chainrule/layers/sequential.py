@@ -12,8 +12,6 @@ from ..types import Array, Backward
 from .base import Layer
 from .model import Model
 
-_WHERE = frozenset({"backend", "dtype", "device", "seed"})
-
 
 class Sequential(Model):
     """Layers one after another; the outermost one is the model.
@@ -41,6 +39,7 @@ class Sequential(Model):
     """
 
     takes_input_gradient = True
+    _where = frozenset({"backend", "dtype", "device", "seed"})
 
     def __init__(
         self,
@@ -58,10 +57,6 @@ class Sequential(Model):
         given = {name: option for name, option in options.items() if option is not None}
         if given:
             self.bind(**given)
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        # Where a model computes is chosen by who makes it, not a part of what it is.
-        return super().__new__(cls, *args, **{k: v for k, v in kwargs.items() if k not in _WHERE})
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
         """The layers by their number, and what a subclass has in other attributes."""

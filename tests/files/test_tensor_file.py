@@ -69,6 +69,23 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("a", np.ones(2, "complex64")),
+        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # such as an array of bfloat16
+        ("a", np.array(["text"])),
+        ("__metadata__", np.ones(2)),
+    ],
+    ids=["complex", "bits", "text", "name"],
+)
+def test_what_would_be_refused_is_not_written(name, array, tmp_path):
+    (tmp_path / "file").write_bytes(b"before")
+    with pytest.raises((TypeError, ValueError), match="expected booleans, .* found|keeps the name"):
+        write_tensors(tmp_path / "file", {name: array}, {})
+    assert (tmp_path / "file").read_bytes() == b"before"
+
+
 def entry(dtype="F32", shape=(2,), offsets=(0, 8), **more):
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets, **more}
 

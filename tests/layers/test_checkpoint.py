@@ -250,9 +250,7 @@ def test_a_parameter_that_is_called_as_pytorchs_count(tmp_path):
 @pytest.mark.parametrize("option", [{"seed": 0}, {"dtype": "float64"}, {"backend": "torch"}])
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("own", [False, True])
-def test_nothing_is_drawn_or_imported_because_a_file_says_so(
-    option, inner, own, path, monkeypatch
-):
+def test_nothing_is_drawn_or_imported_because_a_file_says_so(option, inner, own, path, monkeypatch):
     """An outermost model with its own options, saved, is one without."""
 
     class Net(cr.Sequential):

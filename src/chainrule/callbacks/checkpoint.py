@@ -234,4 +234,3 @@ def _steps(folder: Path) -> list[int]:
 
 def _moment(trainer: Training) -> tuple[int, int]:
     return trainer.optimizer.steps, len(trainer.history)
-

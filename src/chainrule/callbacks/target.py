@@ -53,7 +53,7 @@ class Target:
         FileExistsError
             If another training writes here, or if there is an obstacle.
         """
-        if self._lock is not None:
+        if self.locked:
             raise FileExistsError(f"{self.path}: this callback is part of a training under way")
         try:
             self._take(trainer, obstacle)

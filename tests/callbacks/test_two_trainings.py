@@ -142,9 +142,7 @@ def test_a_log_that_cannot_be_written_is_reported_at_the_start(library, tmp_path
     def starts(path):
         steps = []
         look = LambdaCallback(on_step_end=steps.append)
-        with pytest.raises(
-            OSError, match=r"found a folder, a pipe or a device|read-only|not a|xist"
-        ):
+        with pytest.raises(OSError, match="found a folder, a pipe|read-only|directory|xist"):
             trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path), look], **FIT)
         return steps
 

@@ -69,7 +69,8 @@ class Target:
         self._lock = None
 
     def _take(self, trainer: Training, obstacle: Callable[[], str | None]) -> None:
-        for self.path in self._paths(trainer):
+        for path in self._paths(trainer):
+            self.path = path
             if (reason := self._locked_by() or obstacle()) is None:
                 break
             self.release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self, overload
+from typing import Any, overload
 
 from ..backends.base import BackendLike
 from ..errors import ShapeError

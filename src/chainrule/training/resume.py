@@ -20,6 +20,7 @@ from array_api_compat import is_array_api_obj
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..callbacks import Callback
+from ..checks import whole
 from ..errors import DivergenceError, FileFormatError
 from ..files.tensors import read_tensors, write_tensors
 from ..layers import Layer, Sequential
@@ -40,8 +41,8 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     for name, vector in more.items():
         if not np.isfinite(vector).all():
             raise DivergenceError(
-                f"the vector {name!r} holds NaN or infinity: the training is not saved, as it could "
-                "not be continued"
+                f"the vector {name!r} holds NaN or infinity: the training is not saved, as it "
+                "could not be continued"
             )
     more["step_losses"] = np.asarray(training.history.step_losses, dtype=np.float64)
     history = json.dumps(training.history.epochs)  # no part of the header, which has to be short
@@ -137,13 +138,16 @@ class SavedTraining:
             training.optimizer.load_state({**saved["optimizer"], "vectors": vectors})
         except ValueError as error:
             raise FileFormatError(f"{self.path}: {error}") from error
-        model.state.draws = saved["draws"]
+        model.state.draws = whole("draws", saved["draws"], least=0)
         for name, parameter in model.named_parameters().items():
             parameter.trainable = name not in saved["frozen"]
         training.rng = _generator(saved["rng"])
-        training.history.epochs = json.loads(self.arrays["history"].tobytes())
+        training.history.epochs = [
+            dict(row) for row in json.loads(self.arrays["history"].tobytes())
+        ]
         training.history.step_losses = self.arrays["step_losses"].tolist()
-        training.began, training.stopped = saved["began"], saved["stopped"]
+        training.began = whole("began", saved["began"], least=-1)
+        training.stopped = bool(saved["stopped"])
         if (progress := saved["progress"]) is not None:
             rng = _generator(progress["rng"]).bit_generator.state
             losses, weights = (self.arrays[name].tolist() for name in ("losses", "weights"))
@@ -151,7 +155,8 @@ class SavedTraining:
         training.callback_states = []
         for i, state in enumerate(saved["callbacks"]):
             arrays = _below(f"callbacks/{i}/", self.arrays)
-            training.callback_states.append({**state, "values": {**state["values"], **arrays}})
+            values = {**state["values"], **arrays}
+            training.callback_states.append({"callback": state["callback"], "values": values})
 
 
 def read_training(

@@ -83,6 +83,20 @@ def test_fitted_twice_and_cloned(warm_start, tmp_path):
     assert twin.callbacks[0].folder == tmp_path / "runs-4"
 
 
+def test_a_film_of_each_fit(tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from chainrule import plotting
+
+    film = plotting.Animation(Figure((1, 1)), lambda figure, trainer: None, tmp_path / "film.gif")
+    model = estimator(film)
+    for number in ("", "-2"):
+        model.fit(X, Y)
+        assert film.path == tmp_path / f"film{number}.gif"
+    assert names(tmp_path) == ["film-2.gif", "film.gif"]
+
+
 def test_partial_fit_stays_where_it_is(tmp_path):
     keep, log = Checkpoint(tmp_path / "runs"), CSVLogger(tmp_path / "log.csv", append=True)
     model = estimator(keep, log)
@@ -91,6 +105,9 @@ def test_partial_fit_stays_where_it_is(tmp_path):
     assert names(tmp_path) == ["log.csv", "runs"]
     assert steps(keep.folder) == [1, 2, 3]
     assert [row["epoch"] for row in rows(log.path)] == ["1", "2", "3"]
+    (keep.folder / "step-00000099.safetensors").touch()
+    with pytest.raises(FileExistsError, match="expected no checkpoints beyond step 3"):
+        model.partial_fit(X, Y)
 
 
 def test_a_plain_training_takes_no_other_place(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..files.atomic import replaceable, write_atomically
 from .base import Callback, Training
-from .target import Target
+from .target import Target, seeks
 
 
 class CSVLogger(Callback):
@@ -66,6 +66,7 @@ class CSVLogger(Callback):
         return self._target.path
 
     def on_fit_start(self, trainer: Training) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
             replaceable(self.path)
             self._columns = []  # the first row writes the whole file
@@ -96,8 +97,8 @@ class CSVLogger(Callback):
 
     def _another_trainings(self, trainer: Training) -> str | None:
         """Why this training, one of an estimator's, is not to write here."""
-        begins = trainer.own_files and not len(trainer.history)
-        return f"{self.path} exists" if begins and not self.append and self.path.exists() else None
+        taken = seeks(trainer) and not self.append and self.path.exists()
+        return f"{self.path} exists" if taken else None
 
     def _read(self) -> list[dict[str, Any]]:
         try:

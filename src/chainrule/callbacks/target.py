@@ -22,7 +22,7 @@ class Target:
     Parameters
     ----------
     path : str or Path
-        The file or folder.
+        The file, or the folder, which is made.
     lock : str, optional
         The name of the lock within a folder; that of a file is beside it.
     """
@@ -74,26 +74,33 @@ class Target:
             if (reason := self._locked_by() or obstacle()) is None:
                 break
             self.release()
-            if not trainer.own_files:
+            if not seeks(trainer):
                 raise FileExistsError(reason)
 
     def _paths(self, trainer: Training) -> Iterator[Path]:
         """Where to try to write: a training that has begun stays where it is."""
-        if not trainer.own_files or len(trainer.history):
+        if not seeks(trainer):
             yield self.path
             return
         asked, is_file = self._asked, self._lock_name is None
         yield asked
         stem, suffix = (asked.stem, asked.suffix) if is_file else (asked.name, "")
         for i in itertools.count(2):
-            yield asked.with_name(f"{stem}-{i}{suffix}")
+            yield asked.parent / f"{stem}-{i}{suffix}"
 
     def _locked_by(self) -> str | None:
         """Lock the path, or say who has it."""
-        folder = self.path if self._lock_name else self.path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = Lock(folder / (self._lock_name or f".{self.path.name}.lock"))
+        if self._lock_name:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = Lock(self.path / self._lock_name)
+        else:
+            lock = Lock(self.path.with_name(f".{self.path.name}.lock"))
         if owner := lock.acquire():
             return f"{self.path}: another training is writing here, that of {owner}"
         self._lock = lock
         return None
+
+
+def seeks(trainer: Training) -> bool:
+    """Whether this is the begin of a training that looks for a place where nothing was written."""
+    return trainer.own_files and not len(trainer.history)

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import to_install
 from ..history import History
 from .base import Callback, Training
-from .target import Target
+from .target import Target, seeks
 
 
 class TensorBoard(Callback):
@@ -84,9 +84,8 @@ class TensorBoard(Callback):
 
     def _another_trainings(self, trainer: Training) -> str | None:
         """Why this training, one of an estimator's, is not to write here."""
-        begins = trainer.own_files and not len(trainer.history)
-        written = begins and any(self.logdir.glob("events.*"))
-        return f"{self.logdir} has curves already" if written else None
+        taken = seeks(trainer) and any(self.logdir.glob("events.*"))
+        return f"{self.logdir} has curves already" if taken else None
 
     def _write(self, history: History) -> None:
         """What the history has more than before."""

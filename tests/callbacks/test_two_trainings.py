@@ -27,7 +27,7 @@ def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
     def second(trainer):
         other = trainer_on(library)
         started = LambdaCallback(on_step_end=lambda trainer: seen.append("a step"))
-        with pytest.raises(FileExistsError, match="here: another training is writing here, that"):
+        with pytest.raises(FileExistsError, match="here: another training is writing .*: process"):
             other.fit(X, Y, callbacks=[started, make(path)], **FIT)
         with pytest.raises(FileExistsError, match="here: this callback is part of a training un"):
             other.fit(X, Y, callbacks=[started, writer], **FIT)
@@ -74,11 +74,14 @@ def test_an_error_frees_the_place(make, last, library, tmp_path):
             trainer_on(library).fit(X, Y, callbacks=[one, broken], **FIT)
 
 
-def test_an_error_at_its_own_start_frees_the_place(library, tmp_path):
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", "epoch,loss\n1," + "x" * 200_000 + "\n"], ids=["columns", "field"]
+)
+def test_an_error_at_its_own_start_frees_the_place(text, library, tmp_path):
     path = tmp_path / "log.csv"
-    path.write_text("a,b\n1,2\n")
+    path.write_text(text)
     for _ in range(2):
-        with pytest.raises(ValueError, match="expected a table with a number under 'epoch'"):
+        with pytest.raises(ValueError, match="log.csv: (expected a|no) table"):
             trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path, append=True)], **FIT)
     assert names(tmp_path) == ["log.csv"]
     trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path)], **FIT)
@@ -121,6 +124,14 @@ def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
     trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
     assert {"log.csv", "step-00000004.safetensors"} < set(names(tmp_path))
     assert not [name for name in names(tmp_path) if name[0] == "."]
+
+
+def test_two_callbacks_in_one_place(library, tmp_path):
+    """They would remove each other's files: that is said, too."""
+    listeners = [Checkpoint(tmp_path), Checkpoint(tmp_path, monitor="loss")]
+    with pytest.raises(FileExistsError, match=r"\(or another callback of this one\)"):
+        trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
+    trainer_on(library).fit(X, Y, callbacks=listeners[:1], epochs=2, resume=True, **FIT)
 
 
 @pytest.mark.parametrize("make", [Checkpoint, CSVLogger])

@@ -19,6 +19,7 @@ TENSORS = {
     **{k: np.linspace(-1, 1, 6).reshape(2, 3).astype(k) for k in ("f2", "f4", "f8")},
     "big-endian": np.arange(3, dtype=">i4"),
     "transposed": np.arange(6.0).reshape(2, 3).T,
+    "complex": np.array([1 + 2j], "c8"),
     "one": np.array(3.5),
     "none": np.zeros((0, 4)),
     "größe": np.ones((1, 1, 1)),
@@ -72,7 +73,7 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "array"),
     [
-        ("a", np.ones(2, "complex64")),
+        ("a", np.ones(2, "complex128")),
         ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # such as an array of bfloat16
         ("a", np.array(["text"])),
         ("__metadata__", np.ones(2)),

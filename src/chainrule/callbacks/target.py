@@ -96,7 +96,10 @@ class Target:
         else:
             lock = Lock(self.path.with_name(f".{self.path.name}.lock"))
         if owner := lock.acquire():
-            return f"{self.path}: another training is writing here, that of {owner}"
+            return (
+                f"{self.path}: another training is writing here (or another callback of this one): "
+                f"{owner}"
+            )
         self._lock = lock
         return None
 

@@ -68,7 +68,7 @@ def write_tensors(
     for name, array in ordered.items():
         if name == "__metadata__":
             raise ValueError(f"{path}: the format keeps the name {name!r} for itself")
-        if array.dtype.kind not in "biuf":
+        if array.dtype.newbyteorder("<") not in map(np.dtype, _DTYPES.values()):
             raise TypeError(
                 f"{path}: {name!r}: expected booleans, integers or floating-point numbers, found "
                 f"{array.dtype}"

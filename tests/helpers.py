@@ -127,7 +127,7 @@ def names(folder):
 
 def steps(folder):
     """The steps of the checkpoints in a folder."""
-    return [int(name[5:13]) for name in names(folder) if name != "best.safetensors"]
+    return [int(name[5:13]) for name in names(folder) if name.startswith("step-")]
 
 
 def rows(path):

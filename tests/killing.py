@@ -1,5 +1,8 @@
 """A training that is killed at random moments and resumed, compared with one that never was.
 
+Now and then a second process is started in the same folder, as a queue does that starts a script
+twice: one of the two trains on, the other says so and leaves everything as it is.
+
 ``python tests/killing.py --count 200`` kills that often and says what it found; the test suite does
 it a few times.
 """
@@ -7,6 +10,7 @@ it a few times.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -20,6 +24,10 @@ import chainrule as cr
 
 EPOCHS, BATCH = 12, 32
 RESULT = "result.npz"
+REFUSALS = (
+    "FileExistsError",  # another training is writing here, or has written what is beyond
+    "No such file",  # the checkpoint to resume from was just replaced by a newer one
+)
 
 
 def train(folder: Path) -> None:
@@ -44,7 +52,8 @@ def train(folder: Path) -> None:
         callbacks=callbacks, resume=True, verbose=0,
     )  # fmt: skip
     state = trainer.model.state
-    with (folder / "unfinished.npz").open("wb") as file:
+    unfinished = folder / f"unfinished-{os.getpid()}.npz"
+    with unfinished.open("wb") as file:
         np.savez(
             file,
             values=state.values,
@@ -57,7 +66,7 @@ def train(folder: Path) -> None:
             logged=np.loadtxt(folder / "log.csv", delimiter=",", skiprows=1, usecols=(0, 1, 2)),
             best=cr.load(folder / "checkpoints" / "best.safetensors").state.values,
         )
-    (folder / "unfinished.npz").rename(folder / RESULT)
+    unfinished.replace(folder / RESULT)
 
 
 def model() -> cr.Sequential:
@@ -100,14 +109,42 @@ def kill(folder: Path, seconds: float) -> bool:
     return process.returncode < 0
 
 
+def kill_two(folder: Path, seconds: float, apart: float) -> int:
+    """Start two trainings in this folder, the second a little later, and kill both after a time.
+
+    Returns
+    -------
+    int
+        How many were still at work.
+
+    Raises
+    ------
+    AssertionError
+        If one ended with another error than that the folder is the other's, or if both did.
+    """
+    command = [sys.executable, __file__, "--train", str(folder)]
+    both = []
+    for wait in (apart, seconds):
+        both.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        time.sleep(wait)
+    for process in both:
+        process.kill()
+    said = [process.communicate()[1] for process in both]
+    failed = [text for text, process in zip(said, both, strict=True) if process.returncode > 0]
+    for text in failed:
+        assert any(words in text for words in REFUSALS), text
+    assert len(failed) < 2, "both were refused"
+    return sum(process.returncode < 0 for process in both)
+
+
 def check(count: int, seed: int = 0) -> dict[str, int]:
     """Kill `count` times, in as many trainings as it takes.
 
     Returns
     -------
     dict
-        How many kills there were, of them in the first moments, before there was a checkpoint; and
-        how many trainings were brought to their end.
+        How many kills there were, of them in the first moments, before there was a checkpoint; how
+        often two trainings were started in one folder; and how many were brought to their end.
 
     Raises
     ------
@@ -116,7 +153,7 @@ def check(count: int, seed: int = 0) -> dict[str, int]:
         first was written.
     """
     chance = random.Random(seed)
-    found = {"kills": 0, "before a checkpoint": 0, "trainings": 0}
+    found = {"kills": 0, "before a checkpoint": 0, "pairs": 0, "trainings": 0}
     with tempfile.TemporaryDirectory() as root:
         begin = time.perf_counter()
         expected = finish(_made(Path(root) / "whole"))
@@ -124,8 +161,16 @@ def check(count: int, seed: int = 0) -> dict[str, int]:
         while found["kills"] < count:
             folder = _made(Path(root) / str(found["trainings"]))
             had_one = False
-            while found["kills"] < count and kill(folder, chance.uniform(0.0, longest)):
-                found["kills"] += 1
+            while found["kills"] < count:
+                seconds = chance.uniform(0.0, longest)
+                if chance.random() < 0.3:
+                    found["pairs"] += 1
+                    killed = kill_two(folder, seconds, apart=chance.choice((0.0, seconds / 4)))
+                else:
+                    killed = int(kill(folder, seconds))
+                if not killed:
+                    break
+                found["kills"] += killed
                 newest = cr.callbacks.latest_checkpoint(folder / "checkpoints")
                 if newest is None:
                     assert not had_one, "the checkpoints are gone"

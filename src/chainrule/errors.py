@@ -22,7 +22,7 @@ class FileFormatError(ValueError):
 
 
 class DivergenceError(ArithmeticError):
-    """The training loss or a gradient became NaN or infinite."""
+    """The training loss, a gradient or a weight became NaN or infinite."""
 
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:

@@ -118,7 +118,7 @@ def test_no_checkpoint_of_nan_weights(library, tmp_path):
             trainer.model.state.values[...] = math.nan
 
     keep = Checkpoint(tmp_path, every_steps=1)
-    with pytest.raises(cr.DivergenceError, match="at step 6 the model holds NaN"):
+    with pytest.raises(cr.DivergenceError, match="the parameter '0.weight' holds NaN"):
         trainer_on(library).fit(X, Y, callbacks=[keep, LambdaCallback(on_step_end=spoil)],
                                 epochs=3, **FIT)  # fmt: skip
     assert steps(tmp_path) == [3, 4, 5]
@@ -126,13 +126,14 @@ def test_no_checkpoint_of_nan_weights(library, tmp_path):
 
 
 def test_nor_where_the_training_ends(library, tmp_path):
-    """There it is no error: it would hide the one by which the training ended."""
+    """There the error is the training's own."""
 
     def spoil(trainer):
         trainer.model.state.values[...] = math.nan
 
     listeners = [Checkpoint(tmp_path, every_epochs=2), LambdaCallback(on_epoch_end=spoil)]
-    trainer_on(library).fit(X, Y, epochs=1, callbacks=listeners, **FIT)
+    with pytest.raises(cr.DivergenceError, match="after the last step, 4, the parameter '0."):
+        trainer_on(library).fit(X, Y, epochs=1, callbacks=listeners, **FIT)
     assert steps(tmp_path) == [0]
 
 

@@ -19,6 +19,7 @@ TENSORS = {
     **{k: np.linspace(-1, 1, 6).reshape(2, 3).astype(k) for k in ("f2", "f4", "f8")},
     "big-endian": np.arange(3, dtype=">i4"),
     "transposed": np.arange(6.0).reshape(2, 3).T,
+    "complex": np.array([1 + 2j], "c8"),
     "one": np.array(3.5),
     "none": np.zeros((0, 4)),
     "größe": np.ones((1, 1, 1)),
@@ -67,6 +68,23 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="a header of at most 199 bytes, found"):
         write_tensors(tmp_path / "file", {}, {"x": "x" * 200})
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("a", np.ones(2, "complex128")),
+        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # such as an array of bfloat16
+        ("a", np.array(["text"])),
+        ("__metadata__", np.ones(2)),
+    ],
+    ids=["complex", "bits", "text", "name"],
+)
+def test_what_would_be_refused_is_not_written(name, array, tmp_path):
+    (tmp_path / "file").write_bytes(b"before")
+    with pytest.raises((TypeError, ValueError), match="expected booleans, .* found|keeps the name"):
+        write_tensors(tmp_path / "file", {name: array}, {})
+    assert (tmp_path / "file").read_bytes() == b"before"
 
 
 def entry(dtype="F32", shape=(2,), offsets=(0, 8), **more):

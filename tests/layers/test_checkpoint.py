@@ -1,6 +1,7 @@
 """Files: what comes back, and what is refused."""
 
 import json
+import math
 import os
 import stat
 import sys
@@ -145,9 +146,150 @@ def test_a_model_that_binds_itself(tmp_path):
         def __init__(self):
             super().__init__(cr.Linear(2, 2), seed=3)
 
-    Fixed().save(tmp_path / "model.safetensors")
-    with pytest.raises(TypeError, match="Fixed chooses a backend, dtype or seed"):
-        cr.load(tmp_path / "model.safetensors", layers={"Fixed": Fixed})
+    path, message = tmp_path / "model.safetensors", "Fixed chooses a backend, dtype or seed"
+    with pytest.raises(TypeError, match=f"not saved, as it could not be loaded: {message}"):
+        Fixed().save(path)
+    fixed = {"layer": "Fixed", "own": True, "args": [], "kwargs": {}}
+    architecture = json.dumps({"dtype": "float32", "model": fixed})
+    write_tensors(path, {}, {"architecture": architecture})
+    with pytest.raises(TypeError, match=message):
+        cr.load(path, layers={"Fixed": Fixed})
+
+
+@pytest.mark.parametrize("where", ["weight", "running_var"])
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_no_file_of_numbers_that_are_not_finite(where, bad, library, tmp_path):
+    layers = cr.Linear(2, 3), cr.BatchNorm(3)
+    model = cr.Sequential(*layers, backend=library.backend)
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    paths = tmp_path / "model", tmp_path / "training"
+    model.save(paths[0]), trainer.save(paths[1])
+    before = [path.read_bytes() for path in paths]
+    part = model.named_stored()[f"1.{where}"]
+    part.value[...] = bad
+    kind = type(part).__name__.lower()
+    for thing, path in zip((model, trainer), paths, strict=True):
+        with pytest.raises(cr.DivergenceError, match=f"the {kind} '1.{where}' holds NaN"):
+            thing.save(path)
+    assert [path.read_bytes() for path in paths] == before
+
+
+class Sides(cr.Identity):
+    """Its sizes go into a set: in a file they are lists, and lists do not."""
+
+    def __init__(self, *sides):
+        self.sides = set(sides)
+
+
+class TwoNames(cr.Sequential):
+    """Another argument decides its layers each time that it is made."""
+
+    made = 0
+
+    def __init__(self):
+        TwoNames.made += 1
+        super().__init__(*[cr.Linear(2, 2) for _ in range(TwoNames.made)])
+
+
+def another_scale():
+    class Scale(cr.Identity):
+        pass
+
+    return Scale()
+
+
+def nested(depth):
+    model = cr.Sequential(cr.ReLU())
+    for _ in range(depth):
+        model = cr.Sequential(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: cr.Sequential(Sides((1, 2))), TypeError, "could not be loaded: .*unhashable"),
+        (TwoNames, TypeError, r"could not be loaded: .*missing \['1.bias', '1.weight'\]"),
+        (lambda: cr.Sequential(Scale(2), another_scale()), TypeError, "two classes .* 'Scale'"),
+        (lambda: cr.Sequential(Named("x" * 2**22)), ValueError, "a header of at most 4194304"),
+        (lambda: cr.Sequential(*[cr.ReLU()] * 100_001), TypeError, "more than 100,000 layers"),
+    ],
+    ids=["tuple", "other layers", "classes", "header", "count"],
+)
+def test_what_could_not_be_loaded_is_not_written(make, error, message, model, path):
+    before = path.read_bytes()
+    with pytest.raises(error, match=message):
+        make().save(path)
+    assert path.read_bytes() == before
+
+
+class Named(cr.Identity):
+    """With a parameter that is called as it likes."""
+
+    def __init__(self, *names):
+        for name in names:
+            setattr(self, name, cr.Parameter((1,)))
+
+
+def test_names_that_are_there_twice():
+    layer = Named()
+    layer.parts = {"a.b": cr.Parameter((1,)), "a": {"b": cr.Parameter((2,))}}
+    with pytest.raises(ValueError, match=r"a name of its own, found two called '0.parts.a.b'"):
+        cr.Sequential(layer, seed=0)
+
+
+def test_a_parameter_that_is_called_as_pytorchs_count(tmp_path):
+    """PyTorch's is passed over where a model has none."""
+    model = cr.Sequential(Named("running_mean", "num_batches_tracked"), seed=0)
+    model[0].num_batches_tracked.value[...] = 3.0
+    model.save(tmp_path / "model.safetensors")
+    loaded = cr.load(tmp_path / "model.safetensors", layers={"Named": Named})
+    assert loaded[0].num_batches_tracked.value == 3.0
+
+
+@pytest.mark.parametrize("option", [{"seed": 0}, {"dtype": "float64"}, {"backend": "torch"}])
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("own", [False, True])
+def test_nothing_is_drawn_or_imported_because_a_file_says_so(option, inner, own, path, monkeypatch):
+    """An outermost model with its own options, saved, is one without."""
+
+    class Net(cr.Sequential):
+        def __init__(self, *layers, **options):
+            super().__init__(*layers, **options)
+
+    def refuse(*_, **__):
+        raise AssertionError("it was bound")
+
+    large = {"layer": "Linear", "args": [10**9, 10**9], "kwargs": {}}
+    kind = {"layer": "Net", "own": True} if own else {"layer": "Sequential"}
+    described = {**kind, "args": [large], "kwargs": option}
+    if inner:
+        described = {"layer": "Sequential", "args": [described], "kwargs": {}}
+    write(path, architecture=json.dumps({"dtype": "float32", "model": described}))
+    monkeypatch.setattr(cr.Layer, "bind", refuse)
+    with pytest.raises(cr.FileFormatError, match=r"in a file has no arguments \['"):
+        cr.load(path, layers={"Net": Net})
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"layer": "Linear", "args": [10**9, 10**9], "kwargs": {}},
+        {"layer": "Linear", "args": [10**300, 3], "kwargs": {}},
+        {"layer": "BatchNorm", "args": [10**12], "kwargs": {}},
+        {"layer": "LayerNorm", "args": [10**12], "kwargs": {}},
+        {
+            "layer": "Linear",
+            "args": [10**9, 10**9],
+            "kwargs": {"init": {"initializer": "constant", "fill": 1.0}},
+        },
+    ],
+)
+def test_sizes_are_compared_before_anything_is_made(layer, path):
+    described = {**EMPTY, "args": [layer, {"layer": "ReLU", "args": [], "kwargs": {}}]}
+    write(path, architecture=json.dumps({"dtype": "float32", "model": described}))
+    with pytest.raises(cr.FileFormatError, match="does not fit|has shape"):
+        cr.load(path)
 
 
 def test_a_link_stays_a_link(model, path):

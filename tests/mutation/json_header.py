@@ -174,6 +174,13 @@ def shared_architecture():
     return f'{{"dtype": "float32", "model": {model}}}'
 
 
+def drawn_architecture(where):
+    """A model that would draw 300 million weights in its constructor, or import a library."""
+    large = '{"layer": "Linear", "args": [20000, 15000], "kwargs": {}}'
+    model = f'{{"layer": "Sequential", "args": [{large}], "kwargs": {where}}}'
+    return f'{{"dtype": "float32", "model": {model}}}'
+
+
 def deep_architecture(rng, header, data):
     depth = rng.choice((1, 20, 100, 200, 300, 500, 900, 5000))
     wrap = '{"layer": "Sequential", "kwargs": {}, "args": ['

@@ -6,7 +6,13 @@ import struct
 
 from mutation.any_format import scramble
 from mutation.idx_files import GZIP, IDX, bomb
-from mutation.json_header import HEADER, architecture, shared_architecture, training
+from mutation.json_header import (
+    HEADER,
+    architecture,
+    drawn_architecture,
+    shared_architecture,
+    training,
+)
 from mutation.raw_header import RAW
 from mutation.sources import join, sign, split
 
@@ -36,6 +42,15 @@ HEAVY = {
         "signed",
         lambda: join({"__metadata__": {**OURS, "architecture": shared_architecture()}}, b""),
     ),
+    **{
+        f"a model that says {where}": (
+            "signed",
+            lambda where=where: join(
+                {"__metadata__": {**OURS, "architecture": drawn_architecture(where)}}, b""
+            ),
+        )
+        for where in ('{"seed": 0}', '{"dtype": "float64"}', '{"backend": "torch"}', "{}")
+    },
     "gzip bomb up to the limit": ("gzip", lambda: bomb(b"\0\0\x08\1", 2**27, 2**27)),
     "gzip bomb beyond the limit": ("gzip", lambda: bomb(b"\0\0\x08\1", 2**27, 2**27 + 2**20)),
     "gzip bomb of numbers": ("gzip", lambda: bomb(b"\0\0\x0d\1", 2**25, 2**27)),

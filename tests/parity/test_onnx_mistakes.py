@@ -116,3 +116,16 @@ def test_a_model_in_float64_is_refused(path):
     with pytest.raises(ValueError, match="expected a model in float32, found one in float64"):
         cr.to_onnx(cr.mlp([2, 1], dtype="float64"), path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_replace_no_file(bad, tmp_path):
+    path, model = tmp_path / "model.onnx", cr.Sequential(cr.Linear(3, 3), cr.BatchNorm(3))
+    cr.to_onnx(model, path)
+    before = path.read_bytes()
+    model[1].running_var.value[1] = bad
+    with pytest.raises(
+        cr.DivergenceError, match="the buffer '1.running_var' holds NaN or infinity"
+    ):
+        cr.to_onnx(model, path)
+    assert path.read_bytes() == before

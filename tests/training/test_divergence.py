@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import Breaks, as_if_on_a_device, plain_trainer, three_classes
+from helpers import Breaks, as_if_on_a_device, plain_trainer, three_classes, trainer_on
 
 import chainrule as cr
 
@@ -73,3 +73,38 @@ def test_a_nan_loss_can_be_allowed(library, where, monkeypatch):
     trainer.model[0].weight.value[...] = np.nan
     history = trainer.fit(X, Y, epochs=2, terminate_on_nan=False, verbose=0)
     assert np.isnan(history["loss"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+@pytest.mark.parametrize("where", ["host", "device"])
+@pytest.mark.parametrize("validated", [False, True])
+def test_weights_are_looked_at_after_the_last_step(library, where, validated, monkeypatch):
+    """The loss that a step reports is that from before it."""
+    if where == "device":
+        as_if_on_a_device(monkeypatch)
+    schedule = lambda step: 1e308 if step == 2 else 0.0  # noqa: E731
+    layers = cr.Linear(4, 3), cr.Identity()
+    trainer = trainer_on(library, *layers, loss=cr.MSELoss(), optimizer=cr.SGD(schedule))
+    options = {"batch_size": 30, "verbose": 0}
+    if validated:
+        options["validation_data"] = X, X[:, :3]
+    message = "after the last step, 3, the parameter '0.weight' holds NaN or infinity: try"
+    with pytest.raises(cr.DivergenceError, match=message):
+        trainer.fit(X, 100.0 * X[:, :3], **options)
+    assert len(trainer.history) == 1
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_buffers_are_looked_at_too(library, bad):
+    class Spoils(cr.Callback):
+        def on_step_end(self, trainer):
+            trainer.model[1].running_mean.value[...] = bad
+
+    layers = cr.Linear(4, 16), cr.BatchNorm(16), cr.Linear(16, 3)
+    model = cr.Sequential(*layers, backend=library.backend)
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())
+    options = {"callbacks": [Spoils()], "verbose": 0}
+    with pytest.raises(cr.DivergenceError, match="1, the buffer '1.running_mean' holds"):
+        trainer.fit(X, Y, **options)
+    trainer.fit(X, Y, terminate_on_nan=False, **options)

@@ -14,6 +14,7 @@ import pytest
 from helpers import three_classes
 
 import chainrule as cr
+from chainrule.files.tensors import read_tensors, write_tensors
 from chainrule.training.step import Step
 
 X, Y = three_classes(70)
@@ -167,6 +168,45 @@ def test_every_generator_of_numpy(kind, library, tmp_path):
     np.testing.assert_array_equal(parts.model.predict(X), whole.model.predict(X))
 
 
+@pytest.mark.parametrize(
+    ("kind", "place"), [("MT19937", 625), ("MT19937", -1), ("Philox", 5), ("Philox", -1)]
+)
+def test_a_generator_beyond_its_memory(kind, place, library, tmp_path):
+    """NumPy itself would read there: a crash of Python, or numbers from elsewhere."""
+    trainer, path = scheduled_trainer(library), tmp_path / "training.safetensors"
+    trainer.rng = np.random.Generator(getattr(np.random, kind)(7))
+    trainer.save(path)
+    tensors, metadata = read_tensors(path)
+    training = json.loads(metadata["training"])
+    inside = {"MT19937": training["rng"]["state"], "Philox": training["rng"]}[kind]
+    inside["pos" if kind == "MT19937" else "buffer_pos"] = place
+    write_tensors(path, tensors, {**metadata, "training": json.dumps(training)})
+    with pytest.raises(cr.FileFormatError, match=f"expected {kind} to be at a place from 0 to"):
+        resumed(path, library)
+
+
+def test_what_could_not_be_resumed_is_not_saved(library, tmp_path):
+    class OwnBits(np.random.PCG64):
+        pass
+
+    path, trainer = tmp_path / "training.safetensors", scheduled_trainer(library)
+    trainer.save(path)
+    before = path.read_bytes()
+    trainer.rng = np.random.Generator(OwnBits(1))
+    with pytest.raises(ValueError, match="a bit generator of NumPy's, found 'OwnBits'"):
+        trainer.save(path)
+    trainer = resumed(path, library)
+    trainer.optimizer._vectors["velocity"][3] = np.inf
+    with pytest.raises(cr.DivergenceError, match="'optimizer/velocity' holds NaN or infinity"):
+        trainer.save(path)
+    assert path.read_bytes() == before
+    tensors, metadata = read_tensors(path)
+    tensors["training/optimizer/velocity"][3] = np.nan
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(cr.FileFormatError, match="expected finite numbers in 'velocity'"):
+        resumed(path, library)
+
+
 def test_batches_that_come_ready_made(library, tmp_path):
     def drawn(rng):
         for _ in range(5):
@@ -290,4 +330,4 @@ def test_copies_continue_alike(library):
 def test_killed_and_resumed(count):
     """``python tests/killing.py --count 200`` does it more often."""
     found = killing.check(count)
-    assert found["kills"] == count
+    assert found["kills"] >= count

@@ -26,6 +26,7 @@ class Training(Protocol):
     steps_per_epoch: int
     resuming: bool
     consistent: bool
+    own_files: bool
 
     @property
     def steps_done(self) -> int:

@@ -12,6 +12,7 @@ from ..checks import whole
 from ..errors import DivergenceError
 from .base import Callback, Training
 from .monitor import Monitor
+from .target import Target
 
 _BEST = "best.safetensors"
 _STEP = re.compile(r"step-(\d{8,})\.safetensors")
@@ -30,6 +31,11 @@ class Checkpoint(Callback):
     It is called after all other callbacks, so that their state in the file is that of the same
     moment.
 
+    While it trains, a training has the folder for itself: another one that is started there is an
+    error, and after a crash or a kill the folder is free at once. The fits of an estimator, of
+    which a search such as `GridSearchCV` makes many, each write to a folder of their own: where
+    ``folder`` has checkpoints already, or is in use, to ``folder-2``, ``folder-3`` and so on.
+
     Parameters
     ----------
     folder : str or Path
@@ -46,11 +52,16 @@ class Checkpoint(Callback):
         How many to keep beside the best; all if None. Only files that this training wrote are
         removed.
 
+    Attributes
+    ----------
+    folder : Path
+        Where it writes, or wrote last.
+
     Raises
     ------
     FileExistsError
-        When the training starts, if the folder holds checkpoints of another one: of steps that are
-        still to come.
+        When the training starts, if another one is writing to the folder, or if it holds
+        checkpoints of another one: of steps that are still to come.
     DivergenceError
         Instead of writing weights that are NaN or infinite.
     OSError
@@ -88,7 +99,7 @@ class Checkpoint(Callback):
         mode: str = "auto",
         keep_last: int | None = 3,
     ) -> None:
-        self.folder = Path(folder)
+        self._target = Target(folder, lock=".checkpoint.lock")
         if every_epochs is None and every_steps is None:
             every_epochs = 1
         self.every_epochs, self.every_steps, self.keep_last = (
@@ -104,20 +115,26 @@ class Checkpoint(Callback):
         self._saved = (0, 0)
         self._best: float | None = None
 
+    @property
+    def folder(self) -> Path:
+        return self._target.path
+
     def on_fit_start(self, trainer: Training) -> None:
         if self.monitor is not None:
             self.monitor.start(trainer)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._refuse_another_trainings(trainer)
-        for unfinished in self.folder.glob(".*.safetensors.*"):  # of a process that was killed
-            unfinished.unlink(missing_ok=True)
-        self._saved = _moment(trainer)
-        self._best = None
-        if self.monitor is not None and (self.folder / _BEST).exists():
-            rows = [row for row in trainer.history.epochs if self.monitor.name in row]
-            self._best = self.monitor.best([row[self.monitor.name] for row in rows])
-        if not trainer.resuming or latest_checkpoint(self.folder) is None:
-            self._write(trainer)
+        before = self.folder
+        with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
+            if self.folder != before:
+                self._written = []
+            if self._target.locked:
+                self._remove_unfinished()
+            self._saved = _moment(trainer)
+            self._best = None
+            if self.monitor is not None and (self.folder / _BEST).exists():
+                rows = [row for row in trainer.history.epochs if self.monitor.name in row]
+                self._best = self.monitor.best([row[self.monitor.name] for row in rows])
+            if not trainer.resuming or latest_checkpoint(self.folder) is None:
+                self._write(trainer)
 
     def on_step_end(self, trainer: Training) -> None:
         if self.every_steps and trainer.optimizer.steps % self.every_steps == 0:
@@ -128,7 +145,6 @@ class Checkpoint(Callback):
             value = self.monitor.read(trainer)
             # First, so that a training that goes on from the other file writes this one again.
             if self.monitor.better(value, than=self._best):
-                _expect_finite(trainer)
                 trainer.save(self.folder / _BEST)
                 self._best = value
         if self.every_epochs and trainer.epoch % self.every_epochs == 0:
@@ -136,11 +152,14 @@ class Checkpoint(Callback):
 
     def on_fit_end(self, trainer: Training) -> None:
         # Not after an error in a step, or in another callback: they may have done half of it.
-        if trainer.consistent and _moment(trainer) != self._saved and _finite(trainer):
-            self._write(trainer)
+        try:
+            if trainer.consistent and _moment(trainer) != self._saved:
+                with contextlib.suppress(DivergenceError):  # it would hide the training's own
+                    self._write(trainer)
+        finally:
+            self._target.release()
 
     def _write(self, trainer: Training) -> None:
-        _expect_finite(trainer)
         step = trainer.optimizer.steps
         if self.keep_last is not None and step not in self._written:
             self._written.append(step)  # before it is written, as the file is to say so
@@ -151,18 +170,26 @@ class Checkpoint(Callback):
                 (self.folder / _name(self._written[0])).unlink()
             del self._written[0]
 
-    def _refuse_another_trainings(self, trainer: Training) -> None:
+    def _remove_unfinished(self) -> None:
+        """Remove what trainings that were killed were writing: none is writing now."""
+        for name in ("step-*", _BEST.removesuffix(".safetensors")):
+            for unfinished in self.folder.glob(f".{name}.safetensors.*"):
+                unfinished.unlink(missing_ok=True)
+
+    def _another_trainings(self, trainer: Training) -> str | None:
+        """Why this training is not to write here."""
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
         anew = step == 0 and not trainer.resuming
         if anew and self.monitor is not None and (self.folder / _BEST).exists():
             found.append(_BEST)
-        if found:
-            raise FileExistsError(
-                f"{self.folder}: expected no checkpoints beyond step {step}, where this training "
-                f"starts, found {found[-1]}: load it to go on from there, remove it, or choose "
-                "another folder"
-            )
+        if not found:
+            return None
+        return (
+            f"{self.folder}: expected no checkpoints beyond step {step}, where this training "
+            f"starts, found {found[-1]}: load it to go on from there, remove it, or choose "
+            "another folder"
+        )
 
     def state(self) -> dict[str, Any]:
         return {"written": list(self._written)}
@@ -207,17 +234,3 @@ def _steps(folder: Path) -> list[int]:
 
 def _moment(trainer: Training) -> tuple[int, int]:
     return trainer.optimizer.steps, len(trainer.history)
-
-
-def _finite(trainer: Training) -> bool:
-    # A file is written next, which waits for the device anyway.
-    xp, state = trainer.model.xp, trainer.model.state
-    return all(bool(xp.all(xp.isfinite(vector))) for vector in (state.values, state.buffers))
-
-
-def _expect_finite(trainer: Training) -> None:
-    if not _finite(trainer):
-        raise DivergenceError(
-            f"at step {trainer.optimizer.steps} the model holds NaN or infinity, so no checkpoint "
-            "was written: go on from the one before, with a smaller learning rate or clip_norm="
-        )

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files.atomic import write_atomically
+from ..files.atomic import replaceable, write_atomically
 from .base import Callback, Training
+from .target import Target, seeks
 
 
 class CSVLogger(Callback):
@@ -27,8 +28,17 @@ class CSVLogger(Callback):
         Whether to add to the rows of earlier trainings; a file that is there is replaced otherwise,
         when the first epoch ends.
 
+    Attributes
+    ----------
+    path : Path
+        Where it writes, or wrote last.
+
     Raises
     ------
+    FileExistsError
+        When the training starts, if another one is writing to the file.
+    OSError
+        When the training starts, if the file cannot be written.
     ValueError
         When the training starts, if the file that it is to go on with is no such table.
 
@@ -45,19 +55,28 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | Path, *, append: bool = False) -> None:
-        self.path = Path(path)
+        self._target = Target(path)
         self.append = append
         self._rows: list[dict[str, Any]] = []
         self._columns: list[str] = []
         self._kept: int | None = None
 
+    @property
+    def path(self) -> Path:
+        return self._target.path
+
     def on_fit_start(self, trainer: Training) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._columns = []  # the first row writes the whole file
-        self._rows = self._read() if self.append or trainer.resuming else []
-        if trainer.resuming and self._kept is not None:
-            del self._rows[self._kept :]  # of epochs after the checkpoint
-        self._kept = None
+        with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
+            replaceable(self.path)
+            self._columns = []  # the first row writes the whole file
+            self._rows = self._read() if self.append or trainer.resuming else []
+            if trainer.resuming and self._kept is not None:
+                del self._rows[self._kept :]  # of epochs after the checkpoint
+            self._kept = None
+
+    def on_fit_end(self, trainer: Training) -> None:
+        self._target.release()
 
     def on_epoch_end(self, trainer: Training) -> None:
         row = trainer.history.epochs[-1]
@@ -76,6 +95,11 @@ class CSVLogger(Callback):
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._kept = state.get("rows")
 
+    def _another_trainings(self, trainer: Training) -> str | None:
+        """Why this training, one of an estimator's, is not to write here."""
+        taken = seeks(trainer) and not self.append and self.path.exists()
+        return f"{self.path} exists" if taken else None
+
     def _read(self) -> list[dict[str, Any]]:
         try:
             with self.path.open(newline="", encoding="utf-8") as file:
@@ -84,7 +108,10 @@ class CSVLogger(Callback):
             return []
         whole_lines = text[: text.rfind("\n") + 1]  # the last one may have been cut by a crash
         table = csv.DictReader(io.StringIO(whole_lines, newline=""))
-        rows = list(table)
+        try:
+            rows = list(table)
+        except csv.Error as error:
+            raise ValueError(f"{self.path}: no table: {error}") from error
         if not all((row.get("epoch") or "").isdecimal() and None not in row for row in rows):
             raise ValueError(
                 f"{self.path}: expected a table with a number under 'epoch' in each row, found the "

@@ -217,6 +217,7 @@ class MultilayerPerceptron(ShownWeights):
                 optimizer=make_optimizer(parameters),
                 seed=seed,
             )
+            self.trainer_.own_files = True
         self.trainer_.metrics = metrics
         self.trainer_.penalty = self._penalty if self.alpha else None
         self._record = self._record.continued(early_stopping=self.early_stopping)

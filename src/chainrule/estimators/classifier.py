@@ -98,7 +98,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         whole optimizers: ``{"optimizer": [AdamW(1e-3), AdamW(1e-2)]}``, not ``optimizer__lr``.
     callbacks : list of Callback or None, optional
         What listens to the training, see `chainrule.callbacks`. With `early_stopping` the history
-        has ``val_loss`` and ``val_score``.
+        has ``val_loss`` and ``val_score``. Each call of `fit`, and so each fit of a search, writes
+        to files of its own: a `Checkpoint` whose ``folder`` is taken to ``folder-2`` and so on, a
+        `CSVLogger` to ``log-2.csv``; afterwards ``callbacks[0].folder`` says where.
     precision : {"auto", "float32", "float64"}, optional
         In which it computes; "auto" is float32 where the data is, else float64.
     backend : str or Backend, optional

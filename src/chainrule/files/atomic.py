@@ -16,11 +16,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     OSError
         If the folder does not exist or cannot be written to, or the disk is full.
     """
-    path = Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no such folder to write to")
-    if path.exists() and not path.is_file():  # a device would be replaced, too
-        raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
+    path = replaceable(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -39,6 +35,22 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def replaceable(path: str | Path) -> Path:
+    """The file that is written for this path, if it may be: a link stays, its target is replaced.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist, or if there is something else than a file.
+    """
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no such folder to write to")
+    if path.exists() and not path.is_file():  # a device would be replaced, too
+        raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
+    return path
 
 
 def usual_mode(path: Path) -> int:

@@ -54,14 +54,25 @@ def write_tensors(
 
     Raises
     ------
-    ValueError
-        If the header would be longer than `MAX_HEADER`.
+    TypeError, ValueError
+        If `read_tensors` would refuse the file: arrays of other kinds, a name that cannot be
+        written, a header longer than `MAX_HEADER`.
     OSError
-        If the file cannot be written; an older one is then left as it was.
+        If the file cannot be written.
+
+    An older file is left as it was in all of these cases.
     """
     metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
     # The package writes an array of another order as if it were of this one.
     ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    for name, array in ordered.items():
+        if name == "__metadata__":
+            raise ValueError(f"{path}: the format keeps the name {name!r} for itself")
+        if array.dtype.newbyteorder("<") not in map(np.dtype, _DTYPES.values()):
+            raise TypeError(
+                f"{path}: {name!r}: expected booleans, integers or floating-point numbers, found "
+                f"{array.dtype}"
+            )
     data = safetensors.numpy.save(ordered, metadata)
     if (size := _header_size(data)) > MAX_HEADER:
         raise ValueError(f"{path}: expected a header of at most {MAX_HEADER} bytes, found {size}")

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DivergenceError
 from ..files.atomic import write_atomically
 from ..layers import BatchNorm, Layer, LayerNorm, Linear
+from ..layers.finite import not_finite
 from ..parameter import Stored
 from ..version import __version__
 from .onnx_graph import Graph, import_onnx
@@ -55,6 +57,8 @@ def to_onnx(
         If onnx is not installed: it says how to install it.
     TypeError
         If there is a layer of one's own without a method ``to_onnx``.
+    DivergenceError
+        If a parameter or a buffer holds NaN or infinity.
     ShapeError
         If a layer expects another shape than it gets from this input.
     ValueError
@@ -97,6 +101,8 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
             f"expected a model in float32, found one in {state.dtype_name}: save it, and "
             "cr.load(path, dtype='float32') makes one"
         )
+    if where := not_finite(model):
+        raise DivergenceError(f"{where} holds NaN or infinity: the model is not written")
     numbers = sum(part.size for part in model._named(Stored).values())
     if 4 * numbers > LARGEST:
         raise ValueError("an ONNX file holds at most 2 GiB: this model is too large")

@@ -21,10 +21,17 @@ _INITIALIZERS = {
 
 
 class Describer:
-    """Turns layers into JSON: class and arguments; a layer used again by its first place."""
+    """Turns layers into JSON: class and arguments; a layer used again by its first place.
+
+    Attributes
+    ----------
+    own : dict of str to type
+        The classes of custom layers that were described, by name.
+    """
 
     def __init__(self) -> None:
         self.places: dict[int, str] = {}
+        self.own: dict[str, type[Layer]] = {}
 
     def layer(self, layer: Layer, place: str) -> dict[str, Any]:
         if id(layer) in self.places:
@@ -36,9 +43,12 @@ class Describer:
                 bound.arguments[name] = self.initializer(value)
         what = f"an argument of {layer!r}"
         kind = type(layer)
+        own = kind is not Layer.built_in.get(kind.__name__)
+        if own and self.own.setdefault(kind.__name__, kind) is not kind:
+            raise TypeError(f"two classes of layers have the name {kind.__name__!r}")
         return {
             "layer": kind.__name__,
-            **({} if kind is Layer.built_in.get(kind.__name__) else {"own": True}),
+            **({"own": True} if own else {}),
             "args": [self.value(v, f"{place}/{i}", what) for i, v in enumerate(bound.args)],
             "kwargs": {k: self.value(v, f"{place}/{k}", what) for k, v in bound.kwargs.items()},
         }
@@ -84,6 +94,8 @@ class Builder:
             )
         args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
         kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
+        if where := classes[kind]._where & kwargs.keys():  # they would draw all weights
+            raise FileFormatError(f"a {kind} in a file has no arguments {sorted(where)}")
         layer: Layer = classes[kind](*args, **kwargs)
         self.made[place] = layer
         return layer

@@ -58,6 +58,10 @@ class Layer:
     """Whether the constructor's arguments are its attributes, unchanged: then ``layer.p = 0.1``
     makes a `Dropout` one of 0.1, as text and in files too."""
 
+    _where: ClassVar[frozenset[str]] = frozenset()
+    """The constructor's arguments that say where a model computes, which is no part of what it is:
+    they are neither shown nor in files."""
+
     # Bookkeeping, kept out of __init__ so that a layer of one's own need not call it.
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _parent: Layer | None = None
@@ -73,7 +77,7 @@ class Layer:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._arguments = (args, kwargs)
+        self._arguments = (args, {k: v for k, v in kwargs.items() if k not in cls._where})
         return self
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
@@ -208,7 +212,8 @@ class Layer:
         Raises
         ------
         ValueError
-            If it, or a layer within it, belongs to a model already; if there is no such backend,
+            If it, or a layer within it, belongs to a model already; if two parameters have one
+            name; if there is no such backend,
             if the dtype is another one, or if the seed is below 0.
         TypeError
             If the seed is no whole number.
@@ -227,6 +232,13 @@ class Layer:
                     "Layer.copy (and fill a list of layers before it is assigned)"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
+        names = [name for name, part in parts if isinstance(part, Stored)]
+        if len(names) > len(stored):
+            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            raise ValueError(
+                f"{self!r}: expected every parameter and buffer to have a name of its own, found "
+                f"two called {twice!r}"
+            )
         for name, given in (values or {}).items():
             try:
                 value = to_numpy(given)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,9 @@ import numpy as np
 from ..backends.base import BackendLike
 from ..errors import FileFormatError
 from ..files.tensors import read_tensors
-from .architecture import Builder
 from .base import Layer
 from .sequential import Sequential
-from .storage import fitting
-
-MOST_PARTS = 100_000  # a shared layer counts each time: few bytes can describe 2**30 of them
+from .storage import rebuilt
 
 
 def load(
@@ -79,25 +74,6 @@ def build(
             f"{path}: a safetensors file without an architecture; build the model and use "
             "model.load_weights(path)"
         )
-    try:
-        architecture = json.loads(metadata["architecture"])
-        model = Builder(layers or {}).layer(architecture["model"], "")
-        saved_dtype = architecture["dtype"]
-    except FileFormatError:
-        raise
-    except Exception as error:  # a constructor can raise anything
-        raise FileFormatError(f"{path}: no architecture that makes a model: {error!r}") from error
-    if not isinstance(model, Sequential):
-        raise FileFormatError(f"{path}: expected a Sequential, found {type(model).__name__}")
-    if model._state is not None:
-        raise TypeError(
-            f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
-            "loaded, it has to take them as its arguments backend=, dtype= and seed="
-        )
-    if next(itertools.islice(model._walk(), MOST_PARTS, None), None):
-        raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
-    dtype = dtype or saved_dtype
-    if dtype not in ("float32", "float64"):
-        raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
-    values = fitting(model, tensors, path, dtype)
+    architecture = metadata["architecture"]
+    model, dtype, values = rebuilt(Sequential, architecture, tensors, layers or {}, path, dtype)
     return model.bind(backend, device=device, dtype=dtype, seed=seed, values=values)

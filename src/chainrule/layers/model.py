@@ -132,10 +132,17 @@ class Model(Layer):
 
         Raises
         ------
+        DivergenceError
+            If a parameter or a buffer holds NaN or infinity.
         TypeError
-            If an argument of a layer cannot be written.
+            If an argument of a layer cannot be written, or if the layers cannot be made of their
+            arguments again.
+        ValueError
+            If the names and the architecture take more than 4 MiB.
         OSError
-            If the file cannot be written; an older one is then left as it was.
+            If the file cannot be written.
+
+        In each of these cases an older file is left as it was.
         """
         storage.save_model(self, path)
 

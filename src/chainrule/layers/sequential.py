@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self, overload
+from typing import Any, overload
 
 from ..backends.base import BackendLike
 from ..errors import ShapeError
@@ -11,8 +11,6 @@ from ..parameter import Stored
 from ..types import Array, Backward
 from .base import Layer
 from .model import Model
-
-_WHERE = frozenset({"backend", "dtype", "device", "seed"})
 
 
 class Sequential(Model):
@@ -41,6 +39,7 @@ class Sequential(Model):
     """
 
     takes_input_gradient = True
+    _where = frozenset({"backend", "dtype", "device", "seed"})
 
     def __init__(
         self,
@@ -58,10 +57,6 @@ class Sequential(Model):
         given = {name: option for name, option in options.items() if option is not None}
         if given:
             self.bind(**given)
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        # Where a model computes is chosen by who makes it, not a part of what it is.
-        return super().__new__(cls, *args, **{k: v for k, v in kwargs.items() if k not in _WHERE})
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
         """The layers by their number, and what a subclass has in other attributes."""

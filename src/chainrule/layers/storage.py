@@ -6,18 +6,25 @@ Buffers stand among the weights, under their names; the metadata holds ``archite
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from ..errors import FileFormatError
+from ..errors import DivergenceError, FileFormatError
 from ..files.tensors import read_tensors, write_tensors
 from ..parameter import Stored
-from .architecture import Describer
+from .architecture import Builder, Describer
 from .base import Layer
+from .finite import not_finite
+
+Kind = TypeVar("Kind", bound=Layer)
 
 TRAINING = "training/"  # what names start with that are not the model's, see `resume`
+MOST_PARTS = 100_000  # a shared layer counts each time: few bytes can describe 2**30 of them
 
 
 def save_model(model: Layer, path: str | Path) -> None:
@@ -26,11 +33,63 @@ def save_model(model: Layer, path: str | Path) -> None:
 
 
 def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors and the metadata of a model's file."""
-    architecture = {"dtype": model.state.dtype_name, "model": Describer().layer(model, "")}
+    """The tensors and the metadata of a model's file, from which it can be loaded again.
+
+    Raises
+    ------
+    DivergenceError
+        If a parameter or a buffer holds NaN or infinity.
+    TypeError
+        If no model could be made of the architecture, or not this one.
+    """
+    if where := not_finite(model):
+        raise DivergenceError(
+            f"{where} holds NaN or infinity: the model is not saved, as it could not be loaded"
+        )
+    describer = Describer()
+    architecture = {"dtype": model.state.dtype_name, "model": describer.layer(model, "")}
+    text = json.dumps(architecture)
     to_numpy = model.backend.to_numpy
     tensors = {name: to_numpy(part.value) for name, part in model.named_stored().items()}
-    return tensors, {"architecture": json.dumps(architecture)}
+    try:
+        rebuilt(type(model), text, tensors, describer.own, "the model")
+    except (FileFormatError, TypeError) as error:
+        raise TypeError(f"the model is not saved, as it could not be loaded: {error}") from error
+    return tensors, {"architecture": text}
+
+
+def rebuilt(
+    kind: type[Kind],
+    architecture: str,
+    tensors: dict[str, np.ndarray],
+    own: Mapping[str, type[Layer]],
+    path: str | Path,
+    dtype: str | None = None,
+) -> tuple[Kind, str, dict[str, np.ndarray]]:
+    """A model of this kind that is not bound, its dtype and its values; see `chainrule.load`.
+
+    Its layers are made without values, so nothing large is, and then compared with the tensors.
+    """
+    try:
+        described = json.loads(architecture)
+        model = Builder(own).layer(described["model"], "")
+        dtype = dtype or described["dtype"]
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+    except Exception as error:  # a constructor can raise anything
+        raise FileFormatError(f"{path}: no architecture that makes a model: {error!r}") from error
+    if not isinstance(model, kind):
+        raise FileFormatError(f"{path}: expected a {kind.__name__}, found {type(model).__name__}")
+    if model._state is not None:
+        raise TypeError(
+            f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
+            "loaded, it has to take them as its arguments backend=, dtype= and seed="
+        )
+    if next(itertools.islice(model._walk(), MOST_PARTS, None), None):
+        raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
+    if dtype not in ("float32", "float64"):
+        raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
+    return model, dtype, fitting(model, tensors, path, dtype)
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
@@ -72,7 +131,7 @@ def fitting(
                 f"{tensors[name].dtype}"
             )
     with np.errstate(over="ignore"):
-        tensors = {name: tensor.astype(dtype) for name, tensor in tensors.items()}
+        tensors = {name: tensor.astype(dtype, copy=False) for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise FileFormatError(
@@ -82,7 +141,7 @@ def fitting(
     first: dict[int, str] = {}
     for name, part in stored.items():
         other = first.setdefault(id(part), name)
-        if not np.array_equal(tensors[name], tensors[other]):
+        if name != other and not np.array_equal(tensors[name], tensors[other]):
             raise FileFormatError(
                 f"{path}: {other!r} and {name!r} are one {type(part).__name__.lower()} in the "
                 "model, but differ in the file"
@@ -93,4 +152,5 @@ def fitting(
 def _is_count(name: str, stored: dict[str, Stored]) -> bool:
     """Whether this is PyTorch's count of the batches that running statistics have seen."""
     layer, _, last = name.rpartition(".")
-    return last == "num_batches_tracked" and f"{layer}.running_mean" in stored
+    known = name in stored or f"{layer}.running_mean" not in stored
+    return last == "num_batches_tracked" and not known

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import Callback
+from ..callbacks.target import Target, seeks
 from ..checks import whole
 from ..files.atomic import usual_mode
 from .figures import NO_MATPLOTLIB
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 class Animation(Callback):
     """Draws a frame every few epochs of a training, and writes the film when the training ends.
+
+    While it trains, a training has the file for itself. Each fit of an estimator makes a film of
+    its own: where ``film.gif`` is there already, or in use, it is ``film-2.gif``, and so on.
 
     Parameters
     ----------
@@ -34,8 +38,15 @@ class Animation(Callback):
     fps : int, optional
         Frames a second.
 
+    Attributes
+    ----------
+    path : Path
+        Where the film is, or will be.
+
     Raises
     ------
+    FileExistsError
+        When the training starts, if another one makes a film there.
     ValueError
         If the ending of the path is another one.
     RuntimeError
@@ -58,7 +69,7 @@ class Animation(Callback):
         except ImportError as error:
             raise ImportError(NO_MATPLOTLIB) from error
 
-        self.path = Path(path)
+        self._target = Target(path)
         writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
         if self.path.suffix not in writers:
             raise ValueError(f"expected a path that ends in .gif or .mp4, found {str(path)!r}")
@@ -68,18 +79,23 @@ class Animation(Callback):
         self.figure, self.draw, self.every = figure, draw, every
         self._writer = writers[self.path.suffix](fps=fps)
 
+    @property
+    def path(self) -> Path:
+        return self._target.path
+
     def on_fit_start(self, trainer: Trainer) -> None:
-        # Beside the film, so that a folder that cannot be written to is known before the training.
-        handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
-        os.close(handle)
-        self._temporary = Path(name)
-        self._complete = False
-        try:
-            self._writer.setup(self.figure, str(self._temporary), dpi=80)
-            self._frame(trainer)
-        except BaseException:
-            self.on_fit_end(trainer)
-            raise
+        with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
+            # Beside the film, so that a folder that cannot be written to is known here.
+            handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
+            os.close(handle)
+            self._temporary = Path(name)
+            self._complete = False
+            try:
+                self._writer.setup(self.figure, str(self._temporary), dpi=80)
+                self._frame(trainer)
+            except BaseException:
+                self.on_fit_end(trainer)
+                raise
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if trainer.epoch % self.every == 0:
@@ -101,3 +117,8 @@ class Animation(Callback):
         finally:
             with contextlib.suppress(FileNotFoundError):
                 self._temporary.unlink()
+            self._target.release()
+
+    def _another_trainings(self, trainer: Trainer) -> str | None:
+        """Why this training, one of an estimator's, is not to write here."""
+        return f"{self.path} exists" if seeks(trainer) and self.path.exists() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..layers import Sequential
+from ..layers.finite import not_finite
 from ..losses import Loss
 from ..types import Array
 
@@ -15,14 +16,9 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
     DataError
         If the targets are invalid, which makes a loss NaN, too.
     """
+    if where := not_finite(model):
+        return f"{where}, after the step before"
     xp, state = model.xp, model.state
-
-    def finite(array: Array) -> bool:
-        return bool(xp.all(xp.isfinite(array)))
-
-    for name, parameter in model.named_parameters().items():
-        if not finite(parameter.value):
-            return f"the parameter {name!r}, after the step before"
     draws, buffers = state.draws, state.snapshot("buffers")
     try:
         if type(model).forward is not Sequential.forward:
@@ -30,7 +26,7 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
         x = model.enter(x)
         for i, layer in enumerate(model.layers):
             x = layer.forward(x, training=True)[0]
-            if not finite(x):
+            if not xp.all(xp.isfinite(x)):
                 return f"the output of layer '{i}', {layer!r}"
         loss.check(x, y)
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 from ..callbacks import Callback
 from ..data import Batches, BatchStream
 from ..errors import DataError, DivergenceError
+from ..layers.finite import not_finite
 from ..types import Array
 from .divergence import culprit
 from .evaluation import measure, read_numbers
@@ -18,6 +19,8 @@ from .interruption import Interruption
 from .repeated import RepeatedSteps
 from .state import Progress, TrainingState
 from .step import NotFinite, Step
+
+_REMEDY = "try a smaller learning rate, or clip_norm= in the optimizer"
 
 
 class Run:
@@ -66,6 +69,11 @@ class Run:
         training = self.training
         while len(training.history) < training.epochs and not training.stopped:
             self._epoch(interruption)
+        if self.step.terminate_on_nan and (where := not_finite(training.model)):
+            raise DivergenceError(
+                f"after the last step, {training.optimizer.steps}, {where} holds NaN or infinity: "
+                f"{_REMEDY}"
+            )
 
     def _epoch(self, interruption: Interruption) -> None:
         """Go through the data once, or through what is left of it after an interruption."""
@@ -171,6 +179,5 @@ class Run:
         where = culprit(training.model, training.loss, found.x, found.y)
         return DivergenceError(
             f"the loss became {found.value} at step {training.optimizer.steps} (step "
-            f"{training.steps_done} of epoch {training.epoch}), first in {where}: try a smaller "
-            "learning rate, or clip_norm= in the optimizer"
+            f"{training.steps_done} of epoch {training.epoch}), first in {where}: {_REMEDY}"
         )

@@ -20,7 +20,8 @@ from array_api_compat import is_array_api_obj
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..callbacks import Callback
-from ..errors import FileFormatError
+from ..checks import whole
+from ..errors import DivergenceError, FileFormatError
 from ..files.tensors import read_tensors, write_tensors
 from ..layers import Layer, Sequential
 from ..layers.loading import build
@@ -37,12 +38,18 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     optimizer = training.optimizer.state()
     vectors = optimizer.pop("vectors")
     more = {f"optimizer/{name}": to_numpy(vector) for name, vector in vectors.items()}
+    for name, vector in more.items():
+        if not np.isfinite(vector).all():
+            raise DivergenceError(
+                f"the vector {name!r} holds NaN or infinity: the training is not saved, as it "
+                "could not be continued"
+            )
     more["step_losses"] = np.asarray(training.history.step_losses, dtype=np.float64)
     history = json.dumps(training.history.epochs)  # no part of the header, which has to be short
     more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:
-        progress = {"rng": _plain(done.rng), "batches": done.batches}
+        progress = {"rng": _described(done.rng), "batches": done.batches}
         numbers = read_numbers(model.state, [*done.losses, *done.weights])
         done.losses, done.weights = numbers[: len(done.losses)], numbers[len(done.losses) :]
         more["losses"], more["weights"] = np.asarray(done.losses), np.asarray(done.weights)
@@ -58,7 +65,7 @@ def save_training(training: TrainingState, path: str | Path) -> None:
         "frozen": [name for name, p in model.named_parameters().items() if not p.trainable],
         "optimizer": {**optimizer, "vectors": list(vectors)},
         "asked": training.asked,
-        "rng": _plain(training.rng.bit_generator.state),
+        "rng": _described(training.rng.bit_generator.state),
         "began": training.began,
         "stopped": training.stopped,
         "progress": progress,
@@ -125,17 +132,22 @@ class SavedTraining:
         saved, model = self.values, training.model
         names = saved["optimizer"]["vectors"]
         vectors = {name: self.arrays[f"optimizer/{name}"] for name in names}
+        if bad := [name for name, vector in vectors.items() if not np.isfinite(vector).all()]:
+            raise FileFormatError(f"{self.path}: expected finite numbers in {bad[0]!r}")
         try:
             training.optimizer.load_state({**saved["optimizer"], "vectors": vectors})
         except ValueError as error:
             raise FileFormatError(f"{self.path}: {error}") from error
-        model.state.draws = saved["draws"]
+        model.state.draws = whole("draws", saved["draws"], least=0)
         for name, parameter in model.named_parameters().items():
             parameter.trainable = name not in saved["frozen"]
         training.rng = _generator(saved["rng"])
-        training.history.epochs = json.loads(self.arrays["history"].tobytes())
+        training.history.epochs = [
+            dict(row) for row in json.loads(self.arrays["history"].tobytes())
+        ]
         training.history.step_losses = self.arrays["step_losses"].tolist()
-        training.began, training.stopped = saved["began"], saved["stopped"]
+        training.began = whole("began", saved["began"], least=-1)
+        training.stopped = bool(saved["stopped"])
         if (progress := saved["progress"]) is not None:
             rng = _generator(progress["rng"]).bit_generator.state
             losses, weights = (self.arrays[name].tolist() for name in ("losses", "weights"))
@@ -143,7 +155,8 @@ class SavedTraining:
         training.callback_states = []
         for i, state in enumerate(saved["callbacks"]):
             arrays = _below(f"callbacks/{i}/", self.arrays)
-            training.callback_states.append({**state, "values": {**state["values"], **arrays}})
+            values = {**state["values"], **arrays}
+            training.callback_states.append({"callback": state["callback"], "values": values})
 
 
 def read_training(
@@ -222,8 +235,15 @@ def _below(place: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return {n.removeprefix(place): a for n, a in arrays.items() if n.startswith(place)}
 
 
+def _described(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a generator, as a file has it."""
+    described: dict[str, Any] = _plain(state)
+    _generator(described)  # an error here, and not when it is read
+    return described
+
+
 def _plain(state: Any) -> Any:
-    """The state of a generator in what JSON has."""
+    """Numbers, lists and dicts that JSON has."""
     if isinstance(state, Mapping):
         return {key: _plain(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
@@ -233,7 +253,14 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     """A generator in this state."""
     kind = state["bit_generator"]
     if kind not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
-        raise KeyError(f"no bit generator {kind!r}")
+        raise ValueError(f"expected a bit generator of NumPy's, found {kind!r}")
+    # NumPy reads beyond its memory at another place.
+    place, most = {
+        "MT19937": (state["state"].get("pos"), 624),
+        "Philox": (state.get("buffer_pos"), 4),
+    }.get(kind, (0, 0))
+    if not 0 <= place <= most:
+        raise ValueError(f"expected {kind} to be at a place from 0 to {most}, found {place}")
     bits = getattr(np.random, kind)()
     inner = {
         k: np.asarray(v, np.uint64) if isinstance(v, list) else v for k, v in state["state"].items()

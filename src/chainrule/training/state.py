@@ -67,6 +67,9 @@ class TrainingState:
         Whether a step was interrupted while the optimizer made it.
     asked : dict
         The optimizer's numbers as they were given.
+    own_files : bool
+        Whether callbacks write to other files where theirs are another training's already, as in
+        the fits of a search, which have copies of the same callbacks; it is an error otherwise.
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
@@ -95,6 +98,7 @@ class TrainingState:
         self.consistent = True
         self.half_done = False
         self.asked: dict[str, Any] = optimizer.state()["numbers"]
+        self.own_files = False
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None
 

@@ -112,10 +112,14 @@ class Trainer(TrainingState):
         ------
         RuntimeError
             If the last step was interrupted while the optimizer made it.
-        TypeError
-            If an argument of a layer cannot be written, see `Sequential.save`.
+        DivergenceError
+            If a parameter, a buffer or a vector of the optimizer holds NaN or infinity.
+        TypeError, ValueError
+            If the file could not be read again, see `Sequential.save`.
         OSError
-            If the file cannot be written; an older one is then left as it was.
+            If the file cannot be written.
+
+        In each of these cases an older file is left as it was.
         """
         self.expect_whole_steps()
         save_training(self, path)
@@ -246,7 +250,8 @@ class Trainer(TrainingState):
             If `resume` is true, but the optimizer was interrupted in the middle of a step.
         DivergenceError
             If the loss or a gradient became NaN or infinite: at that step, or on a GPU at the end
-            of its epoch. The model is then as it was before that step.
+            of its epoch. The model is then as it was before that step. Or if a weight did in the
+            last step of all, which the model has then made.
         """
         epochs = whole("epochs", epochs, least=1)
         if verbose not in (0, 1, 2):

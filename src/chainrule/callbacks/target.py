@@ -1,0 +1,109 @@
+"""The file or folder that a callback writes to, for one training at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..files.lock import Lock
+from .base import Training
+
+
+class Target:
+    """A file or folder that is one training's while `Trainer.fit` runs.
+
+    Two trainings in one place would overwrite and remove each other's files, so the second one is
+    an error. In the fits of an estimator (``trainer.own_files``) it is none, as a search gives
+    many of them copies of one callback: a new training takes the first of ``runs``, ``runs-2``,
+    ``runs-3`` and so on that is free.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the folder, which is made.
+    lock : str, optional
+        The name of the lock within a folder; that of a file is beside it.
+    """
+
+    def __init__(self, path: str | Path, *, lock: str | None = None) -> None:
+        self.path = self._asked = Path(path)
+        self._lock_name = lock
+        self._lock: Lock | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether no other training can write here now."""
+        return self._lock is not None and self._lock.held
+
+    @contextlib.contextmanager
+    def taken(self, trainer: Training, obstacle: Callable[[], str | None]) -> Iterator[None]:
+        """Take it until `release`, or until an error within the context.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            What is to write here.
+        obstacle : callable
+            Says why this training cannot write to `path`, if it cannot.
+
+        Raises
+        ------
+        FileExistsError
+            If another training writes here, or if there is an obstacle.
+        """
+        if self.locked:
+            raise FileExistsError(f"{self.path}: this callback is part of a training under way")
+        try:
+            self._take(trainer, obstacle)
+            yield
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+
+    def _take(self, trainer: Training, obstacle: Callable[[], str | None]) -> None:
+        for path in self._paths(trainer):
+            self.path = path
+            if (reason := self._locked_by() or obstacle()) is None:
+                break
+            self.release()
+            if not seeks(trainer):
+                raise FileExistsError(reason)
+
+    def _paths(self, trainer: Training) -> Iterator[Path]:
+        """Where to try to write: a training that has begun stays where it is."""
+        if not seeks(trainer):
+            yield self.path
+            return
+        asked, is_file = self._asked, self._lock_name is None
+        yield asked
+        stem, suffix = (asked.stem, asked.suffix) if is_file else (asked.name, "")
+        for i in itertools.count(2):
+            yield asked.parent / f"{stem}-{i}{suffix}"
+
+    def _locked_by(self) -> str | None:
+        """Lock the path, or say who has it."""
+        if self._lock_name:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = Lock(self.path / self._lock_name)
+        else:
+            lock = Lock(self.path.with_name(f".{self.path.name}.lock"))
+        if owner := lock.acquire():
+            return (
+                f"{self.path}: another training is writing here (or another callback of this one): "
+                f"{owner}"
+            )
+        self._lock = lock
+        return None
+
+
+def seeks(trainer: Training) -> bool:
+    """Whether this is the begin of a training that looks for a place where nothing was written."""
+    return trainer.own_files and not len(trainer.history)

@@ -1,0 +1,20 @@
+"""Whether the numbers of a model are finite."""
+
+from __future__ import annotations
+
+from .base import Layer
+
+
+def not_finite(model: Layer) -> str | None:
+    """The first parameter or buffer with NaN or infinity, in words; None if there is none.
+
+    One number is read from the device, unless there is one.
+    """
+    xp, state = model.xp, model.state
+    values, buffers = (xp.all(xp.isfinite(vector)) for vector in (state.values, state.buffers))
+    if bool(xp.logical_and(values, buffers)):
+        return None
+    for name, part in model.named_stored().items():
+        if not bool(xp.all(xp.isfinite(part.value))):
+            return f"the {type(part).__name__.lower()} {name!r}"
+    return None

@@ -1,0 +1,168 @@
+"""Callbacks that write files, with a second training in the same place."""
+
+import copy
+import threading
+
+import numpy as np
+import pytest
+from helpers import FIT, X, Y, names, points, resumed, rows, steps, trainer_on
+
+import chainrule as cr
+from chainrule.callbacks import Checkpoint, CSVLogger, LambdaCallback, latest_checkpoint
+
+
+def board(folder):
+    pytest.importorskip("tensorboardX")
+    return cr.callbacks.TensorBoard(folder)
+
+
+WRITERS = {"checkpoint": Checkpoint, "csv": CSVLogger, "tensorboard": board}
+
+
+@pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
+def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
+    """It loses nothing of the first one, and the place is free when that has ended."""
+    path, seen = tmp_path / "here", []
+
+    def second(trainer):
+        other = trainer_on(library)
+        started = LambdaCallback(on_step_end=lambda trainer: seen.append("a step"))
+        with pytest.raises(FileExistsError, match="here: another training is writing .*: process"):
+            other.fit(X, Y, callbacks=[started, make(path)], **FIT)
+        with pytest.raises(FileExistsError, match="here: this callback is part of a training un"):
+            other.fit(X, Y, callbacks=[started, writer], **FIT)
+        seen.append(len(other.history))
+
+    writer, alone = make(path), make(tmp_path / "alone")
+    again = LambdaCallback(on_epoch_end=second)
+    trainer_on(library).fit(X, Y, epochs=2, callbacks=[writer, again], **FIT)
+    trainer_on(library).fit(X, Y, epochs=2, callbacks=[alone], **FIT)
+    assert seen == [0, 0]
+    compare(path, tmp_path / "alone")
+    trainer = trainer_on(library)
+    trainer.fit(X, Y, epochs=2, **FIT)
+    trainer.fit(X, Y, callbacks=[make(path)], **FIT)
+
+
+def compare(path, other):
+    """The same files, but for times."""
+    if path.is_file():
+        assert [row["loss"] for row in rows(path)] == [row["loss"] for row in rows(other)]
+    elif steps(path):
+        assert names(path) == names(other)
+        ours, others = (cr.load(latest_checkpoint(folder)).state for folder in (path, other))
+        np.testing.assert_array_equal(ours.values, others.values)
+    else:
+        ours, others = points(path), points(other)
+        assert ours.keys() == others.keys()
+        assert ours["loss"] == others["loss"]
+
+
+@pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("last", [False, True])
+def test_an_error_frees_the_place(make, last, library, tmp_path):
+    """Wherever it was raised: at the start of another callback, or in a step."""
+
+    def fails(trainer):
+        raise ValueError("here")
+
+    broken = LambdaCallback(**{"on_step_end" if last else "on_fit_start": fails})
+    broken.last = True  # after the checkpoint
+    writer = make(tmp_path / "here")
+    for one in (writer, make(tmp_path / "here")):
+        with pytest.raises(ValueError, match="^here$"):
+            trainer_on(library).fit(X, Y, callbacks=[one, broken], **FIT)
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", "epoch,loss\n1," + "x" * 200_000 + "\n"], ids=["columns", "field"]
+)
+def test_an_error_at_its_own_start_frees_the_place(text, library, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="log.csv: (expected a|no) table"):
+            trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path, append=True)], **FIT)
+    assert names(tmp_path) == ["log.csv"]
+    trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path)], **FIT)
+
+
+def test_the_script_started_again_while_it_runs(library, tmp_path):
+    """It resumes from what there is, and stops at its start; the first one goes on."""
+    trainer, failed = trainer_on(library), []
+    keep = Checkpoint(tmp_path, every_steps=1, keep_last=2)
+    thread = threading.Thread(
+        target=trainer.fit, args=(X, Y), kwargs={"epochs": 20, "callbacks": [keep], **FIT}
+    )
+    thread.start()
+    while thread.is_alive():
+        try:
+            again = resumed(latest_checkpoint(tmp_path), library)
+        except (FileNotFoundError, TypeError):  # it was removed just now, or there is none yet
+            continue
+        if again.optimizer.steps < 80:
+            with pytest.raises(FileExistsError, match=r"another training|beyond step"):
+                again.fit(X, Y, epochs=20, callbacks=[Checkpoint(tmp_path)], resume=True, **FIT)
+            failed.append(again.optimizer.steps)
+    thread.join()
+    assert failed
+    assert steps(tmp_path) == [79, 80]
+    assert len(trainer.history) == 20
+
+
+def test_only_what_nobody_writes_is_removed(library, tmp_path):
+    left, others = ".step-00000003.safetensors.x1y2", ".other.safetensors.x1y2"
+    for name in (left, ".best.safetensors.x1y2", others):
+        (tmp_path / name).write_text("half")
+    trainer_on(library).fit(X, Y, callbacks=[Checkpoint(tmp_path)], **FIT)
+    assert [name for name in names(tmp_path) if name[0] == "."] == [others]
+
+
+def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
+    """As long as their files are not the same."""
+    listeners = [board(tmp_path), Checkpoint(tmp_path), CSVLogger(tmp_path / "log.csv")]
+    trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
+    assert {"log.csv", "step-00000004.safetensors"} < set(names(tmp_path))
+    assert not [name for name in names(tmp_path) if name[0] == "."]
+
+
+def test_two_callbacks_in_one_place(library, tmp_path):
+    """They would remove each other's files: that is said, too."""
+    listeners = [Checkpoint(tmp_path), Checkpoint(tmp_path, monitor="loss")]
+    with pytest.raises(FileExistsError, match=r"\(or another callback of this one\)"):
+        trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
+    trainer_on(library).fit(X, Y, callbacks=listeners[:1], epochs=2, resume=True, **FIT)
+
+
+@pytest.mark.parametrize("make", [Checkpoint, CSVLogger])
+def test_copies_in_the_midst_of_a_training(make, library, tmp_path):
+    """They do not have the place of the training, and do not free it."""
+    copies, writer = [], make(tmp_path / "here")
+
+    def look(trainer):
+        copies.append(copy.deepcopy(writer))
+        with pytest.raises(FileExistsError, match="another training is writing here"):
+            trainer_on(library).fit(X, Y, callbacks=[copies[-1]], **FIT)
+
+    look = LambdaCallback(on_epoch_end=look)
+    trainer_on(library).fit(X, Y, epochs=2, callbacks=[writer, look], **FIT)
+    assert len(copies) == 2
+
+
+def test_a_log_that_cannot_be_written_is_reported_at_the_start(library, tmp_path, monkeypatch):
+    def starts(path):
+        steps = []
+        look = LambdaCallback(on_step_end=steps.append)
+        with pytest.raises(OSError, match="found a folder, a pipe|read-only|directory|xist"):
+            trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path), look], **FIT)
+        return steps
+
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert starts(tmp_path / "folder") == starts(tmp_path / "file" / "log.csv") == []
+
+    def read_only(*_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("os.open", read_only)
+    assert starts(tmp_path / "log.csv") == []

@@ -258,7 +258,12 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             return array_namespace(outputs).zeros_like(outputs[:, :1])
         if self._one_against_rest():
             return self._log_shares(outputs)
-        return self._output.log_predictions(outputs)
+        log_p = self._output.log_predictions(outputs)
+        if not self._multilabel:
+            return log_p
+        # Likely labels that are rounded to 1 are equally likely, as in `predict_proba`.
+        xp, p = array_namespace(outputs), self._output.predictions(outputs)
+        return xp.where(p > 0.5, xp.log(xp.maximum(p, 0.5)), log_p)
 
     def _outputs_by_class(self, X: Any) -> Array:
         """Outputs for each class or label; a single one is that of the second class."""

@@ -14,6 +14,7 @@ from chainrule.callbacks import EarlyStopping, LambdaCallback
 pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
 from fitted import NUMBER, SMALL, THREE, Brier, X, assert_same_weights, fitted
 from sklearn import neural_network
+from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.estimators import MLPClassifier, MLPRegressor
@@ -86,7 +87,9 @@ def test_warnings():
     def regressor(**options):
         return MLPRegressor(**{**SMALL, **options})
 
-    with pytest.warns(ConvergenceWarning, match="max_iter=15") as caught:
+    with pytest.warns(
+        ConvergenceWarning, match="max_iter=15 epochs: increase max_iter or"
+    ) as caught:
         regressor().fit(X, NUMBER)
     assert caught[0].filename == __file__
     with pytest.warns(ConvergenceWarning, match="lbfgs did not converge in 3 iterations") as caught:
@@ -99,6 +102,44 @@ def test_warnings():
         warnings.simplefilter("error")
         fitted(MLPRegressor, NUMBER, tol=10.0, n_iter_no_change=1)
         MLPRegressor(max_iter=1).partial_fit(X, NUMBER)
+
+
+def cancer_gradient(model, x, y):
+    """The largest element of the gradient of the mean log-loss, by NumPy."""
+    (w, v), (b, c) = model.coefs_, model.intercepts_
+    hidden = np.maximum(x @ w + b, 0.0)
+    dz = (1.0 / (1.0 + np.exp(-(hidden @ v + c))) - y[:, None]) / len(y)
+    dh = (dz @ v.T) * (hidden > 0.0)
+    return max(abs(g).max() for g in (hidden.T @ dz, dz.sum(0), x.T @ dh, dh.sum(0)))
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_lbfgs_ends_at_tol(tol):
+    """Where SciPy's own tolerance of the loss would end it with a gradient of 0.01."""
+    x, y = load_breast_cancer(return_X_y=True)
+    options = {"max_iter": 20_000, "max_fun": 1_000_000, "alpha": 0.0, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = MLPClassifier((10,), solver="lbfgs", tol=tol, **options).fit(x, y)
+    with np.errstate(over="ignore"):
+        assert cancer_gradient(model, x, y) <= tol * (1.0 + 1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_lbfgs_says_that_rounding_ended_it(precision):
+    """A linear model of targets of some thousands: no gradient of it is below 1e-14."""
+    target = 1e3 * (X @ np.arange(1.0, 6.0) + NUMBER)
+    options = {"solver": "lbfgs", "precision": precision, "tol": 1e-14, "activation": "identity"}
+    words = f"at most tol=1e-14, found .*; but the line search finds no smaller loss in {precision}"
+    with pytest.warns(ConvergenceWarning, match=words) as caught:
+        model = fitted(MLPRegressor, target, hidden_layer_sizes=(), max_iter=500, **options)
+    assert model.n_iter_ < 500
+    found = float(re.search(r"found (\S+);", str(caught[0].message))[1])
+    x, w, b = X.astype(precision), model.coefs_[0], model.intercepts_[0]
+    residual = (x @ w + b - target[:, None].astype(precision)) / 130.0
+    largest = max(abs(x.T @ residual + 1e-4 * w / 130.0).max(), abs(residual.sum()))
+    rounding = 1e3 * float(np.finfo(precision).eps)
+    assert largest == pytest.approx(found, abs=100.0 * rounding)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")

@@ -113,6 +113,46 @@ def test_a_warm_start_takes_other_words_for_the_same_network():
     model.set_params(batch_norm=np.False_, loss=cr.HuberLoss()).fit(X, NUMBER)
 
 
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_a_warm_start_trains_on_other_data(kind, early):
+    """Its best loss or score is its own: that of the first data cannot be reached at the start."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    first, second = (x > 0).astype(int).T
+    options = {"learning_rate_init": 0.02, "max_iter": 300, "early_stopping": early}
+    model = kind(hidden_layer_sizes=(16,), random_state=0, warm_start=True, **options)
+    model.fit(x, first)
+    before, epochs = [w.copy() for w in model.coefs_], model.n_iter_
+    model.fit(x, second)
+    fresh = kind(hidden_layer_sizes=(16,), random_state=0, **options).fit(x, second)
+    least = 0.95 if kind is MLPClassifier else 0.8
+    assert fresh.score(x, second) > least
+    assert model.score(x, second) > least
+    assert not any(map(np.array_equal, before, model.coefs_))
+    assert len(model.loss_curve_) == epochs + model.n_iter_
+    if early:
+        assert model.best_validation_score_ == max(model.validation_scores_[epochs:])
+        assert len(model.validation_scores_) == epochs + model.n_iter_
+    else:
+        assert model.best_loss_ == min(model.loss_curve_[epochs:])
+
+
+def test_a_warm_start_on_the_same_data_stops_after_its_own_patience():
+    options = {"tol": 1.0, "n_iter_no_change": 3}
+    model = fitted(MLPClassifier, THREE, warm_start=True, **options)
+    for _ in range(2):  # the first epoch is better than nothing
+        assert model.n_iter_ == 5
+        model.fit(X, THREE)
+
+
+def test_epochs_one_by_one_count_together_until_a_rate_is_reduced():
+    rate = {"solver": "sgd", "learning_rate": "adaptive", "tol": 1.0, "n_iter_no_change": 2}
+    model = MLPRegressor(**{**SMALL, **rate})
+    rates = [model.partial_fit(X, NUMBER).trainer_.optimizer.lr for _ in range(8)]
+    np.testing.assert_allclose(rates, [1e-3] * 3 + [2e-4] * 3 + [4e-5] * 2)
+
+
 def test_a_warm_start_may_change_how_it_stops():
     model = MLPRegressor(**SMALL, warm_start=True).fit(X, NUMBER)
     model.set_params(early_stopping=True).fit(X, NUMBER)

@@ -29,6 +29,10 @@ class Training(Protocol):
     own_files: bool
 
     @property
+    def epochs_done(self) -> int:
+        """How many epochs are done, in all calls of `fit`."""
+
+    @property
     def steps_done(self) -> int:
         """How many steps of the current epoch are done."""
 

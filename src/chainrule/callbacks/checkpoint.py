@@ -233,4 +233,4 @@ def _steps(folder: Path) -> list[int]:
 
 
 def _moment(trainer: Training) -> tuple[int, int]:
-    return trainer.optimizer.steps, len(trainer.history)
+    return trainer.optimizer.steps, trainer.epochs_done

@@ -14,7 +14,7 @@ class ProgressBar(Callback):
     def on_fit_start(self, trainer: Training) -> None:
         from tqdm.auto import tqdm
 
-        steps = (trainer.epochs - len(trainer.history)) * trainer.steps_per_epoch
+        steps = (trainer.epochs - trainer.epochs_done) * trainer.steps_per_epoch
         steps -= trainer.steps_done  # of an epoch that was interrupted
         self._bar: Any = tqdm(total=steps if steps > 0 else None, unit="step")
 

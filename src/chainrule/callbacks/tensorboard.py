@@ -68,7 +68,7 @@ class TensorBoard(Callback):
                 str(self.logdir),
                 purge_step=0 if resuming else None,
                 # Files are named by the second: a short call of fit before this one has its own.
-                filename_suffix=f".{len(history)}",
+                filename_suffix=f".{trainer.epochs_done}",
             )
             self._write(history)
 

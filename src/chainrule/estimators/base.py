@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from .network import draw_seed, make_model, make_optimizer
 from .objective import Penalty
 from .output import Output
 from .parameters import Network, check_parameters
+from .undo import training_undone_by_errors, undone_by_errors
 from .weights import ShownWeights
 
 
@@ -33,18 +34,6 @@ def has_steps(estimator: Any) -> bool:
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit is for solvers that make steps on batches, not 'lbfgs'")
     return True
-
-
-@contextmanager
-def undone_by_errors(estimator: Any) -> Iterator[None]:
-    """Give an estimator back what it had, if something raises."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except Exception:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 class MultilayerPerceptron(ShownWeights):
@@ -104,7 +93,8 @@ class MultilayerPerceptron(ShownWeights):
         y : array-like
             ``(samples,)``, or ``(samples, outputs)``.
         sample_weight : array-like, optional
-            ``(samples,)``, at least 0. A step divides by the sum of its own batch.
+            ``(samples,)``, at least 0. A step divides by the sum of its own batch. A sample of
+            weight 0 is left out, except that a classifier learns the name of its class.
 
         Returns
         -------
@@ -114,19 +104,22 @@ class MultilayerPerceptron(ShownWeights):
         Raises
         ------
         ValueError
-            If parameters or data cannot be meant, or if weights or the loss became infinite or NaN.
-            The estimator is then as it was, but for weights that a warm start has moved already.
+            If parameters or data are invalid, or if weights or the loss became infinite or NaN.
+            The estimator is then as it was before the call.
 
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` came first.
+            If `max_iter` came first, or with "lbfgs" if the gradient is not within `tol` for
+            another reason.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
     @available_if(has_steps)  # type: ignore[untyped-decorator, unused-ignore]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch, going on from where the training is.
+        """Train for one epoch, continuing from where the training is.
+
+        `loss_curve_` keeps the loss of each call; the history of `trainer_` is of the last one.
 
         Parameters
         ----------
@@ -137,6 +130,11 @@ class MultilayerPerceptron(ShownWeights):
         -------
         self
             The estimator.
+
+        Raises
+        ------
+        ValueError
+            See `fit`: a batch on which the numbers overflow leaves the estimator as it was.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -184,13 +182,16 @@ class MultilayerPerceptron(ShownWeights):
                 in_dtype = model.backend.asarray(weight, dtype=model.state.dtype)
                 check_weights("sample_weight", model.xp, in_dtype)
             data = X, self._targets(y, model.state.dtype_name), weight
-            if self.solver == "lbfgs":
-                penalty = self._penalty if self.alpha else None
-                trained = lbfgs.fit(model, self._loss, penalty, data, parameters)
-                self.loss_, self.n_iter_ = trained
-            else:
-                self._train(data, y, random, parameters, incremental=incremental)
-            self._check_finite(model)
+            trainer = getattr(self, "trainer_", None)
+            left_out = 0
+            with training_undone_by_errors(model, trainer, self._record.loss_curve_):
+                if self.solver == "lbfgs":
+                    penalty = self._penalty if self.alpha else None
+                    trained = lbfgs.fit(model, self._loss, penalty, data, parameters)
+                    self.loss_, self.n_iter_ = trained
+                else:
+                    left_out = self._train(data, y, random, parameters, incremental=incremental)
+                self._check_finite(model, left_out, incremental=incremental)
         return self
 
     def _train(
@@ -201,8 +202,11 @@ class MultilayerPerceptron(ShownWeights):
         parameters: dict[str, Any],
         *,
         incremental: bool,
-    ) -> None:
-        """Train by steps on batches, and show how that went; `y` are the targets as given."""
+    ) -> int:
+        """Train by steps on batches, and show how that went; `y` are the targets as given.
+
+        Returns how many steps were left out, as they had no finite gradient.
+        """
         validation, metrics = None, {}
         if self.early_stopping:
             data, validation, rows = steps.split(
@@ -220,11 +224,13 @@ class MultilayerPerceptron(ShownWeights):
             self.trainer_.own_files = True
         self.trainer_.metrics = metrics
         self.trainer_.penalty = self._penalty if self.alpha else None
-        self._record = self._record.continued(early_stopping=self.early_stopping)
-        steps.train(
+        early = self.early_stopping
+        self._record = self._record.one_more() if incremental else self._record.anew(early)
+        left_out = steps.train(
             self.trainer_, data, validation, self._record, parameters, incremental=incremental
         )
         self.__dict__.update(self._record.attributes())
+        return left_out
 
     def _score_on(self, y: Array, weight: Array | None) -> Metric:
         """The score on some samples, as a metric."""
@@ -235,12 +241,25 @@ class MultilayerPerceptron(ShownWeights):
 
         return score
 
-    def _check_finite(self, model: Sequential) -> None:
+    def _check_finite(self, model: Sequential, left_out: int, *, incremental: bool) -> None:
+        """Raise a `ValueError` if numbers overflowed, or warn if that did not spoil the result."""
         cause = "The input data may contain large values and need to be preprocessed."
-        if not model.xp.all(model.xp.isfinite(model.state.values)):
+        finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
+        if left_out and (incremental or not finite_loss):  # the weights are as before those steps
             raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
-        if not self.early_stopping and not math.isfinite(getattr(self, "loss_", 0.0)):
+        for vector, what in (
+            (model.state.values, "parameter weights"),
+            (model.state.buffers, "running statistics"),
+        ):
+            if not model.xp.all(model.xp.isfinite(vector)):
+                raise ValueError(f"Solver produced non-finite {what}. {cause}")
+        if not finite_loss:
             raise ValueError(f"Solver produced a non-finite loss, {self.loss_}. {cause}")
+        if left_out:
+            words = (
+                f"{left_out} steps were left out, as their gradient was NaN or infinite. {cause}"
+            )
+            warnings.warn(words, RuntimeWarning, stacklevel=4)
 
     def _make_model(
         self, X: Array, random: np.random.RandomState, network: Network, *, first: bool

@@ -8,7 +8,6 @@ import numpy as np
 from array_api_compat import array_namespace
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
@@ -16,10 +15,12 @@ from ..backends.conversion import like
 from ..formulas import log_softmax
 from ..losses import Loss
 from ..types import Array
-from .base import MultilayerPerceptron, has_steps, undone_by_errors
-from .inputs import checked_weights, codes_of, read, sample_weights, to_host
+from .base import MultilayerPerceptron, has_steps
+from .inputs import codes_of, read, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
+from .sample_weights import sample_weights, times_class_weight, with_weight
+from .undo import undone_by_errors
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
@@ -62,7 +63,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     verbose : bool or int, optional
         Whether to print a line for each epoch.
     warm_start : bool, optional
-        Whether `fit` goes on from the weights that there are. What decides the network has to stay
+        Whether `fit` continues from the weights that there are. Each call has a best loss or score
+        of its own, and trains until it reaches no better one. What decides the network has to stay
         as it was (sizes, activations, dropout, batch_norm, loss, precision, backend, device), as it
         has for `partial_fit`; scikit-learn's class takes a new activation.
     momentum, nesterovs_momentum : float and bool, optional
@@ -71,10 +73,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Whether to look at a score on validation data, which is taken from the training data, in the
         place of the loss, and to go back to the weights with the best one. It has the same shares
         of the classes as the rest. Where that cannot be, as with a class of one sample, it is drawn
-        without regard to them, but with two classes that is an error, as in scikit-learn. Does
-        nothing with "lbfgs".
+        without regard to them, but with two classes that is an error, as in scikit-learn, except
+        where samples have weights. Does nothing with "lbfgs".
     validation_fraction : float, optional
-        The share of that data.
+        The share of that data: of the samples with a weight above 0, and where samples have weights
+        at least two of them.
     beta_1, beta_2, epsilon : float, optional
         Of "adam", see `chainrule.Adam`.
     n_iter_no_change : int, optional
@@ -86,7 +89,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         of logarithms of probabilities, any other loss of probabilities. Except for the first the
         targets are indicators: 1 for the class, and 0.
     class_weight : dict, "balanced" or None, optional
-        A weight for the samples of each class; "balanced" gives all classes the same in sum.
+        A weight for the samples of each class, 1 where it is not named; "balanced" gives all
+        classes the same sum of weights, those of the samples included. For several labels
+        "balanced" or a list of dicts, one for each label.
     dropout : float or sequence of float, optional
         The probability that an output of a hidden layer is set to zero in training; one for all
         layers or one for each.
@@ -117,12 +122,12 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     loss_ : float
         The last loss with the penalty: of an epoch the mean, weighted as the samples are.
     loss_curve_ : list of float
-        That of each epoch.
+        That of each epoch, of earlier calls too where the training continued.
     best_loss_ : float or None
-        The least of them; None with `early_stopping`.
+        The least since the last call of `fit` began; None with `early_stopping`.
     validation_scores_, best_validation_score_
-        The accuracy on the validation data after each epoch, and the best one; None without
-        `early_stopping`.
+        The accuracy on the validation data after each epoch, of earlier calls too, and the best one
+        of the last call; None without `early_stopping`.
     n_iter_, t_ : int
         The epochs of the last call, and the samples that were seen in all.
     n_layers_, n_outputs_ : int
@@ -143,7 +148,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     Inputs may be sparse matrices, which are made dense a batch at a time, or arrays of another
     library: those stay on their device, as targets and weights do, and the predictions are arrays
     of that library. Labels are read in host memory, too, to learn the classes, and so are those
-    that a score is of.
+    that a score is of, and weights to balance classes or to find those that are 0.
 
     Examples
     --------
@@ -240,6 +245,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             ``(samples, classes)``, in the order of `classes_`, of the library of `X`.
         """
         outputs = self._outputs_by_class(X)
+        if len(self.classes_) == 1:
+            return array_namespace(outputs).ones_like(outputs[:, :1])
         if self._one_against_rest():
             return array_namespace(outputs).exp(self._log_shares(outputs))
         return self._output.predictions(outputs)
@@ -247,9 +254,16 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     def predict_log_proba(self, X: Any) -> Any:
         """The logarithm of `predict_proba`, see there; precise for classes that are unlikely."""
         outputs = self._outputs_by_class(X)
+        if len(self.classes_) == 1:
+            return array_namespace(outputs).zeros_like(outputs[:, :1])
         if self._one_against_rest():
             return self._log_shares(outputs)
-        return self._output.log_predictions(outputs)
+        log_p = self._output.log_predictions(outputs)
+        if not self._multilabel:
+            return log_p
+        # Likely labels that are rounded to 1 are equally likely, as in `predict_proba`.
+        xp, p = array_namespace(outputs), self._output.predictions(outputs)
+        return xp.where(p > 0.5, xp.log(xp.maximum(p, 0.5)), log_p)
 
     def _outputs_by_class(self, X: Any) -> Array:
         """Outputs for each class or label; a single one is that of the second class."""
@@ -294,13 +308,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         else:
             self._compare_classes(unique_labels(labels))
         weight = sample_weights(sample_weight, len(labels))
+        X, y, labels, weight = with_weight(weight, X, y, labels)
         if self.class_weight is not None:
-            by_class = compute_sample_weight(self.class_weight, labels)
-            by_class = checked_weights(by_class, "class_weight")
-            if weight is None:
-                return X, y, by_class
-            product = weight * like(weight, by_class)
-            weight = checked_weights(product, "sample_weight times class_weight")
+            classes = np.arange(2) if self._multilabel else self.classes_
+            weight = times_class_weight(weight, self.class_weight, labels, classes)
+            X, y, weight = with_weight(weight, X, y)
         return X, y, weight
 
     def _learn_classes(self, y: Any, classes: Any) -> None:
@@ -329,7 +341,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         if self._multilabel and output.activation == "softmax":
             raise ValueError(f"{loss!r} is of one class for each sample, found several labels")
         alone = output.activation == "logistic" and len(self.classes_) <= 2
-        self.n_outputs_ = 1 if alone and not self._multilabel else len(self.classes_)
+        least = 2 if output.activation == "softmax" else 1  # of logits there have to be two
+        several_outputs = max(least, len(self.classes_))
+        self.n_outputs_ = 1 if alone and not self._multilabel else several_outputs
         return loss, output
 
     def _targets(self, y: Array, dtype: str) -> Array:
@@ -339,10 +353,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             return xp.astype(y, xp.bool)
         codes = codes_of(y, self.classes_)
         if self.n_outputs_ == 1:
-            return codes[:, None] == 1
+            return codes[:, None] == len(self.classes_) - 1  # the second class, or the only one
         if self._loss.outputs == "logits":
             return codes
-        return codes[:, None] == xp.arange(len(self.classes_), dtype=codes.dtype, device=y.device)
+        return codes[:, None] == xp.arange(self.n_outputs_, dtype=codes.dtype, device=y.device)
 
     def _strata(self, targets: Array) -> Array | None:
         return None if self._multilabel else targets
@@ -354,8 +368,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         if outputs.shape[1] > 1:
             codes = xp.argmax(outputs, axis=1)
         else:
-            above = self._output.predictions(outputs)[:, 0] > 0.5
-            codes = xp.astype(above, xp.int64) * (len(self.classes_) - 1)  # there may be one class
+            codes = xp.astype(self._output.predictions(outputs)[:, 0] > 0.5, xp.int64)
+        if len(self.classes_) == 1:
+            codes = xp.zeros_like(codes)
         if self.classes_.dtype.kind not in "biuf":
             return self.classes_[to_host(codes)]
         return xp.take(like(outputs, self.classes_), codes, axis=0)

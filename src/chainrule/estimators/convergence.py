@@ -38,15 +38,21 @@ class Record:
         best: Any = (None, [], -math.inf) if early_stopping else (math.inf, None, None)
         return cls(0, samples_seen, None, [], *best)
 
-    def continued(self, *, early_stopping: bool) -> Record:
-        """The record of a further call, whose epochs are counted anew."""
-        if (self.validation_scores_ is not None) != early_stopping:
-            new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
-            return dataclasses.replace(new, loss_=self.loss_)
-        scores = None if self.validation_scores_ is None else [*self.validation_scores_]
+    def anew(self, early_stopping: bool) -> Record:
+        """The record of a further call of `fit`: its curves continue, its best values are its own.
+
+        Its data may be other data, on which earlier values cannot be reached.
+        """
+        new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
+        scores = [*(self.validation_scores_ or ())] if early_stopping else None
         return dataclasses.replace(
-            self, n_iter_=0, loss_curve_=[*self.loss_curve_], validation_scores_=scores
+            new, loss_=self.loss_, loss_curve_=[*self.loss_curve_], validation_scores_=scores
         )
+
+    def one_more(self) -> Record:
+        """The record of one more epoch, without early stopping."""
+        same = self if self.validation_scores_ is None else self.anew(early_stopping=False)
+        return dataclasses.replace(same, n_iter_=0)
 
 
 class Convergence(Callback):

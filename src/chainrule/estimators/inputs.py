@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
             name = type(estimator).__name__
             raise ValueError(f"{name} requires y to be passed, but the target y is None")
         if is_foreign(y):
-            _check(y, "y", dimensions=(1, 2))
+            check_foreign(y, "y", dimensions=(1, 2))
         else:
             y = check_array(y, ensure_2d=False, dtype=kind, accept_sparse=True, input_name="y")
         if y.shape[0] != x.shape[0]:
@@ -117,7 +116,7 @@ def expect_numbers(name: str, data: Any) -> None:
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
     """Checked inputs in an array of another library, which stays where it is."""
-    _check(x, "X", dimensions=(2,))
+    check_foreign(x, "X", dimensions=(2,))
     if reset:
         estimator.n_features_in_ = int(x.shape[1])
         estimator.__dict__.pop("feature_names_in_", None)
@@ -129,7 +128,7 @@ def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
     return x
 
 
-def _check(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:
+def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:
     """Whether an array of another library can be data."""
     xp = array_namespace(array)
     if array.ndim not in dimensions or 0 in array.shape:
@@ -150,38 +149,6 @@ def _check(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:
         ) from error
     if not finite:
         raise ValueError(f"{name} contains NaN or infinity")
-
-
-def sample_weights(weight: Any, samples: int) -> Array | None:
-    """Weights, one for each sample, if there are any; those of another library stay there."""
-    if weight is None:
-        return None
-    if isinstance(weight, Real):
-        weight = np.full(samples, weight)
-    if not is_foreign(weight):
-        given = weight
-        weight = check_array(given, ensure_2d=False, dtype=float, input_name="sample_weight")
-        expect_numbers("sample_weight", given)
-    else:
-        _check(weight, "sample_weight", dimensions=(1,))
-    xp = array_namespace(weight)
-    if not xp.isdtype(weight.dtype, "real floating"):
-        weight = xp.astype(weight, xp.float64)
-    if tuple(weight.shape) != (samples,):
-        raise ValueError(f"expected {samples} sample weights, found shape {tuple(weight.shape)}")
-    return checked_weights(weight, "sample_weight")
-
-
-def checked_weights(weight: Array, name: str) -> Array:
-    """Weights that can be meant, else a `ValueError` that says whose they are."""
-    xp = array_namespace(weight)
-    low, high = float(xp.min(weight)), float(xp.max(weight))
-    if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
-        raise ValueError(
-            f"expected {name} to be zero or more for each sample, not zero for all, and of a "
-            f"finite sum; found {low:g} to {high:g}"
-        )
-    return weight
 
 
 def codes_of(labels: Array, classes: np.ndarray) -> Array:

@@ -18,6 +18,8 @@ from ..types import Array
 from .inputs import SparseBatches, is_sparse
 from .objective import Penalty
 
+_REACHED_A_LIMIT = 1  # SciPy's status where max_iter or max_fun ended it
+
 Parts = Callable[[], Iterable[tuple[Array, ...]]]
 
 
@@ -74,7 +76,9 @@ def minimize(
     max_iter, max_fun : int
         The most iterations, and the most evaluations of the loss.
     tol : float
-        How small the largest element of the gradient has to be in the end.
+        How small the largest element of the gradient has to be in the end. The iterations end
+        earlier only where the line search finds no smaller loss, because of the precision of the
+        model or a kink of an activation.
     verbose : bool
         Whether to print the loss of each iteration.
 
@@ -88,7 +92,7 @@ def minimize(
     Warns
     -----
     ConvergenceWarning
-        If it did not get there.
+        If it did not get there; it says how large the gradient is.
     """
     state, done = model.state, 0
 
@@ -108,14 +112,21 @@ def minimize(
         method="L-BFGS-B",
         jac=True,
         callback=report,
-        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
+        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 0.0},
     )
     state.values[...] = state.backend.asarray(result.x, dtype=state.dtype)
     iterations = min(int(result.nit), max_iter)
-    if not result.success:
+    largest = float(np.max(np.abs(result.jac)))
+    if not largest <= tol:
+        why = f"{result.message}. Increase max_iter or max_fun, or scale the inputs"
+        if result.status != _REACHED_A_LIMIT:
+            why = (
+                f"but the line search finds no smaller loss in {state.dtype_name}. Scale the "
+                "inputs, choose a smooth activation, or increase tol"
+            )
         warnings.warn(
-            f"lbfgs did not converge in {iterations} iterations ({result.message}): increase "
-            "max_iter or max_fun, or scale the data",
+            f"lbfgs did not converge in {iterations} iterations: expected a gradient whose largest "
+            f"element is at most tol={tol:g}, found {largest:.2g}; {why}",
             ConvergenceWarning,
             stacklevel=5,
         )

@@ -12,9 +12,10 @@ from sklearn.metrics import r2_score
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron
-from .inputs import read, sample_weights, to_host
+from .inputs import read, to_host
 from .objective import HalfPoissonLoss, HalfSquaredLoss
 from .output import Output
+from .sample_weights import sample_weights, with_weight
 
 
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
@@ -114,7 +115,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
     ) -> tuple[Array, Array, Array | None]:
         X, y = read(self, X, y, numeric=True, reset=first)
-        weight = sample_weights(sample_weight, y.shape[0])
+        X, y, weight = with_weight(sample_weights(sample_weight, y.shape[0]), X, y)
         if first or not hasattr(self, "model_"):
             self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         return X, y, weight

@@ -28,7 +28,7 @@ def train(
     parameters: Mapping[str, Any],
     *,
     incremental: bool,
-) -> None:
+) -> int:
     """Train for some epochs, or for one more.
 
     Parameters
@@ -43,6 +43,16 @@ def train(
         Those of the estimator.
     incremental : bool
         Whether to train for a single epoch.
+
+    Returns
+    -------
+    int
+        How many steps were left out, as their gradient was NaN or infinite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` came first.
     """
     if validation is not None:
         x, *others = validation
@@ -50,6 +60,8 @@ def train(
         validation = (x.toarray() if is_sparse(x) else x, *others)
     rule = Convergence(record, parameters, samples=int(data[0].shape[0]))
     epochs = 1 if incremental else parameters["max_iter"]
+    history, made = trainer.history, trainer.optimizer.steps
+    rows, steps = len(history.epochs), len(history.step_losses)
     try:
         trainer.fit(
             **_batches(parameters, data),
@@ -63,12 +75,17 @@ def train(
         warnings.warn("Training interrupted by user.", stacklevel=5)
     finally:
         trainer.metrics, trainer.listeners = {}, []  # they hold on to the data
-    if record.n_iter_ == epochs and not (rule.converged or incremental):
+    left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
+    if incremental:  # a stream may have no end
+        del history.epochs[:rows], history.step_losses[:steps]
+    elif record.n_iter_ == epochs and not rule.converged:
         warnings.warn(
-            f"the training has not converged in max_iter={epochs} epochs",
+            f"the training has not converged in max_iter={epochs} epochs: increase max_iter or "
+            "learning_rate_init, scale the inputs, or increase tol",
             ConvergenceWarning,
             stacklevel=5,
         )
+    return max(0, left_out)  # of an epoch that is interrupted there are no losses
 
 
 def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
@@ -86,7 +103,8 @@ def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
     if parameters["batch_norm"] and size < 2:
         raise ValueError(
             "batch_norm=True: expected batches of at least 2 samples to take a variance of, found "
-            f"n_samples={samples} and batch_size={parameters['batch_size']!r}"
+            f"n_samples={samples} (with a weight above 0) and batch_size="
+            f"{parameters['batch_size']!r}"
         )
     # A single sample that is left over has no variance for BatchNorm to take.
     how: dict[str, Any] = {
@@ -120,14 +138,21 @@ def split(
         What that part has the same shares of as the rest, as far as possible.
     """
     samples, strata = int(data[0].shape[0]), to_host(strata)
+    held, weighted = math.ceil(fraction * samples), data[2] is not None
+    if weighted:  # by chance, as in bagging: what is possible is done
+        if samples < 3:
+            raise ValueError(
+                "early_stopping=True: expected at least 3 samples with a weight above 0, 2 of them "
+                f"for validation, found n_samples={samples}"
+            )
+        held = max(held, 2)
     if strata is not None:
         members = np.unique(strata, axis=0, return_counts=True)[1]
-        held = math.ceil(fraction * samples)
         few = members.min() < 2 or len(members) > min(held, samples - held)
-        if few and len(members) > 2:  # of two classes scikit-learn's raises, too
+        if few and (weighted or len(members) > 2):  # of two classes scikit-learn's raises, too
             strata = None
     rows, held_out = train_test_split(
-        np.arange(samples), random_state=random, test_size=fraction, stratify=strata
+        np.arange(samples), random_state=random, test_size=held, stratify=strata
     )
     if len(held_out) < 2:
         raise ValueError(

@@ -67,7 +67,7 @@ class Run:
     def train(self, interruption: Interruption) -> None:
         """Train until all epochs are done, or until a callback stops the training."""
         training = self.training
-        while len(training.history) < training.epochs and not training.stopped:
+        while training.epochs_done < training.epochs and not training.stopped:
             self._epoch(interruption)
         if self.step.terminate_on_nan and (where := not_finite(training.model)):
             raise DivergenceError(
@@ -78,7 +78,7 @@ class Run:
     def _epoch(self, interruption: Interruption) -> None:
         """Go through the data once, or through what is left of it after an interruption."""
         training, start = self.training, time.perf_counter()
-        training.epoch = len(training.history) + 1
+        training.epoch = training.epochs_done + 1
         self._tell("on_epoch_start")
         progress = self._begin()
         first = len(progress.losses)

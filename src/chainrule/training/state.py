@@ -103,6 +103,11 @@ class TrainingState:
         self.callback_states: list[dict[str, Any]] | None = None
 
     @property
+    def epochs_done(self) -> int:
+        """How many epochs are done, in all calls of `fit`."""
+        return int(self.history.epochs[-1]["epoch"]) if self.history.epochs else 0
+
+    @property
     def steps_done(self) -> int:
         """How many steps of the current epoch are done."""
         return 0 if self.progress is None else len(self.progress.losses)

@@ -351,7 +351,7 @@ class Trainer(TrainingState):
         if self.resuming:
             if self.stopped:
                 warnings.warn(
-                    f"a callback ended this training after epoch {len(self.history)}: it does not "
+                    f"a callback ended this training after epoch {self.epochs_done}: it does not "
                     "continue. Without resume=True, fit trains further",
                     RuntimeWarning,
                     stacklevel=3,
@@ -363,7 +363,7 @@ class Trainer(TrainingState):
                 old, new = self.listeners, [one for one in listeners if one not in self.listeners]
                 hand_back(callback_states(one for one in old if one not in listeners), new)
         else:
-            self.began, self.progress, self.stopped = len(self.history), None, False
+            self.began, self.progress, self.stopped = self.epochs_done, None, False
             self.half_done = self.optimizer.moving = False
         self.callback_states, self.listeners = None, listeners
 

@@ -1,0 +1,115 @@
+"""Weights of samples: those given, those of their classes, and samples without weight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from sklearn.utils import check_array
+
+from ..backends.conversion import like
+from ..types import Array
+from .inputs import check_foreign, expect_numbers, is_foreign, taken, to_host
+
+
+def sample_weights(weight: Any, samples: int) -> Array | None:
+    """Weights, one for each sample, if there are any; those of another library stay there."""
+    if weight is None:
+        return None
+    if isinstance(weight, Real):
+        weight = np.full(samples, weight)
+    if not is_foreign(weight):
+        given = weight
+        weight = check_array(given, ensure_2d=False, dtype=float, input_name="sample_weight")
+        expect_numbers("sample_weight", given)
+    else:
+        check_foreign(weight, "sample_weight", dimensions=(1,))
+    xp = array_namespace(weight)
+    if not xp.isdtype(weight.dtype, "real floating"):
+        weight = xp.astype(weight, xp.float64)
+    if tuple(weight.shape) != (samples,):
+        raise ValueError(f"expected {samples} sample weights, found shape {tuple(weight.shape)}")
+    return _checked(weight, "sample_weight")
+
+
+def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
+    """Leave samples of weight 0 out of some arrays, and of the weights, which are returned last.
+
+    No batch, statistic or validation data then contains them.
+    """
+    if weight is None or array_namespace(weight).all(weight > 0.0):
+        return *arrays, weight
+    rows = np.flatnonzero(to_host(weight))
+    return tuple(taken(array, rows) for array in (*arrays, weight))
+
+
+def times_class_weight(
+    weight: Array | None, class_weight: Any, labels: np.ndarray, classes: np.ndarray
+) -> Array:
+    """Multiply the weights of samples by those of their classes.
+
+    Parameters
+    ----------
+    weight : array or None
+        Those of the samples, above 0.
+    class_weight : dict, list of dict, or "balanced"
+        See `MLPClassifier`; for several labels "balanced" or a dict for each of them.
+    labels : ndarray
+        The class of each sample, or its labels.
+    classes : ndarray
+        The classes, or the two values of a label.
+    """
+    columns = labels.reshape(len(labels), -1).T
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        of_samples = to_host(weight)
+        factors = [_balanced(column, of_samples) for column in columns]
+    else:
+        each = [class_weight] if labels.ndim == 1 else class_weight
+        if (
+            not isinstance(each, list | tuple)
+            or len(each) != len(columns)
+            or not all(isinstance(one, Mapping) for one in each)
+        ):
+            raise ValueError(
+                "expected class_weight to be 'balanced', or a dict of weights, or for several "
+                f"labels a list of dicts, one for each; found {class_weight!r}"
+            )
+        pairs = zip(each, columns, strict=True)
+        factors = [_of_classes(one, column, classes) for one, column in pairs]
+    product: Array = math.prod(factors)
+    if weight is None:
+        return _checked(product, "class_weight")
+    return _checked(weight * like(weight, product), "sample_weight times class_weight")
+
+
+def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """The factor of each sample that gives all classes which are present the same sum."""
+    present, codes = np.unique(labels, return_inverse=True)
+    sums = np.bincount(codes, weights=weight)
+    return np.asarray(sums.sum() / (len(present) * sums))[codes]
+
+
+def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The weight of each sample's class; of a class that is not named it is 1."""
+    present, codes = np.unique(labels, return_inverse=True)
+    names = classes.tolist()
+    unknown = [name for name in given if name not in names]
+    if unknown and not all(name in given for name in names):  # as scikit-learn: a slip
+        raise ValueError(f"expected class_weight to name classes of {names}, found {unknown}")
+    return np.asarray([given.get(name, 1.0) for name in present.tolist()], dtype=float)[codes]
+
+
+def _checked(weight: Array, name: str) -> Array:
+    """Weights that are valid, else a `ValueError` that says whose they are."""
+    xp = array_namespace(weight)
+    low, high = float(xp.min(weight)), float(xp.max(weight))
+    if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
+        raise ValueError(
+            f"expected {name} to be zero or more for each sample, not zero for all, and of a "
+            f"finite sum; found {low:g} to {high:g}"
+        )
+    return weight

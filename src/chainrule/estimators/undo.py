@@ -1,0 +1,71 @@
+"""Errors, and Ctrl-C where it ends a training at once, leave an estimator as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..layers import Sequential
+from ..training import Trainer
+
+
+@contextmanager
+def undone_by_errors(estimator: Any) -> Iterator[None]:
+    """Give an estimator its attributes back, if something raises."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+@contextmanager
+def training_undone_by_errors(
+    model: Sequential, trainer: Trainer | None, curve: list[float]
+) -> Iterator[None]:
+    """Give a model and what trains it back what they had, if something raises.
+
+    Parameters
+    ----------
+    model : Sequential
+        Its weights, running statistics and random masks.
+    trainer : Trainer or None
+        Its optimizer, counters, order of batches and history.
+    curve : list of float
+        The losses so far, which are not copied: there may be many.
+    """
+    state, length = model.state, len(curve)
+    vectors, draws = state.snapshot(), state.draws
+    of_trainer = None if trainer is None else _remembered(trainer)
+    try:
+        yield
+    except BaseException:
+        state.zero_grad()
+        state.restore(vectors)
+        state.draws = draws
+        del curve[length:]
+        if trainer is not None and of_trainer is not None:
+            _restore(trainer, *of_trainer)
+        raise
+
+
+def _remembered(trainer: Trainer) -> tuple[dict[str, Any], ...]:
+    rows = {name: column.copy() for name, column in vars(trainer.history).items()}
+    order: Any = trainer.rng.bit_generator.state
+    return vars(trainer).copy(), rows, trainer.optimizer.state(), order
+
+
+def _restore(
+    trainer: Trainer,
+    attributes: dict[str, Any],
+    rows: dict[str, Any],
+    optimizer: dict[str, Any],
+    order: Any,
+) -> None:
+    vars(trainer).update(attributes)
+    vars(trainer.history).update(rows)
+    trainer.optimizer.load_state(optimizer)
+    trainer.rng.bit_generator.state = order

@@ -33,5 +33,5 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
 
 
 def to_install(extra: str) -> str:
-    """How to install an extra, for the end of an error's message."""
-    return f'pip install "chainrule[{extra}]", or in a clone of its repository ".[{extra}]"'
+    """How to install an extra, for the end of an error's message: it is on no package index."""
+    return f'pip install ".[{extra}]" in a clone of chainrule\'s repository'

@@ -72,5 +72,5 @@ def test_problems_of_scikit_learn(name, classes, monkeypatch):
     assert set(y) == set(range(classes))
     np.testing.assert_array_equal(x, make(200, noise=0.1, seed=1)[0])
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match=r'pip install "chainrule\[sklearn\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[sklearn\]" in a clone'):
         make(200)

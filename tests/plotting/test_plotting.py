@@ -75,7 +75,7 @@ def test_predictions_that_do_not_fit():
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r'pip install "chainrule\[plot\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[plot\]" in a clone'):
         plotting.plot_history(history())
 
 

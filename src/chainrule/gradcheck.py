@@ -11,6 +11,7 @@ import numpy as np
 from .backends import Backend, get_backend
 from .backends.base import BackendLike
 from .layers import Layer
+from .layers.model import Model
 from .losses import Loss
 from .types import Array
 
@@ -140,7 +141,7 @@ def _layer(
     layer.bind(backend, dtype="float64", seed=seed)
     state, parameters = layer.state, layer.named_parameters()
     draws, buffers = state.draws, state.snapshot("buffers")
-    y = layer.forward(_asarray(backend, x), training=training)[0]
+    y, _ = layer._checked_forward(_asarray(backend, x), training, state.dtype)
     options = {"input_gradient": True} if layer.takes_input_gradient else {}
     dy = backend.read_only(_asarray(backend, rng.normal(size=y.shape)))
 
@@ -156,6 +157,8 @@ def _layer(
             state.zero_grad()
             try:
                 dx = backward(dy, **options)
+                if not isinstance(layer, Model):  # which may give none, as it was not asked for
+                    layer._checked_gradient(dx, dy)
             except ValueError as error:
                 layer._wrote_to_input(error)
                 raise

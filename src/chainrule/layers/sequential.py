@@ -110,10 +110,7 @@ class Sequential(Model):
             layer: Layer = self
             try:
                 for layer, back in reversed(passed[first + 1 :]):
-                    dx = back(dy)
-                    if dx.dtype != dtype:
-                        layer._leaves_dtype("gradient", dx, dy)
-                    dy = dx
+                    dy = layer._checked_gradient(back(dy), dy)
                 if input_gradient:
                     return dy
                 if first < len(passed):

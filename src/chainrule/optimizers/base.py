@@ -88,6 +88,14 @@ class Optimizer:
         self.clip_norm = clip_norm
         self._unbind()
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if args and "lr" in options:
+            raise TypeError(
+                f"{cls.__name__}: expected the learning rate alone, found {args[0]!r:.80} before "
+                "lr=; a Trainer, or optimizer.bind(model), hands over the parameters"
+            )
+        return super().__new__(cls)
+
     def _unbind(self) -> None:
         """Forget the model and all steps."""
         self.steps = 0
@@ -140,6 +148,8 @@ class Optimizer:
 
     def _prepare(self, state: ModelState) -> None:
         """Make all that follows from the options: the vectors, and their update from the rule."""
+        if isinstance(self.slots, str):
+            raise TypeError(f"{self!r}: expected a tuple of slots, found {self.slots!r}")
         self._rate_of = rate_of_each(self.lr, list(self._parameters))
         self._vectors = {
             name: self._vectors[name] if name in self._vectors else self._initial(name, state)
@@ -258,7 +268,10 @@ class Optimizer:
         for _, _, rate, frozen in stretches:
             lr = at_step[rate]
             decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
-            numbers += *self.scalars(lr, step + 1 - frozen), self.l1, decay
+            scalars = self.scalars(lr, step + 1 - frozen)
+            if not isinstance(scalars, tuple):
+                raise TypeError(f"{self!r}: expected a tuple of scalars, found {scalars!r}")
+            numbers += *scalars, self.l1, decay
         return [*numbers, self.clip_norm or 0.0]
 
     @property

@@ -248,7 +248,9 @@ def test_shapes_of_cross_entropy(library):
         loss(y, library.asarray(np.zeros(5, dtype=int)))
     with pytest.raises(cr.ShapeError, match="BCEWithLogitsLoss"):
         loss(library.asarray(np.zeros((4, 1))), library.asarray(np.zeros(4, dtype=int)))
-    with pytest.raises(cr.DataError, match="expected integer labels, found .*float64"):
+    with pytest.raises(
+        cr.DataError, match="expected integer labels, found floating-point numbers: y.ast"
+    ):
         loss(y, library.asarray(np.zeros(4)))
 
 

@@ -42,6 +42,46 @@ def test_bad_data_is_reported_before_the_first_step(x, y, options, error, messag
     assert len(trainer.history) == 0
 
 
+START = "CrossEntropyLoss: expected "
+BLAMED = {
+    "labels from 1": (X, Y + 1, {}, f"y: {START}labels of 3 .* 0 to 2, found 3: labels start at 0"),
+    "a label too many": (X, Y % 2 * 3, {}, f"y: {START}labels of 3 classes from 0 to 2, found 3$"),
+    "whole floats": (X, Y + 0.0, {}, rf"y: {START}integer labels, .* numbers: y\.astype\(int\)"),
+    "float32": (X, Y.astype("f4"), {}, r"y: .*found floating-point numbers: y\.astype\(int\)"),
+    "halves": (X, Y + 0.5, {}, f"y: {START}integer labels, found .* that are not whole"),
+    "booleans": (X, Y > 0, {}, r"y: .*found booleans: y\.astype\(int\)"),
+    "rows": (X, np.ones((90, 3)), {}, "y: expected one-hot rows that sum to 1"),
+    "a column": (X, Y[:, None], {}, rf"y: {START}labels of shape \(batch,\)"),
+    "numbers": (X, Y, {"loss": cr.MSELoss()}, r"y: MSELoss: expected targets of shape"),
+    "columns of x": (
+        X[:, :3],
+        Y,
+        {},
+        r"x of shape \(90, 3\): layer '0', Linear\(4, 16\): expected",
+    ),
+    "one output": (X, Y, {"outputs": 1}, r"output of the model: .*two classes, found \(1, 1\)"),
+    "logits": (
+        X,
+        np.eye(3)[Y],
+        {"loss": cr.BCELoss()},
+        "output of the model: BCELoss: expected probabilities",
+    ),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "options", "message"), BLAMED.values(), ids=BLAMED)
+def test_what_is_wrong_is_named(x, y, options, message, library):
+    trainer = plain_trainer(library, dtype="float32", **options)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        trainer.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        trainer.evaluate(x, y)
+    if not options:  # of the loss and the model, which do not fit the training data either
+        with pytest.raises(ValueError, match=f"^validation {message}"):
+            trainer.fit(X, Y, validation_data=(x, y), verbose=0)
+    assert trainer.optimizer.steps == 0
+
+
 WEIGHTS = {
     "negative": ([1.0, -1.0], "of at least 0, .* from -1 to 1"),
     "NaN": ([1.0, np.nan], "expected finite numbers"),

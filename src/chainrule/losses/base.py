@@ -47,6 +47,9 @@ class Loss:
         """The values, and a function that gives their derivative with respect to `y`."""
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
+    def check_outputs(self, xp: Any, y: Array) -> None:
+        """Raise an error if outputs are not of the kind that the loss takes; may read them."""
+
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         """Raise a `DataError` if `target` holds invalid values; reads from the device."""
 
@@ -274,6 +277,17 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
     if not (low <= least and most <= high):
         found = most if low <= least else least
         raise DataError(f"expected {what} from {low} to {high}, found {found:.12g}")
+
+
+def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
+    """Raise a `DataError` if labels are not those of so many classes; reads from the device."""
+    least, most = int(xp.min(labels)), int(xp.max(labels))
+    if least < 0 or most >= classes:
+        hint = ": labels start at 0" if least == 1 and most == classes else ""
+        raise DataError(
+            f"{prefix}expected labels of {classes} classes from 0 to {classes - 1}, found "
+            f"{least if least < 0 else most}{hint}"
+        )
 
 
 def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .backends import Backend, get_backend
 from .backends.base import BackendLike
+from .errors import what_is_meant
 from .layers import Layer
 from .layers.model import Model
 from .losses import Loss
@@ -74,6 +75,10 @@ def gradcheck(
     >>> cr.gradcheck(cr.Tanh(), shape=(4, 5)) < 1e-6
     True
     """
+    if not isinstance(function, Layer | Loss):
+        raise TypeError(
+            f"expected a layer or a loss, found {function!r:.200}{what_is_meant(function)}"
+        )
     backend = get_backend(backend)
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape)

@@ -111,13 +111,18 @@ def test_bad_weights_are_reported_wherever_they_enter(weights, message, library)
 
 
 def test_bad_trainers():
-    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one"):
+    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one of .*found Linear"):
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
     model = cr.Sequential(cr.Linear(4, 3))
     for bad, message in (
-        ({"loss": cr.MSELoss}, "expected a Loss, found .*MSELoss"),
-        ({"loss": "mse"}, "expected a Loss, found 'mse'"),
-        ({"optimizer": "adam"}, "expected a Optimizer|expected an Optimizer"),
+        ({"loss": cr.MSELoss}, r"expected a Loss such as .*, found .*: is MSELoss\(\) meant"),
+        ({"loss": "mse"}, r"expected a Loss such as cr\.CrossEntropyLoss\(\), found 'mse'$"),
+        ({"optimizer": "adam"}, r"expected an Optimizer such as cr\.Adam\(\), found 'adam'$"),
+        ({"optimizer": cr.Adam}, r"expected an Optimizer .*: is Adam\(\) meant"),
+        ({"metrics": cr.metrics.accuracy}, "expected a list or a dict of metrics, found <function"),
+        ({"metrics": cr.metrics.binary_accuracy(0.0)}, "expected a list or a dict of metrics"),
+        ({"metrics": "accuracy"}, "expected a list or a dict of metrics, found 'accuracy'"),
+        ({"metrics": [cr.metrics.top_k_accuracy]}, r"functions, .*: is top_k_accuracy\(\) meant"),
         ({"metrics": ["accuracy"]}, "expected metrics that are functions"),
         ({"metrics": {"loss": max}}, "cannot be called 'loss'"),
         ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics of different names"),
@@ -126,9 +131,17 @@ def test_bad_trainers():
         with pytest.raises((TypeError, ValueError), match=message):
             cr.Trainer(model, **options)
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
-    for bad in ({"validation_data": (X,)}, {"validation_data": 3}, {"callbacks": [cr.Callback]}):
+    for bad in ({"validation_data": (X,)}, {"validation_data": 3}):
         with pytest.raises(TypeError, match="expected"):
             trainer.fit(X, Y, verbose=0, **bad)
+    for callbacks, message in (
+        ([cr.Callback], r"expected callbacks, found .*: is Callback\(\) meant"),
+        (cr.Callback, "expected a list of callbacks, found <class"),
+        (cr.callbacks.EarlyStopping(), "expected a list of callbacks, found .*EarlyStopping"),
+        (None, "expected a list of callbacks, found None"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            trainer.fit(X, Y, verbose=0, callbacks=callbacks)
     trainer.metrics["odd"] = lambda outputs, targets: outputs
     with pytest.raises(cr.ShapeError, match="metric 'odd': expected one number"):
         trainer.evaluate(X, Y)

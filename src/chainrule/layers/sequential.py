@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, overload
 
 from ..backends.base import BackendLike
-from ..errors import ShapeError
+from ..errors import ShapeError, what_is_meant
 from ..parameter import Stored
 from ..types import Array, Backward
 from .base import Layer
@@ -163,9 +163,6 @@ class Sequential(Model):
 
 
 def _no_layer(thing: Any) -> str:
-    hint = ""
-    if isinstance(thing, type):
-        hint = f": is {thing.__name__}() meant?"
-    elif isinstance(thing, list | tuple):
-        hint = ": is Sequential(*layers) meant?"
+    several = isinstance(thing, list | tuple)
+    hint = ": is Sequential(*layers) meant?" if several else what_is_meant(thing)
     return f"expected layers, found {thing!r}{hint}"

@@ -14,6 +14,7 @@ from array_api_compat import array_namespace
 
 from ..backends import Backend
 from ..checks import Checked, at_least_zero, flag, optional
+from ..errors import what_is_meant
 from ..formulas import sign
 from ..layers import Layer
 from ..parameter import ModelState, Parameter
@@ -132,7 +133,11 @@ class Optimizer:
             one fits no parameter, or none fits a parameter.
         RuntimeError
             If the model has more layers than when its weights were drawn.
+        TypeError
+            If it is no layer.
         """
+        if not isinstance(model, Layer):
+            raise TypeError(f"expected a model, found {model!r:.200}{what_is_meant(model)}")
         state = model.state
         if len(model.parameters()) != len(state.parameters):
             raise RuntimeError("a layer was added to this model after it had its weights")

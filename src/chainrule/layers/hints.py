@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 _HERE = {
     "compile": "cr.Trainer(model, loss=..., optimizer=...) does so",
@@ -29,7 +29,7 @@ class Hints:
                 raise AttributeError(f"a {type(self).__name__} has no {name!r}: {_HERE[name]}")
             return object.__getattribute__(self, name)  # raises the error that led here
 
-        def __call__(self, *inputs: Any, **options: Any) -> Any:
+        def __call__(self, *inputs: Any, **options: Any) -> NoReturn:
             raise TypeError(
                 f"a {type(self).__name__} is not called: model.predict(x) gives the outputs, "
                 "layer.forward(x) the output and the function that pulls a gradient back"

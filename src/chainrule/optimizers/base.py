@@ -153,8 +153,9 @@ class Optimizer:
 
     def _prepare(self, state: ModelState) -> None:
         """Make all that follows from the options: the vectors, and their update from the rule."""
-        if isinstance(self.slots, str):
-            raise TypeError(f"{self!r}: expected a tuple of slots, found {self.slots!r}")
+        slots: Any = self.slots
+        if isinstance(slots, str):
+            raise TypeError(f"{self!r}: expected a tuple of slots, found {slots!r}")
         self._rate_of = rate_of_each(self.lr, list(self._parameters))
         self._vectors = {
             name: self._vectors[name] if name in self._vectors else self._initial(name, state)

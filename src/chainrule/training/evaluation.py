@@ -89,16 +89,16 @@ def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
     return [float(n) if isinstance(n, float) else next(read) for n in numbers]
 
 
-def named_metrics(metrics: dict[str, Metric] | Iterable[Metric]) -> dict[str, Metric]:
+def named_metrics(metrics: Any) -> dict[str, Metric]:
     """Metrics by name, each of its own name and callable."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(f"expected a list or a dict of metrics, found {metrics!r}")
     if not isinstance(metrics, dict):
-        pairs = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
-        metrics = dict(pairs)
-        if len(metrics) < len(pairs):
-            raise ValueError("expected metrics of different names: give them as a dict")
-    for name, metric in metrics.items():
+        metrics = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
+    named: dict[str, Metric] = dict(metrics)
+    if len(named) < len(metrics):
+        raise ValueError("expected metrics of different names: give them as a dict")
+    for name, metric in named.items():
         if not callable(metric) or isinstance(metric, type):
             hint = what_is_meant(metric)
             raise TypeError(
@@ -106,4 +106,4 @@ def named_metrics(metrics: dict[str, Metric] | Iterable[Metric]) -> dict[str, Me
             )
         if name == "loss":
             raise ValueError("a metric cannot be called 'loss': that is the loss itself")
-    return metrics
+    return named

@@ -26,11 +26,11 @@ class Hints:
 
         def __getattr__(self, name: str) -> Any:
             if name in _HERE:
-                raise AttributeError(f"a {type(self).__name__} has no {name!r}: {_HERE[name]}")
+                raise AttributeError(f"{type(self).__name__} has no {name!r}: {_HERE[name]}")
             return object.__getattribute__(self, name)  # raises the error that led here
 
         def __call__(self, *inputs: Any, **options: Any) -> NoReturn:
             raise TypeError(
-                f"a {type(self).__name__} is not called: model.predict(x) gives the outputs, "
+                f"{type(self).__name__} is not called: model.predict(x) gives the outputs, "
                 "layer.forward(x) the output and the function that pulls a gradient back"
             )

@@ -349,10 +349,11 @@ class Optimizer:
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
         same = same and self._vectors.keys() == state["vectors"].keys()
         if not same or own["numbers"].keys() != state["numbers"].keys():
-            schedules = ", ".join(state["schedules"]) or "nothing"
+            schedules = ", ".join(state["schedules"])
+            scheduled = f"schedules for {schedules}" if schedules else "no schedules"
             raise ValueError(
                 f"expected the optimizer of the training, {state['kind']!r} with the vectors "
-                f"{list(state['vectors'])} and schedules for {schedules}; found {self!r}"
+                f"{list(state['vectors'])} and {scheduled}; found {self!r}"
             )
         for name, vector in self._vectors.items():
             if (found := state["vectors"][name].shape) != vector.shape:

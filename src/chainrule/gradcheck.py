@@ -162,8 +162,8 @@ def _layer(
             state.zero_grad()
             try:
                 dx = backward(dy, **options)
-                if not isinstance(layer, Model):  # which may give none, as it was not asked for
-                    layer._checked_gradient(dx, dy)
+                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # it may give none
+                    layer._leaves_dtype("gradient", dx, dy)
             except ValueError as error:
                 layer._wrote_to_input(error)
                 raise

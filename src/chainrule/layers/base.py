@@ -120,12 +120,6 @@ class Layer(Hints):
             self._leaves_dtype("output", y, x)
         return y, back
 
-    def _checked_gradient(self, dx: Array, dy: Array) -> Array:
-        """What its backward returned for `dy`, if it is an array of the same dtype."""
-        if not hasattr(dx, "dtype") or dx.dtype != dy.dtype:
-            self._leaves_dtype("gradient", dx, dy)
-        return dx
-
     # The tree of layers.
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -341,7 +335,10 @@ class Layer(Hints):
             )
 
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
-        """Raise a TypeError that names this layer if what it was given has the model's dtype."""
+        """Raise a TypeError that names this layer if it returned no array, or another dtype.
+
+        The dtype is its own doing only where what it was given has the model's.
+        """
         if not hasattr(result, "dtype"):
             raise TypeError(f"{self._label()}: expected an array as {what}, found {result!r:.200}")
         if given.dtype == self.state.dtype:

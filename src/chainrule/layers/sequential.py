@@ -110,7 +110,10 @@ class Sequential(Model):
             layer: Layer = self
             try:
                 for layer, back in reversed(passed[first + 1 :]):
-                    dy = layer._checked_gradient(back(dy), dy)
+                    dx = back(dy)
+                    if not hasattr(dx, "dtype") or dx.dtype != dtype:
+                        layer._leaves_dtype("gradient", dx, dy)
+                    dy = dx
                 if input_gradient:
                     return dy
                 if first < len(passed):

@@ -116,6 +116,8 @@ def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
     There is none either for what a library such as scikit-learn adds to a class.
     """
     member = getattr(member, "fn", member)  # scikit-learn's available_if
+    if getattr(member, "__annotations__", {}).get("return") == "NoReturn":
+        return  # it is there for the error that it raises
     if isinstance(member, property | cached_property):
         yield f"{path} (property)"
     elif isinstance(member, FunctionType):

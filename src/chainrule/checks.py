@@ -98,7 +98,7 @@ def share(name: str, number: Any) -> float:
 
 def _real(name: str, number: Any) -> float:
     if not isinstance(number, Real):
-        raise TypeError(f"expected {name} to be a number, found {number!r}")
+        raise TypeError(f"expected {name} to be a number, found {number!r:.200}")
     return float(number)
 
 

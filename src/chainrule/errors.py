@@ -32,6 +32,15 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
     )
 
 
+def what_is_meant(thing: Any) -> str:
+    """A hint for the end of an error's message, where `thing` is of another kind than expected."""
+    if isinstance(thing, type):
+        return f": is {thing.__name__}() meant?"
+    if any(kind.__module__.startswith("torch.") for kind in type(thing).__mro__):
+        return ": it is PyTorch's; cr.from_torch(module) makes a model of a module"
+    return ""
+
+
 def to_install(extra: str) -> str:
-    """How to install an extra, for the end of an error's message."""
-    return f'pip install "chainrule[{extra}]", or in a clone of its repository ".[{extra}]"'
+    """How to install an extra, for the end of an error's message: it is on no package index."""
+    return f'pip install ".[{extra}]" in a clone of chainrule\'s repository'

@@ -10,7 +10,9 @@ import numpy as np
 
 from .backends import Backend, get_backend
 from .backends.base import BackendLike
+from .errors import what_is_meant
 from .layers import Layer
+from .layers.model import Model
 from .losses import Loss
 from .types import Array
 
@@ -73,6 +75,10 @@ def gradcheck(
     >>> cr.gradcheck(cr.Tanh(), shape=(4, 5)) < 1e-6
     True
     """
+    if not isinstance(function, Layer | Loss):
+        raise TypeError(
+            f"expected a layer or a loss, found {function!r:.200}{what_is_meant(function)}"
+        )
     backend = get_backend(backend)
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape)
@@ -140,7 +146,7 @@ def _layer(
     layer.bind(backend, dtype="float64", seed=seed)
     state, parameters = layer.state, layer.named_parameters()
     draws, buffers = state.draws, state.snapshot("buffers")
-    y = layer.forward(_asarray(backend, x), training=training)[0]
+    y, _ = layer._checked_forward(_asarray(backend, x), training, state.dtype)
     options = {"input_gradient": True} if layer.takes_input_gradient else {}
     dy = backend.read_only(_asarray(backend, rng.normal(size=y.shape)))
 
@@ -156,6 +162,8 @@ def _layer(
             state.zero_grad()
             try:
                 dx = backward(dy, **options)
+                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # it may give none
+                    layer._leaves_dtype("gradient", dx, dy)
             except ValueError as error:
                 layer._wrote_to_input(error)
                 raise

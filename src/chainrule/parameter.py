@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -41,9 +41,15 @@ class Stored:
     _vector = ""  # the name of that vector in `ModelState`
 
     def __init__(self, shape: tuple[int, ...], init: initializers.Initializer) -> None:
-        self.shape = tuple(operator.index(n) for n in shape)
+        kind = type(self).__name__.lower()
+        try:
+            self.shape = tuple(operator.index(n) for n in shape)
+        except TypeError:
+            raise TypeError(
+                f"expected the shape of a {kind}, such as (3,), found {shape!r}; init= gives its "
+                "first value"
+            ) from None
         if min(self.shape, default=1) < 1:
-            kind = type(self).__name__.lower()
             raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
         self.init = init
         self._layer: Any = None  # the layer that it was assigned to
@@ -77,6 +83,14 @@ class Stored:
                 else f"{self!r} was added to a model that has its weights already"
             )
         return self._state
+
+    def _no_array(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(f"{self!r} is no array, but its .value is one")
+
+    # NumPy would make an array of objects of it.
+    __array__ = __getitem__ = __setitem__ = __neg__ = _no_array
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __rpow__ = _no_array
+    __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = _no_array
 
     def _view(self, vector: str) -> Array:
         flat = getattr(self.state, vector)[self._part]

@@ -327,7 +327,7 @@ class warmup:
 
     def __post_init__(self) -> None:
         whole("steps", self.steps, least=0)
-        if not callable(self.then):
+        if not callable(self.then) or isinstance(self.then, type):
             at_least_zero("then", self.then)
         at_least_zero("start", self.start)
 

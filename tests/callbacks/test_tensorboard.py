@@ -30,5 +30,5 @@ def test_tensorboard(step_losses, library, tmp_path):
 
 def test_tensorboard_is_an_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=re.escape('pip install "chainrule[tensorboard]"')):
+    with pytest.raises(ImportError, match=re.escape('pip install ".[tensorboard]" in a clone')):
         TensorBoard("unused")

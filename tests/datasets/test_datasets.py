@@ -222,7 +222,7 @@ def test_no_network_says_so(small):
 
 def test_without_pooch(small, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(cr.datasets.DownloadError, match=r'pip install "chainrule\[datasets\]"'):
+    with pytest.raises(cr.datasets.DownloadError, match=r'pip install "\.\[datasets\]" in a clone'):
         cr.datasets.mnist(small[0] / "nowhere")
 
 

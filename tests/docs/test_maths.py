@@ -12,6 +12,7 @@ import pytest
 import chainrule as cr
 
 MATHS = Path(__file__).parents[2] / "docs" / "maths"
+SOURCE = Path(cr.__file__).parent
 PAGES = sorted(MATHS.glob("*.md"))
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$\n?", re.MULTILINE)
 FORMULA = re.compile(r"^\$\$\n(.+?)\n\$\$$", re.DOTALL | re.MULTILINE)
@@ -42,6 +43,15 @@ SECTIONS = [item for page in PAGES for item in sections(page).items()]
 def exported(module, base):
     things = [getattr(module, name) for name in module.__all__]
     return [x for x in things if isinstance(x, type) and issubclass(x, base) and x is not base]
+
+
+def test_names_in_the_text_are_in_the_source():
+    source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    known = set(re.findall(r"\w+", source))
+    for page in PAGES:
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        names = re.findall(r"[^\W\d]\w+", " ".join(re.findall(r"`([^`\n]+)`", text)))
+        assert not set(names) - known, page.name
 
 
 CLASSES = [

@@ -123,7 +123,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", missing)
     monkeypatch.delitem(sys.modules, "chainrule.estimators")
-    with pytest.raises(ImportError, match=r'pip install "chainrule\[sklearn\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[sklearn\]" in a clone'):
         importlib.import_module("chainrule.estimators")
 
 

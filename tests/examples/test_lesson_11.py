@@ -55,5 +55,5 @@ def test_without_dask_it_says_what_to_install(tmp_path):
         env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": path},
     )
     assert done.returncode == 1
-    extra = 'pip install "chainrule[distributed]", or in a clone of its repository ".[distributed]"'
+    extra = 'pip install ".[distributed]" in a clone of chainrule\'s repository'
     assert done.stderr == f"--dask needs Dask: {extra}\n"

@@ -120,6 +120,11 @@ def test_custom_layers(tmp_path):
     with pytest.raises(cr.FileFormatError, match=r"a layer 'Scale' that is not known: cr.load\("):
         cr.load(path)
     assert isinstance(cr.load(path, layers=OWN)[1], Scale)
+    for layers in ([Scale], Scale, {"Scale": Scale(3)}, {"Scale": int}):
+        with pytest.raises(
+            TypeError, match=r"by their names, layers={'Scale': Scale}, found layer"
+        ):
+            cr.load(path, layers=layers)
     with pytest.raises(cr.FileFormatError, match=r"a layer 'Scale' that is not known"):
         cr.load(path)
 

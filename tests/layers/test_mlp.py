@@ -40,6 +40,11 @@ def test_bad_mlps():
         cr.mlp([4])
     with pytest.raises(ValueError, match="expected 2 activations, one a hidden layer, found 1"):
         cr.mlp([4, 3, 3, 1], activation=["relu"])
+    with pytest.raises(ValueError, match="inputs and of outputs at least, found 3"):
+        cr.mlp(3)
+    for kind in (cr.ReLU, cr.ReLU(), [cr.ReLU]):
+        with pytest.raises(ValueError, match=r"an activation of none, relu, .*; found .*ReLU"):
+            cr.mlp([2, 3, 1], activation=kind)
     with pytest.raises(ValueError, match="an activation of none, relu, .*; found 'swish'"):
         cr.mlp([4, 3, 1], activation="swish")
 
@@ -72,5 +77,5 @@ def test_problems_of_scikit_learn(name, classes, monkeypatch):
     assert set(y) == set(range(classes))
     np.testing.assert_array_equal(x, make(200, noise=0.1, seed=1)[0])
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match=r'pip install "chainrule\[sklearn\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[sklearn\]" in a clone'):
         make(200)

@@ -65,7 +65,7 @@ class Float64Gradient(cr.Loss):
 
 
 @pytest.mark.parametrize(
-    ("make", "what"), [(Float64Values, "value of the formula"), (Float64Gradient, "gradient")]
+    ("make", "what"), [(Float64Values, "values"), (Float64Gradient, "gradient")]
 )
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_a_formula_of_another_dtype_is_named(make, what, reduction, library):

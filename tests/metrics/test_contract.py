@@ -105,6 +105,12 @@ def test_bad_shapes(metric, outputs, targets, message, library):
 NAN = np.where(np.arange(SAMPLES) == 7, np.nan, ONE)
 MEANINGLESS = {
     "labels above": (confusion_matrix, LOGITS, LABELS + 50, "labels of 5 classes from 0 to 4, fou"),
+    "labels from 1": (
+        metrics.accuracy,
+        LOGITS[:5],
+        np.arange(5) + 1,
+        "^accuracy: expected labels of 5 classes from 0 to 4, found 5: labels start at 0",
+    ),
     "labels below": (metrics.accuracy, LOGITS, LABELS - 1, "from 0 to 4, found -1"),
     "labels above, top k": (top_k_accuracy(2), LOGITS, LABELS + 5, "labels of 5 classes"),
     "labels of one output": (f1, ONE, ZERO_ONE + 1, "targets of two classes from 0 to 1, found 2"),

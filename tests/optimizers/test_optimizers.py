@@ -135,8 +135,52 @@ def test_a_rule_that_forgets_a_slot(library):
 
     model = single(library)
     optimizer = Forgetful(0.1).bind(model)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match=r"a tuple \(value, \*slots\) of 2, found 1"):
         step(model, optimizer)
+
+
+def update(value, grad, lr):
+    return value - lr * grad
+
+
+CUSTOM = {
+    "no tuple": (
+        {"rule": lambda self, xp: update},
+        r"tuple \(value, \*slots\) of 1, found .*rray",
+    ),
+    "one number": (
+        {"scalars": lambda self, lr, step: lr},
+        "expected a tuple of scalars, found 0.1",
+    ),
+    "one slot": ({"slots": ("velocity")}, "expected a tuple of slots, found 'velocity'"),
+}
+
+
+@pytest.mark.parametrize(("members", "message"), CUSTOM.values(), ids=CUSTOM)
+def test_a_custom_optimizer_that_returns_no_tuple(members, message, library):
+    own = {"rule": lambda self, xp: cr.SGD._plain, **members}
+    optimizer = type("Own", (cr.Optimizer,), own)(0.1)
+    for outputs in (1, 3):  # one output is one element: zipping would take it for the tuple
+        model = cr.Sequential(cr.Linear(1, outputs, bias=False), backend=library.backend)
+        before = library.to_numpy(model.state.values).copy()
+        with pytest.raises(TypeError, match=message):
+            step(model, optimizer.copy().bind(model), [0.5])
+        np.testing.assert_array_equal(library.to_numpy(model.state.values), before)
+
+
+def test_parameters_are_not_given_to_the_constructor():
+    model = cr.Sequential(cr.Linear(1, 1))
+    for wrong in (model, model.parameters()):
+        with pytest.raises(
+            TypeError, match=r"(?s)Adam: .* rate alone, found .*optimizer.bind\(model\)"
+        ):
+            cr.Adam(wrong, lr=0.1)
+        with pytest.raises(TypeError, match="expected lr to be a number, found"):
+            cr.Adam(wrong)
+    with pytest.raises(TypeError, match="expected lr to be a number, found <class .*cosine"):
+        cr.SGD(cr.schedules.cosine)
+    with pytest.raises(TypeError, match="expected then to be a number, found <class .*cosine"):
+        cr.schedules.warmup(3, cr.schedules.cosine)
 
 
 def test_rates_must_be_numbers():

@@ -130,3 +130,32 @@ def test_without_torch(monkeypatch):
     monkeypatch.delitem(torch_modules.sys.modules, "torch")
     with pytest.raises(TypeError, match=r"expected a torch.nn.Sequential or another"):
         cr.from_torch(module)
+
+
+def test_modules_that_were_not_converted():
+    module = nn.Sequential(nn.Linear(3, 2))
+    model, loss, optimizer = cr.Sequential(cr.Linear(3, 2)), cr.MSELoss(), cr.SGD(0.1)
+    for use in (
+        lambda: cr.Trainer(module, loss=loss, optimizer=optimizer),
+        lambda: cr.Trainer(model, loss=nn.MSELoss(), optimizer=optimizer),
+        lambda: cr.Trainer(model, loss=loss, optimizer=torch.optim.SGD(module.parameters(), 0.1)),
+        lambda: cr.Sequential(module[0]),
+        lambda: optimizer.bind(module),
+        lambda: cr.gradcheck(module, shape=(2, 3)),
+        lambda: cr.to_onnx(module, "model.onnx"),
+    ):
+        with pytest.raises(TypeError, match=r"it is PyTorch's; cr\.from_torch\(module\) makes"):
+            use()
+
+
+def test_forgotten_values_with_tensors():
+    class Scaled(cr.Layer):
+        def __init__(self):
+            self.gain = cr.Parameter((3,))
+
+        def forward(self, x, *, training=False):
+            return x * self.gain, lambda dy: dy
+
+    model = cr.Sequential(Scaled(), backend="torch")
+    with pytest.raises(TypeError, match=r"is no array, but its \.value is one"):
+        model.predict(torch.ones(2, 3))

@@ -69,13 +69,15 @@ def test_predictions_that_do_not_fit():
     images = np.zeros((3, 4, 4))
     with pytest.raises(cr.ShapeError, match=r"\(n, height, width\), found \(3, 16\)"):
         plotting.plot_predictions(np.zeros((3, 16)), [1, 2, 3])
-    with pytest.raises(cr.ShapeError, match="3 images, 2 predictions, 2 labels"):
+    with pytest.raises(
+        cr.ShapeError, match=r"predictions of shape \(3,\), .* 3 samples, found \(2,\)"
+    ):
         plotting.plot_predictions(images, [1, 2])
 
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r'pip install "chainrule\[plot\]"'):
+    with pytest.raises(ImportError, match=r'pip install "\.\[plot\]" in a clone'):
         plotting.plot_history(history())
 
 
@@ -124,7 +126,9 @@ def test_regions_need_a_plane(library):
     model = trained(library, 1)
     with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\); choose"):
         plotting.plot_decision_boundary(model, np.zeros((4, 3)), [0, 1, 1, 0])
-    with pytest.raises(cr.ShapeError, match="a class for each of 4 points, found 3"):
+    with pytest.raises(
+        cr.ShapeError, match=r"y of shape \(4,\), a class for each of 4 samples, found \(3,\)"
+    ):
         plotting.plot_decision_boundary(model, np.zeros((4, 2)), [0, 1, 1])
 
 
@@ -250,3 +254,60 @@ def _close():
     yield
     plt.close("all")
     assert dict(plt.rcParams) == before
+
+
+def test_outputs_that_are_no_classes(library):
+    images, labels = np.zeros((3, 4, 4)), library.asarray([0, 1, 2])
+    outputs = library.asarray(np.eye(3))
+    for given in ((outputs, labels), (labels, outputs)):
+        with pytest.raises(cr.ShapeError, match=r"\(3,\).*found \(3, 3\): .*argmax\(axis=1\)"):
+            plotting.plot_predictions(images, *given)
+    with pytest.raises(cr.DataError, match="expected labels that are classes, whole numbers"):
+        plotting.plot_predictions(images, labels, [0.0, 0.5, 1.0])
+    with pytest.raises(cr.DataError, match="expected classes from 0 to 1, found 0 to 2"):
+        plotting.plot_predictions(images, labels, names=["a", "b"])
+    model, points = trained(library, 3), np.zeros((3, 2))
+    with pytest.raises(cr.ShapeError, match=r"y of shape \(3,\).*found \(3, 3\): .*argmax"):
+        plotting.plot_decision_boundary(model, points, outputs)
+    with pytest.raises(cr.DataError, match="expected y that are classes"):
+        plotting.plot_decision_boundary(model, points, [0.0, 0.5, 1.0])
+
+
+def test_models_that_are_of_no_plane(library):
+    model = cr.Sequential(cr.Linear(3, 1), backend=library.backend)
+    for draw in (plotting.plot_surface, lambda m: plotting.plot_decision_boundary(m, X, [0, 1])):
+        with pytest.raises(cr.ShapeError, match=r"model of two features: .*\(batch, 3\), found"):
+            draw(model)
+        with pytest.raises(cr.ShapeError, match=r"\(n, outputs\), found Labels with .*is model_"):
+            draw(Labels())
+
+
+X = np.asarray([[0.0, 1.0], [1.0, 0.0]])
+
+
+class Labels:
+    """Predicts as estimators do."""
+
+    def predict(self, x):
+        return x[:, 0] > 0
+
+
+def test_what_is_none_of_a_plots_things():
+    for draw, wrong, message in (
+        (plotting.plot_history, {"loss": [1.0]}, "expected a History .*history, found dict"),
+        (plotting.plot_history, [1.0], "expected a History .*history, found list"),
+        (
+            plotting.plot_gradient_norms,
+            cr.callbacks.GradientNorms(),
+            r"recorder\.norms, found Grad",
+        ),
+        (
+            lambda rows: plotting.plot_sweep(rows, x="a", y="b"),
+            {"a": [1]},
+            "list of dicts, found d",
+        ),
+        (lambda rows: plotting.plot_sweep(rows, x="a", y="b"), [[1, 2]], "list of dicts, found li"),
+        (plotting.save_or_show, plotting.plot_history(history()), r"drawn\[0\]\.figure is the fig"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            draw(wrong)

@@ -42,6 +42,46 @@ def test_bad_data_is_reported_before_the_first_step(x, y, options, error, messag
     assert len(trainer.history) == 0
 
 
+START = "CrossEntropyLoss: expected "
+BLAMED = {
+    "labels from 1": (X, Y + 1, {}, f"y: {START}labels of 3 .* 0 to 2, found 3: labels start at 0"),
+    "a label too many": (X, Y % 2 * 3, {}, f"y: {START}labels of 3 classes from 0 to 2, found 3$"),
+    "whole floats": (X, Y + 0.0, {}, rf"y: {START}integer labels, .* numbers: y\.astype\(int\)"),
+    "float32": (X, Y.astype("f4"), {}, r"y: .*found floating-point numbers: y\.astype\(int\)"),
+    "halves": (X, Y + 0.5, {}, f"y: {START}integer labels, found .* that are not whole"),
+    "booleans": (X, Y > 0, {}, r"y: .*found booleans: y\.astype\(int\)"),
+    "rows": (X, np.ones((90, 3)), {}, "y: expected one-hot rows that sum to 1"),
+    "a column": (X, Y[:, None], {}, rf"y: {START}labels of shape \(batch,\)"),
+    "numbers": (X, Y, {"loss": cr.MSELoss()}, r"y: MSELoss: expected targets of shape"),
+    "columns of x": (
+        X[:, :3],
+        Y,
+        {},
+        r"x of shape \(90, 3\): layer '0', Linear\(4, 16\): expected",
+    ),
+    "one output": (X, Y, {"outputs": 1}, r"output of the model: .*two classes, found \(1, 1\)"),
+    "logits": (
+        X,
+        np.eye(3)[Y],
+        {"loss": cr.BCELoss()},
+        "output of the model: BCELoss: expected probabilities",
+    ),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "options", "message"), BLAMED.values(), ids=BLAMED)
+def test_what_is_wrong_is_named(x, y, options, message, library):
+    trainer = plain_trainer(library, dtype="float32", **options)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        trainer.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        trainer.evaluate(x, y)
+    if not options:  # of the loss and the model, which do not fit the training data either
+        with pytest.raises(ValueError, match=f"^validation {message}"):
+            trainer.fit(X, Y, validation_data=(x, y), verbose=0)
+    assert trainer.optimizer.steps == 0
+
+
 WEIGHTS = {
     "negative": ([1.0, -1.0], "of at least 0, .* from -1 to 1"),
     "NaN": ([1.0, np.nan], "expected finite numbers"),
@@ -71,13 +111,18 @@ def test_bad_weights_are_reported_wherever_they_enter(weights, message, library)
 
 
 def test_bad_trainers():
-    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one"):
+    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one of .*found Linear"):
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
     model = cr.Sequential(cr.Linear(4, 3))
     for bad, message in (
-        ({"loss": cr.MSELoss}, "expected a Loss, found .*MSELoss"),
-        ({"loss": "mse"}, "expected a Loss, found 'mse'"),
-        ({"optimizer": "adam"}, "expected a Optimizer|expected an Optimizer"),
+        ({"loss": cr.MSELoss}, r"expected a Loss such as .*, found .*: is MSELoss\(\) meant"),
+        ({"loss": "mse"}, r"expected a Loss such as cr\.CrossEntropyLoss\(\), found 'mse'$"),
+        ({"optimizer": "adam"}, r"expected an Optimizer such as cr\.Adam\(\), found 'adam'$"),
+        ({"optimizer": cr.Adam}, r"expected an Optimizer .*: is Adam\(\) meant"),
+        ({"metrics": cr.metrics.accuracy}, "expected a list or a dict of metrics, found <function"),
+        ({"metrics": cr.metrics.binary_accuracy(0.0)}, "expected a list or a dict of metrics"),
+        ({"metrics": "accuracy"}, "expected a list or a dict of metrics, found 'accuracy'"),
+        ({"metrics": [cr.metrics.top_k_accuracy]}, r"functions, .*: is top_k_accuracy\(\) meant"),
         ({"metrics": ["accuracy"]}, "expected metrics that are functions"),
         ({"metrics": {"loss": max}}, "cannot be called 'loss'"),
         ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics of different names"),
@@ -86,9 +131,17 @@ def test_bad_trainers():
         with pytest.raises((TypeError, ValueError), match=message):
             cr.Trainer(model, **options)
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
-    for bad in ({"validation_data": (X,)}, {"validation_data": 3}, {"callbacks": [cr.Callback]}):
+    for bad in ({"validation_data": (X,)}, {"validation_data": 3}):
         with pytest.raises(TypeError, match="expected"):
             trainer.fit(X, Y, verbose=0, **bad)
+    for callbacks, message in (
+        ([cr.Callback], r"expected callbacks, found .*: is Callback\(\) meant"),
+        (cr.Callback, "expected a list of callbacks, found <class"),
+        (cr.callbacks.EarlyStopping(), "expected a list of callbacks, found .*EarlyStopping"),
+        (None, "expected a list of callbacks, found None"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            trainer.fit(X, Y, verbose=0, callbacks=callbacks)
     trainer.metrics["odd"] = lambda outputs, targets: outputs
     with pytest.raises(cr.ShapeError, match="metric 'odd': expected one number"):
         trainer.evaluate(X, Y)

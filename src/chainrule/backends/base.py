@@ -8,7 +8,7 @@ other modules of this folder replace those seams for which a measurement asked.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
 from typing import Any, ClassVar, TypeAlias
@@ -159,8 +159,7 @@ class Backend:
         rule = make_rule(self.xp)
 
         def update(*arguments: Array) -> None:
-            for old, new in zip(arguments[:outputs], rule(*arguments), strict=True):
-                old[...] = new
+            overwrite(arguments[:outputs], rule(*arguments))
 
         return update
 
@@ -304,6 +303,17 @@ def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     """`Backend.kernel` for arrays whose namespace is all that is known."""
     name = xp.__name__.removeprefix("array_api_compat.")
     return get_backend(xp).kernel(function) if name in Backend.known else partial(function, xp)
+
+
+def overwrite(arrays: Sequence[Array], results: Any) -> None:
+    """Write to arrays what a rule returned for them, a tuple of as many."""
+    expected = f"expected the rule to return a tuple (value, *slots) of {len(arrays)}"
+    if not isinstance(results, tuple):
+        raise TypeError(f"{expected}, found {results!r:.200}")
+    if len(results) != len(arrays):
+        raise ValueError(f"{expected}, found {len(results)}")
+    for array, result in zip(arrays, results, strict=True):
+        array[...] = result
 
 
 def _restore(name: str, device: Any, precision: str | None) -> Backend:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..formulas import squares
 from ..types import Array, Rule
-from .base import Backend
+from .base import Backend, overwrite
 from .conversion import to_numpy
 
 # Elements that a rule is applied to at once: its temporaries stay in the cache and are reused.
@@ -50,8 +50,7 @@ class NumpyBackend(Backend, name="numpy"):
             for start in range(0, arguments[0].size, _BLOCK):
                 part = slice(start, start + _BLOCK)
                 blocks = [a[part] if a.ndim else a for a in arguments]
-                for old, new in zip(blocks[:outputs], rule(*blocks), strict=True):
-                    old[...] = new
+                overwrite(blocks[:outputs], rule(*blocks))
 
         if not has_numba():
             return by_blocks

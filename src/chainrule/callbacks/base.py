@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from ..errors import what_is_meant
 from ..history import History
 from ..layers import Sequential
 from ..metrics import Metric
@@ -41,6 +42,23 @@ class Training(Protocol):
 
     def save(self, path: str | Path) -> None:
         """Write all that the training needs to continue."""
+
+
+def list_of_callbacks(callbacks: Any) -> list[Callback]:
+    """The callbacks that were given in a list.
+
+    Raises
+    ------
+    TypeError
+        If they are in none, or if there is something else among them.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"expected a list of callbacks, found {callbacks!r}")
+    listeners = list(callbacks)
+    for listener in listeners:
+        if not isinstance(listener, Callback):
+            raise TypeError(f"expected callbacks, found {listener!r}{what_is_meant(listener)}")
+    return listeners
 
 
 class Callback:

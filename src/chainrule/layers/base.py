@@ -17,12 +17,13 @@ from ..checks import whole
 from ..errors import DataError, ShapeError, other_dtype
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
+from .hints import Hints
 
 _Kind = TypeVar("_Kind", bound=Stored)
 _binding = threading.RLock()  # held while layers are bound: a first use may come from two threads
 
 
-class Layer:
+class Layer(Hints):
     """A function with parameters, and the derivative beside it.
 
     A layer of one's own assigns its `Parameter` objects, `Buffer` objects and inner layers to
@@ -109,12 +110,13 @@ class Layer:
         except ValueError as error:
             self._wrote_to_input(error)
             raise
-        if type(result) is not tuple or len(result) != 2:
+        if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
-                f"{self!r}: expected forward to return y and backward, found {result!r}"
+                f"{self._label()}: expected forward to return y and backward, a function, found "
+                f"{result!r:.200}"
             )
         y, back = result
-        if y.dtype != dtype:
+        if not hasattr(y, "dtype") or y.dtype != dtype:
             self._leaves_dtype("output", y, x)
         return y, back
 
@@ -333,7 +335,12 @@ class Layer:
             )
 
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
-        """Raise a TypeError that names this layer if what it was given has the model's dtype."""
+        """Raise a TypeError that names this layer if it returned no array, or another dtype.
+
+        The dtype is its own doing only where what it was given has the model's.
+        """
+        if not hasattr(result, "dtype"):
+            raise TypeError(f"{self._label()}: expected an array as {what}, found {result!r:.200}")
         if given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
 

@@ -49,7 +49,8 @@ def load(
     OSError
         If it cannot be read.
     TypeError
-        If a custom model chooses a backend, dtype or seed in its constructor.
+        If a custom model chooses a backend, dtype or seed in its constructor; if `layers` holds no
+        classes of layers by name.
     """
     tensors, metadata = read_tensors(path)
     return build(
@@ -69,6 +70,7 @@ def build(
     dtype: str | None = None,
 ) -> Sequential:
     """The model of a file that was read, see `load`."""
+    layers = _by_name(layers)
     if "architecture" not in metadata:
         raise FileFormatError(
             f"{path}: a safetensors file without an architecture; build the model and use "
@@ -77,3 +79,16 @@ def build(
     architecture = metadata["architecture"]
     model, dtype, values = rebuilt(Sequential, architecture, tensors, layers or {}, path, dtype)
     return model.bind(backend, device=device, dtype=dtype, seed=seed, values=values)
+
+
+def _by_name(layers: Any) -> Mapping[str, type[Layer]]:
+    """The classes of custom layers, if it is by their names that they are given."""
+    classes: Mapping[str, type[Layer]] = {} if layers is None else layers
+    if not isinstance(classes, Mapping) or not all(
+        isinstance(kind, type) and issubclass(kind, Layer) for kind in classes.values()
+    ):
+        raise TypeError(
+            "expected the classes of custom layers by their names, layers={'Scale': Scale}, found "
+            f"layers={layers!r}"
+        )
+    return classes

@@ -75,10 +75,11 @@ def mlp(
       3: Sigmoid()
     )
     """
-    if len(widths) < 2:
+    if not hasattr(widths, "__len__") or len(widths) < 2:
         raise ValueError(f"expected the number of inputs and of outputs at least, found {widths}")
     hidden = len(widths) - 2
-    names = [activation] * hidden if isinstance(activation, str) else list(activation)
+    several = isinstance(activation, Sequence) and not isinstance(activation, str)
+    names = list(activation) if several else [activation] * hidden
     if len(names) != hidden:
         raise ValueError(f"expected {hidden} activations, one a hidden layer, found {len(names)}")
     layers: list[Layer] = []

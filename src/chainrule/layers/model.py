@@ -111,7 +111,7 @@ class Model(Layer):
         x = self.xp.zeros((1, *input_shape), dtype=self.state.dtype, device=self.backend.device)
         rows = [("layer", "kind", "output", "parameters")]
         for i, layer in enumerate(self.layers):
-            x = layer.forward(x)[0]
+            x = layer._checked_forward(x, False, self.state.dtype)[0]
             shape = ", ".join(["batch", *map(str, x.shape[1:])])
             count = sum(p.size for p in layer.parameters())
             rows.append((str(i), " ".join(repr(layer).split()), f"({shape})", f"{count:,}"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, overload
 
 from ..backends.base import BackendLike
-from ..errors import ShapeError
+from ..errors import ShapeError, what_is_meant
 from ..parameter import Stored
 from ..types import Array, Backward
 from .base import Layer
@@ -111,7 +111,7 @@ class Sequential(Model):
             try:
                 for layer, back in reversed(passed[first + 1 :]):
                     dx = back(dy)
-                    if dx.dtype != dtype:
+                    if not hasattr(dx, "dtype") or dx.dtype != dtype:
                         layer._leaves_dtype("gradient", dx, dy)
                     dy = dx
                 if input_gradient:
@@ -166,9 +166,6 @@ class Sequential(Model):
 
 
 def _no_layer(thing: Any) -> str:
-    hint = ""
-    if isinstance(thing, type):
-        hint = f": is {thing.__name__}() meant?"
-    elif isinstance(thing, list | tuple):
-        hint = ": is Sequential(*layers) meant?"
+    several = isinstance(thing, list | tuple)
+    hint = ": is Sequential(*layers) meant?" if several else what_is_meant(thing)
     return f"expected layers, found {thing!r}{hint}"

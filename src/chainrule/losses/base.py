@@ -47,6 +47,9 @@ class Loss:
         """The values, and a function that gives their derivative with respect to `y`."""
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
+    def check_outputs(self, xp: Any, y: Array) -> None:
+        """Raise an error if outputs are not of the kind that the loss takes; may read them."""
+
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         """Raise a `DataError` if `target` holds invalid values; reads from the device."""
 
@@ -203,19 +206,7 @@ class Loss:
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
         """The values times the weights of the samples, and their gradient."""
-        values, derivative = self._weighted_formula(xp, y, target)
-        if values.shape[:1] != y.shape[:1]:
-            expected, found = f"({y.shape[0]}, ...)", tuple(values.shape)
-            raise ShapeError(f"{self!r}: expected values of shape {expected}, found {found}")
-        if values.dtype != y.dtype:
-            raise other_dtype(f"{self!r}: value of the formula", values.dtype, y.dtype)
-
-        def gradient() -> Array:
-            dy = derivative()
-            if dy.dtype != y.dtype:
-                raise other_dtype(f"{self!r}: gradient", dy.dtype, y.dtype)
-            return dy
-
+        values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: gradient() * _along(dvalues, y)
         weight = _along(weight, values)
@@ -225,7 +216,31 @@ class Loss:
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
         """The formula, with the weights of the outputs where a loss has them."""
-        return self.formula(xp, y, target)
+        return self._checked_formula(xp, y, target)
+
+    def _checked_formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        """`formula`, if it returns what it should: values, and a function that gives a gradient."""
+        result = self.formula(xp, y, target)
+        if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
+            raise TypeError(
+                f"{self!r}: expected formula to return an array of values and the function that "
+                f"gives their derivative, found {result!r:.200}"
+            )
+        values, derivative = result
+        self._expect_array("values", values, y, axes=1)
+        return values, lambda: self._expect_array("gradient", derivative(), y)
+
+    def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:
+        """`result`, if it is an array like the outputs, at least in so many axes."""
+        if not hasattr(result, "dtype"):
+            raise TypeError(f"{self!r}: expected an array as {what}, found {result!r:.200}")
+        if result.shape[:axes] != y.shape[:axes]:
+            expected = tuple(y.shape) if axes is None else f"({y.shape[0]}, ...)"
+            found = tuple(result.shape)
+            raise ShapeError(f"{self!r}: expected {what} of shape {expected}, found {found}")
+        if result.dtype != y.dtype:
+            raise other_dtype(f"{self!r}: {what}", result.dtype, y.dtype)
+        return result
 
     def __repr__(self) -> str:
         options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
@@ -262,6 +277,17 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
     if not (low <= least and most <= high):
         found = most if low <= least else least
         raise DataError(f"expected {what} from {low} to {high}, found {found:.12g}")
+
+
+def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
+    """Raise a `DataError` if labels are not those of so many classes; reads from the device."""
+    least, most = int(xp.min(labels)), int(xp.max(labels))
+    if least < 0 or most >= classes:
+        hint = ": labels start at 0" if least == 1 and most == classes else ""
+        raise DataError(
+            f"{prefix}expected labels of {classes} classes from 0 to {classes - 1}, found "
+            f"{least if least < 0 else most}{hint}"
+        )
 
 
 def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:

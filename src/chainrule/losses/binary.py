@@ -21,7 +21,10 @@ class BCELoss(WeightedOutputs):
     outputs = "binary probabilities"
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
+        self.check_outputs(xp, y)
         check_range(xp, target, 0, 1, "targets of binary cross-entropy")
+
+    def check_outputs(self, xp: Any, y: Array) -> None:
         if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is for the Trainer to tell
             raise DataError(
                 "BCELoss: expected probabilities; for logits there is BCEWithLogitsLoss"

@@ -11,7 +11,7 @@ from ..checks import share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
-from .base import Formula, Loss, check_range, check_sums, in_words, times
+from .base import Formula, Loss, check_labels, check_range, check_sums, in_words, times
 from .weights import OutputWeight, WeightedOutputs
 
 
@@ -56,12 +56,15 @@ class CrossEntropyLoss(Loss):
         self.weight = OutputWeight.of(weight)
         self.label_smoothing = share("label_smoothing", label_smoothing)
 
-    def as_target(self, xp: Any, y: Array, target: Array) -> Array:
+    def check_outputs(self, xp: Any, y: Array) -> None:
         if y.ndim != 2 or y.shape[1] < 2:
             raise ShapeError(
                 "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
                 f"classes, found {tuple(y.shape)} (for one output, BCEWithLogitsLoss)"
             )
+
+    def as_target(self, xp: Any, y: Array, target: Array) -> Array:
+        self.check_outputs(xp, y)
         if target.shape == y.shape:
             return super().as_target(xp, y, target)
         if target.shape != y.shape[:1]:
@@ -71,13 +74,13 @@ class CrossEntropyLoss(Loss):
                 f"{expected}, found {found}"
             )
         if not xp.isdtype(target.dtype, "integral"):
-            raise DataError(f"CrossEntropyLoss: expected integer labels, found {target.dtype}")
+            found = _no_labels(xp, target)
+            raise DataError(f"CrossEntropyLoss: expected integer labels, found {found}")
         return target if target.dtype == xp.int64 else xp.astype(target, xp.int64)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         if target.ndim == 1:
-            classes = y.shape[1]
-            check_range(xp, target, 0, classes - 1, f"labels of {classes} classes")
+            check_labels(xp, target, y.shape[1], "CrossEntropyLoss: ")
             return
         check_sums(xp, target, "expected one-hot rows that sum to 1")
 
@@ -101,6 +104,15 @@ class CrossEntropyLoss(Loss):
         if target.ndim == 1:
             return xp.take(weight[0, :], target, axis=0)
         return xp.sum(target * weight, axis=1)
+
+
+def _no_labels(xp: Any, target: Array) -> str:
+    """What targets are that are no integers; their dtype may not be the user's any more."""
+    if target.dtype == xp.bool:
+        return "booleans: y.astype(int) makes labels of them"
+    if bool(xp.all(target == xp.floor(target))):
+        return "floating-point numbers: y.astype(int) makes labels of them"
+    return "floating-point numbers that are not whole"
 
 
 class KLDivLoss(WeightedOutputs):

@@ -29,7 +29,7 @@ class WeightedOutputs(Loss):
         self.weight = OutputWeight.of(weight)
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        values, derivative = self.formula(xp, y, target)
+        values, derivative = self._checked_formula(xp, y, target)
         if self.weight is None:
             return values, derivative
         if values.shape != y.shape:

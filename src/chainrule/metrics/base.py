@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from ..backends.conversion import like, on_host
 from ..errors import DataError, ShapeError
-from ..losses.base import as_outputs, check_range, check_sums
+from ..losses.base import as_outputs, check_labels, check_sums
 from ..types import Array
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -53,8 +53,7 @@ def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Arr
     if on_host(targets):
         if bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
             raise DataError(f"{name}: expected whole labels, found others")
-        classes = outputs.shape[1]
-        check_range(xp, labels, 0, classes - 1, f"labels of {classes} classes")
+        check_labels(xp, labels, outputs.shape[1], f"{name}: ")
     return xp, outputs, labels
 
 

@@ -14,6 +14,7 @@ from array_api_compat import array_namespace
 
 from ..backends import Backend
 from ..checks import Checked, at_least_zero, flag, optional
+from ..errors import what_is_meant
 from ..formulas import sign
 from ..layers import Layer
 from ..parameter import ModelState, Parameter
@@ -88,6 +89,14 @@ class Optimizer:
         self.clip_norm = clip_norm
         self._unbind()
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if args and "lr" in options:
+            raise TypeError(
+                f"{cls.__name__}: expected the learning rate alone, found {args[0]!r:.80} before "
+                "lr=; a Trainer, or optimizer.bind(model), hands over the parameters"
+            )
+        return super().__new__(cls)
+
     def _unbind(self) -> None:
         """Forget the model and all steps."""
         self.steps = 0
@@ -124,7 +133,11 @@ class Optimizer:
             one fits no parameter, or none fits a parameter.
         RuntimeError
             If the model has more layers than when its weights were drawn.
+        TypeError
+            If it is no layer.
         """
+        if not isinstance(model, Layer):
+            raise TypeError(f"expected a model, found {model!r:.200}{what_is_meant(model)}")
         state = model.state
         if len(model.parameters()) != len(state.parameters):
             raise RuntimeError("a layer was added to this model after it had its weights")
@@ -140,6 +153,9 @@ class Optimizer:
 
     def _prepare(self, state: ModelState) -> None:
         """Make all that follows from the options: the vectors, and their update from the rule."""
+        slots: Any = self.slots
+        if isinstance(slots, str):
+            raise TypeError(f"{self!r}: expected a tuple of slots, found {slots!r}")
         self._rate_of = rate_of_each(self.lr, list(self._parameters))
         self._vectors = {
             name: self._vectors[name] if name in self._vectors else self._initial(name, state)
@@ -258,7 +274,10 @@ class Optimizer:
         for _, _, rate, frozen in stretches:
             lr = at_step[rate]
             decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
-            numbers += *self.scalars(lr, step + 1 - frozen), self.l1, decay
+            scalars = self.scalars(lr, step + 1 - frozen)
+            if not isinstance(scalars, tuple):
+                raise TypeError(f"{self!r}: expected a tuple of scalars, found {scalars!r}")
+            numbers += *scalars, self.l1, decay
         return [*numbers, self.clip_norm or 0.0]
 
     @property
@@ -330,10 +349,11 @@ class Optimizer:
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
         same = same and self._vectors.keys() == state["vectors"].keys()
         if not same or own["numbers"].keys() != state["numbers"].keys():
-            schedules = ", ".join(state["schedules"]) or "nothing"
+            schedules = ", ".join(state["schedules"])
+            scheduled = f"schedules for {schedules}" if schedules else "no schedules"
             raise ValueError(
                 f"expected the optimizer of the training, {state['kind']!r} with the vectors "
-                f"{list(state['vectors'])} and schedules for {schedules}; found {self!r}"
+                f"{list(state['vectors'])} and {scheduled}; found {self!r}"
             )
         for name, vector in self._vectors.items():
             if (found := state["vectors"][name].shape) != vector.shape:

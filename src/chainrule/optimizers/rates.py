@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..checks import at_least_zero
+from ..layers import Layer
 from ..types import LearningRate, LearningRates
 
 
@@ -19,7 +20,8 @@ def checked_rates(name: str, lr: Any) -> LearningRates:
 
 
 def _checked(name: str, lr: Any) -> LearningRate:
-    return lr if callable(lr) else at_least_zero(name, lr)
+    schedule = callable(lr) and not isinstance(lr, type | Layer)
+    return lr if schedule else at_least_zero(name, lr)
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:

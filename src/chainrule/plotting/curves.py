@@ -33,6 +33,8 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     DataError
         If nothing of this name was measured.
     """
+    if not isinstance(history, History):
+        raise TypeError(f"expected a History such as trainer.history, found {_kind(history)}")
     columns, name = history.to_dict(), name.removeprefix("val_")
     curves = {"training": columns.get(name), "validation": columns.get(f"val_{name}")}
     curves = {label: values for label, values in curves.items() if values is not None}
@@ -73,6 +75,8 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
     DataError
         If there is nothing to draw.
     """
+    if not isinstance(norms, Mapping):
+        raise TypeError(f"expected norms by name such as recorder.norms, found {_kind(norms)}")
     series = {name: to_numpy(values) for name, values in norms.items()}
     if not any(len(values) for values in series.values()):
         raise DataError("expected gradient norms of at least one step, found none: train first")
@@ -120,6 +124,11 @@ def plot_sweep(
         If there are no rows, or if a row lacks one of the names.
     """
     names = [name for name in (x, y, by) if name is not None]
+    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
+        raise TypeError(
+            f"expected rows, a list of dicts, found {_kind(rows)}; of a frame, "
+            'frame.to_dict("records") gives them'
+        )
     if not rows:
         raise DataError("expected rows to draw, found none")
     for i, row in enumerate(rows):
@@ -138,6 +147,10 @@ def plot_sweep(
     if by:
         ax.legend(frameon=False, fontsize="small")
     return lines
+
+
+def _kind(thing: Any) -> str:
+    return type(thing).__name__
 
 
 def _shade(i: int, n: int) -> Any:

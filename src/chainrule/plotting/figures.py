@@ -6,7 +6,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from ..errors import to_install
+import numpy as np
+
+from ..backends.conversion import to_numpy
+from ..errors import DataError, ShapeError, to_install
 from ..files.atomic import write_atomically
 
 # Okabe and Ito's palette, told apart also by the colour-blind; markers tell as much in grey.
@@ -35,6 +38,28 @@ def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
     return plt.figure(layout="constrained", **options).add_subplot(projection=projection)
 
 
+def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
+    """Classes as whole numbers, one for each sample.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one for each.
+    DataError
+        If they are no whole numbers.
+    """
+    found = to_numpy(classes)
+    if found.shape not in ((samples,), (samples, 1)):
+        raise ShapeError(
+            f"expected {name} of shape ({samples},), a class for each of {samples} samples, found "
+            f"{found.shape}: of outputs, or one-hot rows, .argmax(axis=1) gives the classes"
+        )
+    whole: np.ndarray = found.reshape(-1).astype(int)
+    if not np.array_equal(whole, found.reshape(-1)):
+        raise DataError(f"expected {name} that are classes, whole numbers, found others")
+    return whole
+
+
 def save_or_show(figure: Any, path: str | Path | None = None) -> None:
     """Write a figure to a file, or show it in a window where there is no path.
 
@@ -51,7 +76,14 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
         If the file cannot be written; nothing is left behind.
     RuntimeError
         If there is no path, and no display either.
+    TypeError
+        If it is no figure.
     """
+    if not hasattr(figure, "savefig"):
+        raise TypeError(
+            f"expected a figure, found {type(figure).__name__}: plots return what they drew, and "
+            "drawn[0].figure is the figure"
+        )
     if path is not None:
         picture = io.BytesIO()
         figure.savefig(picture, dpi=120, format=Path(path).suffix.removeprefix(".") or "png")

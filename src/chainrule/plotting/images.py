@@ -9,8 +9,8 @@ import numpy as np
 
 from ..backends.conversion import to_numpy
 from ..checks import whole
-from ..errors import ShapeError
-from .figures import VERMILLION, axes
+from ..errors import DataError, ShapeError
+from .figures import VERMILLION, as_classes, axes
 
 
 def plot_predictions(
@@ -45,23 +45,24 @@ def plot_predictions(
     Raises
     ------
     ShapeError
-        If the numbers of images, predictions and labels differ, or the images are no images.
+        If there is not one prediction and one label for each image, or the images are no images.
+    DataError
+        If predictions or labels are no whole numbers, or have no name among `names`.
     """
-    images, predictions = to_numpy(images), to_numpy(predictions)
-    labels = predictions if labels is None else to_numpy(labels)
+    images = to_numpy(images)
     if images.ndim != 3 or len(images) == 0:
         raise ShapeError(f"expected images of shape (n, height, width), found {images.shape}")
-    if not len(images) == len(predictions) == len(labels):
-        raise ShapeError(
-            f"expected a prediction and a label for each image, found {len(images)} images, "
-            f"{len(predictions)} predictions, {len(labels)} labels"
-        )
+    predictions = as_classes("predictions", predictions, len(images))
+    labels = predictions if labels is None else as_classes("labels", labels, len(images))
     columns = whole("columns", columns, least=1)
     words = [str(name) for name in names] if names is not None else None
+    low, high = min(predictions.min(), labels.min()), max(predictions.max(), labels.max())
+    if words is not None and not 0 <= low <= high < len(words):
+        raise DataError(f"expected classes from 0 to {len(words) - 1}, found {low} to {high}")
     rows = -(-len(images) // columns)
     ax = axes(ax, figsize=(0.85 * columns, 1.05 * rows))
     drawn = []
-    cells = zip(images, predictions.astype(int), labels.astype(int), strict=True)
+    cells = zip(images, predictions, labels, strict=True)
     for i, (image, predicted, label) in enumerate(cells):
         row, column = divmod(i, columns)
         left, top = 1.15 * column, 1.45 * row

@@ -9,7 +9,7 @@ import numpy as np
 from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError
 from ..layers import Sequential, Sigmoid
-from .figures import COLORS, MARKERS, axes
+from .figures import COLORS, MARKERS, as_classes, axes
 
 
 def plot_decision_boundary(
@@ -47,13 +47,12 @@ def plot_decision_boundary(
     Raises
     ------
     ShapeError
-        If `x` does not have two features, or `y` not one class a point.
+        If `x` or the model does not have two features, or `y` not one class a point.
     DataError
-        If the classes are not numbered from 0.
+        If the classes are no whole numbers from 0.
     """
-    x, y = _points(x), to_numpy(y).reshape(-1).astype(int)
-    if len(y) != len(x):
-        raise ShapeError(f"expected a class for each of {len(x)} points, found {len(y)}")
+    x = _points(x)
+    y = as_classes("y", y, len(x))
     across, up, outputs = _over_the_plane(model, _limits(x), resolution)
     if outputs.shape[-1] == 1:
         if threshold is None:
@@ -106,7 +105,7 @@ def plot_surface(
     Raises
     ------
     ShapeError
-        If the model has more than one output.
+        If the model has more than one output, or not two inputs.
     TypeError
         If `ax` has two dimensions.
     """
@@ -150,6 +149,14 @@ def _over_the_plane(
         np.linspace(left, right, resolution), np.linspace(bottom, top, resolution)
     )
     points = np.stack([across.reshape(-1), up.reshape(-1)], axis=1)
-    outputs: np.ndarray = model.predict(points)
+    try:
+        outputs: np.ndarray = to_numpy(model.predict(points))
+    except ShapeError as error:
+        raise ShapeError(f"expected a model of two features: {error}") from error
+    if outputs.ndim != 2:
+        raise ShapeError(
+            "expected a model whose outputs have the shape (n, outputs), found "
+            f"{type(model).__name__} with {outputs.shape}; of an estimator, it is model_"
+        )
     shape = (resolution, resolution, outputs.shape[-1])
     return across, up, np.reshape(outputs, shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,21 +27,31 @@ def move_checked(
     xp, state = model.xp, model.state
     x, y, *weights = move(state.backend, named, state.dtype_name)
     weights = [xp.astype(to_device(state.backend, w), state.dtype) for w in weights]
-    try:
+    with _blaming(f"{prefix}x of shape {tuple(x.shape)}"):
         one = model.predict(to_device(state.backend, x[:1, ...]))
+    with _blaming("output of the model"):
+        loss.check_outputs(xp, one)
+    with _blaming(f"{prefix}y"):
         rows = _checked_together(y)
         for start in range(0, y.shape[0], rows):
             part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
-            # One output stands for all: the check needs its shape, and for BCELoss its range.
+            # One output stands for all: the check needs its shape.
             loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
-    except (ShapeError, DataError) as error:
-        raise type(error)(f"{prefix}x of shape {tuple(x.shape)}: {error}") from error
     for weight in weights:
         if weight.ndim != 1:
             found = tuple(weight.shape)
             raise ShapeError(f"{prefix}sample_weight: expected shape (n,), found {found}")
         check_weights(f"{prefix}sample_weight", xp, weight)
     return x, y, *weights
+
+
+@contextmanager
+def _blaming(what: str) -> Iterator[None]:
+    """Let errors of data start with what is wrong."""
+    try:
+        yield
+    except (ShapeError, DataError) as error:
+        raise type(error)(f"{what}: {error}") from error
 
 
 def _checked_together(y: Array) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from array_api_compat import array_namespace, is_array_api_obj
 
 from ..data.moving import to_device
-from ..errors import ShapeError
+from ..errors import ShapeError, what_is_meant
 from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
@@ -89,16 +89,21 @@ def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
     return [float(n) if isinstance(n, float) else next(read) for n in numbers]
 
 
-def named_metrics(metrics: dict[str, Metric] | Iterable[Metric]) -> dict[str, Metric]:
+def named_metrics(metrics: Any) -> dict[str, Metric]:
     """Metrics by name, each of its own name and callable."""
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        raise TypeError(f"expected a list or a dict of metrics, found {metrics!r}")
     if not isinstance(metrics, dict):
-        pairs = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
-        metrics = dict(pairs)
-        if len(metrics) < len(pairs):
-            raise ValueError("expected metrics of different names: give them as a dict")
-    for name, metric in metrics.items():
-        if not callable(metric):
-            raise TypeError(f"expected metrics that are functions, found {name!r}: {metric!r}")
+        metrics = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
+    named: dict[str, Metric] = dict(metrics)
+    if len(named) < len(metrics):
+        raise ValueError("expected metrics of different names: give them as a dict")
+    for name, metric in named.items():
+        if not callable(metric) or isinstance(metric, type):
+            hint = what_is_meant(metric)
+            raise TypeError(
+                f"expected metrics that are functions, found {name!r}: {metric!r}{hint}"
+            )
         if name == "loss":
             raise ValueError("a metric cannot be called 'loss': that is the loss itself")
-    return metrics
+    return named

@@ -13,10 +13,11 @@ import numpy as np
 from ..backends.base import BackendLike
 from ..backends.conversion import on_host
 from ..callbacks import Callback, PrintEpochs, ProgressBar
+from ..callbacks.base import list_of_callbacks
 from ..checks import whole
 from ..data import Batches, BatchStream
 from ..data.augmentation import Augmentation
-from ..errors import BackendError
+from ..errors import BackendError, what_is_meant
 from ..history import History
 from ..layers import Layer, Sequential
 from ..losses import Loss
@@ -83,13 +84,13 @@ class Trainer(TrainingState):
     ) -> None:
         if compile not in ("off", "auto"):
             raise ValueError(f"expected compile to be 'off' or 'auto', found {compile!r}")
-        for thing, kind, hint in (
-            (model, Sequential, "cr.Sequential(layer) makes one of a layer"),
-            (loss, Loss, "such as cr.CrossEntropyLoss()"),
-            (optimizer, Optimizer, "such as cr.Adam()"),
+        for thing, kind, expected in (
+            (model, Sequential, "a Sequential (cr.Sequential(layer) makes one of a layer)"),
+            (loss, Loss, "a Loss such as cr.CrossEntropyLoss()"),
+            (optimizer, Optimizer, "an Optimizer such as cr.Adam()"),
         ):
             if not isinstance(thing, kind):
-                raise TypeError(f"expected a {kind.__name__}, found {thing!r}: {hint}")
+                raise TypeError(f"expected {expected}, found {thing!r}{what_is_meant(thing)}")
         if loss.reduction == "none":
             raise ValueError("expected a loss that is one number, found reduction='none'")
         super().__init__(
@@ -257,10 +258,7 @@ class Trainer(TrainingState):
         if verbose not in (0, 1, 2):
             raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
         micro_batches = whole("micro_batches", micro_batches, least=1)
-        listeners = list(callbacks)
-        for listener in listeners:
-            if not isinstance(listener, Callback):
-                raise TypeError(f"expected callbacks, found {listener!r}")
+        listeners = list_of_callbacks(callbacks)
         batches = self._batches(x, y, sample_weight, batch_size, shuffle, drop_last)
         validation = None
         if validation_data is not None:

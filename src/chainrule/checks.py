@@ -57,6 +57,11 @@ def whole(name: str, number: Any, *, least: int) -> int:
     return found
 
 
+def is_function(thing: Any) -> bool:
+    """Whether it is a function, or an instance of a class that acts as one, but no layer."""
+    return callable(thing) and not isinstance(thing, type) and not hasattr(thing, "forward")
+
+
 def flag(name: str, value: Any) -> bool:
     """`value`, if it is True or False."""
     if not isinstance(value, bool | np.bool_):

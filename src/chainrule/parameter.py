@@ -17,7 +17,7 @@ import numpy as np
 from . import initializers
 from .backends import Backend
 from .backends.conversion import to_numpy
-from .checks import above_zero, flag
+from .checks import above_zero, flag, is_function
 from .errors import DataError, ShapeError, other_dtype
 from .formulas import scaled_norm
 from .masks import split_key
@@ -174,7 +174,7 @@ class Parameter(Stored):
         decay: bool = True,
         max_norm: float | None = None,
     ) -> None:
-        if init is not None and (not callable(init) or isinstance(init, type)):
+        if init is not None and not is_function(init):
             raise TypeError(
                 f"expected an initializer such as initializers.he_normal(), found {init!r}"
                 + (": are its parentheses missing?" if isinstance(init, type) else "")
@@ -187,6 +187,7 @@ class Parameter(Stored):
         self.trainable = True
         self._grad: Array = None
         self._written = -1  # the generation of its gradient, see ModelState
+        self._zeroed = False  # whether that was set to zero as it is frozen
 
     @property
     def grad(self) -> Array:
@@ -246,16 +247,16 @@ class Parameter(Stored):
     def _is_first(self) -> bool:
         """Whether the gradient is stale, for the first that is added to overwrite it."""
         state = self.state
-        first = self._written != state.generation
+        first, self._zeroed = self._written != state.generation, False
         self._written = state.shown = state.generation
         return first
 
     def _settle(self) -> None:
         """Write zeros if the pass that is shown has not written here, or should not have."""
-        shown = self.state.shown
-        if self._written != shown or not self.trainable:
+        stale, self._written = self._written != self.state.shown, self.state.shown
+        if not self._zeroed if not self.trainable else stale:
             self._gradient()[...] = 0.0
-            self._written = shown
+            self._zeroed = not self.trainable
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_grad": None}
@@ -409,6 +410,13 @@ class ModelState:
     def end_step(self) -> None:
         """Let the next gradients overwrite those of this step, which can be read until then."""
         self.generation += 1
+
+    def note_step(self) -> None:
+        """Show the gradients of a step that a device repeated without its Python."""
+        self.shown = self.generation
+        for p in self.parameters:
+            p._written = self.shown
+        self.end_step()
 
     def limit_norms(self) -> None:
         """Scale down the rows of trained parameters that are longer than their `max_norm`."""

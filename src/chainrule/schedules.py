@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .checks import above_zero, at_least_zero, whole
+from .checks import above_zero, at_least_zero, is_function, whole
 
 if TYPE_CHECKING:
     from .types import LearningRate
@@ -327,7 +327,7 @@ class warmup:
 
     def __post_init__(self) -> None:
         whole("steps", self.steps, least=0)
-        if not callable(self.then) or isinstance(self.then, type):
+        if not is_function(self.then):
             at_least_zero("then", self.then)
         at_least_zero("start", self.start)
 

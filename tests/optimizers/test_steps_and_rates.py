@@ -229,3 +229,58 @@ def test_repeated_steps_count_the_same(frozen, library, monkeypatch):
     found, found_counts = trained("auto")
     np.testing.assert_array_equal(found, values)
     assert found_counts == counts == (9, [3 * frozen, 0])
+
+
+def test_an_option_that_a_callback_changes_within_an_epoch(library, monkeypatch):
+    """Repeated steps are made of other operations from there on."""
+
+    class Changes(cr.Callback):
+        def on_step_end(self, trainer):
+            steps, optimizer = trainer.optimizer.steps, trainer.optimizer
+            if steps == 2:
+                trainer.model[0].freeze()
+            elif steps == 4:
+                trainer.model[0].unfreeze()
+                optimizer.weight_decay = 0.1
+            elif steps == 6:
+                optimizer.lr = {"0": 0.01, "": 0.02}
+            elif steps == 8:
+                optimizer.clip_norm = 0.5
+
+    def trained(compile):
+        model = two_weights(library)
+        trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.Adam(0.01), compile=compile)
+        x = np.linspace(-1.0, 1.0, 40)[:, None]
+        norms = cr.callbacks.GradientNorms()
+        trainer.fit(x, 3.0 * x, batch_size=4, callbacks=[Changes(), norms], verbose=0)
+        return library.to_numpy(model.state.values), norms.norms
+
+    values, norms = trained("off")
+    as_if_on_a_device(monkeypatch)
+    monkeypatch.setattr(type(library.backend), "repeats", True)
+    found, found_norms = trained("auto")
+    np.testing.assert_allclose(found, values, rtol=1e-12)
+    for name, expected in norms.items():
+        np.testing.assert_allclose(found_norms[name], expected, rtol=1e-9)
+
+
+def test_a_state_with_one_bad_number_changes_nothing():
+    optimizer = cr.Adam({"": 0.1, "0": 0.2}).bind(cr.Sequential(cr.Linear(1, 1)))
+    state, before = optimizer.state(), repr(optimizer)
+    for bad in ({"eps": -1.0}, {"lr['0']": -5.0}):
+        with pytest.raises(ValueError, match="expected"):
+            optimizer.load_state(
+                {**state, "numbers": {**state["numbers"], "weight_decay": 0.5, **bad}}
+            )
+        assert repr(optimizer) == before
+
+
+def test_a_custom_optimizer_may_take_another_number_first():
+    class Lars(cr.SGD):
+        def __init__(self, trust, lr=0.1):
+            super().__init__(lr)
+            self.trust = trust
+
+    assert Lars(0.01, lr=0.1).trust == 0.01
+    with pytest.raises(TypeError, match="expected the learning rate alone"):
+        cr.Adam(cr.Sequential(cr.Linear(1, 1)).parameters(), lr=0.1)

@@ -108,7 +108,7 @@ def _in_host_memory(x: Any) -> np.ndarray:
     """`x` as a NumPy array of whatever it holds."""
     if hasattr(x, "compute"):  # Dask's own conversion forgets what is masked, too
         x = x.compute()
-    if isinstance(x, list | tuple) and not _PYTHONS.issuperset(map(type, x)):
+    if isinstance(x, list | tuple) and not _are_numbers(x):
         x = [to_numpy(item) for item in x]  # NumPy forgets what is masked within a list
     if hasattr(x, "iter_columns"):  # Polars makes numbers of dates
         return _side_by_side(zip(x.columns, x.iter_columns(), strict=True))
@@ -129,6 +129,14 @@ def _in_host_memory(x: Any) -> np.ndarray:
     if array.ndim == 2 and hasattr(x, "items"):
         return _side_by_side(x.items())
     return _of_objects(np.asarray(array))
+
+
+def _are_numbers(items: Iterable[Any]) -> bool:
+    kinds = (*_PYTHONS, np.bool_, np.number)
+    return all(
+        issubclass(kind, kinds) and kind is not np.timedelta64  # which NumPy takes for an integer
+        for kind in set(map(type, items))
+    )
 
 
 def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:

@@ -80,7 +80,8 @@ class Target:
     def _paths(self, trainer: Training) -> Iterator[Path]:
         """Where to try to write: a training that has begun stays where it is."""
         if not seeks(trainer):
-            yield self.path
+            stays = trainer.own_files or trainer.resuming
+            yield self.path if stays else self._asked
             return
         asked, is_file = self._asked, self._lock_name is None
         yield asked

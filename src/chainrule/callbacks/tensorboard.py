@@ -70,6 +70,9 @@ class TensorBoard(Callback):
                 # Files are named by the second: a short call of fit before this one has its own.
                 filename_suffix=f".{trainer.epochs_done}",
             )
+            # Of a stream's history only the end may be left.
+            kept = len(history.step_losses) + trainer.steps_done
+            self._first = trainer.optimizer.steps - kept
             self._write(history)
 
     def on_epoch_end(self, trainer: Training) -> None:
@@ -95,6 +98,7 @@ class TensorBoard(Callback):
                     self._writer.add_scalar(name, value, int(row["epoch"]))
         if self.step_losses:
             for step in range(self._steps, len(history.step_losses)):
-                self._writer.add_scalar("step_loss", history.step_losses[step], step)
+                loss = history.step_losses[step]
+                self._writer.add_scalar("step_loss", loss, self._first + step)
         self._rows, self._steps = len(history), len(history.step_losses)
         self._writer.flush()

@@ -51,14 +51,14 @@ class Batches:
         self._take: Callable[..., Array] = backend.xp.take
         rest = self.samples % self.batch_size
         self.sizes = [self.batch_size] * (self.samples // self.batch_size)
-        if rest and not flag("drop_last", drop_last):
+        if not flag("drop_last", drop_last) and rest:
             self.sizes.append(rest)
         self.on_disk = any(isinstance(array, np.memmap) for array in arrays)
         self.description = {
             "samples": self.samples,
             "batch_size": self.batch_size,
             "steps": len(self.sizes),
-            "shuffle": shuffle,
+            "shuffle": self.shuffle,
         }
 
     def __len__(self) -> int:

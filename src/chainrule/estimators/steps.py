@@ -72,13 +72,15 @@ def train(
             verbose=0,
         )
     except KeyboardInterrupt:
+        if trainer.half_done:
+            raise
         warnings.warn("Training interrupted by user.", stacklevel=5)
     finally:
         trainer.metrics, trainer.listeners = {}, []  # they hold on to the data
     left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
-    if incremental:  # a stream may have no end
+    if incremental and len(history.epochs) > rows:  # a stream may have no end
         del history.epochs[:rows], history.step_losses[:steps]
-    elif record.n_iter_ == epochs and not rule.converged:
+    elif not incremental and record.n_iter_ == epochs and not rule.converged:
         warnings.warn(
             f"the training has not converged in max_iter={epochs} epochs: increase max_iter or "
             "learning_rate_init, scale the inputs, or increase tol",

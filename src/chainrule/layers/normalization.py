@@ -163,7 +163,8 @@ class LayerNorm(Layer):
         self.expect(x.ndim > 1 and x.shape[-1] == features, ("batch", "...", features), x)
         weight, bias, kernel = self.weight, self.bias, self.backend.kernel
         row_dot, total = kernel(dot), kernel(sum_over_batch)
-        normal = x - xp.mean(x, axis=-1, keepdims=True)
+        normal = x - x[..., :1]  # as in BatchNorm: what all have in common is not added up
+        normal -= xp.mean(normal, axis=-1, keepdims=True)
         variance = row_dot(normal, normal) / features
         inverse = 1.0 / xp.sqrt(variance + self.eps)
         normal *= inverse

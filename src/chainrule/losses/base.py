@@ -119,6 +119,11 @@ class Loss:
             If targets in host memory are out of range, see `check`, or weights there are negative
             or of no finite sum.
         """
+        if sample_weight is not None:  # those of a training were checked before it
+            xp, outputs = as_outputs(y)
+            weight = xp.astype(like(outputs, sample_weight), outputs.dtype)
+            if on_host(weight):
+                check_weights("sample_weight", xp, weight, zeros=True)
         if self.reduction == "none":
             values, back = self._values(*self._inputs(y, target, sample_weight))
             return values, lambda dvalue=1.0: back(dvalue)
@@ -153,12 +158,8 @@ class Loss:
         if by_target is not None:
             weight = by_target if weight is None else weight * by_target
         total_weight = float(y.shape[0]) if weight is None else xp.sum(weight)
-        if (
-            weight is not None
-            and on_host(weight)
-            and not math.isfinite(total := float(total_weight))
-        ):
-            raise DataError(f"expected weights with a finite sum in {y.dtype}, found {total}")
+        if by_target is not None and on_host(weight) and not bool(xp.isfinite(total_weight)):
+            raise DataError(f"expected weights with a finite sum in {y.dtype}, found infinity")
         return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: Any) -> float | Array:
@@ -193,14 +194,7 @@ class Loss:
         if weight.shape != y.shape[:1]:
             expected, found = y.shape[0], tuple(weight.shape)
             raise ShapeError(f"expected {expected} sample weights, found shape {found}")
-        weight = xp.astype(weight, y.dtype)
-        if on_host(weight):
-            least, most = float(xp.min(weight)), float(xp.max(weight))
-            if not (least >= 0.0 and most < math.inf):
-                raise DataError(
-                    f"expected finite sample weights of at least 0, found {least:g} to {most:g}"
-                )
-        return xp, y, target, weight
+        return xp, y, target, xp.astype(weight, y.dtype)
 
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
@@ -309,17 +303,16 @@ def times(xp: Any, x: Array, weight: Array) -> Array:
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:
     """Raise a `DataError` if samples cannot be weighted so; reads from the device.
 
-    Whether all of them may be 0 is for `zeros` to say.
+    With `zeros`, all of them may be 0.
     """
     least, most, total = (float(f(weight)) for f in (xp.min, xp.max, xp.sum))
     limits = xp.finfo(weight.dtype)
-    if not (least >= 0.0 and limits.smallest_normal <= total <= limits.max):
-        if zeros and least == most == 0.0:
-            return
+    usable = least >= 0.0 and limits.smallest_normal <= total <= limits.max
+    if not (usable or (zeros and least == most == 0.0)):
         raise DataError(
-            f"{name}: expected weights of at least 0, not all of them 0, with a sum within the "
-            f"range of {weight.dtype}, found values from {least:g} to {most:g} that sum to "
-            f"{total:g}"
+            f"{name}: expected weights of at least 0{'' if zeros else ', not all of them 0'}, "
+            f"whose sum is within the range of {weight.dtype}, found values from {least:g} to "
+            f"{most:g} that sum to {total:g}"
         )
 
 

@@ -68,10 +68,10 @@ class OutputWeight:
             raise ShapeError(f"expected a weight for each output, found {found}")
         there = self._moved
         if type(there) is not type(y) or there.dtype != y.dtype or there.device != y.device:
-            there = xp.asarray(self.weights, dtype=y.dtype, device=y.device)
-            if not bool(xp.all(xp.isfinite(there)) & xp.any(there > 0.0)):
+            limits = xp.finfo(y.dtype)
+            if not limits.smallest_normal <= max(self.weights) <= limits.max:
                 raise DataError(f"expected weights within the range of {y.dtype}, found {self!r}")
-            self._moved = there
+            there = self._moved = xp.asarray(self.weights, dtype=y.dtype, device=y.device)
         return there[(*(None,) * (y.ndim - 1), ...)]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,14 +7,14 @@ the backend (see `Backend.elementwise`).
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from array_api_compat import array_namespace
 
 from ..backends import Backend
 from ..checks import Checked, at_least_zero, flag, optional
-from ..errors import what_is_meant
+from ..errors import DivergenceError, what_is_meant
 from ..formulas import sign
 from ..layers import Layer
 from ..parameter import ModelState, Parameter
@@ -25,6 +25,11 @@ from .rates import checked_rates, rate_of_each
 Stretch = tuple[slice, bool, str, int]
 """A part of the flat vectors, and what all its parameters have in common: whether there are
 penalties, the name of the learning rate, and in how many steps they were frozen."""
+
+
+def _rate_of(layer: str) -> str:
+    """The name of the learning rate of a layer among the options."""
+    return f"lr[{layer!r}]"
 
 
 class Optimizer:
@@ -90,7 +95,7 @@ class Optimizer:
         self._unbind()
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        if args and "lr" in options:
+        if args and "lr" in options and isinstance(args[0], Iterable):
             raise TypeError(
                 f"{cls.__name__}: expected the learning rate alone, found {args[0]!r:.80} before "
                 "lr=; a Trainer, or optimizer.bind(model), hands over the parameters"
@@ -209,7 +214,11 @@ class Optimizer:
         numbers = state.inputs.numbers(state, self._numbers(stretches, self.steps))
         *lines, clip_norm = [numbers[i] for i in range(numbers.shape[0])]
         grads = state.begin_step()
-        self._gradient.prepare(grads, None if self.clip_norm is None else clip_norm)
+        try:
+            self._gradient.prepare(grads, None if self.clip_norm is None else clip_norm)
+        except DivergenceError:
+            state.end_step()  # the next backward pass begins anew
+            raise
         width = len(lines) // max(1, len(stretches))
         self.moving = True
         for i, (part, penalized, *_) in enumerate(stretches):
@@ -316,13 +325,14 @@ class Optimizer:
             for name, vector in self._vectors.items()
         }
         counts = {"steps": self.steps, "frozen_steps": self._frozen_steps}
-        return {**self._description(), **counts, "vectors": vectors}
+        return {**self.description(), **counts, "vectors": vectors}
 
-    def _description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
+        """Its kind, its numbers and the names of its schedules, compatible with JSON."""
         options = self._options()
         if isinstance(self.lr, dict):
             del options["lr"]
-            options.update((f"lr[{layer!r}]", rate) for layer, rate in self.lr.items())
+            options.update((_rate_of(layer), rate) for layer, rate in self.lr.items())
         return {
             "kind": type(self).__name__,
             "numbers": {name: value for name, value in options.items() if not callable(value)},
@@ -345,7 +355,7 @@ class Optimizer:
             If the state is of another kind of optimizer, of one with other schedules, or of one for
             a model of another size. Nothing is changed then.
         """
-        own, backend = self._description(), self._prepared_state().backend
+        own, backend = self.description(), self._prepared_state().backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
         same = same and self._vectors.keys() == state["vectors"].keys()
         if not same or own["numbers"].keys() != state["numbers"].keys():
@@ -369,11 +379,18 @@ class Optimizer:
                 f"expected a number of frozen steps up to {steps} for each of {count} parameters, "
                 f"found {frozen}"
             )
-        for name, number in state["numbers"].items():
-            if name.startswith("lr["):
-                self.lr[name[4:-2]] = number
-            else:
-                setattr(self, name, tuple(number) if isinstance(number, list) else number)
+        numbers = {
+            name: tuple(number) if isinstance(number, list) else number
+            for name, number in state["numbers"].items()
+        }
+        if isinstance(self.lr, dict):
+            numbers["lr"] = {
+                layer: numbers.pop(_rate_of(layer), rate) for layer, rate in self.lr.items()
+            }
+        checked = self.copy()
+        for one in (checked, self):  # where a number is refused, it is by the copy
+            for name, number in numbers.items():
+                setattr(one, name, number)
         self.counts = steps, frozen
         for name, vector in self._vectors.items():
             vector[...] = moved[name]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..checks import at_least_zero
-from ..layers import Layer
+from ..checks import at_least_zero, is_function
 from ..types import LearningRate, LearningRates
 
 
@@ -20,8 +19,7 @@ def checked_rates(name: str, lr: Any) -> LearningRates:
 
 
 def _checked(name: str, lr: Any) -> LearningRate:
-    schedule = callable(lr) and not isinstance(lr, type | Layer)
-    return lr if schedule else at_least_zero(name, lr)
+    return lr if is_function(lr) else at_least_zero(name, lr)
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:

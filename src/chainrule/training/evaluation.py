@@ -8,6 +8,7 @@ from typing import Any
 
 from array_api_compat import array_namespace, is_array_api_obj
 
+from ..checks import is_function
 from ..data.moving import to_device
 from ..errors import ShapeError, what_is_meant
 from ..layers import Sequential
@@ -83,10 +84,10 @@ def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
     arrays = [
         xp.asarray(number, dtype=state.dtype, device=backend.device)
         for number in numbers
-        if not isinstance(number, float)
+        if not isinstance(number, Real)
     ]
     read = iter(backend.to_numpy(xp.stack(arrays)).tolist() if arrays else ())
-    return [float(n) if isinstance(n, float) else next(read) for n in numbers]
+    return [float(n) if isinstance(n, Real) else next(read) for n in numbers]
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric]:
@@ -99,7 +100,7 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
     if len(named) < len(metrics):
         raise ValueError("expected metrics of different names: give them as a dict")
     for name, metric in named.items():
-        if not callable(metric) or isinstance(metric, type):
+        if not is_function(metric):
             hint = what_is_meant(metric)
             raise TypeError(
                 f"expected metrics that are functions, found {name!r}: {metric!r}{hint}"

@@ -66,7 +66,7 @@ class RepeatedSteps:
         parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
         structure = things, parameters, optimizer.structure, parts
         if structure != self._structure:
-            self._structure, self._masks = structure, None
+            self._structure, self._masks, self._filled = structure, None, {}
             shape = self.steps, len(optimizer.numbers())
             self._numbers = self._xp.zeros(shape, **self._real)
             self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
@@ -112,11 +112,15 @@ class RepeatedSteps:
             self._keys = self._xp.zeros(shape, dtype=self._xp.int32, device=device)
         optimizer.counts, state.draws = counts, draws + self._masks
         optimizer.count_step()  # a step that was repeated has counted nothing
+        state.note_step()
         return self._losses[i], self._weights[i] if self._weight is None else self._weight
 
     def _fill(self, i: int) -> None:
         """Fill the lines from step `i` on, unless they are there, as the optimizer is now."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
+        parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
+        if (optimizer.structure, parts) != self._structure[2:]:  # a callback changed an option
+            self._compile()
         if self._filled.get(i) == optimizer.numbers():
             return
         count = min(_LINES, self.steps - i)

@@ -97,7 +97,7 @@ class TrainingState:
         self.resuming = self.stopped = False
         self.consistent = True
         self.half_done = False
-        self.asked: dict[str, Any] = optimizer.state()["numbers"]
+        self.asked: dict[str, Any] = optimizer.description()["numbers"]
         self.own_files = False
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None

@@ -161,7 +161,6 @@ def as_if_on_a_device(monkeypatch):
     for module in (
         losses.base,
         metrics.base,
-        metrics.confusion,
         optimizers.gradient,
         training.trainer,
     ):

@@ -19,6 +19,9 @@ import chainrule as cr
         (cr.LayerNorm(3), "eps", (0.0,)),
         (cr.Rescaling(2.0), "scale", (math.nan,)),
         (cr.Rescaling(2.0), "offset", (math.inf,)),
+        (cr.HuberLoss(), "delta", (-1.0, 0.0)),
+        (cr.CrossEntropyLoss(), "label_smoothing", (2.0,)),
+        (cr.callbacks.ExponentialMovingAverage(), "decay", (2.0, 1.0)),
     ],
     ids=repr,
 )

@@ -132,3 +132,24 @@ def test_complex_outputs_are_refused():
     for metric in (metrics.accuracy, r2, cr.MSELoss()):
         with pytest.raises(cr.DataError, match="real numbers, found dtype complex128"):
             metric(np.ones((2, 2), complex), np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "expected"),
+    [
+        ([9e-170] * 3, [1e-170, 2e-170, 4e-170], 1.0 - 138.0 * 3.0 / 14.0),
+        ([1e200, 2e200, 3e200], [1e200, 2e200, 4e200], 1.0 - 1.0 * 3.0 / 14.0),
+    ],
+)
+def test_r2_of_numbers_whose_squares_leave_the_range(outputs, targets, expected, library):
+    """By the formula on the same numbers without their power of ten."""
+    found = metrics.r2(library.asarray(outputs), library.asarray(targets))
+    assert float(found) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("targets", [[255, 0], [-1, 1], [2.0, 0.0]])
+def test_targets_of_two_classes_are_from_0_to_1(targets, library):
+    if library.name == "cupy":
+        pytest.skip("values are not read from a device")
+    with pytest.raises(cr.DataError, match="targets of two classes from 0 to 1"):
+        metrics.binary_accuracy(0.0)(library.asarray([2.0, -1.0]), library.asarray(targets))

@@ -128,6 +128,10 @@ def test_bad_rates():
         cr.SGD({"0": -1.0})
     with pytest.raises(ValueError, match="expected lr for at least one layer"):
         cr.SGD({})
+    with pytest.raises(TypeError, match="by names of layers such as '0', found 0"):
+        cr.Adam({0: 1e-4, "": 1e-3})
+    with pytest.raises(TypeError, match="expected betas to be two numbers, found 0.9"):
+        cr.Adam(betas=0.9)
 
 
 def test_rates_by_layer_go_through_a_file(library, tmp_path):

@@ -221,3 +221,38 @@ def test_a_batch_that_is_too_small_is_told_before_the_first_step(
     assert trainer.optimizer.steps == 0
     layers[1].freeze()  # its running statistics need no batch
     trainer.fit(X[:samples], Y[:samples], **options)
+
+
+def test_a_metric_cannot_change_what_others_see(library):
+    """On NumPy, where arrays can be read-only; the targets of a user are safe everywhere."""
+
+    def writes(outputs, targets):
+        targets[...] = 0
+        return 0.5
+
+    y = np.array(Y)
+    trainer = plain_trainer(library, metrics={"m": writes})
+    if library.name.startswith("numpy"):
+        with pytest.raises(ValueError, match="read-only") as caught:
+            trainer.evaluate(X, y)
+        assert "'m'" in caught.value.__notes__[0]
+    np.testing.assert_array_equal(y, Y)
+
+
+class Narrow(cr.Layer):
+    def forward(self, x, *, training=False):
+        return self.xp.tanh(x), lambda dy: self.xp.sum(dy, axis=1, keepdims=True)
+
+
+def test_a_gradient_of_another_shape_is_reported_with_its_layer(library):
+    layers = cr.Linear(4, 5), Narrow(), cr.Linear(5, 3)
+    trainer = cr.Trainer(
+        cr.Sequential(*layers, backend=library.backend),
+        loss=cr.CrossEntropyLoss(),
+        optimizer=cr.SGD(0.1),
+    )
+    with pytest.raises(
+        cr.ShapeError,
+        match=r"'1', Narrow\(\): expected a gradient of shape \(9, 5\).*found \(9, 1\)",
+    ):
+        trainer.fit(X[:9], Y[:9], verbose=0)

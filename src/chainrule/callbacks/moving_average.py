@@ -8,7 +8,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from ..checks import below_one
+from ..checks import Checked, below_one
 from ..errors import ShapeError
 from ..layers import Layer
 from ..types import Array
@@ -44,8 +44,10 @@ class ExponentialMovingAverage(Callback):
     ...     y = model.predict(x)
     """
 
+    decay = Checked(below_one)
+
     def __init__(self, decay: float = 0.999) -> None:
-        self.decay = below_one("decay", decay)
+        self.decay = decay
         self._average: Array = None
         self._buffers: Array = None
 

@@ -344,6 +344,16 @@ class Layer(Hints):
         if given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
 
+    def _refuse_gradient(self, dx: Array, dy: Array, shape: tuple[int, ...]) -> None:
+        """Raise an error that names this layer if `dx` is no gradient of an input of this shape."""
+        self._leaves_dtype("gradient", dx, dy)
+        if dx.shape != shape:
+            expected, found = tuple(shape), tuple(dx.shape)
+            raise ShapeError(
+                f"{self._label()}: expected a gradient of shape {expected}, that of its input, "
+                f"found {found}"
+            )
+
     def _wrote_to_input(self, error: ValueError) -> None:
         """Raise an error that names this layer if NumPy's says that it wrote to its input."""
         if "read-only" in str(error):

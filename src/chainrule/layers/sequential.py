@@ -95,8 +95,9 @@ class Sequential(Model):
             x = self.enter(x)
         passed, dtype = [], self.state.dtype
         for layer in self.layers:
+            given = x.shape
             x, back = layer._checked_forward(x, training, dtype)
-            passed.append((layer, back))
+            passed.append((layer, back, given))
         shape = x.shape
 
         def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
@@ -109,15 +110,15 @@ class Sequential(Model):
             first = -1 if input_gradient else self._first_trainable()
             layer: Layer = self
             try:
-                for layer, back in reversed(passed[first + 1 :]):
+                for layer, back, given in reversed(passed[first + 1 :]):
                     dx = back(dy)
-                    if not hasattr(dx, "dtype") or dx.dtype != dtype:
-                        layer._leaves_dtype("gradient", dx, dy)
+                    if not hasattr(dx, "dtype") or dx.dtype != dtype or dx.shape != given:
+                        layer._refuse_gradient(dx, dy, given)
                     dy = dx
                 if input_gradient:
                     return dy
                 if first < len(passed):
-                    layer, back = passed[first]
+                    layer, back, _ = passed[first]
                     if layer.takes_input_gradient:
                         back(dy, input_gradient=False)
                     else:

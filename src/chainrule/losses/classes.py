@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends.base import kernel
-from ..checks import share
+from ..checks import Checked, share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
@@ -44,6 +44,7 @@ class CrossEntropyLoss(Loss):
     """
 
     outputs = "logits"
+    label_smoothing = Checked(share)
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class CrossEntropyLoss(Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self.weight = OutputWeight.of(weight)
-        self.label_smoothing = share("label_smoothing", label_smoothing)
+        self.label_smoothing = label_smoothing
 
     def check_outputs(self, xp: Any, y: Array) -> None:
         if y.ndim != 2 or y.shape[1] < 2:

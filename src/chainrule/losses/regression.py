@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.base import kernel
-from ..checks import above_zero
+from ..checks import Checked, above_zero
 from ..formulas import sign
 from ..types import Array
 from .base import Formula
@@ -41,9 +41,11 @@ class HuberLoss(WeightedOutputs):
         ``weight`` and ``reduction``, see `WeightedOutputs`.
     """
 
+    delta = Checked(above_zero)
+
     def __init__(self, *, delta: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        self.delta = above_zero("delta", delta)
+        self.delta = delta
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d, delta = y - target, self.delta

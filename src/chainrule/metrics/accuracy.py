@@ -8,7 +8,14 @@ from typing import ClassVar
 from ..checks import whole
 from ..errors import ShapeError
 from ..types import Array
-from .base import fitting_targets, higher_is_better, labelled, predicted_classes, share
+from .base import (
+    check_two_classes,
+    fitting_targets,
+    higher_is_better,
+    labelled,
+    predicted_classes,
+    share,
+)
 
 # They are classes so that they can be compared, copied and printed; they are used as functions.
 # ruff: noqa: N801
@@ -69,6 +76,7 @@ class binary_accuracy:
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
         xp, outputs, targets = fitting_targets("binary_accuracy", outputs, targets)
+        check_two_classes(xp, targets)
         right = (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
         return share(xp, right & ~xp.isnan(outputs), outputs.dtype)
 

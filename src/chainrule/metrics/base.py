@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from ..backends.conversion import like, on_host
 from ..errors import DataError, ShapeError
-from ..losses.base import as_outputs, check_labels, check_sums
+from ..losses.base import as_outputs, check_labels, check_range, check_sums
 from ..types import Array
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -75,6 +75,12 @@ def fitting_targets(
     if floating and on_host(targets) and not bool(xp.all(xp.isfinite(targets))):
         raise DataError(f"{name}: expected finite targets, found NaN or infinity")
     return xp, outputs, targets
+
+
+def check_two_classes(xp: Any, targets: Array) -> None:
+    """Raise a `DataError` if targets in host memory are not from 0 to 1."""
+    if on_host(targets):
+        check_range(xp, targets, 0, 1, "targets of two classes")
 
 
 def predicted_classes(xp: Any, outputs: Array) -> Array:

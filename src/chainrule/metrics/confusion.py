@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..backends.conversion import on_host
-from ..losses.base import as_outputs, check_range
+from ..losses.base import as_outputs
 from ..types import Array
-from .base import fitting_targets, higher_is_better, labelled, predicted_classes
+from .base import check_two_classes, fitting_targets, higher_is_better, labelled, predicted_classes
 
 _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
@@ -158,8 +157,7 @@ def _of_classes(
         xp, outputs, targets = fitting_targets(name, outputs, targets)
         outputs = xp.reshape(outputs, (-1,))
         targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype)
-        if on_host(targets):
-            check_range(xp, targets, 0, 1, "targets of two classes")
+        check_two_classes(xp, targets)
         targets = targets > 0.5
         outputs = xp.stack([xp.full_like(outputs, threshold), outputs], axis=1)
     return labelled(name, outputs, targets)

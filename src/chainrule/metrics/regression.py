@@ -41,10 +41,13 @@ def r2(outputs: Array, targets: Array) -> Array:
     # From the first sample on, so that targets that do not vary have exactly no variance.
     targets = targets - targets[:1, ...]
     deviation = targets - xp.mean(targets, axis=0, keepdims=True)
-    unexplained, total = xp.sum(error * error, axis=0), xp.sum(deviation * deviation, axis=0)
-    right = xp.astype(unexplained == 0.0, total.dtype)
-    share = unexplained / xp.where(total > 0.0, total, 1.0)
-    return xp.astype(xp.mean(xp.where(total > 0.0, 1.0 - share, right)), dtype)
+    scale = xp.max(xp.abs(deviation), axis=0)  # by which squares neither overflow nor vanish
+    varies = scale > 0.0
+    scale = xp.where(varies, scale, 1.0)
+    unexplained, total = (xp.sum((d / scale) ** 2, axis=0) for d in (error, deviation))
+    right = xp.astype(xp.all(error == 0.0, axis=0), xp.float64)
+    share = unexplained / xp.where(varies, total, 1.0)
+    return xp.astype(xp.mean(xp.where(varies, 1.0 - share, right)), dtype)
 
 
 @lower_is_better

@@ -12,6 +12,8 @@ from .base import Optimizer
 
 
 def _betas(name: str, betas: Any) -> tuple[float, float]:
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise TypeError(f"expected {name} to be two numbers, found {betas!r}")
     first, second = betas
     return below_one(f"{name}[0]", first), below_one(f"{name}[1]", second)
 

@@ -15,6 +15,9 @@ def checked_rates(name: str, lr: Any) -> LearningRates:
         return _checked(name, lr)
     if not lr:
         raise ValueError(f"expected {name} for at least one layer, found none")
+    for layer in lr:
+        if not isinstance(layer, str):
+            raise TypeError(f"expected {name} by names of layers such as '0', found {layer!r}")
     return {layer: _checked(f"{name}[{layer!r}]", rate) for layer, rate in lr.items()}
 
 

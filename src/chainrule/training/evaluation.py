@@ -40,8 +40,10 @@ def measure(
         How many outputs are computed at once.
     """
     x, y, *weight = data
-    outputs = model.backend.asarray(model.predict(x, batch_size=batch_size))
-    y = to_device(model.backend, y)
+    backend = model.backend
+    outputs = backend.asarray(model.predict(x, batch_size=batch_size))
+    # A metric that writes to them would change what the next one sees, and the user's targets.
+    outputs, y = backend.read_only(outputs), backend.read_only(to_device(backend, y))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
         try:

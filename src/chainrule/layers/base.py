@@ -341,7 +341,7 @@ class Layer(Hints):
         """
         if not hasattr(result, "dtype"):
             raise TypeError(f"{self._label()}: expected an array as {what}, found {result!r:.200}")
-        if given.dtype == self.state.dtype:
+        if result.dtype != given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
 
     def _refuse_gradient(self, dx: Array, dy: Array, shape: tuple[int, ...]) -> None:

@@ -267,8 +267,10 @@ def test_targets_are_moved_to_where_the_outputs_are(form, library):
     for metric in (accuracy, top_k_accuracy(2), f1, confusion_matrix):
         found = library.to_numpy(metric(outputs, labels))
         np.testing.assert_allclose(found, metric(X, Y))
-    for metric in (r2, mean_absolute_error, binary_accuracy(0.0)):
+    for metric in (r2, mean_absolute_error):
         assert float(metric(score, numbers)) == pytest.approx(float(metric(X[:, 0], X[:, 1])))
+    two, metric = np.where(X[:, 1] > 0.0, 1.0, 0.0), binary_accuracy(0.0)
+    assert float(metric(score, make(two))) == pytest.approx(float(metric(X[:, 0], two)))
 
 
 # Frames.

@@ -23,16 +23,16 @@ import chainrule as cr
         (cr.CrossEntropyLoss(), "label_smoothing", (2.0,)),
         (cr.callbacks.ExponentialMovingAverage(), "decay", (2.0, 1.0)),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__ if hasattr(value, "__dict__") else str(value),
 )
 def test_bad_numbers_are_refused(layer, name, bad):
-    before = repr(layer)
+    before = getattr(layer, name)
     for value in bad:
         with pytest.raises(ValueError, match=name):
             setattr(layer, name, value)
     with pytest.raises(TypeError, match=f"expected {name} to be a number, found 'no'"):
         setattr(layer, name, "no")
-    assert repr(layer) == before
+    assert getattr(layer, name) == before
 
 
 def test_a_good_number_takes_effect(tmp_path):

@@ -26,7 +26,7 @@ RETURNED = {
     "no gradient": (lambda x: (x, lambda dy: None), "expected an array as gradient, found None"),
     "a pair": (
         lambda x: (x, lambda dy: (dy, x)),
-        r"expected an array as gradient, found \(.*rray",
+        r"expected an array as gradient, found \((tensor|.*rray)",
     ),
 }
 

@@ -146,7 +146,7 @@ def update(value, grad, lr):
 CUSTOM = {
     "no tuple": (
         {"rule": lambda self, xp: update},
-        r"tuple \(value, \*slots\) of 1, found .*rray",
+        r"tuple \(value, \*slots\) of 1, found (tensor|.*rray)",
     ),
     "one number": (
         {"scalars": lambda self, lr, step: lr},

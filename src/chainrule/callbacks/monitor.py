@@ -127,7 +127,7 @@ class Monitor:
         )
 
     def state(self) -> dict[str, str]:
-        """What is watched, to be compared with `before` after a restart."""
+        """The name and the mode, which a restart compares with those in `before`."""
         return {"monitor": self.name, "mode": self.mode}
 
     def better(self, new: float, *, than: float | None) -> bool:

@@ -24,7 +24,7 @@ class Target:
     path : str or Path
         The file, or the folder, which is made.
     lock : str, optional
-        The name of the lock within a folder; that of a file is beside it.
+        The name of the lock file in the folder. The lock of a file is next to it.
     """
 
     def __init__(self, path: str | Path, *, lock: str | None = None) -> None:

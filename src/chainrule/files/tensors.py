@@ -35,7 +35,7 @@ _OTHERS = {
     b"\x89HDF": "an HDF5 file, as Keras writes it",
     b"\x93NUMPY": "an array of numpy.save",
 }
-"""What weights come in otherwise, by the first bytes."""
+"""Other kinds of weight files, by their first bytes."""
 
 
 def write_tensors(

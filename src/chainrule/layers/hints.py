@@ -1,4 +1,4 @@
-"""What is called otherwise in other libraries, and its name here."""
+"""Names from PyTorch and Keras, and what to use here instead."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """What targets are that are no integers; their dtype may not be the user's any more."""
+    """Describe targets that are not integers; their dtype may no longer be the user's."""
     if target.dtype == xp.bool:
         return "booleans: y.astype(int) makes labels of them"
     if bool(xp.all(target == xp.floor(target))):

@@ -14,6 +14,7 @@ import chainrule as cr
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
 BACKENDS = ("numpy", "torch", "cupy")  # those that have a name
+TRAININGS = ("callbacks", "data", "training")  # rooms that compute with the layers tested elsewhere
 ASKED_FOR = ("slow", "lessons")  # markers, each with an option of its name
 
 
@@ -58,8 +59,11 @@ def wanted(item, config):
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     if any(item.get_closest_marker(name) and not config.getoption(name) for name in ASKED_FOR):
         return False
-    if any(parameters.get("library") in marker.args for marker in item.iter_markers("not_on")):
+    library = parameters.get("library")
+    if any(library in marker.args for marker in item.iter_markers("not_on")):
         return False
+    if library == "strictest" and item.path.parent.name in TRAININGS:
+        return config.getoption("--slow") or config.getoption("--library")
     of_library = {"library", "backend_name", "other_backend"} & set(
         getattr(item, "fixturenames", ())
     )

@@ -91,6 +91,22 @@ def below_one(name: str, number: Any) -> float:
     return _expect(0.0 <= (x := _real(name, number)) < 1.0, f"0 <= {name} < 1", x)
 
 
+def at_least(least: int) -> Callable[[str, Any], int]:
+    """The check of a whole number of at least `least`."""
+    return lambda name, number: whole(name, number, least=least)
+
+
+def one_of(*choices: str) -> Callable[[str, Any], str]:
+    """The check of an argument that is one of these strings."""
+
+    def check(name: str, value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"expected {name} to be one of {choices}, found {value!r:.200}")
+        return str(value)
+
+    return check
+
+
 def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     """The check of an argument that may also be None."""
     return lambda name, value: None if value is None else check(name, value)

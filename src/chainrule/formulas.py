@@ -49,15 +49,15 @@ def sum_over_batch(xp: Any, x: Array) -> Array:
     """
     if x.ndim > 2:
         x = xp.reshape(x, (-1, x.shape[-1]))
-    if x.shape[0] < 2 * _BLOCK:
+    if x.shape[0] < 2 * BLOCK:
         return xp.sum(x, axis=0)
-    blocks, rest = divmod(x.shape[0], _BLOCK)
-    sums = xp.sum(xp.reshape(x[: blocks * _BLOCK, :], (_BLOCK, -1)), axis=0)
+    blocks, rest = divmod(x.shape[0], BLOCK)
+    sums = xp.sum(xp.reshape(x[: blocks * BLOCK, :], (BLOCK, -1)), axis=0)
     total = sum_over_batch(xp, xp.reshape(sums, (blocks, -1)))
-    return total + xp.sum(x[blocks * _BLOCK :, :], axis=0) if rest else total
+    return total + xp.sum(x[blocks * BLOCK :, :], axis=0) if rest else total
 
 
-_BLOCK = 256  # rows
+BLOCK = 256  # rows
 
 
 def masked(xp: Any, x: Array, kept: Array, factor: float) -> Array:

@@ -195,7 +195,7 @@ class Parameter(Stored):
 
         It is zero if that pass did not reach it, and after `Layer.zero_grad`.
         """
-        self._settle()
+        self._settle(self.state.shown)
         return self._gradient()
 
     def add_grad(self, grad: Array) -> None:
@@ -251,12 +251,13 @@ class Parameter(Stored):
         self._written = state.shown = state.generation
         return first
 
-    def _settle(self) -> None:
-        """Write zeros if the pass that is shown has not written here, or should not have."""
-        stale, self._written = self._written != self.state.shown, self.state.shown
-        if not self._zeroed if not self.trainable else stale:
+    def _settle(self, shown: int) -> None:
+        """Write zeros if the pass that is `shown` has not written here, or should not have."""
+        if self.trainable and self._written == shown:
+            return
+        if self.trainable or not self._zeroed:
             self._gradient()[...] = 0.0
-            self._zeroed = not self.trainable
+        self._written, self._zeroed = shown, not self.trainable
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_grad": None}
@@ -280,7 +281,7 @@ class HostInputs:
     """Inputs of a step that runs in Python, made anew for each step."""
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        return state.backend.xp.asarray(values, dtype=state.dtype, device=state.backend.device)
+        return state.backend.asarray(np.asarray(values, dtype=state.dtype_name))
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
         return split_key(state.seed, state.draws)
@@ -388,8 +389,9 @@ class ModelState:
     @property
     def grads(self) -> Array:
         """The flat vector of the gradients, see `Parameter.grad`."""
+        shown = self.shown
         for p in self.parameters:
-            p._settle()
+            p._settle(shown)
         return self._grads
 
     @grads.setter

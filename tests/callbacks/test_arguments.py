@@ -54,6 +54,9 @@ def test_a_name_that_does_not_say_which_is_better(name, library, tmp_path):
 
 def test_a_metric_says_itself_which_is_better(library, tmp_path):
     marked = lambda outputs, targets: metrics.accuracy(outputs, targets)  # noqa: E731
+    marked.higher_is_better = "yes"
+    with pytest.raises(TypeError, match="higher_is_better to be True or False, found 'yes'"):
+        metrics.base.direction(marked)
     marked.higher_is_better = True
     given = {
         "m": metrics.accuracy,
@@ -127,6 +130,23 @@ WRONG = {
 def test_wrong_arguments(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_wrong_arguments_given_later(tmp_path):
+    """Numbers and flags are checked at each assignment."""
+    numbers = (
+        (EarlyStopping(), ("patience", "restore_best")),
+        (ReduceOnPlateau(), ("factor", "patience", "cooldown", "min_lr")),
+        (Checkpoint(tmp_path), ("every_epochs", "every_steps", "keep_last")),
+        (CSVLogger(tmp_path / "log.csv"), ("append",)),
+        (EarlyStopping().monitor, ("min_delta",)),
+    )
+    for thing, names in numbers:
+        for name in names:
+            before = getattr(thing, name)
+            with pytest.raises(TypeError, match=f"expected {name} to be .*, found 'three'"):
+                setattr(thing, name, "three")
+            assert getattr(thing, name) is before
 
 
 @pytest.mark.parametrize("name", callbacks.__all__)

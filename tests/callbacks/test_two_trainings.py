@@ -87,6 +87,7 @@ def test_an_error_at_its_own_start_frees_the_place(text, library, tmp_path):
     trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path)], **FIT)
 
 
+@pytest.mark.not_on("numpy-readonly", "strict", "strictest")
 def test_the_script_started_again_while_it_runs(library, tmp_path):
     """It resumes from what there is, and stops at its start; the first one goes on."""
     trainer, failed = trainer_on(library), []

@@ -42,7 +42,7 @@ def estimator(*callbacks, **options):
 def test_each_fold_has_its_own(engine, tmp_path):
     both = Checkpoint(tmp_path / "v1.5", monitor="loss"), CSVLogger(tmp_path / "log.csv")
     expected = cross_val_score(estimator(), X, Y, cv=3)
-    jobs = None if engine == "one after another" else 3
+    jobs = None if engine == "one after another" else 2
     backend = "sequential" if jobs is None else engine
     with joblib.parallel_backend(backend, n_jobs=jobs or 1):
         found = cross_validate(

@@ -152,6 +152,14 @@ def test_what_scikit_learn_takes_for_numbers(x, message):
             MLPRegressor(max_iter=1).fit(X, NUMBER, x[:, 0])
 
 
+@pytest.mark.parametrize(("kind", "y"), [(MLPClassifier, THREE), (MLPRegressor, NUMBER)])
+def test_what_is_masked_is_not_scored(kind, y):
+    model = kind(max_iter=1).partial_fit(X, y, **({"classes": [0, 1, 2]} if y is THREE else {}))
+    with pytest.raises(cr.DataError, match="^y: .*without masked elements"):
+        model.score(X, np.ma.masked_less(y, 1))
+    assert model.score(X, np.ma.masked_array(y)) == model.score(X, y)
+
+
 def test_dates_in_frames():
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     for frame in (pandas.DataFrame, polars.DataFrame):

@@ -174,6 +174,13 @@ def test_weights_of_other_tools(start, message, tmp_path):
         read_tensors(path)
 
 
+def test_text_is_shown(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("some words in a file")
+    with pytest.raises(cr.FileFormatError, match="; it begins with b'some words in a file'$"):
+        read_tensors(path)
+
+
 def test_a_header_whose_length_begins_like_a_pickle(tmp_path):
     header = json.dumps({"a": entry()}).encode().ljust(0x280)
     (tmp_path / "file").write_bytes(file(header))
@@ -225,5 +232,5 @@ def test_another_version(version, tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_tensors(tmp_path / "none")
-    with pytest.raises(OSError, match="directory|denied"):
+    with pytest.raises(OSError, match="found a folder|denied"):
         read_tensors(tmp_path)

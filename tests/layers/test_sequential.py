@@ -129,6 +129,17 @@ def test_bad_predictions(library):
         model.predict([["a", "b"]])
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
+def test_a_number_that_the_models_dtype_cannot_hold():
+    model, x = cr.Sequential(cr.Linear(4, 3)), np.full((2, 4), -1e39)
+    for use in (model.predict, model.forward):
+        with pytest.raises(cr.DataError, match=r"within the range of float32, found .* 1e\+39"):
+            use(x)
+    x[...] = np.inf  # which it can
+    x[1, :] = 1.0
+    assert np.isfinite(model.predict(x)).all(axis=1).tolist() == [False, True]
+
+
 def test_an_inner_model_used_first_is_still_an_inner_one():
     inner = cr.Sequential(cr.Linear(2, 2))
     cr.Sequential(inner, cr.Linear(2, 1))

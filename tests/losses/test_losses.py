@@ -279,6 +279,10 @@ def test_targets_out_of_range(loss, target, message, library):
 def test_bad_options():
     with pytest.raises(ValueError, match=r"reduction to be one of .*found 'average'"):
         cr.MSELoss(reduction="average")
+    loss = cr.KLDivLoss(reduction="batchmean")
+    with pytest.raises(ValueError, match=r"reduction to be one of .*found 'average'"):
+        loss.reduction = "average"
+    assert loss.reduction == "batchmean"
     with pytest.raises(ValueError, match="expected delta to be finite and above 0"):
         cr.HuberLoss(delta=0.0)
     with pytest.raises(ValueError, match="label_smoothing"):

@@ -26,7 +26,7 @@ def step(model, optimizer):
 
 
 @pytest.mark.parametrize("kind", [cr.Adam, cr.AdamW])
-@pytest.mark.parametrize("frozen_steps", [1, 1000])
+@pytest.mark.parametrize("frozen_steps", [1, 100])
 def test_a_frozen_parameter_counts_no_steps(kind, frozen_steps, library):
     """Adam's first steps along a constant gradient are all as long as the rate."""
     model = two_weights(library)

@@ -103,6 +103,11 @@ def close(found, expected, size):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * (1 + np.max(size)))
 
 
+def reductions_of(kind):
+    names = ("mean", "sum", "none")
+    return (*names, "batchmean") if kind is cr.KLDivLoss else names
+
+
 every_loss = pytest.mark.parametrize(
     "losses",
     [*map(elementwise, LOSSES), classes()],
@@ -127,7 +132,7 @@ def test_reductions(losses, data):
         "batchmean": (values.sum() / total, 1 / total),
     }
     _, derivatives = make(reduction="sum")(y, t, sample_weight=weight)
-    for reduction in make.func.reductions:
+    for reduction in reductions_of(make.func):
         value, backward = make(reduction=reduction)(y, t, sample_weight=weight)
         by_hand, scale = expected[reduction]
         close(value, by_hand, scale * np.abs(values).sum())
@@ -142,7 +147,7 @@ def test_a_sample_of_weight_2_counts_twice_and_one_of_weight_0_not_at_all(losses
     make, y, t, *_ = data.draw(losses)
     times = data.draw(arrays(np.int64, len(y), elements=st.integers(0, 3)), label="times")
     assume(times.any())
-    for reduction in set(make.func.reductions) - {"none"}:
+    for reduction in set(reductions_of(make.func)) - {"none"}:
         loss = make(reduction=reduction)
         value, backward = loss(y, t, sample_weight=times.astype(float))
         repeated, back_repeated = loss(np.repeat(y, times, axis=0), np.repeat(t, times, axis=0))

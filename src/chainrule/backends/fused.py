@@ -49,7 +49,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     loops = dict(_loops(rule, outputs))
 
     def update(*arguments: Array) -> None:
-        arrays = sum(a.ndim > 0 for a in arguments)
+        arrays = [a.ndim for a in arguments].count(1)
         loop = loops.get(arrays)
         if loop is None:
             otherwise(*arguments)

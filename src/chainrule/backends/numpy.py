@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..formulas import squares
+from ..formulas import BLOCK, squares, sum_over_batch
 from ..types import Array, Rule
 from .base import Backend, overwrite
 from .conversion import to_numpy
 
 # Elements that a rule is applied to at once: its temporaries stay in the cache and are reused.
-_BLOCK = 16384
+_IN_CACHE = 16384
 
 
 class NumpyBackend(Backend, name="numpy"):
@@ -34,7 +34,7 @@ class NumpyBackend(Backend, name="numpy"):
 
     def read_only(self, x: Array) -> Array:
         view = x.view()
-        view.flags.writeable = False
+        view.setflags(write=False)
         return view
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
@@ -47,8 +47,8 @@ class NumpyBackend(Backend, name="numpy"):
         rule = make_rule(np)
 
         def by_blocks(*arguments: Array) -> None:
-            for start in range(0, arguments[0].size, _BLOCK):
-                part = slice(start, start + _BLOCK)
+            for start in range(0, arguments[0].size, _IN_CACHE):
+                part = slice(start, start + _IN_CACHE)
                 blocks = [a[part] if a.ndim else a for a in arguments]
                 overwrite(blocks[:outputs], rule(*blocks))
 
@@ -59,16 +59,26 @@ class NumpyBackend(Backend, name="numpy"):
         return fused(rule, outputs, otherwise=by_blocks)
 
     def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if function is squares:
-            return lambda x: np.vdot(x, x)  # twice as fast, and no warning of an overflow
-        if not has_numba():
-            return super()._make_kernel(function)
-        from .fused import KERNELS
+        kernels: dict[Any, Any] = _KERNELS
+        if has_numba():
+            from .fused import KERNELS
 
-        return KERNELS.get(function) or super()._make_kernel(function)
+            kernels = _KERNELS | KERNELS
+        return kernels.get(function) or super()._make_kernel(function)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         np.add.at(target, index, values)
+
+
+def _sum_over_batch(x: Array) -> Array:
+    """As the formula; for a batch of one block, in half the time that `np.sum` takes."""
+    return np.add.reduce(x) if x.ndim == 2 and x.shape[0] < 2 * BLOCK else sum_over_batch(np, x)
+
+
+_KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
+    squares: lambda x: np.vdot(x, x),  # twice as fast, and no warning of an overflow
+    sum_over_batch: _sum_over_batch,
+}
 
 
 @cache

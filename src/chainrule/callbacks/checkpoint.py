@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checks import whole
+from ..checks import Checked, at_least, optional
 from ..errors import DivergenceError
 from .base import Callback, Training
 from .monitor import Monitor
@@ -88,6 +88,9 @@ class Checkpoint(Callback):
     """
 
     last = True
+    every_epochs = Checked(optional(at_least(1)))
+    every_steps = Checked(optional(at_least(1)))
+    keep_last = Checked(optional(at_least(1)))
 
     def __init__(
         self,
@@ -102,14 +105,9 @@ class Checkpoint(Callback):
         self._target = Target(folder, lock=".checkpoint.lock")
         if every_epochs is None and every_steps is None:
             every_epochs = 1
-        self.every_epochs, self.every_steps, self.keep_last = (
-            number if number is None else whole(name, number, least=1)
-            for name, number in (
-                ("every_epochs", every_epochs),
-                ("every_steps", every_steps),
-                ("keep_last", keep_last),
-            )
-        )
+        self.every_epochs = every_epochs
+        self.every_steps = every_steps
+        self.keep_last = keep_last
         self.monitor = None if monitor is None else Monitor(monitor, mode)
         self._written: list[int] = []
         self._saved = (0, 0)

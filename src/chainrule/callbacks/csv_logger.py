@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checks import Checked, flag
 from ..files.atomic import replaceable, write_atomically
 from .base import Callback, Training
 from .target import Target, seeks
@@ -53,6 +54,8 @@ class CSVLogger(Callback):
     ...     [line.split(",")[0] for line in path.read_text().splitlines()]
     ['epoch', '1', '2']
     """
+
+    append = Checked(flag)
 
     def __init__(self, path: str | Path, *, append: bool = False) -> None:
         self._target = Target(path)
@@ -106,6 +109,8 @@ class CSVLogger(Callback):
                 text = file.read()
         except FileNotFoundError:
             return []
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path}: no table: {error}") from error
         whole_lines = text[: text.rfind("\n") + 1]  # the last one may have been cut by a crash
         table = csv.DictReader(io.StringIO(whole_lines, newline=""))
         try:

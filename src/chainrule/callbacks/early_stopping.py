@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..checks import flag, whole
+from ..checks import Checked, at_least, flag
 from ..types import Array
 from .base import Callback, Training
 from .monitor import Monitor
@@ -60,6 +60,8 @@ class EarlyStopping(Callback):
     True
     """
 
+    patience = Checked(at_least(1))
+    restore_best = Checked(flag)
     best: float | None
     best_epoch: int | None
     wait: int
@@ -76,8 +78,8 @@ class EarlyStopping(Callback):
         restore_best: bool = True,
     ) -> None:
         self.monitor = Monitor(monitor, mode, min_delta)
-        self.patience = whole("patience", patience, least=1)
-        self.restore_best = flag("restore_best", restore_best)
+        self.patience = patience
+        self.restore_best = restore_best
         self.load_state({})  # the state at the start
 
     def on_fit_start(self, trainer: Training) -> None:

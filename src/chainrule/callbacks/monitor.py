@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..checks import at_least_zero
+from ..checks import Checked, at_least_zero
 from ..metrics.base import direction
 from .base import Callback, Training
 from .lambda_callback import LambdaCallback
@@ -65,13 +65,15 @@ class Monitor:
     (True, False)
     """
 
+    min_delta = Checked(at_least_zero)
+
     def __init__(self, name: str, mode: str, min_delta: float = 0.0) -> None:
         if not isinstance(name, str):
             raise TypeError(f"expected monitor to be a name such as 'val_loss', found {name!r}")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"expected mode to be 'auto', 'min' or 'max', found {mode!r}")
         self.name = name
-        self.min_delta = at_least_zero("min_delta", min_delta)
+        self.min_delta = min_delta
         self.asked = mode
         self.mode = _mode(direction_by_name(name)) if mode == "auto" else mode
         self.before: Mapping[str, Any] = {}  # a restart: the state of that time
@@ -132,9 +134,10 @@ class Monitor:
 
     def better(self, new: float, *, than: float | None) -> bool:
         """Whether `new` is better than the best so far; NaN is never, nor is the worst infinity."""
+        delta: float = self.min_delta
         if self.mode == "max":
-            return new > (-math.inf if than is None else than) + self.min_delta
-        return new < (math.inf if than is None else than) - self.min_delta
+            return new > (-math.inf if than is None else than) + delta
+        return new < (math.inf if than is None else than) - delta
 
     def best(self, values: list[float]) -> float | None:
         """The best of some numbers."""

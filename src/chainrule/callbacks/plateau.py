@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..checks import at_least_zero, below_one, whole
+from ..checks import Checked, at_least, at_least_zero, below_one
 from .base import Callback, Training
 from .monitor import Monitor
 
@@ -57,6 +57,10 @@ class ReduceOnPlateau(Callback):
     True
     """
 
+    factor = Checked(below_one)
+    patience = Checked(at_least(0))
+    cooldown = Checked(at_least(0))
+    min_lr = Checked(at_least_zero)
     best: float | None
     _waited: int  # epochs without improvement
     _resting: int  # epochs of the cooldown that are left
@@ -73,10 +77,10 @@ class ReduceOnPlateau(Callback):
         mode: str = "auto",
     ) -> None:
         self.monitor = Monitor(monitor, mode, min_delta)
-        self.factor = below_one("factor", factor)
-        self.patience = whole("patience", patience, least=0)
-        self.cooldown = whole("cooldown", cooldown, least=0)
-        self.min_lr = at_least_zero("min_lr", min_lr)
+        self.factor = factor
+        self.patience = patience
+        self.cooldown = cooldown
+        self.min_lr = min_lr
         self.load_state({})  # the state at the start
 
     def on_fit_start(self, trainer: Training) -> None:
@@ -110,7 +114,7 @@ class ReduceOnPlateau(Callback):
             self._waited, self._resting = 0, self.cooldown
 
     def _reduced(self, lr: float) -> float:
-        return min(lr, max(lr * self.factor, self.min_lr))
+        return float(min(lr, max(lr * self.factor, self.min_lr)))
 
     def state(self) -> dict[str, Any]:
         return {

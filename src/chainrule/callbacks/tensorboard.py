@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..checks import Checked, flag
 from ..errors import to_install
 from ..history import History
 from .base import Callback, Training
@@ -40,6 +41,8 @@ class TensorBoard(Callback):
     ImportError
         If tensorboardX is not installed: it says how to install it.
     """
+
+    step_losses = Checked(flag)
 
     def __init__(self, logdir: str | Path, *, step_losses: bool = False) -> None:
         try:

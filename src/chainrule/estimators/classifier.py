@@ -16,7 +16,7 @@ from ..formulas import log_softmax
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron, has_steps
-from .inputs import codes_of, read, to_host
+from .inputs import codes_of, read, targets_on_host, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
 from .sample_weights import sample_weights, times_class_weight, with_weight
@@ -216,7 +216,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         self
             The estimator.
         """
-        if isinstance(self.class_weight, str):
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' needs all of the data, which partial_fit does not have"
             )
@@ -293,7 +293,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         float
             The accuracy.
         """
-        y = to_host(y)
+        y = targets_on_host(y)
         weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
         return self._scored(y, to_host(self.predict(X)), weight)
 

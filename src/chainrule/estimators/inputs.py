@@ -38,6 +38,13 @@ def to_host(x: Any) -> Any:
     return to_numpy(x) if is_foreign(x) else x
 
 
+def targets_on_host(y: Any) -> Any:
+    """Targets to compare predictions with; scikit-learn would read those that are masked."""
+    if isinstance(y, np.ma.MaskedArray):
+        expect_numbers("y", y)
+    return to_host(y)
+
+
 def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, Array]:
     """Checked inputs and targets; arrays of other libraries stay what and where they are.
 

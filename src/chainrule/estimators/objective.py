@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import Checked, one_of
 from ..layers import Sequential
 from ..losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
 from ..losses.base import Formula
@@ -22,7 +23,7 @@ class _OfCheckedTargets(Loss):
 class _MeanOfSums(_OfCheckedTargets):
     """A sum over the outputs of a sample, a mean over the samples."""
 
-    reductions = ("batchmean",)
+    reduction = Checked(one_of("batchmean"))
 
     def __init__(self) -> None:
         super().__init__(reduction="batchmean")

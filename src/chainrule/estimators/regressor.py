@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron
-from .inputs import read, to_host
+from .inputs import read, targets_on_host, to_host
 from .objective import HalfPoissonLoss, HalfSquaredLoss
 from .output import Output
 from .sample_weights import sample_weights, with_weight
@@ -107,7 +107,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         float
             The mean over the outputs where there are several; NaN where a prediction is none.
         """
-        y = to_host(y)
+        y = targets_on_host(y)
         weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
         return self._scored(y, to_host(self.predict(X)), weight)
 

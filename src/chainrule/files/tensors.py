@@ -102,6 +102,11 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     OSError
         If it cannot be read.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(
+            f"{path}: expected a file, found a folder; callbacks.latest_checkpoint(folder) is the "
+            "newest checkpoint in one"
+        )
     data = Path(path).read_bytes()
     try:
         metadata = _checked_metadata(data)
@@ -116,7 +121,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
                     f"{path}: expected a safetensors file, found {other}; weights of PyTorch are "
                     "written by safetensors.torch.save_file(module.state_dict(), path)"
                 ) from error
-        raise FileFormatError(f"{path}: no valid safetensors file: {error}") from error
+        found = "" if data[8:9] == b"{" else f"; it begins with {data[:24]!r}"
+        raise FileFormatError(f"{path}: no valid safetensors file: {error}{found}") from error
     if not metadata.keys() & {"format_version", "sha256"}:
         return tensors, {}
     digest = metadata.get("sha256", "")

@@ -41,7 +41,6 @@ class Describer:
         for name, value in bound.arguments.items():
             if callable(value) and (name == "init" or name.endswith("_init")):
                 bound.arguments[name] = self.initializer(value)
-        what = f"an argument of {layer!r}"
         kind = type(layer)
         own = kind is not Layer.built_in.get(kind.__name__)
         if own and self.own.setdefault(kind.__name__, kind) is not kind:
@@ -49,8 +48,8 @@ class Describer:
         return {
             "layer": kind.__name__,
             **({"own": True} if own else {}),
-            "args": [self.value(v, f"{place}/{i}", what) for i, v in enumerate(bound.args)],
-            "kwargs": {k: self.value(v, f"{place}/{k}", what) for k, v in bound.kwargs.items()},
+            "args": [self.value(v, f"{place}/{i}", layer) for i, v in enumerate(bound.args)],
+            "kwargs": {k: self.value(v, f"{place}/{k}", layer) for k, v in bound.kwargs.items()},
         }
 
     @staticmethod
@@ -58,7 +57,7 @@ class Describer:
         """An initializer, if it can be described: the weights themselves are in the file."""
         return init if type(init) in _INITIALIZERS.values() else None
 
-    def value(self, value: Any, place: str, what: str) -> Any:
+    def value(self, value: Any, place: str, owner: Layer) -> Any:
         if isinstance(value, np.generic):
             value = value.item()
         if value is None or isinstance(value, bool | int | float | str):
@@ -66,12 +65,12 @@ class Describer:
         if isinstance(value, Layer):
             return self.layer(value, place)
         if isinstance(value, list | tuple):
-            return [self.value(v, f"{place}/{i}", what) for i, v in enumerate(value)]
+            return [self.value(v, f"{place}/{i}", owner) for i, v in enumerate(value)]
         if type(value) in _INITIALIZERS.values():
             return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
         raise TypeError(
-            f"{what} cannot be written to a file: expected numbers, strings, layers, "
-            f"initializers and lists of them, found {value!r}"
+            f"an argument of {owner!r} cannot be written to a file: expected numbers, strings, "
+            f"layers, initializers and lists of them, found {value!r}"
         )
 
 

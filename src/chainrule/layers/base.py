@@ -115,10 +115,10 @@ class Layer(Hints):
                 f"{self._label()}: expected forward to return y and backward, a function, found "
                 f"{result!r:.200}"
             )
-        y, back = result
+        y = result[0]
         if not hasattr(y, "dtype") or y.dtype != dtype:
             self._leaves_dtype("output", y, x)
-        return y, back
+        return result
 
     # The tree of layers.
 

@@ -61,16 +61,15 @@ class Linear(Layer):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         features = self.in_features
         self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
-        weight, bias, matmul = self.weight, self.bias, self.backend.matmul
-        total = self.backend.kernel(sum_over_batch)
-        y = matmul(x, weight.value.T)
+        weight, bias, backend = self.weight, self.bias, self.backend
+        y = backend.matmul(x, weight.value.T)
         if bias is not None:
             y += bias.value
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:
             weight.add_grad_matmul(dy.T, x)
             if bias is not None:
-                bias.add_grad(total(dy))
-            return matmul(dy, weight.value) if input_gradient else None
+                bias.add_grad(backend.kernel(sum_over_batch)(dy))
+            return backend.matmul(dy, weight.value) if input_gradient else None
 
         return y, backward

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_array_api_obj
 
-from ..backends.conversion import like, to_numpy
+from ..backends.conversion import like, on_host, to_numpy
 from ..checks import whole
 from ..errors import DataError
 from ..types import Array
@@ -44,8 +44,22 @@ class Model(Layer):
             )
         array: Array = x
         if type(x) is not own or array.dtype != state.dtype:
-            array = state.backend.asarray(array, dtype=state.dtype)
+            array = self._cast(array)
         return state.backend.read_only(array)
+
+    def _cast(self, x: Array) -> Array:
+        """An array in the model's dtype; in host memory an error if that is too narrow for it."""
+        state, xp = self.state, self.xp
+        with np.errstate(over="ignore"):
+            cast = state.backend.asarray(x, dtype=state.dtype)
+        may_overflow = x.dtype == xp.float64 != state.dtype and on_host(cast)
+        if may_overflow and not bool(xp.all(xp.isfinite(cast) | ~xp.isfinite(x))):
+            found = float(xp.max(xp.where(xp.isfinite(x), xp.abs(x), 0.0)))
+            raise DataError(
+                f"expected numbers within the range of {state.dtype_name}, found one of size "
+                f"{found:.3g}"
+            )
+        return cast
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
         """The outputs for all of `x`, in inference mode.

@@ -89,11 +89,10 @@ class Sequential(Model):
         TypeError
             If a layer returns an output or a gradient of another dtype than the model's.
         """
-        self.bind_model()
+        passed, dtype = [], self.state.dtype
         is_model = not self._name  # only what is inside of a model has a name
         if is_model:
             x = self.enter(x)
-        passed, dtype = [], self.state.dtype
         for layer in self.layers:
             given = x.shape
             x, back = layer._checked_forward(x, training, dtype)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends.base import kernel
-from ..checks import Checked, share
+from ..checks import Checked, one_of, share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
@@ -74,10 +74,12 @@ class CrossEntropyLoss(Loss):
                 "CrossEntropyLoss: expected labels of shape (batch,) or one-hot rows of shape "
                 f"{expected}, found {found}"
             )
+        if target.dtype == xp.int64:
+            return target
         if not xp.isdtype(target.dtype, "integral"):
             found = _no_labels(xp, target)
             raise DataError(f"CrossEntropyLoss: expected integer labels, found {found}")
-        return target if target.dtype == xp.int64 else xp.astype(target, xp.int64)
+        return xp.astype(target, xp.int64)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         if target.ndim == 1:
@@ -131,7 +133,7 @@ class KLDivLoss(WeightedOutputs):
     """
 
     outputs = "log-probabilities"
-    reductions = ("mean", "batchmean", "sum", "none")
+    reduction = Checked(one_of("mean", "batchmean", "sum", "none"))
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         check_range(xp, target, 0, math.inf, "targets of the divergence")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from ..backends.conversion import like, on_host
+from ..checks import flag
 from ..errors import DataError, ShapeError
 from ..losses.base import as_outputs, check_labels, check_range, check_sums
 from ..types import Array
@@ -31,7 +32,8 @@ def direction(metric: Metric | None) -> bool | None:
     """The mark of a metric, whether higher is better; None if it has none."""
     while isinstance(metric, partial):
         metric = metric.func
-    return getattr(metric, "higher_is_better", None)
+    mark = getattr(metric, "higher_is_better", None)
+    return None if mark is None else flag("higher_is_better", mark)
 
 
 def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Array]:

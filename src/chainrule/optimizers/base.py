@@ -110,6 +110,8 @@ class Optimizer:
         self._vectors: dict[str, Array] = {}
         self._parameters: dict[str, Parameter] = {}  # by name, in the order of the vectors
         self._frozen_steps: list[int] = []  # of each of them
+        self._parts: list[Stretch] = []  # see `stretches`
+        self._made_for: Any = None  # what of the parameters they were made for
         self._prepared: Any = None  # the structure that the update was made for
 
     def rule(self, xp: Any) -> Rule:
@@ -168,7 +170,7 @@ class Optimizer:
         }
         self._update = state.backend.elementwise(self.rule, outputs=1 + len(self.slots))
         self._gradient = Gradient(state, self._parameters, squared=self.squares_gradients)
-        self._prepared = self.structure
+        self._prepared, self._made_for = self.structure, None
 
     def _prepared_state(self) -> ModelState:
         """The state of its model, for which all is made as the options are now."""
@@ -236,8 +238,10 @@ class Optimizer:
     def count_step(self) -> None:
         """Count a step for the parameters that are trained, as `step` does."""
         self.steps += 1
-        pairs = zip(self._frozen_steps, self._parameters.values(), strict=True)
-        self._frozen_steps = [count + (not p.trainable) for count, p in pairs]
+        frozen = [not p.trainable for p in self._parameters.values()]
+        if True in frozen:
+            pairs = zip(self._frozen_steps, frozen, strict=True)
+            self._frozen_steps = [count + also for count, also in pairs]
 
     @property
     def counts(self) -> tuple[int, list[int]]:
@@ -247,6 +251,7 @@ class Optimizer:
     @counts.setter
     def counts(self, counts: tuple[int, list[int]]) -> None:
         self.steps, self._frozen_steps = counts
+        self._made_for = None
 
     def stretches(self) -> list[Stretch]:
         """The longest parts of the flat vectors whose parameters move by the same numbers."""
@@ -254,6 +259,12 @@ class Optimizer:
         return self._stretches()
 
     def _stretches(self) -> list[Stretch]:
+        parameters = [(p.trainable, p.decay) for p in self._parameters.values()]
+        if parameters != self._made_for:
+            self._parts, self._made_for = self._make_stretches(), parameters
+        return self._parts
+
+    def _make_stretches(self) -> list[Stretch]:
         found: list[Stretch] = []
         each = zip(self._parameters.values(), self._rate_of, self._frozen_steps, strict=True)
         for p, rate, frozen in each:

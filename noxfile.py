@@ -22,7 +22,11 @@ TESTED_EXTRAS = ".[examples,tensorboard,distributed]"
 PYTEST = ("python", "-m", "pytest")
 PARALLEL = (*PYTEST, "-n", "2")  # two processes; ``-- -n 0`` runs the tests in one
 PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy", "--ignore", "tests/parity")
-WITHOUT_KERNELS = ("benchmarks", "datasets", "docs", "examples", "files", "plotting")
+COMPILED = (  # the tests of what has compiled loops
+    *(f"tests/{room}" for room in ("backends", "layers", "losses", "optimizers", "training")),
+    *("tests/test_agreement.py", "tests/test_contract.py"),
+    "tests/estimators/test_same_as_scikit_learn.py",
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # for small products, more threads wait for each other
 TORCH = "torch==2.13.0"
 ONNX_RUNTIME = "onnxruntime>=1.20"
@@ -41,8 +45,7 @@ def tests(session: nox.Session) -> None:
 def tests_fast(session: nox.Session) -> None:
     """The tests on NumPy with the extra ``fast``, whose compiled loops must change no result."""
     session.install(".[examples,fast]", *TEST_TOOLS)
-    others = [f"--ignore=tests/{room}" for room in WITHOUT_KERNELS]
-    session.run(*PARALLEL, "--library", "numpy", *others, *session.posargs, env=ONE_THREAD)
+    session.run(*PARALLEL, "--library", "numpy", *COMPILED, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""The names that docstring examples start from, and which modules can be imported for them."""
+"""Names for the examples in docstrings; modules whose libraries are missing are left out."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""The array libraries that tests run on, and the tests that run only if they are asked for."""
+"""The array libraries that the tests run on, and the tests that run only on request."""
 
 import contextlib
 import functools
@@ -14,13 +14,13 @@ import chainrule as cr
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
 BACKENDS = ("numpy", "torch", "cupy")  # those that have a name
-TRAININGS = ("callbacks", "data", "training")  # rooms that compute with the layers tested elsewhere
-ASKED_FOR = ("slow", "lessons")  # markers, each with an option of its name
+TRAININGS = ("callbacks", "data", "training")  # folders whose tests use layers tested elsewhere
+ON_REQUEST = ("slow", "lessons")  # markers, each with an option of the same name
 
 
 @dataclass(frozen=True)
 class Library:
-    """A backend, and how a test makes its arrays."""
+    """A backend, and conversions to and from its arrays."""
 
     name: str
     backend: cr.Backend
@@ -40,13 +40,13 @@ def pytest_addoption(parser):
         "--library",
         action="append",
         choices=LIBRARIES,
-        help="run on this library only; may be repeated",
+        help="run only on this library; may be repeated",
     )
     parser.addoption(
-        "--of-library", action="store_true", help="leave out the tests that run on no library"
+        "--of-library", action="store_true", help="leave out tests that do not use a library"
     )
-    parser.addoption("--slow", action="store_true", help="run the tests that take long, too")
-    parser.addoption("--lessons", action="store_true", help="run the tests of the lessons, too")
+    parser.addoption("--slow", action="store_true", help="also run the slow tests")
+    parser.addoption("--lessons", action="store_true", help="also run the tests of the lessons")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config, items):
 
 def wanted(item, config):
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    if any(item.get_closest_marker(name) and not config.getoption(name) for name in ASKED_FOR):
+    if any(item.get_closest_marker(name) and not config.getoption(name) for name in ON_REQUEST):
         return False
     library = parameters.get("library")
     if any(library in marker.args for marker in item.iter_markers("not_on")):
@@ -74,7 +74,7 @@ def wanted(item, config):
 
 @functools.cache
 def works(name):
-    """Whether this library is here. Only this one is imported: importing PyTorch takes seconds."""
+    """Whether this library is available. Imports no other: importing PyTorch takes seconds."""
     try:
         cr.get_backend(name)
     except cr.BackendError:
@@ -113,7 +113,7 @@ def library(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Handle SIGINT as Python does by default: background processes are started ignoring it."""
+    """Handle SIGINT as Python does by default: background processes ignore it from the start."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Data, models, trainers and callbacks that several tests use."""
+"""Data, models, trainers and callbacks shared by several tests."""
 
 import csv
 import struct
@@ -10,17 +10,17 @@ from chainrule import losses, metrics, optimizers, training
 
 
 def three_classes(samples):
-    """Four features, and three classes that two of them decide."""
+    """Samples with four features, and three classes that depend on two of them."""
     x = np.random.default_rng(0).normal(size=(samples, 4))
     return x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)
 
 
 X, Y = three_classes(40)
-FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps an epoch
+FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps per epoch
 
 
 def model_on(library, *layers, **options):
-    """A model in float64 on this library, of two linear layers unless others are given."""
+    """Return a float64 model on this library, with two linear layers by default."""
     layers = layers or (cr.Linear(4, 3), cr.Tanh(), cr.Linear(3, 2))
     return cr.Sequential(*layers, **{"backend": library.backend, "dtype": "float64", **options})
 
@@ -33,7 +33,7 @@ def backward(model, library, seed=0):
 
 
 def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="float64", **options):
-    """A trainer on this library, of a network with running statistics and dropout by default."""
+    """Return a trainer on this library, by default with running statistics and dropout."""
     if not layers:
         layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
     return cr.Trainer(
@@ -45,13 +45,13 @@ def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="floa
 
 
 def plain_trainer(library, *, dropout=0.0, lr=1e-2, outputs=3, optimizer=None, **options):
-    """A trainer of a network that treats each sample by itself."""
+    """Return a trainer for a network that treats each sample independently."""
     layers = cr.Linear(4, 16), cr.Tanh(), cr.Dropout(dropout), cr.Linear(16, outputs)
     return trainer_on(library, *layers, optimizer=optimizer or cr.Adam(lr), **options)
 
 
 def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):
-    """The trainer in a file, with the loss and the optimizer of `trainer_on` by default."""
+    """Resume the trainer in a file, by default with the loss and optimizer of `trainer_on`."""
     return cr.Trainer.resume(
         path,
         loss=loss or cr.CrossEntropyLoss(),
@@ -61,13 +61,13 @@ def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):
 
 
 def vectors(trainer, library):
-    """Copies of the vectors of weights and of buffers, as NumPy arrays."""
+    """Return copies of the vectors of weights and buffers, as NumPy arrays."""
     state = trainer.model.state
     return [library.to_numpy(v).copy() for v in (state.values, state.buffers)]
 
 
 def score(*values):
-    """A callback that gives the epochs these numbers as their ``score``."""
+    """Return a callback that writes one of these numbers as the ``score`` of each epoch."""
 
     def write(trainer):
         trainer.history.epochs[-1]["score"] = values[trainer.epoch - 1]
@@ -76,7 +76,7 @@ def score(*values):
 
 
 class Recorder(cr.Callback):
-    """Keeps the model's vectors at the end of each epoch."""
+    """Store the model's vectors at the end of each epoch."""
 
     def __init__(self, library):
         self.library, self.vectors = library, {}
@@ -86,7 +86,7 @@ class Recorder(cr.Callback):
 
 
 class Moments(cr.Callback):
-    """Lists the methods that were called, and stops the training after two epochs."""
+    """List the methods that were called, and stop the training after two epochs."""
 
     def __init__(self):
         self.moments = []
@@ -110,7 +110,7 @@ class Moments(cr.Callback):
 
 
 class Breaks(cr.Callback):
-    """Raises an error after this step of the optimizer."""
+    """Raise an error after this step of the optimizer."""
 
     def __init__(self, *, step, error=KeyboardInterrupt):
         self.step, self.error = step, error
@@ -121,23 +121,23 @@ class Breaks(cr.Callback):
 
 
 def names(folder):
-    """The names of the files in a folder."""
+    """Return the sorted names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def steps(folder):
-    """The steps of the checkpoints in a folder."""
+    """Return the steps of the checkpoints in a folder."""
     return [int(name[5:13]) for name in names(folder) if name.startswith("step-")]
 
 
 def rows(path):
-    """The rows of a CSV file."""
+    """Return the rows of a CSV file."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def points(folder):
-    """The curves in the event files of a folder, as TensorBoard shows them."""
+    """Return the curves in the event files of a folder, as TensorBoard shows them."""
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     curves = {}
@@ -157,7 +157,7 @@ def points(folder):
 
 
 def as_if_on_a_device(monkeypatch):
-    """Let the library take all arrays for ones on a device, from which reading is to be avoided."""
+    """Make the library treat all arrays as if they were on a device, where reads are slow."""
     for module in (
         losses.base,
         metrics.base,

@@ -1,10 +1,10 @@
-"""A training that is killed at random moments and resumed, compared with one that never was.
+"""Kill a training at random moments, resume it, and compare it with one that was never killed.
 
-Now and then a second process is started in the same folder, as a queue does that starts a script
-twice: one of the two trains on, the other says so and leaves everything as it is.
+Now and then a second process starts in the same folder, as when a queue starts a script twice. Then
+one of the two continues the training. The other reports it and leaves everything as it is.
 
-``python tests/killing.py --count 200`` kills that often and says what it found; the test suite does
-it a few times.
+``python tests/killing.py --count 200`` kills that often and prints what it found. The test suite
+does it a few times.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import chainrule as cr
 EPOCHS, BATCH = 12, 32
 RESULT = "result.npz"
 REFUSALS = (
-    "FileExistsError",  # another training is writing here, or has written what is beyond
+    "FileExistsError",  # another training is writing here, or has written later steps
     "No such file",  # the checkpoint to resume from was just replaced by a newer one
 )
 
 
 def train(folder: Path) -> None:
-    """Train to the end, from the last checkpoint where there is one, and write what came out."""
+    """Train to the end, from the last checkpoint if there is one, and write the result."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 20)).astype("float32")
     y = (x[:, :3] + 0.5 * rng.normal(size=(600, 3))).argmax(axis=1)
@@ -70,34 +70,34 @@ def train(folder: Path) -> None:
 
 
 def model() -> cr.Sequential:
-    """With everything that has a state: dropout and running statistics."""
+    """Return a model with everything that has a state: dropout and running statistics."""
     return cr.Sequential(
         cr.Linear(20, 64), cr.BatchNorm(64), cr.ReLU(), cr.Dropout(0.2), cr.Linear(64, 3), seed=3
     )
 
 
 def optimizer() -> cr.SGD:
-    """With momentum and a schedule."""
+    """Return an optimizer with momentum and a schedule."""
     steps = EPOCHS * -(-500 // BATCH)
     schedule = cr.schedules.warmup(20, cr.schedules.cosine(0.1, steps))
     return cr.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=1e-3)
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """A process that trains in this folder."""
+    """Start a process that trains in this folder."""
     return subprocess.Popen([sys.executable, __file__, "--train", str(folder)])
 
 
 def finish(folder: Path) -> dict[str, np.ndarray]:
-    """Let a training in this folder run to its end; what came out."""
+    """Run a training in this folder to its end, and return the result."""
     if start(folder).wait():
-        raise RuntimeError("a training that was resumed ended with an error")
+        raise RuntimeError("a resumed training ended with an error")
     with np.load(folder / RESULT) as result:
         return dict(result)
 
 
 def kill(folder: Path, seconds: float) -> bool:
-    """Start a training in this folder and kill it after a time; whether it was still at work."""
+    """Start a training in this folder, kill it after a time, and return whether it still ran."""
     process = start(folder)
     try:
         process.wait(seconds)
@@ -105,7 +105,7 @@ def kill(folder: Path, seconds: float) -> bool:
         process.kill()
         process.wait()
     if process.returncode > 0:
-        raise RuntimeError("a training that was resumed ended with an error")
+        raise RuntimeError("a resumed training ended with an error")
     return process.returncode < 0
 
 
@@ -115,12 +115,12 @@ def kill_two(folder: Path, seconds: float, apart: float) -> int:
     Returns
     -------
     int
-        How many were still at work.
+        The number of trainings that still ran.
 
     Raises
     ------
     AssertionError
-        If one ended with another error than that the folder is the other's, or if both did.
+        If a training ended with an error other than that the folder is in use, or if both did.
     """
     command = [sys.executable, __file__, "--train", str(folder)]
     both = []
@@ -138,19 +138,19 @@ def kill_two(folder: Path, seconds: float, apart: float) -> int:
 
 
 def check(count: int, seed: int = 0) -> dict[str, int]:
-    """Kill `count` times, in as many trainings as it takes.
+    """Kill `count` times, in as many trainings as necessary.
 
     Returns
     -------
     dict
-        How many kills there were, of them in the first moments, before there was a checkpoint; how
-        often two trainings were started in one folder; and how many were brought to their end.
+        The number of kills, and of those before the first checkpoint; how often two trainings were
+        started in the same folder; and the number of trainings that reached their end.
 
     Raises
     ------
     AssertionError
-        If a result differs in any bit, or if there is no loadable checkpoint at any time after the
-        first was written.
+        If a result differs in any bit, or if at any time after the first checkpoint there is none
+        that can be loaded.
     """
     chance = random.Random(seed)
     found = {"kills": 0, "before a checkpoint": 0, "pairs": 0, "trainings": 0}
@@ -202,7 +202,7 @@ def main() -> None:
     else:
         found = check(options.count, options.seed)
         print(", ".join(f"{number} {what}" for what, number in found.items()))
-        print("every result equal in every bit to that of the training that was never killed")
+        print("every result equals that of the training that was never killed, bit for bit")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""ONNX files, as onnxruntime runs them, and a custom layer that can be written to one."""
+"""Run ONNX files with onnxruntime; a custom layer that can be exported."""
 
 from table import Scale
 
@@ -9,7 +9,7 @@ class ScaleToOnnx(Scale):
 
 
 def session(path):
-    """The file in onnxruntime, on one thread."""
+    """Open the file in onnxruntime, on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -18,5 +18,5 @@ def session(path):
 
 
 def outputs(path, x):
-    """What onnxruntime computes from this input by the file."""
+    """Return what onnxruntime computes from this input."""
     return session(path).run(None, {"input": x})[0]

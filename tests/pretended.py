@@ -1,7 +1,7 @@
-"""Array libraries that pretend to have their arrays on a GPU, and record what is copied from there.
+"""Array libraries that pretend that their arrays are on a GPU, and record copies to the host.
 
-Beneath they are NumPy. Arrays go from one such library to another by DLPack only, and to NumPy only
-where the copy to the host is asked for, as with CuPy and PyTorch.
+Underneath, they are NumPy. As with CuPy and PyTorch, arrays move from one such library to another
+only through DLPack, and to NumPy only if the copy to the host is explicit.
 """
 
 import types
@@ -19,13 +19,13 @@ IN_PLACE = ("iadd", "isub", "imul", "itruediv")
 
 
 def library(name):
-    """A namespace, whose list ``left`` tells of how many elements each copy to the host was."""
+    """Return a namespace whose list ``left`` holds the size of each copy to the host."""
     module = types.ModuleType(name)
     module.left = []
 
     class Array:
         device = "gpu"
-        __array_ufunc__ = None  # NumPy's operators leave it to the ones here
+        __array_ufunc__ = None  # NumPy's operators defer to the ones here
 
         def __init__(self, hidden):
             self.hidden = np.asarray(hidden)
@@ -42,7 +42,7 @@ def library(name):
             self.hidden[uncovered(key)] = uncovered(value)
 
         def __array__(self, *_, **__):
-            raise TypeError("a GPU's arrays become NumPy's only if the copy is asked for")
+            raise TypeError("arrays on a GPU are converted to NumPy only by an explicit copy")
 
         def __array_namespace__(self, **_):
             return module
@@ -105,7 +105,7 @@ def library(name):
 
 
 class Capsule:
-    """Data that NumPy may look at."""
+    """Data that NumPy may read."""
 
     def __init__(self, capsule):
         self.capsule = capsule

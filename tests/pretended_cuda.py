@@ -1,6 +1,6 @@
-"""Stand-ins for CuPy and cuBLAS, for tests of what captures a step: there may be no GPU.
+"""Stand-ins for CuPy and cuBLAS, to test the capture of a step without a GPU.
 
-The stand-in for cuBLAS multiplies matrices that lie by columns, at addresses, as cuBLAS does.
+As in cuBLAS itself, the matrices are given by addresses and stored by columns.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class DeviceArray(np.ndarray):
-    """An array with an address where CuPy's have it."""
+    """An array whose address is where CuPy's arrays have it."""
 
     @property
     def data(self):
@@ -22,7 +22,7 @@ def on_device(x):
 
 
 class CuBLAS:
-    """Of the functions that are used, what the documentation of cuBLAS says that they do."""
+    """The functions of cuBLAS that are used, after its documentation."""
 
     ComputeType = SimpleNamespace(COMPUTE_32F=68, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70)
     GemmAlgo = SimpleNamespace(DEFAULT=-1)

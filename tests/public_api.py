@@ -1,6 +1,6 @@
-"""Print the public interface of chainrule, one line for each name, sorted.
+"""Print the public interface of chainrule: one line for each name, sorted.
 
-``python tests/public_api.py --write`` stores it in ``tests/public_api.txt``, which
+``python tests/public_api.py --write`` writes it to ``tests/public_api.txt``, which
 ``test_public_api.py`` compares with the package.
 """
 
@@ -17,12 +17,12 @@ from typing import Any, get_origin
 
 SNAPSHOT = Path(__file__).with_suffix(".txt")
 PACKAGE = "chainrule"
-OPTIONAL = ("chainrule.estimators", "chainrule.plotting")  # parts that are imported by name
+OPTIONAL = ("chainrule.estimators", "chainrule.plotting")  # modules that need an extra
 SPECIAL = ("__call__", "__getitem__", "__iter__", "__len__")
 
 
 def interface() -> tuple[list[str], list[str]]:
-    """The lines, and the parts that cannot be imported because an extra is not installed."""
+    """Return the lines, and the modules that cannot be imported because an extra is missing."""
     lister, missing = Lister(), []
     lister.module(importlib.import_module(PACKAGE))
     for name in OPTIONAL:
@@ -36,14 +36,14 @@ def interface() -> tuple[list[str], list[str]]:
 
 
 class Lister:
-    """Lists names; an object that has two of them is described under the first."""
+    """A list of names; an object with two names is described under the first."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.described: dict[int, str] = {}
 
     def module(self, module: ModuleType, place: str = PACKAGE) -> None:
-        """All public names of a module, once; classes first, for they are bases of others."""
+        """Add all public names of a module, once: classes first, as they are bases of others."""
         if id(module) in self.described:
             return
         self.lines.append(f"{place} (module)")
@@ -72,7 +72,7 @@ class Lister:
             self.module(inner, f"{place}.{name}")
 
     def kind(self, path: str, kind: type) -> None:
-        """A class: its constructor and its members, without those of bases that are listed."""
+        """Add a class: its constructor and its members, without those of bases already listed."""
         self.lines.append(f"{path}{constructor(kind)}")
         members: dict[str, Any] = {}
         listed = [base for base in kind.__mro__[1:] if id(base) in self.described]
@@ -86,7 +86,7 @@ class Lister:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """``__all__``, or without one the names without an underscore that are defined there."""
+    """Return ``__all__``, or else the names without an underscore that the module defines."""
     if hasattr(module, "__all__"):
         return list(module.__all__)
     return [
@@ -98,12 +98,12 @@ def public_names(module: ModuleType) -> list[str]:
 
 
 def is_ours(thing: Any) -> bool:
-    """Whether the package defines it."""
+    """Whether chainrule defines this object."""
     return str(thing.__module__).partition(".")[0] == PACKAGE
 
 
 def constructor(kind: type) -> str:
-    """The arguments of a class; dots if another library defines them."""
+    """Return the arguments of a class, or dots if another library defines them."""
     owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
     if owner is object:
         return "()"
@@ -111,13 +111,13 @@ def constructor(kind: type) -> str:
 
 
 def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
-    """The line of a member; none for a value that is known from the constructor or a base.
+    """Yield the line of a member, or nothing for one known from the constructor or a base.
 
-    There is none either for what a library such as scikit-learn adds to a class.
+    Members that a library such as scikit-learn adds to a class have no line either.
     """
     member = getattr(member, "fn", member)  # scikit-learn's available_if
     if getattr(member, "__annotations__", {}).get("return") == "NoReturn":
-        return  # it is there for the error that it raises
+        return  # it exists only for the error that it raises
     if isinstance(member, property | cached_property):
         yield f"{path} (property)"
     elif isinstance(member, FunctionType):
@@ -131,7 +131,7 @@ def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
 
 
 def parameters(function: Any, *, bound: bool = False) -> str:
-    """The parameters without annotations, and without the first one if it is bound."""
+    """Return the parameters without annotations, and without the first one of a bound method."""
     signature = inspect.signature(function)
     plain = [
         p.replace(annotation=p.empty, default=Default.of(p.default))
@@ -141,14 +141,14 @@ def parameters(function: Any, *, bound: bool = False) -> str:
 
 
 class Default:
-    """A default value by its text: dots where that may differ from run to run."""
+    """The text of a default value: dots if it may differ from run to run."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """The text of a value that is written as a literal; the name of a class or function."""
+        """Return the text of a literal, or the name of a class or function."""
         if value is inspect.Parameter.empty:
             return value
         if isinstance(value, type | FunctionType):

@@ -1,4 +1,4 @@
-"""The same training step by step, and with steps that are repeated as one."""
+"""The same training twice: step by step, and with repeated steps."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def repeating_trainer(library, compile="auto", loss=None, optimizer=None, dropou
 
 
 class StepRecorder(cr.Callback):
-    """The step, the last loss and the draws, after each step."""
+    """Record the step, the number of draws and the last loss after each step."""
 
     def __init__(self):
         self.seen = []
@@ -35,7 +35,7 @@ class StepRecorder(cr.Callback):
 
 
 def both(library, make=repeating_trainer, data=(X, Y), **options):
-    """Trained step by step and prepared."""
+    """Return two trained trainers: one trained step by step, one with repeated steps."""
     options = {"epochs": 3, "batch_size": 20, "verbose": 0, **options}
     trainers = [make(library, compile) for compile in ("off", "auto")]
     for trainer in trainers:
@@ -46,7 +46,7 @@ def both(library, make=repeating_trainer, data=(X, Y), **options):
 
 def assert_same(trainers, library):
     one, other = trainers
-    # On CuPy a captured step multiplies by other calls of cuBLAS.
+    # On CuPy, a captured step uses other functions of cuBLAS for its products.
     rtol, atol = (1e-9, 1e-12) if library.name == "cupy" else (0.0, 0.0)
     np.testing.assert_allclose(one.seen.seen, other.seen.seen, rtol, atol)
     for vector in ("values", "buffers"):

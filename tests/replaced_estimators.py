@@ -1,4 +1,4 @@
-"""A plugin for pytest: scikit-learn's own tests import chainrule's multilayer perceptrons.
+"""A pytest plugin that makes scikit-learn's own tests import chainrule's multilayer perceptrons.
 
 ``pytest -p replaced_estimators .../sklearn/neural_network/tests/test_mlp.py``
 """
@@ -12,13 +12,13 @@ EXCEPTIONS = {
 
 
 def pytest_configure(config):
-    """Not when this file is imported, which a run of all tests does too, for its doctests."""
+    """Replace the classes here and not on import: doctest collection imports this file too."""
     from sklearn import neural_network
 
     from chainrule.estimators import MLPClassifier, MLPRegressor
 
     neural_network.MLPClassifier, neural_network.MLPRegressor = MLPClassifier, MLPRegressor
-    # Two tests read the learning rate of a private object: that of the trainer's optimizer.
+    # Two tests read the learning rate of a private object. Give them that of the trainer.
     MLPClassifier._optimizer = property(
         lambda self: SimpleNamespace(learning_rate=self.trainer_.optimizer.lr)
     )

@@ -1,4 +1,4 @@
-"""Examples, scripts and command lines, run as a user runs them, and the numbers that they print."""
+"""Run examples, scripts and command lines as a user does, and parse the numbers they print."""
 
 import json
 import os
@@ -16,8 +16,8 @@ EXAMPLES = ROOT / "examples"
 def run_example(script, *options, **environment):
     """Run an example in its own process, with warnings as errors, and return what it prints.
 
-    PYTHONWARNINGS says otherwise, as for old versions of libraries. With one thread: on few cores
-    the threads of several libraries wait for each other.
+    Set PYTHONWARNINGS to change that, for example for old versions of libraries. There is one
+    thread, because on few cores the threads of several libraries wait for each other.
     """
     warnings = os.environ.get("PYTHONWARNINGS", "error")
     done = subprocess.run(
@@ -31,7 +31,7 @@ def run_example(script, *options, **environment):
 
 
 def lesson(script, folder, *options, **environment):
-    """Run a lesson, check that its picture is one, and return what the lesson prints."""
+    """Run a lesson, check that its picture is not empty, and return what the lesson prints."""
     from matplotlib.image import imread
 
     picture = folder / "picture.png"
@@ -43,13 +43,13 @@ def lesson(script, folder, *options, **environment):
 
 
 def numbers(pattern, out):
-    """Return the groups of the only line of this form, as numbers."""
+    """Return the groups of the only line that matches the pattern, as numbers."""
     (found,) = re.findall(f"^{pattern}$", out, re.MULTILINE)
     return [float(group) for group in ([found] if isinstance(found, str) else found)]
 
 
 def all_numbers(pattern, out):
-    """Return the numbers where ``#`` stands in the pattern, each time that it is found."""
+    """Return the numbers in place of ``#``, one row for each match of the pattern."""
     pattern = pattern.replace("#", r"(-?\d+\.?\d*(?:e[+-]\d+)?)")
     found = re.findall(pattern, out)
     assert found, f"no {pattern!r} in {out}"
@@ -57,7 +57,7 @@ def all_numbers(pattern, out):
 
 
 def python(*arguments, wrapped=()):
-    """Run Python in its own process, with these helpers, and return its output, which is JSON."""
+    """Run Python with these helpers in its own process, and return its output, parsed as JSON."""
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [*wrapped, sys.executable, *map(str, arguments)],
@@ -70,6 +70,6 @@ def python(*arguments, wrapped=()):
 
 
 def mnist_is_here():
-    """Whether CHAINRULE_DATA points at MNIST's files."""
+    """Whether CHAINRULE_DATA points to MNIST's files."""
     home = os.environ.get("CHAINRULE_DATA")
     return home is not None and next(Path(home).rglob("train-images-idx3-ubyte*"), None)

@@ -6,7 +6,7 @@ import chainrule as cr
 
 
 class Scale(cr.Layer):
-    """The design's own example of a layer: y = gain * x."""
+    """A custom layer with a parameter: y = gain * x."""
 
     def __init__(self, features):
         self.gain = cr.Parameter((features,), init=cr.initializers.constant(1.5))
@@ -22,7 +22,7 @@ class Scale(cr.Layer):
 
 
 class Residual(cr.Layer):
-    """The design's own example of a layer with a child: y = x + inner(x)."""
+    """A custom layer with a child: y = x + inner(x)."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -36,13 +36,13 @@ OWN = {"Scale": Scale, "Residual": Residual}
 
 
 def shared():
-    """A model that uses one layer twice."""
+    """Return a model that uses the same layer twice."""
     layer = cr.Linear(5, 5)
     return cr.Sequential(layer, cr.Tanh(), layer)
 
 
 def drawn(layer):
-    """A normalisation that has learned: neither weights nor statistics are those of the start."""
+    """Draw random weights and statistics for a normalisation, as if it had been trained."""
     layer.weight.init = layer.bias.init = cr.initializers.normal(1.0)
     if layer.named_buffers():
         layer.running_mean.init = cr.initializers.normal(1.0)
@@ -54,7 +54,7 @@ def normalized(kind):
     return cr.Sequential(cr.Linear(5, 4, bias=False), drawn(kind(4)), cr.Tanh(), cr.Linear(4, 2))
 
 
-# A function that makes the layer, and the shape of its input.
+# A function that creates the layer, and the shape of its input.
 LAYERS = {
     "Linear": (lambda: cr.Linear(5, 3), (4, 5)),
     "Linear without bias": (lambda: cr.Linear(5, 3, bias=False), (4, 5)),
@@ -94,7 +94,7 @@ _labels = np.asarray([0, 2, 1, 2])
 _rows = np.eye(3)[_labels]
 _shares = np.asarray([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
 
-# A function that makes the loss from a reduction, its targets, and what makes outputs that suit it.
+# A function that creates the loss from a reduction, its targets, and a layer that makes outputs.
 LOSSES = {
     "MSELoss": (cr.MSELoss, _numbers, cr.Identity),
     "MSELoss, weighted": (

@@ -1,4 +1,4 @@
-"""The same seed gives the same loss curve on every library, dropout included."""
+"""The same seed gives the same loss curve on every library, including dropout."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_loss_curves_agree(dtype, tolerance, library):
     assert found[-10:].mean() < found[:10].mean()
 
 
-def test_the_visible_loop_is_what_the_trainer_does(library):
+def test_the_visible_loop_and_the_trainer_do_the_same(library):
     def model():
         layers = cr.Linear(20, 16), cr.ReLU(), cr.Dropout(0.5), cr.Linear(16, 3)
         return cr.Sequential(*layers, backend=library.backend, seed=4)

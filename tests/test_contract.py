@@ -1,4 +1,4 @@
-"""What every layer, loss and optimizer of the table promises, on every library."""
+"""The contract of every layer, loss and optimizer in the table, on every library."""
 
 import copy
 import pickle
@@ -56,7 +56,7 @@ def test_layer_agrees_with_numpy(make, shape, library):
 @layers
 def test_layer_used_twice_gets_the_sum_of_gradients(make, shape, library):
     if make().forward(np.ones(shape))[0].shape != shape:
-        make = lambda: cr.Tanh()  # noqa: E731  (a layer that changes the shape has no second use)
+        make = lambda: cr.Tanh()  # noqa: E731  (a layer that changes the shape cannot be used twice)
     layer = make()
     assert cr.gradcheck(cr.Sequential(layer, layer), shape=shape, backend=library.backend) <= 1e-6
 
@@ -65,7 +65,7 @@ def test_layer_used_twice_gets_the_sum_of_gradients(make, shape, library):
 def test_layer_survives_a_file(make, shape, library, tmp_path):
     model = model_of(make, library, seed=3)
     x = np.random.default_rng(0).normal(size=shape)
-    model.forward(library.asarray(x), training=True)  # what is kept from it is saved, too
+    model.forward(library.asarray(x), training=True)  # updates the buffers, which are saved too
     model.save(tmp_path / "model.safetensors")
     for backend in (library.backend, "numpy"):
         loaded = cr.load(tmp_path / "model.safetensors", backend=backend, layers=OWN)
@@ -83,7 +83,7 @@ def test_loss_gradients_are_right(make, target, before, reduction, library):
     if reduction == "batchmean" and before is not cr.LogSoftmax:
         with pytest.raises(ValueError, match="batchmean"):
             make(reduction=reduction)
-        return  # only the divergence has it
+        return  # only KLDivLoss has it
     loss = make(reduction=reduction)
     rng = np.random.default_rng(0)
     weight = library.asarray(rng.uniform(0.5, 2.0, 4))
@@ -94,7 +94,7 @@ def test_loss_gradients_are_right(make, target, before, reduction, library):
             return loss(y, target, sample_weight=weight)
 
     for function in (loss, Weighted()):
-        # The outputs that a loss expects come from a layer; its own check is in the table above.
+        # A layer makes outputs that suit the loss; its own gradient is checked above.
         assert check_loss(function, target, before(), library) <= 1e-6
 
 
@@ -199,7 +199,7 @@ def train_on_numpy(model, optimizer):
 @pytest.mark.parametrize(
     "copier", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"]
 )
-def test_a_copy_trains_on_as_the_original(make, copier, library):
+def test_a_copy_continues_training_as_the_original(make, copier, library):
     model = small_model(library)
     optimizer = make(weight_decay=0.01).bind(model)
     train(model, optimizer, library)

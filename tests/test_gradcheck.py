@@ -1,4 +1,4 @@
-"""The check finds what is wrong, and says where."""
+"""The gradient check finds mistakes, and says where they are."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ class WrongLoss(cr.MSELoss):
         return values, lambda: -derivative()
 
 
-def test_right_gradients_of_the_designs_own_layers():
+def test_right_gradients_of_custom_layers():
     assert cr.gradcheck(Scale(5), shape=(4, 5)) < 1e-8
     assert cr.gradcheck(Residual(Scale(5)), shape=(4, 5)) < 1e-8
 
@@ -61,7 +61,7 @@ def test_wrong_gradients(layer, message):
 
 
 def test_kinks_and_frozen_layers_raise_no_alarm():
-    for seed in range(40):  # rows whose units are all dead lie exactly at the corner of the next
+    for seed in range(40):  # if all units of a row are dead, the next ReLU is exactly at its corner
         model = cr.Sequential(cr.Linear(4, 2), cr.ReLU(), cr.Linear(2, 2), cr.ReLU())
         cr.gradcheck(model, shape=(5, 4), seed=seed)
     layer = cr.Linear(3, 2)
@@ -91,7 +91,7 @@ def test_the_layer_itself_is_left_alone():
     assert unbound._state is None
 
 
-def test_a_layer_that_writes_to_what_it_is_given_is_named():
+def test_a_layer_that_writes_to_its_input_is_named():
     class Doubles(cr.Layer):
         def __init__(self, forward):
             self.in_forward = forward

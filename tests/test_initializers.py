@@ -1,4 +1,4 @@
-"""Distributions of first values."""
+"""Distributions of initial values."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The public interface changes on purpose only."""
+"""The public interface changes only on purpose."""
 
 import difflib
 
@@ -6,7 +6,7 @@ import pytest
 from public_api import SNAPSHOT, interface
 
 
-def test_the_public_interface_is_that_of_the_snapshot():
+def test_the_public_interface_matches_the_snapshot():
     found, missing = interface()
     expected = [
         line
@@ -18,7 +18,7 @@ def test_the_public_interface_is_that_of_the_snapshot():
         pytest.fail(
             "\n".join(
                 [
-                    "the public interface has changed. If that is meant, write the snapshot anew",
+                    "the public interface has changed. If that is intended, update the snapshot",
                     "with `python tests/public_api.py --write` and commit it:",
                     *difference,
                 ]

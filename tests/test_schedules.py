@@ -1,4 +1,4 @@
-"""Schedules against their formulas, at their ends, in optimizers, and what they refuse."""
+"""Schedules: their formulas, their ends, their use in optimizers, and the errors they raise."""
 
 import copy
 import math
@@ -37,7 +37,7 @@ def one_cycle_of_cosines(step):
 
 
 def one_cycle_of_lines(step):
-    """Its top, at 19.8, is between two steps."""
+    """A cycle whose peak, at 19.8, is between two steps."""
     if step <= 19.8:
         return 0.1 + (0.5 - 0.1) * step / 19.8
     return 0.5 + (0.01 - 0.5) * min((step - 19.8) / (51 - 19.8), 1)
@@ -113,12 +113,12 @@ ENDING = {name: (schedule, end) for name, (schedule, _, end) in SCHEDULES.items(
 
 
 @pytest.mark.parametrize(("schedule", "end"), ENDING.values(), ids=ENDING)
-def test_at_its_end_it_stays(schedule, end):
+def test_it_stays_constant_after_its_end(schedule, end):
     assert schedule(end - 1) != schedule(end) == schedule(end + 1) == schedule(10**9)
 
 
 @schedules
-def test_it_goes_wherever_a_rate_does(schedule, formula, end, library):
+def test_it_works_wherever_a_rate_does(schedule, formula, end, library):
     layer = cr.Linear(1, 1, bias=False, init=cr.initializers.zeros())
     model = cr.Sequential(layer, backend=library.backend, dtype="float64")
     optimizer = cr.SGD(schedule).bind(model)
@@ -151,7 +151,7 @@ def test_a_trainer_with_a_schedule_can_be_copied():
     assert len(set(losses[0])) == 6
 
 
-def test_a_restart_is_where_it_should_be_however_far_away():
+def test_restarts_are_exact_however_far_away():
     for factor in (2, 3, 7):
         schedule = cosine_restarts(1.0, steps=5, factor=factor)
         for cycle in range(20):
@@ -160,7 +160,7 @@ def test_a_restart_is_where_it_should_be_however_far_away():
             assert start == 0 or schedule(start - 1) < 0.1
 
 
-def test_a_cycle_that_has_no_room_to_rise():
+def test_a_cycle_too_short_to_rise():
     schedule = one_cycle(1.0, steps=2, pct_start=0.5)
     assert [schedule(0), schedule(1)] == [1.0, 1 / 25 / 1e4]
     assert one_cycle(1.0, steps=1)(0) == 1 / 25 / 1e4
@@ -205,7 +205,7 @@ def test_bad_arguments(make, error, message):
     [cr.schedules.exponential(1e-3, gamma=1.01), cr.schedules.step_decay(1e-3, 1, gamma=2.0)],
     ids=["exponential", "step_decay"],
 )
-def test_a_rate_that_grows_beyond_all_numbers_is_refused_by_name(rate):
+def test_a_rate_that_overflows_is_an_error_with_its_name(rate):
     optimizer = cr.SGD(rate).bind(cr.Sequential(cr.Linear(1, 1)))
     optimizer.steps = 100_000
     with pytest.raises(ValueError, match="expected lr to be finite and at least 0, found inf"):

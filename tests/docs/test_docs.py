@@ -1,4 +1,4 @@
-"""The README's code runs, and every public name says what it is."""
+"""The README's code runs, and every public name is documented."""
 
 import contextlib
 import copy
@@ -20,7 +20,7 @@ def blocks(page, language):
 
 
 def readme(*, extra=None):
-    """The README's code that needs an extra, or that which needs none."""
+    """Yield the README's blocks of code that need this extra, or those that need none."""
     needs = {"sklearn": "sklearn", "dask": "distributed"}
     for block in blocks(ROOT / "README.md", "python"):
         imported = set(re.findall(r"^from (\w+)", block, re.MULTILINE)) & needs.keys()
@@ -45,7 +45,7 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """The names after the README's search, done serially, and the folder that it wrote to."""
+    """Run the README's search in one process; return its names and the folder it wrote to."""
     pytest.importorskip("sklearn")
     (code,) = readme(extra="sklearn")
     names, folder = {"cr": cr}, tmp_path_factory.mktemp("search")
@@ -62,7 +62,7 @@ def test_the_readmes_search_runs(searched):
 
 @pytest.mark.slow
 def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
-    """With two worker processes here instead of a cluster."""
+    """Use two local worker processes instead of a cluster."""
     distributed = pytest.importorskip("dask.distributed", exc_type=ImportError)
     here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     client = partial(distributed.Client, **here)
@@ -100,7 +100,7 @@ def test_every_public_name_is_documented(name):
 
 @pytest.mark.parametrize("name", CALLABLE)
 def test_every_parameter_is_documented(name):
-    """In its own docstring; options handed on are documented where they are handed to."""
+    """Options that are passed on are documented where they arrive."""
     thing = CALLABLE[name]
     if isinstance(thing, type) and issubclass(thing, Exception):
         return
@@ -118,3 +118,24 @@ def test_every_public_method_is_documented(name):
     for method, function in inspect.getmembers(thing, inspect.isfunction):
         if not method.startswith("_"):
             assert inspect.getdoc(function), method
+
+
+def test_every_example_has_its_place_and_its_picture():
+    page = (ROOT / "examples/README.md").read_text(encoding="utf-8")
+    scripts = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    sections = re.findall(r"^## .*\]\((\w+\.py)\)\n\n.+?\n\n!\[[^]]+\]\(\S+\)$", page, re.S | re.M)
+    assert sorted(sections) == [name for name in scripts if name != "lesson.py"]
+
+
+def test_the_start_page_lists_every_page():
+    start = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\((\S+\.md)\)", start))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert pages - {"index.md"} <= linked
+    assert {"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md"} <= linked
+
+
+def test_the_changelog_has_a_section_for_the_version():
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    assert any(heading.startswith(f"[{cr.__version__}]") for heading in headings)

@@ -1,5 +1,6 @@
-"""The pages of mathematics quote the source as it is, and leave no layer, loss or optimizer out."""
+"""The maths pages quote the source as it is, and leave no layer, loss or optimizer out."""
 
+import doctest
 import importlib
 import inspect
 import re
@@ -7,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from textwrap import dedent
 
+import numpy as np
 import pytest
 
 import chainrule as cr
@@ -16,12 +18,20 @@ SOURCE = Path(cr.__file__).parent
 PAGES = sorted(MATHS.glob("*.md"))
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$\n?", re.MULTILINE)
 FORMULA = re.compile(r"^\$\$\n(.+?)\n\$\$$", re.DOTALL | re.MULTILINE)
+CAPTION = re.compile(r"^\[`(\S+\.py)`\]\((\S+)\), `(\S+)`\n(?=```)", re.MULTILINE)
+SESSION = "pycon"  # a block that is run as a doctest
 
 EXCERPTS = [
     pytest.param(info, code, id=f"{page.stem}-{i}-{info.removeprefix('python ')}")
     for page in PAGES
     for i, (info, code) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
+    if info != SESSION
 ]
+
+
+def prose(page):
+    """The text of a page without its blocks of code and their captions."""
+    return FENCE.sub("", CAPTION.sub("", page.read_text(encoding="utf-8")))
 
 
 def sections(page):
@@ -49,8 +59,7 @@ def test_names_in_the_text_are_in_the_source():
     source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
     known = set(re.findall(r"\w+", source))
     for page in PAGES:
-        text = FENCE.sub("", page.read_text(encoding="utf-8"))
-        names = re.findall(r"[^\W\d]\w+", " ".join(re.findall(r"`([^`\n]+)`", text)))
+        names = re.findall(r"[^\W\d]\w+", " ".join(re.findall(r"`([^`\n]+)`", prose(page))))
         assert not set(names) - known, page.name
 
 
@@ -104,17 +113,73 @@ def test_every_page_is_linked():
     assert linked == {page.name for page in PAGES} - {"index.md"}
 
 
-def test_every_link_leads_somewhere():
+def test_each_page_links_to_the_next():
+    index = (MATHS / "index.md").read_text(encoding="utf-8")
+    order = ["index.md", *re.findall(r"^- \[[^]]+\]\((\w+\.md)\)", index, re.MULTILINE)]
+    for name, following in zip(order, [*order[1:], None], strict=True):
+        *_, last = (MATHS / name).read_text(encoding="utf-8").splitlines()
+        links = re.findall(r"\]\((\S+)\)", last)
+        assert links[:-1] == ([following] if following else []), name
+        assert links[-1] == ("index.md" if name != "index.md" else "../index.md"), name
+
+
+def test_each_excerpt_has_its_file_above_it():
     for page in PAGES:
-        text = FENCE.sub("", page.read_text(encoding="utf-8"))
-        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-            assert (MATHS / target).is_file(), f"{page.name}: {target}"
+        text = page.read_text(encoding="utf-8")
+        infos = [info for info, _ in FENCE.findall(text) if info != SESSION]
+        captions = CAPTION.findall(text)
+        assert len(captions) == len(infos), page.name
+        for info, (file, link, name) in zip(infos, captions, strict=True):
+            source = Path(inspect.getfile(inspect.unwrap(named(info))))
+            assert (source, info.partition(":")[2]) == (SOURCE / file, name), page.name
+            assert link == f"../../src/chainrule/{file}", page.name
+
+
+def test_sessions_print_what_the_page_says():
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    for page in PAGES:
+        for info, code in FENCE.findall(page.read_text(encoding="utf-8")):
+            if info == SESSION:
+                runner.run(parser.get_doctest(code, {"cr": cr, "np": np}, page.name, None, None))
+    assert runner.tries > 0
+    assert runner.failures == 0
+
+
+def test_the_numbers_of_the_whole_network():
+    """Each formula ``name = ... = matrix`` of the section, against the library."""
+    (text,) = [text for title, text in SECTIONS if title == "A whole network in numbers"]
+    said = {}
+    for formula in re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(text))):
+        name, *_, matrix = formula.strip().split(" = ")
+        rows = re.fullmatch(r"\\begin{pmatrix} (.+) \\end{pmatrix}", matrix)[1].split(r"\cr")
+        said[name] = np.array([row.split("&") for row in rows], dtype=float)
+    first, last = cr.Linear(2, 2), cr.Linear(2, 1)
+    model = cr.Sequential(first, cr.LeakyReLU(0.5), last, dtype="float64")
+    for layer, i in ((first, 1), (last, 2)):
+        layer.weight.value[...] = said[f"W_{i}"]
+        layer.bias.value[...] = said[f"b_{i}"][0]
+    z, back_through_first = first.forward(said["x"])
+    h, back_through_activation = model[1].forward(z)
+    y, back_through_last = last.forward(h)
+    loss, back_through_loss = cr.MSELoss()(y, said["t"])
+    dy = back_through_loss()
+    dh = back_through_last(dy)
+    dz = back_through_activation(dh)
+    found = {"z": z, "h": h, "y": y, "L": loss, "dy": dy, "dh": dh, "dz": dz}
+    found["dx"] = back_through_first(dz)
+    for layer, i in ((first, 1), (last, 2)):
+        found |= {f"dW_{i}": layer.weight.grad, f"db_{i}": layer.bias.grad}
+    assert said.keys() - found.keys() == {"x", "t", "W_1", "b_1", "W_2", "b_2"}
+    for name, value in found.items():
+        np.testing.assert_array_equal(np.reshape(value, said[name].shape), said[name], name)
+    cr.SGD(lr=0.01).bind(model).step()
+    assert (model.predict(said["x"]) - said["t"]) ** 2 == pytest.approx(0.019, abs=5e-4)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_formulas_survive_markdown(page):
     """A renderer that reads Markdown first takes ``\\,``, ``}_`` and ``*`` for its own."""
-    text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text(encoding="utf-8")))
+    text = re.sub(r"`[^`\n]*`", "", prose(page))
     formulas = FORMULA.findall(text) + re.findall(r"\$([^$\n]+)\$", FORMULA.sub("", text))
     assert formulas
     for formula in formulas:

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ..errors import DataError, ShapeError
 from ..layers import Sequential
 from ..losses import Loss
 from ..losses.base import check_weights
@@ -21,10 +22,11 @@ from ..types import Array
 from . import lbfgs, steps
 from .convergence import Record
 from .inputs import backend_for, outputs, precision_for, read_inputs, taken, to_host
+from .nested import OptimizerParameters
 from .network import draw_seed, make_model, make_optimizer
 from .objective import Penalty
 from .output import Output
-from .parameters import Network, check_parameters
+from .parameters import Network, check_parameters, check_validation_data
 from .undo import training_undone_by_errors, undone_by_errors
 from .weights import ShownWeights
 
@@ -36,7 +38,7 @@ def has_steps(estimator: Any) -> bool:
     return True
 
 
-class MultilayerPerceptron(ShownWeights):
+class MultilayerPerceptron(OptimizerParameters, ShownWeights):
     """What a classifier and a regressor have in common; each defines the methods that come first.
 
     Attributes
@@ -63,6 +65,12 @@ class MultilayerPerceptron(ShownWeights):
         """The data, checked; arrays of another library are where they were."""
         raise NotImplementedError
 
+    def _read_validation(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        """Validation data, checked and compared with the data of the training."""
+        raise NotImplementedError
+
     def _choose_loss(self) -> tuple[Loss, Output]:
         """The loss, and what outputs mean; says how many those are, `n_outputs_`."""
         raise NotImplementedError
@@ -83,7 +91,9 @@ class MultilayerPerceptron(ShownWeights):
         """How good predictions in host memory are."""
         raise NotImplementedError
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None
+    ) -> Self:
         """Train until nothing gets better any more, or for `max_iter` epochs.
 
         Parameters
@@ -95,6 +105,11 @@ class MultilayerPerceptron(ShownWeights):
         sample_weight : array-like, optional
             ``(samples,)``, at least 0. A step divides by the sum of its own batch. A sample of
             weight 0 is left out, except that a classifier learns the name of its class.
+        validation_data : tuple of array-like, optional
+            ``(X, y)`` or ``(X, y, sample_weight)`` to measure the loss and the score on after each
+            epoch: ``val_loss`` and ``val_score`` in the history of `trainer_`. With
+            `early_stopping` it is used instead of a part of the training data. Not with "lbfgs".
+            In a pipeline it has to be transformed already.
 
         Returns
         -------
@@ -106,6 +121,8 @@ class MultilayerPerceptron(ShownWeights):
         ValueError
             If parameters or data are invalid, or if weights or the loss became infinite or NaN.
             The estimator is then as it was before the call.
+        TypeError
+            If `validation_data` is not a tuple of two or three.
 
         Warns
         -----
@@ -113,7 +130,7 @@ class MultilayerPerceptron(ShownWeights):
             If `max_iter` came first, or with "lbfgs" if the gradient is not within `tol` for
             another reason.
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
     @available_if(has_steps)  # type: ignore[untyped-decorator, unused-ignore]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -162,9 +179,18 @@ class MultilayerPerceptron(ShownWeights):
         check_is_fitted(self)
         return outputs(self._model(), read_inputs(self, X))
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any = None,
+        *,
+        incremental: bool,
+    ) -> Self:
         parameters = self.get_params(deep=False)
         check_parameters(parameters, self._losses)
+        check_validation_data(validation_data, self.solver)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         network = Network.of(parameters)
@@ -182,6 +208,7 @@ class MultilayerPerceptron(ShownWeights):
                 in_dtype = model.backend.asarray(weight, dtype=model.state.dtype)
                 check_weights("sample_weight", model.xp, in_dtype)
             data = X, self._targets(y, model.state.dtype_name), weight
+            held_out = None if validation_data is None else self._held_out(validation_data, model)
             trainer = getattr(self, "trainer_", None)
             left_out = 0
             with training_undone_by_errors(model, trainer, self._record.loss_curve_):
@@ -190,14 +217,25 @@ class MultilayerPerceptron(ShownWeights):
                     trained = lbfgs.fit(model, self._loss, penalty, data, parameters)
                     self.loss_, self.n_iter_ = trained
                 else:
-                    left_out = self._train(data, y, random, parameters, incremental=incremental)
+                    left_out = self._train(
+                        data, y, held_out, random, parameters, incremental=incremental
+                    )
                 self._check_finite(model, left_out, incremental=incremental)
         return self
+
+    def _held_out(self, given: tuple[Any, ...], model: Sequential) -> tuple[steps.Data, Array]:
+        """Validation data in the form that the loss takes, and its targets as given."""
+        try:
+            X, y, weight = self._read_validation(*given, *[None] * (3 - len(given)))
+            return (X, self._targets(y, model.state.dtype_name), weight), y
+        except (DataError, ShapeError, ValueError, TypeError) as error:
+            raise type(error)(f"validation_data: {error}") from error
 
     def _train(
         self,
         data: tuple[Any, ...],
         y: Array,
+        held_out: tuple[steps.Data, Array] | None,
         random: np.random.RandomState,
         parameters: dict[str, Any],
         *,
@@ -208,11 +246,14 @@ class MultilayerPerceptron(ShownWeights):
         Returns how many steps were left out, as they had no finite gradient.
         """
         validation, metrics = None, {}
-        if self.early_stopping:
-            data, validation, rows = steps.split(
+        if held_out is None and self.early_stopping:
+            data, part, rows = steps.split(
                 data, self.validation_fraction, random, strata=self._strata(data[1])
             )
-            metrics["score"] = self._score_on(taken(y, rows), validation[2])
+            held_out = part, taken(y, rows)
+        if held_out is not None:
+            validation, labels = held_out
+            metrics["score"] = self._score_on(labels, validation[2])
         seed = draw_seed(random)
         if not incremental or not hasattr(self, "trainer_"):
             self.trainer_ = Trainer(

@@ -307,6 +307,28 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             self._learn_classes(labels, labels)
         else:
             self._compare_classes(unique_labels(labels))
+        return self._weighted(X, y, labels, sample_weight)
+
+    def _read_validation(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        X, y = read(self, X, y, numeric=False, reset=False)
+        labels = to_host(y)
+        check_classification_targets(labels)
+        several = type_of_target(labels) == "multilabel-indicator"
+        if several != self._multilabel:
+            kinds = {False: "one class for each sample", True: "an indicator matrix of labels"}
+            raise ValueError(
+                f"expected y to be {kinds[self._multilabel]}, as in the training, found "
+                f"{kinds[several]}"
+            )
+        self._expect_known(unique_labels(labels))
+        return self._weighted(X, y, labels, sample_weight)
+
+    def _weighted(
+        self, X: Array, y: Array, labels: np.ndarray, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        """The data that has a weight, and the weights of its samples times their classes'."""
         weight = sample_weights(sample_weight, len(labels))
         X, y, labels, weight = with_weight(weight, X, y, labels)
         if self.class_weight is not None:
@@ -329,6 +351,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
                 "warm_start can only be used where `y` has the same classes as in the previous "
                 f"call to fit. Previously got {self.classes_}, `y` has {found}"
             )
+        self._expect_known(found)
+
+    def _expect_known(self, found: np.ndarray) -> None:
         if not np.isin(found, self.classes_).all():
             raise ValueError(f"expected classes of {self.classes_}, found {found}")
 

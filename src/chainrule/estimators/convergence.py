@@ -97,6 +97,8 @@ class Convergence(Callback):
         record.loss_ = row["loss"]
         record.loss_curve_.append(row["loss"])
         self._say(f"Iteration {record.n_iter_}, loss = {row['loss']:.8g}")
+        if "val_score" in row:
+            self._say(f"Validation score: {row['val_score']:.6f}")
         better = self._compare_scores(trainer) if self.validated else self._compare_losses()
         record._no_improvement_count = 0 if better else record._no_improvement_count + 1
         if self.schedule == "invscaling":
@@ -118,7 +120,6 @@ class Convergence(Callback):
         record: Any = self.record
         score = trainer.history.epochs[-1]["val_score"]
         record.validation_scores_.append(score)
-        self._say(f"Validation score: {score:.6f}")
         better = not score < record.best_validation_score_ + self.tol
         if score > record.best_validation_score_:
             record.best_validation_score_ = score

@@ -87,6 +87,21 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
             expect(not np.any(of[name]), name, "left out: solver='lbfgs' makes no steps on batches")
 
 
+def check_validation_data(given: Any, solver: str) -> None:
+    """Raise an error unless `validation_data` is None or a tuple that the solver can use."""
+    if given is None:
+        return
+    if not isinstance(given, tuple) or len(given) not in (2, 3):
+        raise TypeError(
+            "expected validation_data=(X, y) or (X, y, sample_weight), found "
+            f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, tuple) else ''}"
+        )
+    if solver == "lbfgs":
+        raise ValueError(
+            "expected validation_data to be left out: solver='lbfgs' has no epochs to measure after"
+        )
+
+
 @dataclass(frozen=True)
 class Network:
     """Network settings, parsed from the parameters of an estimator."""

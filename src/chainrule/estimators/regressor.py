@@ -120,6 +120,16 @@ n_features_in_, feature_names_in_, model_, trainer_
             self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         return X, y, weight
 
+    def _read_validation(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        X, y = read(self, X, y, numeric=True, reset=False)
+        found = 1 if y.ndim == 1 else y.shape[1]
+        if found != self.n_outputs_:
+            raise ValueError(f"expected y of {self.n_outputs_} outputs, found {found}")
+        X, y, weight = with_weight(sample_weights(sample_weight, y.shape[0]), X, y)
+        return X, y, weight
+
     def _choose_loss(self) -> tuple[Loss, Output]:
         named = {"squared_error": HalfSquaredLoss, "poisson": HalfPoissonLoss}
         loss = named[self.loss]() if isinstance(self.loss, str) else self.loss

@@ -89,7 +89,11 @@ def test_a_fitted_estimator_trains_on_with_its_copy():
 @pytest.mark.parametrize(
     ("optimizer", "options", "words"),
     [
-        (None, {"optimizer__lr": 0.1}, r"with an optimizer .* optimizer__lr, found optimizer=None\. .*learning_rate_init"),
+        (
+            None,
+            {"optimizer__lr": 0.1},
+            r"with an optimizer .* optimizer__lr, found optimizer=None\. .*learning_rate_init",
+        ),
         (cr.Adam(), {"optimizer__rate": 0.1}, "'optimizer__rate' of MLPReg.* optimizer__lr, "),
         (cr.Adam(), {"optimizer__lr": -1.0}, "expected lr to be finite and at least 0, found -1.0"),
         (cr.Adam(), {"optimiser__lr": 1.0}, "Invalid parameter 'optimiser'"),

@@ -91,9 +91,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         """How good predictions in host memory are."""
         raise NotImplementedError
 
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None
-    ) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
         """Train until nothing gets better any more, or for `max_iter` epochs.
 
         Parameters

@@ -1,4 +1,4 @@
-"""``optimizer__lr`` and the other hyperparameters of an optimizer, as parameters of an estimator."""
+"""Hyperparameters of the optimizer as parameters of an estimator, such as ``optimizer__lr``."""
 
 import copy
 
@@ -92,7 +92,7 @@ def test_a_fitted_estimator_trains_on_with_its_copy():
         (
             None,
             {"optimizer__lr": 0.1},
-            r"with an optimizer .* optimizer__lr, found optimizer=None\. .*learning_rate_init",
+            r" optimizer__lr, found optimizer=None\. .*learning_rate_init",
         ),
         (cr.Adam(), {"optimizer__rate": 0.1}, "'optimizer__rate' of MLPReg.* optimizer__lr, "),
         (cr.Adam(), {"optimizer__lr": -1.0}, "expected lr to be finite and at least 0, found -1.0"),

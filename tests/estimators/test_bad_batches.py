@@ -87,7 +87,7 @@ def test_a_step_without_a_finite_gradient_is_reported():
     model = MLPRegressor(Steep(), **SMALL)
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         model.partial_fit(X, NUMBER)
-    with pytest.warns(RuntimeWarning, match="48 steps were left out") as caught:
+    with pytest.warns(RuntimeWarning, match="48 steps were skipped") as caught:
         model.fit(X, NUMBER)
     assert [w.filename for w in caught if "left out" in str(w.message)] == [__file__]
 

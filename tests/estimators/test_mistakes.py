@@ -22,16 +22,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"activation": ["relu"]}, "expected 2 of activation, one for each hidden layer, found 1"),
-        ({"activation": "linear"}, "expected an activation of identity, logistic"),
-        ({"activation": 3}, "expected activation as one or as a list"),
-        ({"dropout": [0.1]}, "expected 2 of dropout"),
+        ({"activation": ["relu"]}, "expected 2 values of activation, one for each hidden layer, found 1"),
+        ({"activation": "linear"}, "expected activation to be one of identity, logistic"),
+        ({"activation": 3}, "expected activation to be one value or a list"),
+        ({"dropout": [0.1]}, "expected 2 values of dropout"),
         ({"dropout": 1.0}, "expected dropout in \\[0, 1\\)"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": True}, "hidden_layer_sizes"),
         ({"solver": "newton"}, "expected solver to be one of"),
-        ({"solver": "sgd", "optimizer": cr.Adam()}, "solver to be left out beside optimizer=Adam"),
+        ({"solver": "sgd", "optimizer": cr.Adam()}, "solver to be left out when optimizer=Adam"),
         ({"solver": "lbfgs", "optimizer": cr.Adam()}, "optimizer to be left out: solver='lbfgs'"),
         ({"solver": "lbfgs", "dropout": [0.0, 0.1]}, "dropout to be left out"),
         ({"solver": "lbfgs", "batch_norm": True}, "batch_norm to be left out"),
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         ({"callbacks": Callback()}, "a list of callbacks"),
         ({"callbacks": [print]}, "a list of callbacks"),
         ({"loss": "hinge"}, "expected loss to be one of"),
-        ({"loss": cr.MSELoss(reduction="sum")}, "expected loss to be a mean"),
+        ({"loss": cr.MSELoss(reduction="sum")}, "expected loss to be a loss with a mean reduction"),
         ({"precision": "float16"}, "expected precision to be one of"),
         ({"alpha": -1.0}, "expected alpha to be a number in \\[0, inf\\), found -1.0"),
         ({"alpha": float("nan")}, "alpha"),
@@ -71,7 +71,7 @@ def test_batches_that_have_no_variance(form):
 
 def test_invalid_targets_and_weights():
     for strings in (["1"] * 130, np.asarray(["1"] * 130)):
-        with pytest.raises(ValueError, match="expected y of numbers, found strings"):
+        with pytest.raises(ValueError, match="expected y to hold numbers, found strings"):
             fitted(MLPRegressor, strings)
     for solver in ("adam", "lbfgs"):
         with pytest.raises(ValueError, match="targets of at least 0"):
@@ -83,7 +83,7 @@ def test_invalid_targets_and_weights():
     with pytest.raises(ValueError, match="several labels"):
         fitted(MLPClassifier, LABELS, loss=cr.CrossEntropyLoss())
     for weight in (-WEIGHTS, 0.0 * WEIGHTS):
-        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
+        with pytest.raises(ValueError, match="sample_weight to be at least 0"):
             fitted(MLPRegressor, NUMBER, weight=weight)
     for solver in ("adam", "lbfgs"):
         with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
@@ -94,7 +94,7 @@ def test_invalid_targets_and_weights():
         with pytest.raises(ValueError, match="^sample_weight: .* that sum to 0"):
             fitted(MLPRegressor, NUMBER, **{**large, "weight": np.full(130, 1e-60)})
     for kind, y in ((MLPRegressor, NUMBER), (MLPClassifier, THREE)):
-        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
+        with pytest.raises(ValueError, match="sample_weight to be at least 0"):
             fitted(kind, y).score(X, y, -WEIGHTS)
     with pytest.raises(ValueError, match="130 sample weights"):
         fitted(MLPRegressor, NUMBER, weight=WEIGHTS[:9])

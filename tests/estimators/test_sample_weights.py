@@ -141,7 +141,7 @@ def test_class_weights_of_unknown_classes():
     for given in ({2: 5.0}, {0: 1.0, 7: 2.0}):
         with pytest.raises(ValueError, match="not in class_weight"):
             SGDClassifier(class_weight=given).fit(X, TWO)
-        with pytest.raises(ValueError, match=r"to name classes of \[0, 1\], found \[[27]\]"):
+        with pytest.raises(ValueError, match=r"to name classes among \[0, 1\], found \[[27]\]"):
             fitted(MLPClassifier, TWO, class_weight=given)
     with pytest.raises(ValueError, match="class_weight to be 'balanced', or a dict"):
         fitted(MLPClassifier, TWO, class_weight=[1.0, 2.0])

@@ -130,7 +130,7 @@ def test_lbfgs_says_that_rounding_ended_it(precision):
     """A linear model of targets of some thousands: no gradient of it is below 1e-14."""
     target = 1e3 * (X @ np.arange(1.0, 6.0) + NUMBER)
     options = {"solver": "lbfgs", "precision": precision, "tol": 1e-14, "activation": "identity"}
-    words = f"at most tol=1e-14, found .*; but the line search finds no smaller loss in {precision}"
+    words = f"at most tol=1e-14, found .*; the line search finds no smaller loss in {precision}"
     with pytest.warns(ConvergenceWarning, match=words) as caught:
         model = fitted(MLPRegressor, target, hidden_layer_sizes=(), max_iter=500, **options)
     assert model.n_iter_ < 500

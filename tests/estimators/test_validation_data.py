@@ -139,8 +139,8 @@ def test_an_error_leaves_the_estimator_as_it_was():
             cr.DataError,
             "^validation_data: .*masked",
         ),
-        (MLPClassifier, THREE, (X, THREE + 1), ValueError, "^validation_data: .*classes of .0 1 2"),
-        (MLPClassifier, THREE, (X, LABELS), ValueError, "^validation_data: .*one class for each"),
+        (MLPClassifier, THREE, (X, THREE + 1), ValueError, "^validation_data: .*classes among .0 1 2"),
+        (MLPClassifier, THREE, (X, LABELS), ValueError, "^validation_data: .*one class per sample"),
         (MLPClassifier, LABELS, (X, THREE), ValueError, "^validation_data: .*an indicator matrix"),
     ],
 )  # fmt: skip

@@ -33,7 +33,7 @@ def test_warm_starts_and_epochs_one_by_one():
         warm.fit(X, TWO)
     with pytest.raises(ValueError, match="as before"):
         parts.partial_fit(X, THREE, classes=[0, 1])
-    with pytest.raises(ValueError, match="expected classes of"):
+    with pytest.raises(ValueError, match="expected classes among"):
         parts.partial_fit(X, THREE + 1)
     with pytest.raises(ValueError, match="first call"):
         MLPClassifier().partial_fit(X, THREE)

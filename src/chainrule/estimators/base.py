@@ -1,4 +1,4 @@
-"""What both estimators share: scikit-learn's way of fitting, and where it leads."""
+"""Base class of both estimators: fitting as scikit-learn does it."""
 
 from __future__ import annotations
 
@@ -32,67 +32,67 @@ from .weights import ShownWeights
 
 
 def has_steps(estimator: Any) -> bool:
-    """Whether the solver makes steps on batches, so that there can be one epoch more."""
+    """Whether the solver steps on batches, so that it can train for one more epoch."""
     if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit is for solvers that make steps on batches, not 'lbfgs'")
+        raise AttributeError("partial_fit needs a solver that steps on batches: not 'lbfgs'")
     return True
 
 
 class MultilayerPerceptron(OptimizerParameters, ShownWeights):
-    """What a classifier and a regressor have in common; each defines the methods that come first.
+    """Base class of the classifier and the regressor, which define the methods that come first.
 
     Attributes
     ----------
     model_ : Sequential
-        The model, for all that chainrule can do with one.
+        The trained model.
     trainer_ : Trainer
-        What trained it; not with ``solver="lbfgs"``. To go on later pickle the estimator: the
-        penalty is in no file of the trainer's.
+        The trainer; not with ``solver="lbfgs"``. To continue later, pickle the estimator: the
+        trainer's own files do not contain the penalty.
     """
 
     _losses: tuple[str, ...] = ()
-    """The names that `loss` may have."""
+    """The names that `loss` accepts."""
 
     _network: Network
-    """What decided the network that there is."""
+    """The settings that the present network was made from."""
 
     _record: Record
-    """The results of the training that are shown."""
+    """The results of the training."""
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
     ) -> tuple[Array, Array, Array | None]:
-        """The data, checked; arrays of another library are where they were."""
+        """Check the data; arrays of other libraries stay on their device."""
         raise NotImplementedError
 
     def _read_validation(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Array, Array, Array | None]:
-        """Validation data, checked and compared with the data of the training."""
+        """Check validation data and compare it with the training data."""
         raise NotImplementedError
 
     def _choose_loss(self) -> tuple[Loss, Output]:
-        """The loss, and what outputs mean; says how many those are, `n_outputs_`."""
+        """Choose the loss and the meaning of the outputs, and set `n_outputs_`."""
         raise NotImplementedError
 
     def _targets(self, y: Array, dtype: str) -> Array:
-        """The targets as the loss takes them."""
+        """The targets in the form that the loss takes."""
         raise NotImplementedError
 
     def _strata(self, targets: Array) -> Array | None:
-        """What validation data has the same shares of as the rest."""
+        """The classes to stratify the validation data by, if any."""
         return None
 
     def _decided(self, outputs: Array) -> Array:
-        """What a model's outputs predict."""
+        """Predictions from the outputs of the model."""
         raise NotImplementedError
 
     def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
-        """How good predictions in host memory are."""
+        """The score of predictions in host memory."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
-        """Train until nothing gets better any more, or for `max_iter` epochs.
+        """Train until the loss or score stops improving, or for `max_iter` epochs.
 
         Parameters
         ----------
@@ -101,13 +101,13 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         y : array-like
             ``(samples,)``, or ``(samples, outputs)``.
         sample_weight : array-like, optional
-            ``(samples,)``, at least 0. A step divides by the sum of its own batch. A sample of
-            weight 0 is left out, except that a classifier learns the name of its class.
+            ``(samples,)``, at least 0. Each step divides by the total weight of its batch. Samples
+            of weight 0 are left out, but a classifier still learns their classes.
         validation_data : tuple of array-like, optional
             ``(X, y)`` or ``(X, y, sample_weight)`` to measure the loss and the score on after each
             epoch: ``val_loss`` and ``val_score`` in the history of `trainer_`. With
-            `early_stopping` it is used instead of a part of the training data. Not with "lbfgs".
-            In a pipeline it has to be transformed already.
+            `early_stopping` it is used instead of a part of the training data; without, it does
+            not change the training. Not with "lbfgs". A pipeline does not transform it.
 
         Returns
         -------
@@ -118,23 +118,23 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         ------
         ValueError
             If parameters or data are invalid, or if weights or the loss became infinite or NaN.
-            The estimator is then as it was before the call.
+            The estimator is left as it was before the call.
         TypeError
-            If `validation_data` is not a tuple of two or three.
+            If `validation_data` is not a tuple of two or three elements.
 
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` came first, or with "lbfgs" if the gradient is not within `tol` for
-            another reason.
+            If `max_iter` was reached first, or if "lbfgs" stopped for another reason before the
+            gradient was within `tol`.
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
     @available_if(has_steps)  # type: ignore[untyped-decorator, unused-ignore]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch, continuing from where the training is.
+        """Train for one more epoch.
 
-        `loss_curve_` keeps the loss of each call; the history of `trainer_` is of the last one.
+        `loss_curve_` keeps the loss of every call; the history of `trainer_` that of the last one.
 
         Parameters
         ----------
@@ -149,12 +149,12 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`: a batch on which the numbers overflow leaves the estimator as it was.
+            See `fit`. A batch on which numbers overflow leaves the estimator as it was.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """What the trained model says of some samples.
+        """Predict the targets of some samples.
 
         Parameters
         ----------
@@ -164,8 +164,8 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         Returns
         -------
         array
-            ``(samples,)``, or ``(samples, outputs)`` where there are several targets; an array of
-            the library of `X`, but NumPy's where labels are no numbers.
+            ``(samples,)``, or ``(samples, outputs)`` for several targets, in an array of the same
+            library as `X`; labels that are not numbers are in a NumPy array.
         """
         return self._decided(self._outputs(X))
 
@@ -239,9 +239,9 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         *,
         incremental: bool,
     ) -> int:
-        """Train by steps on batches, and show how that went; `y` are the targets as given.
+        """Train by steps on batches and record the results; `y` are the targets as given.
 
-        Returns how many steps were left out, as they had no finite gradient.
+        Returns the number of steps that were skipped because their gradient was not finite.
         """
         validation, metrics = None, {}
         if held_out is None and self.early_stopping:
@@ -272,7 +272,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         return left_out
 
     def _score_on(self, y: Array, weight: Array | None) -> Metric:
-        """The score on some samples, as a metric."""
+        """The score on these samples, as a metric."""
         labels, importance = to_host(y), to_host(weight)
 
         def score(outputs: Array, _: Array) -> float:
@@ -281,10 +281,15 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         return score
 
     def _check_finite(self, model: Sequential, left_out: int, *, incremental: bool) -> None:
-        """Raise a `ValueError` if numbers overflowed, or warn if that did not spoil the result."""
-        cause = "The input data may contain large values and need to be preprocessed."
+        """Raise a `ValueError` if numbers overflowed; warn if the result is still usable."""
+        cause = (
+            "The input data may contain large values and need to be preprocessed. "
+            "Scale it, for example with StandardScaler, or lower the learning rate."
+        )
         finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
-        if left_out and (incremental or not finite_loss):  # the weights are as before those steps
+        if left_out and (
+            incremental or not finite_loss
+        ):  # the weights are those before these steps
             raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
         for vector, what in (
             (model.state.values, "parameter weights"),
@@ -295,9 +300,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         if not finite_loss:
             raise ValueError(f"Solver produced a non-finite loss, {self.loss_}. {cause}")
         if left_out:
-            words = (
-                f"{left_out} steps were left out, as their gradient was NaN or infinite. {cause}"
-            )
+            words = f"{left_out} steps were skipped: their gradient was NaN or infinite. {cause}"
             warnings.warn(words, RuntimeWarning, stacklevel=4)
 
     def _make_model(

@@ -19,7 +19,7 @@ from chainrule.estimators import MLPClassifier, MLPRegressor
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def test_they_are_among_the_parameters():
+def test_optimizer_options_are_parameters():
     optimizer = cr.SGD(0.1, momentum=0.9, clip_norm=2.0)
     model = MLPClassifier(optimizer=optimizer)
     deep = model.get_params()
@@ -53,7 +53,7 @@ def test_an_optimizer_and_its_rate_at_once():
     assert model.optimizer.lr == 0.5
 
 
-def test_the_rate_that_is_set_is_the_one_that_trains():
+def test_training_uses_the_rate_that_was_set():
     model = MLPClassifier(optimizer=cr.SGD(0.9, momentum=0.5), **SMALL)
     model.set_params(optimizer__lr=cr.schedules.exponential(0.1, gamma=0.9)).fit(X, TWO)
     rate = cr.schedules.exponential(0.1, gamma=0.9)
@@ -80,7 +80,7 @@ def test_a_rate_through_a_pipeline():
 
 
 def test_a_fitted_estimator_trains_on_with_its_copy():
-    """What was trained is not changed by a new rate, nor by a copy of the estimator."""
+    """Setting a rate on a copy changes neither trainer."""
     model = fitted(MLPClassifier, TWO, optimizer=cr.SGD(0.1))
     other = copy.deepcopy(model).set_params(optimizer__lr=0.5)
     assert other.trainer_.optimizer.lr == model.trainer_.optimizer.lr == 0.1

@@ -1,4 +1,4 @@
-"""``fit(validation_data=)``: measured after each epoch, and what early stopping looks at."""
+"""``fit(validation_data=)``: measured after each epoch and used by early stopping."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_without_early_stopping_it_is_only_measured(kind, y):
 
 @pytest.mark.parametrize(("kind", "y"), CASES)
 def test_early_stopping_looks_at_it(kind, y):
-    """All other samples are trained on, and the weights in the end are those of the best score."""
+    """It trains on all training samples and ends with the weights of the best score."""
     model = trained(kind, y, early_stopping=True, max_iter=40, learning_rate_init=0.05)
     assert model.t_ == 90 * model.n_iter_
     assert model.validation_scores_ == model.trainer_.history["val_score"]
@@ -61,8 +61,8 @@ def test_the_loss_is_that_of_the_validation_data():
     assert model.trainer_.history["val_loss"][-1] == pytest.approx(expected, rel=1e-9)
 
 
-def test_its_weights():
-    """They count in the score; samples of weight 0 are as if they were not there."""
+def test_sample_weights_of_the_validation_data():
+    """Weights count in the score; samples of weight 0 count as absent."""
     halves = np.where(np.arange(130) % 2, 1.0, 0.0)
     for kind, y in CASES:
         a = trained(kind, y, weight=halves, early_stopping=True)
@@ -76,7 +76,7 @@ def test_its_weights():
         assert a.trainer_.history["val_score"][-1] == pytest.approx(expected, rel=1e-12)
 
 
-def test_class_weights_count_there_too():
+def test_class_weights_apply_to_the_validation_data():
     each = {0: 3.0, 1: 1.0, 2: 0.5}
     model = trained(MLPClassifier, THREE, class_weight=each)
     weight = np.asarray([3.0, 1.0, 0.5])[THREE[HELD_OUT]]
@@ -102,19 +102,19 @@ def test_a_class_that_the_validation_data_does_not_have():
     assert model.trainer_.history["val_score"][-1] == model.score(*held_out)
 
 
-def test_a_callback_watches_it():
+def test_a_callback_can_watch_the_validation_loss():
     stop = EarlyStopping("val_loss", patience=2)
     model = trained(MLPRegressor, NUMBER, callbacks=[stop], max_iter=200, learning_rate_init=0.1)
     assert model.n_iter_ < 200
     assert stop.best == min(model.trainer_.history["val_loss"])
 
 
-def test_it_is_printed(capsys):
+def test_the_validation_score_is_printed(capsys):
     trained(MLPRegressor, NUMBER, verbose=True, max_iter=2)
     assert capsys.readouterr().out.count("Validation score: ") == 2
 
 
-def test_an_error_leaves_the_estimator_as_it_was():
+def test_an_error_does_not_change_the_estimator():
     model = trained(MLPRegressor, NUMBER)
     before = vars(model).copy()
     with pytest.raises(ValueError, match="validation_data: "):
@@ -139,7 +139,7 @@ def test_an_error_leaves_the_estimator_as_it_was():
             cr.DataError,
             "^validation_data: .*masked",
         ),
-        (MLPClassifier, THREE, (X, THREE + 1), ValueError, "^validation_data: .*classes among .0 1 2"),
+        (MLPClassifier, THREE, (X, THREE + 1), ValueError, "^validation_data: .*among .0 1 2"),
         (MLPClassifier, THREE, (X, LABELS), ValueError, "^validation_data: .*one class per sample"),
         (MLPClassifier, LABELS, (X, THREE), ValueError, "^validation_data: .*an indicator matrix"),
     ],

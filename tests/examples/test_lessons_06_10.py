@@ -1,4 +1,4 @@
-"""Lessons 6 to 10, as a user runs them, and the numbers that they print."""
+"""Lessons 6 to 10, run as a user would, and the numbers that they print."""
 
 import re
 from statistics import NormalDist

@@ -1,4 +1,4 @@
-"""Pictures: what they hold, and what they refuse."""
+"""The contents of plots, and invalid arguments."""
 
 import sys
 
@@ -29,7 +29,7 @@ def test_history():
 
 
 def test_a_validation_column_is_drawn_as_one():
-    """``val_accuracy`` is the name that the history has; training accuracy there is none."""
+    """``val_accuracy`` is the name in the history, which has no training accuracy."""
     for name in ("accuracy", "val_accuracy"):
         lines = plotting.plot_history(measured := accuracies(), name=name)
         assert [line.get_label() for line in lines] == ["validation"]
@@ -46,7 +46,7 @@ def accuracies():
     return measured
 
 
-def test_histories_without_what_is_asked_for():
+def test_histories_without_the_name():
     with pytest.raises(cr.DataError, match="expected a history with 'accuracy'.*found epoch, loss"):
         plotting.plot_history(history(), name="accuracy")
     with pytest.raises(cr.DataError, match="no epochs: train first"):
@@ -152,7 +152,7 @@ def test_the_shape_of_weights():
         (cr.Linear(4, 3), {"columns": 0}, ValueError, "columns to be at least 1"),
     ],
 )
-def test_weights_that_are_no_images(layer, options, error, words):
+def test_weights_that_are_not_images(layer, options, error, words):
     with pytest.raises(error, match=words):
         plotting.plot_weights(layer, **options)
 
@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """A model of two features with a straight boundary at x0 = 0, or three sectors."""
+    """A model of two features with a straight boundary at x0 = 0, or with three sectors."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -200,7 +200,7 @@ def test_surface(library, tmp_path):
     surface.figure.savefig(tmp_path / "surface.png")
     with pytest.raises(cr.ShapeError, match="one output, found 3"):
         plotting.plot_surface(trained(library, 3))
-    with pytest.raises(TypeError, match="three dimensions"):
+    with pytest.raises(TypeError, match="three-dimensional"):
         plotting.plot_surface(trained(library, 1), ax=plotting.plot_history(history())[0].axes)
 
 
@@ -326,7 +326,7 @@ def test_an_animation_that_is_interrupted(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
 
 
-def test_an_animation_whose_drawing_fails_leaves_the_old_film(tmp_path):
+def test_a_failed_drawing_keeps_the_old_animation(tmp_path):
     path = tmp_path / "film.gif"
     path.write_bytes(b"the old one")
     for fails_at in (0, 2):
@@ -368,7 +368,7 @@ def test_save_or_show(tmp_path):
     assert b"<svg" in (tmp_path / "picture.svg").read_bytes()
     with pytest.raises(FileNotFoundError, match="no such folder to write to"):
         plotting.save_or_show(figure, tmp_path / "nowhere" / "picture.png")
-    with pytest.raises(RuntimeError, match="no display .*: give a file"):
+    with pytest.raises(RuntimeError, match="no display .*: pass a file"):
         plotting.save_or_show(figure)
 
 
@@ -383,29 +383,29 @@ def _close():
     assert dict(plt.rcParams) == before
 
 
-def test_outputs_that_are_no_classes(library):
+def test_outputs_that_are_not_classes(library):
     images, labels = np.zeros((3, 4, 4)), library.asarray([0, 1, 2])
     outputs = library.asarray(np.eye(3))
     for given in ((outputs, labels), (labels, outputs)):
         with pytest.raises(cr.ShapeError, match=r"\(3,\).*found \(3, 3\): .*argmax\(axis=1\)"):
             plotting.plot_predictions(images, *given)
-    with pytest.raises(cr.DataError, match="expected labels that are classes, whole numbers"):
+    with pytest.raises(cr.DataError, match="expected labels to be classes, whole numbers"):
         plotting.plot_predictions(images, labels, [0.0, 0.5, 1.0])
     with pytest.raises(cr.DataError, match="expected classes from 0 to 1, found 0 to 2"):
         plotting.plot_predictions(images, labels, names=["a", "b"])
     model, points = trained(library, 3), np.zeros((3, 2))
     with pytest.raises(cr.ShapeError, match=r"y of shape \(3,\).*found \(3, 3\): .*argmax"):
         plotting.plot_decision_boundary(model, points, outputs)
-    with pytest.raises(cr.DataError, match="expected y that are classes"):
+    with pytest.raises(cr.DataError, match="expected y to be classes"):
         plotting.plot_decision_boundary(model, points, [0.0, 0.5, 1.0])
 
 
-def test_models_that_are_of_no_plane(library):
+def test_models_that_do_not_fit_a_plane(library):
     model = cr.Sequential(cr.Linear(3, 1), backend=library.backend)
     for draw in (plotting.plot_surface, lambda m: plotting.plot_decision_boundary(m, X, [0, 1])):
         with pytest.raises(cr.ShapeError, match=r"model of two features: .*\(batch, 3\), found"):
             draw(model)
-        with pytest.raises(cr.ShapeError, match=r"\(n, outputs\), found Labels with .*is model_"):
+        with pytest.raises(cr.ShapeError, match=r"\(n, outputs\), found Labels with .*its model_"):
             draw(Labels())
 
 
@@ -413,13 +413,13 @@ X = np.asarray([[0.0, 1.0], [1.0, 0.0]])
 
 
 class Labels:
-    """Predicts as estimators do."""
+    """Predicts labels, as estimators do."""
 
     def predict(self, x):
         return x[:, 0] > 0
 
 
-def test_what_is_none_of_a_plots_things():
+def test_arguments_of_the_wrong_type():
     for draw, wrong, message in (
         (plotting.plot_history, {"loss": [1.0]}, "expected a History .*history, found dict"),
         (plotting.plot_history, [1.0], "expected a History .*history, found list"),

@@ -1,4 +1,4 @@
-"""The work of a step with NumPy alone, which no library on top of it can be quicker than."""
+"""The work of a step in NumPy alone: a lower bound for libraries built on NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .task import weights
 
 
 def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
-    """The matrix products of a step by themselves, with NumPy."""
+    """The matrix products of a step alone, in NumPy."""
     rng = np.random.default_rng(0)
     products = []
     for layer, (inner, out) in enumerate(pairwise(widths)):
@@ -29,9 +29,9 @@ def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
 
 
 def bare_step(widths: list[int], batch: int) -> Callable[[], list[np.ndarray]]:
-    """Forward and backward with NumPy: products, biases, rectifiers; no loss and no optimizer.
+    """Forward and backward pass in NumPy: products, biases, rectifiers; no loss or optimizer.
 
-    It returns the gradients by the weights and biases, where that by the last layer is 1.
+    The step returns the gradients with respect to weights and biases for an output gradient of 1.
     """
     parameters = weights(widths)
     layers = list(zip(parameters[::2], parameters[1::2], strict=True))

@@ -1,10 +1,10 @@
-"""The speed of chainrule beside other libraries, as ratios in one run, and what else it costs.
+"""The speed of chainrule compared with other libraries, as ratios within one run; and other costs.
 
 ``python -m benchmarks.compare`` trains four networks with Adam in float32, from the same weights on
-the same batches of 60,000 x 784 floats, with every library of `libraries` that is installed, and
-checks first that all compute the same losses. ``--what`` chooses among that comparison, the growth
-of a step with the network, the memory, the time of the import, and of drawing a batch. It prints
-tables of medians with quartiles and writes ``--json`` and ``--markdown``.
+the same batches of 60,000 x 784 floats, with every installed library of `libraries`, after checking
+that all of them compute the same losses. ``--what`` selects this comparison, the growth of a step
+with the network, memory, import time, and the time to draw a batch. It prints tables of medians
+with quartiles, and writes them to ``--json`` and ``--markdown``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECTIONS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,8 +37,8 @@ def main() -> None:
     networks = comparison.NETWORKS
     parser.add_argument("--networks", nargs="+", choices=networks, default=[*networks])
     parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=installed())
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--markdown", type=Path, help="write the tables here")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--markdown", type=Path, help="write the tables to this file")
     options = parser.parse_args()
     libraries = list(dict.fromkeys(["chainrule", *options.libraries]))
     arguments: dict[str, tuple[Any, ...]] = {

@@ -1,6 +1,6 @@
-"""A step of training, an epoch and predictions beside other libraries, and the floor under a step.
+"""A training step, an epoch and predictions compared with other libraries, and the floor of a step.
 
-The floor is the time of the step's matrix products by themselves.
+The floor is the time of the step's matrix products alone.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from .rounds import Calls, race
 from .task import make_data
 from .text import ratio, rows, share, spread
 
-NETWORKS = {  # the batch, and the batches of an epoch: all of the samples, or what takes seconds
+NETWORKS = {  # batch size, and batches per epoch: all samples, or as many as take seconds
     "784-32-10": (32, 1875),
     "784-128-10": (128, 468),
     "784-512-512-10": (128, 468),
     "784-2500-2000-1500-1000-500-10": (256, 20),
 }
 PREDICTED = (1, 128, 10_000)
-EPOCHS = 3  # rounds of an epoch, at most
+EPOCHS = 3  # the most rounds of an epoch
 
 
 def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Seconds a call for each network, with its batch and the samples of an epoch."""
+    """Seconds per call for each network, with its batch size and the samples of an epoch."""
     results = {}
     for name in networks:
         batch, steps = NETWORKS[name]
@@ -39,7 +39,7 @@ def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str,
 def calls(
     library: str, widths: list[int], batch: int, steps: int, samples: int = 60_000
 ) -> tuple[list[float], Calls]:
-    """What one library does; in chainrule's process NumPy multiplies by itself, too."""
+    """The calls of one library; chainrule's process also times NumPy's products alone."""
     data = make_data(widths[0], batch, samples, steps)
     task = LIBRARIES[library](widths, data)
     timed: Calls = {("step", library): task.step, ("epoch", library): task.epoch}
@@ -63,6 +63,6 @@ def table(results: dict[str, Any]) -> str:
                 lines.append((network, call, library, spread(theirs), slower))
         reached = [f"{library} {share(floor, s)}" for library, s in seconds["step"].items()]
         floors.append((network, spread(floor), ", ".join(reached)))
-    head = ("network, batch", "call", "library", "time", "chainrule is so many times as fast")
+    head = ("network, batch", "call", "library", "time", "time relative to chainrule's")
     below = ("network, batch", "matrix products of a step alone", "share of their speed reached")
     return f"{rows(head, lines)}\n\n{rows(below, floors)}"

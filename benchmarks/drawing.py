@@ -1,6 +1,6 @@
-"""Batches of 60,000 x 784 held as float32, or as the bytes that images come in and a model scales.
+"""Batches of 60,000 x 784 held as float32, or as bytes that the model scales.
 
-The bytes are a quarter of the memory; the model starts with `Rescaling`.
+Bytes take a quarter of the memory; the model then starts with `Rescaling`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ WIDTHS, BATCH = [784, 128, 10], 128
 
 
 def measure(rounds: int) -> Times:
-    """Seconds a draw and a step."""
+    """Seconds per draw and per step."""
     return race(calls, [()], rounds)
 
 
 def calls(samples: int = 60_000) -> tuple[list[float], Calls]:
-    """A draw and a step with either kind of images; the bytes are drawn and scaled."""
+    """A draw and a step for either kind of images; drawing bytes includes scaling them."""
     data = make_data(WIDTHS[0], BATCH, samples)
     bytewise = replace(data, images=(255 * data.images).astype(np.uint8))
     steps = {

@@ -1,9 +1,9 @@
-"""`chainrule.estimators` beside scikit-learn's: scores and times over seeds, taking turns.
+"""`chainrule.estimators` compared with scikit-learn's: scores and times over seeds, in turns.
 
-``python -m benchmarks.estimators`` trains scikit-learn's two multilayer perceptrons and those of
-this package, with the same parameters, on the digits and on data made like California's housing.
-For each seed there is another split and other weights; a time is that of training and of predicting
-all of the test data. Set ``OMP_NUM_THREADS=1``: the products are small, and threads wait for each
+``python -m benchmarks.estimators`` trains the multilayer perceptrons of scikit-learn and of this
+package with the same parameters, on the digits and on synthetic data like California's housing.
+Each seed gives another split and other weights. The time includes training and predicting all of
+the test data. Set ``OMP_NUM_THREADS=1``: the products are small, and threads only wait for each
 other.
 """
 
@@ -43,11 +43,11 @@ def digits() -> Data:
 
 
 def housing(samples: int = 20640, seed: int = 0) -> Data:
-    """Eight features and a price: distributions and dependences like those of the census of 1990.
+    """Eight features and a price, distributed and correlated like the census data of 1990.
 
-    Incomes and rooms are lognormal, places lie in two clusters, prices rise with the income and
-    fall with the distance to the coast and the number of people in a house; there is noise, and the
-    highest prices are cut off at 5, as in the census.
+    Incomes and rooms are lognormal, and places lie in two clusters. Prices rise with the income and
+    fall with the distance to the coast and the number of people in a house. They are noisy and cut
+    off at 5, as in the census.
     """
     rng = np.random.default_rng(seed)
     income = np.exp(rng.normal(1.2, 0.45, samples))
@@ -74,7 +74,7 @@ TASKS: dict[str, tuple[Callable[[], Data], str, dict[str, Any]]] = {
 
 
 def run(make: Any, data: tuple[np.ndarray, ...], seed: int, options: Any) -> tuple[float, float]:
-    """Seconds of a training and of predicting the test data, and the score on it."""
+    """Seconds to train and to predict the test data, and the score on it."""
     x_train, x_test, y_train, y_test = data
     model = make(random_state=seed, **options)
     start = time.perf_counter()
@@ -105,7 +105,7 @@ def measure(name: str, seeds: int) -> dict[str, dict[str, list[float]]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Scores with their deviations, and the share of scikit-learn's time."""
+    """Scores with standard deviations, and times as a percentage of scikit-learn's."""
     lines = []
     for task, found in results.items():
         reference = np.asarray(found["scikit-learn"]["seconds"])
@@ -122,7 +122,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,6 @@
-"""How a step grows with the depth, the width and the batch.
+"""The growth of a step with depth, width and batch size.
 
-Beside chainrule stands the bare arithmetic in NumPy: no loss, no optimizer, no drawing of a batch.
+The reference is the bare arithmetic in NumPy: no loss, no optimizer, no drawing of a batch.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SWEEPS: dict[str, dict[int, tuple[list[int], int]]] = {
     "width of 2 hidden layers, batch 128": {n: ([784, n, n, 10], 128) for n in WIDTHS},
     "batch of 784-128-10": {n: ([784, 128, 10], n) for n in BATCHES},
 }
-"""Widths of networks and the batch, by what changes."""
+"""Widths and batch size of the networks, by the quantity that varies."""
 
 
 def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Seconds a step in each sweep, and a further hidden layer's, by library."""
-    beside = [(library,) for library in libraries if library in ("chainrule", "torch")]
-    times = race(calls, beside, rounds)
+    """Seconds per step in each sweep, and per additional hidden layer, by library."""
+    compared = [(library,) for library in libraries if library in ("chainrule", "torch")]
+    times = race(calls, compared, rounds)
     sweeps = {
         name: {str(n): times[f"{name}: {n}"] for n in sweep} for name, sweep in SWEEPS.items()
     }
@@ -38,7 +38,7 @@ def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
 
 
 def calls(library: str, samples: int = 60_000) -> tuple[list[float], Calls]:
-    """The steps of all networks; in chainrule's process NumPy's, too."""
+    """The steps of all networks; chainrule's process also times NumPy."""
     data = make_data(784, 1, samples)
     losses: list[float] = []
     timed: Calls = {}
@@ -53,19 +53,19 @@ def calls(library: str, samples: int = 60_000) -> tuple[list[float], Calls]:
 
 
 def slope(depths: dict[str, dict[str, list[float]]], who: str) -> list[float]:
-    """Seconds a further layer, by least squares in each round."""
+    """Seconds per additional layer, by least squares in each round."""
     seconds = [times[who] for times in depths.values()]
     slopes: list[float] = np.polyfit([*map(int, depths)], seconds, 1)[0].tolist()
     return slopes
 
 
 def table(results: dict[str, Any]) -> str:
-    """A table for each sweep, and the cost of a further layer."""
+    """A table for each sweep, and the cost of an additional layer."""
     tables = []
     for name, sweep in results["sweeps"].items():
         who = [*next(iter(sweep.values()))]
         lines = [(n, *(spread(times[w]) for w in who)) for n, times in sweep.items()]
         tables.append(rows((name, *who), lines))
     layers = [f"{who} {spread(seconds)}" for who, seconds in results["a layer"].items()]
-    tables.append(f"A further hidden layer of width 32 at batch 32: {'; '.join(layers)}.")
+    tables.append(f"An additional hidden layer of width 32 at batch size 32: {'; '.join(layers)}.")
     return "\n\n".join(tables)

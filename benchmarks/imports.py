@@ -1,4 +1,4 @@
-"""How long the import takes in a fresh interpreter, beside that of the array library."""
+"""Import time in a fresh interpreter, compared with the array library's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMED = "import time\n{}\nstart = time.perf_counter()\n{}\nprint(time.perf_coun
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
-    """Seconds, a figure a round, after one to warm up."""
+    """Seconds, one figure per round, after a warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for turn in range(rounds + 1):
         for name, code in IMPORTS.items():
@@ -32,9 +32,9 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 
 def table(results: dict[str, list[float]]) -> str:
-    """The imports, and the difference between two of them in a round.
+    """Import times, and the difference between two of them in each round.
 
-    It can be negative: chainrule imports no array library before the first model asks for it.
+    It can be negative: chainrule imports no array library before the first model needs one.
     """
     lines = [(name, spread(seconds)) for name, seconds in results.items()]
     less = np.subtract(results[OURS], results[THEIRS]).tolist()

@@ -1,8 +1,8 @@
 """The same network in each library: a step of training with Adam, an epoch, and a prediction.
 
-Each function makes a `Task` for a network of some widths from the same initial weights and the same
-batches, drawn from float32 data in memory. An epoch reads its losses at the end, where the library
-can. A library is imported where it is used, in a process of its own.
+Each function makes a `Task` for a network of given widths, with the same initial weights and the
+same batches, drawn from float32 data in memory. If the library allows it, an epoch reads its losses
+at the end. Each library is imported in its own process only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .task import LR, Data, Task, network, weights
 
 
 def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
-    """Ours, or a `model` of one's own: steps by the visible loop, epochs by the Trainer."""
+    """chainrule, with another `model` if given: steps by a visible loop, epochs by a `Trainer`."""
     model = network(widths) if model is None else model
     loss, optimizer, drawn = cr.CrossEntropyLoss(), cr.Adam(lr=LR), data.batches()
     trainer = cr.Trainer(model, loss=loss, optimizer=optimizer)
@@ -44,7 +44,7 @@ def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None)
 
 
 def chainrule_plain(widths: list[int], data: Data) -> Task:
-    """Ours where the extra ``fast`` is not installed: numba cannot be found in this process."""
+    """chainrule without the extra ``fast``: this process cannot import numba."""
     sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
     task = chainrule(widths, data)
     if "numba" in sys.modules:
@@ -62,7 +62,7 @@ class WithoutNumba(PathFinder):
 
 
 def torch(widths: list[int], data: Data, *, compiled: bool = False, fused: bool = False) -> Task:
-    """PyTorch as it is by default, with the model compiled, or with its fused Adam."""
+    """PyTorch with its defaults, with a compiled model, or with its fused Adam."""
     import torch
 
     model = torch_model(widths)
@@ -92,7 +92,7 @@ def torch(widths: list[int], data: Data, *, compiled: bool = False, fused: bool 
 
 
 def torch_model(widths: list[int]) -> Any:
-    """The network as a module of PyTorch."""
+    """The network as a PyTorch module."""
     import torch
 
     layers: list[Any] = []
@@ -106,7 +106,7 @@ def torch_model(widths: list[int]) -> Any:
 
 
 def jax(widths: list[int], data: Data) -> Task:
-    """JAX, a whole step jitted, the batch gathered inside."""
+    """JAX, with a jitted step that gathers its batch."""
     import jax
     import jax.numpy as jnp
 
@@ -175,7 +175,7 @@ def _jax_logits(parameters: list[Any], images: Any) -> Any:
 
 
 def sklearn(widths: list[int], data: Data) -> Task:
-    """scikit-learn's MLPClassifier: a call of `partial_fit` is a batch, or a whole epoch."""
+    """scikit-learn's MLPClassifier: each call of `partial_fit` is one batch, or one epoch."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(widths[1:-1], batch_size=data.batch, learning_rate_init=LR, alpha=0.0)
@@ -197,7 +197,7 @@ def sklearn(widths: list[int], data: Data) -> Task:
 
 
 def thinc(widths: list[int], data: Data) -> Task:
-    """Thinc with what it uses by default, its own build of BLIS on one thread."""
+    """Thinc with its defaults: its own build of BLIS, on one thread."""
     from thinc.api import Adam, Relu, Softmax, chain
 
     layers: list[Any] = [Relu(m, n) for n, m in pairwise(widths[:-1])]
@@ -234,11 +234,11 @@ LIBRARIES: dict[str, Callable[[list[int], Data], Task]] = {
     "sklearn": sklearn,
     "thinc": thinc,
 }
-"""By the name that is printed."""
+"""The libraries by the name that is printed."""
 
 _NEEDS = {"chainrule-plain": "numba", "torch.fused": "torch", "torch.compile": "torch"}
 
 
 def installed() -> list[str]:
-    """The libraries that are here; chainrule without numba is another one only where numba is."""
+    """The installed libraries; chainrule without numba counts only where numba is installed."""
     return [n for n in LIBRARIES if importlib.util.find_spec(_NEEDS.get(n, n)) is not None]

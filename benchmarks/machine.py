@@ -1,4 +1,4 @@
-"""Where the figures come from: the processor, the versions, NumPy's BLAS."""
+"""The machine of the figures: processor, versions and NumPy's BLAS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VARIABLES = (
 
 
 def machine() -> dict[str, Any]:
-    """The processor, the variables of the environment that change its speed, and how busy it is."""
+    """The processor, environment variables that affect its speed, and its load."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": processor(),
@@ -35,14 +35,14 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the libraries that are here."""
+    """Versions of Python and of the installed libraries."""
     here = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
     python = {"python": platform.python_version()}
     return python | {name: here[name] for name in _PACKAGES if name in here}
 
 
 def processor() -> str:
-    """The model's name."""
+    """The model name of the processor."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -52,7 +52,7 @@ def processor() -> str:
 
 
 def blas() -> dict[str, Any]:
-    """What multiplies NumPy's matrices; its threads and kernels are None without threadpoolctl."""
+    """NumPy's BLAS library; threads and kernels are None without threadpoolctl."""
     built: Any = np.show_config(mode="dicts")
     library = built["Build Dependencies"]["blas"]
     found = {"name": library["name"], "version": library["version"]}
@@ -66,7 +66,7 @@ def blas() -> dict[str, Any]:
 
 
 def header(results: dict[str, Any]) -> str:
-    """The machine and the versions in lines of text."""
+    """The machine and the versions as lines of text."""
     m = results["machine"]
     blas = m["blas"]
     lines = [
@@ -78,5 +78,5 @@ def header(results: dict[str, Any]) -> str:
     if m["environment"]:
         lines.append("- " + ", ".join(f"{k}={v}" for k, v in m["environment"].items()))
     if m["load"] is not None:
-        lines.append(f"- processes running before the start, on average: {m['load']:.1f}")
+        lines.append(f"- average load before the start: {m['load']:.1f} processes")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Memory at the peak of training, beside what the method itself asks for.
+"""Peak memory of a training, compared with what the method itself needs.
 
-That is four vectors of the parameters' size (values, gradients, Adam's two) and the activations:
-the batch and the output of each layer, once.
+The method needs four vectors of the size of the parameters (values, gradients, Adam's two) and the
+activations: the batch and the output of each layer, once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def measure(libraries: list[str]) -> dict[str, Any]:
-    """Bytes, by library."""
+    """Peak bytes, by library."""
     spawn = multiprocessing.get_context("spawn")
     found = {}
     for library in libraries:
@@ -38,15 +38,15 @@ def measure(libraries: list[str]) -> dict[str, Any]:
 
 
 def needed(widths: list[int], batch: int) -> int:
-    """Bytes of four vectors of the parameters and of the activations, in float32."""
+    """Bytes of four vectors of parameters and of the activations, in float32."""
     parameters = sum(n * m + m for n, m in pairwise(widths))
     return 4 * (4 * parameters + batch * sum(widths))
 
 
 def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
-    """Bytes beyond those before the model: the peak while it is made, then while it trains.
+    """Peak bytes while the model is made and while it trains, beyond those in use before.
 
-    A small network goes first, for the code and the buffers that are loaded or made once.
+    A small network runs first, so that code and buffers that are loaded once do not count.
     """
     data, make = make_data(widths[0], batch, samples=STEPS * batch), LIBRARIES[library]
     for _ in range(2):
@@ -62,12 +62,12 @@ def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
 
 
 def _resident() -> int:
-    """Bytes in memory; outside of Linux the most that there have been."""
+    """Bytes in memory; outside Linux the peak so far."""
     return _status("VmRSS")
 
 
 def _highest() -> int:
-    """The most bytes in memory since `_tidy`; outside of Linux since the start."""
+    """Peak bytes in memory since `_tidy`; outside Linux since the start."""
     return _status("VmHWM")
 
 
@@ -82,7 +82,7 @@ def _status(field: str) -> int:
 
 
 def _tidy() -> bool:
-    """Give back what is free and forget the highest use so far; whether it was forgotten."""
+    """Return free memory and reset the peak; return whether the peak could be reset."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -107,6 +107,8 @@ def table(results: dict[str, Any]) -> str:
     )
     since = all(peaks["forgotten"] for peaks in found.values())
     note = (
-        "" if since else "\n\nThese are peaks since the process started: no others are known here."
+        ""
+        if since
+        else "\n\nThese are peaks since the process started: this system knows no others."
     )
     return rows(head, lines) + note

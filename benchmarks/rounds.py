@@ -1,6 +1,6 @@
-"""Processes that take turns at what is timed, so that a slow moment of the machine meets all.
+"""Timing in turns, so that a slow moment of the machine affects all libraries alike.
 
-Each has a process of its own, since the idle threads of one library would slow the others down.
+Each library runs in its own process, because its idle threads would slow down the others.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-ROUND = 0.1  # seconds that a round takes, or one call where that is longer
+ROUND = 0.1  # seconds per round, or one call if that takes longer
 SETTLE = 0.05  # seconds until the threads of a library are asleep
 
 Calls = dict[tuple[str, str], Callable[[], object]]
-"""What is timed, by what it does and by who does it."""
+"""The functions to time, by call and by library."""
 
 Make = Callable[..., tuple[list[float], Calls]]
-"""Makes the calls of a process, and losses that have to be the same in all of them."""
+"""Returns losses, which must be the same in all processes, and the calls of this process."""
 
 Times = dict[str, dict[str, list[float]]]
-"""Seconds a call, by what it does and by who does it, a figure a round."""
+"""Seconds per call, by call and by library, one figure per round."""
 
 
 class Seconds(float):
-    """What a call returns that has measured its time by itself, in the place of the clock here."""
+    """The result of a call that has measured its own time, used instead of the clock here."""
 
 
 def race(
@@ -39,29 +39,29 @@ def race(
     long: dict[str, int] | None = None,
     tolerance: float = 1e-3,
 ) -> Times:
-    """Time all calls in rounds, after one round to warm up.
+    """Time all calls in rounds, after a warm-up round.
 
     Parameters
     ----------
     make : callable
-        Of a module, so that a new process finds it.
+        A `Make` function at the top level of a module, so that a new process finds it.
     processes : list of tuple
-        Its arguments in each process. The losses of the first are what the others' must agree with;
-        one that fails is left out, with a word on the standard error.
+        Its arguments in each process. The losses of the others must agree with the first one's. A
+        process that fails is left out, with a message on the standard error.
     rounds : int
-        How many.
+        The number of rounds.
     long : dict of str to int, optional
-        What takes so long that it has no more rounds than this, each of them a single call. All
-        else is called once before it is timed, so that caches and threads are ready.
+        The number of rounds of calls that take long, with a single call per round. All others are
+        called once before they are timed, so that caches and threads are warm.
     tolerance : float, optional
-        How far the losses may be from the expected ones, relative to them.
+        The relative tolerance of the losses.
     """
     long = long or {}
     spawn = multiprocessing.get_context("spawn")
     expected: list[float] = []
     pipes: dict[tuple[str, str], Connection] = {}
     started, children = [], []
-    for arguments in processes:  # all make their calls at the same time
+    for arguments in processes:  # all processes prepare at the same time
         pipe, end = spawn.Pipe()
         child = spawn.Process(target=_work, args=(end, make, arguments), daemon=True)
         child.start()
@@ -73,11 +73,11 @@ def race(
         except EOFError:
             if not expected:
                 raise SystemExit(f"{make.__module__} {arguments} failed") from None
-            print(f"left out, having failed: {arguments}", file=sys.stderr)
+            print(f"left out because it failed: {arguments}", file=sys.stderr)
             continue
         expected = expected or losses
         if not np.allclose(losses, expected, rtol=tolerance):
-            raise SystemExit(f"{arguments}: the losses are {losses}, not {expected}")
+            raise SystemExit(f"{arguments}: expected the losses {expected}, found {losses}")
         pipes.update(dict.fromkeys(keys, pipe))
         children.append((child, pipe))
     kinds = list(dict.fromkeys(what for what, _ in pipes))
@@ -89,7 +89,7 @@ def race(
             for who, seconds in times[what].items():
                 pipes[what, who].send(((what, who), what in long))
                 measured = pipes[what, who].recv()
-                if turn:  # the first is to warm up
+                if turn:  # the first round is the warm-up
                     seconds.append(measured)
                 time.sleep(SETTLE)
     for child, pipe in children:
@@ -99,11 +99,11 @@ def race(
 
 
 def _work(pipe: Connection, make: Make, arguments: tuple[Any, ...]) -> None:
-    """Times a round of a call whenever it is asked for one."""
+    """Time a round of a call for each request."""
     losses, calls = make(*arguments)
     pipe.send((losses, list(calls)))
     repeats: dict[tuple[str, str], int] = {}
-    with contextlib.suppress(EOFError):  # until there is nobody left who asks
+    with contextlib.suppress(EOFError):  # until the other end is closed
         while True:
             key, once = pipe.recv()
             seconds = _timed(calls[key], 1)  # also wakes the library's threads
@@ -115,7 +115,7 @@ def _work(pipe: Connection, make: Make, arguments: tuple[Any, ...]) -> None:
 
 
 def _timed(call: Callable[[], object], repeats: int) -> float:
-    """Seconds a call."""
+    """Seconds per call."""
     start = time.perf_counter()
     for _ in range(repeats):
         result = call()

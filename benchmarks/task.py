@@ -1,4 +1,4 @@
-"""What every library is given: the data, the order of the batches, the initial weights."""
+"""The same task for every library: data, order of the batches and initial weights."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Task:
-    """What is timed; all return numbers on the host."""
+    """The functions to time; all of them return numbers in host memory."""
 
     step: Callable[[], float]
-    """Draws a batch, trains on it, returns its loss before the step."""
+    """Draws a batch, trains on it and returns its loss before the step."""
     epoch: Callable[[], float]
-    """Trains on all batches of `Data.epoch` in a new order, returns their mean loss."""
+    """Trains on all batches of `Data.epoch` in a new order and returns their mean loss."""
     predict: Callable[[np.ndarray], np.ndarray]
-    """The logits of some images, or what differs from them by a number an image."""
+    """The logits of some images, up to a constant for each image."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Images and labels in memory, and how many of them a step and an epoch take."""
+    """Images and labels in memory, and the sizes of a batch and an epoch."""
 
     images: np.ndarray
     labels: np.ndarray
     batch: int
     steps: int
-    """In an epoch: so many batches fill it without a rest."""
+    """Batches per epoch, all of them full."""
 
     @property
     def epoch(self) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels of an epoch, the first ones."""
+        """The images and labels of an epoch: the first ones."""
         samples = self.steps * self.batch
         return self.images[:samples], self.labels[:samples]
 
     def passes(self, *arrays: np.ndarray) -> Batches:
-        """Batches in an order that is new each time round; by themselves, a permutation's parts."""
+        """Batches of these arrays, in a new order in each pass."""
         return cr.minibatches(*arrays, batch_size=self.batch, seed=0, drop_last=True)
 
     def batches(self) -> Iterator[tuple[Any, ...]]:
-        """Batches of all images and labels, without an end."""
+        """An endless stream of batches of all images and labels."""
         return _endless(self.passes(self.images, self.labels))
 
     def rows(self) -> Iterator[np.ndarray]:
-        """The numbers of the samples in those batches."""
+        """The sample indices of these batches."""
         return (rows for (rows,) in _endless(self.passes(np.arange(len(self.images)))))
 
     def epoch_rows(self) -> Callable[[], Iterator[np.ndarray]]:
-        """Makes the numbers of the samples in the batches of an epoch, in a new order each time."""
+        """A function that returns the sample indices of an epoch's batches, in a new order."""
         passes = self.passes(np.arange(self.steps * self.batch))
         return lambda: (rows for (rows,) in passes)
 
@@ -74,7 +74,7 @@ def make_data(features: int, batch: int, samples: int = 60_000, steps: int = 1) 
 
 
 def network(widths: list[int], backend: Any = "numpy") -> cr.Sequential:
-    """Linear maps with rectifiers between them."""
+    """Linear layers with ReLU between them."""
     return cr.mlp(widths, seed=0, backend=backend)
 
 

@@ -10,7 +10,7 @@ _UNITS = ((1.0, "s"), (1e-3, "ms"), (0.0, "µs"))
 
 
 def number(x: float) -> str:
-    """With three digits, or as many as there are before the point."""
+    """A number with three digits, or with all digits before the decimal point."""
     return f"{x:.{2 if abs(x) < 10 else 1 if abs(x) < 100 else 0}f}"
 
 
@@ -28,17 +28,17 @@ def middle(seconds: float | Sequence[float]) -> str:
 
 
 def ratio(seconds: Sequence[float], ours: Sequence[float]) -> str:
-    """The median and the quartiles of the ratios in a round."""
+    """The median and the quartiles of the ratios in each round."""
     low, median, high = map(number, np.quantile(np.divide(seconds, ours), (0.25, 0.5, 0.75)))
     return f"{median} ({low} to {high})"
 
 
 def share(seconds: Sequence[float], of: Sequence[float]) -> str:
-    """The median of the ratios in a round, in percent."""
+    """The median of the ratios in each round, in percent."""
     return f"{np.median(np.divide(seconds, of)):.0%}"
 
 
 def rows(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table."""
+    """A table in Markdown."""
     body = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in body)

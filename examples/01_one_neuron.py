@@ -1,13 +1,13 @@
-"""One neuron, y = m x + b, learns by gradient descent from one number a step.
+"""One neuron, y = m x + b, learns by gradient descent, from one number at each step.
 
-Shown the same number five times, it is soon right about that number. Whether it is right about
-others depends on what there is to find. For y = 3 x a neuron without b needs one number only:
-m = y / x. With both m and b to find, every line through that one point fits, and gradient descent
-ends at the m and b nearest to where it began: right at the star, wrong elsewhere. A new number each
-step leaves a single line, and then y is within 1 % of the truth for every x > 0.
+Shown the same number five times, the neuron soon gets that number right. Whether it gets other
+numbers right depends on what there is to find. For y = 3 x, a neuron without b needs only one
+number: m = y / x. With both m and b to find, every line through that one point fits, and gradient
+descent stops at the m and b nearest to where it started: right at the star, wrong elsewhere. With a
+new number at each step only one line fits, and the error falls below 1 % for every x > 0.
 
-Each step is taken twice: with `cr.SGD`, and by hand from the derivatives of the squared error
-(m x + b - y)², which are 2 (m x + b - y) x by m and 2 (m x + b - y) by b.
+Each step is computed twice: with `cr.SGD`, and by hand from the derivatives of the squared error
+(m x + b - y)², which are 2 (m x + b - y) x with respect to m and 2 (m x + b - y) with respect to b.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ others = np.linspace(0.1, 10, 100)  # numbers to test on
 
 
 def train(true_m, true_b, numbers, *, bias=True):
-    """Learn from these numbers; return m, b, and the largest error on others after each step."""
+    """Learn from these numbers; return m, b and, after each step, the largest error on others."""
     neuron = cr.Linear(1, 1, bias=bias, init=cr.initializers.zeros())
     model = cr.Sequential(neuron, backend=options.backend, dtype="float64")
     loss, optimizer = cr.MSELoss(), cr.SGD(lr=options.lr).bind(model)

@@ -1,13 +1,13 @@
-"""Many values at once: a step on n samples in the place of n steps on one.
+"""Many values at once: one step on n samples instead of n steps on one sample each.
 
-The gradient of a mean is the mean of the gradients. So n samples, each of 25 inputs, can be the
-rows of one matrix, and one product of matrices does the work of a slow loop.
+The gradient of a mean is the mean of the gradients. So n samples of 25 inputs each can be the rows
+of a matrix, and one matrix product replaces a slow loop.
 
-How long should it then train, and at which rate? There are only 30 samples, they are noisy, and
-only 3 of the inputs matter. Look for three things in the curves. With a small rate it is still
-learning at the end. A larger one over-trains: the error on the training data falls on, but from
-some epoch on the test error rises, because the neuron learns the noise by heart. The largest
-bounces: each step throws it across the minimum to the other side, and it never comes to rest.
+How long should we train, and at which learning rate? There are only 30 samples, they are noisy, and
+only 3 of the inputs matter. Look for three things in the curves. With a small rate, the neuron is
+still learning at the end. With a larger one it overfits: the training error keeps falling, but at
+some point the test error starts to rise, because the neuron memorises the noise. With the largest
+rate it bounces: each step jumps across the minimum to the other side, and the error never settles.
 """
 
 import time
@@ -20,7 +20,7 @@ import chainrule as cr
 from chainrule.plotting import plot_sweep, save_or_show
 
 options = arguments(__doc__, epochs=1000, batch_size=10, seed=0)
-RATES = {0.0003: "still learning", 0.01: "over-trains", 0.1: "over-trains", 0.25: "bounces"}
+RATES = {0.0003: "still learning", 0.01: "overfits", 0.1: "overfits", 0.25: "bounces"}
 
 rng = np.random.default_rng(options.seed)
 true_w, true_b = np.zeros((1, 25)), 5.0
@@ -45,7 +45,7 @@ x, y = model.backend.asarray(x_test), model.backend.asarray(y_test)
 
 
 def gradient(x, y):
-    """The gradient of the loss by the weights, on the host."""
+    """The gradient of the loss with respect to the weights, as a NumPy array."""
     model.zero_grad()
     output, back_through_model = model.forward(x, training=True)
     _, back_through_loss = loss(output, y)
@@ -85,5 +85,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=
 for ax, error in zip(axes, ("training error", "test error"), strict=True):
     plot_sweep(rows, x="epochs", y=error, by="rate", ax=ax)
     ax.set(xscale="log", yscale="log", title=f"{error.capitalize()}, by learning rate")
-axes[0].get_legend().remove()  # the same as that of the other
+    ax.set_yticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+    ax.set_yticks([], minor=True)
+axes[0].get_legend().remove()  # the same as the other one
 save_or_show(figure, options.plot)

@@ -1,15 +1,15 @@
-"""The L-layer model: any widths, any activation after each layer; and what width is for.
+"""The L-layer model, with any widths and any activation after each layer; and why width matters.
 
-There are four inputs, and the class is 1 where an odd number of them is negative. Every point comes
-with all 16 flips of its signs. Look at the costs: the wide networks learn it. Layers of one neuron
-do not, nor does a wide network without activations, which is one linear map after all: they stay
-near ln 2, the cost of a coin.
+There are four inputs, and the class is 1 if an odd number of them is negative. Every point comes
+with all 16 combinations of signs. Look at the costs: the wide networks learn the task. Layers of
+one neuron do not, and neither does a wide network without activations, which is just one linear
+map: their cost stays near ln 2, the cost of guessing by a coin flip.
 
-Why width 1 cannot: the first layer passes on one number t = w x + b, and what follows can only rise
-with t, or only fall, so the network says 1 on one side of a threshold of t. Now flip the signs of
-two inputs: (+ +) and (- -) are of one class, (+ -) and (- +) of the other, yet t has the same sum
-over either pair, so no threshold parts the pairs. One of every four points is wrong: at most 75 %
-are ever right.
+Why width 1 is not enough: the first layer passes on a single number, t = w x + b. Everything after
+it can only rise with t or only fall with t, so the network answers 1 on one side of a threshold of
+t. Now flip the signs of two inputs: (+ +) and (- -) belong to one class, (+ -) and (- +) to the
+other, yet the values of t have the same sum in both pairs, so no threshold separates the pairs. One
+point in four is always wrong: at most 75 % can be right.
 """
 
 from itertools import product
@@ -28,7 +28,7 @@ signs = np.array(list(product([1, -1], repeat=4)))
 
 
 def draw(points):
-    """Points with all flips of their signs, and how many of their inputs are negative."""
+    """Points with every combination of signs, and how many of their inputs are negative."""
     x = rng.uniform(0.5, 1.5, size=(points, 1, 4)) * signs
     return x.reshape(-1, 4), np.sum(x < 0, axis=2).reshape(-1, 1)
 
@@ -73,8 +73,8 @@ left.axhline(np.log(2), color="black", linestyle=":")
 left.text(options.iterations, 0.74, "ln 2", ha="right")
 left.set(title="Cost of each iteration", ylim=(-0.05, 2))
 for i, (k, name) in enumerate([(0, "4-20-7-5-1, relu"), (5, "4-1-1-1-1, tanh")]):
-    beside = negative + 0.3 * i - 0.15 + rng.uniform(-0.1, 0.1, size=negative.shape)
-    right.plot(beside, outputs[k], MARKERS[i], color=COLORS[i], markersize=3, label=name)
+    shifted = negative + 0.3 * i - 0.15 + rng.uniform(-0.1, 0.1, size=negative.shape)
+    right.plot(shifted, outputs[k], MARKERS[i], color=COLORS[i], markersize=3, label=name)
 right.set(title="Outputs for the test points", xlabel="negative inputs", ylabel="output")
 right.set(ylim=(-0.05, 1.35), yticks=[0, 0.5, 1])
 right.legend(frameon=False, loc="upper right", fontsize="small")

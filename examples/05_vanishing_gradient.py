@@ -1,13 +1,14 @@
 """Vanishing gradients: why the first layers of a deep network of sigmoids stop learning.
 
-On its way back through a layer the gradient is multiplied by the derivative of the activation. A
-sigmoid's, y (1 - y), is at most 0.25, so each layer gets a fraction of what the one after it got,
-and the first of seven next to nothing. ReLU's is 1 wherever a neuron is active. Look at the norms:
-decades apart for sigmoids, close together for ReLU, which learns to tell two circles apart, while
-the sigmoids stay at ln 2, the loss of a coin.
+On its way back through a layer, the gradient is multiplied by the derivative of the activation. For
+a sigmoid this is y (1 - y), at most 0.25, so each layer gets a fraction of what the layer after it
+got, and the first of seven layers gets almost nothing. For ReLU it is 1 wherever a neuron is
+active. Look at the norms: they are orders of magnitude apart for sigmoids and close together for
+ReLU. The ReLU network learns to separate two circles, while the loss of the sigmoid network stays
+at ln 2, the loss of guessing by a coin flip.
 
-The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output is so sure that it
-rounds to 1, the naive formula takes 0 times log 0, and that is NaN; `cr.BCELoss` never is.
+The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output is so certain that
+it rounds to 1, the naive formula computes 0 times log 0, which is NaN. `cr.BCELoss` avoids this.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +25,7 @@ y = 1 - inner.reshape(-1, 1)  # class 1 is the outer circle
 
 
 class BothLosses(cr.Callback):
-    """Measures the loss of all data after each epoch, with care and by the naive formula."""
+    """Measures the loss on all data after each epoch, by `cr.BCELoss` and by the naive formula."""
 
     def __init__(self):
         self.careful, self.naive = [], []
@@ -69,6 +70,6 @@ for ax, color, activation in zip(axes, COLORS, ("sigmoid", "relu"), strict=False
     epochs = range(1, options.epochs + 1)
     axes[2].semilogy(epochs, losses.careful, color=color, linewidth=5, alpha=0.4, label=activation)
     axes[2].semilogy(epochs, losses.naive, "--", color=color, label=f"{activation}, naive formula")
-axes[2].set(title="Loss; the naive one ends in NaN", xlabel="epoch", ylabel="loss")
+axes[2].set(title="Loss; the naive formula ends in NaN", xlabel="epoch", ylabel="loss")
 axes[2].legend(frameon=False, fontsize="small")
 save_or_show(figure, options.plot)

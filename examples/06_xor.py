@@ -1,12 +1,13 @@
-"""XOR: a network with two hidden neurons learns it, and sooner with the product as a third input.
+"""XOR: a network with two hidden neurons learns it, and faster with the product as a third input.
 
-No line parts the points where one of x and y is 1 from the two others, so one neuron cannot learn
-XOR. Two hidden sigmoids can bend the plane far enough, but from some first weights they get stuck
-on the way. With x y as a third input there is nothing to bend: XOR is x + y - 2 x y.
+No straight line separates the points where exactly one of x and y is 1 from the other two, so one
+neuron cannot learn XOR. Two hidden sigmoids can bend the plane far enough, but from some initial
+weights they get stuck on the way. With x y as a third input nothing has to be bent: XOR is
+x + y - 2 x y.
 
-Look at the curves, one for each seed. With the third input all of them fall, and soon. Without it
-they lie still for longer, and some end on a level that they do not leave: they give two or three of
-the four points the same output, between 0 and 1.
+Look at the curves, one for each seed. With the third input they all fall, and early. Without it
+they stay flat for longer, and some never leave a plateau: the network gives two or three of the
+four points the same output, between 0 and 1.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +25,7 @@ y = np.array([[0.0], [1.0], [1.0], [0.0]])
 
 
 class WithProduct(cr.Layer):
-    """(x, y) becomes (x, y, x y)."""
+    """Maps (x, y) to (x, y, x y)."""
 
     def forward(self, x, *, training=False):
         first, second = x[:, :1], x[:, 1:]
@@ -37,7 +38,7 @@ class WithProduct(cr.Layer):
 
 
 class StopWhenLearned(cr.Callback):
-    """Ends the training at a mean squared error of 0.01: every answer is then within 0.2."""
+    """Stops the training at a mean squared error of 0.01: every answer is then within 0.2."""
 
     def on_epoch_end(self, trainer):
         if trainer.history.epochs[-1]["loss"] < 0.01:
@@ -45,7 +46,7 @@ class StopWhenLearned(cr.Callback):
 
 
 def train(inputs, seed, *callbacks):
-    """Train two hidden neurons and an output, by batches of one."""
+    """Train two hidden neurons and an output neuron, on one point at a time."""
     uniform = cr.initializers.uniform(-1, 1)
     model = cr.Sequential(
         WithProduct() if inputs == 3 else cr.Identity(),
@@ -60,7 +61,7 @@ def train(inputs, seed, *callbacks):
 
 
 def draw_surface(ax, trainer):
-    """The output over the plane, and the four points at the heights that are wanted."""
+    """Draw the output over the plane, and the four points at their target heights."""
     plot_surface(trainer.model, ax=ax)
     for wanted in (0, 1):
         points = x[y[:, 0] == wanted].T
@@ -72,7 +73,7 @@ def draw_surface(ax, trainer):
 
 
 def draw_frame(figure, trainer):
-    """One picture of the film."""
+    """Draw one frame of the animation."""
     draw_surface(figure.add_subplot(projection="3d"), trainer)
 
 
@@ -89,7 +90,7 @@ medians = {}
 for inputs, name, color in (2, "x and y", COLORS[6]), (3, "x, y and x y", COLORS[2]):
     trainers = [train(inputs, seed) for seed in range(options.seeds)]
     learned = sum(trainer.history["loss"][-1] < 0.01 for trainer in trainers)
-    # A run that never learned counts as longer than any other, so the median is of all seeds.
+    # A run that never learned counts as the longest, so that the median is over all seeds.
     medians[inputs] = np.median([len(trainer.history) for trainer in trainers])
     print(f"{name}: {learned} of {options.seeds} seeds learned, median {medians[inputs]:g} epochs")
     for trainer in trainers:

@@ -1,13 +1,13 @@
-"""Regression with an L1 loss: a network 1-512-256-512-1 draws a curve through noisy points.
+"""Regression with an L1 loss: a network 1-512-256-512-1 fits a curve to noisy points.
 
-The L1 loss is the mean of |y - target|. A point that is far off pulls no harder than a near one,
-so the curve is drawn towards the median of the noise, not its mean. Two networks start from the
-same weights, one with ReLU, one with ReLU6, which is flat again above 6.
+The L1 loss is the mean of |y - target|. A distant point pulls no harder than a near one, so the
+curve follows the median of the noise, not its mean. Two networks start from the same weights, one
+with ReLU and one with ReLU6, which is flat again above 6.
 
-Look at three things. A ReLU bends the curve once and a ReLU6 twice, and here the network with
-ReLU6 is there sooner. Both end near the dashed line, the size of the noise itself, which is what
-the true curve scores. And the losses never settle: the slope of |d| is as steep next to zero as
-anywhere, so the gradients, and with them the steps, do not shrink as the error does.
+Look for three things. A ReLU bends the curve once and a ReLU6 twice, and here the network with
+ReLU6 gets there first. Both end near the dashed line, the size of the noise itself, which is the
+loss of the true curve. And the losses never settle: the slope of |d| is as steep next to zero as
+anywhere else, so the gradients, and with them the steps, do not shrink with the error.
 """
 
 import matplotlib.pyplot as plt
@@ -23,12 +23,12 @@ rng = np.random.default_rng(options.seed)
 
 
 def truth(x):
-    """The curve to find."""
+    """The curve to be found."""
     return np.sin(x / 2)
 
 
 def network(activation):
-    """1-512-256-512-1, weights and biases uniform within 1 / sqrt(inputs)."""
+    """1-512-256-512-1, with weights and biases uniform within 1 / sqrt(inputs)."""
     layers = []
     for n, m in (1, 512), (512, 256), (256, 512), (512, 1):
         # Biases that all start at zero would put every bend of the first layer at x = 0.

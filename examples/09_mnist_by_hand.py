@@ -1,13 +1,13 @@
 """784-10-10-10 by full-batch gradient descent: every formula by hand, then the same from layers.
 
-The images are the rows of X, their labels the one-hot rows of Y. Each step takes all m images:
+The images are the rows of X, their labels the one-hot rows of Y. Each step uses all images:
 
     Z1 = X W1ᵀ + b1     A1 = max(Z1, 0)     Z2 = A1 W2ᵀ + b2     A2 = max(Z2, 0)
     Z3 = A2 W3ᵀ + b3    P = softmax(Z3)     loss = mean of -log P at the label
 
 and the chain rule gives the gradients, from the last layer back to the first. Look at the numbers:
-the network from layers has the same losses and gets the same weights, to rounding. What layers
-save is the writing; they compute nothing else. The images that are read wrongly are framed.
+the network made of layers has the same losses and ends with the same weights, up to rounding.
+Layers save writing; they compute nothing else. Misread images are framed.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ options = arguments(__doc__, images=5000, iterations=500, lr=0.2, seed=0)
 
 
 def data():
-    """Images as rows of numbers from 0 to 1, and their labels, to train on and to test on."""
+    """Images as rows of numbers from 0 to 1, with labels, for training and for testing."""
     try:
         (x_train, y_train), (x_test, y_test) = cr.datasets.mnist()
         x_train, y_train, largest = x_train[: options.images], y_train[: options.images], 255
@@ -41,13 +41,13 @@ def forward(X, W1, b1, W2, b2, W3, b3):
     A1 = np.maximum(X @ W1.T + b1, 0)
     A2 = np.maximum(A1 @ W2.T + b2, 0)
     Z3 = A2 @ W3.T + b3
-    # The largest is taken off first, so that exp cannot overflow; the quotient is the same.
+    # Subtract the largest first, so that exp cannot overflow; the quotient stays the same.
     E = np.exp(Z3 - Z3.max(axis=1, keepdims=True))
     return A1, A2, E / E.sum(axis=1, keepdims=True)
 
 
 def gradients(X, Y, A1, A2, P, W2, W3):
-    """The gradients of the loss by W1, b1, W2, b2, W3 and b3."""
+    """The gradients of the loss with respect to W1, b1, W2, b2, W3 and b3."""
     dZ3 = (P - Y) / len(X)
     dW3, db3 = dZ3.T @ A2, dZ3.sum(axis=0)
     dZ2 = (dZ3 @ W3) * (A2 > 0)
@@ -77,7 +77,7 @@ W1, b1, W2, b2, W3, b3 = map(cr.initializers.given, start)
 model = cr.Sequential(
     cr.Linear(inputs, 10, init=W1, bias_init=b1), cr.ReLU(),
     cr.Linear(10, 10, init=W2, bias_init=b2), cr.ReLU(),
-    cr.Linear(10, 10, init=W3, bias_init=b3),  # softmax is a part of the loss
+    cr.Linear(10, 10, init=W3, bias_init=b3),  # softmax is part of the loss
     backend=options.backend, dtype="float64",
 )  # fmt: skip
 trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(lr=options.lr))

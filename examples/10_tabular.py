@@ -1,13 +1,13 @@
-"""A table of sales: from columns with holes in them to a network that predicts.
+"""A table of sales: from columns with missing values to a network that predicts.
 
-The steps are those of any table: fill what is missing, group and plot to see what is in it, encode
-words as zeros and ones, standardise, train, and compare with the simplest model that could do, here
-a linear one by least squares. Medians and means are taken from the training rows only: the test
+The steps are the same for any table: fill in what is missing, group and plot to see what is in it,
+encode words as zeros and ones, standardise, train, and compare with the simplest model that might
+do, here least squares. Medians and means are computed from the training rows only, because the test
 rows stand for sales that nobody has seen yet.
 
-Look at the groups. Warmth sells ice cream, not soup, and an offer does more for some products than
-for others. A linear model adds one effect for each column to the next and cannot say so; the
-network can. What is left of its error is mostly chance, and the holes.
+Look at the groups. Warm weather sells ice cream but not soup, and an offer helps some products more
+than others. A linear model adds up one effect for each column and cannot express this; the network
+can. Most of its remaining error is chance and missing values.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ from chainrule.plotting.figures import COLORS, MARKERS
 options = arguments(__doc__, rows=4000, epochs=60, batch_size=64, lr=0.003, seed=0)
 rng, n = np.random.default_rng(options.seed), options.rows
 
-# How each product sells: pieces a day, its price, what a degree changes, and what an offer does.
+# How each product sells: pieces a day, price, effect of a degree, and effect of an offer.
 products = pd.DataFrame(
     {"bread": [60, 3, 0, 1.2], "ice cream": [25, 2, 0.08, 2], "soup": [40, 4, -0.05, 1.5]},
     index=["pieces", "price", "degree", "offer"],
@@ -49,7 +49,7 @@ for column, share in {"price": 0.1, "temperature": 0.1, "shop": 0.05}.items():
 train = rng.random(n) < 0.75
 print("missing:", ", ".join(f"{k} {v}" for k, v in table.isna().sum().items() if v))
 
-# Fill: a price by the median of its product, a temperature by that of all, a shop by a new word.
+# Fill in: a price by the median of its product, a temperature by the median, a shop by a new word.
 prices = table[train].groupby("product")["price"].median()
 table["price"] = table["price"].fillna(table["product"].map(prices))
 table["temperature"] = table["temperature"].fillna(table.loc[train, "temperature"].median())

@@ -1,17 +1,18 @@
-"""A sweep: which learning rate, width and dropout read digits best, and how sure that is.
+"""A sweep: which learning rate, width and dropout read digits best, and how sure we can be.
 
-A chainrule estimator can be used as scikit-learn's own, so scikit-learn does the search: it trains
-every setting three times, each time on two thirds of the training images, and scores it on the last
-third. The scaler is in the pipeline, so that it, too, learns from the two thirds only. No training
-waits for another: joblib spreads them over processes (``--n-jobs``), or by Dask over the machines
-of a cluster: ``--dask tcp://host:8786`` is one whose workers have chainrule installed, ``--dask
-local`` starts two workers here. The same seeds give the same scores everywhere.
+A chainrule estimator can be used like one of scikit-learn's own, so scikit-learn does the search.
+It trains every setting three times, each time on two thirds of the training images, and scores it
+on the remaining third. The scaler is in the pipeline, so that it also learns from these two thirds
+only. The trainings do not depend on each other: joblib spreads them over processes (``--n-jobs``),
+or Dask spreads them over the machines of a cluster. ``--dask tcp://host:8786`` uses a cluster whose
+workers have chainrule installed, and ``--dask local`` starts two workers on this machine. The same
+seeds give the same scores everywhere.
 
-Look at the rate: every curve has its lowest point inside. A small rate hurts a wide network less
-than a narrow one, and so does dropout. The ring is around the best of the 45 settings. Then look at
-the numbers: others are within one standard error of it, and another ``--seed`` chooses another
-dropout. The best of 45 is also one of the luckiest, so its own score tends to flatter it. The test
-images had no part in the choice: their accuracy is the one to believe.
+Look at the learning rate: every curve has its lowest point inside. A small rate hurts a wide
+network less than a narrow one, and so does dropout. The ring marks the best of the 45 settings.
+Then look at the numbers: other settings are within one standard error of it, and another ``--seed``
+chooses another dropout. The best of 45 is also one of the luckiest, so its own score tends to be
+too good. The test images had no part in the choice: their accuracy is the one to trust.
 """
 
 import warnings
@@ -35,7 +36,7 @@ RATES, WIDTHS, DROPOUTS = [0.001, 0.003, 0.01, 0.03, 0.1], [8, 32, 128], [0.0, 0
 
 
 def connect(dask):
-    """A client of a Dask cluster: of the one at an address, or of two processes on this machine."""
+    """A client of the Dask cluster at this address, or of two processes on this machine."""
     try:
         from distributed import Client
     except ImportError as error:
@@ -48,7 +49,7 @@ def connect(dask):
 
 def main():
     options = arguments(__doc__, epochs=20, batch_size=64, seed=0, n_jobs=2, dask="")
-    # All train for the same number of epochs, whether they have converged or not.
+    # All settings train for the same number of epochs, whether they have converged or not.
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
     x, y = load_digits(return_X_y=True)
     x, x_test, y, y_test = train_test_split(x, y, stratify=y, random_state=options.seed)
@@ -74,7 +75,7 @@ def main():
             "learning rate": setting["mlp__learning_rate_init"],
             "width": setting["mlp__hidden_layer_sizes"][0],
             "dropout": setting["mlp__dropout"],
-            "error": 1.0 - score,
+            "error (%)": 100.0 * (1.0 - score),
         }
         for setting, score in zip(search.cv_results_["params"], scores, strict=True)
     ]
@@ -90,17 +91,18 @@ def main():
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
     for dropout, ax in zip(DROPOUTS, axes, strict=True):
         panel = [row for row in rows if row["dropout"] == dropout]
-        curves = plot_sweep(panel, x="learning rate", y="error", by="width", ax=ax)
+        curves = plot_sweep(panel, x="learning rate", y="error (%)", by="width", ax=ax)
         ax.get_legend().remove()  # one is enough for all
-        ax.set(xscale="log", yscale="log", title=f"dropout {dropout:g}")
-        ax.set_ylabel("error, cross-validated")
+        ax.set(yscale="log", title=f"dropout {dropout:g}", ylabel="cross-validated error (%)")
+        ax.set_yticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+        ax.set_yticks([], minor=True)
         if dropout == best["dropout"]:
             circle = {"marker": "o", "ms": 14, "mfc": "none", "mec": "black", "ls": "none"}
-            ring = ax.plot(best["learning rate"], best["error"], **circle, label="the best")
+            ring = ax.plot(best["learning rate"], best["error (%)"], **circle, label="the best")
         ax.label_outer()
     figure.legend(handles=curves + ring, loc="outside right center", frameon=False)
     save_or_show(figure, options.plot)
 
 
-if __name__ == "__main__":  # a worker process on this machine imports this file
+if __name__ == "__main__":  # worker processes on this machine import this file
     main()

@@ -1,6 +1,6 @@
 """An MLP learns to read handwritten digits, on the CPU or on a GPU.
 
-``python examples/mnist.py --backend numpy`` prints a line an epoch and the test accuracy.
+``python examples/mnist.py --backend numpy`` prints one line per epoch and the test accuracy.
 """
 
 import argparse
@@ -25,7 +25,7 @@ CLOTHES = [
 
 
 def data(name):
-    """Images in uint8 and labels, the largest value of a pixel, and the name of the data set."""
+    """Images (uint8) and labels for training and testing, the largest pixel value, and a name."""
     try:
         if name == "mnist":
             return *cr.datasets.mnist(), 255, "MNIST"
@@ -43,7 +43,7 @@ def data(name):
 
 
 def picture(path, history, images, outputs, labels, names):
-    """The curves of the training, and a grid of predictions with the first wrong ones in it."""
+    """Draw the training curves, and a grid of predictions that includes the first errors."""
     from matplotlib.figure import Figure
 
     from chainrule.plotting import plot_history, plot_predictions, save_or_show
@@ -63,20 +63,23 @@ def picture(path, history, images, outputs, labels, names):
 
 
 def main():
-    """Train, evaluate, draw, save."""
+    """Train, evaluate, draw and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backend", default="numpy", help="numpy, cupy or torch")
     parser.add_argument(
-        "--hidden", type=int, nargs="+", default=[256], help="hidden layers' widths"
+        "--hidden", type=int, nargs="+", default=[256], help="widths of the hidden layers"
     )
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate at the start")
+    parser.add_argument("--lr", type=float, default=2e-3, help="initial learning rate")
     parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     parser.add_argument(
-        "--compile", choices=["off", "auto"], default="off", help="auto: a step is one launch"
+        "--compile",
+        choices=["off", "auto"],
+        default="off",
+        help="auto: launch a whole step at once on a GPU",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dataset", choices=["mnist", "fashion", "digits"], default="mnist")
@@ -85,7 +88,7 @@ def main():
     options = parser.parse_args()
     for path in filter(None, (options.plot, options.save)):
         if not Path(path).absolute().parent.is_dir():
-            parser.error(f"there is no folder to write {path} to")
+            parser.error(f"the folder for {path} does not exist")
 
     (x_train, y_train), (x_test, y_test), brightest, name = data(options.dataset)
     layers, width = [cr.Flatten(), cr.Rescaling(1 / brightest)], x_train[0].size

@@ -1,1 +1,1 @@
-"""What a GPU is good for: ``python -m benchmarks.gpu``."""
+"""Benchmarks on a GPU: ``python -m benchmarks.gpu``."""

@@ -1,10 +1,10 @@
-"""The speed of chainrule on a GPU beside other libraries there, and what has to hold on one.
+"""The speed of chainrule on a GPU compared with other libraries, and checks that must hold there.
 
-``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. It measures what the card can do (floor),
-steps of training beside PyTorch's and JAX's where those are installed, from the same weights on the
-same batches, once all compute the same losses as NumPy (speed), MNIST to 98 % (mnist), and checks
-memory, models beside each other, and the losses (checks). ``--write docs/gpu.md`` puts the tables
-there; ``--dry-run`` runs the same code on the processor, tiny, to see whether it runs.
+``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. It measures what the card can do (floor);
+training steps compared with those of PyTorch and JAX, if installed, with the same weights and
+batches, after checking that all compute NumPy's losses (speed); and MNIST to 98 % (mnist). It
+checks memory, several models at once, and the losses (checks). ``--write docs/gpu.md`` puts the
+tables there; ``--dry-run`` runs the same code on the CPU with tiny sizes, to see that it works.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .place import Attempts, Place, card
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu",
         description=__doc__,
@@ -42,14 +42,14 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="on the processor, tiny")
     options = parser.parse_args()
     if options.dry_run and options.write:
-        parser.error("a dry run measures nothing that could be written on a page")
+        parser.error("the times of a dry run mean nothing: they cannot be written to a page")
     place = Place(dry=options.dry_run, precision=options.precision)
     place.set_environment()
     results = start(place)
     here, wanted = installed(place), options.libraries or [*LIBRARIES]
     for name in wanted:
         if name not in here:
-            print(f"left out, since {LIBRARIES[name][0]} is not installed: {name}")
+            print(f"left out because {LIBRARIES[name][0]} is not installed: {name}")
     libraries = [name for name in here if name in wanted or name == "chainrule"]
     arguments, attempts = (place, options.rounds), Attempts()
     sections: dict[str, Callable[[], Any]] = {
@@ -68,17 +68,17 @@ def main() -> None:
     print(f"\n{page.short(results)}")
     if attempts.failed:
         failed = "; ".join(attempts.failed)
-        raise SystemExit(f"failed, and nothing is written on a page: {failed}")
+        raise SystemExit(f"failed, so nothing was written to the page: {failed}")
     if options.write:
         page.write(options.write, results)
 
 
 def start(place: Place) -> dict[str, Any]:
-    """Where the figures come from; it ends here without a GPU."""
+    """Print the machine of the figures; exit if it has no GPU."""
     try:
         found = card(place)
     except cr.BackendError as error:
-        raise SystemExit(f"there is no GPU to measure on: {error}") from None
+        raise SystemExit(f"no GPU to measure on: {error}") from None
     results = {
         "date": datetime.date.today().isoformat(),
         "precision": place.precision,

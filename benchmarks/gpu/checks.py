@@ -1,4 +1,4 @@
-"""What has to hold on a GPU whatever the time: memory, models beside each other, NumPy's losses."""
+"""Checks on a GPU: constant memory, several models at once, and NumPy's losses."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ from .mnist import WAYS
 from .place import Attempts, Place
 
 WIDTHS, BATCH = [784, 128, 10], 128
-EPOCHS, STEPS = 100, 100  # of the memory
-COMPARED = 468  # steps, of which the losses are compared with NumPy's
-TURNS, EAGER, NESTED = 4, 10, 50  # epochs of a model; a step of a second, an epoch of a third each
+EPOCHS, STEPS = 100, 100  # for the memory
+COMPARED = 468  # steps whose losses are compared with NumPy's
+TURNS, EAGER, NESTED = (
+    4,
+    10,
+    50,
+)  # epochs of one model; how often a second makes a step and a third an epoch
 
 
 def measure(place: Place, attempts: Attempts) -> dict[str, Any]:
-    """By what is checked; each in a process of its own."""
+    """Run all checks, each in its own process; results by check."""
 
     def both(what: str, function: Callable[..., Any]) -> dict[str, Any]:
         found = {
@@ -45,7 +49,7 @@ def _model(place: Place, seed: int) -> cr.Sequential:
 def used(place: Place, compile: str) -> dict[str, Any]:
     """Bytes in use after an epoch of 100 steps, the last one smaller, and after 100 epochs.
 
-    Those of CuPy's pool, and all that is taken on the card; without a card those of the process.
+    The bytes of CuPy's pool and all bytes in use on the card; without a card those of the process.
     """
     epochs, steps = (3, 10) if place.dry else (EPOCHS, STEPS)
     data = make_data(784, BATCH, (steps - 1) * BATCH + BATCH // 2)
@@ -75,8 +79,8 @@ def _used(place: Place) -> dict[str, int]:
 def in_turns(place: Place) -> dict[str, float]:
     """The largest difference of losses and weights from those of each model trained alone.
 
-    Beside a model whose steps are launched as graphs, a second is trained step by step by the
-    visible loop, and a third by graphs of its own that are captured in the midst of an epoch.
+    While the steps of one model are launched as graphs, a second model is trained step by step in a
+    visible loop, and a third by its own graphs, which are captured in the middle of an epoch.
     """
     steps = 10 if place.dry else STEPS
     eager, nested = (2, 5) if place.dry else (EAGER, NESTED)
@@ -118,7 +122,7 @@ def in_turns(place: Place) -> dict[str, float]:
 
 
 def _visible(model: cr.Sequential, data: Any) -> Callable[[], float]:
-    """Makes a step, and returns its loss."""
+    """Make a step and return its loss."""
     loss, optimizer = cr.CrossEntropyLoss(), cr.Adam(lr=1e-3).bind(model)
     batches = iter(())
 

@@ -1,8 +1,8 @@
-"""What a step cannot be quicker than, by what the card itself can do, measured in the same run.
+"""A lower bound for the time of a step, from what the card can do, measured in the same run.
 
-A step reads its batch, and reads and writes each parameter with Adam's two numbers beside it; all
-else could stay on the chip. Its operations are those of the matrix products. It has to be launched,
-too. The largest of the three times is the floor.
+A step reads its batch, and reads and writes each parameter with Adam's two numbers; everything else
+could stay on the chip. Its operations are those of the matrix products. It also has to be launched.
+The largest of these three times is the floor.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # numbers of float32; rows of a matr
 
 
 def moved(widths: list[int], batch: int) -> int:
-    """Bytes that a step must move, in float32, with labels and numbers of samples in int64."""
+    """Bytes that a step must move: float32, with labels and sample indices in int64."""
     parameters = sum(n * m + m for n, m in pairwise(widths))
     return 4 * (6 * parameters + batch * widths[0]) + 8 * 2 * batch
 
 
 def operations(widths: list[int], batch: int) -> int:
-    """Multiplications and additions in the products; the first layer passes no gradient on."""
+    """Multiplications and additions in the products; the first layer needs no input gradient."""
     products = [n * m for n, m in pairwise(widths)]
     return 2 * batch * (3 * sum(products) - products[0])
 
 
 def measure(place: Place, rounds: int) -> dict[str, Any]:
-    """What is measured of the card: `Times` of a copy, a product, and an empty graph's launch."""
+    """Measure the card: `Times` of a copy, a product, and the launch of an empty graph."""
     long = dict.fromkeys(("copy", "product", "launch"), rounds)
     times, (copied, side) = race(calls, [(place,)], rounds, long), sizes(place)
     return {"bytes": 8 * copied, "operations": 2 * side**3, "seconds": times}
 
 
 def sizes(place: Place) -> tuple[int, int]:
-    """How many numbers are copied, and the rows and columns of the matrices."""
+    """The size of the copy, and the rows and columns of the matrices."""
     return (2**16, 64) if place.dry else (COPIED, SIDE)
 
 
 def calls(place: Place) -> tuple[list[float], Calls]:
-    """A large copy on the device, a large product, the launch of a graph of one small kernel."""
+    """A large copy on the device, a large product, and the launch of a small graph."""
     backend, ticks = place.backend, clock(place, "cupy")
     xp, (copied, side) = backend.xp, sizes(place)
 
@@ -63,7 +63,7 @@ def calls(place: Place) -> tuple[list[float], Calls]:
     if not place.dry:
         import cupy
 
-        copy = partial(cupy.copyto, target, source)  # by the card's own way, no kernel
+        copy = partial(cupy.copyto, target, source)  # the card's own copy, not a kernel
 
     timed: Calls = {
         ("copy", "card"): lambda: _timed(copy, 20, ticks),
@@ -73,12 +73,12 @@ def calls(place: Place) -> tuple[list[float], Calls]:
     for call in timed.values():
         call()
     if not np.array_equal(backend.to_numpy(target), backend.to_numpy(source)):
-        raise RuntimeError("the copy differs from what was copied")
+        raise RuntimeError("the copy differs from its source")
     return [], timed
 
 
 def _small_graph(place: Place) -> Callable[[], None]:
-    """Launches a graph that adds 1 to a number."""
+    """A function that launches a graph which adds 1 to a number."""
     backend = place.backend
     x = backend.xp.zeros(1, dtype=backend.xp.float32)
 
@@ -109,7 +109,7 @@ def _timed(call: Callable[[], object], repeats: int, ticks: Clock) -> Seconds:
 
 
 def ceilings(results: dict[str, Any]) -> dict[str, float]:
-    """Bytes and operations a second, and seconds a launch: medians."""
+    """Medians of bytes and operations per second, and of seconds per launch."""
     seconds = {what: float(np.median(of["card"])) for what, of in results["seconds"].items()}
     return {
         "bytes": results["bytes"] / seconds["copy"],
@@ -119,7 +119,7 @@ def ceilings(results: dict[str, Any]) -> dict[str, float]:
 
 
 def terms(widths: list[int], batch: int, ceilings: dict[str, float]) -> dict[str, float]:
-    """Seconds that a step needs for each."""
+    """Seconds that a step needs for each of the three."""
     return {
         "bytes": moved(widths, batch) / ceilings["bytes"],
         "operations": operations(widths, batch) / ceilings["operations"],

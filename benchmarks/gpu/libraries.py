@@ -1,8 +1,8 @@
-"""The same training in each library on one device, its data there from the start.
+"""The same training in each library on one device, with all data there from the start.
 
-Each function makes what trains a network of some widths for some epochs, from the same initial
-weights, on the same batches in the same order, with Adam. The order of an epoch goes to the device
-before its first step, all losses come from there after its last one, as in `cr.Trainer`.
+Each function makes a training with Adam of a network of given widths, with the same initial weights
+and the same batches in the same order. As in `cr.Trainer`, the order of an epoch is moved to the
+device before its first step, and all losses are read after its last one.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .place import Clock, Place, clock
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known of some epochs."""
+    """Measurements of some epochs."""
 
     losses: list[float]
-    """Of the steps of the first of them, each before its step."""
+    """Losses of the steps of the first epoch, each before its step."""
     seconds: list[float]
-    """Of each epoch; the device has nothing left to do when it begins and when it ends."""
+    """Seconds of each epoch; the device is idle when it begins and when it ends."""
     by_events: list[float]
-    """Of a step in each, by the device's own clock, from the end of the first to the last one's."""
+    """Seconds per step in each epoch by the device's clock, after the end of its first step."""
 
 
 Train = Callable[[int], Trained]
@@ -40,7 +40,7 @@ Train = Callable[[int], Trained]
 
 
 class Events(cr.Callback):
-    """Seconds of a step in each epoch, by the clock of a device."""
+    """Seconds per step in each epoch, by the clock of a device."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -61,7 +61,7 @@ class Events(cr.Callback):
 
 
 def chainrule(widths: list[int], data: Data, place: Place, compile: str = "off") -> Train:
-    """Ours by the Trainer, step by step or, with "auto", each as one graph."""
+    """chainrule's Trainer, step by step or, with "auto", with one graph per step."""
     backend = place.backend
     place.check_product(partial(_multiply, backend, compile))
     model = network(widths, backend)
@@ -80,20 +80,20 @@ def chainrule(widths: list[int], data: Data, place: Place, compile: str = "off")
 
 
 def _multiply(backend: cr.Backend, compile: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """A product, as the steps make theirs."""
+    """A matrix product, made as in a step."""
     first, second, out = map(backend.asarray, (a, b, np.zeros((len(a), b.shape[1]), a.dtype)))
 
     def multiply() -> None:
         backend.matmul(first, second, out)
 
     run = multiply if compile == "off" else backend.compile(multiply)
-    for _ in range(3):  # is done, is captured, is launched
+    for _ in range(3):  # runs, is captured, is launched
         run()
     return backend.to_numpy(out)
 
 
 def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Train:
-    """PyTorch: eager, with model and loss compiled, or with the whole step captured as a graph."""
+    """PyTorch: eager, with model and loss compiled, or with a whole step captured as a graph."""
     import torch
 
     device = torch.device(place.torch_device)
@@ -127,7 +127,7 @@ def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Tr
 
     def step_compiled(i: int) -> None:
         torch.compiler.cudagraph_mark_step_begin()
-        values.append(update(chosen[i]).clone())  # the next step writes over it
+        values.append(update(chosen[i]).clone())  # the next step overwrites it
 
     def step_at_line() -> None:
         value = update(rows.index_select(0, line)[0])
@@ -148,7 +148,7 @@ def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Tr
         initial = [p.detach().clone() for p in model.parameters()]
         replay = _captured(step_at_line, place)
         steps["graph"] = lambda i: replay()
-        with torch.no_grad():  # it has trained already
+        with torch.no_grad():  # it has been trained already
             for parameter, value in zip(model.parameters(), initial, strict=True):
                 parameter.copy_(value)
             for kept in optimizer.state.values():
@@ -158,7 +158,7 @@ def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Tr
 
 
 def _captured(step: Callable[[], None], place: Place) -> Callable[[], None]:
-    """The launch of a graph of a step of PyTorch's, made thrice before, which it asks for."""
+    """Capture a PyTorch step as a graph after three warm-up steps, which PyTorch requires."""
     import torch
 
     if place.dry:
@@ -179,12 +179,12 @@ def _captured(step: Callable[[], None], place: Place) -> Callable[[], None]:
 
 
 def jax(widths: list[int], data: Data, place: Place, scan: bool = False) -> Train:
-    """JAX: a whole step jitted, or all steps of an epoch in one `scan`."""
+    """JAX: a jitted step, or all steps of an epoch in one `scan`."""
     import jax
     import jax.numpy as jnp
 
     if not place.dry and jax.default_backend() != "gpu":
-        raise RuntimeError(f"JAX finds no GPU, but {jax.devices()}")
+        raise RuntimeError(f"expected JAX to find a GPU, found {jax.devices()}")
     precision = "TF32_TF32_F32" if place.in_tf32 else "highest"
     jax.config.update("jax_default_matmul_precision", precision)
     place.check_product(lambda a, b: np.asarray(jnp.asarray(a) @ jnp.asarray(b)))
@@ -220,7 +220,7 @@ def jax(widths: list[int], data: Data, place: Place, scan: bool = False) -> Trai
 
 
 def _orders(data: Data) -> Callable[[], np.ndarray]:
-    """Draws the rows ``(steps, batch)`` of the next epoch, as `cr.minibatches` does."""
+    """Draw the rows ``(steps, batch)`` of the next epoch, as `cr.minibatches` does."""
     rng, shape = np.random.default_rng(0), (data.steps, data.batch)
     return lambda: rng.permutation(data.steps * data.batch).reshape(shape)
 
@@ -232,7 +232,7 @@ def _by_steps(
     steps: int,
     clock: Clock | None,
 ) -> Train:
-    """Trains by a function of the number of a step; `end` waits for the losses, and reads them."""
+    """Train by a function of the step index; `end` waits for the losses and reads them."""
 
     def train(epochs: int) -> Trained:
         trained = Trained([], [], [])
@@ -263,11 +263,11 @@ LIBRARIES: dict[str, tuple[str, Callable[[list[int], Data, Place], Train]]] = {
     "JAX step": ("jax", jax),
     "JAX scan": ("jax", partial(jax, scan=True)),
 }
-"""By the name that is printed: the module that is needed, and what makes the training."""
+"""By the name that is printed: the required module, and the function that makes the training."""
 
 
 def installed(place: Place) -> list[str]:
-    """The libraries whose modules are here; the processor repeats our steps without nvmath."""
+    """The installed libraries; on the CPU, steps are repeated without nvmath."""
     here = {"": True, "nvmath": place.dry}
     return [
         name

@@ -1,4 +1,4 @@
-"""MNIST from decoded images in host memory to an accuracy of 98 %."""
+"""MNIST, from decoded images in host memory to an accuracy of 98 %."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WANTED = 0.98
 
 
 def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
-    """Seconds and accuracies of trainings from the start, and of the very first of a process."""
+    """Seconds and accuracies of trainings from scratch, and of the first one in a process."""
     try:
         cr.datasets.mnist()
     except cr.datasets.DownloadError as error:
@@ -36,10 +36,10 @@ def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
 def trainings(
     place: Place, compile: str, count: int, kernels: str | None
 ) -> list[tuple[float, float]]:
-    """Seconds and the accuracy of each, the transfer of the images included.
+    """Seconds and accuracy of each training, including the transfer of the images.
 
-    The first begins with the import of the array library; where `kernels` names an empty folder in
-    the place of CuPy's, it compiles all of its kernels, too.
+    The first one includes the import of the array library. If `kernels` names an empty folder to
+    use instead of CuPy's cache, it also includes compiling all kernels.
     """
     (x, y), test = cr.datasets.mnist()
     if kernels:
@@ -69,7 +69,7 @@ def train(place: Place, compile: str, seed: int, data: Any, test: Any) -> float:
 
 
 def table(results: dict[str, Any]) -> str:
-    """A line for each way, with the least accuracy of all."""
+    """A line for each way to train, with the lowest accuracy."""
     if "left out" in results:
         return f"MNIST is left out: {results['left out']}"
     lines = []

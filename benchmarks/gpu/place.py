@@ -1,4 +1,4 @@
-"""Where everything runs: on a GPU, or, to try the benchmark itself, on the processor."""
+"""Where everything runs: on a GPU or, to try the benchmark itself, on the CPU."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ROUNDED = 1e-5  # the relative error of a product: float32 stays far below it, T
 
 @dataclass(frozen=True)
 class Place:
-    """The GPU with what CuPy, PyTorch and JAX call it, or the processor in its place.
+    """The GPU under the names that CuPy, PyTorch and JAX use, or the CPU instead.
 
     Parameters
     ----------
     dry : bool, optional
-        Whether it is the processor: all is tiny then, and no time means anything.
+        Whether to use the CPU, with tiny sizes whose times mean nothing.
     precision : {"float32", "tf32"}, optional
-        What matrix products round float32 to.
+        The precision of float32 matrix products.
     """
 
     dry: bool = False
@@ -39,33 +39,33 @@ class Place:
 
     @property
     def backend(self) -> cr.Backend:
-        """Ours: CuPy; or PyTorch or NumPy, which then say that they can repeat steps."""
+        """chainrule's backend: CuPy, or else PyTorch or NumPy, said to be able to repeat steps."""
         return _repeating() if self.dry else cr.get_backend("cupy")
 
     @property
     def torch_device(self) -> str:
-        """PyTorch's name of it."""
+        """PyTorch's name of the device."""
         return "cpu" if self.dry else "cuda"
 
     @property
     def in_tf32(self) -> bool:
-        """Whether products have to be in TF32: never on the processor."""
+        """Whether products use TF32; never on the CPU."""
         return self.precision == "tf32" and not self.dry
 
     def set_environment(self) -> None:
-        """Set what the libraries read when they are imported, also for the processes made later."""
+        """Set environment variables that the libraries read on import, also in child processes."""
         os.environ["CUPY_TF32"] = str(int(self.in_tf32))
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take most of the memory
         if self.dry:
             os.environ["JAX_PLATFORMS"] = "cpu"
 
     def trainer(self, model: cr.Sequential, compile: str, **options: Any) -> cr.Trainer:
-        """A trainer for classes; one that was to capture its steps and cannot is an error here."""
+        """A trainer for classification; raises if it should capture its steps and cannot."""
         warnings.filterwarnings("error", "compile='auto'")
         return cr.Trainer(model, loss=cr.CrossEntropyLoss(), compile=compile, **options)
 
     def check_product(self, multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-        """Raise if a library does not multiply with the precision that is asked of all."""
+        """Raise if a library does not multiply with the required precision."""
         a, b = np.random.default_rng(0).standard_normal((2, 512, 512), dtype=np.float32)
         exact = a.astype(np.float64) @ b
         error = float(np.linalg.norm(multiply(a, b) - exact) / np.linalg.norm(exact))
@@ -84,16 +84,16 @@ def _repeating() -> cr.Backend:
 
 @dataclass(frozen=True)
 class Clock:
-    """Moments in the work of a device, as the device itself sees them."""
+    """Events on a device, timed by the device itself."""
 
     now: Callable[[], Any]
-    """Marks the moment when all work that was handed over so far is done."""
+    """Mark the moment when all work submitted so far is done."""
     between: Callable[[Any, Any], float]
-    """Seconds from one to another, which is waited for."""
+    """Seconds from one event to another, after waiting for the second."""
 
 
 def clock(place: Place, library: str) -> Clock:
-    """Events of CuPy or of PyTorch; without a device the time of the host."""
+    """Events of CuPy or PyTorch; without a device, host time."""
     if place.dry:
         return Clock(time.perf_counter, lambda start, stop: float(stop - start))
     if library == "torch":
@@ -124,13 +124,13 @@ def clock(place: Place, library: str) -> Clock:
 
 
 class Attempts:
-    """Calls of functions, and what failed: the others may work."""
+    """Calls functions and collects failures, so that the others still run."""
 
     def __init__(self) -> None:
         self.failed: list[str] = []
 
     def __call__(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns, None if it fails."""
+        """Return the result of the function, or None if it fails."""
         try:
             return function(*arguments)
         except (Exception, SystemExit) as error:
@@ -139,7 +139,7 @@ class Attempts:
             return None
 
     def alone(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The same in a process of its own, where nothing was done before."""
+        """Do the same in a new process."""
 
         def call() -> Any:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
@@ -149,7 +149,7 @@ class Attempts:
 
 
 def card(place: Place) -> dict[str, str]:
-    """The card, its driver and the versions of CUDA, as they themselves tell.
+    """The card, its driver and the CUDA versions, as they report them.
 
     Raises
     ------

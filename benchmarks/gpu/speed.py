@@ -1,4 +1,4 @@
-"""A step of training beside other libraries on the same device, in whole epochs."""
+"""Training steps compared with other libraries on the same device, in whole epochs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from .libraries import LIBRARIES, Trained
 from .place import Attempts, Place
 
 SAMPLES = 60_000
-CHECKED = 10  # steps whose losses have to agree with NumPy's
-TOLERANCE, OF_DEEP = 1e-3, 1e-2  # relative; with more than two hidden layers rounding grows fast
-EPOCHS = 2  # a round, after one that is not counted
+CHECKED = 10  # steps whose losses must agree with NumPy's
+TOLERANCE, OF_DEEP = (
+    1e-3,
+    1e-2,
+)  # relative; rounding errors grow fast with more than two hidden layers
+EPOCHS = 2  # per round, after one that does not count
 TINY = {"12-8-10": 4, "12-8-6-10": 8}  # networks of a dry run, and their batches
 HOST, DEVICE = "step", "step by events"
 
 
 def networks(place: Place, names: list[str]) -> dict[str, int]:
-    """The batch of each network."""
+    """The batch size of each network."""
     return TINY if place.dry else {name: NETWORKS[name][0] for name in names}
 
 
 def measure(
     place: Place, rounds: int, attempts: Attempts, names: list[str], libraries: list[str]
 ) -> dict[str, Any]:
-    """Seconds a step for each network; one where the losses are not the same is not timed."""
+    """Seconds per step for each network; a library with different losses is not timed."""
     results = {}
     for name, batch in networks(place, names).items():
         steps = CHECKED + 2 if place.dry else SAMPLES // batch
@@ -71,13 +74,13 @@ def calls(
 
 
 def base(times: Times) -> str:
-    """The library that others are compared with: ours, as a graph where that is there."""
+    """The library that others are compared with: chainrule, as a graph if possible."""
     ours = ("chainrule graph", "chainrule")
     return next((name for name in ours if name in times.get(HOST, {})), "")
 
 
 def table(results: dict[str, Any], ceilings: dict[str, float] | None) -> str:
-    """Times, ratios to ours in the same round, and the floor."""
+    """Times, ratios to chainrule's in the same round, and the floor."""
     lines, floors = [], []
     for name, result in results.items():
         times, widths = result["seconds"], [int(n) for n in name.split("-")]

@@ -4,6 +4,8 @@ A network is a chain of functions. Each returns its value and the function that 
 back through it.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import callbacks, datasets, initializers, metrics, schedules
 from .backends import Backend, available_backends, get_backend
 from .callbacks import Callback
@@ -50,6 +52,10 @@ from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .parameter import Buffer, Parameter
 from .training import Trainer
 from .version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from . import estimators as estimators
+    from . import plotting as plotting
 
 __all__ = [
     "ELU",
@@ -112,3 +118,20 @@ __all__ = [
     "schedules",
     "to_onnx",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `estimators` and `plotting`, which need an extra, when they are first used."""
+    if name == "estimators":
+        import chainrule.estimators
+
+        return chainrule.estimators
+    if name == "plotting":
+        import chainrule.plotting
+
+        return chainrule.plotting
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__", "estimators", "plotting"])

@@ -1,4 +1,4 @@
-"""The benchmark compares the same computations and prints the right figures; no time is tested."""
+"""The benchmark compares equal computations and prints correct figures; no time is tested."""
 
 import json
 import re
@@ -21,7 +21,7 @@ WIDTHS, BATCH, STEPS = [6, 5, 4, 10], 4, 3
 TINY = (WIDTHS, BATCH, STEPS, BATCH * STEPS)
 
 
-def test_libraries_take_turns_and_one_that_fails_is_left_out(capfd):
+def test_libraries_take_turns_and_a_failing_one_is_left_out(capfd):
     names = ("chainrule", "nobody", "chainrule-plain")
     processes = [(name, *TINY) for name in names]
     times = race(comparison.calls, processes, 2, long={"epoch": 1})
@@ -30,23 +30,23 @@ def test_libraries_take_turns_and_one_that_fails_is_left_out(capfd):
     assert {what: list(who) for what, who in times.items()} == {**expected, "floor": ["NumPy"]}
     assert [len(s) for s in times["step"].values()] == [2, 2]
     assert [len(s) for s in times["epoch"].values()] == [1, 1]
-    assert "left out, having failed: ('nobody'" in capfd.readouterr().err
+    assert "left out because it failed: ('nobody'" in capfd.readouterr().err
 
 
-def test_other_losses_end_the_comparison():
+def test_different_losses_end_the_comparison():
     other = ("chainrule-plain", WIDTHS, BATCH + 1, STEPS, BATCH * STEPS)
     with pytest.raises(SystemExit, match="the losses are"):
         race(comparison.calls, [("chainrule", *TINY), other], 1)
 
 
-def test_an_epoch_is_all_of_its_steps():
+def test_an_epoch_makes_all_of_its_steps():
     data = make_data(WIDTHS[0], BATCH, samples=BATCH * STEPS, steps=STEPS)
     task = chainrule(WIDTHS, data)
     mean = np.mean([task.step() for _ in range(STEPS)])
     assert chainrule(WIDTHS, data).epoch() == pytest.approx(mean, rel=1e-5)
 
 
-def test_rows_are_those_of_the_batches():
+def test_rows_match_the_batches():
     data = make_data(3, BATCH, samples=50, steps=STEPS)
     for rows, (images, labels) in islice(zip(data.rows(), data.batches(), strict=False), 20):
         np.testing.assert_array_equal(data.images[rows], images)
@@ -57,7 +57,7 @@ def test_rows_are_those_of_the_batches():
     assert np.any(np.concatenate(each) != np.concatenate(again))
 
 
-def test_bare_products_are_those_of_a_step(monkeypatch):
+def test_bare_products_match_a_step(monkeypatch):
     multiply, shapes, matmul = bare.bare_products([6, 5, 3], 4), [], np.matmul
 
     def record(a, b, out):
@@ -107,7 +107,7 @@ def test_the_table_of_the_comparison():
     assert "floor" in seconds
 
 
-def test_a_further_layer_is_a_slope():
+def test_the_cost_of_a_layer_is_a_slope():
     depths = {str(n): {"chainrule": [1e-4 + n * 1e-5, 2e-4 + n * 3e-5]} for n in (1, 2, 8)}
     assert growth.slope(depths, "chainrule") == pytest.approx([1e-5, 3e-5])
     results = {"sweeps": {"depth": depths}, "a layer": {"chainrule": [1e-5, 3e-5]}}

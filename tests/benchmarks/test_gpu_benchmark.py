@@ -1,4 +1,4 @@
-"""The benchmark of a GPU counts, tabulates and writes rightly; dry runs of it train on the CPU."""
+"""The GPU benchmark counts, tabulates and writes correctly; dry runs train on the CPU."""
 
 import sys
 from itertools import pairwise
@@ -36,7 +36,7 @@ def test_bytes_and_operations_of_a_step():
     assert floor.operations([3, 5, 2], 4) == 2 * (forward + weights + inputs)
 
 
-def test_operations_are_those_of_the_products(monkeypatch):
+def test_operations_match_the_products(monkeypatch):
     model, done = network([6, 5, 4, 10]), []
     backend, matmul = type(model.backend), type(model.backend).matmul
 
@@ -172,13 +172,13 @@ def test_epochs_of_a_dry_run(name):
         assert whole > 5 * step > 0
 
 
-def test_what_the_card_does_in_a_dry_run():
+def test_the_ceilings_of_a_dry_run():
     losses, timed = floor.calls(DRY)
     assert losses == []
     assert all(isinstance(call(), Seconds) for call in timed.values())
 
 
-def test_a_product_of_another_precision_is_an_error():
+def test_a_product_with_the_wrong_precision_is_an_error():
     DRY.check_product(np.matmul)
 
     def rounded(a, b):
@@ -198,7 +198,7 @@ def test_without_a_gpu_it_says_so(monkeypatch):
     monkeypatch.setattr(command.cr, "get_backend", none)
     monkeypatch.setattr(sys, "argv", ["gpu"])
     monkeypatch.setattr(Place, "set_environment", lambda self: None)
-    with pytest.raises(SystemExit, match="there is no GPU to measure on: .*needs CuPy"):
+    with pytest.raises(SystemExit, match="no GPU to measure on: .*needs CuPy"):
         command.main()
 
 
@@ -209,7 +209,7 @@ def test_a_dry_run_is_not_written(monkeypatch, capsys):
     assert "a dry run measures nothing" in capsys.readouterr().err
 
 
-def test_a_failure_does_not_end_the_rest(monkeypatch, capsys):
+def test_a_failure_does_not_stop_the_others(monkeypatch, capsys):
     def fail(*arguments):
         raise RuntimeError("no memory")
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_arrays_of_another_library_stay_in_that_library(library, solver, weight):
-    """And the result is NumPy's: the same weights at first, the same batches."""
+    """The result equals NumPy's: same initial weights, same batches."""
     x, y, labels, numbers = map(library.asarray, (X, THREE, LABELS, NUMBERS))
     theirs = library.backend.array_type
     weights = None if weight is None else library.asarray(weight)
@@ -118,7 +118,7 @@ FRAMES = {
      (MLPRegressor, NUMBER), (MLPRegressor, NUMBERS)],
     ids=["classes", "names", "labels", "number", "numbers"],
 )  # fmt: skip
-def test_frames_are_trained_as_arrays(kind, y, frame):
+def test_frames_train_like_arrays(kind, y, frame):
     x = frame(X)
     series = type(x["a"]) if y.ndim == 1 else type(x)
     model = fitted(kind, series(y), x, type(x["a"])(WEIGHTS))
@@ -135,8 +135,8 @@ def test_frames_are_trained_as_arrays(kind, y, frame):
         model.predict(frame(np.where(X > 2.0, np.nan, X)))
 
 
-def test_a_backend_for_numpys_arrays(backend_name):
-    """What goes in is NumPy's, and so is what comes out; the training is elsewhere."""
+def test_another_backend_for_numpy_arrays(backend_name):
+    """Inputs and outputs are NumPy arrays; the training runs on another backend."""
     early = {"early_stopping": True, "max_iter": 6}
     for data in (X, sparse.csr_array(X)):
         model = fitted(MLPClassifier, NAMES, data, backend=backend_name, **early)

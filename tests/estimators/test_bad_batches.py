@@ -1,4 +1,4 @@
-"""Streams: a bad batch leaves an estimator as it was, and a long one needs no more memory."""
+"""Streams of batches: bad batches change nothing, and long streams need no more memory."""
 
 import copy
 import pickle
@@ -31,7 +31,7 @@ def started(kind, **options):
 
 
 def everything(model):
-    """What decides all that it will do and shows all that it has done, as host copies."""
+    """The complete state of an estimator and its results, as copies in host memory."""
     trainer, state = model.trainer_, model.model_.state
     shown = {name: copy.deepcopy(value) for name, value in vars(model).items() if name[-1] == "_"}
     del shown["model_"], shown["trainer_"]
@@ -55,7 +55,7 @@ def everything(model):
     ids=str,
 )
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-def test_a_bad_batch_leaves_an_estimator_as_it_was(kind, options):
+def test_a_bad_batch_does_not_change_an_estimator(kind, options):
     model, y = started(kind, **options)
     never, _ = started(kind, **options)
     before = copy.deepcopy(everything(model))
@@ -77,23 +77,23 @@ def test_a_bad_batch_leaves_an_estimator_as_it_was(kind, options):
 
 
 class Steep(cr.Loss):
-    """0 for all outputs, with an infinite slope."""
+    """A loss of 0 with an infinite slope."""
 
     def formula(self, xp, y, target):
         return 0.0 * y, lambda: y / 0.0
 
 
-def test_a_step_without_a_finite_gradient_is_reported():
+def test_a_non_finite_gradient_is_reported():
     model = MLPRegressor(Steep(), **SMALL)
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         model.partial_fit(X, NUMBER)
-    with pytest.warns(RuntimeWarning, match="48 steps were left out") as caught:
+    with pytest.warns(RuntimeWarning, match="48 steps were skipped") as caught:
         model.fit(X, NUMBER)
     assert [w.filename for w in caught if "left out" in str(w.message)] == [__file__]
 
 
 def test_running_statistics_that_overflow():
-    """The outputs of a batch are finite where a variance is not: they are all 0 then."""
+    """Outputs stay finite when a variance is infinite: they are all 0."""
     model, _ = started(MLPRegressor, batch_norm=True, hidden_layer_sizes=(3,), batch_size=130)
     before = model.predict(X)
     with pytest.raises(ValueError, match="non-finite"):
@@ -108,7 +108,7 @@ def test_running_statistics_that_overflow():
         ("lbfgs", KeyboardInterrupt),  # the others keep the weights until then, with a warning
     ],
 )
-def test_what_raises_in_the_middle_leaves_an_estimator_as_it_was(how, error, monkeypatch):
+def test_an_exception_during_training_does_not_change_an_estimator(how, error, monkeypatch):
     model, y = started(MLPClassifier, dropout=0.0 if how == "lbfgs" else 0.1)
     before, calls = copy.deepcopy(everything(model)), []
     evaluate = lbfgs._value_and_gradient
@@ -135,7 +135,7 @@ def test_what_raises_in_the_middle_leaves_an_estimator_as_it_was(how, error, mon
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_first_fit_on_bad_data_leaves_nothing(kind, solver):
+def test_a_failed_first_fit_leaves_the_estimator_unfitted(kind, solver):
     model = kind(**SMALL, solver=solver)
     y = THREE if kind is MLPClassifier else NUMBER
     with pytest.raises(ValueError, match="non-finite"):
@@ -143,7 +143,7 @@ def test_a_first_fit_on_bad_data_leaves_nothing(kind, solver):
     assert vars(model).keys() == kind(**SMALL).get_params().keys()
 
 
-def test_a_stream_needs_no_memory_but_for_its_losses():
+def test_a_stream_keeps_only_its_losses_in_memory():
     x, y = X[:8], THREE[:8]
     norms = GradientNorms()
     model = MLPClassifier((3,), batch_size=4, random_state=0)

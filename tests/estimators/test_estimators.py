@@ -1,4 +1,4 @@
-"""What an estimator has to be able to do: copies, clones, weights, sparse inputs, probabilities."""
+"""Copies, clones, weights, sparse inputs and probabilities of estimators."""
 
 import copy
 import pickle
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize(
     ("kind", "y"), [(MLPClassifier, NAMES), (MLPRegressor, NUMBERS)], ids=["names", "numbers"]
 )
-def test_copies_are_the_same_and_stand_alone(kind, y, solver, tmp_path):
+def test_copies_are_equal_and_independent(kind, y, solver, tmp_path):
     model = fitted(kind, y, solver=solver)
     joblib.dump(model, tmp_path / "model.joblib")
     copies = [
@@ -82,20 +82,20 @@ def test_a_clone_has_the_parameters_and_nothing_else():
     twin.fit(X, NAMES)
 
 
-def test_in_a_pipeline_and_a_search():
+def test_pipeline_and_search():
     pipeline = make_pipeline(StandardScaler(), MLPClassifier(**SMALL))
     search = GridSearchCV(pipeline, {"mlpclassifier__activation": ["relu", ["tanh", "gelu"]]}, cv=2)
     assert search.fit(X, NAMES).best_score_ > 0.3
 
 
-def test_parameters_are_scikit_learns_in_their_order():
+def test_parameters_are_scikit_learns_in_the_same_order():
     for name in ("MLPClassifier", "MLPRegressor"):
         theirs = getattr(neural_network, name)().get_params()
         ours = getattr(estimators, name)().get_params()
         assert {k: ours[k] for k in theirs} == theirs
 
 
-def test_weights_can_be_changed_and_put_in_place():
+def test_weights_can_be_changed_and_replaced():
     model, other = fitted(MLPRegressor, NUMBER), fitted(MLPRegressor, NUMBER, random_state=8)
     assert [c.shape for c in model.coefs_] == [(5, 7), (7, 4), (4, 1)]
     assert [b.shape for b in model.intercepts_] == [(7,), (4,), (1,)]
@@ -114,7 +114,7 @@ def test_weights_can_be_changed_and_put_in_place():
         model.predict(X)
 
 
-def test_a_training_can_continue_from_weights_given_by_hand():
+def test_a_training_can_continue_from_assigned_weights():
     model = MLPRegressor(
         hidden_layer_sizes=(7, 4), solver="sgd", momentum=0.0, learning_rate_init=1e-12
     )
@@ -125,7 +125,7 @@ def test_a_training_can_continue_from_weights_given_by_hand():
     np.testing.assert_allclose(model.partial_fit(X, NUMBER).predict(X), other.predict(X), rtol=1e-6)
 
 
-def test_the_model_is_one_of_chainrules(tmp_path):
+def test_the_model_is_a_chainrule_model(tmp_path):
     model = fitted(MLPClassifier, THREE)
     model.model_.save(tmp_path / "model.safetensors")
     logits = cr.load(tmp_path / "model.safetensors", dtype="float64").predict(X)
@@ -138,7 +138,7 @@ def test_the_model_is_one_of_chainrules(tmp_path):
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_array, sparse.csr_matrix])
-def test_sparse_inputs_are_trained_as_dense_ones(solver, weight, early_stopping, form):
+def test_sparse_inputs_train_like_dense_ones(solver, weight, early_stopping, form):
     x = np.where(np.abs(X) > 0.5, X, 0.0)
     options = {"solver": solver, "early_stopping": early_stopping, "max_iter": 8}
     dense = fitted(MLPClassifier, THREE, x, weight, **options)
@@ -167,7 +167,7 @@ def test_probabilities(y):
     [(TWO, {}), (THREE, {}), (LABELS, {}), (THREE, {"loss": cr.BCEWithLogitsLoss()})],
     ids=["two", "three", "labels", "one against rest"],
 )
-def test_probabilities_of_far_samples(y, options, dtype):
+def test_probabilities_of_distant_samples(y, options, dtype):
     model = fitted(MLPClassifier, y, activation="identity", **options)
     far = (1e4 * X[:20]).astype(dtype)
     outputs = far.astype("float64")

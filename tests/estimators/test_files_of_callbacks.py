@@ -1,4 +1,4 @@
-"""Fits that have copies of the same callbacks each write to files of their own."""
+"""Each fit with copies of the same callbacks writes to its own files."""
 
 import warnings
 
@@ -39,7 +39,7 @@ def estimator(*callbacks, **options):
 
 
 @pytest.mark.parametrize("engine", ["one after another", "threading", "loky"])
-def test_each_fold_has_its_own(engine, tmp_path):
+def test_each_fold_writes_to_its_own_files(engine, tmp_path):
     both = Checkpoint(tmp_path / "v1.5", monitor="loss"), CSVLogger(tmp_path / "log.csv")
     expected = cross_val_score(estimator(), X, Y, cv=3)
     jobs = None if engine == "one after another" else 2
@@ -71,7 +71,7 @@ def test_a_search_and_its_refit(tmp_path):
 
 
 @pytest.mark.parametrize("warm_start", [False, True])
-def test_fitted_twice_and_cloned(warm_start, tmp_path):
+def test_a_second_fit_and_a_clone_write_to_their_own_files(warm_start, tmp_path):
     keep, curves = Checkpoint(tmp_path / "runs", keep_last=1), board(tmp_path / "board")
     model = estimator(keep, curves, warm_start=warm_start)
     for number in ("", "-2", "-3"):
@@ -83,7 +83,7 @@ def test_fitted_twice_and_cloned(warm_start, tmp_path):
     assert twin.callbacks[0].folder == tmp_path / "runs-4"
 
 
-def test_a_film_of_each_fit(tmp_path):
+def test_each_fit_makes_its_own_animation(tmp_path):
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
@@ -97,7 +97,7 @@ def test_a_film_of_each_fit(tmp_path):
     assert names(tmp_path) == ["film-2.gif", "film.gif"]
 
 
-def test_partial_fit_stays_where_it_is(tmp_path):
+def test_partial_fit_keeps_writing_to_the_same_place(tmp_path):
     keep, log = Checkpoint(tmp_path / "runs"), CSVLogger(tmp_path / "log.csv", append=True)
     model = estimator(keep, log)
     for _ in range(3):
@@ -110,8 +110,8 @@ def test_partial_fit_stays_where_it_is(tmp_path):
         model.partial_fit(X, Y)
 
 
-def test_a_plain_training_takes_no_other_place(tmp_path):
-    """There the place is said for one training, and a second one is a mistake."""
+def test_a_plain_training_raises_instead_of_choosing_another_place(tmp_path):
+    """Its path is meant for one training, so a second one is an error."""
     estimator(Checkpoint(tmp_path)).fit(X, Y)
     trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())
     with pytest.raises(FileExistsError, match="expected no checkpoints beyond step 0"):

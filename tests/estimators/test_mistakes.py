@@ -1,4 +1,4 @@
-"""Parameters, targets and weights that are refused."""
+"""Invalid parameters, targets and weights."""
 
 import builtins
 import importlib
@@ -22,16 +22,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"activation": ["relu"]}, "expected 2 of activation, one for each hidden layer, found 1"),
-        ({"activation": "linear"}, "expected an activation of identity, logistic"),
-        ({"activation": 3}, "expected activation as one or as a list"),
-        ({"dropout": [0.1]}, "expected 2 of dropout"),
+        ({"activation": ["relu"]}, "expected 2 values of activation, one for each .* found 1"),
+        ({"activation": "linear"}, "expected activation to be one of identity, logistic"),
+        ({"activation": 3}, "expected activation to be one value or a list"),
+        ({"dropout": [0.1]}, "expected 2 values of dropout"),
         ({"dropout": 1.0}, "expected dropout in \\[0, 1\\)"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": 2.5}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": True}, "hidden_layer_sizes"),
         ({"solver": "newton"}, "expected solver to be one of"),
-        ({"solver": "sgd", "optimizer": cr.Adam()}, "solver to be left out beside optimizer=Adam"),
+        ({"solver": "sgd", "optimizer": cr.Adam()}, "solver to be left out when optimizer=Adam"),
         ({"solver": "lbfgs", "optimizer": cr.Adam()}, "optimizer to be left out: solver='lbfgs'"),
         ({"solver": "lbfgs", "dropout": [0.0, 0.1]}, "dropout to be left out"),
         ({"solver": "lbfgs", "batch_norm": True}, "batch_norm to be left out"),
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         ({"callbacks": Callback()}, "a list of callbacks"),
         ({"callbacks": [print]}, "a list of callbacks"),
         ({"loss": "hinge"}, "expected loss to be one of"),
-        ({"loss": cr.MSELoss(reduction="sum")}, "expected loss to be a mean"),
+        ({"loss": cr.MSELoss(reduction="sum")}, "expected loss to be a loss with a mean reduction"),
         ({"precision": "float16"}, "expected precision to be one of"),
         ({"alpha": -1.0}, "expected alpha to be a number in \\[0, inf\\), found -1.0"),
         ({"alpha": float("nan")}, "alpha"),
@@ -61,7 +61,7 @@ def test_invalid_parameters(kind, options, words):
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-def test_batches_that_have_no_variance(form):
+def test_batches_without_variance(form):
     for samples, size in ((1, "auto"), (130, 1)):
         words = f"batch_norm=True: .* at least 2 .*n_samples={samples}.*batch_size={size!r}"
         x = form(X[:samples])
@@ -71,7 +71,7 @@ def test_batches_that_have_no_variance(form):
 
 def test_invalid_targets_and_weights():
     for strings in (["1"] * 130, np.asarray(["1"] * 130)):
-        with pytest.raises(ValueError, match="expected y of numbers, found strings"):
+        with pytest.raises(ValueError, match="expected y to hold numbers, found strings"):
             fitted(MLPRegressor, strings)
     for solver in ("adam", "lbfgs"):
         with pytest.raises(ValueError, match="targets of at least 0"):
@@ -83,7 +83,7 @@ def test_invalid_targets_and_weights():
     with pytest.raises(ValueError, match="several labels"):
         fitted(MLPClassifier, LABELS, loss=cr.CrossEntropyLoss())
     for weight in (-WEIGHTS, 0.0 * WEIGHTS):
-        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
+        with pytest.raises(ValueError, match="sample_weight to be at least 0"):
             fitted(MLPRegressor, NUMBER, weight=weight)
     for solver in ("adam", "lbfgs"):
         with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
@@ -94,7 +94,7 @@ def test_invalid_targets_and_weights():
         with pytest.raises(ValueError, match="^sample_weight: .* that sum to 0"):
             fitted(MLPRegressor, NUMBER, **{**large, "weight": np.full(130, 1e-60)})
     for kind, y in ((MLPRegressor, NUMBER), (MLPClassifier, THREE)):
-        with pytest.raises(ValueError, match="sample_weight to be zero or more"):
+        with pytest.raises(ValueError, match="sample_weight to be at least 0"):
             fitted(kind, y).score(X, y, -WEIGHTS)
     with pytest.raises(ValueError, match="130 sample weights"):
         fitted(MLPRegressor, NUMBER, weight=WEIGHTS[:9])
@@ -138,7 +138,7 @@ NO_NUMBERS = {
 
 
 @pytest.mark.parametrize(("x", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
-def test_what_scikit_learn_takes_for_numbers(x, message):
+def test_data_that_scikit_learn_would_accept_as_numbers(x, message):
     for kind, y in ((MLPRegressor, NUMBER), (MLPClassifier, THREE)):
         with pytest.raises(cr.DataError, match=f"^X: .*{message}"):
             kind(max_iter=1).fit(x, y)
@@ -153,7 +153,7 @@ def test_what_scikit_learn_takes_for_numbers(x, message):
 
 
 @pytest.mark.parametrize(("kind", "y"), [(MLPClassifier, THREE), (MLPRegressor, NUMBER)])
-def test_what_is_masked_is_not_scored(kind, y):
+def test_masked_targets_are_not_scored(kind, y):
     model = kind(max_iter=1).partial_fit(X, y, **({"classes": [0, 1, 2]} if y is THREE else {}))
     with pytest.raises(cr.DataError, match="^y: .*without masked elements"):
         model.score(X, np.ma.masked_less(y, 1))
@@ -168,7 +168,7 @@ def test_dates_in_frames():
 
 
 def test_words_are_labels():
-    """However they are stored, they are what is predicted."""
+    """Labels may be stored in any kind of string array, and are predicted as given."""
     words = np.asarray(["cat", "dog", "emu"])[THREE]
     expected = fitted(MLPClassifier, THREE).predict(X)
     for y in (words, words.tolist(), words.astype(object), words.astype(np.dtypes.StringDType())):

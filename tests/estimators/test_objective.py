@@ -1,4 +1,4 @@
-"""The objective of L-BFGS: its gradient, and weights of samples."""
+"""The objective of L-BFGS: its gradient and sample weights."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ rng = np.random.default_rng(0)
 @pytest.mark.parametrize("alpha", [0.0, 2.0])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
-    """By differences along a direction; in two parts it is that of the whole."""
+    """By finite differences along a direction; two parts add up to the gradient of the whole."""
     model = cr.mlp([5, 4, 3], activation="tanh", dtype="float64")
     penalty, state = Penalty(model, alpha), model.state
     rows = [slice(0, 90), slice(90, 130)]
@@ -46,7 +46,7 @@ def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
     assert gradient @ direction == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
 
 
-def test_a_batch_without_weight_changes_the_weights_by_nothing():
+def test_a_batch_of_zero_weight_does_not_change_the_model():
     weight = np.r_[np.ones(120), np.zeros(10)]
     options = {"solver": "sgd", "shuffle": False, "batch_size": 120, "momentum": 0.0}
     some = fitted(MLPRegressor, NUMBER[:120], X[:120], weight[:120], alpha=3.0, **options)

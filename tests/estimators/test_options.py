@@ -1,4 +1,4 @@
-"""Options beyond those of scikit-learn: layers, optimizers, losses, class weights, precision."""
+"""Options that scikit-learn lacks: layers, optimizers, losses, class weights, precision."""
 
 import copy
 
@@ -32,7 +32,7 @@ from chainrule.estimators import MLPClassifier, MLPRegressor
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def test_one_activation_a_layer():
+def test_one_activation_per_layer():
     model = fitted(MLPRegressor, NUMBER, activation=["logistic", "leaky_relu"])
     assert [type(layer).__name__ for layer in model.model_] == [
         "Linear", "Sigmoid", "Linear", "LeakyReLU", "Linear"
@@ -73,7 +73,7 @@ def test_an_optimizer_with_a_schedule_and_callbacks():
     assert_same_weights(same, fitted(MLPRegressor, NUMBER, **plain))
 
 
-def test_an_optimizer_that_trains_a_model_already_is_copied_without_it():
+def test_a_bound_optimizer_is_copied_without_its_model():
     data = X.astype("float32"), NUMBER[:, None]
     for make in (
         lambda: cr.AdamW(cr.schedules.cosine(0.01, steps=90)),
@@ -111,7 +111,7 @@ def test_a_search_among_optimizers():
         (THREE, Brier(), "softmax", "Softmax"),
     ],
 )
-def test_classes_by_any_loss(y, loss, activation, layer):
+def test_classifiers_with_any_loss(y, loss, activation, layer):
     model = fitted(MLPClassifier, y, loss=loss, max_iter=150, learning_rate_init=0.02)
     assert model.out_activation_ == activation
     assert type(model.model_[-1]).__name__ == layer
@@ -124,7 +124,7 @@ def test_classes_by_any_loss(y, loss, activation, layer):
 
 
 @pytest.mark.parametrize("loss", [cr.HuberLoss(), cr.L1Loss(), cr.MSELoss(weight=[1.0, 2.0])])
-def test_numbers_by_any_loss(loss):
+def test_regressors_with_any_loss(loss):
     model = fitted(MLPRegressor, NUMBERS, loss=loss, max_iter=200, learning_rate_init=0.02)
     assert model.score(X, NUMBERS) > 0.6
     shares = 1.0 / (1.0 + np.exp(-NUMBERS))
@@ -154,7 +154,7 @@ def test_class_weights_multiply_sample_weights():
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 def test_invalid_class_weights(form, solver):
     for number in (-1.0, 0.0, np.nan, np.inf):
-        with pytest.raises(ValueError, match="^expected class_weight to be zero or more"):
+        with pytest.raises(ValueError, match="^expected class_weight to be at least 0"):
             fitted(MLPClassifier, TWO, form(X), class_weight={0: number, 1: 0.0}, solver=solver)
     options = {"class_weight": {0: 0.0}, "solver": solver}
     with pytest.raises(ValueError, match="^expected sample_weight times class_weight"):

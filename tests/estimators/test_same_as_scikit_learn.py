@@ -1,4 +1,4 @@
-"""On the same batches the estimators train as scikit-learn's own two do."""
+"""On the same batches, the estimators train exactly like scikit-learn's."""
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ TARGETS = {
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: "-".join(map(str, s.values())))
 @pytest.mark.parametrize("target", TARGETS)
-def test_on_the_same_batches_it_is_scikit_learns_training(target, solver, weight):
-    """From the same weights, with a last batch of another size and a penalty that matters."""
+def test_training_equals_scikit_learns_on_the_same_batches(target, solver, weight):
+    """With the same initial weights, a smaller last batch, and a strong penalty."""
     name, y, loss = TARGETS[target]
     options = {"shuffle": False, "alpha": 0.1, **loss, **solver}
     ours = fitted(getattr(estimators, name), y, weight=weight, **options)
@@ -58,7 +58,7 @@ def test_on_the_same_batches_it_is_scikit_learns_training(target, solver, weight
 
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize("target", ["two classes", "labels", "number"])
-def test_the_validation_data_and_its_scores_are_scikit_learns(target, weight):
+def test_validation_data_and_scores_equal_scikit_learns(target, weight):
     name, y, _ = TARGETS[target]
     options = {"early_stopping": True, "shuffle": False, "learning_rate_init": 0.02}
     ours = fitted(getattr(estimators, name), y, weight=weight, **options)
@@ -68,7 +68,7 @@ def test_the_validation_data_and_its_scores_are_scikit_learns(target, weight):
     assert_same_weights(ours, theirs)
 
 
-def test_several_numbers_are_trained_as_scikit_learns_and_their_loss_is_the_sum():
+def test_several_outputs_train_as_in_scikit_learn_with_a_summed_loss():
     for solver in ("sgd", "adam"):
         options = {"shuffle": False, "solver": solver, "tol": 0.0, "alpha": 0.0}
         ours = fitted(MLPRegressor, NUMBERS, **options)
@@ -77,7 +77,7 @@ def test_several_numbers_are_trained_as_scikit_learns_and_their_loss_is_the_sum(
         assert ours.loss_ == pytest.approx(2 * theirs.loss_)
 
 
-def test_scores_on_the_digits_are_scikit_learns():
+def test_scores_on_the_digits_match_scikit_learns():
     x, y = load_digits(return_X_y=True)
     x, half = x / 16, len(y) // 2
     scores = {}

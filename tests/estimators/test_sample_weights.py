@@ -1,4 +1,4 @@
-"""Weights of 0, weights of classes that a batch lacks, and data of a single class."""
+"""Sample weights of 0, weights of absent classes, and data of a single class."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ KEPT = SOME > 0.0
 
 
 def first(y, **options):
-    """A classifier after its first batch, of a stream of the classes 0 and 1."""
+    """A classifier after the first batch of a stream with the classes 0 and 1."""
     return MLPClassifier(**SMALL, **options).partial_fit(X, y, classes=[0, 1])
 
 
@@ -48,7 +48,7 @@ def first(y, **options):
     ],
     ids=str,
 )
-def test_a_sample_of_weight_0_is_as_one_that_is_not_there(options, form):
+def test_samples_of_weight_0_count_as_absent(options, form):
     kinds = {MLPClassifier: THREE, MLPRegressor: NUMBER}
     if "class_weight" in options:
         del kinds[MLPRegressor]
@@ -73,8 +73,8 @@ def test_weights_of_0_in_arrays_of_another_library(library):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_early_stopping_where_few_samples_have_weight(seed):
-    """Two of four are held out, though a tenth is asked for and a class has one sample."""
+def test_early_stopping_with_few_weighted_samples(seed):
+    """Two of four samples are held out, although a tenth was asked for and a class has only one."""
     weight = np.where(np.arange(130) < 4, 1.0, 0.0)
     y = np.r_[0, 1, 1, 1, THREE[4:]]
     options = {"early_stopping": True, "random_state": seed, "batch_size": "auto"}
@@ -86,14 +86,14 @@ def test_early_stopping_where_few_samples_have_weight(seed):
         fitted(MLPClassifier, y, weight=weight * (np.arange(130) < 2), **options)
 
 
-def test_too_few_samples_with_weight_for_batch_norm():
+def test_too_few_weighted_samples_for_batch_norm():
     with pytest.raises(ValueError, match="n_samples=1 .with a weight above 0"):
         fitted(MLPRegressor, NUMBER, weight=np.eye(130)[7], batch_norm=True, batch_size="auto")
 
 
 @pytest.mark.parametrize("rows", [np.arange(130), THREE != 2], ids=["", "a class without weight"])
-def test_balanced_classes_have_the_same_sum_of_weights(rows):
-    """To double a class's weights, or all weights, changes nothing of the balance."""
+def test_balanced_classes_have_equal_total_weight(rows):
+    """Doubling the weights of one class, or of all, does not change the balance."""
     weight = np.where(rows if rows.dtype == bool else True, WEIGHTS, 0.0)
     sums = np.bincount(THREE, weights=weight, minlength=3)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -106,7 +106,7 @@ def test_balanced_classes_have_the_same_sum_of_weights(rows):
     assert_same_weights(again, plain, atol=1e-9)
 
 
-def test_a_class_that_is_not_named_or_not_there_has_weight_1():
+def test_classes_that_are_unnamed_or_absent_have_weight_1():
     zeros = np.zeros(130, int)
     for y, factor, given in (
         (zeros, 1.0, {1: 5.0}), (zeros, 1.0, {}), (zeros, 3.0, {0: 3.0}),
@@ -141,7 +141,7 @@ def test_class_weights_of_unknown_classes():
     for given in ({2: 5.0}, {0: 1.0, 7: 2.0}):
         with pytest.raises(ValueError, match="not in class_weight"):
             SGDClassifier(class_weight=given).fit(X, TWO)
-        with pytest.raises(ValueError, match=r"to name classes of \[0, 1\], found \[[27]\]"):
+        with pytest.raises(ValueError, match=r"to name classes among \[0, 1\], found \[[27]\]"):
             fitted(MLPClassifier, TWO, class_weight=given)
     with pytest.raises(ValueError, match="class_weight to be 'balanced', or a dict"):
         fitted(MLPClassifier, TWO, class_weight=[1.0, 2.0])
@@ -178,7 +178,7 @@ def test_a_single_class_has_probability_1(options):
         assert curve[-1] < curve[0]
 
 
-def test_a_single_class_of_a_stream_and_of_a_fold():
+def test_a_single_class_in_a_stream_and_in_a_fold():
     for classes in ([7], [2.0], [True]):
         model = MLPClassifier(**SMALL).partial_fit(X, np.repeat(classes, 130), classes=classes)
         assert model.predict_proba(X).tolist() == [[1.0]] * 130

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its multilayer perceptrons pass with chainrule's in their place."""
+"""chainrule's estimators pass scikit-learn's own tests of its multilayer perceptrons."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def run(*arguments, **environment):
 
 
 @pytest.mark.slow
-def test_with_the_classes_replaced(tmp_path):
+def test_scikit_learns_tests_pass_with_our_classes(tmp_path):
     import replaced_estimators
 
     package = Path(sklearn.__file__).parent

@@ -1,4 +1,4 @@
-"""Validation data, early stopping, and what is printed and warned during a fit."""
+"""Validation data, early stopping, printed lines and warnings of a fit."""
 
 import importlib
 import re
@@ -40,7 +40,7 @@ def test_validation_data_is_stratified():
 
 @pytest.mark.parametrize("loss", ["log_loss", Brier()])
 @pytest.mark.parametrize("y", [np.r_[THREE[1:], 7], np.arange(130) // 5])
-def test_validation_data_that_cannot_be_stratified_is_drawn_from_all(y, loss):
+def test_validation_data_that_cannot_be_stratified_is_drawn_at_random(y, loss):
     model = fitted(MLPClassifier, y, early_stopping=True, loss=loss)
     assert len(model.validation_scores_) == model.n_iter_
     if loss == "log_loss":
@@ -53,7 +53,7 @@ def test_validation_data_that_cannot_be_stratified_is_drawn_from_all(y, loss):
 
 
 def test_a_callback_that_watches_the_score():
-    """It rises: a stop that took it for a loss would keep the first epochs."""
+    """A score rises; a callback that took it for a loss would stop after the first epochs."""
     stop = EarlyStopping("val_score", patience=30)
     model = fitted(MLPClassifier, THREE, callbacks=[stop], early_stopping=True, max_iter=30)
     assert stop.monitor.mode == "max"
@@ -61,14 +61,14 @@ def test_a_callback_that_watches_the_score():
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_small_losses_are_printed_with_their_digits(solver, capsys):
+def test_small_losses_are_printed_with_all_digits(solver, capsys):
     options = {"solver": solver, "verbose": True, "alpha": 0.0, "max_iter": 5, "tol": 0.0}
     model = fitted(MLPRegressor, NUMBER * 1e-9, **options)
     printed = re.findall("Iteration .*, loss = (.*)", capsys.readouterr().out)
     assert float(printed[-1]) == pytest.approx(model.loss_, rel=1e-6)
 
 
-def test_lines_are_printed_where_they_are_asked_for(capsys):
+def test_verbose_prints_lines(capsys):
     fitted(MLPRegressor, NUMBER, early_stopping=True, verbose=True, tol=0.5, n_iter_no_change=2)
     out = capsys.readouterr().out
     assert "Iteration 1, loss = " in out
@@ -105,7 +105,7 @@ def test_warnings():
 
 
 def cancer_gradient(model, x, y):
-    """The largest element of the gradient of the mean log-loss, by NumPy."""
+    """The largest element of the gradient of the mean log-loss, in NumPy."""
     (w, v), (b, c) = model.coefs_, model.intercepts_
     hidden = np.maximum(x @ w + b, 0.0)
     dz = (1.0 / (1.0 + np.exp(-(hidden @ v + c))) - y[:, None]) / len(y)
@@ -115,7 +115,7 @@ def cancer_gradient(model, x, y):
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
 def test_lbfgs_ends_at_tol(tol):
-    """Where SciPy's own tolerance of the loss would end it with a gradient of 0.01."""
+    """SciPy's own tolerance of the loss would end it with a gradient of 0.01."""
     x, y = load_breast_cancer(return_X_y=True)
     options = {"max_iter": 20_000, "max_fun": 1_000_000, "alpha": 0.0, "random_state": 0}
     with warnings.catch_warnings():
@@ -126,11 +126,11 @@ def test_lbfgs_ends_at_tol(tol):
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_lbfgs_says_that_rounding_ended_it(precision):
-    """A linear model of targets of some thousands: no gradient of it is below 1e-14."""
+def test_lbfgs_reports_that_rounding_ended_it(precision):
+    """A linear model of targets in the thousands, whose gradient never falls below 1e-14."""
     target = 1e3 * (X @ np.arange(1.0, 6.0) + NUMBER)
     options = {"solver": "lbfgs", "precision": precision, "tol": 1e-14, "activation": "identity"}
-    words = f"at most tol=1e-14, found .*; but the line search finds no smaller loss in {precision}"
+    words = f"at most tol=1e-14, found .*; the line search finds no smaller loss in {precision}"
     with pytest.warns(ConvergenceWarning, match=words) as caught:
         model = fitted(MLPRegressor, target, hidden_layer_sizes=(), max_iter=500, **options)
     assert model.n_iter_ < 500

@@ -1,4 +1,4 @@
-"""scikit-learn's searches over the estimators: the same serially, in processes and on Dask."""
+"""scikit-learn's searches give the same results serially, in processes and on Dask."""
 
 import os
 import warnings
@@ -43,7 +43,7 @@ def _short_trainings():
 
 @pytest.fixture(scope="module")
 def dask_client():
-    """A client of two worker processes on this machine, which nothing outside it can reach."""
+    """A client of two worker processes that only this machine can reach."""
     distributed = pytest.importorskip("distributed", reason="the extra distributed is missing")
     here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
@@ -56,7 +56,7 @@ def dask_client():
 
 @pytest.fixture(params=["processes", "threads", pytest.param("dask", marks=pytest.mark.slow)])
 def engine(request):
-    """What runs two trainings at a time while the fixture's context is entered."""
+    """A context in which joblib runs two trainings at a time."""
     if request.param == "dask":
         request.getfixturevalue("dask_client")
         return lambda: joblib.parallel_config("dask")
@@ -65,7 +65,7 @@ def engine(request):
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)  # none of them is slow here
-def test_the_engines_are_what_their_names_say(engine, request):
+def test_the_engines_run_where_they_should(engine, request):
     with engine():
         found = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))
     here = request.node.callspec.params["engine"] == "threads"
@@ -128,8 +128,8 @@ def test_n_jobs_changes_no_score(digits):
     np.testing.assert_array_equal(*scores)
 
 
-def test_cross_validation_is_what_it_says(digits):
-    """Scores are those of models that are trained and scored by hand."""
+def test_cross_validation_scores_equal_those_by_hand(digits):
+    """Scores equal those of models that are trained and scored by hand."""
     x, y = digits
     folds = KFold(3, shuffle=True, random_state=0)
     scores = cross_val_score(classifier(dropout=0.2), x, y, cv=folds)
@@ -150,7 +150,7 @@ def test_a_search_sets_parameters_through_the_pipeline(digits):
 
 
 def test_models_come_back_from_where_they_were_trained(digits, engine):
-    """Each predicts as before, and continues to train."""
+    """Returned models predict as before and can be trained further."""
     x, y = digits
     mlp = classifier()["mlp"]
     serial = cross_validate(mlp, x, y, cv=2, return_estimator=True)["estimator"]
@@ -167,13 +167,13 @@ def test_models_come_back_from_where_they_were_trained(digits, engine):
         np.testing.assert_allclose(model.loss_, expected.loss_, rtol=1e-7)
 
 
-def test_a_mistake_is_reported_wherever_it_is_made(digits, engine):
+def test_an_error_is_reported_on_every_engine(digits, engine):
     search = GridSearchCV(classifier(), {"mlp__dropout": [1.5]}, cv=2, error_score="raise")
     with engine(), pytest.raises(ValueError, match=r"expected dropout in \[0, 1\), found 1.5"):
         search.fit(*digits)
 
 
-def test_a_search_goes_through_a_file(digits, tmp_path):
+def test_a_search_can_be_pickled(digits, tmp_path):
     x, y = digits
     search = GridSearchCV(classifier(), {"mlp__dropout": [0.0, 0.3]}, cv=2).fit(x, y)
     joblib.dump(search, tmp_path / "search.joblib")

@@ -17,7 +17,7 @@ from chainrule.estimators import MLPClassifier, MLPRegressor
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def test_warm_starts_and_epochs_one_by_one():
+def test_warm_starts_and_single_epochs():
     whole = fitted(MLPClassifier, THREE, max_iter=6, tol=0.0)
     parts = MLPClassifier(**SMALL)
     for _ in range(6):
@@ -33,7 +33,7 @@ def test_warm_starts_and_epochs_one_by_one():
         warm.fit(X, TWO)
     with pytest.raises(ValueError, match="as before"):
         parts.partial_fit(X, THREE, classes=[0, 1])
-    with pytest.raises(ValueError, match="expected classes of"):
+    with pytest.raises(ValueError, match="expected classes among"):
         parts.partial_fit(X, THREE + 1)
     with pytest.raises(ValueError, match="first call"):
         MLPClassifier().partial_fit(X, THREE)
@@ -58,7 +58,7 @@ def test_warm_starts_and_epochs_one_by_one():
     ],
 )
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-def test_an_error_leaves_an_estimator_as_it_was(options, data, how):
+def test_an_error_does_not_change_an_estimator(options, data, how):
     frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcde"))
     model = fitted(MLPClassifier, NAMES, frame, **how)
     before, given = model.predict_proba(frame), model.get_params()
@@ -74,7 +74,7 @@ def test_an_error_leaves_an_estimator_as_it_was(options, data, how):
     model.set_params(**given).fit(frame, NAMES)
 
 
-def test_a_first_epoch_that_fails_teaches_no_classes():
+def test_a_failed_first_epoch_learns_no_classes():
     model = MLPClassifier(**SMALL)
     with pytest.raises(ValueError, match="130 sample weights"):
         model.partial_fit(X, TWO, [1.0], classes=[0, 1])
@@ -106,7 +106,7 @@ def test_a_warm_start_keeps_the_network(options):
     model.set_params(warm_start=False).fit(X, NUMBER)
 
 
-def test_a_warm_start_takes_other_words_for_the_same_network():
+def test_a_warm_start_accepts_an_equivalent_network():
     model = MLPRegressor(**SMALL, warm_start=True, loss=cr.HuberLoss()).fit(X, NUMBER)
     model = pickle.loads(pickle.dumps(model)).fit(X, NUMBER)
     model.set_params(hidden_layer_sizes=[7, 4], activation=["relu"] * 2, dropout=[0, 0])
@@ -116,7 +116,7 @@ def test_a_warm_start_takes_other_words_for_the_same_network():
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_a_warm_start_trains_on_other_data(kind, early):
-    """Its best loss or score is its own: that of the first data cannot be reached at the start."""
+    """Each call has its own best loss or score, as that of the first data may be out of reach."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))
     first, second = (x > 0).astype(int).T
@@ -138,7 +138,7 @@ def test_a_warm_start_trains_on_other_data(kind, early):
         assert model.best_loss_ == min(model.loss_curve_[epochs:])
 
 
-def test_a_warm_start_on_the_same_data_stops_after_its_own_patience():
+def test_a_warm_start_on_the_same_data_has_its_own_patience():
     options = {"tol": 1.0, "n_iter_no_change": 3}
     model = fitted(MLPClassifier, THREE, warm_start=True, **options)
     for _ in range(2):  # the first epoch is better than nothing
@@ -146,7 +146,7 @@ def test_a_warm_start_on_the_same_data_stops_after_its_own_patience():
         model.fit(X, THREE)
 
 
-def test_epochs_one_by_one_count_together_until_a_rate_is_reduced():
+def test_single_epochs_count_together_until_the_rate_is_reduced():
     rate = {"solver": "sgd", "learning_rate": "adaptive", "tol": 1.0, "n_iter_no_change": 2}
     model = MLPRegressor(**{**SMALL, **rate})
     rates = [model.partial_fit(X, NUMBER).trainer_.optimizer.lr for _ in range(8)]

@@ -1,4 +1,4 @@
-"""Lesson 1, as a user runs it, and the numbers that it prints."""
+"""Lesson 1, run as a user would, and the numbers that it prints."""
 
 import numpy as np
 import pytest
@@ -27,6 +27,6 @@ def test_one_neuron(tmp_path, backend_name):
 
 @pytest.mark.lessons
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_one_neuron_is_within_one_percent_whatever_the_new_numbers(seed, tmp_path):
+def test_one_neuron_is_within_one_percent_for_other_seeds(seed, tmp_path):
     out = lesson("01_one_neuron.py", tmp_path, "--seed", seed)
     assert all_numbers("largest error on others # %", out)[-1] < 1

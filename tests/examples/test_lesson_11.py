@@ -1,4 +1,4 @@
-"""Lesson 11, as a user runs it, and the numbers that it prints."""
+"""Lesson 11, run as a user would, and the numbers that it prints."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Lessons 2 to 5, as a user runs them, and the numbers that they print."""
+"""Lessons 2 to 5, run as a user would, and the numbers that they print."""
 
 from itertools import product
 
@@ -76,7 +76,7 @@ def test_deep_with_other_points(seed, tmp_path):
     assert right[2:].max() <= 75
 
 
-def test_no_threshold_of_a_linear_function_tells_odd_from_even():
+def test_no_linear_threshold_separates_odd_from_even():
     signs = np.array(list(product([1, -1], repeat=4)))
     odd = np.prod(signs, axis=1) < 0
     directions = np.random.default_rng(0).normal(size=(20_000, 4))

@@ -1,4 +1,4 @@
-"""Lessons 6 to 10, as a user runs them, and the numbers that they print."""
+"""Lessons 6 to 10, run as a user would, and the numbers that they print."""
 
 import re
 from statistics import NormalDist
@@ -58,9 +58,14 @@ def test_circles_moons_blobs_spirals(tmp_path):
 
     # Arms 0 and 3 turn by 0 and by 12 radians, which is 0.57 short of two whole turns.
     formula = NormalDist().cdf((4 * np.pi - 12) / 2 / 0.2)
-    (best,) = numbers("the best possible for spirals, noise 0.2: (.+)", out)
-    assert best == pytest.approx(formula, abs=0.02)
-    assert best - 0.02 < accuracy["spirals, noise 0.2"][0] < best + 0.01
+    (average,) = numbers(r"the rule on 600,000 points: (.+)", out)
+    assert average == pytest.approx(formula, abs=0.02)
+    network, rule = numbers("  network (.+), the rule that knows the arms (.+)", out)
+    (error,) = numbers("  standard error of either: (.+)", out)
+    assert network == accuracy["spirals, noise 0.2"][0]
+    assert error == pytest.approx((average * (1 - average) / 1500) ** 0.5, abs=1e-4)
+    assert rule == pytest.approx(average, abs=3 * error)
+    assert rule - 0.02 < network < rule + 2 * error
 
 
 def test_moons_on_other_backends(tmp_path, other_backend):

@@ -1,4 +1,4 @@
-"""The MNIST example, as a user runs it, and the numbers that it prints."""
+"""The MNIST example, run as a user would, and the numbers that it prints."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What these tests need besides PyTorch, and their option."""
+"""Fixtures and options of the comparisons with PyTorch."""
 
 import importlib.util
 

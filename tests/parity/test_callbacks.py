@@ -1,4 +1,4 @@
-"""Callbacks against what PyTorch has for the same."""
+"""Callbacks compared with their counterparts in PyTorch."""
 
 import math
 
@@ -65,7 +65,7 @@ def test_the_rates_of_reduce_on_plateau(options, mode, values):
 
 @pytest.mark.parametrize("decay", [0.0, 0.9, 0.999])
 def test_the_moving_average(decay):
-    """Theirs starts from the first values that it is shown."""
+    """PyTorch's average starts from the first values that it gets."""
     one = trainer()
     weights = torch.nn.Parameter(torch.tensor(one.model.state.values))
     holder = torch.nn.ParameterList([weights])

@@ -45,14 +45,14 @@ def trainer(name, loss=None, outputs=2):
 
 
 def as_numpy(x):
-    """Its numbers in float32, as PyTorch itself converts them."""
+    """Its numbers in float32, converted by PyTorch itself."""
     x = torch.stack(x) if isinstance(x, list) else x
     return x.detach().resolve_neg().float().numpy()
 
 
 @pytest.mark.parametrize("x", TENSORS.values(), ids=TENSORS)
 @pytest.mark.parametrize("name", BACKENDS)
-def test_tensors_are_the_numbers_that_pytorch_shows(name, x):
+def test_tensors_are_converted_as_by_pytorch(name, x):
     expected, here = as_numpy(x), backend(name)
     found, plain = trainer(name), trainer(name)
     found.fit(x, Y, validation_data=(x, Y), batch_size=3, verbose=0)
@@ -124,7 +124,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("make", ARRAYS.values(), ids=ARRAYS)
-def test_arrays_that_pytorch_does_not_take(make):
+def test_arrays_that_pytorch_refuses(make):
     x = make(X.numpy())
     expected = torch.tensor(np.ascontiguousarray(x, dtype="float32"))
     found, plain = trainer("torch"), trainer("torch")
@@ -145,7 +145,7 @@ def test_training_and_predictions_leave_tensors_alone(name, shuffle):
     assert torch.equal(y, Y)
 
 
-def test_a_model_shares_no_weights_with_the_module_that_it_is_made_of():
+def test_a_model_shares_no_weights_with_its_module():
     module = torch.nn.Linear(3, 2).double()
     before = module.weight.detach().clone()
     cr.from_torch(module, backend="torch").state.values[...] = 0.0
@@ -167,7 +167,7 @@ def test_weights_in_any_dtype_of_pytorch(name, dtype, tmp_path):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_weights_that_are_no_floating_point_numbers(tmp_path):
+def test_weights_that_are_not_floating_point_numbers(tmp_path):
     model, path = cr.Sequential(cr.Linear(2, 1, bias=False)), tmp_path / "weights.safetensors"
     for dtype, message in (
         (torch.int64, "expected floating-point numbers, found int64"),

@@ -1,4 +1,4 @@
-"""Metrics and losses of outputs of every dtype, compared with scikit-learn's and PyTorch's."""
+"""Metrics and losses for outputs of every dtype, compared with scikit-learn and PyTorch."""
 
 import numpy as np
 import pytest

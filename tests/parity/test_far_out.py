@@ -1,4 +1,4 @@
-"""Activations and losses far from 0, compared with mpmath, and with PyTorch where it is right."""
+"""Activations and losses far from 0, compared with mpmath, and with PyTorch if correct."""
 
 import mpmath
 import numpy as np
@@ -108,7 +108,7 @@ def test_losses(ours, theirs, y, target):
 
 @pytest.mark.parametrize("mean", [0.0, 1e4])
 def test_batch_norm_of_a_long_batch(mean):
-    """In float32, against PyTorch in float64."""
+    """In float32, compared with PyTorch in float64."""
     x = np.random.default_rng(0).normal(mean, size=(60_000, 4)).astype("float32")
     y, _ = cr.BatchNorm(4).forward(x, training=True)
     expected = nn.BatchNorm1d(4).double()(torch.tensor(x).double()).detach().numpy()

@@ -1,4 +1,4 @@
-"""ONNX files: onnxruntime computes from them what the model does."""
+"""ONNX files: onnxruntime computes the same outputs as the model."""
 
 import doctest
 
@@ -67,7 +67,7 @@ def test_random_models(seed, path):
         same(outputs(path, x), model.predict(x))
 
 
-def test_of_a_training_the_running_statistics(path):
+def test_the_running_statistics_of_a_training(path):
     model = cr.Sequential(
         cr.Linear(6, 16, bias=False), cr.BatchNorm(16), cr.ReLU(), cr.Dropout(0.5),
         cr.Linear(16, 3, max_norm=1.0),
@@ -84,7 +84,7 @@ def test_of_a_training_the_running_statistics(path):
     ]  # fmt: skip
 
 
-def test_what_the_file_says(path):
+def test_the_content_of_the_file(path):
     shared, twice = cr.Linear(5, 5, bias=False), cr.Tanh()
     inner = cr.Sequential(shared, twice, cr.Rescaling(2.0, 1.0))
     model = cr.Sequential(inner, cr.Dropout(), shared, twice, cr.Linear(5, 3), cr.Identity())
@@ -159,7 +159,7 @@ def test_a_subclass_with_the_same_forward(path):
 
 def test_arrays_in_a_custom_layer(path):
     class Turned(cr.Layer):
-        """Features in another order, doubled, with what is negative as it was."""
+        """Reverses the features and doubles the positive ones."""
 
         def forward(self, x, *, training=False):
             y = x[:, ::-1]

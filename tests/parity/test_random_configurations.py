@@ -1,4 +1,4 @@
-"""Trainings of random networks, losses and optimizers against the same ones in PyTorch."""
+"""Trainings of random networks, losses and optimizers, compared with PyTorch."""
 
 from functools import partial
 
@@ -35,7 +35,7 @@ def flip(rng):
 
 
 def magnitude(rng, least, most):
-    """A number drawn evenly on a logarithmic scale."""
+    """Draw a number uniformly on a logarithmic scale."""
     return float(10 ** rng.uniform(least, most))
 
 
@@ -110,7 +110,7 @@ def draw_loss(rng, samples, outputs):
 
 
 def reduced(loss, weight, reduction):
-    """PyTorch's values of each element, with weights of the outputs, made one number."""
+    """PyTorch's loss, with weights of the outputs, reduced to one number."""
 
     def value(y, target):
         values = loss(y, target) if weight is None else weight * loss(y, target)
@@ -129,8 +129,8 @@ def plain(weight):
 
 def draw_optimizer(rng):
     """The same optimizer in both libraries, PyTorch's as a function of the parameters."""
-    # A gradient that is 0 but for rounding is divided by eps: it must not become a step. Nor may a
-    # training diverge, for that multiplies rounding errors.
+    # A gradient that is 0 up to rounding is divided by eps, which must not make a large step. Nor
+    # may a training diverge, because that amplifies rounding errors.
     lr, eps = magnitude(rng, -4, -2.5), magnitude(rng, -4, -2)
     decay = choice(rng, [0.0, magnitude(rng, -4, -1)])
     name = choice(rng, ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])

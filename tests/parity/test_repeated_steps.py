@@ -1,4 +1,4 @@
-"""What a GPU would do with a step, done with PyTorch: the operations of one step, over and over.
+"""Repeated steps, as on a GPU, simulated with PyTorch: the operations of one step are replayed.
 
 A tape keeps each operation that PyTorch's dispatcher sees, with the tensors that it reads and
 writes, and plays them again: the Python of the step is not run. So a number that the step would
@@ -22,7 +22,7 @@ WEIGHT = rng.uniform(0.5, 2.0, 95)
 
 
 class Tape(TorchDispatchMode):
-    """The operations that were done within it, to be done again."""
+    """Records the operations within its context, to replay them."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +54,7 @@ class Tape(TorchDispatchMode):
 
 @pytest.fixture
 def played(monkeypatch):
-    """How many steps were played from a tape; PyTorch's backend repeats steps by one meanwhile."""
+    """Let PyTorch's backend repeat steps by a tape, and count the replayed steps."""
     count = []
 
     def compile(self, step):
@@ -174,8 +174,8 @@ def test_changes_between_epochs_are_recorded_again(played):
     assert_same(ours, expected)
 
 
-def test_the_tape_would_show_a_number_from_python(played):
-    """A layer whose Python counts its steps is repeated as it was when it was recorded."""
+def test_the_tape_shows_a_number_from_python(played):
+    """A layer that counts its steps in Python is repeated as it was recorded."""
 
     class Counts(cr.Layer):
         steps = 0
@@ -193,7 +193,7 @@ def test_the_tape_would_show_a_number_from_python(played):
     assert ours.history.step_losses != expected.history.step_losses
 
 
-def test_a_number_that_is_read_would_show(played):
+def test_the_tape_shows_a_number_that_is_read(played):
     class Reads(cr.Layer):
         def forward(self, x, *, training=False):
             return x * float(self.xp.max(x)), lambda dy: dy

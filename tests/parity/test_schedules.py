@@ -1,4 +1,4 @@
-"""Schedules against PyTorch's schedulers, step by step."""
+"""Schedules compared with PyTorch's schedulers, step by step."""
 
 import numpy as np
 import pytest

@@ -39,7 +39,7 @@ def test_layers(ours, theirs):
     np.testing.assert_allclose(backward(dy), x_torch.grad.numpy(), rtol=1e-11, atol=1e-14)
 
 
-def test_the_exact_gelu_is_as_far_away_as_is_said():
+def test_the_distance_to_the_exact_gelu():
     x = np.linspace(-6, 6, 100_001)
     exact = nn.functional.gelu(torch.tensor(x)).numpy()
     error = np.abs(cr.GELU().forward(x)[0] - exact).max()
@@ -47,7 +47,7 @@ def test_the_exact_gelu_is_as_far_away_as_is_said():
 
 
 def normalized(kind, norm):
-    """The same model of both libraries in float64, with weights that are all drawn."""
+    """The same model in both libraries in float64, with random weights everywhere."""
     model = cr.Sequential(
         cr.Linear(5, 4), kind(4, eps=1e-3), cr.Tanh(), cr.Linear(4, 4), kind(4), cr.Linear(4, 3),
         dtype="float64",

@@ -1,4 +1,4 @@
-"""Models and files from PyTorch and to it: the same weights, outputs and gradients."""
+"""Models and files from and to PyTorch: the same weights, outputs and gradients."""
 
 import copy
 import doctest
@@ -54,7 +54,7 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def net_of(theirs, dtype):
-    """A model of PyTorch's with this layer in it, all of whose numbers are drawn."""
+    """A PyTorch model with this layer, whose weights and statistics are all random."""
     net = nn.Sequential(nn.Linear(5, 4), theirs(), nn.Linear(4, 3)).to(getattr(torch, dtype))
     torch.manual_seed(0)
     for tensor in net.state_dict().values():
@@ -142,7 +142,7 @@ def test_a_single_module(dtype):
     same_in_inference(model, norm, inputs(dtype, (4, 2, 3)))
 
 
-def test_a_layer_used_again():
+def test_a_layer_that_is_used_twice():
     linear, inner = nn.Linear(5, 5), nn.Sequential(nn.Linear(5, 5), nn.SiLU())
     net = nn.Sequential(inner, linear, nn.Tanh(), linear, inner).double()
     model = cr.from_torch(net)
@@ -157,7 +157,7 @@ def test_images():
     same_in_training(cr.from_torch(net), net, inputs("float64", (5, 3, 4)))
 
 
-def test_where_a_model_is_wanted():
+def test_backend_and_dtype():
     net = nn.Sequential(nn.Linear(5, 3))
     model = cr.from_torch(net, backend="torch", device=torch.device("cpu"), dtype="float64")
     assert (model.backend.name, model.state.dtype_name) == ("torch", "float64")
@@ -176,19 +176,19 @@ def test_frozen_parameters_stay_frozen():
     same_in_training(model, net, inputs("float64"))
 
 
-def test_options_are_taken_over():
+def test_options_are_kept():
     net = nn.Sequential(nn.Dropout(0.3), nn.ReLU(inplace=True))
     assert repr(cr.from_torch(net)) == repr(cr.Sequential(cr.Dropout(0.3), cr.ReLU()))
 
 
-def test_words_for_names_become_numbers():
+def test_module_names_become_numbers():
     net = nn.Sequential(OrderedDict(first=nn.Linear(5, 4), bend=nn.ReLU(), last=nn.Linear(4, 3)))
     model = cr.from_torch(net)
     assert list(model.named_parameters()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     same_in_inference(model, net, inputs("float32"))
 
 
-def test_it_trains_on_as_in_torch():
+def test_training_continues_as_in_torch():
     net = net_of(lambda: nn.Sequential(nn.BatchNorm1d(4), nn.GELU("tanh")), "float64")
     model, rng = cr.from_torch(net), np.random.default_rng(0)
     optimizer = cr.AdamW(0.01, weight_decay=0.1, decay_biases=True).bind(model)
@@ -212,7 +212,7 @@ class Named(nn.Linear):
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_tensors_of_an_autograd_and_of_half_precision_are_data(kind):
+def test_tensors_with_gradients_and_of_half_precision_are_data(kind):
     x = torch.ones((4, 2), dtype=kind, requires_grad=True)
     model = cr.mlp([2, 3, 2])
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
@@ -264,7 +264,7 @@ def test_a_state_dict_is_a_file_of_weights(theirs, ours, dtype, tmp_path):
     same_in_training(model, net, inputs(dtype, seed=2))
 
 
-def test_there_and_back(tmp_path):
+def test_round_trip(tmp_path):
     path = tmp_path / "model.safetensors"
     net = net_of(lambda: nn.Sequential(nn.BatchNorm1d(4), nn.ELU(), nn.LayerNorm(4)), "float32")
     cr.from_torch(net).save(path)

@@ -1,4 +1,4 @@
-"""Modules of PyTorch that no layer is equal to, and data that is no module."""
+"""PyTorch modules without an equal layer, and objects that are not modules."""
 
 import re
 
@@ -87,15 +87,15 @@ REFUSED = {
     "hook": (hooked, "it has hooks, which may change what it computes"),
     "complex": (
         lambda: nn.Linear(5, 5, dtype=torch.complex64),
-        "expected weight of floating-point numbers, found torch.complex64",
+        "expected weight to hold floating-point numbers, found torch.complex64",
     ),
-    "NaN": (of_nan, "its weight holds NaN or infinity"),
+    "NaN": (of_nan, "its weight contains NaN or infinity"),
     "buffer": (with_a_buffer, "expected tensors none, found scale"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "words"), REFUSED.values(), ids=REFUSED)
-def test_modules_that_equal_no_layer(make, words):
+def test_modules_without_an_equal_layer(make, words):
     module = make()
     net = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(), module))
     kind = re.escape(type(module).__name__)
@@ -103,7 +103,7 @@ def test_modules_that_equal_no_layer(make, words):
         cr.from_torch(net)
 
 
-def test_weights_that_are_nowhere():
+def test_weights_without_values():
     with pytest.raises(TypeError, match=r"Linear\(.*: expected weight with values, found .*'meta'"):
         cr.from_torch(nn.Linear(2, 2, device="meta"))
 
@@ -111,7 +111,7 @@ def test_weights_that_are_nowhere():
 def test_weights_of_two_modules():
     net = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5))
     net[2].weight = net[0].weight
-    with pytest.raises(TypeError, match=r"module '2', .*its weight is that of module '0', too"):
+    with pytest.raises(TypeError, match=r"module '2', .*its weight also belongs to module '0'"):
         cr.from_torch(net)
 
 

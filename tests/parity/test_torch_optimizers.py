@@ -86,7 +86,7 @@ def test_a_hundred_steps(ours, theirs, clip, dtype, tolerance):
     [(cr.SGD, torch.optim.SGD), (cr.Adam, torch.optim.Adam), (cr.AdamW, torch.optim.AdamW)],
 )
 def test_penalties_and_limits(kind, theirs):
-    """The penalty in PyTorch's loss, and rows that are too long cut after each step."""
+    """With the penalty in PyTorch's loss, and rows clipped to the largest norm after each step."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(
@@ -137,8 +137,8 @@ def test_penalties_and_limits(kind, theirs):
     ],
     ids=["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"],
 )
-def test_rates_by_layer_and_layers_that_are_frozen_for_a_while(ours, theirs):
-    """PyTorch's groups of parameters; a frozen one has no gradient there, so it is left out."""
+def test_rates_by_layer_and_temporarily_frozen_layers(ours, theirs):
+    """With PyTorch's parameter groups; frozen parameters have no gradient and are left out."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(cr.Linear(9, 8), cr.Tanh(), cr.Linear(8, 4), dtype="float64", seed=1)
@@ -171,7 +171,7 @@ def test_rates_by_layer_and_layers_that_are_frozen_for_a_while(ours, theirs):
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e15, 1e19, 3e20])
 @pytest.mark.parametrize("name", ["RMSprop", "Adam", "AdamW"])
 def test_large_gradients(name, size):
-    """One large gradient and then ones; PyTorch in float64, where no square overflows."""
+    """One large gradient, then ones; PyTorch computes in float64, where no square overflows."""
     model = cr.Sequential(cr.Linear(1, 1, bias=False))
     start = model[0].weight.value.copy()
     weight = torch.tensor(start, dtype=torch.float64, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Pictures: what they hold, and what they refuse."""
+"""The contents of plots, and invalid arguments."""
 
 import sys
 
@@ -29,7 +29,7 @@ def test_history():
 
 
 def test_a_validation_column_is_drawn_as_one():
-    """``val_accuracy`` is the name that the history has; training accuracy there is none."""
+    """``val_accuracy`` is the name in the history, which has no training accuracy."""
     for name in ("accuracy", "val_accuracy"):
         lines = plotting.plot_history(measured := accuracies(), name=name)
         assert [line.get_label() for line in lines] == ["validation"]
@@ -46,7 +46,7 @@ def accuracies():
     return measured
 
 
-def test_histories_without_what_is_asked_for():
+def test_histories_without_the_name():
     with pytest.raises(cr.DataError, match="expected a history with 'accuracy'.*found epoch, loss"):
         plotting.plot_history(history(), name="accuracy")
     with pytest.raises(cr.DataError, match="no epochs: train first"):
@@ -58,7 +58,7 @@ def test_predictions(library, tmp_path):
     predicted, labels = library.asarray([0, 1, 2, 0, 1]), library.asarray([0, 1, 1, 0, 1])
     drawn = plotting.plot_predictions(images, predicted, labels, columns=3, names=["a", "b", "c"])
     texts = [t.get_text() for t in drawn[0].axes.texts]
-    assert texts == ["a", "b", "c, not b", "a", "b"]
+    assert texts == ["a", "b", "c\nnot b", "a", "b"]
     assert len(drawn[0].axes.lines) == 1
     np.testing.assert_array_equal(drawn[3].get_array(), library.to_numpy(images)[3])
     drawn[0].figure.savefig(tmp_path / "grid.png")
@@ -75,6 +75,88 @@ def test_predictions_that_do_not_fit():
         plotting.plot_predictions(images, [1, 2])
 
 
+@pytest.mark.parametrize(
+    ("count", "columns", "expected"),
+    [(3, 8, [3]), (8, 8, [8]), (10, 8, [5, 5]), (9, 8, [5, 4]), (5, 3, [3, 2]), (2, 1, [1, 1])],
+)
+def test_a_grid_has_no_empty_columns(count, columns, expected):
+    """Images in rows of nearly the same length, and axes no wider than they are."""
+    drawn = plotting.plot_predictions(np.zeros((count, 4, 4)), np.zeros(count), columns=columns)
+    corners = [image.get_extent()[::3] for image in drawn]
+    rows = [
+        [left for left, top in corners if top == row] for row in sorted({t for _, t in corners})
+    ]
+    assert [len(row) for row in rows] == expected
+    left, right = drawn[0].axes.get_xlim()
+    assert right - left < 1.2 * expected[0]
+    width = drawn[0].figure.get_size_inches()[0]
+    assert width <= max(1.5, 0.9 * expected[0])
+
+
+@pytest.mark.parametrize("into", ["a new figure", "given axes"])
+def test_long_names_do_not_run_together(into):
+    import matplotlib.pyplot as plt
+
+    names = ["a name that is very long", "another name, as long as that"]
+    ax = plt.figure(figsize=(5, 3), layout="constrained").add_subplot() if "given" in into else None
+    labels = np.asarray([0, 0, 1, 1, 0, 1])
+    images = np.zeros((6, 4, 4))
+    drawn = plotting.plot_predictions(images, 1 - labels, labels, names=names, columns=3, ax=ax)
+    drawn[0].figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in drawn[0].axes.texts]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_weights(library, tmp_path):
+    """An image for each unit, on one scale with 0 in the middle."""
+    weight = np.random.default_rng(0).normal(size=(6, 9))
+    linear = cr.Linear(9, 6, init=cr.initializers.given(weight))
+    linear.bind(library.backend, dtype="float64")
+    for given in (linear, linear.weight, linear.weight.value, weight.tolist()):
+        drawn = plotting.plot_weights(given)
+        np.testing.assert_array_equal([i.get_array() for i in drawn], weight.reshape(6, 3, 3))
+    largest = abs(weight).max()
+    assert {image.get_clim() for image in drawn} == {(-largest, largest)}
+    middle = drawn[0].cmap(0.5)
+    assert min(middle[:3]) > 0.95
+    assert middle != drawn[0].cmap(0.0) != drawn[0].cmap(1.0)
+    bar = drawn[0].figure.axes[1]
+    assert bar.get_ylabel() == "weight"
+    drawn[0].figure.savefig(tmp_path / "weights.png")
+
+
+def test_the_shape_of_weights():
+    image = np.arange(12.0).reshape(3, 4)
+    (drawn,) = plotting.plot_weights(image.reshape(1, 12), shape=(3, 4))
+    np.testing.assert_array_equal(drawn.get_array(), image)
+    left, right, bottom, top = drawn.get_extent()
+    assert (bottom - top) / (right - left) == 0.75
+    drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # of a convolution
+    assert [image.get_array().shape for image in drawn] == [(3, 3)] * 10
+    assert drawn[0].get_clim() == (-1.0, 1.0)
+    assert len({image.get_extent()[0] for image in drawn}) == 5  # in two full rows
+    ax = plotting.plot_history(history())[0].axes
+    assert plotting.plot_weights(np.zeros((2, 4)), columns=1, ax=ax)[1].axes is ax
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "error", "words"),
+    [
+        (cr.Linear(12, 3), {}, cr.ShapeError, "square number of inputs, found 12. Give shape="),
+        (cr.Linear(12, 3), {"shape": (5, 2)}, cr.ShapeError, r"5 \* 2 inputs, found 12.$"),
+        (np.zeros(9), {}, cr.ShapeError, r"\(units, inputs\), found \(9,\)"),
+        (np.zeros((0, 9)), {}, cr.ShapeError, r"\(units, inputs\), found \(0, 9\)"),
+        (np.full((1, 4), np.nan), {}, cr.DataError, "finite weights, found NaN"),
+        (cr.ReLU(), {}, TypeError, r"a layer with a weight, such as a Linear, found ReLU\(\)"),
+        (cr.Linear(4, 3), {"columns": 0}, ValueError, "columns to be at least 1"),
+    ],
+)
+def test_weights_that_are_not_images(layer, options, error, words):
+    with pytest.raises(error, match=words):
+        plotting.plot_weights(layer, **options)
+
+
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "\.\[plot\]" in a clone'):
@@ -82,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """A model of two features with a straight boundary at x0 = 0, or three sectors."""
+    """A model of two features with a straight boundary at x0 = 0, or with three sectors."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -118,7 +200,7 @@ def test_surface(library, tmp_path):
     surface.figure.savefig(tmp_path / "surface.png")
     with pytest.raises(cr.ShapeError, match="one output, found 3"):
         plotting.plot_surface(trained(library, 3))
-    with pytest.raises(TypeError, match="three dimensions"):
+    with pytest.raises(TypeError, match="three-dimensional"):
         plotting.plot_surface(trained(library, 1), ax=plotting.plot_history(history())[0].axes)
 
 
@@ -148,6 +230,36 @@ def test_sweep():
         plotting.plot_sweep(rows, x="epochs", y="loss")
 
 
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([0.001, 0.003, 0.01, 0.03, 0.1], "log"),
+        ([8, 32, 128], "log"),
+        ([1, 2, 3, 10, 20, 30, 100], "log"),
+        (range(1, 61), "linear"),
+        ([0.0, 0.001, 0.1], "linear"),
+        ([-1.0, 0.001, 0.1], "linear"),
+        ([0.0, 0.2, 0.5], "linear"),
+        ([0.1, 0.4, 0.9], "linear"),  # less than a factor of 10
+        ([1.0, 100.0], "linear"),  # two values have one gap
+        (["adam", "sgd", "rmsprop"], "linear"),
+        ([1.0, 10.0, np.inf], "linear"),
+    ],
+)
+def test_the_scale_of_a_sweep(values, scale):
+    rows = [{"x": value, "y": 1.0} for value in values]
+    (line,) = plotting.plot_sweep(rows, x="x", y="y")
+    assert line.axes.get_xscale() == scale
+
+
+def test_the_ticks_of_a_logarithmic_sweep_are_its_values():
+    rows = [{"lr": lr, "y": 1.0} for lr in (0.001, 0.01, 0.1)]
+    (line,) = plotting.plot_sweep(rows, x="lr", y="y")
+    line.figure.canvas.draw()
+    labels = [label.get_text() for label in line.axes.get_xticklabels(which="both")]
+    assert labels == ["0.001", "0.01", "0.1"]
+
+
 def test_gradient_norms(library):
     x, y = np.random.default_rng(0).normal(size=(2, 6, 4))
     model = cr.mlp([4, 3, 4], activation="tanh", backend=library.backend, dtype="float64")
@@ -166,6 +278,21 @@ def test_gradient_norms(library):
     assert lines[0].axes.get_yscale() == "log"
     with pytest.raises(cr.DataError, match="found none: train first"):
         plotting.plot_gradient_norms(cr.callbacks.GradientNorms().norms)
+
+
+def test_gradient_norms_of_many_steps():
+    """A line of medians, and a band from the smallest norm to the largest."""
+    norms = np.random.default_rng(0).lognormal(size=2000)
+    (line,) = plotting.plot_gradient_norms({"0.weight": norms})
+    stretches = norms.reshape(100, 20)
+    np.testing.assert_allclose(line.get_ydata(), np.median(stretches, axis=1))
+    np.testing.assert_allclose(line.get_xdata(), np.arange(100) * 20 + 10.5)
+    (band,) = line.axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (norms.min(), norms.max())
+    (line,) = plotting.plot_gradient_norms({"0.weight": norms[:200]})
+    np.testing.assert_array_equal(line.get_ydata(), norms[:200])
+    assert not line.axes.collections
 
 
 def film(path, **options):
@@ -199,7 +326,7 @@ def test_an_animation_that_is_interrupted(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
 
 
-def test_an_animation_whose_drawing_fails_leaves_the_old_film(tmp_path):
+def test_a_failed_drawing_keeps_the_old_animation(tmp_path):
     path = tmp_path / "film.gif"
     path.write_bytes(b"the old one")
     for fails_at in (0, 2):
@@ -241,7 +368,7 @@ def test_save_or_show(tmp_path):
     assert b"<svg" in (tmp_path / "picture.svg").read_bytes()
     with pytest.raises(FileNotFoundError, match="no such folder to write to"):
         plotting.save_or_show(figure, tmp_path / "nowhere" / "picture.png")
-    with pytest.raises(RuntimeError, match="no display .*: give a file"):
+    with pytest.raises(RuntimeError, match="no display .*: pass a file"):
         plotting.save_or_show(figure)
 
 
@@ -256,29 +383,29 @@ def _close():
     assert dict(plt.rcParams) == before
 
 
-def test_outputs_that_are_no_classes(library):
+def test_outputs_that_are_not_classes(library):
     images, labels = np.zeros((3, 4, 4)), library.asarray([0, 1, 2])
     outputs = library.asarray(np.eye(3))
     for given in ((outputs, labels), (labels, outputs)):
         with pytest.raises(cr.ShapeError, match=r"\(3,\).*found \(3, 3\): .*argmax\(axis=1\)"):
             plotting.plot_predictions(images, *given)
-    with pytest.raises(cr.DataError, match="expected labels that are classes, whole numbers"):
+    with pytest.raises(cr.DataError, match="expected labels to be classes, whole numbers"):
         plotting.plot_predictions(images, labels, [0.0, 0.5, 1.0])
     with pytest.raises(cr.DataError, match="expected classes from 0 to 1, found 0 to 2"):
         plotting.plot_predictions(images, labels, names=["a", "b"])
     model, points = trained(library, 3), np.zeros((3, 2))
     with pytest.raises(cr.ShapeError, match=r"y of shape \(3,\).*found \(3, 3\): .*argmax"):
         plotting.plot_decision_boundary(model, points, outputs)
-    with pytest.raises(cr.DataError, match="expected y that are classes"):
+    with pytest.raises(cr.DataError, match="expected y to be classes"):
         plotting.plot_decision_boundary(model, points, [0.0, 0.5, 1.0])
 
 
-def test_models_that_are_of_no_plane(library):
+def test_models_that_do_not_fit_a_plane(library):
     model = cr.Sequential(cr.Linear(3, 1), backend=library.backend)
     for draw in (plotting.plot_surface, lambda m: plotting.plot_decision_boundary(m, X, [0, 1])):
         with pytest.raises(cr.ShapeError, match=r"model of two features: .*\(batch, 3\), found"):
             draw(model)
-        with pytest.raises(cr.ShapeError, match=r"\(n, outputs\), found Labels with .*is model_"):
+        with pytest.raises(cr.ShapeError, match=r"\(n, outputs\), found Labels with .*its model_"):
             draw(Labels())
 
 
@@ -286,13 +413,13 @@ X = np.asarray([[0.0, 1.0], [1.0, 0.0]])
 
 
 class Labels:
-    """Predicts as estimators do."""
+    """Predicts labels, as estimators do."""
 
     def predict(self, x):
         return x[:, 0] > 0
 
 
-def test_what_is_none_of_a_plots_things():
+def test_arguments_of_the_wrong_type():
     for draw, wrong, message in (
         (plotting.plot_history, {"loss": [1.0]}, "expected a History .*history, found dict"),
         (plotting.plot_history, [1.0], "expected a History .*history, found list"),

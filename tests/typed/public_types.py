@@ -91,3 +91,9 @@ def loops(model: cr.Sequential) -> None:
         _, back_through_loss = loss(outputs, targets)
         back_through_model(back_through_loss())
         optimizer.step()
+
+
+def parts_with_an_extra() -> None:
+    """They are imported when they are first used, and mypy knows their names."""
+    assert_type(cr.estimators.MLPClassifier(), cr.estimators.MLPClassifier)
+    assert_type(cr.plotting.save_or_show, cr.plotting.save_or_show)

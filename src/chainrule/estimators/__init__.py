@@ -1,7 +1,8 @@
 """scikit-learn's multilayer perceptrons, on a `Trainer`: `MLPClassifier` and `MLPRegressor`.
 
-They take the place of those of `sklearn.neural_network`: the same names, meanings and attributes,
-in pipelines, searches and files. What they take beyond them is said at `MLPClassifier`.
+They replace the classes of the same names in `sklearn.neural_network`: the parameters and
+attributes mean the same, in pipelines, searches and pickles. `MLPClassifier` documents the
+additional ones.
 """
 
 from ..errors import to_install

@@ -1,4 +1,4 @@
-"""What both estimators share: scikit-learn's way of fitting, and where it leads."""
+"""Base class of both estimators: fitting as scikit-learn does it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ..errors import DataError, ShapeError
 from ..layers import Sequential
 from ..losses import Loss
 from ..losses.base import check_weights
@@ -21,70 +22,77 @@ from ..types import Array
 from . import lbfgs, steps
 from .convergence import Record
 from .inputs import backend_for, outputs, precision_for, read_inputs, taken, to_host
+from .nested import OptimizerParameters
 from .network import draw_seed, make_model, make_optimizer
 from .objective import Penalty
 from .output import Output
-from .parameters import Network, check_parameters
+from .parameters import Network, check_parameters, check_validation_data
 from .undo import training_undone_by_errors, undone_by_errors
 from .weights import ShownWeights
 
 
 def has_steps(estimator: Any) -> bool:
-    """Whether the solver makes steps on batches, so that there can be one epoch more."""
+    """Whether the solver steps on batches, so that it can train for one more epoch."""
     if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit is for solvers that make steps on batches, not 'lbfgs'")
+        raise AttributeError("partial_fit needs a solver that steps on batches: not 'lbfgs'")
     return True
 
 
-class MultilayerPerceptron(ShownWeights):
-    """What a classifier and a regressor have in common; each defines the methods that come first.
+class MultilayerPerceptron(OptimizerParameters, ShownWeights):
+    """Base class of the classifier and the regressor, which define the methods that come first.
 
     Attributes
     ----------
     model_ : Sequential
-        The model, for all that chainrule can do with one.
+        The trained model.
     trainer_ : Trainer
-        What trained it; not with ``solver="lbfgs"``. To go on later pickle the estimator: the
-        penalty is in no file of the trainer's.
+        The trainer; not with ``solver="lbfgs"``. To continue later, pickle the estimator: the
+        trainer's own files do not contain the penalty.
     """
 
     _losses: tuple[str, ...] = ()
-    """The names that `loss` may have."""
+    """The names that `loss` accepts."""
 
     _network: Network
-    """What decided the network that there is."""
+    """The settings that the present network was made from."""
 
     _record: Record
-    """The results of the training that are shown."""
+    """The results of the training."""
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
     ) -> tuple[Array, Array, Array | None]:
-        """The data, checked; arrays of another library are where they were."""
+        """Check the data; arrays of other libraries stay on their device."""
+        raise NotImplementedError
+
+    def _read_validation(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        """Check validation data and compare it with the training data."""
         raise NotImplementedError
 
     def _choose_loss(self) -> tuple[Loss, Output]:
-        """The loss, and what outputs mean; says how many those are, `n_outputs_`."""
+        """Choose the loss and the meaning of the outputs, and set `n_outputs_`."""
         raise NotImplementedError
 
     def _targets(self, y: Array, dtype: str) -> Array:
-        """The targets as the loss takes them."""
+        """The targets in the form that the loss takes."""
         raise NotImplementedError
 
     def _strata(self, targets: Array) -> Array | None:
-        """What validation data has the same shares of as the rest."""
+        """The classes to stratify the validation data by, if any."""
         return None
 
     def _decided(self, outputs: Array) -> Array:
-        """What a model's outputs predict."""
+        """Predictions from the outputs of the model."""
         raise NotImplementedError
 
     def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
-        """How good predictions in host memory are."""
+        """The score of predictions in host memory."""
         raise NotImplementedError
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train until nothing gets better any more, or for `max_iter` epochs.
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
+        """Train until the loss or score stops improving, or for `max_iter` epochs.
 
         Parameters
         ----------
@@ -93,8 +101,13 @@ class MultilayerPerceptron(ShownWeights):
         y : array-like
             ``(samples,)``, or ``(samples, outputs)``.
         sample_weight : array-like, optional
-            ``(samples,)``, at least 0. A step divides by the sum of its own batch. A sample of
-            weight 0 is left out, except that a classifier learns the name of its class.
+            ``(samples,)``, at least 0. Each step divides by the total weight of its batch. Samples
+            of weight 0 are left out, but a classifier still learns their classes.
+        validation_data : tuple of array-like, optional
+            ``(X, y)`` or ``(X, y, sample_weight)`` to measure the loss and the score on after each
+            epoch: ``val_loss`` and ``val_score`` in the history of `trainer_`. With
+            `early_stopping` it is used instead of a part of the training data; without, it does
+            not change the training. Not with "lbfgs". A pipeline does not transform it.
 
         Returns
         -------
@@ -105,21 +118,23 @@ class MultilayerPerceptron(ShownWeights):
         ------
         ValueError
             If parameters or data are invalid, or if weights or the loss became infinite or NaN.
-            The estimator is then as it was before the call.
+            The estimator is left as it was before the call.
+        TypeError
+            If `validation_data` is not a tuple of two or three elements.
 
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` came first, or with "lbfgs" if the gradient is not within `tol` for
-            another reason.
+            If `max_iter` was reached first, or if "lbfgs" stopped for another reason before the
+            gradient was within `tol`.
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
     @available_if(has_steps)  # type: ignore[untyped-decorator, unused-ignore]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch, continuing from where the training is.
+        """Train for one more epoch.
 
-        `loss_curve_` keeps the loss of each call; the history of `trainer_` is of the last one.
+        `loss_curve_` keeps the loss of every call; the history of `trainer_` that of the last one.
 
         Parameters
         ----------
@@ -134,12 +149,12 @@ class MultilayerPerceptron(ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`: a batch on which the numbers overflow leaves the estimator as it was.
+            See `fit`. A batch on which numbers overflow leaves the estimator as it was.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """What the trained model says of some samples.
+        """Predict the targets of some samples.
 
         Parameters
         ----------
@@ -149,8 +164,8 @@ class MultilayerPerceptron(ShownWeights):
         Returns
         -------
         array
-            ``(samples,)``, or ``(samples, outputs)`` where there are several targets; an array of
-            the library of `X`, but NumPy's where labels are no numbers.
+            ``(samples,)``, or ``(samples, outputs)`` for several targets, in an array of the same
+            library as `X`; labels that are not numbers are in a NumPy array.
         """
         return self._decided(self._outputs(X))
 
@@ -162,9 +177,18 @@ class MultilayerPerceptron(ShownWeights):
         check_is_fitted(self)
         return outputs(self._model(), read_inputs(self, X))
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any = None,
+        *,
+        incremental: bool,
+    ) -> Self:
         parameters = self.get_params(deep=False)
         check_parameters(parameters, self._losses)
+        check_validation_data(validation_data, self.solver)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         network = Network.of(parameters)
@@ -182,6 +206,7 @@ class MultilayerPerceptron(ShownWeights):
                 in_dtype = model.backend.asarray(weight, dtype=model.state.dtype)
                 check_weights("sample_weight", model.xp, in_dtype)
             data = X, self._targets(y, model.state.dtype_name), weight
+            held_out = None if validation_data is None else self._held_out(validation_data, model)
             trainer = getattr(self, "trainer_", None)
             left_out = 0
             with training_undone_by_errors(model, trainer, self._record.loss_curve_):
@@ -190,29 +215,43 @@ class MultilayerPerceptron(ShownWeights):
                     trained = lbfgs.fit(model, self._loss, penalty, data, parameters)
                     self.loss_, self.n_iter_ = trained
                 else:
-                    left_out = self._train(data, y, random, parameters, incremental=incremental)
+                    left_out = self._train(
+                        data, y, held_out, random, parameters, incremental=incremental
+                    )
                 self._check_finite(model, left_out, incremental=incremental)
         return self
+
+    def _held_out(self, given: tuple[Any, ...], model: Sequential) -> tuple[steps.Data, Array]:
+        """Validation data in the form that the loss takes, and its targets as given."""
+        try:
+            X, y, weight = self._read_validation(*given, *[None] * (3 - len(given)))
+            return (X, self._targets(y, model.state.dtype_name), weight), y
+        except (DataError, ShapeError, ValueError, TypeError) as error:
+            raise type(error)(f"validation_data: {error}") from error
 
     def _train(
         self,
         data: tuple[Any, ...],
         y: Array,
+        held_out: tuple[steps.Data, Array] | None,
         random: np.random.RandomState,
         parameters: dict[str, Any],
         *,
         incremental: bool,
     ) -> int:
-        """Train by steps on batches, and show how that went; `y` are the targets as given.
+        """Train by steps on batches and record the results; `y` are the targets as given.
 
-        Returns how many steps were left out, as they had no finite gradient.
+        Returns the number of steps that were skipped because their gradient was not finite.
         """
         validation, metrics = None, {}
-        if self.early_stopping:
-            data, validation, rows = steps.split(
+        if held_out is None and self.early_stopping:
+            data, part, rows = steps.split(
                 data, self.validation_fraction, random, strata=self._strata(data[1])
             )
-            metrics["score"] = self._score_on(taken(y, rows), validation[2])
+            held_out = part, taken(y, rows)
+        if held_out is not None:
+            validation, labels = held_out
+            metrics["score"] = self._score_on(labels, validation[2])
         seed = draw_seed(random)
         if not incremental or not hasattr(self, "trainer_"):
             self.trainer_ = Trainer(
@@ -233,7 +272,7 @@ class MultilayerPerceptron(ShownWeights):
         return left_out
 
     def _score_on(self, y: Array, weight: Array | None) -> Metric:
-        """The score on some samples, as a metric."""
+        """The score on these samples, as a metric."""
         labels, importance = to_host(y), to_host(weight)
 
         def score(outputs: Array, _: Array) -> float:
@@ -242,10 +281,15 @@ class MultilayerPerceptron(ShownWeights):
         return score
 
     def _check_finite(self, model: Sequential, left_out: int, *, incremental: bool) -> None:
-        """Raise a `ValueError` if numbers overflowed, or warn if that did not spoil the result."""
-        cause = "The input data may contain large values and need to be preprocessed."
+        """Raise a `ValueError` if numbers overflowed; warn if the result is still usable."""
+        cause = (
+            "The input data may contain large values and need to be preprocessed. "
+            "Scale it, for example with StandardScaler, or lower the learning rate."
+        )
         finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
-        if left_out and (incremental or not finite_loss):  # the weights are as before those steps
+        if left_out and (
+            incremental or not finite_loss
+        ):  # the weights are those before these steps
             raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
         for vector, what in (
             (model.state.values, "parameter weights"),
@@ -256,9 +300,7 @@ class MultilayerPerceptron(ShownWeights):
         if not finite_loss:
             raise ValueError(f"Solver produced a non-finite loss, {self.loss_}. {cause}")
         if left_out:
-            words = (
-                f"{left_out} steps were left out, as their gradient was NaN or infinite. {cause}"
-            )
+            words = f"{left_out} steps were skipped: their gradient was NaN or infinite. {cause}"
             warnings.warn(words, RuntimeWarning, stacklevel=4)
 
     def _make_model(

@@ -26,129 +26,131 @@ from .undo import undone_by_errors
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts classes, or several labels at once.
 
-    It takes the place of scikit-learn's: from the same `random_state` it has the same first weights
-    and the same validation data (but that of more than two classes is stratified, too), and on the
-    same batches it computes the same to rounding. Batches are drawn otherwise.
+    It replaces scikit-learn's class of this name. From the same `random_state` it gets the same
+    initial weights and the same validation data (but stratifies more than two classes, too), and on
+    the same batches it computes the same, up to rounding. The order of the batches differs.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, optional
         The widths of the hidden layers.
     activation : str or sequence of str, optional
-        After the hidden layers, one name for all or one for each: "identity", "logistic", "tanh",
-        "relu", or another one of `chainrule.mlp`, such as "gelu".
+        The activation after the hidden layers, one name for all or one for each: "identity",
+        "logistic", "tanh", "relu", or another name that `chainrule.mlp` knows, such as "gelu".
     solver : {"adam", "sgd", "lbfgs"}, optional
         How to minimise: by steps on batches, or by a quasi-Newton method on all of the data.
     alpha : float, optional
         Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``, which is divided by the number of
-        samples in a batch, or by the sum of their weights.
+        samples in a batch, or by their total weight.
     batch_size : int or "auto", optional
-        Samples a step; "auto" is 200, or all where there are fewer.
+        Samples per step; "auto" is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
-        With "sgd": the same rate for all of the training; ``learning_rate_init / (t + 1)^power_t``
-        after t samples; or divided by 5 when the training would stop, until it is 1e-6.
+        For "sgd": a constant rate; ``learning_rate_init / (t + 1)^power_t`` after t samples; or a
+        rate that is divided by 5 whenever the training would stop, until it reaches 1e-6.
     learning_rate_init : float, optional
-        The rate at the start, with "adam" and "sgd".
+        The initial rate for "adam" and "sgd".
     power_t : float, optional
         See `learning_rate`.
     max_iter : int, optional
-        The most epochs, or for "lbfgs" iterations.
+        The maximum number of epochs, or of iterations for "lbfgs".
     shuffle : bool, optional
-        Whether each epoch goes through the samples in a new order.
+        Whether to put the samples into a new order for each epoch.
     random_state : int, numpy.random.RandomState or None, optional
-        What weights, validation data, batches and dropout are drawn from.
+        The source of weights, validation data, batches and dropout.
     tol : float, optional
-        What improves by no more than this is no better; for "lbfgs" how small the largest element
-        of the gradient is in the end.
+        The least improvement that counts; for "lbfgs" the largest element of the gradient at which
+        the iterations end.
     verbose : bool or int, optional
         Whether to print a line for each epoch.
     warm_start : bool, optional
-        Whether `fit` continues from the weights that there are. Each call has a best loss or score
-        of its own, and trains until it reaches no better one. What decides the network has to stay
-        as it was (sizes, activations, dropout, batch_norm, loss, precision, backend, device), as it
-        has for `partial_fit`; scikit-learn's class takes a new activation.
+        Whether `fit` continues from the present weights. Each call has a best loss or score of its
+        own and trains until that no longer improves. The settings of the network (sizes,
+        activations, dropout, batch_norm, loss, precision, backend, device) must stay the same, as
+        for `partial_fit`; scikit-learn's class accepts a new activation.
     momentum, nesterovs_momentum : float and bool, optional
-        Of "sgd", see `chainrule.SGD`.
+        For "sgd", see `chainrule.SGD`.
     early_stopping : bool, optional
-        Whether to look at a score on validation data, which is taken from the training data, in the
-        place of the loss, and to go back to the weights with the best one. It has the same shares
-        of the classes as the rest. Where that cannot be, as with a class of one sample, it is drawn
-        without regard to them, but with two classes that is an error, as in scikit-learn, except
-        where samples have weights. Does nothing with "lbfgs".
+        Whether to watch the score on validation data instead of the loss, and to return to the
+        weights with the best score. The validation data is ``fit(validation_data=)``, or else a
+        part of the training data, in which the classes have the same proportions as in the rest.
+        If that is impossible, as for a class of one sample, it is drawn without regard to classes;
+        for two classes without sample weights it is an error, as in scikit-learn. Has no effect
+        with "lbfgs".
     validation_fraction : float, optional
-        The share of that data: of the samples with a weight above 0, and where samples have weights
-        at least two of them.
+        The proportion of the samples with a weight above 0 that becomes validation data; with
+        sample weights it is at least two samples.
     beta_1, beta_2, epsilon : float, optional
-        Of "adam", see `chainrule.Adam`.
+        For "adam", see `chainrule.Adam`.
     n_iter_no_change : int, optional
-        After more than so many epochs in a row that are no better, the training stops.
+        The training stops after more than this many epochs in a row without improvement.
     max_fun : int, optional
         The most evaluations of the loss by "lbfgs".
     loss : "log_loss" or Loss, optional
-        What to minimise. `CrossEntropyLoss` and `BCEWithLogitsLoss` are of logits, `KLDivLoss` is
-        of logarithms of probabilities, any other loss of probabilities. Except for the first the
-        targets are indicators: 1 for the class, and 0.
+        What to minimise. `CrossEntropyLoss` and `BCEWithLogitsLoss` get logits, `KLDivLoss` gets
+        log-probabilities, and any other loss probabilities. Except for the first, targets are
+        indicators: 1 for the class and 0 for the others.
     class_weight : dict, "balanced" or None, optional
-        A weight for the samples of each class, 1 where it is not named; "balanced" gives all
-        classes the same sum of weights, those of the samples included. For several labels
-        "balanced" or a list of dicts, one for each label.
+        A weight for the samples of each class, 1 for a class that is not named. "balanced" gives
+        all classes the same total weight, including the sample weights. For several labels:
+        "balanced" or a list of dicts, one per label. Validation data is weighted in the same way.
     dropout : float or sequence of float, optional
         The probability that an output of a hidden layer is set to zero in training; one for all
         layers or one for each.
     batch_norm : bool, optional
         Whether to normalise before each activation.
     optimizer : Optimizer or None, optional
-        An optimizer of chainrule's, with any schedule, in the place of the solver's. A copy of it
-        starts anew; the parameters that belong to the solver then say nothing. A search is among
-        whole optimizers: ``{"optimizer": [AdamW(1e-3), AdamW(1e-2)]}``, not ``optimizer__lr``.
+        A chainrule optimizer, with any schedule, instead of the solver's. Each fit trains with a
+        new copy of it, and the parameters of the solver have no effect. Its hyperparameters are
+        parameters of the estimator: ``GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-2]})``.
     callbacks : list of Callback or None, optional
-        What listens to the training, see `chainrule.callbacks`. With `early_stopping` the history
-        has ``val_loss`` and ``val_score``. Each call of `fit`, and so each fit of a search, writes
-        to files of its own: a `Checkpoint` whose ``folder`` is taken to ``folder-2`` and so on, a
-        `CSVLogger` to ``log-2.csv``; afterwards ``callbacks[0].folder`` says where.
+        Callbacks that follow the training, see `chainrule.callbacks`. With validation data the
+        history has ``val_loss`` and ``val_score``. Each call of `fit`, and so each fit of a search,
+        writes its own files: if the ``folder`` of a `Checkpoint` is taken, it writes to
+        ``folder-2`` and so on, and a `CSVLogger` to ``log-2.csv``. ``callbacks[0].folder`` then
+        says where.
     precision : {"auto", "float32", "float64"}, optional
-        In which it computes; "auto" is float32 where the data is, else float64.
+        The dtype of the computation; "auto" is float32 for float32 data, else float64.
     backend : str or Backend, optional
-        Where it computes, see `chainrule.get_backend`; "auto" is the library of the data.
+        Where to compute, see `chainrule.get_backend`; "auto" is the library of the data.
     device : optional
-        A device in the backend's own terms.
+        A device as the backend names it.
 
     Attributes
     ----------
     classes_ : ndarray
-        The classes; of labels their numbers.
+        The classes; for several labels their indices.
     coefs_, intercepts_ : list of array
         Weights ``(in, out)`` and biases ``(out,)`` of each layer, views into the model.
     loss_ : float
-        The last loss with the penalty: of an epoch the mean, weighted as the samples are.
+        The last loss including the penalty: the mean over an epoch, weighted by sample.
     loss_curve_ : list of float
-        That of each epoch, of earlier calls too where the training continued.
+        The loss of each epoch, including earlier calls if the training continued.
     best_loss_ : float or None
-        The least since the last call of `fit` began; None with `early_stopping`.
+        The lowest loss of the last call of `fit`; None with `early_stopping`.
     validation_scores_, best_validation_score_
-        The accuracy on the validation data after each epoch, of earlier calls too, and the best one
-        of the last call; None without `early_stopping`.
+        With `early_stopping`: the accuracy on the validation data after each epoch, including
+        earlier calls, and the best one of the last call. None without.
     n_iter_, t_ : int
-        The epochs of the last call, and the samples that were seen in all.
+        The number of epochs of the last call, and of samples seen in total.
     n_layers_, n_outputs_ : int
-        The number of layers, with that of the inputs, and of outputs.
+        The number of layers, counting the inputs as one, and of outputs.
     out_activation_ : str
-        What follows the last layer: "softmax" or "logistic".
+        The activation after the last layer: "softmax" or "logistic".
     n_features_in_, feature_names_in_
-        The number of features, and their names where a frame has names.
+        The number of features, and their names if the data is a frame with names.
     model_ : Sequential
-        The model, for all that chainrule can do with one.
+        The trained model.
     trainer_ : Trainer
-        What trained it, with the history; not with "lbfgs". What it saves is a model to load, but
-        no training to resume, for the penalty and the solver's optimizer are not in it: to go on
-        later, pickle the estimator.
+        The trainer with the history; not with "lbfgs". Its files can be loaded as a model, but not
+        resumed, because they lack the penalty and the solver's optimizer. To continue later, pickle
+        the estimator.
 
     Notes
     -----
-    Inputs may be sparse matrices, which are made dense a batch at a time, or arrays of another
-    library: those stay on their device, as targets and weights do, and the predictions are arrays
-    of that library. Labels are read in host memory, too, to learn the classes, and so are those
-    that a score is of, and weights to balance classes or to find those that are 0.
+    Inputs may be sparse matrices, which are converted one batch at a time, or arrays of another
+    library. Those stay on their device, like targets and weights, and predictions are arrays of
+    that library. Labels are also read in host memory to learn the classes and to compute scores,
+    and so are weights, to balance classes and to find zeros.
 
     Examples
     --------
@@ -202,14 +204,14 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     @available_if(has_steps)  # type: ignore[untyped-decorator, unused-ignore]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Train for one epoch, going on from where the training is.
+        """Train for one more epoch.
 
         Parameters
         ----------
         X, y, sample_weight
             See `fit`.
         classes : array-like, optional
-            All classes that there will be; needed in the first call.
+            All classes that will occur; required in the first call.
 
         Returns
         -------
@@ -218,7 +220,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         """
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' needs all of the data, which partial_fit does not have"
+                "class_weight='balanced' needs all of the data, but partial_fit sees only a batch: "
+                "pass a dict of weights instead"
             )
         with undone_by_errors(self):
             if not hasattr(self, "classes_"):
@@ -232,7 +235,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> Any:
-        """The probability of each class, or of each label by itself.
+        """Predict the probability of each class, or of each label by itself.
 
         Parameters
         ----------
@@ -242,7 +245,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Returns
         -------
         array
-            ``(samples, classes)``, in the order of `classes_`, of the library of `X`.
+            ``(samples, classes)``, in the order of `classes_`, in an array of the library of `X`.
         """
         outputs = self._outputs_by_class(X)
         if len(self.classes_) == 1:
@@ -252,7 +255,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return self._output.predictions(outputs)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """The logarithm of `predict_proba`, see there; precise for classes that are unlikely."""
+        """Predict the logarithm of `predict_proba`, accurately also for unlikely classes."""
         outputs = self._outputs_by_class(X)
         if len(self.classes_) == 1:
             return array_namespace(outputs).zeros_like(outputs[:, :1])
@@ -261,27 +264,27 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         log_p = self._output.log_predictions(outputs)
         if not self._multilabel:
             return log_p
-        # Likely labels that are rounded to 1 are equally likely, as in `predict_proba`.
+        # Probabilities that round to 1 are equal here, too, as in `predict_proba`.
         xp, p = array_namespace(outputs), self._output.predictions(outputs)
         return xp.where(p > 0.5, xp.log(xp.maximum(p, 0.5)), log_p)
 
     def _outputs_by_class(self, X: Any) -> Array:
-        """Outputs for each class or label; a single one is that of the second class."""
+        """An output for each class or label; a single output is for the second class."""
         outputs = self._outputs(X)
         if outputs.shape[1] > 1:
             return outputs
         return array_namespace(outputs).concat([self._output.opposite(outputs), outputs], axis=1)
 
     def _one_against_rest(self) -> bool:
-        """Whether each class has a probability of its own, which do not sum to 1."""
+        """Whether the classes have independent probabilities, which do not sum to 1."""
         return self.out_activation_ == "logistic" and not self._multilabel and self.n_outputs_ > 1
 
     def _log_shares(self, outputs: Array) -> Array:
-        """Logarithms of the probabilities over their sum, which may be rounded to 0."""
+        """Logarithms of the probabilities divided by their sum, which may round to 0."""
         return log_softmax(array_namespace(outputs), self._output.log_predictions(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The share of samples whose class, or all of whose labels, are right.
+        """Return the proportion of samples whose class, or all of whose labels, are right.
 
         Parameters
         ----------
@@ -307,6 +310,28 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             self._learn_classes(labels, labels)
         else:
             self._compare_classes(unique_labels(labels))
+        return self._weighted(X, y, labels, sample_weight)
+
+    def _read_validation(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        X, y = read(self, X, y, numeric=False, reset=False)
+        labels = to_host(y)
+        check_classification_targets(labels)
+        several = type_of_target(labels) == "multilabel-indicator"
+        if several != self._multilabel:
+            kinds = {False: "one class per sample", True: "an indicator matrix of labels"}
+            raise ValueError(
+                f"expected y to be {kinds[self._multilabel]}, as in the training, found "
+                f"{kinds[several]}"
+            )
+        self._expect_known(unique_labels(labels))
+        return self._weighted(X, y, labels, sample_weight)
+
+    def _weighted(
+        self, X: Array, y: Array, labels: np.ndarray, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        """The samples that have a weight, with their sample weights times class weights."""
         weight = sample_weights(sample_weight, len(labels))
         X, y, labels, weight = with_weight(weight, X, y, labels)
         if self.class_weight is not None:
@@ -318,19 +343,22 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     def _learn_classes(self, y: Any, classes: Any) -> None:
         kind = type_of_target(to_host(y), input_name="y")
         if kind == "multiclass-multioutput":
-            raise ValueError("expected one class for each sample, or labels as an indicator matrix")
+            raise ValueError("expected one class per sample, or labels as an indicator matrix")
         self._multilabel = kind == "multilabel-indicator"
         self.classes_ = unique_labels(to_host(classes))
 
     def _compare_classes(self, found: np.ndarray) -> None:
-        """Whether the labels are those that were learnt, or for one epoch some of them."""
+        """Raise a `ValueError` unless the labels fit the classes of earlier calls."""
         if self.warm_start and set(found) != set(self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
                 f"call to fit. Previously got {self.classes_}, `y` has {found}"
             )
+        self._expect_known(found)
+
+    def _expect_known(self, found: np.ndarray) -> None:
         if not np.isin(found, self.classes_).all():
-            raise ValueError(f"expected classes of {self.classes_}, found {found}")
+            raise ValueError(f"expected classes among {self.classes_}, found {found}")
 
     def _choose_loss(self) -> tuple[Loss, Output]:
         several = len(self.classes_) > 2 and not self._multilabel
@@ -339,15 +367,15 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             loss = self.loss
         output = Output.of(loss, otherwise="softmax" if several else "logistic")
         if self._multilabel and output.activation == "softmax":
-            raise ValueError(f"{loss!r} is of one class for each sample, found several labels")
+            raise ValueError(f"{loss!r} expects one class per sample, found several labels")
         alone = output.activation == "logistic" and len(self.classes_) <= 2
-        least = 2 if output.activation == "softmax" else 1  # of logits there have to be two
+        least = 2 if output.activation == "softmax" else 1  # a softmax needs at least two logits
         several_outputs = max(least, len(self.classes_))
         self.n_outputs_ = 1 if alone and not self._multilabel else several_outputs
         return loss, output
 
     def _targets(self, y: Array, dtype: str) -> Array:
-        """Numbers of classes where the loss takes them, else whether it is this class or label."""
+        """Class indices if the loss takes them, else indicators of classes or labels."""
         xp = array_namespace(y)
         if self._multilabel:
             return xp.astype(y, xp.bool)

@@ -1,4 +1,4 @@
-"""scikit-learn's rule for the end of a training, as a callback, and the record that it keeps."""
+"""scikit-learn's stopping rule as a callback, and the record that it keeps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..types import Array
 class Record:
     """Training results that an estimator exposes, under scikit-learn's attribute names.
 
-    With early stopping there are scores on validation data, and no best loss.
+    With early stopping it has validation scores, and no best loss.
     """
 
     n_iter_: int
@@ -29,19 +29,19 @@ class Record:
     _no_improvement_count: int = 0
 
     def attributes(self) -> dict[str, Any]:
-        """All of it, but for a loss before the first epoch has ended."""
+        """All attributes, without `loss_` before the end of the first epoch."""
         return {k: v for k, v in vars(self).items() if k != "loss_" or v is not None}
 
     @classmethod
     def new(cls, *, early_stopping: bool, samples_seen: int = 0) -> Record:
-        """The record of a training that begins."""
+        """The record of a new training."""
         best: Any = (None, [], -math.inf) if early_stopping else (math.inf, None, None)
         return cls(0, samples_seen, None, [], *best)
 
     def anew(self, early_stopping: bool) -> Record:
-        """The record of a further call of `fit`: its curves continue, its best values are its own.
+        """The record of a further call of `fit`: curves continue, best values start afresh.
 
-        Its data may be other data, on which earlier values cannot be reached.
+        The new data may be different, so earlier values may be out of reach.
         """
         new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
         scores = [*(self.validation_scores_ or ())] if early_stopping else None
@@ -56,22 +56,22 @@ class Record:
 
 
 class Convergence(Callback):
-    """Keeps a record, and stops where no epoch gets better any more.
+    """Keeps a record, and stops the training when it no longer improves.
 
-    An epoch is no better where its loss is above the best one less `tol`, or with early stopping
-    its score on the validation data is below the best one and `tol`. After more than
-    `n_iter_no_change` of them in a row the training stops; with ``learning_rate="adaptive"`` the
-    rate is divided by 5 instead, until it is 1e-6. In the end, with early stopping, the model has
-    the weights of the best score.
+    An epoch is an improvement if its loss is at least `tol` below the best one, or with early
+    stopping if its validation score is at least `tol` above the best one. After more than
+    `n_iter_no_change` epochs in a row without improvement the training stops; with
+    ``learning_rate="adaptive"`` the rate is divided by 5 instead, until it reaches 1e-6. With early
+    stopping, the model ends with the weights of the best score.
 
     Parameters
     ----------
     record : Record
-        What is kept up to date.
+        The record to keep up to date.
     parameters : mapping
-        Those of the estimator.
+        Parameters of the estimator.
     samples : int
-        How many are in an epoch.
+        The number of samples in an epoch.
     """
 
     def __init__(self, record: Record, parameters: Mapping[str, Any], *, samples: int) -> None:
@@ -97,6 +97,8 @@ class Convergence(Callback):
         record.loss_ = row["loss"]
         record.loss_curve_.append(row["loss"])
         self._say(f"Iteration {record.n_iter_}, loss = {row['loss']:.8g}")
+        if "val_score" in row:
+            self._say(f"Validation score: {row['val_score']:.6f}")
         better = self._compare_scores(trainer) if self.validated else self._compare_losses()
         record._no_improvement_count = 0 if better else record._no_improvement_count + 1
         if self.schedule == "invscaling":
@@ -118,7 +120,6 @@ class Convergence(Callback):
         record: Any = self.record
         score = trainer.history.epochs[-1]["val_score"]
         record.validation_scores_.append(score)
-        self._say(f"Validation score: {score:.6f}")
         better = not score < record.best_validation_score_ + self.tol
         if score > record.best_validation_score_:
             record.best_validation_score_ = score
@@ -149,7 +150,7 @@ class Convergence(Callback):
 
 
 def _set_rate(trainer: Training, rate: float) -> None:
-    """Change the rate from here on: the velocity continues with the steps that it had."""
+    """Change the rate from here on, and rescale the velocity so that its steps stay the same."""
     optimizer = trainer.optimizer
     state, factor = optimizer.state(), optimizer.lr / rate
     vectors = {name: vector * factor for name, vector in state["vectors"].items()}

@@ -1,4 +1,4 @@
-"""Data as it comes: frames and lists, sparse matrices, and arrays of other libraries."""
+"""Input data: frames and lists, sparse matrices, and arrays of other libraries."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from ..errors import DataError
 from ..layers import Sequential
 from ..types import Array
 
-_TOGETHER = 1024  # rows of a sparse matrix that are made dense at once
+_TOGETHER = 1024  # rows of a sparse matrix that are converted at once
 
 
 def is_foreign(x: Any) -> bool:
-    """Whether it is an array of another library than NumPy."""
+    """Whether `x` is an array of a library other than NumPy."""
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether it is one of SciPy's sparse matrices."""
+    """Whether `x` is a SciPy sparse matrix or array."""
     return hasattr(x, "tocsr")
 
 
 def to_host(x: Any) -> Any:
-    """An array of another library as NumPy's, and its new strings as its old ones."""
-    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # which scikit-learn does not know
+    """Arrays of other libraries as NumPy arrays, and variable-width strings as fixed-width ones."""
+    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # unknown to scikit-learn
         return np.asarray(x.tolist())
     return to_numpy(x) if is_foreign(x) else x
 
 
 def targets_on_host(y: Any) -> Any:
-    """Targets to compare predictions with; scikit-learn would read those that are masked."""
+    """Targets to compare predictions with; masked ones are refused, which scikit-learn reads."""
     if isinstance(y, np.ma.MaskedArray):
         expect_numbers("y", y)
     return to_host(y)
 
 
 def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, Array]:
-    """Checked inputs and targets; arrays of other libraries stay what and where they are.
+    """Check inputs and targets; arrays of other libraries stay on their device.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Whose features they are.
+        The estimator that they are for.
     x, y : array-like
         ``(samples, features)``, and ``(samples,)`` or ``(samples, outputs)``.
     numeric : bool
         Whether targets have to be numbers.
     reset : bool
-        Whether to learn the features and their names, or to compare with those that were learnt.
+        Whether to learn the number of features and their names, or to compare with them.
     """
     given = y
     if not is_foreign(x):
@@ -86,7 +86,7 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
             )
     y = y.toarray() if is_sparse(y) else y
     if numeric and not is_foreign(y) and y.dtype.kind in "US":
-        raise ValueError(f"expected y of numbers, found strings, {y.dtype}")
+        raise ValueError(f"expected y to hold numbers, found strings, {y.dtype}")
     if numeric or isinstance(given, np.ma.MaskedArray):
         expect_numbers("y", given)
     if y.ndim == 2 and y.shape[1] == 1:
@@ -95,15 +95,15 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
 
 
 def read_inputs(estimator: Any, x: Any) -> Array:
-    """Checked inputs of a model that is trained."""
+    """Check the inputs of a trained model."""
     if is_foreign(x):
         return read_foreign(estimator, x, reset=False)
     return validated(estimator, x, accept_sparse=("csr", "csc"), reset=False)
 
 
 def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
-    """Data as scikit-learn checks it, and that `x` holds numbers: no dates, nothing masked."""
-    frame = hasattr(x, "columns")  # of which we can name the column
+    """Check data as scikit-learn does, and that `x` holds numbers: no dates, no masked elements."""
+    frame = hasattr(x, "columns")  # so that an error can name the column
     if frame:
         expect_numbers("X", x)
     data = validate_data(estimator, x, *others, **options)
@@ -113,7 +113,7 @@ def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
 
 
 def expect_numbers(name: str, data: Any) -> None:
-    """Raise a `DataError` that names the data if it does not hold real numbers."""
+    """Raise a `DataError` that names the data unless it holds real numbers."""
     if not (data is None or is_sparse(data) or is_foreign(data)):
         try:
             to_numpy(data)
@@ -122,7 +122,7 @@ def expect_numbers(name: str, data: Any) -> None:
 
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
-    """Checked inputs in an array of another library, which stays where it is."""
+    """Check inputs in an array of another library, which stays on its device."""
     check_foreign(x, "X", dimensions=(2,))
     if reset:
         estimator.n_features_in_ = int(x.shape[1])
@@ -136,7 +136,7 @@ def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
 
 
 def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:
-    """Whether an array of another library can be data."""
+    """Raise a `ValueError` if an array of another library is not valid data."""
     xp = array_namespace(array)
     if array.ndim not in dimensions or 0 in array.shape:
         shapes = " or ".join(("(samples,)", "(samples, features)")[n - 1] for n in dimensions)
@@ -148,10 +148,10 @@ def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> No
     real = xp.isdtype(array.dtype, "real floating")
     try:
         finite = bool(xp.all(xp.isfinite(array) if real else array)) or not real
-    except (RuntimeError, TypeError) as error:  # sparse tensors, and such without elements
+    except (RuntimeError, TypeError) as error:  # sparse tensors, and those without data
         why = str(error).partition(". ")[0]
         raise ValueError(
-            f"expected {name} as a dense array, found {type(array).__name__} on {array.device} "
+            f"expected {name} to be a dense array, found {type(array).__name__} on {array.device} "
             f"that cannot be read: {why}"
         ) from error
     if not finite:
@@ -159,17 +159,17 @@ def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> No
 
 
 def codes_of(labels: Array, classes: np.ndarray) -> Array:
-    """The numbers of some classes' labels, where those are."""
+    """The index of each label among the classes, on the device of the labels."""
     if not is_foreign(labels):
         return np.searchsorted(classes, labels)
     xp = array_namespace(labels)
     whole = classes.dtype.kind != "f" and not xp.isdtype(labels.dtype, "real floating")
-    kind = xp.int64 if whole else xp.float64  # one for both, which can be compared
+    kind = xp.int64 if whole else xp.float64  # one dtype for both, so that they can be compared
     return xp.searchsorted(xp.astype(like(labels, classes), kind), xp.astype(labels, kind))
 
 
 def backend_for(x: Array, backend: Any, device: Any) -> Backend:
-    """The backend that was asked for, or for "auto" that of an array, where it lies."""
+    """The backend that was asked for, or for "auto" that of the array, on its device."""
     if backend != "auto":
         return get_backend(backend, device=device)
     if not is_foreign(x):
@@ -180,27 +180,27 @@ def backend_for(x: Array, backend: Any, device: Any) -> Backend:
 
 
 def precision_for(x: Array, precision: str) -> str:
-    """The dtype that was asked for, or for "auto" that of the data where it is float32."""
+    """The dtype that was asked for, or for "auto" float32 if the data is float32, else float64."""
     if precision != "auto":
         return precision
     return "float32" if str(x.dtype).endswith("float32") else "float64"
 
 
 def taken(array: Any, rows: np.ndarray) -> Any:
-    """Some rows of an array of any library or of a sparse matrix; of None nothing."""
+    """Some rows of an array of any library or of a sparse matrix; None stays None."""
     if array is None or is_sparse(array):
         return None if array is None else array[rows]
     return rows_of(array, rows)
 
 
 def rows_of(array: Array, rows: np.ndarray) -> Array:
-    """Some rows of an array of any library, where that lies."""
+    """Some rows of an array of any library, on its device."""
     xp = array_namespace(array)
     return xp.take(array, xp.asarray(rows, device=array.device), axis=0)
 
 
 def outputs(model: Sequential, x: Any) -> Array:
-    """What the model makes of any inputs."""
+    """The outputs of the model for dense or sparse inputs."""
     if not is_sparse(x):
         return model.predict(x)
     batches = SparseBatches((x,), batch_size=_TOGETHER, shuffle=False)
@@ -209,16 +209,16 @@ def outputs(model: Sequential, x: Any) -> Array:
 
 @dataclass
 class SparseBatches:
-    """Batches that are made dense one at a time, for `Trainer.fit`: those of `minibatches`.
+    """Batches of a sparse matrix, converted one at a time; the same batches as `minibatches`.
 
     Parameters
     ----------
     arrays : tuple
-        The sparse inputs and, dense, what goes with them; None is left out.
+        Sparse inputs, then dense arrays of as many rows; None is left out.
     batch_size : int, optional
-        How many samples a batch holds; the last one holds the rest.
+        Samples per batch; the last batch holds the rest.
     shuffle, drop_last : bool, optional
-        Whether to permute the samples, and whether to leave out a last, smaller batch.
+        Whether to permute the samples, and whether to leave out a smaller last batch.
     """
 
     arrays: tuple[Any, ...]

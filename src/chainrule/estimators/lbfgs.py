@@ -18,7 +18,7 @@ from ..types import Array
 from .inputs import SparseBatches, is_sparse
 from .objective import Penalty
 
-_REACHED_A_LIMIT = 1  # SciPy's status where max_iter or max_fun ended it
+_REACHED_A_LIMIT = 1  # SciPy's status after max_iter or max_fun
 
 Parts = Callable[[], Iterable[tuple[Array, ...]]]
 
@@ -30,7 +30,7 @@ def fit(
     data: tuple[Any, ...],
     parameters: Mapping[str, Any],
 ) -> tuple[float, int]:
-    """Train a model on inputs, targets and weights or None, see `minimize`."""
+    """Train a model on inputs, targets, and weights or None; see `minimize`."""
     state, names = model.state, ("X", "y", "sample_weight")
 
     def moved(arrays: tuple[Any, ...]) -> tuple[Array, ...]:
@@ -58,7 +58,7 @@ def minimize(
     tol: float,
     verbose: bool,
 ) -> tuple[float, int]:
-    """Move the parameters to where the loss of all the data has its least value nearby.
+    """Move the parameters to a local minimum of the loss over all of the data.
 
     Source: R. Byrd et al., "A limited memory algorithm for bound constrained optimization", 1995,
     in SciPy's implementation.
@@ -66,18 +66,18 @@ def minimize(
     Parameters
     ----------
     model : Sequential
-        What is trained.
+        The model to train.
     loss : Loss
         A mean over samples.
     penalty : Penalty or None
-        What is added to it, over the total weight of the samples.
+        Added to the loss, divided by the total weight of the samples.
     parts : callable
-        Gives all the data, in parts that go through the model one after another.
+        Returns all of the data, in parts that go through the model one after another.
     max_iter, max_fun : int
         The most iterations, and the most evaluations of the loss.
     tol : float
-        How small the largest element of the gradient has to be in the end. The iterations end
-        earlier only where the line search finds no smaller loss, because of the precision of the
+        The iterations end when the largest element of the gradient is at most this. They end
+        earlier only if the line search finds no smaller loss, because of the precision of the
         model or a kink of an activation.
     verbose : bool
         Whether to print the loss of each iteration.
@@ -85,14 +85,14 @@ def minimize(
     Returns
     -------
     loss : float
-        The last one.
+        The final loss.
     iterations : int
-        How many there were.
+        The number of iterations.
 
     Warns
     -----
     ConvergenceWarning
-        If it did not get there; it says how large the gradient is.
+        If the gradient is still larger than `tol`; the warning says how large it is.
     """
     state, done = model.state, 0
 
@@ -100,7 +100,7 @@ def minimize(
         state.values[...] = state.backend.asarray(vector, dtype=state.dtype)
         return _value_and_gradient(model, loss, penalty, parts)
 
-    def report(intermediate_result: Any) -> None:  # SciPy goes by this name
+    def report(intermediate_result: Any) -> None:  # SciPy looks for this name
         nonlocal done
         done += 1
         if verbose:
@@ -121,8 +121,8 @@ def minimize(
         why = f"{result.message}. Increase max_iter or max_fun, or scale the inputs"
         if result.status != _REACHED_A_LIMIT:
             why = (
-                f"but the line search finds no smaller loss in {state.dtype_name}. Scale the "
-                "inputs, choose a smooth activation, or increase tol"
+                f"the line search finds no smaller loss in {state.dtype_name}. Scale the inputs, "
+                "choose a smooth activation such as tanh, or increase tol"
             )
         warnings.warn(
             f"lbfgs did not converge in {iterations} iterations: expected a gradient whose largest "
@@ -136,6 +136,6 @@ def minimize(
 def _value_and_gradient(
     model: Sequential, loss: Loss, penalty: Penalty | None, parts: Parts
 ) -> tuple[float, np.ndarray]:
-    """The loss of all parts with its penalty, and its gradient, a flat vector."""
+    """The loss of all parts with its penalty, and its gradient as a flat vector."""
     value, _ = accumulate(model, loss, parts(), penalty)
     return float(value), model.backend.to_numpy(model.state.grads).astype(np.float64)

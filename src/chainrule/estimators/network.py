@@ -23,19 +23,19 @@ def make_model(
     random: np.random.RandomState,
     **where: Any,
 ) -> Sequential:
-    """A multilayer perceptron, whose first weights are those of scikit-learn's of this state.
+    """Make a multilayer perceptron with the initial weights of scikit-learn's.
 
     Parameters
     ----------
     network : Network
-        Its hidden layers.
+        The hidden layers.
     inputs, outputs : int
-        The numbers of inputs and of outputs.
+        The numbers of inputs and outputs.
     last : Layer or None
-        What follows the last linear layer.
+        The layer after the last linear one.
     random : numpy.random.RandomState
-        What the weights are drawn from. The seed of the model is drawn from a copy, so that what
-        scikit-learn draws next, the validation data, is the same, too.
+        The source of the weights. The model's seed is drawn from a copy of it, so that the next
+        draw, of the validation data, is the same as scikit-learn's.
     **where
         ``backend``, ``device`` and ``dtype``.
     """
@@ -43,7 +43,7 @@ def make_model(
     values: dict[str, np.ndarray] = {}
 
     def add_linear(n: int, m: int, activation: str) -> None:
-        """Weights and biases uniform within Glorot's bound, a smaller one for the logistic."""
+        """Draw weights and biases within Glorot's bound, which is smaller for the logistic."""
         logistic = activation in ("logistic", "sigmoid")
         bound = math.sqrt((2.0 if logistic else 6.0) / (n + m))
         values[f"{len(layers)}.weight"] = random.uniform(-bound, bound, (n, m)).T
@@ -68,20 +68,20 @@ def make_model(
 
 
 def draw_seed(random: np.random.RandomState) -> int:
-    """A seed for what draws by itself."""
+    """Draw a seed for another generator."""
     return int(random.randint(np.iinfo(np.int32).max))
 
 
 def linear_layers(model: Sequential) -> list[Linear]:
-    """Those that `coefs_` and `intercepts_` are of."""
+    """The layers whose weights `coefs_` and `intercepts_` are."""
     return [layer for layer in model if isinstance(layer, Linear)]
 
 
 class EfficientAdam(Adam):
-    """`Adam`, with epsilon added to the root before that is corrected for starting at zero.
+    """`Adam`, with epsilon added to the root before its bias correction.
 
-    ``value -= lr * sqrt(1 - b2^t) / (1 - b1^t) * mean / (sqrt(square) + eps)``, the order that the
-    paper's section 2 calls more efficient, and scikit-learn's.
+    ``value -= lr * sqrt(1 - b2^t) / (1 - b1^t) * mean / (sqrt(square) + eps)``, the order that
+    section 2 of the paper calls more efficient and that scikit-learn uses.
     """
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
@@ -90,7 +90,7 @@ class EfficientAdam(Adam):
 
 
 def make_optimizer(parameters: Mapping[str, Any]) -> Optimizer:
-    """A copy of the one that was given, or that of the solver."""
+    """A copy of the optimizer that was given, or the one of the solver."""
     optimizer: Optimizer | None = parameters["optimizer"]
     if optimizer is not None:
         return optimizer.copy()

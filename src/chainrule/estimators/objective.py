@@ -1,4 +1,4 @@
-"""What is minimised: a mean over the samples, and the L2 penalty over their number."""
+"""The objective: the mean loss over the samples, and the L2 penalty over their number."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .network import linear_layers
 
 
 class _OfCheckedTargets(Loss):
-    """A loss of targets that the estimator has checked, once."""
+    """A loss whose targets the estimator has already checked."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """There is nothing to find at each step."""
+        """Skip the check at each step."""
 
 
 class _MeanOfSums(_OfCheckedTargets):
-    """A sum over the outputs of a sample, a mean over the samples."""
+    """A sum over the outputs of a sample and a mean over the samples."""
 
     reduction = Checked(one_of("batchmean"))
 
@@ -30,15 +30,15 @@ class _MeanOfSums(_OfCheckedTargets):
 
 
 class LogLoss(_OfCheckedTargets, CrossEntropyLoss):
-    """`CrossEntropyLoss`, scikit-learn's "log_loss" of more than two classes."""
+    """`CrossEntropyLoss`: scikit-learn's "log_loss" for more than two classes."""
 
 
 class BinaryLogLoss(_MeanOfSums, BCEWithLogitsLoss):
-    """`BCEWithLogitsLoss`, scikit-learn's "log_loss" of two classes or of labels."""
+    """`BCEWithLogitsLoss`: scikit-learn's "log_loss" for two classes or several labels."""
 
 
 class HalfSquaredLoss(_MeanOfSums):
-    """``(y - target)^2 / 2``, scikit-learn's "squared_error"."""
+    """``(y - target)^2 / 2``: scikit-learn's "squared_error"."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d = y - target
@@ -46,9 +46,9 @@ class HalfSquaredLoss(_MeanOfSums):
 
 
 class HalfPoissonLoss(_MeanOfSums):
-    """Half of the Poisson deviance of ``exp(y)``, scikit-learn's "poisson".
+    """Half the Poisson deviance of ``exp(y)``: scikit-learn's "poisson".
 
-    ``exp(y) - target + target (log target - y)``, whose last term is 0 where the target is.
+    ``exp(y) - target + target (log target - y)``, where the last term is 0 for a target of 0.
     """
 
     outputs = "log-means"
@@ -59,12 +59,12 @@ class HalfPoissonLoss(_MeanOfSums):
 
 
 class Penalty:
-    """``alpha / 2 * sum(weight^2)`` over a model's linear layers, to be divided by a total weight.
+    """``alpha / 2 * sum(weight^2)`` over a model's linear layers, before division by the weight.
 
     Parameters
     ----------
     model : Sequential
-        Whose weights they are.
+        The model with these weights.
     alpha : float
         The strength.
     """
@@ -72,16 +72,16 @@ class Penalty:
     def __init__(self, model: Sequential, alpha: float) -> None:
         self.model = model
         self.alpha = float(alpha)
-        # In the flat vectors they stand first, as all that decays does.
+        # They come first in the flat vectors, like all parameters that decay.
         self.weights = slice(sum(layer.weight.size for layer in linear_layers(model)))
 
     def value(self) -> Any:
-        """The penalty."""
+        """The value of the penalty."""
         values = self.model.state.values[self.weights]
         return 0.5 * self.alpha * (values @ values)
 
     def add_gradient(self, factor: Any) -> None:
-        """Add a multiple of its gradient to that of the loss, when all layers have theirs."""
+        """Add a multiple of its gradient to that of the loss, after the backward pass."""
         state = self.model.state
         grads = state.grads[self.weights]
         grads += (factor * self.alpha) * state.values[self.weights]

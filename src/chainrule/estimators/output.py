@@ -1,4 +1,4 @@
-"""What the outputs of a model mean, given the loss that it is trained with."""
+"""The meaning of a model's outputs, given the loss that it is trained with."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _LAYERS: dict[str, type[Layer]] = {"softmax": Softmax, "logistic": Sigmoid}
 
 @dataclass(frozen=True)
 class Output:
-    """How predictions come from what the last linear layer gives.
+    """How predictions are made from the outputs of the last linear layer.
 
     Parameters
     ----------
     activation : str
         "identity", "exp", "logistic" or "softmax".
     layer : type of Layer, optional
-        Where the loss is of predictions: the layer of the model that makes them.
+        The last layer of the model, if the loss takes predictions rather than logits.
     """
 
     activation: str
@@ -40,7 +40,7 @@ class Output:
 
     @classmethod
     def of(cls, loss: Loss, otherwise: str) -> Output:
-        """That which a loss is made for, else predictions by the activation `otherwise`."""
+        """The output that a loss is made for, else the one with the activation `otherwise`."""
         if loss.outputs in _BY_OUTPUTS:
             return cls(*_BY_OUTPUTS[loss.outputs])
         return cls(otherwise, _LAYERS.get(otherwise))
@@ -57,9 +57,9 @@ class Output:
         return outputs
 
     def log_predictions(self, outputs: Array) -> Array:
-        """Logarithms of predictions that are probabilities; of a probability of 0, the least one.
+        """Logarithms of predicted probabilities, also for those that round to 0.
 
-        Those of logits are finite even where a prediction is so small that it is rounded to 0.
+        From logits they are exact; a probability of 0 counts as the smallest normal number.
         """
         xp: Any = array_namespace(outputs)
         if self.layer is LogSoftmax:

@@ -1,4 +1,4 @@
-"""What the parameters of an estimator may be, and which of them contradict each other."""
+"""Checks of the parameters of an estimator, and the network settings in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..losses import Loss
 from ..optimizers import SGD, Optimizer
 
 ACTIVATIONS = {"identity": BY_NAME["none"], "logistic": BY_NAME["sigmoid"], **BY_NAME}
-"""scikit-learn's names of activations, and those of `chainrule.mlp`."""
+"""Activations by scikit-learn's names and those of `chainrule.mlp`."""
 
 _CHOICES = {
     "solver": ("lbfgs", "sgd", "adam"),
@@ -38,9 +38,9 @@ _INTERVALS = {
     "epsilon": (0.0, math.inf, False),
     "verbose": (0.0, math.inf, True),
 }
-"""The bounds, and whether the lower one is within; the upper one is not."""
+"""The bounds, and whether the lower one is included; the upper one never is."""
 _COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf, "max_fun": None}
-"""Whole numbers of at least 1, or what else they may be."""
+"""Whole numbers of at least 1, and the other value that is allowed."""
 
 
 def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
@@ -51,7 +51,7 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
     of : mapping
         The parameters of an estimator, by name.
     losses : tuple of str
-        The names that its `loss` may have.
+        The names that its `loss` accepts.
     """
 
     def expect(holds: bool, name: str, words: str) -> None:
@@ -72,8 +72,8 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
 
     loss, optimizer, callbacks = (of[name] for name in ("loss", "optimizer", "callbacks"))
     named = isinstance(loss, str) and loss in losses
-    expect(named or isinstance(loss, Loss), "loss", f"one of {losses} or a loss of chainrule's")
-    expect(named or loss.reduction not in ("none", "sum"), "loss", "a mean")
+    expect(named or isinstance(loss, Loss), "loss", f"one of {losses} or a chainrule loss")
+    expect(named or loss.reduction not in ("none", "sum"), "loss", "a loss with a mean reduction")
     fits = optimizer is None or isinstance(optimizer, Optimizer)
     expect(fits, "optimizer", "None or an optimizer such as cr.AdamW()")
     fits = isinstance(callbacks or [], list | tuple)
@@ -81,10 +81,25 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
     expect(fits, "callbacks", "a list of callbacks")
 
     contradicts = of["solver"] == "sgd" and not isinstance(optimizer, SGD | None)
-    expect(not contradicts, "solver", f"left out beside optimizer={optimizer!r}")
+    expect(not contradicts, "solver", f"left out when optimizer={optimizer!r} is given")
     if of["solver"] == "lbfgs":
         for name in ("optimizer", "callbacks", "batch_norm", "dropout"):
-            expect(not np.any(of[name]), name, "left out: solver='lbfgs' makes no steps on batches")
+            expect(not np.any(of[name]), name, "left out: solver='lbfgs' does not step on batches")
+
+
+def check_validation_data(given: Any, solver: str) -> None:
+    """Raise an error unless `validation_data` is None or a tuple that the solver can use."""
+    if given is None:
+        return
+    if not isinstance(given, tuple) or len(given) not in (2, 3):
+        raise TypeError(
+            "expected validation_data=(X, y) or (X, y, sample_weight), found "
+            f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, tuple) else ''}"
+        )
+    if solver == "lbfgs":
+        raise ValueError(
+            "expected validation_data to be left out: solver='lbfgs' has no epochs to measure after"
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +117,7 @@ class Network:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Network:
-        """Read the parameters, which `check_parameters` has checked otherwise."""
+        """Read the parameters; `check_parameters` checks the others."""
         hidden = _hidden_sizes(parameters["hidden_layer_sizes"])
         return cls(
             hidden,
@@ -113,36 +128,38 @@ class Network:
         )
 
     def expect(self, now: Network) -> None:
-        """Raise a `ValueError` for the first parameter that says another thing of the network."""
+        """Raise a `ValueError` for the first setting that differs from this network's."""
         for name, value in vars(self).items():
             found = getattr(now, name)
             if found is not value and repr(found) != repr(value):
                 raise ValueError(
                     f"expected {name} to stay {value!r}, found {found!r}: warm_start and "
-                    "partial_fit continue with the network that there is"
+                    "partial_fit continue with the existing network"
                 )
 
 
 def _hidden_sizes(sizes: Any) -> list[int]:
-    """The widths of the hidden layers, from a number or from several."""
+    """The widths of the hidden layers, from one number or several."""
     several = list(sizes) if isinstance(sizes, Iterable) else [sizes]
     if not all(map(_is_count, several)):
-        raise ValueError(f"expected hidden_layer_sizes of whole numbers > 0, found {sizes!r}")
+        raise ValueError(
+            f"expected hidden_layer_sizes to be whole numbers of at least 1, found {sizes!r}"
+        )
     return [int(size) for size in several]
 
 
 def _activations(activation: Any, layers: int) -> list[str]:
-    """A name for each hidden layer, from one for all of them or from one for each."""
+    """A name for each hidden layer, from one for all or one for each."""
     names = _each("activation", activation, layers, str)
     for name in names:
         if name not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"expected an activation of {known}; found {name!r}")
+            raise ValueError(f"expected activation to be one of {known}; found {name!r}")
     return names
 
 
 def _dropouts(dropout: Any, layers: int) -> list[float]:
-    """A probability for each hidden layer, from one for all of them or from one for each."""
+    """A probability for each hidden layer, from one for all or one for each."""
     probabilities = _each("dropout", dropout, layers, Real)
     if not all(_within(p, 0.0, 1.0) for p in probabilities):
         raise ValueError(f"expected dropout in [0, 1), found {dropout!r}")
@@ -152,10 +169,11 @@ def _dropouts(dropout: Any, layers: int) -> list[float]:
 def _each(name: str, given: Any, layers: int, kind: type) -> list[Any]:
     each = [given] * layers if isinstance(given, kind) else given
     if not isinstance(each, list | tuple):
-        raise ValueError(f"expected {name} as one or as a list of them, found {given!r}")
+        raise ValueError(f"expected {name} to be one value or a list of them, found {given!r}")
     if len(each) != layers:
         raise ValueError(
-            f"expected {layers} of {name}, one for each hidden layer, found {len(each)}: {given!r}"
+            f"expected {layers} values of {name}, one for each hidden layer, found {len(each)}: "
+            f"{given!r}"
         )
     return list(each)
 

@@ -21,14 +21,14 @@ from .sample_weights import sample_weights, with_weight
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts one number or several.
 
-    It takes the place of scikit-learn's, see `MLPClassifier`.
+    It replaces scikit-learn's class of this name, see `MLPClassifier`.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson"} or Loss, optional
-        Half the squared error; half the Poisson deviance of the outputs' exponential, for targets
-        of at least 0; or a loss of chainrule's. The first two are sums over the outputs of a
-        sample: a gradient is then scikit-learn's, whose `loss_` is their mean.
+        Half the squared error; half the Poisson deviance of the exponential of the outputs, for
+        targets of at least 0; or a chainrule loss. The first two are summed over the outputs of a
+        sample, so gradients equal scikit-learn's, but its `loss_` is the mean over outputs.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
 power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
 early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, \
@@ -41,7 +41,7 @@ batch_norm, optimizer, callbacks, precision, backend, device
         The coefficient of determination R^2 on the validation data after each epoch, and the best
         one; None without `early_stopping`.
     out_activation_ : str
-        What follows the last layer: "identity", or "exp" for Poisson's deviance.
+        The activation after the last layer: "identity", or "exp" for the Poisson deviance.
     coefs_, intercepts_, loss_, loss_curve_, best_loss_, n_iter_, t_, n_layers_, n_outputs_, \
 n_features_in_, feature_names_in_, model_, trainer_
         See `MLPClassifier`.
@@ -95,7 +95,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         self._take_parameters(locals())
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The coefficient of determination R^2, at best 1.
+        """Return the coefficient of determination R^2, at best 1.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         Returns
         -------
         float
-            The mean over the outputs where there are several; NaN where a prediction is none.
+            The mean over the outputs; NaN if a prediction is NaN or infinite.
         """
         y = targets_on_host(y)
         weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
@@ -118,6 +118,16 @@ n_features_in_, feature_names_in_, model_, trainer_
         X, y, weight = with_weight(sample_weights(sample_weight, y.shape[0]), X, y)
         if first or not hasattr(self, "model_"):
             self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
+        return X, y, weight
+
+    def _read_validation(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Array, Array, Array | None]:
+        X, y = read(self, X, y, numeric=True, reset=False)
+        found = 1 if y.ndim == 1 else y.shape[1]
+        if found != self.n_outputs_:
+            raise ValueError(f"expected y of {self.n_outputs_} outputs, found {found}")
+        X, y, weight = with_weight(sample_weights(sample_weight, y.shape[0]), X, y)
         return X, y, weight
 
     def _choose_loss(self) -> tuple[Loss, Output]:

@@ -1,4 +1,4 @@
-"""Weights of samples: those given, those of their classes, and samples without weight."""
+"""Sample weights: as given, multiplied by class weights, and without zeros."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .inputs import check_foreign, expect_numbers, is_foreign, taken, to_host
 
 
 def sample_weights(weight: Any, samples: int) -> Array | None:
-    """Weights, one for each sample, if there are any; those of another library stay there."""
+    """Check sample weights; those of another library stay on their device."""
     if weight is None:
         return None
     if isinstance(weight, Real):
@@ -37,7 +37,7 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
 
 
 def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
-    """Leave samples of weight 0 out of some arrays, and of the weights, which are returned last.
+    """Drop samples of weight 0 from the arrays and from the weights, which are returned last.
 
     No batch, statistic or validation data then contains them.
     """
@@ -50,14 +50,14 @@ def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
 def times_class_weight(
     weight: Array | None, class_weight: Any, labels: np.ndarray, classes: np.ndarray
 ) -> Array:
-    """Multiply the weights of samples by those of their classes.
+    """Multiply sample weights by the weights of the classes.
 
     Parameters
     ----------
     weight : array or None
-        Those of the samples, above 0.
+        Sample weights, above 0.
     class_weight : dict, list of dict, or "balanced"
-        See `MLPClassifier`; for several labels "balanced" or a dict for each of them.
+        See `MLPClassifier`; for several labels "balanced" or one dict for each.
     labels : ndarray
         The class of each sample, or its labels.
     classes : ndarray
@@ -75,8 +75,8 @@ def times_class_weight(
             or not all(isinstance(one, Mapping) for one in each)
         ):
             raise ValueError(
-                "expected class_weight to be 'balanced', or a dict of weights, or for several "
-                f"labels a list of dicts, one for each; found {class_weight!r}"
+                "expected class_weight to be 'balanced', a dict of weights, or for several labels "
+                f"a list of dicts, one for each; found {class_weight!r}"
             )
         pairs = zip(each, columns, strict=True)
         factors = [_of_classes(one, column, classes) for one, column in pairs]
@@ -87,29 +87,31 @@ def times_class_weight(
 
 
 def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """The factor of each sample that gives all classes which are present the same sum."""
+    """A factor for each sample that gives every class that occurs the same total weight."""
     present, codes = np.unique(labels, return_inverse=True)
     sums = np.bincount(codes, weights=weight)
     return np.asarray(sums.sum() / (len(present) * sums))[codes]
 
 
 def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The weight of each sample's class; of a class that is not named it is 1."""
+    """The class weight of each sample, 1 for a class that is not named."""
     present, codes = np.unique(labels, return_inverse=True)
     names = classes.tolist()
     unknown = [name for name in given if name not in names]
-    if unknown and not all(name in given for name in names):  # as scikit-learn: a slip
-        raise ValueError(f"expected class_weight to name classes of {names}, found {unknown}")
+    if unknown and not all(
+        name in given for name in names
+    ):  # a typing error; scikit-learn raises as well
+        raise ValueError(f"expected class_weight to name classes among {names}, found {unknown}")
     return np.asarray([given.get(name, 1.0) for name in present.tolist()], dtype=float)[codes]
 
 
 def _checked(weight: Array, name: str) -> Array:
-    """Weights that are valid, else a `ValueError` that says whose they are."""
+    """The weights, or a `ValueError` that starts with their name."""
     xp = array_namespace(weight)
     low, high = float(xp.min(weight)), float(xp.max(weight))
     if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
         raise ValueError(
-            f"expected {name} to be zero or more for each sample, not zero for all, and of a "
-            f"finite sum; found {low:g} to {high:g}"
+            f"expected {name} to be at least 0 for each sample, not 0 for all of them, and to "
+            f"have a finite sum; found {low:g} to {high:g}"
         )
     return weight

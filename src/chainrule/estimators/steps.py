@@ -1,4 +1,4 @@
-"""Training by steps on batches, as scikit-learn's solvers "adam" and "sgd" do it."""
+"""Training by steps on batches, like scikit-learn's solvers "adam" and "sgd"."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ def train(
     *,
     incremental: bool,
 ) -> int:
-    """Train for some epochs, or for one more.
+    """Train for several epochs, or for one more.
 
     Parameters
     ----------
     trainer : Trainer
-        What trains.
+        The trainer.
     data, validation : tuple
         Inputs, targets in the form that the loss takes, and weights or None.
     record : Record
-        What is kept of the training.
+        The record to keep up to date.
     parameters : mapping
-        Those of the estimator.
+        Parameters of the estimator.
     incremental : bool
         Whether to train for a single epoch.
 
     Returns
     -------
     int
-        How many steps were left out, as their gradient was NaN or infinite.
+        The number of steps that were skipped because their gradient was NaN or infinite.
 
     Warns
     -----
     ConvergenceWarning
-        If `max_iter` came first.
+        If `max_iter` was reached before convergence.
     """
     if validation is not None:
         x, *others = validation
@@ -76,39 +76,44 @@ def train(
             raise
         warnings.warn("Training interrupted by user.", stacklevel=5)
     finally:
-        trainer.metrics, trainer.listeners = {}, []  # they hold on to the data
+        trainer.metrics, trainer.listeners = {}, []  # they hold references to the data
     left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
     if incremental and len(history.epochs) > rows:  # a stream may have no end
         del history.epochs[:rows], history.step_losses[:steps]
     elif not incremental and record.n_iter_ == epochs and not rule.converged:
         warnings.warn(
-            f"the training has not converged in max_iter={epochs} epochs: increase max_iter or "
-            "learning_rate_init, scale the inputs, or increase tol",
+            f"the training did not converge within max_iter={epochs} epochs: increase max_iter or "
+            f"{_rate_of(parameters)}, scale the inputs (StandardScaler), or increase tol",
             ConvergenceWarning,
             stacklevel=5,
         )
-    return max(0, left_out)  # of an epoch that is interrupted there are no losses
+    return max(0, left_out)  # an interrupted epoch records no losses
+
+
+def _rate_of(parameters: Mapping[str, Any]) -> str:
+    """The name of the parameter that sets the learning rate."""
+    return "learning_rate_init" if parameters["optimizer"] is None else "optimizer__lr"
 
 
 def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
-    """The arguments of `Trainer.fit` that say where batches come from."""
+    """The arguments of `Trainer.fit` that define the batches."""
     x, y, weight = data
     samples, asked = int(x.shape[0]), parameters["batch_size"]
     if asked == "auto":
         asked = min(200, samples)
     elif asked > samples:
         warnings.warn(
-            f"batch_size={asked} is more than there are samples: a batch is all {samples}",
+            f"batch_size={asked} exceeds the number of samples: using all {samples} in each batch",
             stacklevel=6,
         )
     size = min(int(asked), samples)
     if parameters["batch_norm"] and size < 2:
         raise ValueError(
-            "batch_norm=True: expected batches of at least 2 samples to take a variance of, found "
+            "batch_norm=True: expected batches of at least 2 samples, found "
             f"n_samples={samples} (with a weight above 0) and batch_size="
             f"{parameters['batch_size']!r}"
         )
-    # A single sample that is left over has no variance for BatchNorm to take.
+    # A last batch of a single sample has no variance for BatchNorm.
     how: dict[str, Any] = {
         "batch_size": size,
         "shuffle": bool(parameters["shuffle"]),
@@ -126,22 +131,27 @@ def split(
     *,
     strata: Array | None,
 ) -> tuple[Data, Data, np.ndarray]:
-    """The data without a part of it, that part, and its rows.
+    """Split data into a training part and a validation part.
 
     Parameters
     ----------
     data : tuple
         Inputs, targets and weights or None.
     fraction : float
-        The share of the samples in the second part.
+        The proportion of samples in the validation part.
     random : numpy.random.RandomState
-        What chooses them.
+        Chooses these samples.
     strata : array or None
-        What that part has the same shares of as the rest, as far as possible.
+        Classes that are to have the same proportions in both parts, where possible.
+
+    Returns
+    -------
+    tuple of tuple
+        The two parts, and the rows of the second one.
     """
     samples, strata = int(data[0].shape[0]), to_host(strata)
     held, weighted = math.ceil(fraction * samples), data[2] is not None
-    if weighted:  # by chance, as in bagging: what is possible is done
+    if weighted:  # as in bagging, where the samples are random: do what is possible
         if samples < 3:
             raise ValueError(
                 "early_stopping=True: expected at least 3 samples with a weight above 0, 2 of them "
@@ -151,7 +161,7 @@ def split(
     if strata is not None:
         members = np.unique(strata, axis=0, return_counts=True)[1]
         few = members.min() < 2 or len(members) > min(held, samples - held)
-        if few and (weighted or len(members) > 2):  # of two classes scikit-learn's raises, too
+        if few and (weighted or len(members) > 2):  # for two classes scikit-learn raises as well
             strata = None
     rows, held_out = train_test_split(
         np.arange(samples), random_state=random, test_size=held, stratify=strata

@@ -1,4 +1,4 @@
-"""Errors, and Ctrl-C where it ends a training at once, leave an estimator as it was."""
+"""Restore an estimator after an error, or after a Ctrl-C that ends a training at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..training import Trainer
 
 @contextmanager
 def undone_by_errors(estimator: Any) -> Iterator[None]:
-    """Give an estimator its attributes back, if something raises."""
+    """Restore the attributes of an estimator if the block raises."""
     before = vars(estimator).copy()
     try:
         yield
@@ -26,16 +26,16 @@ def undone_by_errors(estimator: Any) -> Iterator[None]:
 def training_undone_by_errors(
     model: Sequential, trainer: Trainer | None, curve: list[float]
 ) -> Iterator[None]:
-    """Give a model and what trains it back what they had, if something raises.
+    """Restore a model and its trainer if the block raises.
 
     Parameters
     ----------
     model : Sequential
-        Its weights, running statistics and random masks.
+        Its weights, running statistics and random masks are restored.
     trainer : Trainer or None
-        Its optimizer, counters, order of batches and history.
+        Its optimizer, counters, order of batches and history are restored.
     curve : list of float
-        The losses so far, which are not copied: there may be many.
+        The losses so far. The list is shortened, not copied: it may be long.
     """
     state, length = model.state, len(curve)
     vectors, draws = state.snapshot(), state.draws

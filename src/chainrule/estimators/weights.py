@@ -14,7 +14,7 @@ from .network import linear_layers
 class ShownWeights(BaseEstimator):  # type: ignore[misc]
     """Has `coefs_` ``(in, out)`` and `intercepts_` ``(out,)``, views of the weights of `model_`.
 
-    To write to one of them, or to put another array in its place, changes the model.
+    Writing to one of them, or replacing it by another array, changes the model.
     """
 
     def _show_weights(self) -> None:
@@ -23,7 +23,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         self.coefs_, self.intercepts_ = map(list, self._shown)
 
     def _model(self) -> Sequential:
-        """The model, with the arrays that were put into the place of a view."""
+        """The model, after copying in arrays that have replaced a view."""
         model: Sequential = self.model_
         changed = False
         shown = zip(("coefs_", "intercepts_"), _parameters(model), self._shown, strict=True)
@@ -40,7 +40,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         return model
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the views, which a copy makes anew."""
+        """Leave out the views; `__setstate__` makes new ones."""
         state: dict[str, Any] = super().__getstate__()
         if hasattr(self, "model_"):
             self._model()

@@ -1,4 +1,4 @@
-"""Models from and for other libraries."""
+"""Conversions from and to other libraries."""
 
 from .onnx import to_onnx
 from .torch import from_torch

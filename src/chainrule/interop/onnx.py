@@ -1,7 +1,7 @@
-"""ONNX: what a model computes in inference, as a graph of standard operators for other runtimes.
+"""Export to ONNX: inference as a graph of standard operators, for other runtimes.
 
-The names of weights are those of the model, each weight is there once, and a layer that is used
-twice is two nodes of the same weights.
+Weights keep their names and are stored once: a layer that is used twice becomes two nodes with the
+same weights.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .onnx_graph import Graph, import_onnx
 from .onnx_operators import writer
 
 OPSET = 20  # the first with Gelu
-IR_VERSION = 9  # the file format of that time, so that older runtimes read it
-LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less what is beside the weights
+IR_VERSION = 9  # the file format that came with it, so that older runtimes can read it
+LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less room for everything but weights
 
 
 def to_onnx(
@@ -32,45 +32,44 @@ def to_onnx(
     input_shape: tuple[int, ...] | None = None,
     input_dtype: str | None = None,
 ) -> None:
-    """Write a model as it is in inference to an ONNX file (needs onnx).
+    """Write a model in inference mode to an ONNX file (needs onnx).
 
-    The file has one input, ``"input"``, and one output, ``"output"``, whose first size ``"batch"``
-    is free. It is of opset 20, which onnxruntime reads from version 1.17 on. The metadata names
-    chainrule and its version. It is checked by ``onnx.checker`` before it is written.
+    The file has one input, ``"input"``, and one output, ``"output"``, with a batch of any size. It
+    uses opset 20, which onnxruntime supports from version 1.17 on. The metadata names chainrule and
+    its version, and ``onnx.checker`` checks the model before it is written.
 
     Parameters
     ----------
     model : Sequential
         The model, on any backend.
     path : str or Path
-        The file, written whole or not at all.
+        The file, which is written completely or not at all.
     input_shape : tuple of int, optional
-        Of one sample, ``(28, 28)`` for example; the features of the first `Linear`, `BatchNorm` or
-        `LayerNorm` if not given.
+        The shape of one sample, such as ``(28, 28)``; the features of the first `Linear`,
+        `BatchNorm` or `LayerNorm` if not given.
     input_dtype : str, optional
-        Of the input, ``"uint8"`` for example; the file begins with a conversion to float32 then.
+        The dtype of the input, such as ``"uint8"``, which the file then converts to float32 first;
         float32 if not given.
 
     Raises
     ------
     ImportError
-        If onnx is not installed: it says how to install it.
+        If onnx is not installed; it says how to install it.
     TypeError
-        If there is a layer of one's own without a method ``to_onnx``.
+        If a custom layer has no method ``to_onnx``.
     DivergenceError
-        If a parameter or a buffer holds NaN or infinity.
+        If a parameter or a buffer contains NaN or infinity.
     ShapeError
-        If a layer expects another shape than it gets from this input.
+        If the input does not have the shape that a layer expects.
     ValueError
-        If the model is in float64, for which runtimes lack operators; if the input's shape is not
-        known, if its dtype is none of real numbers, or if the model is
-        larger than 2 GiB.
+        If the model is in float64, for which runtimes lack operators; if the shape of the input is
+        not known; if its dtype does not hold real numbers; or if the model is larger than 2 GiB.
     OSError
-        If the file cannot be written; an older one is then left as it was.
+        If the file cannot be written; an older file is left as it was.
 
     Notes
     -----
-    A layer of one's own says itself how it is written, by a method that adds operators to a
+    A custom layer defines its export by a method that adds operators to a
     `chainrule.interop.onnx_graph.Graph` and returns the name of the output::
 
         class Scale(cr.Layer):
@@ -93,21 +92,21 @@ def to_onnx(
 
 
 def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> bytes:
-    """The content of the file, checked."""
+    """The checked content of the file."""
     onnx = import_onnx()
     state, dtype = model.state, _input_dtype(input_dtype or "float32")
     if state.dtype_name != "float32":
         raise ValueError(
-            f"expected a model in float32, found one in {state.dtype_name}: save it, and "
-            "cr.load(path, dtype='float32') makes one"
+            f"expected a model in float32, found one in {state.dtype_name}: save it and load it "
+            "with cr.load(path, dtype='float32')"
         )
     if where := not_finite(model):
         raise DivergenceError(f"{where} holds NaN or infinity: the model is not written")
     numbers = sum(part.size for part in model._named(Stored).values())
     if 4 * numbers > LARGEST:
-        raise ValueError("an ONNX file holds at most 2 GiB: this model is too large")
+        raise ValueError("the model is too large: an ONNX file holds at most 2 GiB")
     zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
-    output_shape = model.forward(zeros)[0].shape[1:]  # a shape that does not fit is an error here
+    output_shape = model.forward(zeros)[0].shape[1:]  # raises if the shape does not fit
 
     graph = Graph(model, writer)
     float32 = onnx.TensorProto.FLOAT
@@ -134,14 +133,14 @@ def _input_dtype(name: str) -> np.dtype[Any]:
     try:
         dtype = np.dtype(name)
     except TypeError:
-        dtype = np.dtype(object)  # NumPy has none of this name
+        dtype = np.dtype(object)  # NumPy has no dtype of this name
     if dtype.kind not in "biuf":
-        raise ValueError(f"expected an input_dtype of real numbers, found {name!r}")
+        raise ValueError(f"expected input_dtype to be a dtype of real numbers, found {name!r}")
     return dtype
 
 
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of one sample as it was given, or as the first layer that knows it has it."""
+    """The shape of one sample, as given or as the first layer that knows it says."""
     if not isinstance(model, Layer):
         raise TypeError(f"expected a Sequential, found {model!r}{what_is_meant(model)}")
     if shape is not None:

@@ -1,4 +1,4 @@
-"""A graph of ONNX operators under construction."""
+"""An ONNX graph under construction."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..layers import Layer
 from ..parameter import Stored
 
 Value: TypeAlias = str
-"""The name of what an operator takes or gives."""
+"""The name of an operator's input or output."""
 
 Operand: TypeAlias = Value | Stored | float | np.ndarray | None
 
 Writer: TypeAlias = "Callable[[Graph, Any, Value], Value]"
-"""Adds a layer to a graph: takes the name of its input, returns that of its output."""
+"""Adds a layer to a graph: takes the name of its input and returns the name of its output."""
 
 
 class Graph:
@@ -26,10 +26,9 @@ class Graph:
     Parameters
     ----------
     model : Layer
-        What is written.
+        The model to export.
     writer : callable
-        Gives the function that adds a layer, see `Writer`.
-
+        Returns the function that adds a layer, see `Writer`.
     """
 
     def __init__(self, model: Layer, writer: Callable[[Layer], Writer]) -> None:
@@ -43,22 +42,22 @@ class Graph:
         self._taken: set[str] = set()
 
     def node(self, operator: str, *operands: Operand, **attributes: Any) -> Value:
-        """Add an operator of ONNX.
+        """Add an ONNX operator.
 
         Parameters
         ----------
         operator : str
             Its name, see https://onnx.ai/onnx/operators.
         *operands : str, Parameter, Buffer, float, array or None
-            What it takes: what another operator gave, a weight, numbers in float32 (those
-            of an array of integers in int64), or None for what is left out.
+            Its inputs: outputs of other operators, weights, numbers (written in float32, integer
+            arrays in int64), or None for an optional input that is left out.
         **attributes
             Its attributes.
 
         Returns
         -------
         str
-            What it gives, its first output.
+            The name of its first output.
         """
         inputs = [self._operand(operand) for operand in operands]
         name = self._name(operator)
@@ -67,7 +66,7 @@ class Graph:
         return name
 
     def layer(self, layer: Layer, x: Value) -> Value:
-        """Add a layer with the input `x`; a custom layer adds its inner layers by it."""
+        """Add a layer with the input `x`; custom layers add their inner layers this way."""
         write = self._writer(layer)
         outside, self._place = self._place, layer._name
         y = write(self, layer, x)

@@ -1,4 +1,4 @@
-"""Each layer as operators of ONNX; `chainrule.interop.onnx` writes the file."""
+"""Each layer as ONNX operators; `chainrule.interop.onnx` writes the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer) -> Writer:
-    """Return the function that adds a layer; a subclass with its own forward is not its base."""
+    """Return the function that adds a layer, unless the layer overrides `forward`."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return lambda graph, layer, x: layer.to_onnx(graph, x)
@@ -19,13 +19,13 @@ def writer(layer: Layer) -> Writer:
         if "forward" in vars(kind):
             break
     raise TypeError(
-        f"{layer._label()}: not known to ONNX; give its class a method to_onnx(self, graph, x), "
-        "see chainrule.to_onnx"
+        f"{layer._label()}: no ONNX operators are known for it; give its class a method "
+        "to_onnx(self, graph, x), see chainrule.to_onnx"
     )
 
 
 def _operator(name: str, *operands: Operand, **attributes: Any) -> Writer:
-    """A layer that is one operator of the standard."""
+    """A layer that is a single ONNX operator."""
     return lambda graph, layer, x: graph.node(name, x, *operands, **attributes)
 
 

@@ -1,6 +1,6 @@
 """Models from PyTorch: the same layers, with the same weights under the same names.
 
-The other way round needs no code: what `Sequential.save` writes is a ``state_dict``.
+The opposite direction needs no code: `Sequential.save` writes a ``state_dict``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..parameter import Parameter
 def from_torch(
     module: Any, *, backend: BackendLike = "numpy", device: Any = None, dtype: str | None = None
 ) -> Sequential:
-    """Make a model of a ``torch.nn.Sequential``: it gives the same outputs and gradients.
+    """Convert a ``torch.nn.Sequential`` to a model with the same outputs and gradients.
 
-    Weights and running statistics are copied; a module that is used twice is a layer that is used
-    twice. Names such as ``"0.weight"`` are the same in both; where a ``Sequential`` has words for
-    names (an ``OrderedDict``), they become numbers. What is frozen (``requires_grad=False``) stays
-    so, see `BatchNorm` for what that means there. In training, dropout draws masks of its own.
+    Weights and running statistics are copied, and a module that is used twice becomes a layer that
+    is used twice. Names such as ``"0.weight"`` stay the same; if a ``Sequential`` names its modules
+    by words (an ``OrderedDict``), they become numbers. Frozen parameters (``requires_grad=False``)
+    stay frozen; see `BatchNorm` for what that means there. In training, dropout draws other masks.
 
     Parameters
     ----------
@@ -35,20 +35,20 @@ def from_torch(
         ``LeakyReLU``, ``Linear``, ``LogSoftmax``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``,
         ``Softmax``, ``Softplus`` and ``Tanh``; norms and softmaxes are over the last axis.
     backend, device : optional
-        Where the model is wanted, see `Layer.bind`.
+        Where the model computes, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
-        In which it computes; float64 if the module does, float32 if not.
+        The dtype of the computation; float64 if the module has it, else float32.
 
     Returns
     -------
     Sequential
-        The model. A single module is a `Sequential` of one layer.
+        The model. A single module becomes a `Sequential` of one layer.
 
     Raises
     ------
     TypeError
-        If there is another module, or one with options that no layer has: it names the module, its
-        place and what is supported.
+        If a module or one of its options is not supported. The message names the module, its place
+        and what is supported.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def from_torch(
     >>> np.array_equal(model[0].weight.value, net[0].weight.detach())  # doctest: +SKIP
     True
     """
-    torch = sys.modules.get("torch")  # who has a module has imported it
+    torch = sys.modules.get("torch")  # whoever has a module has imported it
     if torch is None or not isinstance(module, torch.nn.Module):
         raise TypeError(
             f"expected a torch.nn.Sequential or another torch.nn.Module, found {module!r}"
@@ -78,11 +78,11 @@ def from_torch(
 
 
 class _UnsupportedError(Exception):
-    """Why there is no layer for a module with these options."""
+    """The reason why a module cannot be converted."""
 
 
 class _Converter:
-    """Makes layers of modules; a module that is used again is a layer that is used again."""
+    """Converts modules to layers, each of them once."""
 
     def __init__(self, nn: Any) -> None:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
@@ -112,7 +112,7 @@ class _Converter:
         return layer
 
     def kind(self, module: Any) -> Any:
-        """The class of PyTorch that this module is; with another forward it is none of them."""
+        """The PyTorch class of this module, unless its `forward` is overridden."""
         if "forward" not in vars(module):
             for kind in type(module).__mro__:
                 if kind in self.kinds or kind is self.sequential:
@@ -120,18 +120,18 @@ class _Converter:
                 if "forward" in vars(kind):
                     break
         _refuse(
-            "not supported; supported are torch.nn.Sequential and, with the forward that they "
-            f"have in PyTorch, {', '.join(_LAYERS)}"
+            "not supported; supported are torch.nn.Sequential and, with PyTorch's own forward, "
+            f"{', '.join(_LAYERS)}"
         )
 
     def chain(self, module: Any, place: str) -> Layer:
         _without_hooks(module)
-        inner = module._modules.items()  # named_children leaves out what is used again
+        inner = module._modules.items()  # named_children lists a reused module only once
         prefix = f"{place}." if place else ""
         return Sequential(*(self.layer(child, prefix + name) for name, child in inner))
 
     def fill(self, layer: Layer, module: Any, place: str) -> None:
-        """Give a layer the tensors of the module."""
+        """Store the tensors of the module as first values of the layer."""
         _without_hooks(module)
         stored, tensors = layer.named_stored(), module.state_dict(keep_vars=True)
         tensors.pop("num_batches_tracked", None)
@@ -141,18 +141,18 @@ class _Converter:
             tensor = tensors[name]
             if self.owners.setdefault(id(tensor), place) != place:
                 _refuse(
-                    f"its {name} is that of module {self.owners[id(tensor)]!r}, too: to share "
-                    "weights, use one module twice"
+                    f"its {name} also belongs to module {self.owners[id(tensor)]!r}: to share "
+                    "weights, use the same module twice"
                 )
             if not tensor.is_floating_point():
-                _refuse(f"expected {name} of floating-point numbers, found {tensor.dtype}")
+                _refuse(f"expected {name} to hold floating-point numbers, found {tensor.dtype}")
             if tensor.is_meta:
                 _refuse(f"expected {name} with values, found it on device 'meta', which has none")
             value = tensor.detach().cpu().double().numpy()
             if value.shape != part.shape:
                 _refuse(f"expected {name} of shape {part.shape}, found {value.shape}")
             if not np.isfinite(value).all():
-                _refuse(f"its {name} holds NaN or infinity")
+                _refuse(f"its {name} contains NaN or infinity")
             self.values[id(part)] = value
             if isinstance(part, Parameter):
                 part.trainable = tensor.requires_grad
@@ -172,7 +172,7 @@ def _without_hooks(module: Any) -> None:
 
 
 def _expect(module: Any, **options: Any) -> None:
-    """Refuse a module with other options than the layer knows."""
+    """Refuse a module with options that the layer does not have."""
     for name, value in options.items():
         found = getattr(module, name)
         if found != value:

@@ -1,13 +1,13 @@
 """Pictures of trainings and predictions, with matplotlib (the extra ``plot``).
 
-Each function draws into ``ax=``, into a new figure if none is given, and returns what it drew. None
-changes a global style, needs a display, or cares which library an array is from.
+Each function draws into ``ax=``, or into a new figure if none is given, and returns what it drew.
+None changes a global style or needs a display, and arrays may come from any library.
 """
 
 from .animation import Animation
 from .curves import plot_gradient_norms, plot_history, plot_sweep
 from .figures import save_or_show
-from .images import plot_predictions
+from .images import plot_predictions, plot_weights
 from .regions import plot_decision_boundary, plot_surface
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "plot_predictions",
     "plot_surface",
     "plot_sweep",
+    "plot_weights",
     "save_or_show",
 ]

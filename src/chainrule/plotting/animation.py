@@ -1,4 +1,4 @@
-"""A training as a film."""
+"""Animations of a training."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
 
 class Animation(Callback):
-    """Draws a frame every few epochs of a training, and writes the film when the training ends.
+    """Draws a frame every few epochs, and writes the animation when the training ends.
 
-    While it trains, a training has the file for itself. Each fit of an estimator makes a film of
-    its own: where ``film.gif`` is there already, or in use, it is ``film-2.gif``, and so on.
+    Two trainings cannot write to the same file at once. Each fit of an estimator writes its own
+    file: if ``film.gif`` exists or is in use, it writes ``film-2.gif``, and so on.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        What is drawn into.
+        The figure to draw into.
     draw : callable
-        ``draw(figure, trainer)`` draws a frame; the figure is cleared before.
+        ``draw(figure, trainer)`` draws a frame into the figure, which is cleared first.
     path : str or Path
-        ``.gif``, or ``.mp4`` where the program ffmpeg is.
+        A file that ends in ``.gif``, or in ``.mp4`` if ffmpeg is installed.
     every : int, optional
-        Epochs from frame to frame.
+        Epochs between two frames.
     fps : int, optional
-        Frames a second.
+        Frames per second.
 
     Attributes
     ----------
     path : Path
-        Where the film is, or will be.
+        Where the animation is or will be.
 
     Raises
     ------
     FileExistsError
-        When the training starts, if another one makes a film there.
+        When the training starts, if another training is writing to this file.
     ValueError
-        If the ending of the path is another one.
+        If the path ends in anything else.
     RuntimeError
-        If ffmpeg is needed and not there.
+        If ffmpeg is needed and not installed.
     OSError
         If the folder cannot be written to.
     """
@@ -75,7 +75,7 @@ class Animation(Callback):
             raise ValueError(f"expected a path that ends in .gif or .mp4, found {str(path)!r}")
         every, fps = whole("every", every, least=1), whole("fps", fps, least=1)
         if not writers[self.path.suffix].isAvailable():
-            raise RuntimeError(f"{self.path.suffix} needs the program ffmpeg; .gif needs nothing")
+            raise RuntimeError(f"{self.path.suffix} needs the program ffmpeg; .gif does not")
         self.figure, self.draw, self.every = figure, draw, every
         self._writer = writers[self.path.suffix](fps=fps)
 
@@ -85,7 +85,7 @@ class Animation(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
-            # Beside the film, so that a folder that cannot be written to is known here.
+            # In the same folder, so that an unwritable folder is an error here.
             handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
             os.close(handle)
             self._temporary = Path(name)
@@ -110,7 +110,7 @@ class Animation(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         try:
-            if self._complete:  # a film whose drawing failed replaces no other
+            if self._complete:  # if drawing failed, an older file is kept
                 self._writer.finish()
                 os.chmod(self._temporary, usual_mode(self.path))
                 os.replace(self._temporary, self.path)
@@ -120,5 +120,5 @@ class Animation(Callback):
             self._target.release()
 
     def _another_trainings(self, trainer: Trainer) -> str | None:
-        """Why this training, one of an estimator's, is not to write here."""
+        """Why a fit of an estimator must not write to this file, if it must not."""
         return f"{self.path} exists" if seeks(trainer) and self.path.exists() else None

@@ -1,23 +1,30 @@
-"""Curves: of a training, of gradients, and of one quantity for several settings."""
+"""Curves of a training, of gradient norms, and of one quantity for several settings."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from ..backends.conversion import to_numpy
 from ..errors import DataError
 from ..history import History
 from .figures import COLORS, MARKERS, axes
 
+_STEPS = 200  # the most that are drawn one by one
+_STRETCHES = 100  # into which more of them are cut
+
 
 def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> list[Any]:
-    """Draw what was measured in training and in validation, over the epochs.
+    """Draw the training and validation curves of the loss or a metric over the epochs.
 
     Parameters
     ----------
     history : History
-        Of at least one epoch.
+        A history with at least one epoch.
     name : str, optional
         What to draw: ``"loss"``, or the name of a metric; ``"val_loss"`` draws the same.
     ax : matplotlib.axes.Axes, optional
@@ -31,7 +38,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     Raises
     ------
     DataError
-        If nothing of this name was measured.
+        If the history has nothing of this name.
     """
     if not isinstance(history, History):
         raise TypeError(f"expected a History such as trainer.history, found {_kind(history)}")
@@ -58,10 +65,13 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
 def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any]:
     """Draw the Euclidean norm of each gradient over the steps of a training, logarithmically.
 
+    More than 200 steps are cut into 100 stretches of nearly equal length. The line then shows the
+    median of each, and the band behind it reaches from the smallest norm to the largest.
+
     Parameters
     ----------
     norms : mapping of str to array
-        One series ``(steps,)`` a parameter or layer, such as `callbacks.GradientNorms` records.
+        A series ``(steps,)`` for each parameter or layer, as `callbacks.GradientNorms` records.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -83,12 +93,18 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
     ax = axes(ax, figsize=(5, 3.5))
     lines = []
     for i, (name, values) in enumerate(series.items()):
-        lines += ax.semilogy(
-            range(1, len(values) + 1), values, color=_shade(i, len(series)), label=name
-        )
+        color, steps = _shade(i, len(series)), np.arange(1, len(values) + 1)
+        if len(values) > _STEPS:
+            parts = np.array_split(values, _STRETCHES)
+            steps = np.asarray([np.mean(part) for part in np.array_split(steps, _STRETCHES)])
+            low, values, high = (
+                np.asarray([f(part) for part in parts]) for f in (np.min, np.median, np.max)
+            )
+            ax.fill_between(steps, low, high, color=color, alpha=0.1, linewidth=0)
+        lines += ax.semilogy(steps, values, color=color, linewidth=1.2, label=name)
     ax.set_xlabel("step")
     ax.set_ylabel("norm of the gradient")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return lines
 
 
@@ -100,16 +116,20 @@ def plot_sweep(
     by: str | None = None,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw one quantity over another, a curve for each value of a third.
+    """Draw one quantity over another, with a curve for each value of a third.
+
+    The horizontal axis is logarithmic where the values along it are: positive, over at least a
+    factor of 10, and more even by their ratios than by their differences. A few such values are
+    the ticks.
 
     Parameters
     ----------
     rows : sequence of mapping
-        What was measured, ``{"epochs": 10, "error": 0.2, "lr": 0.1}`` a row.
+        The measurements, ``{"epochs": 10, "error": 0.2, "lr": 0.1}`` and so on.
     x, y : str
-        The names of what goes along the axes.
+        The names of the quantities along the axes.
     by : str, optional
-        The name of what tells the curves apart; one curve if not given.
+        The name of the quantity that tells the curves apart; one curve if not given.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -126,8 +146,8 @@ def plot_sweep(
     names = [name for name in (x, y, by) if name is not None]
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise TypeError(
-            f"expected rows, a list of dicts, found {_kind(rows)}; of a frame, "
-            'frame.to_dict("records") gives them'
+            f"expected rows, a list of dicts, found {_kind(rows)}; a frame has them as "
+            'frame.to_dict("records")'
         )
     if not rows:
         raise DataError("expected rows to draw, found none")
@@ -142,6 +162,12 @@ def plot_sweep(
         style = {"color": _shade(i, len(values)), "marker": MARKERS[i % len(MARKERS)]}
         label = f"{by} {value:g}" if isinstance(value, int | float) else f"{by} {value}"
         lines += ax.plot(*zip(*chosen, strict=True), **style, markersize=4, label=label)
+    along = sorted({row[x] for row in rows})
+    if _are_logarithmic(along):
+        ax.set_xscale("log")
+        if len(along) <= 8:
+            ax.set_xticks(along, [f"{value:g}" for value in along])
+            ax.set_xticks([], minor=True)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     if by:
@@ -149,12 +175,23 @@ def plot_sweep(
     return lines
 
 
+def _are_logarithmic(values: list[Any]) -> bool:
+    """Whether numbers in rising order are more even by their ratios than by their differences."""
+    if len(values) < 3 or not all(isinstance(value, Real) for value in values):
+        return False
+    if not 0 < values[0] <= values[-1] / 10 < math.inf:
+        return False
+    gaps = np.diff(np.asarray(values, dtype=float)), np.diff(np.log(values))
+    differences, ratios = (np.std(gap) / np.mean(gap) for gap in gaps)
+    return bool(ratios < differences)
+
+
 def _kind(thing: Any) -> str:
     return type(thing).__name__
 
 
 def _shade(i: int, n: int) -> Any:
-    """A colour for the i-th of n in an order; dark to light, so also in grey."""
+    """A colour for the i-th of n in an order, from dark to light, so also in grey."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * i / max(n - 1, 1))

@@ -1,4 +1,4 @@
-"""What all pictures share: axes to draw into, colours, and where a picture goes in the end."""
+"""Axes, colours and output files of all plots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError, to_install
 from ..files.atomic import write_atomically
 
-# Okabe and Ito's palette, told apart also by the colour-blind; markers tell as much in grey.
+# Okabe and Ito's palette, safe for colour-blind readers; markers tell curves apart in grey.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 COLORS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "os^DvP*X"
@@ -26,7 +26,7 @@ def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
     Raises
     ------
     ImportError
-        If matplotlib is not installed: it says how to install it.
+        If matplotlib is not installed; it says how to install it.
     """
     if ax is not None:
         return ax
@@ -34,50 +34,50 @@ def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(NO_MATPLOTLIB) from error
-    # One of pyplot's, so that a notebook shows it and plt.show() finds it.
+    # A pyplot figure, so that notebooks show it and plt.show() finds it.
     return plt.figure(layout="constrained", **options).add_subplot(projection=projection)
 
 
 def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
-    """Classes as whole numbers, one for each sample.
+    """Check classes: whole numbers, one for each sample.
 
     Raises
     ------
     ShapeError
-        If there is not one for each.
+        If there is not one for each sample.
     DataError
-        If they are no whole numbers.
+        If they are not whole numbers.
     """
     found = to_numpy(classes)
     if found.shape not in ((samples,), (samples, 1)):
         raise ShapeError(
             f"expected {name} of shape ({samples},), a class for each of {samples} samples, found "
-            f"{found.shape}: of outputs, or one-hot rows, .argmax(axis=1) gives the classes"
+            f"{found.shape}: for outputs or one-hot rows, .argmax(axis=1) gives the classes"
         )
     whole: np.ndarray = found.reshape(-1).astype(int)
     if not np.array_equal(whole, found.reshape(-1)):
-        raise DataError(f"expected {name} that are classes, whole numbers, found others")
+        raise DataError(f"expected {name} to be classes, whole numbers, found {found.reshape(-1)}")
     return whole
 
 
 def save_or_show(figure: Any, path: str | Path | None = None) -> None:
-    """Write a figure to a file, or show it in a window where there is no path.
+    """Write a figure to a file, or show it in a window if there is no path.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        The picture, one of pyplot's.
+        The picture, a pyplot figure.
     path : str or Path, optional
-        The file; its ending says the format (``.png``, ``.pdf``, ``.svg``).
+        The file; its ending selects the format (``.png``, ``.pdf``, ``.svg``).
 
     Raises
     ------
     OSError
-        If the file cannot be written; nothing is left behind.
+        If the file cannot be written; no partial file is left behind.
     RuntimeError
-        If there is no path, and no display either.
+        If there is neither a path nor a display.
     TypeError
-        If it is no figure.
+        If it is not a figure.
     """
     if not hasattr(figure, "savefig"):
         raise TypeError(
@@ -92,5 +92,5 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
     import matplotlib.pyplot as plt
 
     if plt.get_backend().lower() == "agg":
-        raise RuntimeError("there is no display to show the picture on: give a file to write it to")
+        raise RuntimeError("there is no display to show the picture on: pass a file to write it to")
     plt.show()

@@ -1,7 +1,8 @@
-"""Images with what a model read in them."""
+"""Grids of images: predictions, and the weights of a layer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,12 @@ import numpy as np
 from ..backends.conversion import to_numpy
 from ..checks import whole
 from ..errors import DataError, ShapeError
+from ..layers import Layer
+from ..parameter import Parameter
 from .figures import VERMILLION, as_classes, axes
+
+_INCHES = 0.74  # the side of an image in a new figure
+_CHARACTER = 0.075  # inches that a bold character of 8 points takes
 
 
 def plot_predictions(
@@ -22,18 +28,18 @@ def plot_predictions(
     columns: int = 8,
     ax: Any = None,
 ) -> list[Any]:
-    """A grid of images with what was predicted, the wrong ones framed and with their label.
+    """Draw a grid of images with their predicted classes; wrong ones are framed.
 
     Parameters
     ----------
     images : array
         ``(n, height, width)``, grey.
     predictions, labels : array
-        ``(n,)`` classes as integers; without labels nothing is marked.
+        ``(n,)`` classes as integers. Without labels nothing is marked as wrong.
     names : sequence of str, optional
-        Of the classes; their numbers if not given.
+        Names of the classes; their numbers if not given.
     columns : int, optional
-        How many images stand in a row.
+        The most images in a row. The rows are filled evenly.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -45,9 +51,10 @@ def plot_predictions(
     Raises
     ------
     ShapeError
-        If there is not one prediction and one label for each image, or the images are no images.
+        If there is not one prediction and one label for each image, or if `images` has another
+        number of axes.
     DataError
-        If predictions or labels are no whole numbers, or have no name among `names`.
+        If predictions or labels are not whole numbers, or have no name among `names`.
     """
     images = to_numpy(images)
     if images.ndim != 3 or len(images) == 0:
@@ -59,31 +66,182 @@ def plot_predictions(
     low, high = min(predictions.min(), labels.min()), max(predictions.max(), labels.max())
     if words is not None and not 0 <= low <= high < len(words):
         raise DataError(f"expected classes from 0 to {len(words) - 1}, found {low} to {high}")
-    rows = -(-len(images) // columns)
-    ax = axes(ax, figsize=(0.85 * columns, 1.05 * rows))
+    pairs = list(zip(predictions, labels, strict=True))
+    captions = [
+        _name(p, words) if p == label else f"{_name(p, words)}\nnot {_name(label, words)}"
+        for p, label in pairs
+    ]
+    longest = max(len(line) for caption in captions for line in caption.split("\n"))
+    lines = max(caption.count("\n") for caption in captions) + 1
+    grid = _Grid(len(images), columns, across=longest * _CHARACTER / _INCHES, below=0.2 * lines)
+    ax = grid.axes(ax)
+    size = min(8.0, 8.0 * grid.width(ax) / (longest * _CHARACTER))
     drawn = []
-    cells = zip(images, predictions, labels, strict=True)
-    for i, (image, predicted, label) in enumerate(cells):
-        row, column = divmod(i, columns)
-        left, top = 1.15 * column, 1.45 * row
-        wrong = predicted != label
-        said, meant = (words[k] if words else str(k) for k in (predicted, label))
-        extent = (left, left + 1, top + 1, top)
-        drawn.append(ax.imshow(image, cmap="gray_r", extent=extent, interpolation="nearest"))
-        if wrong:
+    for i, (image, (p, label), caption) in enumerate(zip(images, pairs, captions, strict=True)):
+        left, top = grid.corner(i)
+        drawn.append(grid.draw(ax, i, image, cmap="gray_r"))
+        if p != label:
             corners = np.asarray([left, left + 1, left + 1, left, left])
             ax.plot(corners, np.roll(corners, 1) - left + top, color=VERMILLION, linewidth=2)
         ax.text(
             left + 0.5,
             top + 1.06,
-            f"{said}, not {meant}" if wrong else said,
-            color=VERMILLION if wrong else "black",
-            fontweight="bold" if wrong else "normal",
-            fontsize=8,
+            caption,
+            color="black" if p == label else VERMILLION,
+            fontweight="normal" if p == label else "bold",
+            fontsize=size,
+            linespacing=0.95,
             ha="center",
             va="top",
         )
-    ax.set_xlim(-0.05, 1.15 * columns - 0.1)
-    ax.set_ylim(1.45 * rows - 0.05, -0.05)
-    ax.set_axis_off()
+    grid.finish(ax)
     return drawn
+
+
+def plot_weights(
+    layer: Any,
+    *,
+    shape: tuple[int, int] | None = None,
+    columns: int | None = None,
+    ax: Any = None,
+) -> list[Any]:
+    """Draw what each unit of a layer looks for: its incoming weights as an image.
+
+    Blue is negative, white is 0 and red is positive, on one scale for all units.
+
+    Parameters
+    ----------
+    layer : Layer or array
+        A layer with a weight, such as the first `Linear` of a model of images, or an array of
+        weights: ``(units, inputs)``, or ``(..., height, width)`` with an image for each filter and
+        channel. ``model[0].weight.value[:32]`` draws the first 32 units only.
+    shape : tuple of int, optional
+        Height and width of the image that the inputs are; a square if not given.
+    columns : int, optional
+        The most images in a row; about as many as there are rows if not given.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; the axes of a new figure if not given.
+
+    Returns
+    -------
+    list of matplotlib.image.AxesImage
+        The images; ``drawn[0].figure`` is the picture.
+
+    Raises
+    ------
+    ShapeError
+        If the weights do not have the shape of images.
+    DataError
+        If a weight is NaN or infinite.
+    TypeError
+        If the layer has no weight.
+
+    Examples
+    --------
+    >>> drawn = plot_weights(cr.Linear(784, 32))  # doctest: +SKIP
+    >>> drawn[0].figure.savefig("weights.png")  # doctest: +SKIP
+    """
+    images = _as_images(_weights_of(layer), shape)
+    largest = float(np.max(np.abs(images)))
+    if not math.isfinite(largest):
+        raise DataError("expected finite weights, found NaN or infinity")
+    columns = _columns(len(images)) if columns is None else whole("columns", columns, least=1)
+    grid = _Grid(len(images), columns, ratio=images.shape[1] / images.shape[2])
+    ax = grid.axes(ax, extra=0.9)
+    scale = {"vmin": -(largest or 1.0), "vmax": largest or 1.0, "cmap": "RdBu_r"}
+    drawn = [grid.draw(ax, i, image, **scale) for i, image in enumerate(images)]
+    grid.finish(ax)
+    ax.figure.colorbar(drawn[0], ax=ax, label="weight", shrink=0.8)
+    return drawn
+
+
+def _weights_of(layer: Any) -> np.ndarray:
+    """The weights of a layer, of a parameter or in an array, in host memory."""
+    weight = getattr(layer, "weight", None) if isinstance(layer, Layer) else layer
+    if weight is None:
+        raise TypeError(f"expected a layer with a weight, such as a Linear, found {layer!r}")
+    return to_numpy(weight.value if isinstance(weight, Parameter) else weight)
+
+
+def _as_images(weights: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray:
+    """Weights as ``(images, height, width)``."""
+    if weights.ndim > 2 and weights.size and shape is None:
+        return weights.reshape(-1, *weights.shape[-2:])
+    if weights.ndim != 2 or not weights.size:
+        raise ShapeError(f"expected weights of shape (units, inputs), found {weights.shape}")
+    inputs = weights.shape[1]
+    height, width = (math.isqrt(inputs),) * 2 if shape is None else shape
+    if height * width != inputs:
+        hint = " Give shape=(height, width)" if shape is None else ""
+        expected = "a square number of inputs" if shape is None else f"{height} * {width} inputs"
+        raise ShapeError(f"expected {expected}, found {inputs}.{hint}")
+    return weights.reshape(-1, height, width)
+
+
+def _columns(count: int) -> int:
+    """The length of a row: a grid without gaps where a nearly square one has none."""
+    side = math.ceil(math.sqrt(count))
+    return next((n for n in range(side, 2 * side) if count % n == 0), side)
+
+
+def _name(class_: int, names: list[str] | None) -> str:
+    """The name of a class, or its number where there are no names."""
+    return names[class_] if names else str(class_)
+
+
+class _Grid:
+    """Places for images in one pair of axes, with rows of the same length but for the last.
+
+    The unit of length is the width of an image.
+
+    Parameters
+    ----------
+    count : int
+        How many images there are.
+    columns : int
+        The most in a row.
+    ratio : float, optional
+        Height over width of an image.
+    across : float, optional
+        The width that a caption takes.
+    below : float, optional
+        The height of the captions.
+    """
+
+    def __init__(
+        self, count: int, columns: int, *, ratio: float = 1.0, across: float = 0.0, below: float = 0
+    ) -> None:
+        self.rows = -(-count // columns)
+        self.columns = -(-count // self.rows)
+        self.ratio = ratio
+        self.step = max(1.0, across) + 0.15, ratio + below + 0.15
+
+    def axes(self, ax: Any, *, extra: float = 0.0) -> Any:
+        """`ax`, or the axes of a new figure of the right size, wider by `extra` inches."""
+        across, down = self.step
+        width = extra + _INCHES * across * self.columns
+        return axes(ax, figsize=(max(1.5, width), max(1.0, _INCHES * down * self.rows)))
+
+    def width(self, ax: Any) -> float:
+        """The inches from one image to the next, before the layout of the figure is known."""
+        inches: float = ax.get_window_extent().width / ax.figure.dpi
+        return inches / self.columns
+
+    def corner(self, i: int) -> tuple[float, float]:
+        """The left and upper edge of the i-th image."""
+        row, column = divmod(i, self.columns)
+        return self.step[0] * column, self.step[1] * row
+
+    def draw(self, ax: Any, i: int, image: np.ndarray, **options: Any) -> Any:
+        """Draw the i-th image."""
+        left, top = self.corner(i)
+        extent = (left, left + 1.0, top + self.ratio, top)
+        return ax.imshow(image, extent=extent, interpolation="nearest", **options)
+
+    def finish(self, ax: Any) -> None:
+        """Show all of the grid, and nothing else."""
+        across, down = self.step
+        margin = 0.5 * (across - 1.0)
+        ax.set_xlim(-margin, across * self.columns - margin)
+        ax.set_ylim(down * self.rows - 0.05, -0.05)
+        ax.set_axis_off()

@@ -1,4 +1,4 @@
-"""What a model says about every point of a plane."""
+"""The outputs of a model over a plane."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def plot_decision_boundary(
     resolution: int = 200,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw the regions that a classifier of two features assigns to its classes, with the data.
+    """Draw the regions that a classifier of two features assigns to its classes, and the data.
 
     Parameters
     ----------
     model : Sequential
-        With one output a class, or a single one for two classes.
+        A model with one output per class, or a single output for two classes.
     x : array
-        ``(n, 2)``, the data that is shown.
+        The data to show, ``(n, 2)``.
     y : array
-        Its classes: integers ``(n,)``, or ``(n, 1)``.
+        Its classes: integers ``(n,)`` or ``(n, 1)``.
     threshold : float, optional
-        Where a single output changes from class 0 to class 1; 0.5 if the model ends in `Sigmoid`,
-        else 0.
+        The value at which a single output changes from class 0 to class 1; 0.5 if the model ends in
+        `Sigmoid`, else 0.
     resolution : int, optional
         Points along each axis.
     ax : matplotlib.axes.Axes, optional
@@ -47,9 +47,9 @@ def plot_decision_boundary(
     Raises
     ------
     ShapeError
-        If `x` or the model does not have two features, or `y` not one class a point.
+        If `x` or the model does not have two features, or if `y` does not have one class per point.
     DataError
-        If the classes are no whole numbers from 0.
+        If the classes are not whole numbers that start at 0.
     """
     x = _points(x)
     y = as_classes("y", y, len(x))
@@ -89,9 +89,9 @@ def plot_surface(
     Parameters
     ----------
     model : Sequential
-        With two inputs and one output.
+        A model with two inputs and one output.
     limits : tuple of float, optional
-        Left, right, bottom, top of the part of the plane that is shown.
+        Left, right, bottom and top of the part of the plane to show.
     resolution : int, optional
         Points along each axis.
     ax : mpl_toolkits.mplot3d.Axes3D, optional
@@ -105,16 +105,16 @@ def plot_surface(
     Raises
     ------
     ShapeError
-        If the model has more than one output, or not two inputs.
+        If the model does not have two inputs and one output.
     TypeError
-        If `ax` has two dimensions.
+        If `ax` is not three-dimensional.
     """
     across, up, outputs = _over_the_plane(model, limits, resolution)
     if outputs.shape[-1] != 1:
         raise ShapeError(f"expected a model with one output, found {outputs.shape[-1]}")
     ax = axes(ax, projection="3d", figsize=(5, 4))
     if not hasattr(ax, "plot_surface"):
-        raise TypeError('expected axes of three dimensions: add_subplot(projection="3d")')
+        raise TypeError('expected three-dimensional axes: add_subplot(projection="3d")')
     surface = ax.plot_surface(across, up, outputs[..., 0], cmap="cividis", alpha=0.9)
     ax.set_xlabel("x")
     ax.set_ylabel("y")
@@ -126,14 +126,14 @@ def _points(x: Any) -> np.ndarray:
     points = to_numpy(x)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise ShapeError(
-            "expected points of two features, (n, 2), found shape "
-            f"{points.shape}; choose two columns"
+            f"expected points of two features, (n, 2), found shape {points.shape}: choose two "
+            "columns"
         )
     return points
 
 
 def _limits(x: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top around the points, with a margin."""
+    """Left, right, bottom and top of the points, with a margin."""
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
     (left, bottom), (right, top) = low - margin, high + margin
@@ -143,7 +143,7 @@ def _limits(x: np.ndarray) -> tuple[float, float, float, float]:
 def _over_the_plane(
     model: Sequential, limits: tuple[float, float, float, float], resolution: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grid, and the outputs of the model on it, ``(resolution, resolution, outputs)``."""
+    """A grid and the model's outputs on it, ``(resolution, resolution, outputs)``."""
     left, right, bottom, top = limits
     across, up = np.meshgrid(
         np.linspace(left, right, resolution), np.linspace(bottom, top, resolution)
@@ -156,7 +156,7 @@ def _over_the_plane(
     if outputs.ndim != 2:
         raise ShapeError(
             "expected a model whose outputs have the shape (n, outputs), found "
-            f"{type(model).__name__} with {outputs.shape}; of an estimator, it is model_"
+            f"{type(model).__name__} with {outputs.shape}; for an estimator, pass its model_"
         )
     shape = (resolution, resolution, outputs.shape[-1])
     return across, up, np.reshape(outputs, shape)

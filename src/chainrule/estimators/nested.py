@@ -1,0 +1,83 @@
+"""The hyperparameters of an estimator's optimizer, as parameters of the estimator."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+
+from ..optimizers import Optimizer
+
+_PREFIX = "optimizer__"
+
+
+class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
+    """Has ``optimizer__lr`` and so on in `get_params` and `set_params`, and thus in searches."""
+
+    optimizer: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, optional
+            Whether to include the hyperparameters of `optimizer`, such as ``optimizer__lr``.
+
+        Returns
+        -------
+        dict
+            The parameters.
+        """
+        parameters: dict[str, Any] = super().get_params(deep=deep)
+        if deep and isinstance(self.optimizer, Optimizer):
+            options = self.optimizer._options()
+            parameters.update({_PREFIX + name: value for name, value in options.items()})
+        return parameters
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters by name, those of the optimizer by ``optimizer__lr`` and so on.
+
+        The optimizer that was given is left as it is: a copy of it takes the new values.
+
+        Parameters
+        ----------
+        **parameters
+            New values.
+
+        Returns
+        -------
+        self
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of this name, or if the estimator has no optimizer of its own.
+        """
+        names = [name for name in parameters if name.startswith(_PREFIX)]
+        options = {name.removeprefix(_PREFIX): parameters.pop(name) for name in names}
+        super().set_params(**parameters)
+        if options:
+            self.optimizer = self._changed_optimizer(options)
+        return self
+
+    def _changed_optimizer(self, options: dict[str, Any]) -> Optimizer:
+        """A copy of the optimizer with other hyperparameters."""
+        kind = type(self).__name__
+        if not isinstance(self.optimizer, Optimizer):
+            raise ValueError(
+                f"expected {kind}(optimizer=...) with an optimizer such as cr.Adam() to set "
+                f"{_PREFIX}{next(iter(options))}, found optimizer={self.optimizer!r}. The solver's "
+                "own optimizer is set by learning_rate_init, momentum, beta_1 and so on"
+            )
+        optimizer = self.optimizer.copy()
+        known = optimizer._options()
+        for name, value in options.items():
+            if name not in known:
+                raise ValueError(
+                    f"invalid parameter {_PREFIX + name!r} of {kind}: expected one of "
+                    f"{', '.join(_PREFIX + other for other in known)}"
+                )
+            setattr(optimizer, name, value)
+        return optimizer

@@ -11,6 +11,7 @@ torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for
 T = np.random.default_rng(1).normal(size=(6, 3))
 ZERO_ONE = (T > 0).astype(float)
 LABELS = np.asarray([0, 2, 1, 1, 2, 0])
+IGNORED = np.asarray([0, -100, 1, -100, 2, 0])  # PyTorch's default is -100
 SHARES = np.exp(T) / np.exp(T).sum(axis=1, keepdims=True)
 W = [0.5, 2.0, 1.0]
 W_TORCH = torch.tensor(W, dtype=torch.float64)
@@ -38,6 +39,15 @@ LOSSES = {
     "CrossEntropyLoss, weighted and smoothed": (
         lambda **o: cr.CrossEntropyLoss(weight=W, label_smoothing=0.2, **o),
         lambda **o: nn.CrossEntropyLoss(weight=W_TORCH, label_smoothing=0.2, **o),
+        LABELS,
+        None,
+    ),
+    "CrossEntropyLoss, ignored": (
+        lambda **o: cr.CrossEntropyLoss(ignore_index=-100, **o), nn.CrossEntropyLoss, IGNORED, None,
+    ),
+    "CrossEntropyLoss, a class ignored": (
+        lambda **o: cr.CrossEntropyLoss(ignore_index=2, weight=W, label_smoothing=0.2, **o),
+        lambda **o: nn.CrossEntropyLoss(ignore_index=2, weight=W_TORCH, label_smoothing=0.2, **o),
         LABELS,
         None,
     ),

@@ -272,11 +272,23 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
         raise DataError(f"expected {what} from {low} to {high}, found {found:.12g}")
 
 
+def as_labels(xp: Any, integers: Array) -> Array:
+    """Integers as int64; those that are too large for it become its largest, not negative."""
+    labels = xp.astype(integers, xp.int64)
+    if integers.dtype == xp.uint64:
+        labels = xp.where(labels < 0, LARGEST, labels)
+    return labels
+
+
+LARGEST = 2**63 - 1
+
+
 def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
     """Raise a `DataError` if labels are not those of so many classes; reads from the device."""
     least, most = int(xp.min(labels)), int(xp.max(labels))
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
+        hint = " or more" if most == LARGEST else hint
         raise DataError(
             f"{prefix}expected labels of {classes} classes from 0 to {classes - 1}, found "
             f"{least if least < 0 else most}{hint}"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends.base import kernel
-from ..checks import Checked, one_of, share
+from ..checks import Checked, at_least, one_of, optional, share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
-from .base import Formula, Loss, check_labels, check_range, check_sums, in_words, times
+from .base import Formula, Loss, as_labels, check_labels, check_range, check_sums, in_words, times
 from .weights import OutputWeight, WeightedOutputs
 
 
@@ -29,6 +29,9 @@ class CrossEntropyLoss(Loss):
     label_smoothing : float, optional
         The share of each target that is spread evenly over all classes (C. Szegedy et al.,
         "Rethinking the Inception architecture", 2016).
+    ignore_index : int, optional
+        Samples with this label, often -100, count as absent: their gradient is 0, and the mean is
+        over the others. The loss of a batch in which all are ignored is 0 (PyTorch's is NaN).
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
 
@@ -45,17 +48,20 @@ class CrossEntropyLoss(Loss):
 
     outputs = "logits"
     label_smoothing = Checked(share)
+    ignore_index = Checked(optional(at_least(-(2**63))))
 
     def __init__(
         self,
         *,
         weight: Sequence[float] | None = None,
         label_smoothing: float = 0.0,
+        ignore_index: int | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
         self.weight = OutputWeight.of(weight)
         self.label_smoothing = label_smoothing
+        self.ignore_index = ignore_index
 
     def check_outputs(self, xp: Any, y: Array) -> None:
         if y.ndim != 2 or y.shape[1] < 2:
@@ -79,11 +85,12 @@ class CrossEntropyLoss(Loss):
         if not xp.isdtype(target.dtype, "integral"):
             found = _no_labels(xp, target)
             raise DataError(f"CrossEntropyLoss: expected integer labels, found {found}")
-        return xp.astype(target, xp.int64)
+        return as_labels(xp, target)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         if target.ndim == 1:
-            check_labels(xp, target, y.shape[1], "CrossEntropyLoss: ")
+            labels, _ = self._counted(xp, y, target)
+            check_labels(xp, labels, y.shape[1], "CrossEntropyLoss: ")
             return
         check_sums(xp, target, "expected one-hot rows that sum to 1")
 
@@ -101,12 +108,31 @@ class CrossEntropyLoss(Loss):
         return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
+        labels, counts = self._counted(xp, y, target)
         if self.weight is None:
-            return None
+            return counts
         weight = self.weight.on(xp, y)
-        if target.ndim == 1:
-            return xp.take(weight[0, :], target, axis=0)
-        return xp.sum(target * weight, axis=1)
+        if target.ndim == 2:
+            return xp.sum(target * weight, axis=1)
+        weight = xp.take(weight[0, :], labels, axis=0)
+        return weight if counts is None else weight * counts
+
+    def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        labels, counts = self._counted(xp, y, target)
+        values, derivative = self._checked_formula(xp, y, labels)
+        if counts is None:
+            return values, derivative
+        return times(xp, values, counts), lambda: times(xp, derivative(), counts[:, None])
+
+    def _counted(self, xp: Any, y: Array, target: Array) -> tuple[Array, Array | None]:
+        """Labels with 0 instead of those ignored, and what each sample counts: 0 or 1.
+
+        All count 1 where the second is None.
+        """
+        if self.ignore_index is None or target.ndim == 2:
+            return target, None
+        counts = target != self.ignore_index
+        return xp.where(counts, target, 0), xp.astype(counts, y.dtype)
 
 
 def _no_labels(xp: Any, target: Array) -> str:

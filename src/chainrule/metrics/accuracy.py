@@ -22,7 +22,7 @@ from .base import (
 
 
 @higher_is_better
-def accuracy(outputs: Array, targets: Array) -> Array:
+def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None) -> Array:
     """The share of samples whose largest output is that of their class.
 
     Parameters
@@ -32,6 +32,9 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     targets : array
         Labels ``(samples,)``, or one-hot rows of the shape of the outputs; the class of a row that
         is another distribution is that of its largest entry.
+    ignore_index : int, optional
+        Samples with this label are left out; the accuracy of none is 0. A `Trainer` passes the
+        `ignore_index` of its `CrossEntropyLoss`. The other metrics do not know it.
 
     Returns
     -------
@@ -51,8 +54,11 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     >>> float(accuracy(np.asarray([[0.1, 0.9], [0.8, 0.2]]), np.asarray([1, 1])))
     0.5
     """
-    xp, outputs, labels = labelled("accuracy", outputs, targets)
-    return share(xp, predicted_classes(xp, outputs) == labels, outputs.dtype)
+    xp, outputs, labels = labelled("accuracy", outputs, targets, ignore_index=ignore_index)
+    right, among = predicted_classes(xp, outputs) == labels, None
+    if ignore_index is not None:
+        among = labels >= 0
+    return share(xp, right, outputs.dtype, among=among)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from ..backends.conversion import like, on_host
 from ..checks import flag
 from ..errors import DataError, ShapeError
-from ..losses.base import as_outputs, check_labels, check_range, check_sums
+from ..losses.base import as_labels, as_outputs, check_labels, check_range, check_sums
 from ..types import Array
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -36,8 +36,13 @@ def direction(metric: Metric | None) -> bool | None:
     return None if mark is None else flag("higher_is_better", mark)
 
 
-def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Array]:
-    """The namespace, outputs ``(samples, classes)`` and targets as labels, if they go together."""
+def labelled(
+    name: str, outputs: Array, targets: Array, *, ignore_index: int | None = None
+) -> tuple[Any, Array, Array]:
+    """The namespace, outputs ``(samples, classes)``, and targets as labels.
+
+    Labels equal to `ignore_index` become -1.
+    """
     xp, outputs = as_outputs(outputs)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ShapeError(
@@ -51,12 +56,15 @@ def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Arr
             hint = " (for several labels per sample, binary_accuracy)"
             check_sums(xp, rows, f"{name}: expected labels, or rows that sum to 1", hint)
         return xp, outputs, xp.argmax(rows, axis=-1)
-    labels = xp.astype(targets, xp.int64)
+    labels = as_labels(xp, targets)
+    ignored = None if ignore_index is None else labels == ignore_index
     if on_host(targets):
-        if bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
+        fractions = xp.isdtype(targets.dtype, "real floating")
+        if fractions and bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
             raise DataError(f"{name}: expected whole labels, found others")
-        check_labels(xp, labels, outputs.shape[1], f"{name}: ")
-    return xp, outputs, labels
+        counted = labels if ignored is None else xp.where(ignored, 0, labels)
+        check_labels(xp, counted, outputs.shape[1], f"{name}: ")
+    return xp, outputs, labels if ignored is None else xp.where(ignored, -1, labels)
 
 
 def fitting_targets(
@@ -90,6 +98,12 @@ def predicted_classes(xp: Any, outputs: Array) -> Array:
     return xp.where(xp.any(xp.isnan(outputs), axis=-1), -1, xp.argmax(outputs, axis=-1))
 
 
-def share(xp: Any, right: Array, dtype: Any) -> Array:
-    """The share of booleans that are true: float64 counts exactly, which `dtype` may not."""
-    return xp.astype(xp.mean(xp.astype(right, xp.float64)), dtype)
+def share(xp: Any, right: Array, dtype: Any, *, among: Array | None = None) -> Array:
+    """The share of booleans that are true, of all or of those `among` which they are counted.
+
+    Counted in float64, which is exact; `dtype` may not be. Of none it is 0.
+    """
+    if among is None:
+        return xp.astype(xp.mean(xp.astype(right, xp.float64)), dtype)
+    right, total = (xp.sum(xp.astype(b, xp.float64)) for b in (right & among, among))
+    return xp.astype(right / xp.maximum(total, 1.0), dtype)

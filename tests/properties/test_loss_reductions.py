@@ -40,7 +40,7 @@ WIDE, SHARE, WEIGHT = numbers(-30, 30), numbers(0, 1), st.just(0.0) | numbers(0.
 
 
 def weights(size):
-    """Factors of outputs or classes: at least 0, not all of them 0."""
+    """Factors of outputs or classes: at least 0, not all 0."""
     return st.none() | arrays(float, size, elements=WEIGHT).filter(np.any).map(np.ndarray.tolist)
 
 

@@ -27,7 +27,7 @@ BAD = {
     "no y beside a list": (X.tolist(), None, {}, TypeError, "batch 0: .* was y forgotten"),
     "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "of validation y"),
     "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "found values from -1 to -1"),
-    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all of them 0"),
+    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all 0"),
     "columns of weights": (X, Y, {"sample_weight": np.ones((90, 1))}, cr.ShapeError, r"\(n,\)"),
 }
 

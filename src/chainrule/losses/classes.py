@@ -1,4 +1,4 @@
-"""Losses of classes: cross-entropy, and the divergence of two distributions."""
+"""Losses for classification: cross-entropy and Kullback-Leibler divergence."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .weights import OutputWeight, WeightedOutputs
 
 
 class CrossEntropyLoss(Loss):
-    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`, one value a sample.
+    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`, one per sample.
 
-    Targets are labels, ``(batch,)`` integers, or one-hot rows or any distributions,
-    ``(batch, classes)``; a label and its one-hot row are the same. (With `weight`, PyTorch divides
-    the mean for rows by the number of samples instead, not by their weights.)
+    Targets are labels, ``(batch,)`` integers, or rows ``(batch, classes)``: one-hot or any other
+    distribution. A label and its one-hot row give the same loss. (With `weight` and rows, PyTorch
+    divides the mean by the number of samples, not by the sum of their weights.)
 
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(classes,)``, a weight for each class; the mean is the weighted one.
+        ``(classes,)``, a weight for each class; the mean is a weighted mean.
     label_smoothing : float, optional
         The share of each target that is spread evenly over all classes (C. Szegedy et al.,
         "Rethinking the Inception architecture", 2016).
     ignore_index : int, optional
-        Samples with this label, often -100, count as absent: their gradient is 0, and the mean is
-        over the others. The loss of a batch in which all are ignored is 0 (PyTorch's is NaN).
+        A label, such as -100, whose samples count as absent: their gradient is 0, and the mean is
+        over the others. If a batch has no others, its loss is 0 (in PyTorch, NaN).
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
 
@@ -67,7 +67,7 @@ class CrossEntropyLoss(Loss):
         if y.ndim != 2 or y.shape[1] < 2:
             raise ShapeError(
                 "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
-                f"classes, found {tuple(y.shape)} (for one output, BCEWithLogitsLoss)"
+                f"classes, found {tuple(y.shape)} (for one output, use BCEWithLogitsLoss)"
             )
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
@@ -125,9 +125,9 @@ class CrossEntropyLoss(Loss):
         return times(xp, values, counts), lambda: times(xp, derivative(), counts[:, None])
 
     def _counted(self, xp: Any, y: Array, target: Array) -> tuple[Array, Array | None]:
-        """Labels with 0 instead of those ignored, and what each sample counts: 0 or 1.
+        """Return labels, with 0 for those ignored, and the weights of the samples, 0 or 1.
 
-        All count 1 where the second is None.
+        The weights are None if nothing is ignored.
         """
         if self.ignore_index is None or target.ndim == 2:
             return target, None
@@ -136,11 +136,11 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers; their dtype may no longer be the user's."""
+    """Describe targets that are not integers: their dtype may no longer be the user's."""
     if target.dtype == xp.bool:
-        return "booleans: y.astype(int) makes labels of them"
+        return "booleans: y.astype(int) turns them into labels"
     if bool(xp.all(target == xp.floor(target))):
-        return "floating-point numbers: y.astype(int) makes labels of them"
+        return "floating-point numbers: y.astype(int) turns them into labels"
     return "floating-point numbers that are not whole"
 
 
@@ -154,21 +154,21 @@ class KLDivLoss(WeightedOutputs):
     weight : sequence of float, optional
         See `WeightedOutputs`.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
-        See `Loss`; "batchmean" is the divergence itself: the sum over an output's elements, the
-        mean over the batch.
+        See `Loss`. "batchmean" is the divergence itself: the sum over the elements of an output,
+        averaged over the batch.
     """
 
     outputs = "log-probabilities"
     reduction = Checked(one_of("mean", "batchmean", "sum", "none"))
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        check_range(xp, target, 0, math.inf, "targets of the divergence")
+        check_range(xp, target, 0, math.inf, "targets of the Kullback-Leibler divergence")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         return relative_entropy(xp, target, y), lambda: -target
 
 
 def relative_entropy(xp: Any, t: Array, y: Array) -> Array:
-    """``t (log t - y)``, which is 0 where `t` is, even of a `y` of minus infinity."""
+    """``t (log t - y)``, which is 0 where `t` is 0, even if `y` is minus infinity."""
     present = t > 0.0
     return t * xp.where(present, xp.log(xp.where(present, t, 1.0)) - y, 0.0)

@@ -26,9 +26,7 @@ class BCELoss(WeightedOutputs):
 
     def check_outputs(self, xp: Any, y: Array) -> None:
         if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is reported by the Trainer
-            raise DataError(
-                "BCELoss: expected probabilities; for logits, use BCEWithLogitsLoss"
-            )
+            raise DataError("BCELoss: expected probabilities; for logits, use BCEWithLogitsLoss")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         tiny = xp.finfo(y.dtype).smallest_normal

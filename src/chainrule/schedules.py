@@ -21,6 +21,21 @@ from .checks import above_zero, at_least_zero, is_function, whole
 if TYPE_CHECKING:
     from .types import LearningRate
 
+__all__ = [
+    "cosine",
+    "cosine_restarts",
+    "exponential",
+    "one_cycle",
+    "polynomial",
+    "step_decay",
+    "warmup",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # They are classes so that they can be compared, copied and printed; they are used as functions.
 # ruff: noqa: N801
 

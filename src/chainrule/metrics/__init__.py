@@ -47,3 +47,7 @@ __all__ = [
     "recall",
     "top_k_accuracy",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

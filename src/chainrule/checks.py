@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import what_is_meant
+
 
 class Checked:
     """An attribute that is checked each time it is assigned, in the constructor and afterwards.
@@ -119,7 +121,8 @@ def share(name: str, number: Any) -> float:
 
 def _real(name: str, number: Any) -> float:
     if not isinstance(number, Real):
-        raise TypeError(f"expected {name} to be a number, found {number!r:.200}")
+        found = f"{number!r:.200}{what_is_meant(number)}"
+        raise TypeError(f"expected {name} to be a number, found {found}")
     return float(number)
 
 

@@ -95,3 +95,28 @@ def test_weights_of_outputs(ours, theirs, target, before, reduction):
         return lambda y, target: reduce(W_TORCH * values(y, target))
 
     compare(lambda **o: ours(weight=W, **o), weighted, target, before, reduction)
+
+
+parameters = [nn.Parameter(torch.zeros(1))]
+THEIRS = {
+    "a loss": ({"loss": nn.MSELoss()}, r"found MSELoss\(\): .* mean cr.MSELoss\(...\)\?$"),
+    "a class": ({"loss": nn.CrossEntropyLoss}, r"did you mean cr.CrossEntropyLoss\(...\)\?$"),
+    "an unknown loss": ({"loss": nn.NLLLoss()}, "chainrule has losses and optimizers of its own$"),
+    "an optimizer": (
+        {"optimizer": torch.optim.Adam(parameters)},
+        r"(?s)expected an Optimizer.*: it is PyTorch's; did you mean cr.Adam\(...\)\?$",
+    ),
+    "a module": ({"loss": nn.Linear(1, 1)}, r"cr.from_torch\(module\) converts a module"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), THEIRS.values(), ids=THEIRS)
+def test_a_trainer_names_what_is_used_instead(options, message):
+    options = {"loss": cr.MSELoss(), "optimizer": cr.SGD(0.1), **options}
+    with pytest.raises(TypeError, match=message):
+        cr.Trainer(cr.mlp([1, 1]), **options)
+
+
+def test_an_optimizer_names_parameters_of_pytorch():
+    with pytest.raises(TypeError, match="Adam: expected a learning rate, found <generator"):
+        cr.Adam(nn.Linear(1, 1).parameters(), lr=1e-3)

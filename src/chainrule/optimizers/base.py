@@ -7,7 +7,7 @@ the backend (see `Backend.elementwise`).
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from array_api_compat import array_namespace
@@ -30,6 +30,13 @@ penalties, the name of the learning rate, and in how many steps they were frozen
 def _rate_of(layer: str) -> str:
     """The name of the learning rate of a layer among the options."""
     return f"lr[{layer!r}]"
+
+
+def _are_parameters(thing: Any) -> bool:
+    """Whether a thing is a model, a list of its parameters, or a generator of PyTorch's."""
+    if isinstance(thing, list | tuple):
+        return any(isinstance(item, Parameter) for item in thing)
+    return isinstance(thing, Layer | Iterator)
 
 
 class Optimizer:
@@ -95,10 +102,10 @@ class Optimizer:
         self._unbind()
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        if args and "lr" in options and isinstance(args[0], Iterable):
+        if args and _are_parameters(args[0]):
             raise TypeError(
-                f"{cls.__name__}: expected the learning rate alone, found {args[0]!r:.80} before "
-                "lr=; a Trainer, or optimizer.bind(model), hands over the parameters"
+                f"{cls.__name__}: expected a learning rate, found {args[0]!r:.80}: write "
+                f"{cls.__name__}(lr=1e-3); a Trainer or optimizer.bind(model) adds the parameters"
             )
         return super().__new__(cls)
 

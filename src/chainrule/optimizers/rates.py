@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from ..checks import at_least_zero, is_function
+from ..errors import what_is_meant
 from ..types import LearningRate, LearningRates
 
 
@@ -22,7 +24,14 @@ def checked_rates(name: str, lr: Any) -> LearningRates:
 
 
 def _checked(name: str, lr: Any) -> LearningRate:
-    return lr if is_function(lr) else at_least_zero(name, lr)
+    if is_function(lr):
+        return lr  # type: ignore[no-any-return]
+    if not isinstance(lr, Real):
+        found = f"{lr!r:.80}{what_is_meant(lr)}"
+        raise TypeError(
+            f"expected {name} to be a number such as 1e-3, or a schedule, found {found}"
+        )
+    return at_least_zero(name, lr)
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:

@@ -208,7 +208,7 @@ def test_one_optimizer_one_model(library):
         optimizer.step()
     model = single(library)
     assert optimizer.bind(model).bind(model) is optimizer
-    with pytest.raises(ValueError, match="trains another model already"):
+    with pytest.raises(ValueError, match="already trains another model"):
         optimizer.bind(single(library))
 
 

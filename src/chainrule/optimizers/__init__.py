@@ -1,4 +1,4 @@
-"""Optimizers: each is a few named vectors of state and one rule for an element."""
+"""Optimizers: each has a few named state vectors and one rule, applied to every element."""
 
 from .adam import Adam, AdamW
 from .adaptive import Adagrad, RMSprop

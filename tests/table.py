@@ -129,6 +129,11 @@ LOSSES = {
         _labels,
         cr.Identity,
     ),
+    "CrossEntropyLoss, ignored": (
+        lambda **o: cr.CrossEntropyLoss(ignore_index=-100, weight=[1.0, 3.0, 0.5], **o),
+        np.asarray([0, -100, 1, 2]),
+        cr.Identity,
+    ),
     "KLDivLoss": (cr.KLDivLoss, _shares, cr.LogSoftmax),
     "KLDivLoss, weighted": (
         lambda **o: cr.KLDivLoss(weight=[1, 2, 0.5], **o),

@@ -5,6 +5,13 @@ import difflib
 import pytest
 from public_api import SNAPSHOT, interface
 
+import chainrule as cr
+
+MODULES = [
+    "augmentation", "callbacks", "datasets", "initializers", "losses", "metrics", "optimizers",
+    "schedules",
+]  # fmt: skip
+
 
 def test_the_public_interface_matches_the_snapshot():
     found, missing = interface()
@@ -18,10 +25,17 @@ def test_the_public_interface_matches_the_snapshot():
         pytest.fail(
             "\n".join(
                 [
-                    "the public interface has changed. If that is intended, update the snapshot",
+                    "the public interface has changed. If this is intended, update the snapshot",
                     "with `python tests/public_api.py --write` and commit it:",
                     *difference,
                 ]
             ),
             pytrace=False,
         )
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_completion_offers_public_names_only(name):
+    module = getattr(cr, name)
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)

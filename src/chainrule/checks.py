@@ -1,4 +1,4 @@
-"""Checks of arguments that are numbers: each returns the number, or says what was expected."""
+"""Checks of arguments: each returns the argument, or raises an error that says what it expected."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import what_is_meant
+
 
 class Checked:
-    """An attribute that is checked each time it is assigned, in the constructor and afterwards.
+    """An attribute that is checked whenever it is assigned, in the constructor and later.
 
     Parameters
     ----------
     check : callable
-        Takes the attribute's name and the value; returns what is kept, or raises an error.
+        Takes the name and the value, and returns the value to keep, or raises an error.
 
     Examples
     --------
@@ -39,13 +41,13 @@ class Checked:
     def __set__(self, instance: Any, value: Any) -> None:
         vars(instance)[self.name] = self.check(self.name, value)
 
-    if TYPE_CHECKING:  # reading finds it among the attributes of the instance
+    if TYPE_CHECKING:  # at run time, reading finds the attribute of the instance
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
 def whole(name: str, number: Any, *, least: int) -> int:
-    """`number`, if it is a whole one of at least `least`."""
+    """Return `number` if it is an integer of at least `least`."""
     try:
         found = operator.index(number)
     except TypeError:
@@ -58,46 +60,46 @@ def whole(name: str, number: Any, *, least: int) -> int:
 
 
 def is_function(thing: Any) -> bool:
-    """Whether it is a function, or an instance of a class that acts as one, but no layer."""
+    """Whether `thing` can be called, and is neither a class nor a layer."""
     return callable(thing) and not isinstance(thing, type) and not hasattr(thing, "forward")
 
 
 def flag(name: str, value: Any) -> bool:
-    """`value`, if it is True or False."""
+    """Return `value` if it is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"expected {name} to be True or False, found {value!r}")
     return bool(value)
 
 
 def finite(name: str, number: Any) -> float:
-    """`number`, if it is finite."""
+    """Return `number` if it is finite."""
     return _expect(math.isfinite(x := _real(name, number)), f"{name} to be finite", x)
 
 
 def at_least_zero(name: str, number: Any) -> float:
-    """`number`, if it is finite and at least 0."""
+    """Return `number` if it is finite and at least 0."""
     x = _real(name, number)
     return _expect(0.0 <= x < math.inf, f"{name} to be finite and at least 0", x)
 
 
 def above_zero(name: str, number: Any) -> float:
-    """`number`, if it is finite and above 0."""
+    """Return `number` if it is finite and above 0."""
     x = _real(name, number)
     return _expect(0.0 < x < math.inf, f"{name} to be finite and above 0", x)
 
 
 def below_one(name: str, number: Any) -> float:
-    """`number`, if it is at least 0 and below 1."""
+    """Return `number` if it is at least 0 and below 1."""
     return _expect(0.0 <= (x := _real(name, number)) < 1.0, f"0 <= {name} < 1", x)
 
 
 def at_least(least: int) -> Callable[[str, Any], int]:
-    """The check of a whole number of at least `least`."""
+    """Make a check for an integer of at least `least`."""
     return lambda name, number: whole(name, number, least=least)
 
 
 def one_of(*choices: str) -> Callable[[str, Any], str]:
-    """The check of an argument that is one of these strings."""
+    """Make a check for one of these strings."""
 
     def check(name: str, value: Any) -> str:
         if value not in choices:
@@ -108,18 +110,19 @@ def one_of(*choices: str) -> Callable[[str, Any], str]:
 
 
 def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    """The check of an argument that may also be None."""
+    """Make a check that also accepts None."""
     return lambda name, value: None if value is None else check(name, value)
 
 
 def share(name: str, number: Any) -> float:
-    """`number`, if it is from 0 to 1."""
+    """Return `number` if it is from 0 to 1."""
     return _expect(0.0 <= (x := _real(name, number)) <= 1.0, f"0 <= {name} <= 1", x)
 
 
 def _real(name: str, number: Any) -> float:
     if not isinstance(number, Real):
-        raise TypeError(f"expected {name} to be a number, found {number!r:.200}")
+        found = f"{number!r:.200}{what_is_meant(number)}"
+        raise TypeError(f"expected {name} to be a number, found {found}")
     return float(number)
 
 

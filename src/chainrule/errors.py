@@ -1,24 +1,25 @@
-"""What can go wrong, as classes that derive from the built-in a user would catch."""
+"""Exceptions, each derived from the built-in one that a user would catch, and hints for them."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 
 class ShapeError(ValueError):
-    """An array has another shape than the layer, loss or data set that it is given to expects."""
+    """An array does not have the shape that a layer, a loss or a data set expects."""
 
 
 class DataError(ValueError):
-    """Data holds what no training can use: no rows, NaN, labels outside the classes, no numbers."""
+    """Data is unusable: no rows, not numbers, NaN, or labels outside the classes."""
 
 
 class BackendError(ImportError):
-    """An array library is not installed, or the hardware it needs is not there."""
+    """An array library, or the hardware that it needs, is missing."""
 
 
 class FileFormatError(ValueError):
-    """A file is damaged, of another kind, or does not fit the model it is loaded into."""
+    """A file is damaged, of another kind, or does not fit the model that loads it."""
 
 
 class DivergenceError(ArithmeticError):
@@ -26,21 +27,26 @@ class DivergenceError(ArithmeticError):
 
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
-    """The error for an array that is not of the dtype in which a model or a loss computes."""
+    """Make the error for an array that is not of the dtype in which a model or a loss computes."""
     return TypeError(
         f"{what} is {found}, the model computes in {expected}: xp.astype(y, x.dtype) converts it"
     )
 
 
 def what_is_meant(thing: Any) -> str:
-    """A hint for the end of an error's message, where `thing` is of another kind than expected."""
-    if isinstance(thing, type):
-        return f": is {thing.__name__}() meant?"
-    if any(kind.__module__.startswith("torch.") for kind in type(thing).__mro__):
-        return ": it is PyTorch's; cr.from_torch(module) makes a model of a module"
-    return ""
+    """Return a hint for the end of an error's message about a `thing` of the wrong kind."""
+    kind = thing if isinstance(thing, type) else type(thing)
+    theirs = [k for k in kind.__mro__ if k.__module__.startswith("torch.")]
+    if not theirs:
+        return f": did you mean {kind.__name__}()?" if thing is kind else ""
+    if not theirs[0].__module__.startswith(("torch.nn.modules.loss", "torch.optim")):
+        return ": it is PyTorch's; cr.from_torch(module) converts a module to a model"
+    name = theirs[0].__name__
+    if hasattr(sys.modules["chainrule"], name):
+        return f": it is PyTorch's; did you mean cr.{name}(...)?"
+    return ": it is PyTorch's; chainrule has losses and optimizers of its own"
 
 
 def to_install(extra: str) -> str:
-    """How to install an extra, for the end of an error's message: it is on no package index."""
+    """Return how to install an extra, for an error's message: no package index has it."""
     return f'pip install ".[{extra}]" in a clone of chainrule\'s repository'

@@ -15,6 +15,25 @@ import numpy as np
 
 from .checks import at_least_zero, finite
 
+__all__ = [
+    "constant",
+    "given",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "uniform",
+    "zeros",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 # They are classes so that they can be compared, copied and printed; they are used as functions.

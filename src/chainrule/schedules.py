@@ -1,7 +1,8 @@
-"""Learning rates that change: plain functions of the step, accepted wherever a rate is.
+"""Schedules: learning rates that change, as plain functions of the step.
 
-Steps are counted from 0, so that step 0 is the first update of the weights. A schedule that has an
-end stays there. Any function of one whole number will do as well.
+Optimizers take a schedule wherever they take a learning rate. Steps are counted from 0: step 0 is
+the first update of the weights. A schedule that ends keeps its last rate. Any other function of an
+integer is a schedule too.
 
 Examples
 --------
@@ -21,12 +22,27 @@ from .checks import above_zero, at_least_zero, is_function, whole
 if TYPE_CHECKING:
     from .types import LearningRate
 
-# They are classes so that they can be compared, copied and printed; they are used as functions.
+__all__ = [
+    "cosine",
+    "cosine_restarts",
+    "exponential",
+    "one_cycle",
+    "polynomial",
+    "step_decay",
+    "warmup",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+# Classes that are used as functions, so that they can be compared, copied and printed.
 # ruff: noqa: N801
 
 
 def _power(gamma: float, exponent: int) -> float:
-    """``gamma ** exponent``, infinite where that is too large: an optimizer refuses it by name."""
+    """``gamma ** exponent``, infinite if it overflows: the optimizer then reports the rate."""
     try:
         return gamma**exponent
     except OverflowError:
@@ -35,7 +51,7 @@ def _power(gamma: float, exponent: int) -> float:
 
 @dataclass(frozen=True)
 class step_decay:
-    """A staircase: the rate is multiplied by `gamma` after every `step_size` steps.
+    """Staircase: multiply the rate by `gamma` after every `step_size` steps.
 
     ``lr gamma^floor(step / step_size)``; PyTorch's ``StepLR``.
 
@@ -44,9 +60,9 @@ class step_decay:
     lr : float
         The rate at step 0, at least 0.
     step_size : int
-        How many steps a stair is long, at least 1.
+        Number of steps with the same rate, at least 1.
     gamma : float, optional
-        The factor from one stair to the next, above 0.
+        Factor from one stair to the next, above 0.
 
     Examples
     --------
@@ -70,17 +86,17 @@ class step_decay:
 
 @dataclass(frozen=True)
 class exponential:
-    """The rate is multiplied by `gamma` after every step.
+    """Exponential decay: multiply the rate by `gamma` after every step.
 
-    ``lr gamma^step``; PyTorch's ``ExponentialLR``. With ``gamma = 0.5 ** (1 / n)`` the rate is
-    halved every n steps.
+    ``lr gamma^step``; PyTorch's ``ExponentialLR``. With ``gamma = 0.5 ** (1 / n)``, the rate halves
+    every n steps.
 
     Parameters
     ----------
     lr : float
         The rate at step 0, at least 0.
     gamma : float
-        The factor from one step to the next, above 0.
+        Factor from one step to the next, above 0.
 
     Examples
     --------
@@ -102,17 +118,17 @@ class exponential:
 
 @dataclass(frozen=True)
 class polynomial:
-    """From `lr` at step 0 to `end` at `steps`, along a power of what is left; `end` from there on.
+    """Polynomial decay from `lr` at step 0 to `end` at step `steps` and after.
 
-    ``end + (lr - end) (1 - step / steps)^power``, a straight line where the power is 1; with
-    ``end=0`` PyTorch's ``PolynomialLR``.
+    ``end + (lr - end) (1 - step / steps)^power``, a straight line for a power of 1. With ``end=0``
+    this is PyTorch's ``PolynomialLR``.
 
     Parameters
     ----------
     lr, end : float
-        The first and the last rate, at least 0.
+        First and last rate, at least 0.
     steps : int
-        How many steps lie between them, at least 1.
+        Number of steps between them, at least 1.
     power : float, optional
         The exponent, above 0.
 
@@ -141,10 +157,10 @@ class polynomial:
 
 @dataclass(frozen=True)
 class cosine:
-    """From `lr` at step 0 down to `end` at `steps`, along half a cosine; `end` from there on.
+    """Half a cosine from `lr` at step 0 to `end` at step `steps` and after.
 
     ``end + (lr - end) (1 + cos(pi step / steps)) / 2``; PyTorch's ``CosineAnnealingLR``, which
-    would rise again.
+    rises again after `steps`.
 
     Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017, without the restarts.
@@ -152,9 +168,9 @@ class cosine:
     Parameters
     ----------
     lr, end : float
-        The first and the last rate, at least 0.
+        First and last rate, at least 0.
     steps : int
-        How many steps lie between them, at least 1.
+        Number of steps between them, at least 1.
 
     Examples
     --------
@@ -179,11 +195,11 @@ class cosine:
 
 @dataclass(frozen=True)
 class cosine_restarts:
-    """Half a cosine from `lr` towards `end` as in `cosine`, and over again, without an end.
+    """Half a cosine from `lr` towards `end`, repeated without end.
 
-    ``end + (lr - end) (1 + cos(pi k / n)) / 2`` at step k of a cycle of n. The first cycle has
-    `steps` steps, each one after it `factor` times as many as the one before. `end` itself is never
-    reached: where it would be, the next cycle starts. PyTorch's ``CosineAnnealingWarmRestarts``.
+    ``end + (lr - end) (1 + cos(pi k / n)) / 2`` at step k of a cycle of n steps. The first cycle
+    has `steps` steps, and each further one `factor` times as many as the one before. The rate never
+    reaches `end`, because the next cycle starts there. PyTorch's ``CosineAnnealingWarmRestarts``.
 
     Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017.
@@ -191,11 +207,11 @@ class cosine_restarts:
     Parameters
     ----------
     lr, end : float
-        The rate at the start of each cycle and the one that it goes to, at least 0.
+        The rate at the start of each cycle, and the one that it approaches, at least 0.
     steps : int
-        How many steps the first cycle has, at least 1; the paper's ``T_0``.
+        Number of steps of the first cycle, at least 1; ``T_0`` in the paper.
     factor : int, optional
-        How many times as long the next cycle is, at least 1; the paper's ``T_mult``.
+        Length of a cycle relative to the one before, at least 1; ``T_mult`` in the paper.
 
     Examples
     --------
@@ -219,7 +235,7 @@ class cosine_restarts:
         length = self.steps
         if self.factor == 1:
             step %= length
-        # In whole numbers: a logarithm would miss a restart by rounding.
+        # In integers: a logarithm could miss a restart through rounding.
         while step >= length:
             step -= length
             length *= self.factor
@@ -228,30 +244,29 @@ class cosine_restarts:
 
 @dataclass(frozen=True)
 class one_cycle:
-    """Up from a low rate to `max_lr`, and down to a far lower one; the last rate from there on.
+    """One cycle: up from a low rate to `max_lr`, then down to a much lower rate.
 
-    The first rate is ``max_lr / div_factor``, the last one ``max_lr / div_factor /
-    final_div_factor``. The top is at ``pct_start * steps - 1`` and the end at ``steps - 1``, the
-    last of `steps` steps. Between two rates a and b it goes along ``b + (a - b) (1 + cos(pi d)) /
-    2``, or along the line ``b + (a - b) (1 - d)``, where d is the share of the way that is done.
-    PyTorch's ``OneCycleLR`` without the momentum.
+    The first rate is ``max_lr / div_factor``, and the last ``max_lr / div_factor /
+    final_div_factor``. The maximum is at step ``pct_start * steps - 1`` and the end at step
+    ``steps - 1``. From a rate a to a rate b, the schedule follows ``b + (a - b) (1 + cos(pi d)) /
+    2``, or the line ``b + (a - b) (1 - d)``, where d goes from 0 to 1. PyTorch's ``OneCycleLR``
+    without the momentum.
 
-    Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018; in
-    two phases, as in fastai, where the paper has a third one for the far lower rates.
+    Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018. In
+    two phases as in fastai; the paper has a third one for the much lower rates.
 
     Parameters
     ----------
     max_lr : float
-        The highest rate, at least 0.
+        Highest rate, at least 0.
     steps : int
-        How many steps the cycle has, at least 1.
+        Number of steps of the cycle, at least 1.
     pct_start : float, optional
-        The share of the steps on which the rate rises, 0 < pct_start < 1.
+        Share of the steps on which the rate rises, 0 < pct_start < 1.
     anneal_strategy : {"cos", "linear"}, optional
-        Half a cosine up and one down, or straight lines.
+        Half cosines or straight lines.
     div_factor, final_div_factor : float, optional
-        How many times lower the first rate is than the highest, and the last than the first; above
-        0.
+        Ratio of the highest rate to the first, and of the first to the last, above 0.
 
     Examples
     --------
@@ -295,20 +310,20 @@ class one_cycle:
 
 @dataclass(frozen=True)
 class warmup:
-    """From `start` at step 0 up to the first rate of `then` along a line, and on as `then` says.
+    """Linear warmup from `start` to the first rate of `then`, followed by `then`.
 
-    ``start + (then(0) - start) step / steps`` below `steps`, ``then(step - steps)`` from there on.
-    PyTorch's ``LinearLR`` before another scheduler, where ``start_factor`` is the quotient of
-    `start` and ``then(0)``.
+    ``start + (then(0) - start) step / steps`` before step `steps`, ``then(step - steps)`` from
+    there on. PyTorch's ``LinearLR`` followed by another scheduler, where ``start_factor`` is the
+    quotient of `start` and ``then(0)``.
 
     Source: P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.
 
     Parameters
     ----------
     steps : int
-        How many steps the rate rises, at least 0.
+        Number of steps of the warmup, at least 0.
     then : float or callable
-        The rate afterwards: a schedule, counted from 0 there, or a number.
+        The rate afterwards: a number, or a schedule that starts with its step 0.
     start : float, optional
         The rate at step 0, at least 0.
 

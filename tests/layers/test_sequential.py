@@ -44,7 +44,7 @@ def test_every_repr_names_its_class(make):
 
 
 def test_things_that_are_not_layers():
-    with pytest.raises(TypeError, match=r"expected layers, found .*ReLU.*: is ReLU\(\) meant"):
+    with pytest.raises(TypeError, match=r"expected layers, found .*ReLU.*: did you mean ReLU\(\)"):
         cr.Sequential(cr.Linear(2, 2), cr.ReLU)
     with pytest.raises(TypeError, match="expected layers, found 'relu'"):
         cr.Sequential("relu")

@@ -85,7 +85,7 @@ def test_a_class_that_is_ruled_out(library):
 
 def test_probabilities_that_are_logits(library):
     y, t = library.asarray([[3.0], [-2.0]]), library.asarray([[1.0], [0.0]])
-    with pytest.raises(cr.DataError, match="for logits there is BCEWithLogitsLoss"):
+    with pytest.raises(cr.DataError, match="for logits, use BCEWithLogitsLoss"):
         cr.BCELoss().check(y, t)
 
 
@@ -291,7 +291,7 @@ def test_bad_options():
         cr.CrossEntropyLoss(weight=[1, -1])
     with pytest.raises(ValueError, match="not all 0"):
         cr.CrossEntropyLoss(weight=[0, 0])
-    with pytest.raises(cr.ShapeError, match=r"a weight for each output, found 2 .*\(2, 3\)"):
+    with pytest.raises(cr.ShapeError, match=r"one weight per output, found 2 .*\(2, 3\)"):
         cr.CrossEntropyLoss(weight=[1, 1])(np.zeros((2, 3)), np.asarray([0, 1]))
     with pytest.raises(cr.ShapeError, match="sample weights"):
         cr.MSELoss()(np.zeros((2, 3)), np.zeros((2, 3)), sample_weight=np.ones(3))
@@ -319,7 +319,7 @@ def test_samples_that_cannot_be_weighted_so(weights, found, reduction, library):
     if library.name == "cupy":
         pytest.skip("values are not read from a device")
     y, loss = library.asarray(np.zeros((2, 3))), cr.MSELoss(reduction=reduction)
-    with pytest.raises(cr.DataError, match=f"weights of at least 0, whose sum .*from {found}"):
+    with pytest.raises(cr.DataError, match=f"weights of at least 0, with a sum .*from {found}"):
         loss(y, y, sample_weight=library.asarray(weights))
 
 
@@ -345,7 +345,7 @@ def test_weights_whose_sum_has_no_inverse(library):
     y = library.asarray(np.ones((4, 2)), dtype=library.backend.xp.float32)
     weights, loss = library.asarray(np.full(4, 1e-45)), cr.MSELoss()
     if library.name != "cupy":
-        with pytest.raises(cr.DataError, match="whose sum is within the range of .*float32"):
+        with pytest.raises(cr.DataError, match="a sum within the range of .*float32"):
             loss(y, 0.0 * y, sample_weight=weights)
     loss_sum, total_weight, backward = loss.sums(y, 0.0 * y, sample_weight=weights)
     scale = loss.scale(total_weight)

@@ -114,7 +114,7 @@ MEANINGLESS = {
     "labels below": (metrics.accuracy, LOGITS, LABELS - 1, "from 0 to 4, found -1"),
     "labels above, top k": (top_k_accuracy(2), LOGITS, LABELS + 5, "labels of 5 classes"),
     "labels of one output": (f1, ONE, ZERO_ONE + 1, "targets of two classes from 0 to 1, found 2"),
-    "not whole": (metrics.accuracy, LOGITS, LABELS + 0.5, "accuracy: expected whole labels"),
+    "not whole": (metrics.accuracy, LOGITS, LABELS + 0.5, "accuracy: expected integer labels"),
     "NaN labels": (metrics.accuracy, LOGITS, NAN, "accuracy: expected finite targets"),
     "NaN rows": (recall, LOGITS, ROWS * NAN[:, None], "recall: expected finite targets"),
     "NaN of one output": (precision, ONE, NAN, "precision: expected finite targets"),

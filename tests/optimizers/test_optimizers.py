@@ -168,24 +168,38 @@ def test_a_custom_optimizer_that_returns_no_tuple(members, message, library):
         np.testing.assert_array_equal(library.to_numpy(model.state.values), before)
 
 
-def test_parameters_are_not_given_to_the_constructor():
+def test_the_constructor_takes_no_parameters():
     model = cr.Sequential(cr.Linear(1, 1))
-    for wrong in (model, model.parameters()):
-        with pytest.raises(
-            TypeError, match=r"(?s)Adam: .* rate alone, found .*optimizer.bind\(model\)"
-        ):
-            cr.Adam(wrong, lr=0.1)
-        with pytest.raises(TypeError, match="expected lr to be a number, found"):
-            cr.Adam(wrong)
-    with pytest.raises(TypeError, match="expected lr to be a number, found <class .*cosine"):
-        cr.SGD(cr.schedules.cosine)
-    with pytest.raises(TypeError, match="expected then to be a number, found <class .*cosine"):
+    expected = r"(?s)^Adam: expected a learning rate, found .*: write Adam\(lr=1e-3\); a Trainer"
+    for wrong in (model, model.parameters(), iter(model.parameters())):
+        for options in ({}, {"lr": 0.1}):
+            with pytest.raises(TypeError, match=expected):
+                cr.Adam(wrong, **options)
+
+
+RATES = {
+    "a string": ("0.1", "found '0.1'$"),
+    "None": (None, "found None$"),
+    "a list": ([0.1], r"found \[0.1\]$"),
+    "a class": (cr.schedules.cosine, r"found <class .*cosine'>: did you mean cosine\(\)\?"),
+}
+
+
+@pytest.mark.parametrize(("rate", "found"), RATES.values(), ids=RATES)
+def test_rates_are_numbers_or_schedules(rate, found):
+    expected = rf"^expected lr to be a number such as 1e-3, or a schedule, {found}"
+    with pytest.raises(TypeError, match=expected):
+        cr.SGD(rate)
+
+
+def test_gradient_descent_has_no_default_rate():
+    with pytest.raises(TypeError, match=r"SGD.*missing 1 required positional argument: 'lr'"):
+        cr.SGD()
+
+
+def test_a_schedule_in_a_schedule_is_an_instance():
+    with pytest.raises(TypeError, match=r"expected then .* <class .*: did you mean cosine\(\)\?"):
         cr.schedules.warmup(3, cr.schedules.cosine)
-
-
-def test_rates_must_be_numbers():
-    with pytest.raises(TypeError, match="expected lr to be a number, found '0.1'"):
-        cr.SGD("0.1")
 
 
 def test_one_optimizer_one_model(library):
@@ -194,7 +208,7 @@ def test_one_optimizer_one_model(library):
         optimizer.step()
     model = single(library)
     assert optimizer.bind(model).bind(model) is optimizer
-    with pytest.raises(ValueError, match="trains another model already"):
+    with pytest.raises(ValueError, match="already trains another model"):
         optimizer.bind(single(library))
 
 

@@ -165,7 +165,7 @@ def test_weights_of_outputs(loss, expected, library):
     value, backward = loss(library.asarray(Y), library.asarray(T))
     assert float(value) == pytest.approx(expected)
     assert backward().shape == (2, 2)
-    with pytest.raises(cr.ShapeError, match="a weight for each output, found 2 .*3"):
+    with pytest.raises(cr.ShapeError, match="one weight per output, found 2 .*3"):
         loss(library.asarray(np.ones((2, 3))), library.asarray(np.ones((2, 3))))
 
 
@@ -201,5 +201,5 @@ def test_weights_of_outputs_need_a_value_for_each():
 
     y = np.ones((2, 2))
     assert float(RowMean()(y, 0 * y)[0]) == 1.0
-    with pytest.raises(cr.ShapeError, match="a value for each output, to be weighted"):
+    with pytest.raises(cr.ShapeError, match="expected one value per output, to be weighted"):
         RowMean(weight=[1.0, 2.0])(y, 0 * y)

@@ -111,7 +111,7 @@ def test_decay_by_the_rate_of_the_layer(library):
     ("rates", "words"),
     [
         ({"0": 0.1}, "expected a learning rate for each of .* 0.weight, 1.weight, .* for 1.weight"),
-        ({"": 0.1, "2": 0.1}, "found one for '2', where the parameters are 0.weight, 1.weight"),
+        ({"": 0.1, "2": 0.1}, "found one for '2'; the parameters are 0.weight, 1.weight"),
         ({"": 0.1, "0.w": 0.1}, "found one for '0.w'"),
     ],
 )
@@ -130,7 +130,7 @@ def test_bad_rates():
         cr.SGD({})
     with pytest.raises(TypeError, match="by names of layers such as '0', found 0"):
         cr.Adam({0: 1e-4, "": 1e-3})
-    with pytest.raises(TypeError, match="expected betas to be two numbers, found 0.9"):
+    with pytest.raises(TypeError, match="expected betas to be a pair of numbers, found 0.9"):
         cr.Adam(betas=0.9)
 
 
@@ -286,5 +286,5 @@ def test_a_custom_optimizer_may_take_another_number_first():
             self.trust = trust
 
     assert Lars(0.01, lr=0.1).trust == 0.01
-    with pytest.raises(TypeError, match="expected the learning rate alone"):
+    with pytest.raises(TypeError, match="Adam: expected a learning rate, found"):
         cr.Adam(cr.Sequential(cr.Linear(1, 1)).parameters(), lr=0.1)

@@ -69,7 +69,7 @@ def test_a_layer_appended_too_late():
 
     model = cr.Sequential(Blocks(), seed=0)
     model[0].blocks.append(cr.Linear(2, 2))
-    with pytest.raises(RuntimeError, match="added to this model after it had its weights"):
+    with pytest.raises(RuntimeError, match="added to this model after its weights were drawn"):
         cr.SGD(0.1).bind(model)
 
 

@@ -11,6 +11,7 @@ torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for
 T = np.random.default_rng(1).normal(size=(6, 3))
 ZERO_ONE = (T > 0).astype(float)
 LABELS = np.asarray([0, 2, 1, 1, 2, 0])
+IGNORED = np.asarray([0, -100, 1, -100, 2, 0])  # PyTorch's default is -100
 SHARES = np.exp(T) / np.exp(T).sum(axis=1, keepdims=True)
 W = [0.5, 2.0, 1.0]
 W_TORCH = torch.tensor(W, dtype=torch.float64)
@@ -38,6 +39,15 @@ LOSSES = {
     "CrossEntropyLoss, weighted and smoothed": (
         lambda **o: cr.CrossEntropyLoss(weight=W, label_smoothing=0.2, **o),
         lambda **o: nn.CrossEntropyLoss(weight=W_TORCH, label_smoothing=0.2, **o),
+        LABELS,
+        None,
+    ),
+    "CrossEntropyLoss, ignored": (
+        lambda **o: cr.CrossEntropyLoss(ignore_index=-100, **o), nn.CrossEntropyLoss, IGNORED, None,
+    ),
+    "CrossEntropyLoss, a class ignored": (
+        lambda **o: cr.CrossEntropyLoss(ignore_index=2, weight=W, label_smoothing=0.2, **o),
+        lambda **o: nn.CrossEntropyLoss(ignore_index=2, weight=W_TORCH, label_smoothing=0.2, **o),
         LABELS,
         None,
     ),
@@ -85,3 +95,28 @@ def test_weights_of_outputs(ours, theirs, target, before, reduction):
         return lambda y, target: reduce(W_TORCH * values(y, target))
 
     compare(lambda **o: ours(weight=W, **o), weighted, target, before, reduction)
+
+
+parameters = [nn.Parameter(torch.zeros(1))]
+THEIRS = {
+    "a loss": ({"loss": nn.MSELoss()}, r"found MSELoss\(\): .* mean cr.MSELoss\(...\)\?$"),
+    "a class": ({"loss": nn.CrossEntropyLoss}, r"did you mean cr.CrossEntropyLoss\(...\)\?$"),
+    "an unknown loss": ({"loss": nn.NLLLoss()}, "chainrule has losses and optimizers of its own$"),
+    "an optimizer": (
+        {"optimizer": torch.optim.Adam(parameters)},
+        r"(?s)expected an Optimizer.*: it is PyTorch's; did you mean cr.Adam\(...\)\?$",
+    ),
+    "a module": ({"loss": nn.Linear(1, 1)}, r"cr.from_torch\(module\) converts a module"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), THEIRS.values(), ids=THEIRS)
+def test_a_trainer_names_what_is_used_instead(options, message):
+    options = {"loss": cr.MSELoss(), "optimizer": cr.SGD(0.1), **options}
+    with pytest.raises(TypeError, match=message):
+        cr.Trainer(cr.mlp([1, 1]), **options)
+
+
+def test_an_optimizer_names_parameters_of_pytorch():
+    with pytest.raises(TypeError, match="Adam: expected a learning rate, found <generator"):
+        cr.Adam(nn.Linear(1, 1).parameters(), lr=1e-3)

@@ -134,17 +134,15 @@ def test_without_torch(monkeypatch):
 
 def test_modules_that_were_not_converted():
     module = nn.Sequential(nn.Linear(3, 2))
-    model, loss, optimizer = cr.Sequential(cr.Linear(3, 2)), cr.MSELoss(), cr.SGD(0.1)
+    loss, optimizer = cr.MSELoss(), cr.SGD(0.1)
     for use in (
         lambda: cr.Trainer(module, loss=loss, optimizer=optimizer),
-        lambda: cr.Trainer(model, loss=nn.MSELoss(), optimizer=optimizer),
-        lambda: cr.Trainer(model, loss=loss, optimizer=torch.optim.SGD(module.parameters(), 0.1)),
         lambda: cr.Sequential(module[0]),
         lambda: optimizer.bind(module),
         lambda: cr.gradcheck(module, shape=(2, 3)),
         lambda: cr.to_onnx(module, "model.onnx"),
     ):
-        with pytest.raises(TypeError, match=r"it is PyTorch's; cr\.from_torch\(module\) makes"):
+        with pytest.raises(TypeError, match=r"it is PyTorch's; cr\.from_torch\(module\) converts"):
             use()
 
 

@@ -40,7 +40,7 @@ WIDE, SHARE, WEIGHT = numbers(-30, 30), numbers(0, 1), st.just(0.0) | numbers(0.
 
 
 def weights(size):
-    """Factors of outputs or classes: at least 0, not all of them 0."""
+    """Factors of outputs or classes: at least 0, not all 0."""
     return st.none() | arrays(float, size, elements=WEIGHT).filter(np.any).map(np.ndarray.tolist)
 
 
@@ -88,10 +88,16 @@ def classes(draw):
     if weight := draw(weights(count)):
         options["weight"], of_class = weight, np.asarray(weight)
     smoothing = options["label_smoothing"] = draw(st.just(0.0) | SHARE)
+    counts = np.ones(batch)
+    if t.ndim == 1 and draw(st.booleans()):
+        ignored = options["ignore_index"] = draw(st.sampled_from([-100, 0]))
+        t = np.where(draw(arrays(bool, batch)), ignored, t)
+        counts = (t != ignored).astype(float)
     log_p = y - np.logaddexp.reduce(y, axis=1, keepdims=True)
     smooth = (1 - smoothing) * shares + smoothing / count
-    values = -(of_class * smooth * log_p).sum(axis=1)
-    return partial(cr.CrossEntropyLoss, **options), y, t, values, (of_class * shares).sum(axis=1)
+    values = -counts * (of_class * smooth * log_p).sum(axis=1)
+    totals = counts * (of_class * shares).sum(axis=1)
+    return partial(cr.CrossEntropyLoss, **options), y, t, values, totals
 
 
 def sample_weights(batch):

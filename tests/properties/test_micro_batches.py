@@ -15,10 +15,14 @@ def smoothed(**options):
     return cr.CrossEntropyLoss(weight=[1.0, 0.0, 2.5], label_smoothing=0.1, **options)
 
 
+def without_class_0(**options):
+    return cr.CrossEntropyLoss(ignore_index=0, **options)
+
+
 LOSSES = {
     "regression": st.sampled_from([cr.MSELoss, cr.L1Loss, cr.HuberLoss]),
     "binary": st.just(cr.BCEWithLogitsLoss),
-    "classes": st.sampled_from([cr.CrossEntropyLoss, of_classes, smoothed]),
+    "classes": st.sampled_from([cr.CrossEntropyLoss, of_classes, smoothed, without_class_0]),
 }
 
 

@@ -27,7 +27,7 @@ BAD = {
     "no y beside a list": (X.tolist(), None, {}, TypeError, "batch 0: .* was y forgotten"),
     "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "of validation y"),
     "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "found values from -1 to -1"),
-    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all of them 0"),
+    "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all 0"),
     "columns of weights": (X, Y, {"sample_weight": np.ones((90, 1))}, cr.ShapeError, r"\(n,\)"),
 }
 
@@ -115,14 +115,17 @@ def test_bad_trainers():
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
     model = cr.Sequential(cr.Linear(4, 3))
     for bad, message in (
-        ({"loss": cr.MSELoss}, r"expected a Loss such as .*, found .*: is MSELoss\(\) meant"),
+        ({"loss": cr.MSELoss}, r"expected a Loss such as .*, found .*: did you mean MSELoss\(\)"),
         ({"loss": "mse"}, r"expected a Loss such as cr\.CrossEntropyLoss\(\), found 'mse'$"),
         ({"optimizer": "adam"}, r"expected an Optimizer such as cr\.Adam\(\), found 'adam'$"),
-        ({"optimizer": cr.Adam}, r"expected an Optimizer .*: is Adam\(\) meant"),
+        ({"optimizer": cr.Adam}, r"expected an Optimizer .*: did you mean Adam\(\)"),
         ({"metrics": cr.metrics.accuracy}, "expected a list or a dict of metrics, found <function"),
         ({"metrics": cr.metrics.binary_accuracy(0.0)}, "expected a list or a dict of metrics"),
         ({"metrics": "accuracy"}, "expected a list or a dict of metrics, found 'accuracy'"),
-        ({"metrics": [cr.metrics.top_k_accuracy]}, r"functions, .*: is top_k_accuracy\(\) meant"),
+        (
+            {"metrics": [cr.metrics.top_k_accuracy]},
+            r"functions, .* mean top_k_accuracy\(\)",
+        ),
         ({"metrics": ["accuracy"]}, "expected metrics that are functions"),
         ({"metrics": {"loss": max}}, "cannot be called 'loss'"),
         ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics of different names"),
@@ -135,7 +138,7 @@ def test_bad_trainers():
         with pytest.raises(TypeError, match="expected"):
             trainer.fit(X, Y, verbose=0, **bad)
     for callbacks, message in (
-        ([cr.Callback], r"expected callbacks, found .*: is Callback\(\) meant"),
+        ([cr.Callback], r"expected callbacks, found .*: did you mean Callback\(\)"),
         (cr.Callback, "expected a list of callbacks, found <class"),
         (cr.callbacks.EarlyStopping(), "expected a list of callbacks, found .*EarlyStopping"),
         (None, "expected a list of callbacks, found None"),

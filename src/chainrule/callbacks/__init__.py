@@ -25,3 +25,7 @@ __all__ = [
     "TensorBoard",
     "latest_checkpoint",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

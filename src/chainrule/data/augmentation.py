@@ -11,6 +11,13 @@ from ..checks import whole
 from ..errors import ShapeError
 from ..types import Array
 
+__all__ = ["RandomShift"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Augmentation = Callable[[Array, np.random.Generator], Array]
 """Takes a batch of inputs on its device and the generator of the step, and returns the batch."""
 

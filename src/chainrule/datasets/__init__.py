@@ -14,3 +14,7 @@ __all__ = [
     "read_idx",
     "spirals",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

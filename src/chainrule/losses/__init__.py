@@ -1,4 +1,4 @@
-"""Losses: how far outputs are from targets, each with its gradient below its value."""
+"""Losses: the distance of outputs from targets, each with its gradient below its value."""
 
 from .base import Loss
 from .binary import BCELoss, BCEWithLogitsLoss
@@ -15,3 +15,7 @@ __all__ = [
     "Loss",
     "MSELoss",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

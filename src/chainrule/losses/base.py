@@ -1,4 +1,4 @@
-"""The base of all losses: checks, weights and the reduction to one number."""
+"""Base class of all losses: checks, weights and the reduction to one number."""
 
 from __future__ import annotations
 
@@ -16,25 +16,50 @@ from ..errors import DataError, ShapeError, other_dtype
 from ..types import Array
 
 Formula = tuple[Array, Callable[[], Array]]
-"""The values of a formula, and a function that gives their derivative."""
+"""The values of a formula, and a function that returns their derivative."""
 
 
 class Loss:
-    """How far outputs are from targets; each loss adds its formula.
+    """Base class of losses, which measure how far outputs are from targets.
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, optional
-        What becomes of the values, one for each element: their mean, their sum, or nothing.
+        Return the mean of all values, their sum, or the values themselves.
 
     Notes
     -----
-    A custom loss defines `formula`, and `check_values` if not every target is valid.
+    A custom loss defines `formula`. It overrides `as_target` if targets have another shape than the
+    outputs, and `check_values` if some targets are invalid. Sample weights, reductions and
+    micro-batches work without further code.
+
+    Examples
+    --------
+    Negative log-likelihood of a Gaussian: from two outputs, a mean and the logarithm of a variance,
+    for each target ``(batch, 1)``.
+
+    >>> class GaussianNLL(cr.Loss):
+    ...     def as_target(self, xp, y, target):
+    ...         return super().as_target(xp, y[:, :1], target)
+    ...
+    ...     def formula(self, xp, y, target):
+    ...         mean, log_var = y[:, :1], y[:, 1:2]
+    ...         d, precision = mean - target, xp.exp(-log_var)
+    ...
+    ...         def derivative():
+    ...             return xp.concat([d * precision, 0.5 - 0.5 * d * d * precision], axis=1)
+    ...
+    ...         return 0.5 * (d * d * precision + log_var), derivative
+    >>> value, backward = GaussianNLL()(np.asarray([[1.0, 0.0]]), np.asarray([[3.0]]))
+    >>> float(value), backward()
+    (2.0, array([[-2. , -1.5]]))
+    >>> cr.gradcheck(GaussianNLL(), shape=(4, 2), target=np.ones((4, 1))) < 1e-6
+    True
     """
 
     outputs: ClassVar[str] = "numbers"
     """How the loss interprets outputs: "numbers", "logits" of classes, "binary logits", "binary
-    probabilities", "log-probabilities" or "log-means"; metrics and estimators go by it."""
+    probabilities", "log-probabilities" or "log-means". Metrics and estimators depend on it."""
 
     reduction = Checked(one_of("mean", "sum", "none"))
 
@@ -42,22 +67,41 @@ class Loss:
         self.reduction = reduction
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """The values, and a function that gives their derivative with respect to `y`."""
+        """Compute the values, and return them with a function for their derivative.
+
+        Parameters
+        ----------
+        xp : namespace
+            The Array API namespace of the arrays.
+        y : array
+            Outputs, ``(batch, ...)``, float32 or float64.
+        target : array
+            What `as_target` returned.
+
+        Returns
+        -------
+        values : array
+            ``(batch, ...)``: one value per sample, or several, of which a mean is taken. Of the
+            dtype of `y`.
+        derivative : callable
+            ``derivative()`` returns the derivative of each sample's values, summed up, with respect
+            to its outputs: an array of the shape and dtype of `y`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        """Raise an error if outputs are not of the kind that the loss takes; may read them."""
+        """Raise an error if the outputs are not of the kind that the loss takes; may read them."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Raise a `DataError` if `target` holds invalid values; reads from the device."""
+        """Raise a `DataError` if `target`, from `as_target`, is invalid; reads from the device."""
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
-        """`target` in the dtype that the formula takes, if its shape fits.
+        """Return `target` in the dtype that the formula takes: by default, that of `y`.
 
         Raises
         ------
         ShapeError
-            If it does not.
+            If its shape does not fit that of the outputs `y`: by default, if they differ.
         """
         if target.shape != y.shape:
             expected, found = in_words(y, target)
@@ -68,16 +112,16 @@ class Loss:
         return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
-        """The weight of each sample that follows from its target, ``(batch,)``; None if all are 1.
+        """Return the weight of each sample due to its target, ``(batch,)``; None if all are 1.
 
-        A mean divides by the sum of these weights; `formula` has already applied them.
+        A mean divides by the sum of these weights. `formula` has already applied them.
         """
         return None
 
     def check(self, y: Array, target: Array) -> None:
-        """Raise an error if targets do not fit the outputs `y`: their shape, or invalid values.
+        """Raise an error if targets have the wrong shape for the outputs `y`, or invalid values.
 
-        A call of the loss does so for targets in host memory; from a device they are read only
+        Calling the loss does this for targets in host memory. Targets on a device are read only
         here. `Trainer` checks all data once.
         """
         xp, y = as_outputs(y)
@@ -86,38 +130,38 @@ class Loss:
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, Callable[..., Array]]:
-        """The loss of outputs `y`, and the function that gives its gradient.
+        """Compute the loss of outputs `y`, and return it with a function for its gradient.
 
         Parameters
         ----------
         y : array
-            Outputs, ``(batch, features)``; a list or a frame becomes NumPy's. The loss computes in
-            their dtype if that is float32 or float64, and in float64 otherwise (whole numbers,
-            float16).
+            Outputs, ``(batch, features)``. A list or a frame becomes a NumPy array. The loss
+            computes in their dtype if it is float32 or float64, and otherwise (integers, float16)
+            in float64.
         target : array
-            What they should be, of the same shape; `CrossEntropyLoss` takes labels too. A list, a
-            frame or an array of another library is moved to where the outputs are.
+            Targets of the same shape; `CrossEntropyLoss` also takes labels. A list, a frame or an
+            array of another library is moved to the device of the outputs.
         sample_weight : array, optional
-            ``(batch,)``, not negative. The mean is then the weighted one, so that weight 2 equals
-            the sample twice.
+            ``(batch,)``, not negative. The mean becomes a weighted mean, in which a sample of
+            weight 2 counts like two samples.
 
         Returns
         -------
         value : array
-            0-d, or of the shape of the values where ``reduction="none"``.
+            0-d, or of the shape of the values if ``reduction="none"``.
         backward : callable
-            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, of the shape of `y`,
-            in the dtype in which the loss computes.
+            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, an array of the same
+            shape, in the dtype in which the loss computes.
 
         Raises
         ------
         ShapeError
             If the shapes do not fit; ``(n,)`` and ``(n, 1)`` are an error, not a broadcast.
         DataError
-            If targets in host memory are out of range, see `check`, or weights there are negative
-            or of no finite sum.
+            If targets in host memory are out of range (see `check`), or if weights there are
+            negative or have no finite sum.
         """
-        if sample_weight is not None:  # those of a training were checked before it
+        if sample_weight is not None:  # in a training, weights are checked once beforehand
             xp, outputs = as_outputs(y)
             weight = xp.astype(like(outputs, sample_weight), outputs.dtype)
             if on_host(weight):
@@ -132,7 +176,7 @@ class Loss:
     def sums(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, float | Array, Callable[[Any], Array]]:
-        """The loss as a sum over samples, so that the parts of a batch add up to the whole.
+        """Compute the loss as a sum over samples: the parts of a batch add up to the whole.
 
         Parameters
         ----------
@@ -142,7 +186,7 @@ class Loss:
         Returns
         -------
         loss_sum : array
-            0-d, the sum over the samples; the loss is ``scale(total_weight) * loss_sum``.
+            0-d, the sum over the samples. The loss is ``scale(total_weight) * loss_sum``.
         total_weight : float or array
             The number of samples, or the sum of their weights.
         backward : callable
@@ -150,7 +194,7 @@ class Loss:
         """
         xp, y, target, weight = self._inputs(y, target, sample_weight)
         values, back = self._values(xp, y, target, weight)
-        # A mean is one over the elements of each sample, too; "batchmean" and "sum" add them up.
+        # "mean" also averages over the elements of a sample; "batchmean" and "sum" add them up.
         share = y.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0
         by_target = self.target_weight(xp, y, target)
         if by_target is not None:
@@ -163,8 +207,8 @@ class Loss:
     def scale(self, total_weight: Any) -> float | Array:
         """Return the factor from a sum over samples to the loss: 1, or ``1 / total_weight``.
 
-        It is 0 where all weights are 0, as in a batch of ignored samples, or where their sum is too
-        small to divide by.
+        It is 0 if all weights are 0, as in a batch of ignored samples, or if their sum is too small
+        to divide by.
         """
         if self.reduction == "sum":
             return 1.0
@@ -177,7 +221,7 @@ class Loss:
     def _inputs(
         self, y: Any, target: Any, sample_weight: Any
     ) -> tuple[Any, Array, Array, Array | None]:
-        """The namespace, and all arguments as arrays of it, checked."""
+        """Return the namespace and all arguments as its arrays, checked."""
         xp, y = as_outputs(y)
         if y.ndim == 0 or y.shape[0] == 0:
             raise DataError(
@@ -197,7 +241,7 @@ class Loss:
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
-        """The values times the weights of the samples, and their gradient."""
+        """Compute the values times the sample weights, and a function for their gradient."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: gradient() * _along(dvalues, y)
@@ -207,11 +251,11 @@ class Loss:
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """The formula, with the weights of the outputs where a loss has them."""
+        """Apply the formula, and the weights of outputs or labels if a loss has them."""
         return self._checked_formula(xp, y, target)
 
     def _checked_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """`formula`, if it returns what it should: values, and a function that gives a gradient."""
+        """Call `formula`, and check what it returns: values, and a function for the derivative."""
         result = self.formula(xp, y, target)
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
@@ -223,7 +267,7 @@ class Loss:
         return values, lambda: self._expect_array("gradient", derivative(), y)
 
     def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:
-        """`result`, if it is an array like the outputs, at least in so many axes."""
+        """Return `result` if it is an array like the outputs, at least in its first `axes`."""
         if not hasattr(result, "dtype"):
             raise TypeError(f"{self!r}: expected an array as {what}, found {result!r:.200}")
         if result.shape[:axes] != y.shape[:axes]:
@@ -240,10 +284,10 @@ class Loss:
 
 
 def as_outputs(y: Any) -> tuple[Any, Array]:
-    """The namespace of outputs, and the outputs in float32 or float64.
+    """Return the namespace of outputs, and the outputs in float32 or float64.
 
-    Outputs of any other dtype become float64, so that no target is truncated to a whole number and
-    no sum is taken in float16. A list or a frame becomes an array of NumPy's.
+    Other dtypes become float64, so that no target is truncated to an integer and nothing is summed
+    in float16. A list or a frame becomes a NumPy array.
     """
     own = isinstance(y, np.ndarray) or not is_array_api_obj(y)
     if own:
@@ -257,7 +301,7 @@ def as_outputs(y: Any) -> tuple[Any, Array]:
 
 
 def in_words(*arrays: Array) -> list[str]:
-    """Their shapes, with "batch" for a first axis of one length in all."""
+    """Format their shapes, with "batch" for the first axis if it has the same length in all."""
     shapes = [tuple(map(str, array.shape)) for array in arrays]
     if len({shape[:1] for shape in shapes}) == 1:
         shapes = [("batch", *shape[1:]) for shape in shapes]
@@ -265,18 +309,30 @@ def in_words(*arrays: Array) -> list[str]:
 
 
 def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
-    """Raise a `DataError` if `x` holds anything else; reads from the device."""
+    """Raise a `DataError` unless all of `x` is from `low` to `high`; reads from the device."""
     least, most = float(xp.min(x)), float(xp.max(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least
         raise DataError(f"expected {what} from {low} to {high}, found {found:.12g}")
 
 
+def as_labels(xp: Any, integers: Array) -> Array:
+    """Convert integers to int64; larger ones become its largest number, not a negative one."""
+    labels = xp.astype(integers, xp.int64)
+    if integers.dtype == xp.uint64:
+        labels = xp.where(labels < 0, LARGEST, labels)
+    return labels
+
+
+LARGEST = 2**63 - 1
+
+
 def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
-    """Raise a `DataError` if labels are not those of so many classes; reads from the device."""
+    """Raise a `DataError` if labels are not from 0 to `classes` - 1; reads from the device."""
     least, most = int(xp.min(labels)), int(xp.max(labels))
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
+        hint = " or more" if most == LARGEST else hint
         raise DataError(
             f"{prefix}expected labels of {classes} classes from 0 to {classes - 1}, found "
             f"{least if least < 0 else most}{hint}"
@@ -286,7 +342,7 @@ def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None
 def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
     """Raise a `DataError` unless each row is a distribution; reads from the device.
 
-    The sum may be off by what bfloat16 rounds, 2^-8.
+    The sum may be off by the rounding error of bfloat16, 2^-8.
     """
     check_range(xp, rows, 0, math.inf, "entries of one-hot rows")
     worst = float(xp.max(xp.abs(xp.sum(rows, axis=-1) - 1.0)))
@@ -295,12 +351,12 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
 
 
 def times(xp: Any, x: Array, weight: Array) -> Array:
-    """``x * weight``, and 0 for a weight of 0, even of an infinite `x`: that counts as absent."""
+    """``x * weight``, but 0 where the weight is 0, even if `x` is infinite: it counts as absent."""
     return xp.where(weight == 0.0, 0.0, x) * weight
 
 
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:
-    """Raise a `DataError` if samples cannot be weighted so; reads from the device.
+    """Raise a `DataError` if sample weights are invalid; reads from the device.
 
     With `zeros`, all of them may be 0.
     """
@@ -309,13 +365,13 @@ def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> 
     usable = least >= 0.0 and limits.smallest_normal <= total <= limits.max
     if not (usable or (zeros and least == most == 0.0)):
         raise DataError(
-            f"{name}: expected weights of at least 0{'' if zeros else ', not all of them 0'}, "
-            f"whose sum is within the range of {weight.dtype}, found values from {least:g} to "
-            f"{most:g} that sum to {total:g}"
+            f"{name}: expected weights of at least 0{'' if zeros else ', not all 0'}, with a sum "
+            f"within the range of {weight.dtype}, found values from {least:g} to {most:g} that sum "
+            f"to {total:g}"
         )
 
 
 def _along(factor: Any, y: Array) -> Any:
-    """A number, or one for each sample or value, shaped to multiply `y`, ``(batch, ...)``."""
+    """Reshape a factor, one number or one per sample or value, to multiply ``(batch, ...)``."""
     axes = getattr(factor, "ndim", 0)
     return factor if axes in (0, y.ndim) else factor[(..., *(None,) * (y.ndim - axes))]

@@ -1,4 +1,4 @@
-"""Binary cross-entropy, of probabilities and of logits."""
+"""Binary cross-entropy of probabilities and of logits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .weights import OutputWeight, WeightedOutputs
 class BCELoss(WeightedOutputs):
     """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` of probabilities `y`.
 
-    The logarithms are of no less than the smallest normal number, and the gradient divides by no
-    less than 1e-12, so both stay finite. From logits, `BCEWithLogitsLoss` is exact and faster.
+    Both stay finite: logarithms are taken of at least the smallest normal number, and the gradient
+    divides by at least 1e-12. For logits, use `BCEWithLogitsLoss`, which is exact and faster.
     """
 
     outputs = "binary probabilities"
@@ -25,10 +25,8 @@ class BCELoss(WeightedOutputs):
         check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is for the Trainer to tell
-            raise DataError(
-                "BCELoss: expected probabilities; for logits there is BCEWithLogitsLoss"
-            )
+        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is reported by the Trainer
+            raise DataError("BCELoss: expected probabilities; for logits, use BCEWithLogitsLoss")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         tiny = xp.finfo(y.dtype).smallest_normal
@@ -48,7 +46,7 @@ class BCEWithLogitsLoss(WeightedOutputs):
     Parameters
     ----------
     pos_weight : sequence of float, optional
-        ``(features,)``, the weight of class 1 relative to class 0, for each output.
+        ``(features,)``, the weight of class 1 relative to class 0 for each output.
     **options
         ``weight`` and ``reduction``, see `WeightedOutputs`.
     """

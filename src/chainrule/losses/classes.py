@@ -1,4 +1,4 @@
-"""Losses of classes: cross-entropy, and the divergence of two distributions."""
+"""Losses for classification: cross-entropy and Kullback-Leibler divergence."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backends.base import kernel
-from ..checks import Checked, one_of, share
+from ..checks import Checked, at_least, one_of, optional, share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
-from .base import Formula, Loss, check_labels, check_range, check_sums, in_words, times
+from .base import Formula, Loss, as_labels, check_labels, check_range, check_sums, in_words, times
 from .weights import OutputWeight, WeightedOutputs
 
 
 class CrossEntropyLoss(Loss):
-    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`, one value a sample.
+    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`, one per sample.
 
-    Targets are labels, ``(batch,)`` integers, or one-hot rows or any distributions,
-    ``(batch, classes)``; a label and its one-hot row are the same. (With `weight`, PyTorch divides
-    the mean for rows by the number of samples instead, not by their weights.)
+    Targets are labels, ``(batch,)`` integers, or rows ``(batch, classes)``: one-hot or any other
+    distribution. A label and its one-hot row give the same loss. (With `weight` and rows, PyTorch
+    divides the mean by the number of samples, not by the sum of their weights.)
 
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(classes,)``, a weight for each class; the mean is the weighted one.
+        ``(classes,)``, a weight for each class; the mean is a weighted mean.
     label_smoothing : float, optional
         The share of each target that is spread evenly over all classes (C. Szegedy et al.,
         "Rethinking the Inception architecture", 2016).
+    ignore_index : int, optional
+        A label, such as -100, whose samples count as absent: their gradient is 0, and the mean is
+        over the others. If a batch has no others, its loss is 0 (in PyTorch, NaN).
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
 
@@ -45,23 +48,26 @@ class CrossEntropyLoss(Loss):
 
     outputs = "logits"
     label_smoothing = Checked(share)
+    ignore_index = Checked(optional(at_least(-(2**63))))
 
     def __init__(
         self,
         *,
         weight: Sequence[float] | None = None,
         label_smoothing: float = 0.0,
+        ignore_index: int | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
         self.weight = OutputWeight.of(weight)
         self.label_smoothing = label_smoothing
+        self.ignore_index = ignore_index
 
     def check_outputs(self, xp: Any, y: Array) -> None:
         if y.ndim != 2 or y.shape[1] < 2:
             raise ShapeError(
                 "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
-                f"classes, found {tuple(y.shape)} (for one output, BCEWithLogitsLoss)"
+                f"classes, found {tuple(y.shape)} (for one output, use BCEWithLogitsLoss)"
             )
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
@@ -79,11 +85,12 @@ class CrossEntropyLoss(Loss):
         if not xp.isdtype(target.dtype, "integral"):
             found = _no_labels(xp, target)
             raise DataError(f"CrossEntropyLoss: expected integer labels, found {found}")
-        return xp.astype(target, xp.int64)
+        return as_labels(xp, target)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         if target.ndim == 1:
-            check_labels(xp, target, y.shape[1], "CrossEntropyLoss: ")
+            labels, _ = self._counted(xp, y, target)
+            check_labels(xp, labels, y.shape[1], "CrossEntropyLoss: ")
             return
         check_sums(xp, target, "expected one-hot rows that sum to 1")
 
@@ -101,20 +108,39 @@ class CrossEntropyLoss(Loss):
         return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
+        labels, counts = self._counted(xp, y, target)
         if self.weight is None:
-            return None
+            return counts
         weight = self.weight.on(xp, y)
-        if target.ndim == 1:
-            return xp.take(weight[0, :], target, axis=0)
-        return xp.sum(target * weight, axis=1)
+        if target.ndim == 2:
+            return xp.sum(target * weight, axis=1)
+        weight = xp.take(weight[0, :], labels, axis=0)
+        return weight if counts is None else weight * counts
+
+    def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        labels, counts = self._counted(xp, y, target)
+        values, derivative = self._checked_formula(xp, y, labels)
+        if counts is None:
+            return values, derivative
+        return times(xp, values, counts), lambda: times(xp, derivative(), counts[:, None])
+
+    def _counted(self, xp: Any, y: Array, target: Array) -> tuple[Array, Array | None]:
+        """Return labels, with 0 for those ignored, and the weights of the samples, 0 or 1.
+
+        The weights are None if nothing is ignored.
+        """
+        if self.ignore_index is None or target.ndim == 2:
+            return target, None
+        counts = target != self.ignore_index
+        return xp.where(counts, target, 0), xp.astype(counts, y.dtype)
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers; their dtype may no longer be the user's."""
+    """Describe targets that are not integers: their dtype may no longer be the user's."""
     if target.dtype == xp.bool:
-        return "booleans: y.astype(int) makes labels of them"
+        return "booleans: y.astype(int) turns them into labels"
     if bool(xp.all(target == xp.floor(target))):
-        return "floating-point numbers: y.astype(int) makes labels of them"
+        return "floating-point numbers: y.astype(int) turns them into labels"
     return "floating-point numbers that are not whole"
 
 
@@ -128,21 +154,21 @@ class KLDivLoss(WeightedOutputs):
     weight : sequence of float, optional
         See `WeightedOutputs`.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
-        See `Loss`; "batchmean" is the divergence itself: the sum over an output's elements, the
-        mean over the batch.
+        See `Loss`. "batchmean" is the divergence itself: the sum over the elements of an output,
+        averaged over the batch.
     """
 
     outputs = "log-probabilities"
     reduction = Checked(one_of("mean", "batchmean", "sum", "none"))
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        check_range(xp, target, 0, math.inf, "targets of the divergence")
+        check_range(xp, target, 0, math.inf, "targets of the Kullback-Leibler divergence")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         return relative_entropy(xp, target, y), lambda: -target
 
 
 def relative_entropy(xp: Any, t: Array, y: Array) -> Array:
-    """``t (log t - y)``, which is 0 where `t` is, even of a `y` of minus infinity."""
+    """``t (log t - y)``, which is 0 where `t` is 0, even if `y` is minus infinity."""
     present = t > 0.0
     return t * xp.where(present, xp.log(xp.where(present, t, 1.0)) - y, 0.0)

@@ -1,4 +1,4 @@
-"""Losses of numbers."""
+"""Losses for regression."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MSELoss(WeightedOutputs):
 
 
 class L1Loss(WeightedOutputs):
-    """Absolute error ``|y - target|``; its derivative at 0 is taken as 0."""
+    """Absolute error ``|y - target|``. Its derivative at 0 is taken to be 0."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d = y - target
@@ -36,7 +36,7 @@ class HuberLoss(WeightedOutputs):
     Parameters
     ----------
     delta : float, optional
-        Where the square turns into a line.
+        The error beyond which the loss grows linearly instead of quadratically.
     **options
         ``weight`` and ``reduction``, see `WeightedOutputs`.
     """

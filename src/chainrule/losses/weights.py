@@ -13,13 +13,13 @@ from .base import Formula, Loss, times
 
 
 class WeightedOutputs(Loss):
-    """A loss whose values are one for each output, which may each have a weight.
+    """Base class of losses with one value per output; each output may have a weight.
 
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(features,)``, a factor for the values of each output. The mean still divides by their
-        number, as in PyTorch.
+        ``(features,)``, a factor for the values of each output. The mean still divides by the
+        number of values, as in PyTorch.
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
     """
@@ -33,13 +33,13 @@ class WeightedOutputs(Loss):
         if self.weight is None:
             return values, derivative
         if values.shape != y.shape:
-            raise ShapeError(f"{self!r}: expected a value for each output, to be weighted")
+            raise ShapeError(f"{self!r}: expected one value per output, to be weighted")
         weight = self.weight.on(xp, y)
         return times(xp, values, weight), lambda: times(xp, derivative(), weight)
 
 
 class OutputWeight:
-    """A weight for each output, moved to where the outputs are at its first use.
+    """One weight per output, moved to the device of the outputs at its first use.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class OutputWeight:
 
     @classmethod
     def of(cls, weights: Sequence[float] | None) -> OutputWeight | None:
-        """The weights, if there are any."""
+        """Wrap the weights, if there are any."""
         return None if weights is None else cls(weights)
 
     def on(self, xp: Any, y: Array) -> Array:
-        """The weights, ``(..., outputs)``, with as many axes as `y`."""
+        """Return the weights as ``(..., outputs)``, with as many axes as `y`."""
         if y.ndim < 2 or len(self.weights) != y.shape[-1]:
             found = f"{len(self.weights)} for outputs of shape {tuple(y.shape)}"
-            raise ShapeError(f"expected a weight for each output, found {found}")
+            raise ShapeError(f"expected one weight per output, found {found}")
         there = self._moved
         if type(there) is not type(y) or there.dtype != y.dtype or there.device != y.device:
             limits = xp.finfo(y.dtype)

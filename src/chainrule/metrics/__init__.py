@@ -1,25 +1,25 @@
 """Metrics: functions of outputs and targets that an evaluation reports next to the loss.
 
-A metric is any function of outputs and targets that returns one number as a 0-d array; a `Trainer`
-takes them in a list, or as a dict under your own names. Nothing here reads a value back from
-a device; targets that are a list, a frame or of another library are moved to where outputs are, and
-are a `DataError` if they lie in host memory and hold NaN, or labels outside the classes. Outputs
-that are NaN are no error: their samples count as wrong, or make the metric NaN.
+A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
+takes a list of them, or a dict with names of your choice. Metrics never read values back from a
+device. Targets may be a list, a frame or an array of another library: they are moved to the device
+of the outputs. Targets in host memory that hold NaN, or labels outside the classes, are a
+`DataError`. Outputs that are NaN are not an error: these samples count as wrong, or the metric is
+NaN.
 
-Outputs of a classification are logits or probabilities ``(samples, classes)``, and targets labels
-``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. `precision`, `recall`, `f1` and
-`confusion_matrix` also take the one output of a model of two classes, ``(samples,)`` or
-``(samples, 1)``, with targets 0 and 1 of the same shape: class 1 is where it is above `threshold`.
-Rows of targets sum to 1, so several labels per sample are a `DataError` too: that is what
-`binary_accuracy` is for. A row that is not one-hot (a smoothed or mixed label) stands for the class
-of its largest entry.
+For classification, outputs are logits or probabilities ``(samples, classes)``, and targets are
+labels ``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. For two classes, `precision`,
+`recall`, `f1` and `confusion_matrix` also take a single output, ``(samples,)`` or ``(samples, 1)``,
+with targets 0 and 1 of the same shape: outputs above `threshold` are class 1. Rows of targets must
+sum to 1, so several labels per sample are a `DataError`; use `binary_accuracy` for these. A row
+that is not one-hot (a smoothed or mixed label) stands for the class of its largest entry.
 
-Outputs and targets may be of any dtype of real numbers. Counts and sums are taken in integers and
-float64, whatever it is; the result has the outputs' dtype if that is float32 or float64, and is
-float64 otherwise.
+Outputs and targets may have any real dtype. Counts and sums are always taken in integers and
+float64. The result has the dtype of the outputs if it is float32 or float64, and is float64
+otherwise.
 
-A metric says by an attribute ``higher_is_better``, True or False, in which direction it improves;
-callbacks that watch it go by that. Give it to your own metrics too.
+The attribute ``higher_is_better`` of a metric, True or False, is the direction in which it
+improves. Callbacks that watch a metric rely on it, so set it on your own metrics too.
 
 Examples
 --------
@@ -47,3 +47,7 @@ __all__ = [
     "recall",
     "top_k_accuracy",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

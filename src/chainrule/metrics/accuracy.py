@@ -1,4 +1,4 @@
-"""Shares of samples that are right."""
+"""Accuracy: the share of samples that are predicted correctly."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ from .base import (
     share,
 )
 
-# They are classes so that they can be compared, copied and printed; they are used as functions.
+# Classes that are used as functions, so that they can be compared, copied and printed.
 # ruff: noqa: N801
 
 
 @higher_is_better
-def accuracy(outputs: Array, targets: Array) -> Array:
-    """The share of samples whose largest output is that of their class.
+def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None) -> Array:
+    """Share of samples whose largest output is that of their class.
 
     Parameters
     ----------
     outputs : array
         ``(samples, classes)``: logits or probabilities.
     targets : array
-        Labels ``(samples,)``, or one-hot rows of the shape of the outputs; the class of a row that
-        is another distribution is that of its largest entry.
+        Labels ``(samples,)``, or rows of the shape of the outputs: one-hot, or another distribution
+        whose largest entry is that of the class.
+    ignore_index : int, optional
+        A label whose samples are left out; if none remain, the accuracy is 0. By default, `Trainer`
+        passes the `ignore_index` of its `CrossEntropyLoss`. No other metric takes it.
 
     Returns
     -------
     array
-        0-d, a quotient of exact counts, see `chainrule.metrics` for its dtype.
+        0-d, a quotient of exact counts; see `chainrule.metrics` for its dtype.
 
     Raises
     ------
     ShapeError
-        If there are fewer than two outputs, or the targets do not go with them.
+        If there are fewer than two outputs, or if the shape of the targets does not fit.
     DataError
         If targets in host memory are not classes: labels out of range, rows that do not sum to 1.
 
@@ -51,18 +54,22 @@ def accuracy(outputs: Array, targets: Array) -> Array:
     >>> float(accuracy(np.asarray([[0.1, 0.9], [0.8, 0.2]]), np.asarray([1, 1])))
     0.5
     """
-    xp, outputs, labels = labelled("accuracy", outputs, targets)
-    return share(xp, predicted_classes(xp, outputs) == labels, outputs.dtype)
+    xp, outputs, labels = labelled("accuracy", outputs, targets, ignore_index=ignore_index)
+    right, among = predicted_classes(xp, outputs) == labels, None
+    if ignore_index is not None:
+        among = labels >= 0
+    return share(xp, right, outputs.dtype, among=among)
 
 
 @dataclass(frozen=True)
 class binary_accuracy:
-    """The share of outputs on their target's side of `threshold`: 0 for logits, 0.5 otherwise.
+    """Share of outputs on the same side of `threshold` as their target.
 
     Parameters
     ----------
     threshold : float
-        Outputs above it stand for 1, others for 0; so do targets above 0.5.
+        Outputs above it are class 1, and others class 0: 0 for logits, 0.5 for probabilities.
+        Targets above 0.5 are class 1.
 
     Examples
     --------
@@ -83,22 +90,21 @@ class binary_accuracy:
 
 @dataclass(frozen=True)
 class top_k_accuracy:
-    """The share of samples whose class is among the `k` largest of their outputs.
+    """Share of samples whose class is among the `k` largest of their outputs.
 
-    Of equal outputs that of the lower class counts as the larger, as in `accuracy`, which is the
-    same as `k` = 1: equal outputs everywhere do not make every sample right.
+    Of equal outputs, the one of the lower class counts as larger. So a model whose outputs are all
+    equal is not always right. With `k` = 1 this is `accuracy`.
 
     Parameters
     ----------
     k : int
-        How many of the largest outputs count, at least 1. The metric is called ``top_k_accuracy``
-        with this number for k.
+        The number of largest outputs, at least 1. It is part of the metric's name, such as
+        ``top_2_accuracy``.
 
     Raises
     ------
     ShapeError
-        When it is called, if there are not more than `k` classes, or the targets do not go with
-        the outputs.
+        When called, if there are `k` classes or fewer, or if the shape of the targets does not fit.
 
     Examples
     --------
@@ -129,7 +135,7 @@ class top_k_accuracy:
         rows = xp.arange(samples, device=outputs.device)
         own = outputs[rows, labels][:, None]
         after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels[:, None]
-        # Who is beaten is counted, not who is ahead: beside NaN nobody is.
+        # Count the outputs that are smaller, not those that are larger: none is larger than NaN.
         beaten = (own > outputs) | ((own == outputs) & after)
         right = xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k
         return share(xp, right, outputs.dtype)

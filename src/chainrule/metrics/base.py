@@ -1,4 +1,4 @@
-"""Checks that outputs and targets of a metric fit together, exact counts, and directions."""
+"""Checks of outputs and targets, exact counts, and the direction in which a metric improves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from ..backends.conversion import like, on_host
 from ..checks import flag
 from ..errors import DataError, ShapeError
-from ..losses.base import as_outputs, check_labels, check_range, check_sums
+from ..losses.base import as_labels, as_outputs, check_labels, check_range, check_sums
 from ..types import Array
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -17,52 +17,60 @@ _Marked = TypeVar("_Marked", bound=Metric)
 
 
 def higher_is_better(metric: _Marked) -> _Marked:
-    """Mark a metric as one that rises as a model improves."""
+    """Mark a metric that rises as a model improves."""
     metric.higher_is_better = True  # type: ignore[attr-defined]
     return metric
 
 
 def lower_is_better(metric: _Marked) -> _Marked:
-    """Mark a metric as one that falls as a model improves."""
+    """Mark a metric that falls as a model improves."""
     metric.higher_is_better = False  # type: ignore[attr-defined]
     return metric
 
 
 def direction(metric: Metric | None) -> bool | None:
-    """The mark of a metric, whether higher is better; None if it has none."""
+    """Return whether a higher value of the metric is better, or None if it is not marked."""
     while isinstance(metric, partial):
         metric = metric.func
     mark = getattr(metric, "higher_is_better", None)
     return None if mark is None else flag("higher_is_better", mark)
 
 
-def labelled(name: str, outputs: Array, targets: Array) -> tuple[Any, Array, Array]:
-    """The namespace, outputs ``(samples, classes)`` and targets as labels, if they go together."""
+def labelled(
+    name: str, outputs: Array, targets: Array, *, ignore_index: int | None = None
+) -> tuple[Any, Array, Array]:
+    """Return the namespace, outputs ``(samples, classes)``, and targets as labels.
+
+    Labels equal to `ignore_index` become -1.
+    """
     xp, outputs = as_outputs(outputs)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         raise ShapeError(
             f"{name}: expected outputs of shape (samples, classes) with at least two classes, "
-            f"found {tuple(outputs.shape)} (for one output, binary_accuracy)"
+            f"found {tuple(outputs.shape)} (for one output, use binary_accuracy)"
         )
     xp, outputs, targets = fitting_targets(name, outputs, targets, outputs.shape[:1], outputs.shape)
     if targets.ndim > 1:
         rows = xp.astype(targets, outputs.dtype)
         if on_host(targets):
-            hint = " (for several labels per sample, binary_accuracy)"
+            hint = " (for several labels per sample, use binary_accuracy)"
             check_sums(xp, rows, f"{name}: expected labels, or rows that sum to 1", hint)
         return xp, outputs, xp.argmax(rows, axis=-1)
-    labels = xp.astype(targets, xp.int64)
+    labels = as_labels(xp, targets)
+    ignored = None if ignore_index is None else labels == ignore_index
     if on_host(targets):
-        if bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
-            raise DataError(f"{name}: expected whole labels, found others")
-        check_labels(xp, labels, outputs.shape[1], f"{name}: ")
-    return xp, outputs, labels
+        fractions = xp.isdtype(targets.dtype, "real floating")
+        if fractions and bool(xp.any(xp.astype(labels, targets.dtype) != targets)):
+            raise DataError(f"{name}: expected integer labels, found fractions")
+        counted = labels if ignored is None else xp.where(ignored, 0, labels)
+        check_labels(xp, counted, outputs.shape[1], f"{name}: ")
+    return xp, outputs, labels if ignored is None else xp.where(ignored, -1, labels)
 
 
 def fitting_targets(
     name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]
 ) -> tuple[Any, Array, Array]:
-    """The namespace, outputs and, there, targets of their shape or of one of those given."""
+    """Return the namespace, outputs, and targets of their shape or one of the given `shapes`."""
     xp, outputs = as_outputs(outputs)
     targets = like(outputs, targets)
     shapes = shapes or (outputs.shape,)
@@ -86,10 +94,16 @@ def check_two_classes(xp: Any, targets: Array) -> None:
 
 
 def predicted_classes(xp: Any, outputs: Array) -> Array:
-    """The predicted classes: that of the largest output, -1 where there is NaN."""
+    """Return the class of the largest output of each sample; -1 if an output is NaN."""
     return xp.where(xp.any(xp.isnan(outputs), axis=-1), -1, xp.argmax(outputs, axis=-1))
 
 
-def share(xp: Any, right: Array, dtype: Any) -> Array:
-    """The share of booleans that are true: float64 counts exactly, which `dtype` may not."""
-    return xp.astype(xp.mean(xp.astype(right, xp.float64)), dtype)
+def share(xp: Any, right: Array, dtype: Any, *, among: Array | None = None) -> Array:
+    """Compute the share of booleans that are true: of all, or of those that `among` selects.
+
+    It is counted in float64, which is exact where `dtype` may not be. The share of none is 0.
+    """
+    if among is None:
+        return xp.astype(xp.mean(xp.astype(right, xp.float64)), dtype)
+    right, total = (xp.sum(xp.astype(b, xp.float64)) for b in (right & among, among))
+    return xp.astype(right / xp.maximum(total, 1.0), dtype)

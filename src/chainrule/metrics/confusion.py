@@ -1,4 +1,4 @@
-"""The confusion matrix, and the scores that follow from it."""
+"""The confusion matrix, and the scores derived from it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
 
 def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) -> Array:
-    """How many samples of each class are taken for which: classes in rows, predictions in columns.
+    """Confusion matrix: classes in rows, predicted classes in columns.
 
-    ``M[i, j]``, the number of samples of class i whose largest output is the j-th. A sample with
-    NaN is taken for no class.
+    ``M[i, j]`` is the number of samples of class i whose largest output is the j-th. A sample with
+    NaN outputs counts nowhere.
 
     Parameters
     ----------
     outputs : array
         ``(samples, classes)``, or one output for two classes, ``(samples,)`` or ``(samples, 1)``.
     targets : array
-        Labels or one-hot rows; 0 and 1 in the shape of the outputs where there is one output.
+        Labels or one-hot rows; for one output, 0 and 1 in the shape of the outputs.
     threshold : float, optional
-        Where one output turns from class 0 to class 1: 0 for logits, 0.5 for probabilities.
+        For one output, the value above which it is class 1: 0 for logits, 0.5 for probabilities.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     Raises
     ------
     ShapeError
-        If the targets do not go with the outputs.
+        If the shape of the targets does not fit.
     DataError
         If targets in host memory are not classes: labels out of range, rows that do not sum to 1.
 
@@ -57,35 +57,35 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
 def precision(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Of the samples taken for a class, the share that belongs to it: ``right / predicted``.
+    """Precision: of the samples predicted as a class, the share that belongs to it.
 
-    A class for which no sample is taken has precision 0, as in scikit-learn.
+    ``right / predicted``; a class that is never predicted has precision 0, as in scikit-learn.
 
     Parameters
     ----------
     outputs, targets : array
         See `confusion_matrix`.
     average : {"auto", "binary", "macro", "micro", "weighted"}, optional
-        What is made of the classes' scores. "binary" is that of class 1 of two. "macro" is the mean
-        over the classes that occur among targets or predictions, "weighted" the mean with the
-        number of each class's samples as weights. "micro" sums samples up over the classes before
-        it divides. "auto" is "binary" where there are two classes and "macro" where there are more.
+        How to combine the scores of the classes. "binary" is the score of class 1 of two. "macro"
+        is the mean over the classes that occur among targets or predictions. "weighted" is the mean
+        weighted by the number of samples of each class. "micro" adds up the counts of all classes
+        before it divides. "auto" is "binary" for two classes and "macro" for more.
     threshold : float, optional
         See `confusion_matrix`.
 
     Returns
     -------
     array
-        0-d, a quotient of exact counts, see `chainrule.metrics` for its dtype.
+        0-d, a quotient of exact counts; see `chainrule.metrics` for its dtype.
 
     Raises
     ------
     ShapeError
-        If the targets do not go with the outputs.
+        If the shape of the targets does not fit.
     DataError
         See `confusion_matrix`.
     ValueError
-        If there is no such average, or it is "binary" and there are more than two classes.
+        If there is no such average, or if it is "binary" for more than two classes.
 
     Examples
     --------
@@ -102,14 +102,14 @@ def precision(
 def recall(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Of the samples of a class, the share that is taken for it: ``right / actual``.
+    """Recall: of the samples of a class, the share that is predicted as it.
 
-    A class without samples has recall 0, as in scikit-learn.
+    ``right / actual``; a class without samples has recall 0, as in scikit-learn.
 
     Parameters
     ----------
     outputs, targets, average, threshold
-        See `precision`, also for what is returned and raised.
+        See `precision`, also for the result and errors.
 
     Examples
     --------
@@ -124,17 +124,17 @@ def recall(
 
 @higher_is_better
 def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
-    """The harmonic mean of precision and recall: ``2 right / (predicted + actual)``.
+    """F1 score: the harmonic mean of precision and recall.
 
-    A class that does not occur has 0, as in scikit-learn.
+    ``2 right / (predicted + actual)``; a class that does not occur has 0, as in scikit-learn.
 
     Source: C. van Rijsbergen, "Information retrieval", 1979.
 
     Parameters
     ----------
     outputs, targets, average, threshold
-        See `precision`, also for what is returned and raised. "macro" is the mean of the classes'
-        F1, not that of the mean precision and recall.
+        See `precision`, also for the result and errors. "macro" is the mean of the F1 scores of the
+        classes, not the F1 score of their mean precision and recall.
 
     Examples
     --------
@@ -150,10 +150,10 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
 def _of_classes(
     name: str, outputs: Array, targets: Array, threshold: float
 ) -> tuple[Any, Array, Array]:
-    """The namespace, outputs ``(samples, classes)``, also those of one output, and labels."""
+    """Return the namespace, outputs ``(samples, classes)`` and labels; one output becomes two."""
     xp, outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
-        # One output decides between two classes as two outputs do, of which one is the threshold.
+        # One output is like two, of which the first is the threshold.
         xp, outputs, targets = fitting_targets(name, outputs, targets)
         outputs = xp.reshape(outputs, (-1,))
         targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype)
@@ -164,7 +164,7 @@ def _of_classes(
 
 
 def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
-    """How often each of 0 to ``count - 1`` occurs, ``(count,)`` integers; others do not count."""
+    """Count how often each of 0 to ``count - 1`` occurs, ``(count,)`` integers."""
     ordered, each = xp.sort(numbers), xp.arange(count, dtype=xp.int64, device=numbers.device)
     above = xp.searchsorted(ordered, each, side="right")
     return xp.astype(above - xp.searchsorted(ordered, each, side="left"), xp.int64)
@@ -172,7 +172,7 @@ def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
 
 @dataclass
 class _Counts:
-    """How many samples of each class are right, are taken for it, and belong to it, in float64."""
+    """The number of samples that are right, predicted and actual for each class, in float64."""
 
     xp: Any
     dtype: Any  # of the result
@@ -200,7 +200,7 @@ class _Counts:
         return cls(xp, outputs.dtype, average, *(xp.astype(n, xp.float64) for n in counts))
 
     def averaged(self, part: Array, whole: Array) -> Array:
-        """The average over the classes of ``part / whole``."""
+        """Average ``part / whole`` over the classes."""
         return self.xp.astype(self._averaged(part, whole), self.dtype)
 
     def _averaged(self, part: Array, whole: Array) -> Array:
@@ -217,5 +217,5 @@ class _Counts:
 
 
 def _quotient(xp: Any, part: Array, whole: Array) -> Array:
-    """``part / whole``, and 0 / 0 = 0; `whole` is a count, so nothing else changes."""
+    """``part / whole`` with 0 / 0 = 0; `whole` is a count, so all other quotients are exact."""
     return part / xp.maximum(whole, 1.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..losses import Loss
+from functools import partial
+
+from ..losses import CrossEntropyLoss, Loss
 from .accuracy import accuracy, binary_accuracy
 from .base import Metric
 
@@ -14,5 +16,7 @@ _BY_OUTPUTS: dict[str, Metric] = {
 
 
 def default_metrics(loss: Loss) -> dict[str, Metric]:
-    """The accuracy, where the loss is one of classification."""
+    """Return the accuracy if the loss is for classification; it ignores what the loss ignores."""
+    if isinstance(loss, CrossEntropyLoss) and loss.ignore_index is not None:
+        return {"accuracy": partial(accuracy, ignore_index=loss.ignore_index)}
     return {"accuracy": _BY_OUTPUTS[loss.outputs]} if loss.outputs in _BY_OUTPUTS else {}

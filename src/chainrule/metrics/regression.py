@@ -1,4 +1,4 @@
-"""Metrics of numbers."""
+"""Metrics for regression."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from .base import fitting_targets, higher_is_better, lower_is_better
 
 @higher_is_better
 def r2(outputs: Array, targets: Array) -> Array:
-    """The coefficient of determination: the share of the targets' variance that is explained.
+    """Coefficient of determination: the share of the variance of the targets that is explained.
 
-    ``1 - sum((t - y)^2) / sum((t - mean(t))^2)`` over the samples; of several outputs, the mean.
-    Where the targets do not vary it is 1 if all outputs are right and else 0, as in scikit-learn.
+    ``1 - sum((t - y)^2) / sum((t - mean(t))^2)`` over the samples, averaged over several outputs.
+    If the targets do not vary, it is 1 if all outputs are right and otherwise 0, as in
+    scikit-learn.
 
     Parameters
     ----------
     outputs, targets : array
-        ``(samples,)`` or ``(samples, features)``, both alike.
+        ``(samples,)`` or ``(samples, features)``, both of the same shape.
 
     Returns
     -------
     array
-        0-d, at most 1, and 0 for the mean of the targets; see `chainrule.metrics` for its dtype.
+        0-d, at most 1, and 0 if each output is the mean of the targets; see `chainrule.metrics` for
+        its dtype.
 
     Raises
     ------
@@ -38,10 +40,10 @@ def r2(outputs: Array, targets: Array) -> Array:
     """
     xp, dtype, outputs, targets = _in_float64("r2", outputs, targets)
     error = targets - outputs
-    # From the first sample on, so that targets that do not vary have exactly no variance.
+    # Relative to the first sample, so that constant targets have a variance of exactly 0.
     targets = targets - targets[:1, ...]
     deviation = targets - xp.mean(targets, axis=0, keepdims=True)
-    scale = xp.max(xp.abs(deviation), axis=0)  # by which squares neither overflow nor vanish
+    scale = xp.max(xp.abs(deviation), axis=0)  # so that squares neither overflow nor vanish
     varies = scale > 0.0
     scale = xp.where(varies, scale, 1.0)
     unexplained, total = (xp.sum((d / scale) ** 2, axis=0) for d in (error, deviation))
@@ -52,17 +54,17 @@ def r2(outputs: Array, targets: Array) -> Array:
 
 @lower_is_better
 def mean_absolute_error(outputs: Array, targets: Array) -> Array:
-    """The mean of ``|y - t|`` over samples and features, in the targets' own unit.
+    """Mean of ``|y - t|`` over samples and features, in the unit of the targets.
 
     Parameters
     ----------
     outputs, targets : array
-        ``(samples,)`` or ``(samples, features)``, both alike.
+        ``(samples,)`` or ``(samples, features)``, both of the same shape.
 
     Returns
     -------
     array
-        0-d, see `chainrule.metrics` for its dtype.
+        0-d; see `chainrule.metrics` for its dtype.
 
     Raises
     ------
@@ -80,6 +82,6 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
 
 
 def _in_float64(name: str, outputs: Array, targets: Array) -> tuple[Any, Any, Array, Array]:
-    """The namespace, the dtype of the result, and both in float64, where long sums stay exact."""
+    """Return the namespace, the dtype of the result, and both in float64 for exact long sums."""
     xp, outputs, targets = fitting_targets(name, outputs, targets)
     return xp, outputs.dtype, xp.astype(outputs, xp.float64), xp.astype(targets, xp.float64)

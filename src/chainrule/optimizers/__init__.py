@@ -1,4 +1,4 @@
-"""Optimizers: each is a few named vectors of state and one rule for an element."""
+"""Optimizers: each has a few named state vectors and one rule, applied to every element."""
 
 from .adam import Adam, AdamW
 from .adaptive import Adagrad, RMSprop
@@ -6,3 +6,7 @@ from .base import Optimizer
 from .sgd import SGD
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""Adam, and Adam with decoupled weight decay."""
+"""Adam and AdamW."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from .base import Optimizer
 
 def _betas(name: str, betas: Any) -> tuple[float, float]:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise TypeError(f"expected {name} to be two numbers, found {betas!r}")
+        raise TypeError(f"expected {name} to be a pair of numbers, found {betas!r}")
     first, second = betas
     return below_one(f"{name}[0]", first), below_one(f"{name}[1]", second)
 
 
 class Adam(Optimizer):
-    """The mean gradient over the root of the mean square, both corrected for starting at zero.
+    """Adam: the mean gradient divided by the root of the mean square, with bias correction.
 
     ``mean = b1 * mean + (1 - b1) * grad``; ``square = b2 * square + (1 - b2) * grad^2``;
-    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)`` at step t.
+    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)`` at step t. The
+    factors ``1 - b^t`` correct the bias of the two means, which start at zero.
 
     Source: D. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
 
     Parameters
     ----------
     lr : float, callable or dict, optional
-        See `Optimizer`, also for the options not named here.
+        The learning rate, see `Optimizer`, which also describes the remaining options.
     betas : tuple of float, optional
-        How much of the mean and of the mean square is kept at a step.
+        Decay rates of the mean and of the mean square: the shares that are kept at each step.
     eps : float, optional
-        Keeps the quotient finite.
+        Added to the denominator, so that the quotient stays finite.
     """
 
     slots = ("mean", "square")
@@ -72,7 +73,7 @@ class Adam(Optimizer):
             eps: Array,
         ) -> tuple[Array, ...]:
             mean = b1 * mean + new1 * grad
-            square = b2 * square + new2 * grad * grad  # new2 first: it overflows later
+            square = b2 * square + new2 * grad * grad  # new2 first, to overflow later
             return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
 
         return adam
@@ -84,17 +85,17 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """`Adam` with weight decay beside the gradient: ``value *= 1 - lr * weight_decay`` first.
+    """`Adam` with decoupled weight decay: each step starts with ``value *= 1 - lr * weight_decay``.
 
     Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019, in PyTorch's
-    form, where the rate multiplies the decay.
+    form, where the decay is multiplied by the learning rate.
 
     Parameters
     ----------
     lr : float, callable or dict, optional
-        See `Adam`, also for the options not named here.
+        The learning rate, see `Adam`, which also describes the remaining options.
     weight_decay : float, optional
-        The share of a value that is taken off at a step, over the rate.
+        Each step shrinks a value by the share ``lr * weight_decay``.
     """
 
     decoupled_decay = True

@@ -1,4 +1,4 @@
-"""Optimizers that divide by the size of past gradients."""
+"""Optimizers that divide by the root of past squared gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Optimizer
 
 
 class RMSprop(Optimizer):
-    """The gradient over the root of its mean square.
+    """RMSprop: the gradient divided by the root of its mean square.
 
     ``square = alpha * square + (1 - alpha) * grad^2``;
     ``value -= lr * grad / (sqrt(square) + eps)``.
@@ -22,11 +22,11 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        See `Optimizer`, also for the options not named here.
+        The learning rate, see `Optimizer`, which also describes the remaining options.
     alpha : float, optional
-        How much of the mean square is kept at a step.
+        Decay rate of the mean square: the share that is kept at each step.
     eps : float, optional
-        Keeps the quotient finite.
+        Added to the denominator, so that the quotient stays finite.
     """
 
     slots = ("square",)
@@ -49,7 +49,7 @@ class RMSprop(Optimizer):
         def rmsprop(
             value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
         ) -> tuple[Array, ...]:
-            square = keep * square + new * grad * grad  # new first: it overflows later
+            square = keep * square + new * grad * grad  # new first, to overflow later
             return value - lr * grad / (sqrt(square) + eps), square
 
         return rmsprop
@@ -59,7 +59,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """The gradient over the root of the sum of its squares.
+    """Adagrad: the gradient divided by the root of the sum of all squared gradients.
 
     ``total += grad^2``; ``value -= lr * grad / (sqrt(total) + eps)``.
 
@@ -69,11 +69,11 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        See `Optimizer`, also for the options not named here.
+        The learning rate, see `Optimizer`, which also describes the remaining options.
     initial_accumulator_value : float, optional
-        Where the sum of squares starts.
+        Initial value of the sum of squares.
     eps : float, optional
-        Keeps the quotient finite.
+        Added to the denominator, so that the quotient stays finite.
     """
 
     slots = ("total",)

@@ -1,13 +1,13 @@
-"""The base of all optimizers: the rate, penalties, clipping and the step itself.
+"""Base class of all optimizers: learning rates, penalties, clipping and the step itself.
 
-A step is one operation on the flat vectors of a model, whatever its depth: the rule, made fast by
-the backend (see `Backend.elementwise`).
+A step is one operation on the flat vectors of a model, whatever its depth: the rule, which the
+backend makes fast (see `Backend.elementwise`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from array_api_compat import array_namespace
@@ -23,54 +23,61 @@ from .gradient import Gradient
 from .rates import checked_rates, rate_of_each
 
 Stretch = tuple[slice, bool, str, int]
-"""A part of the flat vectors, and what all its parameters have in common: whether there are
-penalties, the name of the learning rate, and in how many steps they were frozen."""
+"""A part of the flat vectors whose parameters share these: whether they have penalties, the name
+of their learning rate, and the number of steps in which they were frozen."""
 
 
 def _rate_of(layer: str) -> str:
-    """The name of the learning rate of a layer among the options."""
+    """Name the learning rate of a layer among the options."""
     return f"lr[{layer!r}]"
 
 
+def _are_parameters(thing: Any) -> bool:
+    """Whether a thing is a model, a list of its parameters, or a generator of PyTorch's."""
+    if isinstance(thing, list | tuple):
+        return any(isinstance(item, Parameter) for item in thing)
+    return isinstance(thing, Layer | Iterator)
+
+
 class Optimizer:
-    """The base of all optimizers: the rate, penalties, clipping and the step itself.
+    """Base class of all optimizers: learning rates, penalties, clipping and the step itself.
 
     Parameters
     ----------
     lr : float, callable or dict
-        The learning rate, at least 0; or a function of the step, counted from 0, such as
-        `schedules.cosine`; or several of these by the names of layers: ``{"0": 1e-4, "": 1e-3}`` is
-        1e-4 for all in the layer ``"0"`` and 1e-3 for the rest. Names are the beginnings of those
-        in `Layer.named_parameters`, and the longest that fits counts.
+        The learning rate: a number of at least 0, or a schedule such as `schedules.cosine`, a
+        function of the step, counted from 0. Or a dict of these by layer: ``{"0": 1e-4, "": 1e-3}``
+        is 1e-4 for the layer ``"0"`` and 1e-3 for all others. A name matches all parameters in
+        `Layer.named_parameters` that begin with it; the longest match counts.
     weight_decay : float, optional
         The L2 penalty ``weight_decay / 2 * sum(value^2)``: adds ``weight_decay * value`` to the
         gradient (`AdamW` decays the value itself).
     l1 : float, optional
-        The L1 penalty ``l1 * sum(|value|)``: adds ``l1 * sign(value)`` to the gradient, in `AdamW`
-        too (R. Tibshirani, "Regression shrinkage and selection via the lasso", 1996).
+        The L1 penalty ``l1 * sum(|value|)``: adds ``l1 * sign(value)`` to the gradient, also in
+        `AdamW` (R. Tibshirani, "Regression shrinkage and selection via the lasso", 1996).
     decay_biases : bool, optional
-        Whether both apply to parameters that ask to be left alone, such as biases.
+        Whether both penalties include parameters that are normally exempt, such as biases.
     clip_norm : float, optional
-        The gradient of the whole model is scaled down to this Euclidean norm where it is longer
-        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013). The
-        penalties come after.
+        A gradient of the whole model whose Euclidean norm is larger than this is scaled down to it
+        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013).
+        Penalties are added afterwards.
 
     Notes
     -----
-    Penalties act through the gradient only: the loss that is reported does not contain them.
+    Penalties act through the gradient only: the reported loss does not include them.
 
-    A frozen parameter stays as it is, and so do its vectors of state and its count of steps.
+    A frozen parameter does not change, and neither do its state vectors and its count of steps.
 
-    A custom optimizer names its vectors in `slots` and defines `rule` and `scalars`.
+    A custom optimizer names its state vectors in `slots` and defines `rule` and `scalars`.
     """
 
     slots: tuple[str, ...] = ()
-    """Names of the vectors of state; they start as zeros."""
+    """Names of the state vectors, which start as zeros."""
 
     decoupled_decay: ClassVar[bool] = False
 
     squares_gradients: ClassVar[bool] = False
-    """Whether the rule squares gradients, so that very large ones have to be limited."""
+    """Whether the rule squares gradients, so that very large ones must be limited."""
 
     lr = Checked(checked_rates)
     weight_decay = Checked(at_least_zero)
@@ -95,10 +102,10 @@ class Optimizer:
         self._unbind()
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        if args and "lr" in options and isinstance(args[0], Iterable):
+        if args and _are_parameters(args[0]):
             raise TypeError(
-                f"{cls.__name__}: expected the learning rate alone, found {args[0]!r:.80} before "
-                "lr=; a Trainer, or optimizer.bind(model), hands over the parameters"
+                f"{cls.__name__}: expected a learning rate, found {args[0]!r:.80}: write "
+                f"{cls.__name__}(lr=1e-3); a Trainer or optimizer.bind(model) adds the parameters"
             )
         return super().__new__(cls)
 
@@ -111,22 +118,23 @@ class Optimizer:
         self._parameters: dict[str, Parameter] = {}  # by name, in the order of the vectors
         self._frozen_steps: list[int] = []  # of each of them
         self._parts: list[Stretch] = []  # see `stretches`
-        self._made_for: Any = None  # what of the parameters they were made for
-        self._prepared: Any = None  # the structure that the update was made for
+        self._made_for: Any = None  # flags of the parameters for which they were made
+        self._prepared: Any = None  # the structure for which the update was made
 
     def rule(self, xp: Any) -> Rule:
-        """``rule(value, *slots, grad, *scalars) -> (value, *slots)``, for `Backend.elementwise`.
+        """Return ``rule(value, *slots, grad, *scalars) -> (value, *slots)``.
 
-        It is compiled once for each function that is returned here: return the same one each time.
+        `Backend.elementwise` compiles each function that is returned here: return the same one
+        every time.
         """
         raise NotImplementedError(f"{type(self).__name__} has no rule")
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
-        """The numbers that the rule takes at a step, counted from 1."""
+        """Return the numbers that the rule takes at this step, counted from 1."""
         return (lr,)
 
     def bind(self, model: Layer) -> Self:
-        """Make ready to train `model`, whose state vectors are made now.
+        """Prepare to train `model`, and make the state vectors.
 
         Returns
         -------
@@ -136,22 +144,22 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If it is bound to another model, or if it has learning rates by the names of layers and
-            one fits no parameter, or none fits a parameter.
+            If it is bound to another model; or, with one learning rate per layer, if a rate matches
+            no parameter or a parameter no rate.
         RuntimeError
-            If the model has more layers than when its weights were drawn.
+            If a layer was added to the model after its weights were drawn.
         TypeError
-            If it is no layer.
+            If `model` is not a layer.
         """
         if not isinstance(model, Layer):
             raise TypeError(f"expected a model, found {model!r:.200}{what_is_meant(model)}")
         state = model.state
         if len(model.parameters()) != len(state.parameters):
-            raise RuntimeError("a layer was added to this model after it had its weights")
+            raise RuntimeError("a layer was added to this model after its weights were drawn")
         if self._model_state is state:
             return self
         if self._model_state is not None:
-            raise ValueError(f"{self!r} trains another model already; make a new one")
+            raise ValueError(f"{self!r} already trains another model: make a new optimizer")
         names = {id(p): name for name, p in model.named_parameters().items()}
         self._parameters = {names[id(p)]: p for p in state.parameters}
         self._prepare(state)
@@ -159,7 +167,7 @@ class Optimizer:
         return self
 
     def _prepare(self, state: ModelState) -> None:
-        """Make all that follows from the options: the vectors, and their update from the rule."""
+        """Make what depends on the options: the state vectors, and their update from the rule."""
         slots: Any = self.slots
         if isinstance(slots, str):
             raise TypeError(f"{self!r}: expected a tuple of slots, found {slots!r}")
@@ -173,7 +181,7 @@ class Optimizer:
         self._prepared, self._made_for = self.structure, None
 
     def _prepared_state(self) -> ModelState:
-        """The state of its model, for which all is made as the options are now."""
+        """Return the state of the model, with everything prepared for the current options."""
         if self._model_state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
         if self._prepared != self.structure:
@@ -190,7 +198,7 @@ class Optimizer:
         return twin
 
     def _options(self) -> dict[str, Any]:
-        """The attributes that say how it moves parameters: numbers, flags and schedules."""
+        """Return the hyperparameters: numbers, flags and schedules."""
         return {
             k: v
             for k, v in vars(self).items()
@@ -201,15 +209,15 @@ class Optimizer:
         return state.backend.xp.zeros_like(state.values)
 
     def step(self) -> None:
-        """Move the parameters by their gradients, which the next backward pass overwrites.
+        """Update the parameters by their gradients, which the next backward pass overwrites.
 
         Raises
         ------
         RuntimeError
-            If it is bound to no model.
+            If the optimizer is not bound to a model.
         DivergenceError
-            If a gradient in host memory is NaN or infinite: it has no direction. Nothing is changed
-            then. (On a device, where looking would mean waiting, the next loss is NaN.)
+            If a gradient in host memory is NaN or infinite, and so has no direction. Nothing has
+            changed then. (On a device, checking would mean waiting: the next loss is NaN.)
         """
         state = self._prepared_state()
         stretches = self._stretches()
@@ -219,7 +227,7 @@ class Optimizer:
         try:
             self._gradient.prepare(grads, None if self.clip_norm is None else clip_norm)
         except DivergenceError:
-            state.end_step()  # the next backward pass begins anew
+            state.end_step()  # the next backward pass overwrites the gradients
             raise
         width = len(lines) // max(1, len(stretches))
         self.moving = True
@@ -236,7 +244,7 @@ class Optimizer:
         self.moving = False
 
     def count_step(self) -> None:
-        """Count a step for the parameters that are trained, as `step` does."""
+        """Count a step, as `step` does, for the parameters that are not frozen."""
         self.steps += 1
         frozen = [not p.trainable for p in self._parameters.values()]
         if True in frozen:
@@ -245,7 +253,7 @@ class Optimizer:
 
     @property
     def counts(self) -> tuple[int, list[int]]:
-        """The steps that were made, and in how many of them each parameter was frozen."""
+        """The number of steps, and in how many of them each parameter was frozen."""
         return self.steps, self._frozen_steps
 
     @counts.setter
@@ -254,7 +262,7 @@ class Optimizer:
         self._made_for = None
 
     def stretches(self) -> list[Stretch]:
-        """The longest parts of the flat vectors whose parameters move by the same numbers."""
+        """Return the longest parts of the flat vectors whose parameters share all numbers."""
         self._prepared_state()
         return self._stretches()
 
@@ -277,10 +285,11 @@ class Optimizer:
         return found
 
     def numbers(self, ahead: int = 0) -> list[float]:
-        """All numbers of the next step, or of one further ahead.
+        """Return all numbers of the next step, or of a step further ahead.
 
-        For each stretch they are `scalars`, l1, and the decay: what is taken off a value, or with
-        decoupled decay what is left of it. The last number is the norm to clip to.
+        For each stretch these are `scalars`, `l1` and the decay: the share of a value that is added
+        to its gradient, or with decoupled decay the share of it that remains. The last number is
+        the norm to which gradients are clipped.
         """
         return self._numbers(self.stretches(), self.steps + ahead)
 
@@ -302,7 +311,7 @@ class Optimizer:
 
     @property
     def structure(self) -> tuple[Any, ...]:
-        """What decides which operations a step is made of, beside its numbers."""
+        """The options that determine the operations of a step, as opposed to its numbers."""
         penalties = self.l1 > 0.0, self.weight_decay > 0.0, self.decay_biases
         rates = tuple(self.lr) if isinstance(self.lr, dict) else ()
         return type(self), self.slots, penalties, self.clip_norm is None, rates
@@ -314,7 +323,7 @@ class Optimizer:
     def _with_penalties(
         self, backend: Backend, grad: Array, value: Array, l1: Array, decay: Array
     ) -> Array:
-        """The gradient including the penalties'; decoupled decay changes the value itself."""
+        """Add the gradients of the penalties; decoupled decay changes the value itself."""
         if self.l1 > 0.0:
             grad = grad + l1 * backend.kernel(sign)(value)
         if self.decoupled_decay:
@@ -324,12 +333,12 @@ class Optimizer:
         return grad
 
     def state(self) -> dict[str, Any]:
-        """All that a training needs to continue, see `load_state`.
+        """Return everything that is needed to resume a training, see `load_state`.
 
         Returns
         -------
         dict
-            JSON-compatible values, and copies of the vectors by name under ``"vectors"``.
+            JSON-compatible values, and under ``"vectors"`` copies of the state vectors by name.
         """
         vectors = {
             name: array_namespace(vector).asarray(vector, copy=True)
@@ -339,7 +348,7 @@ class Optimizer:
         return {**self.description(), **counts, "vectors": vectors}
 
     def description(self) -> dict[str, Any]:
-        """Its kind, its numbers and the names of its schedules, compatible with JSON."""
+        """Return its kind, its numbers and the names of its schedules as JSON-compatible values."""
         options = self._options()
         if isinstance(self.lr, dict):
             del options["lr"]
@@ -361,10 +370,10 @@ class Optimizer:
         Raises
         ------
         RuntimeError
-            If it is not bound to a model.
+            If the optimizer is not bound to a model.
         ValueError
-            If the state is of another kind of optimizer, of one with other schedules, or of one for
-            a model of another size. Nothing is changed then.
+            If the state belongs to another kind of optimizer, to one with other schedules, or to a
+            model of another size. Nothing has changed then.
         """
         own, backend = self.description(), self._prepared_state().backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
@@ -374,7 +383,7 @@ class Optimizer:
             scheduled = f"schedules for {schedules}" if schedules else "no schedules"
             raise ValueError(
                 f"expected the optimizer of the training, {state['kind']!r} with the vectors "
-                f"{list(state['vectors'])} and {scheduled}; found {self!r}"
+                f"{list(state['vectors'])} and {scheduled}, found {self!r}"
             )
         for name, vector in self._vectors.items():
             if (found := state["vectors"][name].shape) != vector.shape:
@@ -399,7 +408,7 @@ class Optimizer:
                 layer: numbers.pop(_rate_of(layer), rate) for layer, rate in self.lr.items()
             }
         checked = self.copy()
-        for one in (checked, self):  # where a number is refused, it is by the copy
+        for one in (checked, self):  # the copy refuses a bad number before anything changes
             for name, number in numbers.items():
                 setattr(one, name, number)
         self.counts = steps, frozen
@@ -407,7 +416,7 @@ class Optimizer:
             vector[...] = moved[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        # The compiled rule stays behind, and vectors are copied as host arrays.
+        # Without the compiled rule, and with state vectors copied to host memory.
         hidden = {k: v for k, v in vars(self).items() if k not in ("_update", "_gradient")}
         hidden["_prepared"] = None
         if self._model_state is not None:

@@ -1,4 +1,4 @@
-"""The gradient of a step: clipped, and in host memory expected to be finite."""
+"""The gradient of a step: clipped, and checked to be finite in host memory."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from ..types import Array
 
 
 class Gradient:
-    """Makes the gradient of a model ready for the rule of an optimizer.
+    """Prepares the gradient of a model for the rule of an optimizer.
 
-    In host memory an infinite gradient is an error, for it has no direction; and where the rule
-    squares gradients, elements beyond 2^-5 of the root of the largest number (5.8e17 in float32)
-    count as that. On a device nothing is read, so nothing depends on a value.
+    In host memory, an infinite gradient is an error because it has no direction. If the rule
+    squares gradients, their elements are limited to 2^-5 of the root of the largest number (5.8e17
+    in float32). On a device nothing is read, so nothing is checked or limited. Penalties are added
+    later and are not limited.
 
     Parameters
     ----------
     state : ModelState
-        The model's.
+        State of the model.
     parameters : dict of str to Parameter
-        Its parameters by name.
+        Parameters of the model by name.
     squared : bool
         Whether the rule squares gradients.
     """
@@ -38,12 +39,12 @@ class Gradient:
         self.largest = math.sqrt(float(state.backend.xp.finfo(state.dtype).max)) / 32.0
 
     def prepare(self, grads: Array, clip_norm: Array | None) -> None:
-        """Change the gradients in place; with a `clip_norm`, to be no longer than that.
+        """Limit the gradients in place, with `clip_norm` to this Euclidean norm.
 
         Raises
         ------
         DivergenceError
-            If one in host memory is NaN or infinite.
+            If a gradient in host memory is NaN or infinite.
         """
         xp, readable, norm = self.state.backend.xp, on_host(grads), math.inf
         if readable:
@@ -63,6 +64,6 @@ class Gradient:
         for name, p in self.parameters.items():
             if not bool(xp.all(xp.isfinite(grads[p._part]))):
                 raise DivergenceError(
-                    f"expected a finite gradient, found NaN or infinity in that of {name!r}: no "
-                    "step is made"
+                    f"expected a finite gradient, found NaN or infinity in that of {name!r}: the "
+                    "step was not made"
                 )

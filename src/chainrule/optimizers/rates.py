@@ -1,16 +1,18 @@
-"""Learning rates, one for all parameters or several by the names of layers."""
+"""Learning rates: one for all parameters, or one per layer by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from ..checks import at_least_zero, is_function
+from ..errors import what_is_meant
 from ..types import LearningRate, LearningRates
 
 
 def checked_rates(name: str, lr: Any) -> LearningRates:
-    """Return a rate or a schedule, or rates and schedules by the names of layers."""
+    """Check a rate or a schedule, or a dict of them by the names of layers."""
     if not isinstance(lr, Mapping):
         return _checked(name, lr)
     if not lr:
@@ -22,16 +24,23 @@ def checked_rates(name: str, lr: Any) -> LearningRates:
 
 
 def _checked(name: str, lr: Any) -> LearningRate:
-    return lr if is_function(lr) else at_least_zero(name, lr)
+    if is_function(lr):
+        return lr  # type: ignore[no-any-return]
+    if not isinstance(lr, Real):
+        found = f"{lr!r:.80}{what_is_meant(lr)}"
+        raise TypeError(
+            f"expected {name} to be a number such as 1e-3, or a schedule, found {found}"
+        )
+    return at_least_zero(name, lr)
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:
-    """Return for each parameter the name of its rate: the longest that its own begins with.
+    """Return the name of the rate of each parameter: the longest one with which its name begins.
 
     Raises
     ------
     ValueError
-        If there is none for a parameter, or one that is for no parameter.
+        If a parameter has no rate, or a rate no parameter.
     """
     if not isinstance(lr, Mapping):
         return [""] * len(parameters)
@@ -44,11 +53,11 @@ def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:
         if not layers:
             raise ValueError(
                 f"expected a learning rate for each of the parameters {known}, found none for "
-                f'{name}: the rate of "" is for all that are not named'
+                f'{name}: the name "" stands for all others'
             )
     for layer in set(lr).difference(*fitting.values()):
         raise ValueError(
-            f"expected learning rates for layers of the model, found one for {layer!r}, where the "
+            f"expected learning rates for layers of the model, found one for {layer!r}; the "
             f"parameters are {known}"
         )
     return [max(layers, key=len) for layers in fitting.values()]

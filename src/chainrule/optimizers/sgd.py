@@ -10,22 +10,23 @@ from .base import Optimizer
 
 
 class SGD(Optimizer):
-    """Gradient descent ``value -= lr * grad``, with momentum that sums up past gradients.
+    """Gradient descent ``value -= lr * grad``, with optional momentum.
 
-    ``velocity = momentum * velocity + grad``; ``value -= lr * velocity``, or with Nesterov's
-    correction ``value -= lr * (grad + momentum * velocity)``.
+    With momentum, ``velocity = momentum * velocity + grad``; ``value -= lr * velocity``, or with
+    Nesterov's correction, ``value -= lr * (grad + momentum * velocity)``.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep
-    learning", 2013, in PyTorch's form, where the rate is outside of the velocity.
+    learning", 2013, in PyTorch's form, where the velocity does not contain the learning rate.
 
     Parameters
     ----------
     lr : float, callable or dict
-        See `Optimizer`, also for the options not named here.
+        The learning rate, see `Optimizer`, which also describes the remaining options.
     momentum : float, optional
-        0 <= momentum < 1; no velocity is kept at 0.
+        The share of the velocity that is kept at each step, 0 <= momentum < 1. At 0 there is no
+        velocity vector.
     nesterov : bool, optional
-        Whether to correct for where the velocity leads; needs momentum.
+        Whether to use Nesterov's correction; needs momentum.
     """
 
     momentum = Checked(below_one)

@@ -34,6 +34,8 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
 
 def what_is_meant(thing: Any) -> str:
     """A hint for the end of an error's message, where `thing` is of another kind than expected."""
+    if instead := getattr(type(thing), "instead", ""):
+        return f": {instead}"
     if isinstance(thing, type):
         return f": is {thing.__name__}() meant?"
     if any(kind.__module__.startswith("torch.") for kind in type(thing).__mro__):

@@ -14,7 +14,7 @@ from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import whole
-from ..errors import DataError, ShapeError, other_dtype
+from ..errors import DataError, ShapeError, other_dtype, what_is_meant
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 from .hints import Hints
@@ -124,11 +124,13 @@ class Layer(Hints):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _BOOKKEEPING:
-            for _, part in _named_parts(name, value):
+            for _, part in _named_parts(name, value, (Hints, Stored)):
                 self._adopt(part)
         object.__setattr__(self, name, value)
 
-    def _adopt(self, part: Layer | Stored) -> None:
+    def _adopt(self, part: Any) -> None:
+        if not isinstance(part, Layer | Stored):
+            raise TypeError(f"expected layers, found {part!r}{what_is_meant(part)}")
         if part._state is not None and part._state is not self._state:
             raise ValueError(
                 f"{part!r} belongs to another model already, or was used before this one was made. "
@@ -386,13 +388,15 @@ class Layer(Hints):
 _BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
 
 
-def _named_parts(name: str, value: Any) -> Iterator[tuple[str, Layer | Stored]]:
-    """What of a layer is in an attribute: the attribute itself, or within lists and dicts."""
-    if isinstance(value, Layer | Stored):
+def _named_parts(
+    name: str, value: Any, kinds: tuple[type, ...] = (Layer, Stored)
+) -> Iterator[tuple[str, Any]]:
+    """The parts of a layer in an attribute: its value, or what is in lists and dicts."""
+    if isinstance(value, kinds):
         yield name, value
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            yield from _named_parts(f"{name}.{i}", item)
+            yield from _named_parts(f"{name}.{i}", item, kinds)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _named_parts(f"{name}.{key}", item)
+            yield from _named_parts(f"{name}.{key}", item, kinds)

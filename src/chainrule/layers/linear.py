@@ -63,7 +63,7 @@ class Linear(Layer):
         features = self.in_features
         if x.ndim != 2:
             return self._over_last_axis(x)
-        self.expect(x.shape[1] == features, ("batch", "...", features), x)
+        self.expect(x.shape[1] == features, ("batch", features), x)
         weight, bias, backend = self.weight, self.bias, self.backend
         y = backend.matmul(x, weight.value.T)
         if bias is not None:

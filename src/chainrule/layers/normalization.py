@@ -64,7 +64,7 @@ class BatchNorm(Layer):
     momentum = Checked(share)
 
     def __init__(
-        self, features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+        self, features: int, eps: float = 1e-5, momentum: float = 0.1, *, affine: bool = True
     ) -> None:
         self.features = whole("features", features, least=1)
         self.eps = eps

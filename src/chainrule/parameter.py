@@ -80,7 +80,7 @@ class Stored:
                 f"{self!r} has no value: it belongs to no layer, being assigned to no attribute of "
                 "one"
                 if self._layer is None
-                else f"{self!r} was added to a model that has its weights already"
+                else f"{self!r} was added to a model that already has its weights"
             )
         return self._state
 

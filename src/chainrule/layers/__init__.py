@@ -1,4 +1,4 @@
-"""Layers: functions with parameters, each with its derivative beside it."""
+"""Layers: functions with parameters, each with its derivative next to it."""
 
 from .base import Layer
 from .dropout import Dropout

@@ -43,7 +43,8 @@ def shared():
 
 def drawn(layer):
     """Draw random weights and statistics for a normalisation, as if it had been trained."""
-    layer.weight.init = layer.bias.init = cr.initializers.normal(1.0)
+    for parameter in layer.parameters():
+        parameter.init = cr.initializers.normal(1.0)
     if layer.named_buffers():
         layer.running_mean.init = cr.initializers.normal(1.0)
         layer.running_var.init = cr.initializers.uniform(0.5, 2.0)
@@ -58,12 +59,19 @@ def normalized(kind):
 LAYERS = {
     "Linear": (lambda: cr.Linear(5, 3), (4, 5)),
     "Linear without bias": (lambda: cr.Linear(5, 3, bias=False), (4, 5)),
+    "Linear, more axes": (lambda: cr.Linear(5, 3), (2, 3, 5)),
     "Linear, short rows": (lambda: cr.Linear(5, 3, max_norm=0.5), (4, 5)),
     "ReLU": (cr.ReLU, (4, 5)),
     "LeakyReLU": (lambda: cr.LeakyReLU(0.2), (4, 5)),
+    "PReLU": (cr.PReLU, (4, 5)),
+    "PReLU, a slope per feature": (
+        lambda: cr.PReLU(5, init=cr.initializers.normal(1.0)),
+        (2, 3, 5),
+    ),
     "ReLU6": (lambda: cr.Sequential(cr.Rescaling(6.0), cr.ReLU6()), (4, 5)),
     "ELU": (lambda: cr.ELU(0.7), (4, 5)),
-    "GELU": (lambda: cr.GELU(approximate="tanh"), (4, 5)),
+    "GELU": (cr.GELU, (4, 5)),
+    "GELU, approximate": (lambda: cr.GELU(approximate="tanh"), (4, 5)),
     "SiLU": (cr.SiLU, (4, 5)),
     "Sigmoid": (cr.Sigmoid, (4, 5)),
     "Tanh": (cr.Tanh, (4, 5)),
@@ -76,6 +84,7 @@ LAYERS = {
     "Dropout": (lambda: cr.Dropout(0.3), (4, 5)),
     "BatchNorm": (lambda: cr.BatchNorm(5), (4, 5)),
     "BatchNorm, learned": (lambda: drawn(cr.BatchNorm(5, eps=1e-3, momentum=0.3)), (4, 5)),
+    "BatchNorm without weights": (lambda: drawn(cr.BatchNorm(5, affine=False)), (4, 5)),
     "BatchNorm in a model": (lambda: normalized(cr.BatchNorm), (6, 5)),
     "LayerNorm": (lambda: cr.LayerNorm(5), (4, 5)),
     "LayerNorm, learned": (lambda: drawn(cr.LayerNorm(5, eps=1e-3)), (3, 2, 5)),

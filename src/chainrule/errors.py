@@ -35,6 +35,8 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
 
 def what_is_meant(thing: Any) -> str:
     """Return a hint for the end of an error's message about a `thing` of the wrong kind."""
+    if instead := getattr(type(thing), "instead", ""):
+        return f": {instead}"
     kind = thing if isinstance(thing, type) else type(thing)
     theirs = [k for k in kind.__mro__ if k.__module__.startswith("torch.")]
     if not theirs:

@@ -80,7 +80,7 @@ class Stored:
                 f"{self!r} has no value: it belongs to no layer, being assigned to no attribute of "
                 "one"
                 if self._layer is None
-                else f"{self!r} was added to a model that has its weights already"
+                else f"{self!r} was added to a model that already has its weights"
             )
         return self._state
 
@@ -114,8 +114,15 @@ class Buffer(Stored):
     ----------
     shape : tuple of int
         Its shape.
-    fill : float, optional
-        Its first value, the same for each element.
+    fill : float or array, optional
+        Its first value: a number for all elements, or an array of this shape, which is copied.
+
+    Raises
+    ------
+    ShapeError
+        If `fill` is an array of another shape.
+    DataError
+        If it does not hold real numbers.
 
     Examples
     --------
@@ -135,8 +142,15 @@ class Buffer(Stored):
 
     _vector = "buffers"
 
-    def __init__(self, shape: tuple[int, ...], fill: float = 0.0) -> None:
-        super().__init__(shape, initializers.constant(float(fill)))
+    def __init__(self, shape: tuple[int, ...], fill: Any = 0.0) -> None:
+        first = to_numpy(fill)
+        number = first.ndim == 0
+        super().__init__(
+            shape,
+            initializers.constant(float(first)) if number else initializers.given(first.copy()),
+        )
+        if not number and first.shape != self.shape:
+            raise ShapeError(f"expected fill of shape {self.shape}, found {first.shape}")
 
 
 class Parameter(Stored):

@@ -1,5 +1,8 @@
 """A formula's kernel, where a backend has one, gives what the formula gives."""
 
+import math
+from statistics import NormalDist
+
 import array_api_compat.numpy as xp
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule.formulas import (
     masked,
+    normal,
     relu,
     relu_gradient,
     softmax_cross_entropy,
@@ -14,6 +18,7 @@ from chainrule.formulas import (
 )
 from chainrule.masks import keep_mask, split_key
 
+NORMAL = NormalDist()
 AWKWARD = [0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf, np.nan]
 
 
@@ -116,3 +121,25 @@ def test_dropout_masks(library):
         found = backend.kernel(keep_mask)(shape, p, split_key(*key), device)
         expected = keep_mask(xp, shape, p, split_key(*key), "cpu")
         np.testing.assert_array_equal(library.to_numpy(found), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(101,), (33, 17), (2, 3, 4)])
+def test_normal(library, shape, dtype):
+    x = np.linspace(-9, 9, math.prod(shape)).reshape(shape).astype(dtype)
+    (share, density), _ = both(library, normal, x)
+    exact = [[f(float(v)) for v in x.reshape(-1)] for f in (NORMAL.cdf, NORMAL.pdf)]
+    tolerance = {"float32": 3e-7, "float64": 1e-15}[dtype]
+    for found, expected in zip((share, density), exact, strict=True):
+        assert found.dtype == library.backend.dtype(dtype)
+        found = library.to_numpy(found).reshape(-1)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", ">f8"])
+def test_normal_as_a_loop_is_the_formula(dtype):
+    x = drawn((33, 17), dtype, awkward=False)
+    for view in (x, x.T, x[::2, ::3], x[0, 0]):
+        found = cr.get_backend("numpy").kernel(normal)(view)
+        for ours, expected in zip(found, normal(xp, view), strict=True):
+            np.testing.assert_array_equal(ours, expected)

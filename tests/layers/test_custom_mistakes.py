@@ -22,11 +22,14 @@ class Own(cr.Layer):
 RETURNED = {
     "no pair": (lambda x: x, "expected forward to return y and backward, a function, found"),
     "no function": (lambda x: (x, x), "expected forward to return y and backward, a function"),
-    "no array": (lambda x: (3.0, lambda dy: dy), "expected an array as output, found 3.0"),
-    "no gradient": (lambda x: (x, lambda dy: None), "expected an array as gradient, found None"),
+    "no array": (lambda x: (3.0, lambda dy: dy), "expected the output as an array, found 3.0"),
+    "no gradient": (
+        lambda x: (x, lambda dy: None),
+        "expected the gradient as an array, found None",
+    ),
     "a pair": (
         lambda x: (x, lambda dy: (dy, x)),
-        r"expected an array as gradient, found \((tensor|.*rray)",
+        r"expected the gradient as an array, found \((tensor|.*rray)",
     ),
 }
 

@@ -17,6 +17,7 @@ LIMITS = {
     "ReLU6": (cr.ReLU6(), lambda a: (0, 0, 6, 6), (0, 0, 0, 0)),
     "ELU": (cr.ELU(0.5), lambda a: (-0.5, -0.5, a, INF), (0, 0, 1, 1)),
     "GELU": (cr.GELU(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
+    "GELU, approximate": (cr.GELU("tanh"), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
     "SiLU": (cr.SiLU(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
     "Softplus": (cr.Softplus(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
     "Sigmoid": (cr.Sigmoid(), lambda a: (0, 0, 1, 1), (0, 0, 0, 0)),

@@ -205,3 +205,23 @@ def test_a_last_batch_of_one_sample_is_reported_where_it_occurs():
     with pytest.raises(cr.ShapeError, match="drop_last=True"):
         trainer.fit(x, x, batch_size=4, verbose=0)
     trainer.fit(x, x, batch_size=4, drop_last=True, verbose=0)
+
+
+def test_batch_norm_without_weights(library):
+    layer = on(library, cr.BatchNorm(2, eps=1.0, affine=False))
+    assert layer.weight is layer.bias is None
+    assert layer.parameters() == []
+    assert list(layer.named_buffers()) == ["running_mean", "running_var"]
+    layer.freeze()  # has nothing to freeze
+    y, _ = layer.forward(library.asarray(X), training=True)
+    expected = (X - [3.0, 40.0]) / np.sqrt([8 / 3 + 1, 2600 / 3 + 1])
+    np.testing.assert_allclose(library.to_numpy(y), expected, rtol=1e-12)
+    mean, var = statistics(layer, library)
+    np.testing.assert_allclose(mean, [0.3, 4.0], rtol=1e-12)
+    with pytest.raises(cr.ShapeError, match="at least 2 samples in training"):
+        layer.forward(library.asarray(X[:1]), training=True)
+    y, _ = layer.forward(library.asarray(X[:1]))
+    np.testing.assert_allclose(library.to_numpy(y), (X[:1] - mean) / np.sqrt(var + 1), rtol=1e-12)
+    assert repr(layer) == "BatchNorm(2, 1.0, affine=False)"
+    with pytest.raises(TypeError, match="expected affine to be True or False"):
+        cr.BatchNorm(2, affine="no")

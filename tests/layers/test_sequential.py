@@ -17,7 +17,6 @@ def test_collection():
     assert len(model) == 2
     assert isinstance(model[0], cr.Linear)
     assert model[-1] is list(model)[1]
-    assert model[:1] == (model[0],)
 
 
 def test_text():
@@ -50,8 +49,8 @@ def test_things_that_are_not_layers():
         cr.Sequential("relu")
     with pytest.raises(TypeError, match=r"is Sequential\(\*layers\) meant"):
         cr.Sequential([cr.ReLU()])
-    with pytest.raises(ValueError, match="expected approximate='tanh'"):
-        cr.GELU(approximate="none")
+    with pytest.raises(ValueError, match="expected approximate to be one of .*, found 'erf'"):
+        cr.GELU(approximate="erf")
     with pytest.raises(ValueError, match="expected scale to be finite"):
         cr.Rescaling(float("nan"))
 

@@ -10,14 +10,14 @@ import chainrule as cr
 def test_a_bound_layer_belongs_to_one_model():
     layer = cr.Linear(2, 2)
     cr.Sequential(layer, seed=0)
-    with pytest.raises(ValueError, match=r"another model already.*layer.copy\(\)"):
+    with pytest.raises(ValueError, match=r"already belongs to another model.*layer.copy\(\)"):
         cr.Sequential(layer)
-    with pytest.raises(ValueError, match="another model already"):
+    with pytest.raises(ValueError, match="already belongs to another model"):
         cr.Sequential(cr.Sequential(cr.Linear(2, 2), seed=1))
-    with pytest.raises(ValueError, match="belongs to a model already"):
+    with pytest.raises(ValueError, match="already belongs to a model"):
         layer.bind()
     parameter = layer.weight
-    with pytest.raises(ValueError, match="another model already"):
+    with pytest.raises(ValueError, match="already belongs to another model"):
         Scale(2).gain = parameter
 
 
@@ -25,7 +25,7 @@ def test_a_layer_in_two_models_is_found_out():
     layer = cr.Linear(2, 2)
     one, two = cr.Sequential(layer), cr.Sequential(layer)
     two.bind()
-    with pytest.raises(ValueError, match="belongs to a model already"):
+    with pytest.raises(ValueError, match="already belongs to a model"):
         one.bind()
 
 
@@ -46,7 +46,7 @@ def test_a_layer_added_too_late():
     residual = Residual(cr.Linear(2, 2))
     cr.Sequential(residual, seed=0)
     residual.more = cr.Linear(2, 2)
-    with pytest.raises(RuntimeError, match="has its weights already"):
+    with pytest.raises(RuntimeError, match="already has its weights"):
         residual.more.forward(np.ones((1, 2), "float32"))
 
 
@@ -58,7 +58,7 @@ def test_a_parameter_of_no_layer():
 def test_a_parameter_put_in_too_late():
     model = cr.Sequential(cr.Linear(4, 8), seed=0)
     model[0].weight = cr.Parameter((8, 4))
-    with pytest.raises(RuntimeError, match="added to a model that has its weights already"):
+    with pytest.raises(RuntimeError, match="added to a model that already has its weights"):
         model.predict(np.ones((1, 4)))
 
 

@@ -141,7 +141,7 @@ def test_a_layer_used_twice_has_one_set(library, tmp_path):
 def test_a_bound_buffer_belongs_to_one_model():
     layer = Counter(2)
     cr.Sequential(layer, seed=0)
-    with pytest.raises(ValueError, match=r"another model already.*layer.copy\(\)"):
+    with pytest.raises(ValueError, match=r"already belongs to another model.*layer.copy\(\)"):
         Counter(2).total = layer.total
 
 
@@ -156,7 +156,7 @@ def test_a_layer_with_buffers_put_in_too_late():
     residual = Residual(cr.Linear(2, 2))
     cr.Sequential(residual, seed=0)
     residual.norm = cr.BatchNorm(2)
-    with pytest.raises(RuntimeError, match="has its weights already"):
+    with pytest.raises(RuntimeError, match="already has its weights"):
         residual.norm.forward(np.ones((2, 2), "float32"))
 
 
@@ -256,3 +256,44 @@ def test_gradcheck_starts_from_the_same_buffers_each_time(library):
     before = library.to_numpy(model.state.buffers).copy()
     cr.gradcheck(model[1], shape=(4, 3), backend=library.backend)
     np.testing.assert_array_equal(library.to_numpy(model.state.buffers), before)
+
+
+class Moved(cr.Layer):
+    """Subtracts fixed numbers."""
+
+    def __init__(self, by):
+        self.by = cr.Buffer((3,), fill=by)
+
+    def forward(self, x, *, training=False):
+        return x - self.by.value, lambda dy: dy
+
+
+FILLS = {
+    "list": [1.0, 2.0, 3.0],
+    "array": np.asarray([1, 2, 3]),
+    "float64": np.asarray([1.0, 2.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS.values(), ids=FILLS)
+def test_a_first_value_from_an_array(fill, library):
+    layer = Moved(fill)
+    model = cr.Sequential(layer, layer.copy(), backend=library.backend)
+    assert library.to_numpy(model.state.buffers).tolist() == [1.0, 2.0, 3.0] * 2
+    assert model.predict(np.ones((1, 3))).tolist() == [[-1.0, -3.0, -5.0]]
+
+
+def test_an_array_of_the_library_is_copied(library):
+    fill = library.backend.asarray(np.ones(3))
+    layer = Moved(fill)
+    fill[...] = 5.0
+    assert layer.by.value.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_bad_arrays():
+    with pytest.raises(cr.ShapeError, match=r"expected fill of shape \(3,\), found \(2,\)"):
+        Moved([1.0, 2.0])
+    with pytest.raises(cr.DataError, match="expected an array of real numbers"):
+        Moved(["a", "b", "c"])
+    with pytest.raises(cr.DataError, match=r"gave NaN or infinity in float32"):
+        Moved([1.0, np.nan, 2.0]).bind()

@@ -154,7 +154,7 @@ def test_a_custom_layer_whose_name_is_taken(tmp_path):
     path = tmp_path / "own.safetensors"
     model = cr.Sequential(GELU(), Turn(3.0))
     model.save(path)
-    with pytest.raises(cr.FileFormatError, match="a layer 'GELU' that is not known"):
+    with pytest.raises(cr.FileFormatError, match="an unknown layer 'GELU'"):
         cr.load(path)
     loaded = cr.load(path, layers={"GELU": GELU, "Turn": Turn})
     assert loaded.predict([[1.0]]) == model.predict([[1.0]]) == 600.0

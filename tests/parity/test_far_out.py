@@ -13,7 +13,7 @@ nn, INF = torch.nn, np.inf
 SIZES = [1e-30, 0.1, 3.0, 9.0, 12.0, 30.0, 100.0, 800.0, 1e6, 1e20]
 
 
-def gelu(x):
+def approximate_gelu(x):
     u = mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf(0.044715) * x**3)
     return x * (1 + mpmath.tanh(u)) / 2
 
@@ -21,7 +21,8 @@ def gelu(x):
 FORMULAS = {
     "LeakyReLU": (cr.LeakyReLU(0.25), lambda x: max(x, x / 4)),
     "ELU": (cr.ELU(0.5), lambda x: x if x > 0 else mpmath.expm1(x) / 2),
-    "GELU": (cr.GELU(), gelu),
+    "GELU": (cr.GELU(), lambda x: x * mpmath.ncdf(x)),
+    "GELU, approximate": (cr.GELU("tanh"), approximate_gelu),
     "SiLU": (cr.SiLU(), lambda x: x / (1 + mpmath.exp(-x))),
     "Softplus": (cr.Softplus(), lambda x: mpmath.log1p(mpmath.exp(x))),
     "Sigmoid": (cr.Sigmoid(), lambda x: 1 / (1 + mpmath.exp(-x))),

@@ -125,6 +125,40 @@ def test_a_layer_or_a_part_of_a_model(path):
     same(outputs(path, x), model[1][0].forward(x)[0])
 
 
+def test_a_linear_layer_on_more_axes(path):
+    model = cr.Sequential(cr.Linear(4, 6), cr.PReLU(6), cr.Linear(6, 2, bias=False))
+    model[0].bias.value[...] = 1.0
+    cr.to_onnx(model, path, input_shape=(3, 4))
+    x = np.random.default_rng(0).normal(size=(7, 3, 4)).astype("float32")
+    same(outputs(path, x), model.predict(x))
+    cr.to_onnx(cr.Sequential(cr.Flatten(), cr.Linear(12, 2)), path, input_shape=(3, 4))
+    assert [node.op_type for node in onnx.load(path).graph.node] == ["Flatten", "Gemm"]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_custom_layer_that_adds_an_axis(inside, path):
+    """A linear layer within it or after it is no product of two matrices."""
+
+    class Doubled(cr.Layer):
+        def __init__(self, inner):
+            self.inner = inner
+
+        def forward(self, x, *, training=False):
+            y, _ = self.inner.forward(self.xp.stack([x, 2 * x], axis=1))
+            return y, lambda dy: dy
+
+        def to_onnx(self, graph, x):
+            one = np.asarray([1])
+            pair = [graph.node("Unsqueeze", v, one) for v in (x, graph.node("Mul", x, 2.0))]
+            return graph.layer(self.inner, graph.node("Concat", *pair, axis=1))
+
+    layers = (Doubled(cr.Linear(4, 4)),) if inside else (Doubled(cr.Identity()), cr.Linear(4, 3))
+    model = cr.Sequential(*layers)
+    cr.to_onnx(model, path, input_shape=(4,))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    same(outputs(path, x), model.predict(x))
+
+
 @pytest.mark.parametrize("input_dtype", ["uint8", "int64", "float64", "float32"])
 def test_the_dtype_of_the_input(input_dtype, path):
     model = cr.Sequential(cr.Flatten(), cr.Rescaling(1 / 255, -0.5), cr.Linear(12, 3))

@@ -91,7 +91,8 @@ def network(**options):
 
 def activations():
     yield cr.Linear(6, 6)
-    yield from (cr.LeakyReLU(), cr.ReLU6(), cr.ELU(), cr.GELU(), cr.SiLU(), cr.Sigmoid())
+    yield from (cr.LeakyReLU(), cr.PReLU(), cr.ReLU6(), cr.ELU(), cr.GELU(), cr.GELU("tanh"))
+    yield from (cr.SiLU(), cr.Sigmoid(), cr.BatchNorm(6, affine=False))
     yield from (cr.Softplus(), cr.Softmax(), cr.LogSoftmax(), cr.LayerNorm(6), cr.Identity())
     yield cr.Linear(6, 3)
 

@@ -15,7 +15,8 @@ LAYERS = {
     "LeakyReLU": (cr.LeakyReLU(0.2), nn.LeakyReLU(0.2)),
     "ReLU6": (cr.ReLU6(), nn.ReLU6()),
     "ELU": (cr.ELU(0.7), nn.ELU(0.7)),
-    "GELU": (cr.GELU(approximate="tanh"), nn.GELU(approximate="tanh")),
+    "GELU": (cr.GELU(), nn.GELU()),
+    "GELU, approximate": (cr.GELU(approximate="tanh"), nn.GELU(approximate="tanh")),
     "SiLU": (cr.SiLU(), nn.SiLU()),
     "Sigmoid": (cr.Sigmoid(), nn.Sigmoid()),
     "Tanh": (cr.Tanh(), nn.Tanh()),
@@ -39,22 +40,57 @@ def test_layers(ours, theirs):
     np.testing.assert_allclose(backward(dy), x_torch.grad.numpy(), rtol=1e-11, atol=1e-14)
 
 
-def test_the_distance_to_the_exact_gelu():
+def test_the_error_of_the_approximate_gelu():
     x = np.linspace(-6, 6, 100_001)
     exact = nn.functional.gelu(torch.tensor(x)).numpy()
-    error = np.abs(cr.GELU().forward(x)[0] - exact).max()
+    error = np.abs(cr.GELU("tanh").forward(x)[0] - exact).max()
     assert 4.5e-4 < error < 4.8e-4
 
 
-def normalized(kind, norm):
+def test_the_exact_gelu_in_both_dtypes():
+    for dtype, tolerance in (("float32", 1e-6), ("float64", 1e-15)):
+        x = np.linspace(-12, 12, 100_001).astype(dtype)
+        x_torch = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+        y_torch = nn.functional.gelu(x_torch)
+        y_torch.sum().backward()
+        y, backward = cr.GELU().forward(x)
+        np.testing.assert_allclose(y, y_torch.detach(), rtol=tolerance, atol=tolerance)
+        dx = backward(np.ones_like(x))
+        np.testing.assert_allclose(dx, x_torch.grad, rtol=2 * tolerance, atol=2 * tolerance)
+
+
+def test_more_axes():
+    """A linear layer and its gradients on sequences; the slopes of `PReLU` on images in rows."""
+    x, dy = (np.random.default_rng(seed).normal(size=(4, 3, 2, 5)) for seed in (0, 1))
+    for ours, theirs in (
+        (cr.Linear(5, 5), nn.Linear(5, 5)),
+        (cr.Linear(5, 5, bias=False), nn.Linear(5, 5, bias=False)),
+        (cr.PReLU(), nn.PReLU()),
+    ):
+        theirs.double()
+        values = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
+        ours.bind(dtype="float64", values=values)
+        x_torch = torch.tensor(x, requires_grad=True)
+        y_torch = theirs(x_torch)
+        y_torch.backward(torch.tensor(dy))
+        y, backward = ours.forward(x)
+        np.testing.assert_allclose(y, y_torch.detach(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(backward(dy), x_torch.grad, rtol=1e-12, atol=1e-12)
+        for name, parameter in theirs.named_parameters():
+            found = ours.named_parameters()[name].grad
+            np.testing.assert_allclose(found, parameter.grad, rtol=1e-12, atol=1e-12)
+
+
+def normalized(kind, norm, **options):
     """The same model in both libraries in float64, with random weights everywhere."""
     model = cr.Sequential(
-        cr.Linear(5, 4), kind(4, eps=1e-3), cr.Tanh(), cr.Linear(4, 4), kind(4), cr.Linear(4, 3),
-        dtype="float64",
+        cr.Linear(5, 4), kind(4, eps=1e-3, **options), cr.Tanh(),
+        cr.Linear(4, 4), kind(4, **options), cr.Linear(4, 3), dtype="float64",
     )  # fmt: skip
     net = nn.Sequential(
-        nn.Linear(5, 4), norm(4, eps=1e-3), nn.Tanh(), nn.Linear(4, 4), norm(4), nn.Linear(4, 3)
-    ).double()
+        nn.Linear(5, 4), norm(4, eps=1e-3, **options), nn.Tanh(),
+        nn.Linear(4, 4), norm(4, **options), nn.Linear(4, 3),
+    ).double()  # fmt: skip
     rng = np.random.default_rng(3)
     for parameter in model.parameters():
         parameter.value[...] = rng.normal(size=parameter.shape)
@@ -64,10 +100,16 @@ def normalized(kind, norm):
 
 
 @pytest.mark.parametrize(
-    ("kind", "norm"), [(cr.BatchNorm, nn.BatchNorm1d), (cr.LayerNorm, nn.LayerNorm)]
+    ("kind", "norm", "options"),
+    [
+        (cr.BatchNorm, nn.BatchNorm1d, {}),
+        (cr.BatchNorm, nn.BatchNorm1d, {"affine": False}),
+        (cr.LayerNorm, nn.LayerNorm, {}),
+    ],
+    ids=["BatchNorm", "BatchNorm without weights", "LayerNorm"],
 )
-def test_normalization_over_several_steps(kind, norm):
-    model, net = normalized(kind, norm)
+def test_normalization_over_several_steps(kind, norm, options):
+    model, net = normalized(kind, norm, **options)
     optimizer = cr.SGD(0.05).bind(model)
     optimizer_torch = torch.optim.SGD(net.parameters(), 0.05)
     rng = np.random.default_rng(4)

@@ -27,7 +27,10 @@ LAYERS = {
     "LeakyReLU": (lambda: nn.LeakyReLU(0.2), lambda: cr.LeakyReLU(0.2)),
     "ReLU6": (nn.ReLU6, cr.ReLU6),
     "ELU": (lambda: nn.ELU(0.7), lambda: cr.ELU(0.7)),
-    "GELU": (lambda: nn.GELU(approximate="tanh"), lambda: cr.GELU(approximate="tanh")),
+    "PReLU": (nn.PReLU, cr.PReLU),
+    "PReLU, a slope per feature": (lambda: nn.PReLU(4), lambda: cr.PReLU(4)),
+    "GELU": (nn.GELU, cr.GELU),
+    "GELU, approximate": (lambda: nn.GELU(approximate="tanh"), lambda: cr.GELU(approximate="tanh")),
     "SiLU": (nn.SiLU, cr.SiLU),
     "Sigmoid": (nn.Sigmoid, cr.Sigmoid),
     "Tanh": (nn.Tanh, cr.Tanh),
@@ -40,6 +43,10 @@ LAYERS = {
     "BatchNorm": (
         lambda: nn.BatchNorm1d(4, eps=1e-3, momentum=0.3),
         lambda: cr.BatchNorm(4, eps=1e-3, momentum=0.3),
+    ),
+    "BatchNorm without weights": (
+        lambda: nn.BatchNorm1d(4, eps=1e-3, affine=False),
+        lambda: cr.BatchNorm(4, eps=1e-3, momentum=0.1, affine=False),
     ),
     "LayerNorm": (lambda: nn.LayerNorm(4, eps=1e-3), lambda: cr.LayerNorm(4, eps=1e-3)),
     "Sequential": (
@@ -179,6 +186,11 @@ def test_frozen_parameters_stay_frozen():
 def test_options_are_kept():
     net = nn.Sequential(nn.Dropout(0.3), nn.ReLU(inplace=True))
     assert repr(cr.from_torch(net)) == repr(cr.Sequential(cr.Dropout(0.3), cr.ReLU()))
+
+
+def test_a_linear_layer_on_sequences():
+    net = nn.Sequential(nn.Linear(5, 4), nn.PReLU(), nn.Linear(4, 3), nn.Softmax(dim=-1)).double()
+    same_in_training(cr.from_torch(net), net, inputs("float64", (6, 2, 5)))
 
 
 def test_module_names_become_numbers():

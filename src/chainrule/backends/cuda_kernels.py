@@ -9,6 +9,7 @@ from typing import Any
 from ..formulas import (
     dot,
     masked,
+    normal,
     relu_gradient,
     sign,
     softmax_cross_entropy,
@@ -56,6 +57,12 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     product = cupy.ElementwiseKernel(
         "T x, bool kept, T factor", "T y", "y = kept ? x * factor : (T)0", "chainrule_masked"
     )
+    distribution = cupy.ElementwiseKernel(
+        "T x",
+        "T share, T density",
+        "share = normcdf(x); density = exp(x * x * (T)-0.5) * (T)0.3989422804014327",
+        "chainrule_normal",
+    )
     mask = cupy.ElementwiseKernel(
         "int32 first, int32 second, int64 threshold",
         "bool kept",
@@ -80,6 +87,10 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     def of_masked(x: Array, kept: Array, factor: float) -> Array:
         return product(x, kept, factor)
 
+    def of_normal(x: Array) -> tuple[Array, Array]:
+        share, density = distribution(x)
+        return share, density
+
     def of_mask(shape: tuple[int, ...], probability: float, key: Any, device: Any) -> Array:
         kept = cupy.empty(shape, dtype=bool)
         threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31
@@ -102,6 +113,7 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
         sum_over_batch: lambda x: cupy.sum(x, axis=tuple(range(x.ndim - 1))),  # as a tree
         relu_gradient: of_relu,
         masked: of_masked,
+        normal: of_normal,
         keep_mask: of_mask,
         softmax_cross_entropy: of_cross_entropy,
     }

@@ -17,7 +17,16 @@ import numba
 import numpy as np
 from array_api_compat import numpy as xp
 
-from ..formulas import masked, relu, relu_gradient, softmax_cross_entropy
+from ..formulas import (
+    DENSITY_AT_0,
+    NORMAL_DENOMINATOR,
+    NORMAL_NUMERATOR,
+    masked,
+    normal,
+    relu,
+    relu_gradient,
+    softmax_cross_entropy,
+)
 from ..masks import keep_mask
 from ..types import Array, Rule
 
@@ -142,6 +151,31 @@ def _relu_gradient(dy: Array, y: Array) -> Array:
 
 
 @_cached
+def _normal_loop(x: Array, bell: Array, above: Any, below: Any, share: Array) -> None:
+    one = x.dtype.type(1)
+    for i in range(x.size):  # numba calls no vectorised exponential: `bell` is NumPy's
+        z = abs(x[i])
+        numerator, denominator = above[0], below[0]
+        for coefficient in above[1:]:
+            numerator = numerator * z + coefficient
+        for coefficient in below[1:]:
+            denominator = denominator * z + coefficient
+        beyond = bell[i] * (numerator / denominator)
+        share[i] = one - beyond if x[i] > 0 else beyond
+
+
+def _normal(x: Array) -> tuple[Array, Array]:
+    if x.dtype not in _OF_MODELS:
+        return normal(xp, x)
+    real, share = x.dtype.type, np.empty(x.shape, x.dtype)
+    bell = np.exp(-0.5 * (x * x))
+    above, below = (tuple(map(real, c)) for c in (NORMAL_NUMERATOR, NORMAL_DENOMINATOR))
+    _normal_loop(x.reshape(-1), bell.reshape(-1), above, below, share.reshape(-1))
+    bell *= DENSITY_AT_0
+    return share, bell
+
+
+@_cached
 def _masked_loop(x: Array, kept: Array, factor: Any, y: Array) -> None:
     zero = y.dtype.type(0)
     for i in range(x.size):
@@ -210,6 +244,7 @@ KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
     relu: _relu,
     relu_gradient: _relu_gradient,
     masked: _masked,
+    normal: _normal,
     softmax_cross_entropy: _softmax_cross_entropy,
     keep_mask: _keep_mask,
 }

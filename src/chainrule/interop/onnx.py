@@ -108,7 +108,7 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
     output_shape = model.forward(zeros)[0].shape[1:]  # raises if the shape does not fit
 
-    graph = Graph(model, writer)
+    graph = Graph(model, writer, rows=len(shape) == 1)
     float32 = onnx.TensorProto.FLOAT
     converted = "input" if dtype == np.float32 else graph.node("Cast", "input", to=float32)
     graph.finish(graph.layer(model, converted))
@@ -151,6 +151,8 @@ def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...
             )
         return tuple(map(int, shape))
     for _, part in (("", model), *model._walk()):
-        if isinstance(part, Linear | BatchNorm | LayerNorm):
-            return (part.weight.shape[-1],)
+        if isinstance(part, Linear):
+            return (part.in_features,)
+        if isinstance(part, BatchNorm | LayerNorm):
+            return (part.features,)
     raise ValueError("to_onnx needs input_shape=, the shape of one sample")

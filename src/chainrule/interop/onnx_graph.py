@@ -29,10 +29,14 @@ class Graph:
         The model to export.
     writer : callable
         Returns the function that adds a layer, see `Writer`.
+    rows : bool
+        Whether the input is known to be ``(batch, features)``; the attribute says so of the input
+        of the layer that is added next.
     """
 
-    def __init__(self, model: Layer, writer: Callable[[Layer], Writer]) -> None:
+    def __init__(self, model: Layer, writer: Callable[[Layer], Writer], *, rows: bool) -> None:
         self._writer = writer
+        self.rows = rows
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
         self._onnx = import_onnx()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import layers
 from ..layers import BatchNorm, Layer, LayerNorm, Linear, Sequential
 from .onnx_graph import Graph, Operand, Value, Writer
@@ -13,7 +15,7 @@ def writer(layer: Layer) -> Writer:
     """Return the function that adds a layer, unless the layer overrides `forward`."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
-            return lambda graph, layer, x: layer.to_onnx(graph, x)
+            return _custom
         if kind in OPERATORS:
             return OPERATORS[kind]
         if "forward" in vars(kind):
@@ -35,12 +37,27 @@ def _sequential(graph: Graph, layer: Sequential, x: Value) -> Value:
     return x
 
 
+def _custom(graph: Graph, layer: Any, x: Value) -> Value:
+    graph.rows = False  # whatever it does to the axes
+    y: Value = layer.to_onnx(graph, x)
+    graph.rows = False
+    return y
+
+
 def _nothing(graph: Graph, layer: Layer, x: Value) -> Value:
     return x
 
 
+def _flatten(graph: Graph, layer: layers.Flatten, x: Value) -> Value:
+    graph.rows = True
+    return graph.node("Flatten", x, axis=1)
+
+
 def _linear(graph: Graph, layer: Linear, x: Value) -> Value:
-    return graph.node("Gemm", x, layer.weight, layer.bias, transB=1)
+    if graph.rows:
+        return graph.node("Gemm", x, layer.weight, layer.bias, transB=1)
+    y = graph.node("MatMul", x, graph.node("Transpose", layer.weight, perm=[1, 0]))
+    return y if layer.bias is None else graph.node("Add", y, layer.bias)
 
 
 def _rescaling(graph: Graph, layer: layers.Rescaling, x: Value) -> Value:
@@ -56,13 +73,23 @@ def _elu(graph: Graph, layer: layers.ELU, x: Value) -> Value:
     return graph.node("Elu", x, alpha=layer.alpha)
 
 
+def _prelu(graph: Graph, layer: layers.PReLU, x: Value) -> Value:
+    return graph.node("PRelu", x, layer.weight)
+
+
+def _gelu(graph: Graph, layer: layers.GELU, x: Value) -> Value:
+    return graph.node("Gelu", x, approximate=layer.approximate)
+
+
 def _silu(graph: Graph, layer: layers.SiLU, x: Value) -> Value:
     return graph.node("Mul", x, graph.node("Sigmoid", x))
 
 
 def _batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> Value:
-    stored = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
-    return graph.node("BatchNormalization", x, *stored, epsilon=layer.eps)
+    features, statistics = layer.features, (layer.running_mean, layer.running_var)
+    weight = np.ones(features) if layer.weight is None else layer.weight
+    bias = np.zeros(features) if layer.bias is None else layer.bias
+    return graph.node("BatchNormalization", x, weight, bias, *statistics, epsilon=layer.eps)
 
 
 def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> Value:
@@ -77,7 +104,8 @@ OPERATORS: dict[type[Layer], Writer] = {
     layers.LeakyReLU: _leaky_relu,
     layers.ReLU6: _operator("Clip", 0.0, 6.0),
     layers.ELU: _elu,
-    layers.GELU: _operator("Gelu", approximate="tanh"),
+    layers.PReLU: _prelu,
+    layers.GELU: _gelu,
     layers.SiLU: _silu,
     layers.Sigmoid: _operator("Sigmoid"),
     layers.Tanh: _operator("Tanh"),
@@ -86,7 +114,7 @@ OPERATORS: dict[type[Layer], Writer] = {
     layers.LogSoftmax: _operator("LogSoftmax", axis=-1),
     layers.Identity: _nothing,
     layers.Dropout: _nothing,
-    layers.Flatten: _operator("Flatten", axis=1),
+    layers.Flatten: _flatten,
     layers.Rescaling: _rescaling,
     BatchNorm: _batch_norm,
     LayerNorm: _layer_norm,

@@ -31,9 +31,11 @@ def from_torch(
     ----------
     module : torch.nn.Module
         A ``Sequential``, within which there may be others, or one of ``BatchNorm1d``, ``Dropout``,
-        ``ELU``, ``Flatten``, ``GELU`` (of ``approximate="tanh"``), ``Identity``, ``LayerNorm``,
-        ``LeakyReLU``, ``Linear``, ``LogSoftmax``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``,
-        ``Softmax``, ``Softplus`` and ``Tanh``; norms and softmaxes are over the last axis.
+        ``ELU``, ``Flatten``, ``GELU``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``,
+        ``LogSoftmax``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``,
+        ``Softplus`` and ``Tanh``. Norms, softmaxes and the slopes of a ``PReLU`` are over the last
+        axis; PyTorch's axis 1 is taken for it after a ``Linear``, so such a model is for inputs
+        ``(batch, features)``.
     backend, device : optional
         Where the model computes, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
@@ -193,12 +195,15 @@ def _linear(module: Any, rows: bool) -> Layer:
 
 
 def _gelu(module: Any, rows: bool) -> Layer:
-    if module.approximate != "tanh":
-        _refuse(
-            "the exact form needs the error function, which the Array API standard does not have; "
-            'torch.nn.GELU(approximate="tanh"), which differs by at most 4.8e-4, is supported'
-        )
-    return layers.GELU(approximate="tanh")
+    options = {} if module.approximate == "none" else {"approximate": module.approximate}
+    return layers.GELU(**options)
+
+
+def _prelu(module: Any, rows: bool) -> Layer:
+    slopes = module.num_parameters
+    if slopes > 1 and not rows:
+        _refuse(f"expected num_parameters=1, or rows of features after a Linear, found {slopes}")
+    return layers.PReLU(slopes) if slopes > 1 else layers.PReLU()
 
 
 def _softplus(module: Any, rows: bool) -> Layer:
@@ -221,10 +226,13 @@ def _flatten(module: Any, rows: bool) -> Layer:
 
 
 def _batch_norm(module: Any, rows: bool) -> Layer:
-    _expect(module, affine=True, track_running_stats=True)
+    _expect(module, track_running_stats=True)
     if module.momentum is None:
         _refuse("expected a momentum that is a number, found None")
-    return layers.BatchNorm(module.num_features, eps=module.eps, momentum=module.momentum)
+    options = {} if module.affine else {"affine": False}
+    return layers.BatchNorm(
+        module.num_features, eps=module.eps, momentum=module.momentum, **options
+    )
 
 
 def _layer_norm(module: Any, rows: bool) -> Layer:
@@ -245,6 +253,7 @@ _LAYERS: dict[str, Maker] = {
     "LeakyReLU": lambda module, rows: layers.LeakyReLU(module.negative_slope),
     "Linear": _linear,
     "LogSoftmax": _over_last_axis(layers.LogSoftmax),
+    "PReLU": _prelu,
     "ReLU": _plain(layers.ReLU),
     "ReLU6": _plain(layers.ReLU6),
     "SiLU": _plain(layers.SiLU),

@@ -1,4 +1,4 @@
-"""Layers: functions with parameters, each with its derivative beside it."""
+"""Layers: functions with parameters, each with its derivative next to it."""
 
 from .base import Layer
 from .dropout import Dropout
@@ -6,7 +6,7 @@ from .linear import Linear
 from .loading import load
 from .mlp import mlp
 from .normalization import BatchNorm, LayerNorm
-from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
+from .rectifiers import ELU, GELU, LeakyReLU, PReLU, ReLU, ReLU6, SiLU, Softplus
 from .rescaling import Rescaling
 from .sequential import Sequential
 from .shape import Flatten, Identity
@@ -25,6 +25,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "PReLU",
     "ReLU",
     "ReLU6",
     "Rescaling",

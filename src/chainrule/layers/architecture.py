@@ -21,12 +21,12 @@ _INITIALIZERS = {
 
 
 class Describer:
-    """Turns layers into JSON: class and arguments; a layer used again by its first place.
+    """Turns layers into JSON: class and arguments; a layer that is used again, its first place.
 
     Attributes
     ----------
     own : dict of str to type
-        The classes of custom layers that were described, by name.
+        The classes of the custom layers among them, by name.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """An initializer, if it can be described: the weights themselves are in the file."""
+        """Return a built-in initializer, or None: the weights themselves are in the file."""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:
@@ -75,7 +75,7 @@ class Describer:
 
 
 class Builder:
-    """Makes layers from JSON, of classes that are known or were handed over, and of no others."""
+    """Makes layers from JSON, of the built-in classes and those passed as `own` only."""
 
     def __init__(self, own: Mapping[str, type[Layer]]) -> None:
         self.own = own
@@ -88,13 +88,13 @@ class Builder:
         classes = self.own if description.get("own") else Layer.built_in
         if kind not in classes:
             raise FileFormatError(
-                f"the file names a layer {kind!r} that is not known: "
-                f"cr.load(path, layers={{{kind!r}: ...}}) gives its class"
+                f"the file names an unknown layer {kind!r}: "
+                f"pass its class, cr.load(path, layers={{{kind!r}: ...}})"
             )
         args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
         kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
         if where := classes[kind]._where & kwargs.keys():  # they would draw all weights
-            raise FileFormatError(f"a {kind} in a file has no arguments {sorted(where)}")
+            raise FileFormatError(f"a {kind} in a file cannot have the arguments {sorted(where)}")
         layer: Layer = classes[kind](*args, **kwargs)
         self.made[place] = layer
         return layer

@@ -1,4 +1,4 @@
-"""What every layer has: its place in a model, its parameters, its constructor's arguments."""
+"""The base of all layers: place in a model, parameters, arguments of the constructor."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import whole
-from ..errors import DataError, ShapeError, other_dtype
+from ..errors import DataError, ShapeError, other_dtype, what_is_meant
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 from .hints import Hints
 
 _Kind = TypeVar("_Kind", bound=Stored)
-_binding = threading.RLock()  # held while layers are bound: a first use may come from two threads
+_binding = threading.RLock()  # held while layers are bound: two threads may be the first to use one
 
 
 class Layer(Hints):
-    """A function with parameters, and the derivative beside it.
+    """A function with parameters, next to its derivative.
 
-    A layer of one's own assigns its `Parameter` objects, `Buffer` objects and inner layers to
-    attributes in ``__init__`` and defines `forward`. The first use of the outermost layer, the
-    model, draws the values of all parameters and binds every layer to it; a layer belongs to one
-    model.
+    A custom layer assigns its `Parameter` objects, `Buffer` objects and inner layers to attributes
+    in ``__init__`` and defines `forward`. The first use of the outermost layer, the model, draws
+    the values of all parameters and binds every layer to it. A layer belongs to one model.
+
+    A layer that needs random numbers takes a key from the model, ``self.state.next_key()``, and
+    draws a mask with `chainrule.masks.keep_mask`. A key is used once; the next one gives other
+    numbers. All follow from the model's seed, are the same on every backend, and continue where
+    they were when a training is resumed.
 
     Examples
     --------
+    A gain per feature:
+
     >>> class Scale(cr.Layer):
     ...     def __init__(self, features):
     ...         self.gain = cr.Parameter((features,), init=cr.initializers.constant(1.0))
@@ -47,23 +53,37 @@ class Layer(Hints):
     ...         return x * gain.value, backward
     >>> Scale(5)
     Scale(5)
+
+    In training, another sign for a tenth of the elements:
+
+    >>> from chainrule.masks import keep_mask
+    >>> class FlipSigns(cr.Layer):
+    ...     def forward(self, x, *, training=False):
+    ...         if not training:
+    ...             return x, lambda dy: dy
+    ...         xp, draw = self.xp, self.backend.kernel(keep_mask)
+    ...         kept = draw(x.shape, 0.9, self.state.next_key(), x.device)
+    ...         return xp.where(kept, x, -x), lambda dy: xp.where(kept, dy, -dy)
+    >>> y, _ = FlipSigns().forward(np.ones((100, 100)), training=True)
+    >>> round(float((y < 0).mean()), 2)
+    0.1
     """
 
     built_in: ClassVar[dict[str, type[Layer]]] = {}
     """The built-in layer classes, by the names used in files."""
 
     takes_input_gradient = False
-    """Whether `backward` takes ``input_gradient=False`` and then saves the work for `dx`."""
+    """Whether `backward` takes ``input_gradient=False``, which saves the work for `dx`."""
 
     keeps_arguments = False
-    """Whether the constructor's arguments are its attributes, unchanged: then ``layer.p = 0.1``
-    makes a `Dropout` one of 0.1, as text and in files too."""
+    """Whether each argument of the constructor is an attribute of the same name and value. Then
+    ``layer.p = 0.1`` changes a `Dropout`, its text and its files."""
 
     _where: ClassVar[frozenset[str]] = frozenset()
-    """The constructor's arguments that say where a model computes, which is no part of what it is:
-    they are neither shown nor in files."""
+    """Arguments of the constructor that say where a model computes; they are neither shown nor
+    written to files."""
 
-    # Bookkeeping, kept out of __init__ so that a layer of one's own need not call it.
+    # Bookkeeping, kept out of __init__ so that a custom layer need not call it.
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _parent: Layer | None = None
     _state: ModelState | None = None
@@ -74,7 +94,7 @@ class Layer(Hints):
         if cls.__module__.startswith(f"{__package__}."):
             Layer.built_in[cls.__name__] = cls
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
-            cls.takes_input_gradient = False  # what is inherited was said of another forward
+            cls.takes_input_gradient = False  # the inherited value is about another forward
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -82,15 +102,15 @@ class Layer(Hints):
         return self
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        """The output, and the function that pulls a gradient back through the layer.
+        """Return the output, and the function that pulls a gradient back through the layer.
 
         Parameters
         ----------
         x : array
             The input, ``(batch, features)``. A layer must not write to it, nor to `dy`, unless it
-            made them itself. On NumPy a model hands both over read-only, elsewhere it cannot.
+            made them itself. On NumPy, a model passes both read-only; elsewhere it cannot.
         training : bool, optional
-            Whether this is a step of training; dropout acts only then, and batch normalisation
+            Whether this is a step of training. Only then dropout acts, and batch normalisation
             takes its statistics from the batch.
 
         Returns
@@ -98,13 +118,14 @@ class Layer(Hints):
         y : array
             The output.
         backward : callable
-            Takes `dy`, the gradient of the loss by `y`, adds the gradients of the parameters and
-            returns `dx`, the gradient by `x`. To be called before the parameters change.
+            Takes `dy`, the gradient of the loss with respect to `y`, adds the gradients of the
+            parameters and returns `dx`, the gradient with respect to `x`. Call it before the
+            parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
-        """`forward`, if it returns what it should: an array of the model's `dtype`, a function."""
+        """Call `forward`, check that it returns an array of the model's `dtype` and a function."""
         try:
             result = self.forward(x, training=training)
         except ValueError as error:
@@ -124,17 +145,19 @@ class Layer(Hints):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _BOOKKEEPING:
-            for _, part in _named_parts(name, value):
+            for _, part in _named_parts(name, value, (Hints, Stored)):
                 self._adopt(part)
         object.__setattr__(self, name, value)
 
-    def _adopt(self, part: Layer | Stored) -> None:
+    def _adopt(self, part: Any) -> None:
+        if not isinstance(part, Layer | Stored):
+            raise TypeError(f"expected layers, found {part!r}{what_is_meant(part)}")
         if part._state is not None and part._state is not self._state:
             raise ValueError(
-                f"{part!r} belongs to another model already, or was used before this one was made. "
-                "Give the new model layer.copy() to start from the same weights; to share them, "
-                "use the layer twice within one model. (backend=, dtype= and seed= go to the "
-                "outermost layer only.)"
+                f"{part!r} already belongs to another model, or was used before this one was made. "
+                "To start from the same weights, give the new model layer.copy(); to share them, "
+                "use the layer twice within one model. (Only the outermost layer takes backend=, "
+                "dtype= and seed=.)"
             )
         if isinstance(part, Stored):
             part._layer = self
@@ -142,31 +165,31 @@ class Layer(Hints):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """What is found in attributes: parameters, buffers and layers, also in lists and dicts."""
+        """Yield the parameters, buffers and layers in attributes, also in lists and dicts."""
         for name, value in list(vars(self).items()):  # another thread may be binding the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Stored]]:
-        """All that is below this layer, what is shared each time, with its name."""
+        """Yield all parts below this layer by name; a shared part, under each of its names."""
         for name, part in self.children():
             yield prefix + name, part
             if isinstance(part, Layer):
                 yield from part._walk(f"{prefix}{name}.")
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """The parameters by name (``"0.weight"``), in the order in which they were defined.
+        """Return the parameters by name (``"0.weight"``), in the order of definition.
 
-        A shared one has the first of its names.
+        A shared parameter has the first of its names.
         """
         return self._named(Parameter)
 
     def named_buffers(self) -> dict[str, Buffer]:
-        """The buffers by name (``"1.running_mean"``), as `named_parameters` has parameters."""
+        """Return the buffers by name (``"1.running_mean"``), see `named_parameters`."""
         return self._named(Buffer)
 
     def named_stored(self) -> dict[str, Stored]:
-        """Parameters and buffers, a shared one under each of its names, as in files."""
+        """Return parameters and buffers, a shared one under each of its names, as in files."""
         return {name: part for name, part in self._walk() if isinstance(part, Stored)}
 
     def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
@@ -175,7 +198,7 @@ class Layer(Hints):
         return {name: part for name, part in named.items() if first[id(part)] == name}
 
     def parameters(self) -> list[Parameter]:
-        """Each parameter once, in the order in which they were defined."""
+        """Return each parameter once, in the order of definition."""
         return list(self.named_parameters().values())
 
     # The model.
@@ -189,22 +212,23 @@ class Layer(Hints):
         seed: int = 0,
         values: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make this layer a model: draw the values of all its parameters, on this backend.
+        """Make this layer a model: draw the values of all its parameters on a backend.
 
-        Called with the defaults at the first use of a layer that belongs to no model.
+        The first use of a layer that belongs to no model calls this with the defaults.
 
         Parameters
         ----------
         backend : str, Backend or namespace, optional
             See `chainrule.get_backend`.
         dtype : {"float32", "float64"}, optional
-            In which it computes.
+            The dtype in which it computes.
         device : optional
             A device in the backend's own terms.
         seed : int, optional
-            For the first values, dropout masks and, in a `Trainer`, the order of the batches.
+            The seed of the first values, of dropout masks and, in a `Trainer`, of the order of the
+            batches.
         values : mapping of str to array, optional
-            First values of parameters and buffers by name, instead of those that are drawn.
+            First values of parameters and buffers by name; the others are drawn.
 
         Returns
         -------
@@ -214,15 +238,14 @@ class Layer(Hints):
         Raises
         ------
         ValueError
-            If it, or a layer within it, belongs to a model already; if two parameters have one
-            name; if there is no such backend,
-            if the dtype is another one, or if the seed is below 0.
+            If it, or a layer within it, already belongs to a model; if two parameters have the same
+            name; if the backend or the dtype is unknown; or if the seed is below 0.
         TypeError
-            If the seed is no whole number.
+            If the seed is not a whole number.
         KeyError
             If `values` has a name that the model does not have.
         DataError
-            If one of them does not hold real numbers.
+            If an array in `values` does not hold real numbers.
         """
         backend = get_backend(backend, device=device)
         seed = whole("seed", seed, least=0)
@@ -230,16 +253,17 @@ class Layer(Hints):
         for _, part in parts:
             if part._state is not None:
                 raise ValueError(
-                    f"{part!r} belongs to a model already, or was used before this one: see "
-                    "Layer.copy (and fill a list of layers before it is assigned)"
+                    f"{part!r} already belongs to a model, or was used before this one was made: "
+                    "layer.copy() can go into another model (and fill a list of layers before you "
+                    "assign it)"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
         names = [name for name, part in parts if isinstance(part, Stored)]
         if len(names) > len(stored):
             twice = next(name for i, name in enumerate(names) if name in names[:i])
             raise ValueError(
-                f"{self!r}: expected every parameter and buffer to have a name of its own, found "
-                f"two called {twice!r}"
+                f"{self!r}: expected a different name for every parameter and buffer, found two "
+                f"called {twice!r}"
             )
         for name, given in (values or {}).items():
             try:
@@ -248,7 +272,7 @@ class Layer(Hints):
                 raise DataError(f"values, {name!r}: {error}") from None
             before = first.setdefault(id(stored[name]), value)
             if before is not value and not np.array_equal(before, value):
-                raise ValueError(f"{name!r} is shared, but its values differ")
+                raise ValueError(f"{name!r}: different values for one shared parameter or buffer")
         stored_once = self.parameters(), list(self.named_buffers().values())
         state = ModelState(*stored_once, backend=backend, dtype=dtype, seed=seed, first=first)
         for name, part in parts:
@@ -259,15 +283,15 @@ class Layer(Hints):
 
     @property
     def state(self) -> ModelState:
-        """What this layer shares with the others of its model."""
+        """The state that the layers of a model share: flat vectors, backend and counters."""
         if self._state is None:
             self.bind_model()
         if self._state is None:
-            raise RuntimeError(f"{self!r} was added to a model that has its weights already")
+            raise RuntimeError(f"{self!r} was added to a model that already has its weights")
         return self._state
 
     def bind_model(self) -> None:
-        """Bind the outermost layer with the defaults of `bind`, if it is not bound yet."""
+        """Bind the outermost layer with the defaults of `bind`, unless it is bound."""
         root = self
         while root._parent is not None:
             root = root._parent
@@ -287,11 +311,11 @@ class Layer(Hints):
 
     @property
     def trainable(self) -> bool:
-        """Whether any of its parameters is trained."""
+        """Whether at least one of its parameters is trained."""
         return any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
 
     def freeze(self) -> None:
-        """Keep its parameters as they are: they get no gradient, and no optimizer moves them."""
+        """Keep its parameters fixed: they get no gradient, and no optimizer moves them."""
         for p in self.parameters():
             p.trainable = False
 
@@ -301,14 +325,14 @@ class Layer(Hints):
             p.trainable = True
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the whole model, as an optimizer's step does."""
+        """Reset the gradients of the whole model, as an optimizer's step does."""
         self.state.zero_grad()
 
     def copy(self) -> Self:
-        """A layer with the same weights and buffers that belongs to no model, to go into another.
+        """Return a layer with the same weights and buffers that belongs to no model yet.
 
-        A whole model, with its backend, dtype and dropout masks to come, is copied by
-        ``copy.deepcopy(model)``.
+        What is frozen stays frozen. To copy a model with its backend, dtype and position in the
+        sequence of dropout masks, use ``copy.deepcopy(model)``.
         """
         outside = {id(self._parent): None, id(self._state): None}
         twin = copy.deepcopy(self, outside)
@@ -319,15 +343,15 @@ class Layer(Hints):
         return twin
 
     def expect_batch(self, samples: int) -> None:
-        """Raise a `ShapeError` if it cannot be trained on a batch of so few samples.
+        """Raise a `ShapeError` if a batch of so few samples is too small to train on.
 
-        `Trainer` asks before the first step.
+        `Trainer` calls this before the first step.
         """
 
     # Words.
 
     def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
-        """Raise a `ShapeError` that names this layer and what it expected, unless `ok`."""
+        """Raise a `ShapeError` that names this layer and the expected shape, unless `ok`."""
         if not ok:
             words = ", ".join(map(str, expected))
             raise ShapeError(
@@ -335,31 +359,33 @@ class Layer(Hints):
             )
 
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
-        """Raise a TypeError that names this layer if it returned no array, or another dtype.
+        """Raise a TypeError that names this layer if `result` is not an array of the model's dtype.
 
-        The dtype is its own doing only where what it was given has the model's.
+        A wrong dtype is this layer's fault only if `given`, its input, has the model's.
         """
         if not hasattr(result, "dtype"):
-            raise TypeError(f"{self._label()}: expected an array as {what}, found {result!r:.200}")
+            raise TypeError(
+                f"{self._label()}: expected the {what} as an array, found {result!r:.200}"
+            )
         if result.dtype != given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
 
     def _refuse_gradient(self, dx: Array, dy: Array, shape: tuple[int, ...]) -> None:
-        """Raise an error that names this layer if `dx` is no gradient of an input of this shape."""
+        """Raise an error that names this layer if `dx` does not fit an input of this shape."""
         self._leaves_dtype("gradient", dx, dy)
         if dx.shape != shape:
             expected, found = tuple(shape), tuple(dx.shape)
             raise ShapeError(
-                f"{self._label()}: expected a gradient of shape {expected}, that of its input, "
-                f"found {found}"
+                f"{self._label()}: expected a gradient of its input's shape {expected}, found "
+                f"{found}"
             )
 
     def _wrote_to_input(self, error: ValueError) -> None:
-        """Raise an error that names this layer if NumPy's says that it wrote to its input."""
+        """Raise an error that names this layer if NumPy's error is about writing to its input."""
         if "read-only" in str(error):
             raise ValueError(
-                f"{self._label()}: writes to x or dy, which others use too: expected a new array, "
-                f"as of x + 1 instead of x += 1"
+                f"{self._label()}: writes to x or dy, which others use too: make a new array, such "
+                "as x + 1 instead of x += 1"
             ) from error
 
     def _label(self) -> str:
@@ -371,7 +397,7 @@ class Layer(Hints):
         return f"{type(self).__name__}({', '.join(words)})"
 
     def arguments(self) -> inspect.BoundArguments:
-        """What the constructor was given; see `keeps_arguments` for what was changed since."""
+        """Return the arguments of the constructor, with later changes if `keeps_arguments`."""
         args, kwargs = self._arguments
         signature = inspect.signature(self.__init__)  # type: ignore[misc]
         bound = signature.bind(*args, **kwargs)
@@ -386,13 +412,15 @@ class Layer(Hints):
 _BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
 
 
-def _named_parts(name: str, value: Any) -> Iterator[tuple[str, Layer | Stored]]:
-    """What of a layer is in an attribute: the attribute itself, or within lists and dicts."""
-    if isinstance(value, Layer | Stored):
+def _named_parts(
+    name: str, value: Any, kinds: tuple[type, ...] = (Layer, Stored)
+) -> Iterator[tuple[str, Any]]:
+    """The parts of a layer in an attribute: its value, or what is in lists and dicts."""
+    if isinstance(value, kinds):
         yield name, value
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            yield from _named_parts(f"{name}.{i}", item)
+            yield from _named_parts(f"{name}.{i}", item, kinds)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _named_parts(f"{name}.{key}", item)
+            yield from _named_parts(f"{name}.{key}", item, kinds)

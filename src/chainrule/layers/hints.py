@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 _HERE = {
     "compile": "cr.Trainer(model, loss=..., optimizer=...) does so",
-    "cuda": "backend='cupy' in the constructor of the model",
+    "add": "cr.Sequential(*layers) takes all layers at once",
+    "cpu": "backend= and device= in the constructor of the model",
+    "cuda": "backend='cupy', or backend='torch' and device='cuda', in the constructor of the model",
+    "double": "dtype='float64' in the constructor of the model",
     "eval": "model.predict(x) computes in inference mode, as does forward(x, training=False)",
     "evaluate": "cr.Trainer(model, loss=..., optimizer=...).evaluate(x, y)",
     "fit": "cr.Trainer(model, loss=..., optimizer=...).fit(x, y)",
+    "get_weights": "model.named_parameters() has the parameters by name, .value their arrays",
     "load_state_dict": "model.load_weights(path)",
+    "modules": "for layer in model, or layer.children()",
     "requires_grad_": "layer.freeze() and layer.unfreeze()",
     "state_dict": "model.named_stored() has parameters and buffers by name, model.save(path) "
     "writes them to a file",

@@ -17,7 +17,8 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        Sizes of ``x`` ``(batch, in_features)`` and ``y`` ``(batch, out_features)``.
+        The last sizes of ``x`` ``(batch, ..., in_features)`` and ``y`` ``(batch, ...,
+        out_features)``, with any number of axes between.
     bias : bool, optional
         Whether there is a bias, ``(out_features,)``.
     init : initializer, optional
@@ -60,7 +61,9 @@ class Linear(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         features = self.in_features
-        self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
+        if x.ndim != 2:
+            return self._over_last_axis(x)
+        self.expect(x.shape[1] == features, ("batch", features), x)
         weight, bias, backend = self.weight, self.bias, self.backend
         y = backend.matmul(x, weight.value.T)
         if bias is not None:
@@ -73,3 +76,15 @@ class Linear(Layer):
             return backend.matmul(dy, weight.value) if input_gradient else None
 
         return y, backward
+
+    def _over_last_axis(self, x: Array) -> tuple[Array, Backward]:
+        """Map each row of an array of more axes: all of them together are one matrix."""
+        xp, shape, features = self.xp, x.shape, self.in_features
+        self.expect(x.ndim > 2 and shape[-1] == features, ("batch", "...", features), x)
+        y, back = Linear.forward(self, xp.reshape(x, (-1, features)))
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            dx = back(xp.reshape(dy, (-1, dy.shape[-1])), input_gradient)
+            return xp.reshape(dx, shape) if input_gradient else None
+
+        return xp.reshape(y, (*shape[:-1], y.shape[-1])), backward

@@ -8,7 +8,7 @@ from typing import Any
 from ..initializers import Initializer
 from .base import Layer
 from .linear import Linear
-from .rectifiers import ELU, GELU, LeakyReLU, ReLU, ReLU6, SiLU, Softplus
+from .rectifiers import ELU, GELU, LeakyReLU, PReLU, ReLU, ReLU6, SiLU, Softplus
 from .sequential import Sequential
 from .sigmoids import Sigmoid, Tanh
 from .softmax import LogSoftmax, Softmax
@@ -17,6 +17,7 @@ ACTIVATIONS: dict[str, type[Layer] | None] = {
     "none": None,
     "relu": ReLU,
     "leaky_relu": LeakyReLU,
+    "prelu": PReLU,
     "relu6": ReLU6,
     "elu": ELU,
     "gelu": GELU,
@@ -45,8 +46,8 @@ def mlp(
         The number of inputs, the widths of the hidden layers, the number of outputs.
     activation : str or sequence of str, optional
         After the hidden layers, one name for all or one for each: ``"none"``, ``"relu"``,
-        ``"leaky_relu"``, ``"relu6"``, ``"elu"``, ``"gelu"``, ``"silu"``, ``"sigmoid"``, ``"tanh"``,
-        ``"softplus"``, ``"softmax"`` or ``"log_softmax"``.
+        ``"leaky_relu"``, ``"prelu"``, ``"relu6"``, ``"elu"``, ``"gelu"``, ``"silu"``,
+        ``"sigmoid"``, ``"tanh"``, ``"softplus"``, ``"softmax"`` or ``"log_softmax"``.
     output : str, optional
         After the last layer.
     init : initializer, optional

@@ -141,8 +141,8 @@ class Model(Layer):
 
         The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
         the classes of the layers and their constructors' arguments: numbers, strings, layers,
-        initializers, and lists of them. Anything else a custom layer stores in attributes is not
-        saved, nor is what is frozen.
+        initializers, and lists of them. Frozen parameters are frozen when the model is loaded.
+        Anything else a custom layer stores in attributes is not saved.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class Model(Layer):
     def load_weights(self, path: str | Path) -> None:
         """Read weights and buffers from a safetensors file, also one that another library wrote.
 
-        PyTorch's ``num_batches_tracked`` is ignored.
+        PyTorch's ``num_batches_tracked`` is ignored, and what is frozen in the model stays frozen.
 
         Raises
         ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import initializers
-from ..checks import Checked, above_zero, share, whole
+from ..checks import Checked, above_zero, flag, share, whole
 from ..errors import ShapeError
 from ..formulas import dot, sum_over_batch
 from ..parameter import Buffer, Parameter
@@ -20,7 +20,8 @@ class BatchNorm(Layer):
     inference the running ones are used.
 
     While weight and bias are frozen (`freeze`), the layer is a fixed function: in training, too, it
-    uses the running statistics and leaves them as they are. (In PyTorch they would go on moving.)
+    uses the running statistics and leaves them as they are. (In PyTorch they would keep moving.)
+    Without them there is nothing to freeze, and in training the statistics are always the batch's.
 
     A linear layer before it needs no bias, as the mean is subtracted: ``Linear(..., bias=False)``.
 
@@ -37,6 +38,9 @@ class BatchNorm(Layer):
         Keeps the quotient finite where a feature is constant; above 0.
     momentum : float, optional
         How far the running statistics move at a step, 0 <= momentum <= 1.
+    affine : bool, optional
+        Whether there are a weight and a bias; without, both are None, and ``y`` is the normalised
+        ``x``.
 
     Raises
     ------
@@ -59,17 +63,21 @@ class BatchNorm(Layer):
     eps = Checked(above_zero)
     momentum = Checked(share)
 
-    def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self, features: int, eps: float = 1e-5, momentum: float = 0.1, *, affine: bool = True
+    ) -> None:
         self.features = whole("features", features, least=1)
         self.eps = eps
         self.momentum = momentum
-        self.weight = Parameter((self.features,), init=initializers.constant(1.0), decay=False)
-        self.bias = Parameter((self.features,), decay=False)
+        self.affine = flag("affine", affine)
+        shape, one = (self.features,), initializers.constant(1.0)
+        self.weight = Parameter(shape, init=one, decay=False) if self.affine else None
+        self.bias = Parameter(shape, decay=False) if self.affine else None
         self.running_mean = Buffer((self.features,))
         self.running_var = Buffer((self.features,), fill=1.0)
 
     def expect_batch(self, samples: int) -> None:
-        if samples < 2 and self.trainable:
+        if samples < 2 and not self._is_fixed():
             raise ShapeError(
                 f"{self._label()}: expected a batch of at least 2 samples in training, found "
                 f"{samples}; drop_last=True leaves a last batch out that is too small"
@@ -80,7 +88,7 @@ class BatchNorm(Layer):
         self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
         weight, bias, samples = self.weight, self.bias, x.shape[0]
         total = self.backend.kernel(sum_over_batch)
-        of_batch = training and (weight.trainable or bias.trainable)
+        of_batch = training and not self._is_fixed()
         if of_batch:
             self.expect_batch(samples)
             first = x[0, :]
@@ -93,15 +101,17 @@ class BatchNorm(Layer):
             centred = x - self.running_mean.value
             variance = self.running_var.value
         inverse = 1.0 / xp.sqrt(variance + self.eps)
-        scale = weight.value * inverse
+        scale = inverse if weight is None else weight.value * inverse
         y = centred * scale
-        y += bias.value
+        if bias is not None:
+            y += bias.value
 
         def backward(dy: Array) -> Array:
             dbias = total(dy)
             dweight = total(dy * centred) * inverse
-            bias.add_grad(dbias)
-            weight.add_grad(dweight)
+            if bias is not None and weight is not None:
+                bias.add_grad(dbias)
+                weight.add_grad(dweight)
             if not of_batch:
                 return dy * scale
             dx = centred * (inverse * dweight / -samples)
@@ -111,6 +121,11 @@ class BatchNorm(Layer):
             return dx
 
         return y, backward
+
+    def _is_fixed(self) -> bool:
+        """Whether weight and bias are frozen."""
+        weight, bias = self.weight, self.bias
+        return weight is not None and bias is not None and not (weight.trainable or bias.trainable)
 
     def _follow(self, mean: Array, variance: Array) -> None:
         """Move the running statistics towards those of a batch."""

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import math
 
-from ..checks import Checked, finite
-from ..formulas import relu, relu_gradient, sigmoid
+from .. import initializers
+from ..checks import Checked, finite, one_of, whole
+from ..formulas import normal, relu, relu_gradient, sigmoid, sum_over_batch
+from ..initializers import Initializer
+from ..parameter import Parameter
 from ..types import Array, Backward
 from .base import Layer
 
@@ -43,6 +46,48 @@ class LeakyReLU(Layer):
         xp, slope = self.xp, self.negative_slope
         y = xp.where(x > 0, x, slope * x) if slope else relu(xp, x)  # 0 times infinity is no number
         return y, lambda dy: xp.where(x > 0, dy, slope * dy)
+
+
+class PReLU(Layer):
+    """``y = x`` where x > 0, else ``weight * x``, with a slope that is learned.
+
+    The derivative at 0 is the slope.
+
+    Source: K. He et al., "Delving deep into rectifiers", 2015. As there, weight decay leaves the
+    slopes alone.
+
+    Parameters
+    ----------
+    features : int, optional
+        The number of slopes, ``weight`` ``(features,)``: 1 slope for all inputs, or one for each
+        feature, the last size of ``x`` ``(batch, ..., features)``.
+    init : initializer, optional
+        Of the slopes; 0.25 if not given.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if there are several slopes and ``x`` has another last size.
+    """
+
+    def __init__(self, features: int = 1, *, init: Initializer | None = None) -> None:
+        self.features = whole("features", features, least=1)
+        init = initializers.constant(0.25) if init is None else init
+        self.weight = Parameter((self.features,), init=init, decay=False)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        xp, weight, features = self.xp, self.weight, self.features
+        fits = features == 1 or (x.ndim > 1 and x.shape[-1] == features)
+        self.expect(fits, ("batch", "...", features), x)
+        total = self.backend.kernel(sum_over_batch)
+        y = xp.where(x > 0, x, weight.value * x)
+
+        def backward(dy: Array) -> Array:
+            dslope = total(dy * xp.minimum(x, 0.0))
+            weight.add_grad(xp.reshape(xp.sum(dslope), (1,)) if features == 1 else dslope)
+            return xp.where(x > 0, dy, weight.value * dy)
+
+        return y, backward
 
 
 class ReLU6(Layer):
@@ -83,27 +128,33 @@ class ELU(Layer):
 
 
 class GELU(Layer):
-    """``y = x Phi(x)``, Phi being the normal distribution function in its tanh approximation.
+    """``y = x Phi(x)``, where Phi is the standard normal distribution function.
 
-    ``Phi(x) = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``; `y` differs from the exact form,
-    which needs the error function that the standard does not have, by at most 4.8e-4.
+    Source: D. Hendrycks and K. Gimpel, "Gaussian error linear units", 2016.
 
     Parameters
     ----------
-    approximate : {"tanh"}, optional
-        Said for those who know a library whose default is the exact form.
-
-    Notes
-    -----
-    Source: D. Hendrycks and K. Gimpel, "Gaussian error linear units", 2016.
+    approximate : {"none", "tanh"}, optional
+        With "none" Phi is exact. With "tanh" it is approximated by
+        ``(1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``, which changes `y` by at most 4.8e-4.
     """
 
-    def __init__(self, approximate: str = "tanh") -> None:
-        if approximate != "tanh":
-            raise ValueError(f"expected approximate='tanh', the only form, found {approximate!r}")
+    keeps_arguments = True
+    approximate = Checked(one_of("none", "tanh"))
+
+    def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        if self.approximate == "tanh":
+            return self._approximate(x)
+        xp = self.xp
+        x = xp.maximum(x, -40.0)  # beyond -40 and 40 the distribution function is 0 and 1
+        z = xp.minimum(x, 40.0)
+        share, density = self.backend.kernel(normal)(z)
+        return x * share, lambda dy: dy * (share + z * density)
+
+    def _approximate(self, x: Array) -> tuple[Array, Backward]:
         xp, c, d = self.xp, math.sqrt(2 / math.pi), 0.044715
         x = xp.maximum(x, -10.0)  # beyond -10 and 10 the distribution function is 0 and 1
         z = xp.minimum(x, 10.0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, overload
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, overload
 
 from ..backends.base import BackendLike
 from ..errors import ShapeError, what_is_meant
 from ..parameter import Stored
 from ..types import Array, Backward
 from .base import Layer
+from .hints import Hints
 from .model import Model
 
 
@@ -155,14 +156,111 @@ class Sequential(Model):
     @overload
     def __getitem__(self, index: int) -> Layer: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Layer, ...]: ...
-    def __getitem__(self, index: int | slice) -> Layer | tuple[Layer, ...]:
-        """One layer, or a tuple of them: they stay in this model."""
-        return self.layers[index]
+    def __getitem__(self, index: slice) -> Slice: ...
+    def __getitem__(self, index: int | slice) -> Layer | Slice:
+        """One layer, or a view of several; they stay in this model."""
+        found = self.layers[index]
+        return Slice(self, found) if isinstance(found, tuple) else found
 
     def __repr__(self) -> str:
-        lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in self.children()]
-        return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"
+        return _lines(self, self.children())
+
+
+class Slice(Hints):
+    """A view of some layers of a model, as ``model[:2]`` returns it.
+
+    It computes with the model's own layers, whose weights it shares. It cannot be trained, saved or
+    put into another model: `copy` returns layers that can.
+
+    Parameters
+    ----------
+    model : Sequential
+        The model.
+    layers : tuple of Layer
+        Those of its layers that are in the view.
+
+    Examples
+    --------
+    >>> model = cr.mlp([4, 8, 3])
+    >>> model[:2]
+    Slice(
+      0: Linear(4, 8)
+      1: ReLU()
+    )
+    >>> model[:2].predict(np.ones((5, 4))).shape
+    (5, 8)
+    """
+
+    instead = "it shares its layers with a model; its copy() makes a model of their copies"
+
+    def __init__(self, model: Sequential, layers: tuple[Layer, ...]) -> None:
+        self.model = model
+        self.layers = layers
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        """Apply the layers, see `Sequential.forward`."""
+        return self._chain().forward(x, training=training)
+
+    def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
+        """Return the outputs for all of `x` in inference mode, see `Sequential.predict`."""
+        return self._chain().predict(x, batch_size=batch_size)
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
+        """Return a table of the layers, see `Sequential.summary`."""
+        return self._chain().summary(input_shape)
+
+    def freeze(self) -> None:
+        """Freeze the layers within their model, see `Layer.freeze`."""
+        for layer in self.layers:
+            layer.freeze()
+
+    def unfreeze(self) -> None:
+        """Train the layers again."""
+        for layer in self.layers:
+            layer.unfreeze()
+
+    def copy(self) -> Sequential:
+        """Return a `Sequential` of copies of the layers, see `Layer.copy`."""
+        twin = self._chain().copy()
+        twin.layers = twin.layers  # whose place is in it from here on
+        return twin
+
+    def _chain(self) -> Sequential:
+        """Return a `Sequential` that acts as an outermost one, and does not adopt the layers."""
+        chain = Sequential()
+        chain._parent, chain._state = self.model, self.model.state
+        object.__setattr__(chain, "layers", self.layers)
+        return chain
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> Slice: ...
+    def __getitem__(self, index: int | slice) -> Layer | Slice:
+        found = self.layers[index]
+        return Slice(self.model, found) if isinstance(found, tuple) else found
+
+    def __repr__(self) -> str:
+        return _lines(self, enumerate(self.layers))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(Sequential, name):
+                raise AttributeError(f"a slice of a model has no {name!r}: {self.instead}")
+            return super().__getattr__(name)
+
+
+def _lines(model: Sequential | Slice, layers: Iterable[tuple[Any, Any]]) -> str:
+    """Return the layers one below the other, each with its name."""
+    lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in layers]
+    return "\n  ".join([f"{type(model).__name__}(", *lines]) + "\n)"
 
 
 def _no_layer(thing: Any) -> str:

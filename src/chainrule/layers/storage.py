@@ -10,7 +10,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -48,6 +48,8 @@ def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         )
     describer = Describer()
     architecture = {"dtype": model.state.dtype_name, "model": describer.layer(model, "")}
+    if frozen := [name for name, p in model.named_parameters().items() if not p.trainable]:
+        architecture["frozen"] = frozen
     text = json.dumps(architecture)
     to_numpy = model.backend.to_numpy
     tensors = {name: to_numpy(part.value) for name, part in model.named_stored().items()}
@@ -73,7 +75,7 @@ def rebuilt(
     try:
         described = json.loads(architecture)
         model = Builder(own).layer(described["model"], "")
-        dtype = dtype or described["dtype"]
+        dtype, frozen = dtype or described["dtype"], described.get("frozen", [])
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # a constructor can raise anything
@@ -89,7 +91,18 @@ def rebuilt(
         raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
     if dtype not in ("float32", "float64"):
         raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
+    _freeze(model, frozen, path)
     return model, dtype, fitting(model, tensors, path, dtype)
+
+
+def _freeze(model: Layer, names: Any, path: str | Path) -> None:
+    """Freeze the parameters of these names, which a file can hold anything for."""
+    parameters = model.named_parameters()
+    known = isinstance(names, list) and all(isinstance(n, str) and n in parameters for n in names)
+    if not known:
+        raise FileFormatError(f"{path}: expected names of frozen parameters, found {names!r:.200}")
+    for name in names:
+        parameters[name].trainable = False
 
 
 def load_weights(model: Layer, path: str | Path) -> None:

@@ -35,7 +35,8 @@ def test_a_new_column_later(library, tmp_path):
     trainer.fit(X, Y, epochs=3, callbacks=listeners, batch_size=10, verbose=0)
     assert [row["rate"] for row in rows(path)] == ["", "0.5", "0.5"]
     trainer.fit(X, Y, epochs=1, callbacks=[CSVLogger(path, append=True)], **FIT)
-    assert list(rows(path)[0]) == ["epoch", "loss", "seconds", "rate", "val_loss", "val_accuracy"]
+    first = ["epoch", "loss", "accuracy", "lr", "seconds", "rate"]
+    assert list(rows(path)[0]) == [*first, "val_loss", "val_accuracy"]
     assert [row["rate"] for row in rows(path)] == ["", "0.5", "0.5", ""]
 
 

@@ -30,6 +30,7 @@ from .interruption import Interruption
 from .loop import Run
 from .repeated import RepeatedSteps
 from .resume import callback_states, hand_back, read_training, save_training
+from .sample_means import SampleMeans
 from .state import TrainingState
 from .step import Penalty, Step
 
@@ -272,13 +273,15 @@ class Trainer(TrainingState):
 
         self._begin(listeners, resume)
         measured = [] if validation is None else [f"val_{m}" for m in ("loss", *self.metrics)]
-        self.columns = ["epoch", "loss", *measured, "seconds"]
+        means = SampleMeans(self.metrics)
+        self.columns = ["epoch", "loss", *means.names, *measured, *self.rates(), "seconds"]
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
         loss_on_host = on_host(self.model.state.values)  # read without waiting for a device
         step = Step(
             self.model,
             self.loss,
             self.optimizer,
+            means=means,
             penalty=self.penalty,
             augment=augment,
             micro_batches=micro_batches,

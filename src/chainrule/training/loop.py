@@ -94,7 +94,7 @@ class Run:
             "epoch": training.epoch,
             **self._means(table),
             **{f"val_{name}": number for name, number in zip(measured, numbers, strict=True)},
-            **training.rates(),
+            **training._rates(),
             "seconds": time.perf_counter() - start,
         }
         training.history.epochs.append(row)

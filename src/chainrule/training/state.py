@@ -111,6 +111,8 @@ class TrainingState:
     own_files : bool
         Whether callbacks write to other files where theirs are another training's already, as in
         the fits of a search, which have copies of the same callbacks; it is an error otherwise.
+    advised : bool
+        Whether `fit` has warned of what trains badly.
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
@@ -140,6 +142,7 @@ class TrainingState:
         self.half_done = False
         self.asked: dict[str, Any] = optimizer.description()["numbers"]
         self.own_files = False
+        self.advised = False
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None
 
@@ -153,7 +156,7 @@ class TrainingState:
         """How many steps of the current epoch are done."""
         return 0 if self.progress is None else len(self.progress.losses)
 
-    def rates(self) -> dict[str, float]:
+    def _rates(self) -> dict[str, float]:
         """The learning rates of the last step, under the names of their columns."""
         lr, step = self.optimizer.lr, max(0, self.optimizer.steps - 1)
         by_layer = lr if isinstance(lr, dict) else {"": lr}

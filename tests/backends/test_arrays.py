@@ -79,7 +79,7 @@ def test_a_training_on_another_librarys_arrays_leaves_them_on_the_device(gpu):
         here.evaluate(X, Y, sample_weight=WEIGHT)
     )
     assert one.left == []
-    assert max(other.left) < 10  # the losses of an epoch
+    assert max(other.left) < 20  # what the steps of an epoch measured
     other.left.clear()
 
     predicted = there.model.predict(x, batch_size=7)

@@ -96,11 +96,12 @@ def test_our_metrics_say_which_is_better(metric):
 def test_a_metric_that_does_not_exist(library):
     trainer = trainer_on(library)
     for watching in (EarlyStopping, ReduceOnPlateau):
-        with pytest.raises(ValueError, match="one of epoch, loss, seconds, found 'val_loss': fit"):
+        with pytest.raises(ValueError, match="lr, seconds, found 'val_loss': fit needs"):
             trainer.fit(X, Y, callbacks=[watching()], verbose=0)
-    message = "val_accuracy, seconds, found 'accuracy': did you mean 'val_accuracy'"
+    trainer.metrics = {"f1": metrics.f1}  # no mean over samples
+    message = "one of epoch, loss, val_loss, val_f1, lr, seconds, found 'f1': did you mean 'val_f1'"
     with pytest.raises(ValueError, match=message):
-        trainer.fit(X, Y, callbacks=[EarlyStopping("accuracy")], **FIT)
+        trainer.fit(X, Y, callbacks=[EarlyStopping("f1")], **FIT)
 
 
 WRONG = {

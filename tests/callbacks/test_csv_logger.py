@@ -35,7 +35,8 @@ def test_a_new_column_later(library, tmp_path):
     trainer.fit(X, Y, epochs=3, callbacks=listeners, batch_size=10, verbose=0)
     assert [row["rate"] for row in rows(path)] == ["", "0.5", "0.5"]
     trainer.fit(X, Y, epochs=1, callbacks=[CSVLogger(path, append=True)], **FIT)
-    assert list(rows(path)[0]) == ["epoch", "loss", "seconds", "rate", "val_loss", "val_accuracy"]
+    first = ["epoch", "loss", "accuracy", "lr", "seconds", "rate"]
+    assert list(rows(path)[0]) == [*first, "val_loss", "val_accuracy"]
     assert [row["rate"] for row in rows(path)] == ["", "0.5", "0.5", ""]
 
 
@@ -76,7 +77,15 @@ def test_rows_of_earlier_trainings_stay_if_the_first_epoch_was_interrupted(libra
 def test_a_file_that_is_not_a_log(library, tmp_path):
     path = tmp_path / "log.csv"
     trainer = trainer_on(library)
-    for text in ("name,age\nEve,7\n", "epoch\n1,2\n", "epoch,loss\none,2\n"):
+    for text in (
+        "name,age\nEve,7\n",
+        "name,age\n",
+        "epoch\n1,2\n",
+        "epoch,loss\none,2\n",
+        "epoch,loss\n1\n2,0.5\n",
+        "epoch,loss,loss\n1,2,3\n",
+        "epoch;loss\n1;2\n",
+    ):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"log.csv: expected .*'epoch' .* found the columns"):
             trainer.fit(X, Y, callbacks=[CSVLogger(path, append=True)], **FIT)
@@ -84,3 +93,19 @@ def test_a_file_that_is_not_a_log(library, tmp_path):
     path.write_text("")
     trainer.fit(X, Y, callbacks=[CSVLogger(path, append=True)], **FIT)
     assert len(rows(path)) == 1
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"], ids=["plain", "Excel"])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\r\n"], ids=["no newline", "newline", "empty line"])
+def test_appending_to_a_file_of_another_tool(start, end, library, tmp_path):
+    """Its columns come first, and rows have no entry in columns that are not theirs."""
+    path = tmp_path / "log.csv"
+    path.write_bytes(f"{start}epoch,rate,loss\n1,0.1,0.75\n2,0.1,0.5{end}".encode())
+    trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path, append=True)], **FIT)
+    first, second, new = rows(path)
+    measured = ["accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
+    assert list(first) == ["epoch", "rate", "loss", *measured]
+    assert first == {"epoch": "1", "rate": "0.1", "loss": "0.75", **dict.fromkeys(measured, "")}
+    assert second["loss"] == "0.5"
+    assert new["rate"] == ""
+    assert float(new["lr"]) == 0.05

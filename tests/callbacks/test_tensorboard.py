@@ -20,7 +20,7 @@ def test_tensorboard(step_losses, library, tmp_path):
     trainer.fit(X, Y, epochs=1, callbacks=[board], **FIT)
     found = points(tmp_path / "run")
     steps = found.pop("step_loss", [])
-    assert list(found) == ["loss", "val_loss", "val_accuracy", "seconds"]
+    assert list(found) == ["loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
     for name, curve in found.items():
         expected = list(enumerate(history[name], start=1))
         np.testing.assert_allclose(curve, expected, rtol=1e-6, err_msg=name)

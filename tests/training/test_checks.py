@@ -111,13 +111,17 @@ def test_bad_weights_are_reported_wherever_they_enter(weights, message, library)
 
 
 def test_bad_trainers():
-    with pytest.raises(TypeError, match=r"cr.Sequential\(layer\) makes one of .*found Linear"):
+    with pytest.raises(TypeError, match=r"found Linear.*: cr.Sequential\(layer\) makes a model"):
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    with pytest.raises(TypeError, match=r"expected a Loss such as loss=cr.Cross.*, found None"):
+        cr.Trainer(cr.mlp([4, 3]), optimizer=cr.SGD(0.1))
+    with pytest.raises(TypeError, match=r"expected an Optimizer .*optimizer=cr.Adam.*found None"):
+        cr.Trainer(cr.mlp([4, 3]), loss=cr.MSELoss())
     model = cr.Sequential(cr.Linear(4, 3))
     for bad, message in (
         ({"loss": cr.MSELoss}, r"expected a Loss such as .*, found .*: did you mean MSELoss\(\)"),
-        ({"loss": "mse"}, r"expected a Loss such as cr\.CrossEntropyLoss\(\), found 'mse'$"),
-        ({"optimizer": "adam"}, r"expected an Optimizer such as cr\.Adam\(\), found 'adam'$"),
+        ({"loss": "mse"}, r"expected a Loss such as .*CrossEntropyLoss\(\), found 'mse'$"),
+        ({"optimizer": "adam"}, r"expected an Optimizer .*cr\.Adam\(\), found 'adam'$"),
         ({"optimizer": cr.Adam}, r"expected an Optimizer .*: did you mean Adam\(\)"),
         ({"metrics": cr.metrics.accuracy}, "expected a list or a dict of metrics, found <function"),
         ({"metrics": cr.metrics.binary_accuracy(0.0)}, "expected a list or a dict of metrics"),
@@ -134,9 +138,18 @@ def test_bad_trainers():
         with pytest.raises((TypeError, ValueError), match=message):
             cr.Trainer(model, **options)
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
-    for bad in ({"validation_data": (X,)}, {"validation_data": 3}):
-        with pytest.raises(TypeError, match="expected"):
-            trainer.fit(X, Y, verbose=0, **bad)
+    for data, found in ((X, "ndarray"), ([X, Y], "list"), (3, "int"), ((X,), "a tuple of 1")):
+        with pytest.raises(TypeError, match=rf"validation_data=\(x_val, y_val\) .*found {found}$"):
+            trainer.fit(X, Y, verbose=0, validation_data=data)
+    for name, hint in (
+        ("validation_split", r"train_test_split, and give validation_data=\(x_val, y_val\)$"),
+        ("class_weight", r"the loss, as in cr.CrossEntropyLoss\(weight="),
+        ("lr", "the optimizer, as in"),
+        ("num_epochs", r"did you mean 'epochs'\?$"),
+        ("foo", "epochs, batch_size, .*, resume$"),
+    ):
+        with pytest.raises(TypeError, match=f"fit has no argument '{name}': .*{hint}"):
+            trainer.fit(X, Y, **{name: 0.2})
     for callbacks, message in (
         ([cr.Callback], r"expected callbacks, found .*: did you mean Callback\(\)"),
         (cr.Callback, "expected a list of callbacks, found <class"),

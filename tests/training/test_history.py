@@ -12,7 +12,9 @@ def test_verbose(library, capsys):
     plain_trainer(library).fit(X, Y, epochs=2, batch_size=30, validation_data=(X, Y), verbose=2)
     out, err = capsys.readouterr()
     assert [line[:15] for line in out.splitlines()] == ["epoch 1/2  loss", "epoch 2/2  loss"]
-    assert "val_accuracy 0." in out
+    assert "  accuracy 0." in out
+    assert "  val_accuracy 0." in out
+    assert out.endswith("  lr 0.01\n")
     assert err == ""
     plain_trainer(library).fit(X, Y, epochs=2, batch_size=30, verbose=1)
     out, err = capsys.readouterr()
@@ -26,13 +28,13 @@ def test_verbose(library, capsys):
 
 def test_history_as_columns_and_csv(library, tmp_path):
     history = plain_trainer(library).fit(X, Y, epochs=2, batch_size=30, verbose=0)
-    assert list(history.to_dict()) == ["epoch", "loss", "seconds"]
+    assert list(history.to_dict()) == ["epoch", "loss", "accuracy", "lr", "seconds"]
     history.to_csv(tmp_path / "history.csv")
     with (tmp_path / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["loss"]) for row in rows] == history["loss"]
-    assert "2 epochs: epoch, loss, seconds" in repr(history)
-    with pytest.raises(KeyError, match="no 'accuracy' in this history; it has epoch, loss"):
-        history["accuracy"]
+    assert "2 epochs: epoch, loss, accuracy, lr, seconds" in repr(history)
+    with pytest.raises(KeyError, match="no 'val_loss' in this history; it has epoch, loss"):
+        history["val_loss"]
     with pytest.raises(FileNotFoundError):
         history.to_csv(tmp_path / "nowhere" / "history.csv")

@@ -14,7 +14,8 @@ def test_it_learns_and_reports(library):
     trainer = plain_trainer(library)
     history = trainer.fit(X, Y, epochs=60, batch_size=30, validation_data=(X, Y), verbose=0)
     assert len(history) == 60
-    assert list(history.epochs[-1]) == ["epoch", "loss", "val_loss", "val_accuracy", "seconds"]
+    columns = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
+    assert list(history.epochs[-1]) == columns == trainer.columns
     assert history["val_accuracy"][-1] > 0.95
     assert history["epoch"] == list(range(1, 61))
     assert len(history.step_losses) == 180

@@ -105,24 +105,31 @@ class CSVLogger(Callback):
 
     def _read(self) -> list[dict[str, Any]]:
         try:
-            with self.path.open(newline="", encoding="utf-8") as file:
+            with self.path.open(newline="", encoding="utf-8-sig") as file:  # as Excel writes it
                 text = file.read()
         except FileNotFoundError:
             return []
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path}: no table: {error}") from error
-        whole_lines = text[: text.rfind("\n") + 1]  # the last one may have been cut by a crash
-        table = csv.DictReader(io.StringIO(whole_lines, newline=""))
         try:
-            rows = list(table)
+            lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
         except csv.Error as error:
             raise ValueError(f"{self.path}: no table: {error}") from error
-        if not all((row.get("epoch") or "").isdecimal() and None not in row for row in rows):
+        names, *rows = lines or [["epoch"]]
+        if rows and len(rows[-1]) < len(names) and not text.endswith(("\n", "\r")):
+            del rows[-1]  # a crash has cut it
+        table = [dict(zip(names, row, strict=False)) for row in rows]
+        if (
+            "epoch" not in names
+            or len(set(names)) < len(names)
+            or any(len(row) != len(names) for row in rows)
+            or not all(row["epoch"].isdecimal() for row in table)
+        ):
             raise ValueError(
-                f"{self.path}: expected a table with a number under 'epoch' in each row, found the "
-                f"columns {', '.join(table.fieldnames or ['none'])}"
+                f"{self.path}: expected a table with a number under 'epoch' in each row, and "
+                f"columns of different names, found the columns {', '.join(names)}"
             )
-        return rows
+        return table
 
 
 def _text(columns: list[str], rows: Iterable[dict[str, Any]]) -> str:

@@ -122,6 +122,8 @@ class Monitor:
         close, hint = difflib.get_close_matches(self.name, columns, n=1), ""
         if self.name.startswith("val_") and "val_loss" not in columns:
             hint = ": fit needs validation_data for it, an estimator early_stopping=True"
+        elif f"val_{self.name}" in columns:
+            hint = f": did you mean 'val_{self.name}'?"
         elif close:
             hint = f": did you mean {close[0]!r}?"
         raise ValueError(

@@ -41,4 +41,8 @@ class PrintEpochs(Callback):
 
 def _numbers(trainer: Training) -> str:
     last = trainer.history.epochs[-1]
-    return "  ".join(f"{k} {shown(v)}" for k, v in last.items() if k not in ("epoch", "seconds"))
+    return "  ".join(
+        f"{name} {f'{number:.4g}' if name.startswith('lr') else shown(number)}"
+        for name, number in last.items()
+        if name not in ("epoch", "seconds")
+    )

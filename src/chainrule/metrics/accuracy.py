@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..checks import whole
 from ..errors import ShapeError
@@ -61,6 +61,21 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     return share(xp, right, outputs.dtype, among=among)
 
 
+def _right(xp: Any, outputs: Array, targets: Array) -> Array:
+    """Whether each sample is right, see `chainrule.training.sample_means`."""
+    return xp.argmax(outputs, axis=-1) == _labels(xp, outputs, targets)
+
+
+accuracy.per_sample = _right  # type: ignore[attr-defined]
+
+
+def _labels(xp: Any, outputs: Array, targets: Array) -> Array:
+    """Labels, or the labels of one-hot rows."""
+    if targets.ndim == 1:
+        return targets
+    return xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
+
+
 @dataclass(frozen=True)
 class binary_accuracy:
     """Share of outputs on the same side of `threshold` as their target.
@@ -84,8 +99,12 @@ class binary_accuracy:
     def __call__(self, outputs: Array, targets: Array) -> Array:
         xp, outputs, targets = fitting_targets("binary_accuracy", outputs, targets)
         check_two_classes(xp, targets)
-        right = (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
+        right = self.per_sample(xp, outputs, targets)
         return share(xp, right & ~xp.isnan(outputs), outputs.dtype)
+
+    def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
+        """Whether each output is right."""
+        return (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
 
 
 @dataclass(frozen=True)
@@ -129,13 +148,17 @@ class top_k_accuracy:
     def __call__(self, outputs: Array, targets: Array) -> Array:
         name = self.__name__
         xp, outputs, labels = labelled(name, outputs, targets)
-        samples, classes = outputs.shape
-        if self.k >= classes:
+        if self.k >= (classes := outputs.shape[1]):
             raise ShapeError(f"{name}: expected more than {self.k} classes, found {classes}")
+        return share(xp, self.per_sample(xp, outputs, labels), outputs.dtype)
+
+    def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
+        """Whether each sample is right."""
+        labels = xp.astype(_labels(xp, outputs, targets), xp.int64)
+        samples, classes = outputs.shape
         rows = xp.arange(samples, device=outputs.device)
         own = outputs[rows, labels][:, None]
         after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels[:, None]
         # Count the outputs that are smaller, not those that are larger: none is larger than NaN.
         beaten = (own > outputs) | ((own == outputs) & after)
-        right = xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k
-        return share(xp, right, outputs.dtype)
+        return xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k

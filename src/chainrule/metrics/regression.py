@@ -81,6 +81,14 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     return xp.astype(xp.mean(xp.abs(outputs - targets)), dtype)
 
 
+def _absolute_errors(xp: Any, outputs: Array, targets: Array) -> Array:
+    """The error of each output, see `chainrule.training.sample_means`."""
+    return xp.abs(outputs - xp.astype(targets, outputs.dtype))
+
+
+mean_absolute_error.per_sample = _absolute_errors  # type: ignore[attr-defined]
+
+
 def _in_float64(name: str, outputs: Array, targets: Array) -> tuple[Any, Any, Array, Array]:
     """Return the namespace, the dtype of the result, and both in float64 for exact long sums."""
     xp, outputs, targets = fitting_targets(name, outputs, targets)

@@ -108,6 +108,8 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
             raise TypeError(
                 f"expected metrics that are functions, found {name!r}: {metric!r}{hint}"
             )
-        if name == "loss":
-            raise ValueError("a metric cannot be called 'loss': that is the loss itself")
+        if name in ("epoch", "loss", "lr", "seconds"):
+            raise ValueError(
+                f"a metric cannot be called {name!r}: the history has a column {name!r}"
+            )
     return named

@@ -14,7 +14,7 @@ from ..errors import DataError, DivergenceError
 from ..layers.finite import not_finite
 from ..types import Array
 from .divergence import culprit
-from .evaluation import measure, read_numbers
+from .evaluation import measure
 from .interruption import Interruption
 from .repeated import RepeatedSteps
 from .state import Progress, TrainingState
@@ -85,15 +85,19 @@ class Run:
         before = training._snapshot() if self.check_at_epoch_end else None
         self._steps(progress, interruption)
         measured = self._validate()
-        losses, weights, numbers = self._read(progress, measured)
+        table, numbers = progress.read(training.model.state, [*measured.values()])
+        losses = table[:, 0]
         if before is not None and not np.isfinite(losses).all():
             training._restore(before)
             raise self._find_divergence(progress, losses, first)
-        mean = losses @ weights / (weights.sum() or 1.0)
-        loss = losses.sum() if training.loss.reduction == "sum" else mean
-        row = {"epoch": training.epoch, "loss": float(loss)}
-        row.update((f"val_{name}", number) for name, number in numbers.items())
-        training.history.epochs.append({**row, "seconds": time.perf_counter() - start})
+        row = {
+            "epoch": training.epoch,
+            **self._means(table),
+            **{f"val_{name}": number for name, number in zip(measured, numbers, strict=True)},
+            **training._rates(),
+            "seconds": time.perf_counter() - start,
+        }
+        training.history.epochs.append(row)
         training.history.step_losses.extend(losses.tolist())
         training.progress, training.consistent = None, False
         self._tell("on_epoch_end")
@@ -118,9 +122,10 @@ class Run:
         its state at the start of the epoch, they draw the same order again.
         """
         training, batches = self.training, self.batches.description
+        names = self.step.means.names
         if training.progress is None:
-            training.progress = Progress(training.rng.bit_generator.state, batches)
-        training.progress.expect(batches)
+            training.progress = Progress(training.rng.bit_generator.state, batches, names)
+        training.progress.expect(batches, names)
         training.rng.bit_generator.state = training.progress.rng
         return training.progress
 
@@ -131,14 +136,13 @@ class Run:
         for batch in (self.repeated or self.batches).starting_at(len(progress.losses)):
             training.consistent, before = False, optimizer.steps
             try:
-                loss, total_weight = step(*batch)
+                measured = step(*batch)
             except NotFinite as found:
                 raise self._diverged(found) from None
             except BaseException:
                 training.half_done = optimizer.moving or optimizer.steps != before
                 raise
-            progress.losses.append(loss)
-            progress.weights.append(total_weight)
+            progress.add(*measured)
             self._tell("on_step_end")
             training.consistent = True
             interruption.check()
@@ -152,14 +156,17 @@ class Run:
             return {}
         return measure(training.model, training.loss, training.metrics, self.validation)
 
-    def _read(
-        self, progress: Progress, measured: dict[str, Any]
-    ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-        """The losses and weights of the steps and the measured numbers, in one transfer."""
-        steps, on_device = len(progress.losses), [*progress.losses, *progress.weights]
-        numbers = read_numbers(self.training.model.state, [*on_device, *measured.values()])
-        losses, weights = np.asarray(numbers[:steps]), np.asarray(numbers[steps : 2 * steps])
-        return losses, weights, dict(zip(measured, numbers[2 * steps :], strict=True))
+    def _means(self, table: np.ndarray) -> dict[str, float]:
+        """The loss and the metrics of an epoch, from a table of its steps, see `Progress.read`."""
+        losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
+        loss = losses @ weights / (weights.sum() or 1.0)
+        means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
+        if names := self.step.means.names:
+            total, *of_metrics = sums.sum(axis=0)
+            # Metrics do not look for NaN; outputs that are NaN make the loss NaN.
+            total = np.nan if np.isnan(losses).any() else total or 1.0
+            means.update((name, each / total) for name, each in zip(names, of_metrics, strict=True))
+        return {name: float(mean) for name, mean in means.items()}
 
     def _find_divergence(
         self, progress: Progress, losses: np.ndarray, first: int
@@ -169,7 +176,7 @@ class Run:
         batches = self.batches.starting_at(first)
         for batch in itertools.islice(batches, bad - first):
             self.step(*batch)
-        progress.losses, progress.weights = progress.losses[:bad], progress.weights[:bad]
+        progress.cut(bad)
         x, y, *_ = next(batches)
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 

@@ -50,9 +50,9 @@ class RepeatedSteps:
         self._line = xp.zeros((1,), **whole)  # of the step that comes next
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
-        self._losses = xp.zeros((self.steps,), **real)
-        self._weights = xp.zeros((self.steps,), **real)
-        self._weight: Any = None  # that of a batch, where all have the same
+        # What the steps return, a vector for each number; None instead of those that stay the same.
+        self._vectors = [xp.zeros((self.steps,), **real) for _ in range(2 + len(step.means))]
+        self._constants: list[float | None] = []
         self._masks: int | None = None  # how many random masks a step draws, once that is known
         self._filled: dict[int, list[float]] = {}  # the lines of `_numbers`, on the host
         self._structure: Any = None
@@ -87,8 +87,8 @@ class RepeatedSteps:
         for i in range(first, len(self.batches)):
             yield (i,)
 
-    def __call__(self, i: int) -> tuple[Any, Any]:
-        """Make a step of the epoch; its loss, and its weight in the mean of the epoch."""
+    def __call__(self, i: int) -> tuple[Any, ...]:
+        """Make a step of the epoch; return what `Step` returns."""
         if i == self.steps:  # the last, smaller batch
             return self.step(*self.batches.batch(i, *self._order))
         state, optimizer = self.model.state, self.step.optimizer
@@ -113,7 +113,8 @@ class RepeatedSteps:
         optimizer.counts, state.draws = counts, draws + self._masks
         optimizer.count_step()  # a step that was repeated has counted nothing
         state.note_step()
-        return self._losses[i], self._weights[i] if self._weight is None else self._weight
+        returned = zip(self._vectors, self._constants, strict=True)
+        return tuple(vector[i] if same is None else same for vector, same in returned)
 
     def _fill(self, i: int) -> None:
         """Fill the lines from step `i` on, unless they are there, as the optimizer is now."""
@@ -142,12 +143,12 @@ class RepeatedSteps:
             keys = xp.take(self._keys, line, axis=0)
             self._own_keys = iter([(keys[0, n, 0], keys[0, n, 1]) for n in range(self._masks)])
         rows = xp.take(self._rows, line, axis=0)[0, ...]
-        value, weight = self.step(*(xp.take(a, rows, axis=0) for a in self.batches.arrays))
+        numbers = self.step(*(xp.take(a, rows, axis=0) for a in self.batches.arrays))
         here = self._lines == line
-        self._losses[...] = xp.where(here, value, self._losses)
-        self._weight = weight if isinstance(weight, float) else None
-        if self._weight is None:
-            self._weights[...] = xp.where(here, weight, self._weights)
+        for vector, number in zip(self._vectors, numbers, strict=True):
+            if not isinstance(number, float):
+                vector[...] = xp.where(here, number, vector)
+        self._constants = [n if isinstance(n, float) else None for n in numbers]
         line += 1
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:

@@ -27,7 +27,6 @@ from ..layers import Layer, Sequential
 from ..layers.loading import build
 from ..layers.storage import TRAINING, contents
 from .environment import differences, versions
-from .evaluation import read_numbers
 from .state import Progress, TrainingState
 
 
@@ -49,10 +48,12 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:
-        progress = {"rng": _described(done.rng), "batches": done.batches}
-        numbers = read_numbers(model.state, [*done.losses, *done.weights])
-        done.losses, done.weights = numbers[: len(done.losses)], numbers[len(done.losses) :]
-        more["losses"], more["weights"] = np.asarray(done.losses), np.asarray(done.weights)
+        progress = {"rng": _described(done.rng), "batches": done.batches, "names": done.names}
+        table, _ = done.read(model.state)
+        done.cut(0)
+        for row in table.tolist():
+            done.add(*row)
+        more["progress"] = table
     states = callback_states(training.listeners)
     for i, state in enumerate(states):
         values = state["values"]
@@ -150,8 +151,9 @@ class SavedTraining:
         training.stopped = bool(saved["stopped"])
         if (progress := saved["progress"]) is not None:
             rng = _generator(progress["rng"]).bit_generator.state
-            losses, weights = (self.arrays[name].tolist() for name in ("losses", "weights"))
-            training.progress = Progress(rng, progress["batches"], losses, weights)
+            done = training.progress = Progress(rng, progress["batches"], progress["names"])
+            for row in self.arrays["progress"].tolist():
+                done.add(*row)
         training.callback_states = []
         for i, state in enumerate(saved["callbacks"]):
             arrays = _below(f"callbacks/{i}/", self.arrays)

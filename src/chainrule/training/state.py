@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
 from ..optimizers import Optimizer
+from ..parameter import ModelState
+from .evaluation import read_numbers
 
 
 @dataclass
@@ -26,17 +28,56 @@ class Progress:
         The state of the generator of the batches when the epoch began.
     batches : dict
         What the batches are drawn from.
+    names : list of str
+        The metrics of the steps.
     losses, weights : list
         Of each step, numbers or 0-d arrays: its loss, and its weight in the mean of the epoch.
+    sums : list of tuple
+        Of each step, the sums of its metrics, see `SampleMeans`.
     """
 
     rng: Mapping[str, Any]
     batches: dict[str, Any]
+    names: list[str]
     losses: list[Any] = field(default_factory=list)
     weights: list[Any] = field(default_factory=list)
+    sums: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def expect(self, batches: dict[str, Any]) -> None:
-        """Raise a `ValueError` if the epoch cannot continue with these batches."""
+    def add(self, loss: Any, weight: Any, *sums: Any) -> None:
+        """Add what a step returned."""
+        self.losses.append(loss)
+        self.weights.append(weight)
+        self.sums.append(sums)
+
+    def cut(self, steps: int) -> None:
+        """Leave the first steps only."""
+        for kept in (self.losses, self.weights, self.sums):
+            del kept[steps:]
+
+    def read(self, state: ModelState, others: Sequence[Any] = ()) -> tuple[np.ndarray, list[float]]:
+        """Read all numbers from the device, with others, in one transfer.
+
+        Returns
+        -------
+        table : numpy.ndarray
+            A row for each step: its loss, its weight and its sums.
+        others : list of float
+            The other numbers.
+        """
+        steps = zip(self.losses, self.weights, self.sums, strict=True)
+        rows = [(loss, weight, *sums) for loss, weight, sums in steps]
+        mine = [number for row in rows for number in row]
+        numbers = read_numbers(state, [*mine, *others])
+        table = np.asarray(numbers[: len(mine)]).reshape(len(rows), -1)
+        return table, numbers[len(mine) :]
+
+    def expect(self, batches: dict[str, Any], names: list[str]) -> None:
+        """Raise a `ValueError` if the epoch cannot continue with these batches and metrics."""
+        if names != self.names:
+            raise ValueError(
+                f"an epoch was interrupted after {len(self.losses)} steps with the metrics "
+                f"{self.names}: expected the same to continue with, found {names}"
+            )
         if batches != self.batches:
             raise ValueError(
                 f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
@@ -70,6 +111,8 @@ class TrainingState:
     own_files : bool
         Whether callbacks write to other files where theirs are another training's already, as in
         the fits of a search, which have copies of the same callbacks; it is an error otherwise.
+    advised : bool
+        Whether `fit` has warned of what trains badly.
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
@@ -99,6 +142,7 @@ class TrainingState:
         self.half_done = False
         self.asked: dict[str, Any] = optimizer.description()["numbers"]
         self.own_files = False
+        self.advised = False
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None
 
@@ -111,6 +155,15 @@ class TrainingState:
     def steps_done(self) -> int:
         """How many steps of the current epoch are done."""
         return 0 if self.progress is None else len(self.progress.losses)
+
+    def _rates(self) -> dict[str, float]:
+        """The learning rates of the last step, under the names of their columns."""
+        lr, step = self.optimizer.lr, max(0, self.optimizer.steps - 1)
+        by_layer = lr if isinstance(lr, dict) else {"": lr}
+        return {
+            f"lr[{layer}]" if layer else "lr": float(rate(step) if callable(rate) else rate)
+            for layer, rate in by_layer.items()
+        }
 
     def expect_whole_steps(self) -> None:
         """Raise a `RuntimeError` if a step was interrupted while the optimizer made it."""

@@ -15,6 +15,7 @@ from ..layers import Sequential
 from ..losses import Loss
 from ..optimizers import Optimizer
 from ..types import Array
+from .sample_means import SampleMeans
 
 _AUGMENTATION = 2  # keeps the streams of augmenters apart from others of the same seed
 
@@ -46,6 +47,8 @@ class Step:
     ----------
     model, loss, optimizer
         See `Trainer`.
+    means : SampleMeans, optional
+        Metrics to compute from the outputs of the step.
     penalty : Penalty, optional
         What is added to the sum of the loss over the samples.
     augment : callable, optional
@@ -65,6 +68,7 @@ class Step:
         loss: Loss,
         optimizer: Optimizer,
         *,
+        means: SampleMeans | None = None,
         penalty: Penalty | None = None,
         augment: Augmentation | None = None,
         micro_batches: int = 1,
@@ -74,20 +78,27 @@ class Step:
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
+        self.means = SampleMeans({}) if means is None else means
         self.penalty = penalty
         self.augment = augment
         self.micro_batches = micro_batches
         self.loss_on_host = loss_on_host
         self.terminate_on_nan = terminate_on_nan
 
-    def __call__(
-        self, x: Array, y: Array, sample_weight: Array | None = None
-    ) -> tuple[Any, float | Array]:
-        """Make a step; return the loss of the batch, and its weight in the mean of an epoch."""
+    def __call__(self, x: Array, y: Array, sample_weight: Array | None = None) -> tuple[Any, ...]:
+        """Make a step.
+
+        Returns
+        -------
+        loss, total_weight : float or array
+            The loss of the batch, and its weight in the mean of an epoch.
+        *sums : float or array
+            Those of `SampleMeans`.
+        """
         x, state = self.augmented(x), self.model.state
         draws, buffers = state.draws, state.snapshot("buffers")
         try:
-            loss, total_weight = self.loss_and_gradient(x, y, sample_weight)
+            measured = self.loss_and_gradient(x, y, sample_weight)
             self.optimizer.step()
         except BaseException as error:  # the step has not been made
             state.draws = draws
@@ -95,7 +106,7 @@ class Step:
             state.zero_grad()
             if self.terminate_on_nan or not isinstance(error, DivergenceError):
                 raise
-        return loss, total_weight
+        return measured
 
     def augmented(self, x: Array) -> Array:
         """The inputs as they go into this step."""
@@ -106,12 +117,12 @@ class Step:
 
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
-    ) -> tuple[Any, float | Array]:
+    ) -> tuple[Any, ...]:
         """A step up to the optimizer: the gradients are in the model; a failure leaves traces."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, x, y, sample_weight)
-            loss, total_weight = accumulate(self.model, self.loss, parts, self.penalty)
-            return self._checked(loss, x, y), total_weight
+            loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
+            return self._checked(loss, x, y), *self._on_host(others)
         # The gradient of a single part is scaled on its way back, which saves a pass over all.
         self.model.zero_grad()  # a callback may have computed some
         outputs, back_through_model = self.model.forward(x, training=True)
@@ -122,10 +133,15 @@ class Step:
             loss_sum = loss_sum + self.penalty.value()
         scale = self.loss.scale(total_weight)
         loss = self._checked(loss_sum * scale, x, y)
+        sums = self._on_host(self.means.sums(self.model.xp, outputs, y, sample_weight))
         back_through_model(back_through_loss(scale))
         if self.penalty is not None:
             self.penalty.add_gradient(scale)
-        return loss, total_weight
+        return loss, total_weight, *sums
+
+    def _on_host(self, numbers: Iterable[Any]) -> Iterable[Any]:
+        """Python's numbers, if they can be read without waiting."""
+        return map(float, numbers) if self.loss_on_host else numbers
 
     def _checked(self, loss: Any, x: Array, y: Array) -> Any:
         """The loss as a number, if it can be read without waiting; it is then finite."""
@@ -138,13 +154,17 @@ class Step:
 
 
 def accumulate(
-    model: Sequential, loss: Loss, parts: Iterable[tuple[Array, ...]], penalty: Penalty | None
-) -> tuple[Any, float | Array]:
+    model: Sequential,
+    loss: Loss,
+    parts: Iterable[tuple[Array, ...]],
+    penalty: Penalty | None,
+    means: SampleMeans | None = None,
+) -> tuple[Any, ...]:
     """Give a model the gradient of data that goes through it in parts, as of one large batch.
 
     Parameters
     ----------
-    model, loss, penalty
+    model, loss, penalty, means
         See `Step`.
     parts : iterable of tuple
         Inputs, targets and, if there are any, weights.
@@ -155,15 +175,20 @@ def accumulate(
         The loss of all of the data.
     total_weight : float or array
         The number of samples, or the sum of their weights.
+    *sums : float or array
+        Those of `SampleMeans`.
     """
     model.zero_grad()
     loss_sum: Any = 0.0
     total_weight: Any = 0.0
-    for x, y, *weight in parts:
+    sums: list[Any] = [0.0] * (0 if means is None else len(means))
+    for x, y, *weights in parts:
+        weight = weights[0] if weights else None
         outputs, back_through_model = model.forward(x, training=True)
-        of_part, weight_of_part, back_through_loss = loss.sums(
-            outputs, y, sample_weight=weight[0] if weight else None
-        )
+        of_part, weight_of_part, back_through_loss = loss.sums(outputs, y, sample_weight=weight)
+        if means is not None:
+            more = means.sums(model.xp, outputs, y, weight)
+            sums = [a + b for a, b in zip(sums, more, strict=True)]
         back_through_model(back_through_loss(1.0))
         loss_sum, total_weight = loss_sum + of_part, total_weight + weight_of_part
     if penalty is not None:
@@ -171,7 +196,7 @@ def accumulate(
         penalty.add_gradient(1.0)
     scale = loss.scale(total_weight)
     model.state.grads *= scale
-    return loss_sum * scale, total_weight
+    return loss_sum * scale, total_weight, *sums
 
 
 def _parts(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import warnings
 from collections.abc import Iterable, Mapping
+from inspect import signature
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Never, Self, TypeVar
 
 import numpy as np
 
@@ -24,14 +26,25 @@ from ..losses import Loss
 from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
 from ..types import Seed
+from .advice import about_last_layer, about_scale
 from .checking import expect_batches, move_checked
 from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .interruption import Interruption
 from .loop import Run
 from .repeated import RepeatedSteps
 from .resume import callback_states, hand_back, read_training, save_training
+from .sample_means import SampleMeans
 from .state import TrainingState
 from .step import Penalty, Step
+
+_Kind = TypeVar("_Kind")
+_HINTS = {
+    "validation_split": "split the data, for instance by sklearn.model_selection.train_test_split, "
+    "and give validation_data=(x_val, y_val)",
+    "class_weight": "give the weights to the loss, as in cr.CrossEntropyLoss(weight=[1.0, 5.0])",
+    "learning_rate": "give it to the optimizer, as in cr.Adam(lr=1e-3)",
+    "lr": "give it to the optimizer, as in cr.Adam(lr=1e-3)",
+}
 
 
 class Trainer(TrainingState):
@@ -76,21 +89,17 @@ class Trainer(TrainingState):
         self,
         model: Sequential,
         *,
-        loss: Loss,
-        optimizer: Optimizer,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
         metrics: dict[str, Metric] | Iterable[Metric] | None = None,
         seed: Seed | None = None,
         compile: str = "off",
     ) -> None:
         if compile not in ("off", "auto"):
             raise ValueError(f"expected compile to be 'off' or 'auto', found {compile!r}")
-        for thing, kind, expected in (
-            (model, Sequential, "a Sequential (cr.Sequential(layer) makes one of a layer)"),
-            (loss, Loss, "a Loss such as cr.CrossEntropyLoss()"),
-            (optimizer, Optimizer, "an Optimizer such as cr.Adam()"),
-        ):
-            if not isinstance(thing, kind):
-                raise TypeError(f"expected {expected}, found {thing!r}{what_is_meant(thing)}")
+        model = _expect("a Sequential as the model", Sequential, model)
+        loss = _expect("a Loss such as loss=cr.CrossEntropyLoss()", Loss, loss)
+        optimizer = _expect("an Optimizer such as optimizer=cr.Adam()", Optimizer, optimizer)
         if loss.reduction == "none":
             raise ValueError("expected a loss that is one number, found reduction='none'")
         super().__init__(
@@ -194,6 +203,7 @@ class Trainer(TrainingState):
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
         resume: bool = False,
+        **unknown: Never,
     ) -> History:
         """Train for some epochs.
 
@@ -254,6 +264,8 @@ class Trainer(TrainingState):
             of its epoch. The model is then as it was before that step. Or if a weight did in the
             last step of all, which the model has then made.
         """
+        for name in unknown:
+            raise TypeError(_unknown_argument(name))
         epochs = whole("epochs", epochs, least=1)
         if verbose not in (0, 1, 2):
             raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
@@ -263,22 +275,30 @@ class Trainer(TrainingState):
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
-                raise TypeError("expected validation_data=(x, y) or (x, y, sample_weight)")
+                found = type(validation_data).__name__
+                if isinstance(validation_data, tuple):
+                    found = f"a tuple of {len(validation_data)}"
+                raise TypeError(
+                    "expected validation_data=(x_val, y_val) or (x_val, y_val, sample_weight), a "
+                    f"tuple, found {found}"
+                )
             validation = move_checked(self.model, self.loss, *validation_data, prefix="validation ")
-
             try_metrics(self.model, self.loss, self.metrics, validation)
         if isinstance(batches, Batches):
             expect_batches(self.model, batches, micro_batches)
+        self._advise(batches)
 
         self._begin(listeners, resume)
         measured = [] if validation is None else [f"val_{m}" for m in ("loss", *self.metrics)]
-        self.columns = ["epoch", "loss", *measured, "seconds"]
+        means = SampleMeans(self.metrics)
+        self.columns = ["epoch", "loss", *means.names, *measured, *self._rates(), "seconds"]
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
         loss_on_host = on_host(self.model.state.values)  # read without waiting for a device
         step = Step(
             self.model,
             self.loss,
             self.optimizer,
+            means=means,
             penalty=self.penalty,
             augment=augment,
             micro_batches=micro_batches,
@@ -306,6 +326,17 @@ class Trainer(TrainingState):
             )
             run.train(interruption)
         return self.history
+
+    def _advise(self, batches: Batches | BatchStream) -> None:
+        """Warn once of what trains badly; an estimator has reports of its own."""
+        if self.advised or self.own_files:
+            return
+        self.advised = True
+        found = [about_last_layer(self.model, self.loss)]
+        if isinstance(batches, Batches):
+            found.append(about_scale(self.model, batches.arrays[0]))
+        for message in filter(None, found):
+            warnings.warn(message, UserWarning, stacklevel=3)
 
     def _batches(
         self, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool, drop_last: bool
@@ -388,3 +419,23 @@ class Trainer(TrainingState):
         measured = measure(self.model, self.loss, self.metrics, data, batch_size=batch_size)
         numbers = read_numbers(self.model.state, [*measured.values()])
         return dict(zip(measured, numbers, strict=True))
+
+
+def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
+    """`thing`, if it is of this kind."""
+    if isinstance(thing, kind):
+        return thing
+    hint = what_is_meant(thing)
+    if kind is not Sequential:
+        hint = hint.partition(";")[0]  # a loss of PyTorch's is no module to convert
+    elif isinstance(thing, Layer):
+        hint = ": cr.Sequential(layer) makes a model of a layer"
+    raise TypeError(f"expected {what}, found {thing!r:.200}{hint}")
+
+
+def _unknown_argument(name: str) -> str:
+    """The error for an argument that `fit` does not have, with a hint."""
+    names = [n for n, p in signature(Trainer.fit).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = _HINTS.get(name) or (f"did you mean {close[0]!r}?" if close else ", ".join(names))
+    return f"fit has no argument {name!r}: {hint}"

@@ -1,0 +1,126 @@
+"""Warnings about models and data that train, but badly."""
+
+import warnings
+
+import numpy as np
+import pytest
+from helpers import as_if_on_a_device, model_on, three_classes, trainer_on
+
+import chainrule as cr
+from chainrule import training
+
+X, Y = three_classes(40)
+ONES = np.ones((40, 1))
+OPTIONS = {"batch_size": 20, "verbose": 0}
+
+LAST = {
+    "Softmax": ([cr.Softmax], cr.CrossEntropyLoss, Y),
+    "LogSoftmax": ([cr.LogSoftmax], cr.CrossEntropyLoss, Y),
+    "inner Softmax": ([lambda: cr.Sequential(cr.Tanh(), cr.Softmax())], cr.CrossEntropyLoss, Y),
+    "Sigmoid": ([cr.Sigmoid], cr.BCEWithLogitsLoss, np.eye(3)[Y]),
+}
+
+
+@pytest.mark.parametrize(("layers", "loss", "y"), LAST.values(), ids=LAST)
+def test_a_last_layer_that_the_loss_repeats(layers, loss, y, library):
+    trainer = trainer_on(library, cr.Linear(4, 3), *(make() for make in layers), loss=loss())
+    message = rf"the last layer, \w+\(\), repeats what {loss.__name__} does itself: .* Leave the"
+    with pytest.warns(UserWarning, match=message) as caught:
+        trainer.fit(X, y, **OPTIONS)
+    assert [w.filename for w in caught] == [__file__]
+    trainer.fit(X, y, **OPTIONS)  # once is enough
+
+
+def test_a_last_layer_that_the_loss_needs(library):
+    for layer, loss, y in (
+        (cr.Sigmoid(), cr.BCELoss(), np.eye(3)[Y]),
+        (cr.Sigmoid(), cr.CrossEntropyLoss(), Y),
+        (cr.LogSoftmax(), cr.KLDivLoss(), np.eye(3)[Y]),
+        (cr.Softmax(), cr.MSELoss(), np.eye(3)[Y]),
+        (cr.Sequential(cr.Softmax(), cr.Linear(3, 3)), cr.CrossEntropyLoss(), Y),
+    ):
+        trainer_on(library, cr.Linear(4, 3), layer, loss=loss).fit(X, y, **OPTIONS)
+    trainer_on(library, cr.Identity(), loss=cr.MSELoss()).fit(X, X, **OPTIONS)
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 2, 2), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("images", [IMAGES, IMAGES.tolist()], ids=["uint8", "list"])
+def test_inputs_far_above_unit_scale(images, library):
+    model = model_on(library, cr.Flatten(), cr.Sequential(cr.Linear(4, 3)))
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))
+    rms = np.sqrt(np.mean(IMAGES.astype(float) ** 2))
+    message = rf"Linear\(4, 3\), have a root mean square of {rms:.3g}; .*cr.Rescaling\(1 / 255\)"
+    with pytest.warns(UserWarning, match=message) as caught:
+        trainer.fit(images, Y, **OPTIONS)
+    assert [w.filename for w in caught] == [__file__]
+    trainer.fit(images, Y, **OPTIONS)
+
+
+def test_a_file_is_looked_at_too(tmp_path):
+    np.save(tmp_path / "x.npy", 100.0 * X)
+    trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))
+    with pytest.warns(UserWarning, match="have a root mean square"):
+        trainer.fit(np.load(tmp_path / "x.npy", mmap_mode="r"), Y, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [cr.Rescaling(1 / 255), cr.Flatten(), cr.Linear(4, 3)],
+        lambda: [cr.Flatten(), cr.BatchNorm(4), cr.Linear(4, 3)],
+        lambda: [cr.Flatten(), cr.Sequential(cr.LayerNorm(4)), cr.Linear(4, 3)],
+        lambda: [cr.Flatten(), frozen(cr.BatchNorm(4)), cr.Linear(4, 3)],
+        lambda: [cr.Flatten(), cr.Tanh(), cr.Linear(4, 3)],
+        lambda: [cr.Flatten(), Scaled(), cr.Linear(4, 3)],
+        lambda: [cr.Flatten(), frozen(cr.Linear(4, 3))],
+    ],
+    ids=["Rescaling", "BatchNorm", "LayerNorm", "frozen", "Tanh", "custom", "nothing trained"],
+)
+def test_large_inputs_that_a_layer_scales(make, library):
+    model = model_on(library, *make())
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))
+    trainer.fit(IMAGES, Y, **OPTIONS)
+
+
+class Scaled(cr.Layer):
+    """A layer that learns, of which nothing is known."""
+
+    def __init__(self):
+        self.gain = cr.Parameter((4,))
+
+    def forward(self, x, *, training=False):
+        return x * self.gain.value, lambda dy: dy * self.gain.value
+
+
+def frozen(layer):
+    layer.freeze()
+    return layer
+
+
+def test_inputs_that_may_be_as_they_are(library, monkeypatch):
+    zeros, far = np.zeros((40, 4)), np.full((40, 4), 29.0)
+    for x in (X, 1e-6 * X, zeros, far):
+        trainer_on(library, cr.Linear(4, 3)).fit(x, Y, **OPTIONS)
+    # Ready-made batches come one by one, and a device is not waited for.
+    trainer_on(library, cr.Linear(4, 3), lr=1e-9).fit([(100.0 * X, Y)], verbose=0)
+    as_if_on_a_device(monkeypatch)
+    monkeypatch.setattr(training.advice, "on_host", lambda x: False)
+    trainer_on(library, cr.Linear(4, 3), lr=1e-9).fit(100.0 * X, Y, **OPTIONS)
+
+
+def test_only_the_first_rows_are_looked_at(library):
+    x = np.concatenate([X] * 30)
+    x[1000:] = 1000.0
+    trainer_on(library, cr.Linear(4, 3), lr=1e-9).fit(x, np.tile(Y, 30), **OPTIONS)
+
+
+def test_an_estimator_does_not_warn():
+    estimators = pytest.importorskip("chainrule.estimators")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter(
+            "ignore", pytest.importorskip("sklearn").exceptions.ConvergenceWarning
+        )
+        estimators.MLPClassifier((4,), max_iter=2).fit(100.0 * X, Y)

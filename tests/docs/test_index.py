@@ -23,7 +23,9 @@ def table():
 def public():
     pytest.importorskip("sklearn"), pytest.importorskip("matplotlib")
     modules = {"": cr, "estimators": cr.estimators, "plotting": cr.plotting}
-    modules |= {name: getattr(cr, name) for name in cr.__all__ if inspect.ismodule(getattr(cr, name))}
+    modules |= {
+        name: getattr(cr, name) for name in cr.__all__ if inspect.ismodule(getattr(cr, name))
+    }
     for module, content in modules.items():
         for name in content.__all__:
             if not inspect.ismodule(getattr(content, name)):

@@ -99,4 +99,4 @@ def loops(model: cr.Sequential) -> None:
 def parts_with_an_extra() -> None:
     """They are imported when they are first used, and mypy knows their names."""
     assert_type(cr.estimators.MLPClassifier(), cr.estimators.MLPClassifier)
-    assert_type(cr.plotting.save_or_show, cr.plotting.save_or_show)
+    assert_type(cr.plotting.Animation, type[cr.plotting.Animation])

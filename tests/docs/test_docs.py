@@ -123,7 +123,8 @@ def test_every_public_method_is_documented(name):
 def test_every_example_has_its_place_and_its_picture():
     page = (ROOT / "examples/README.md").read_text(encoding="utf-8")
     scripts = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
-    sections = re.findall(r"^## .*\]\((\w+\.py)\)\n\n.+?\n\n!\[[^]]+\]\(\S+\)$", page, re.S | re.M)
+    section = r"^## .*\]\((\w+\.py)\)\n\n(?:.+\n)+\n!\[[^]]+\]\(\S+\)$"
+    sections = re.findall(section, page, re.MULTILINE)
     assert sorted(sections) == [name for name in scripts if name != "lesson.py"]
 
 

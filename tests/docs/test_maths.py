@@ -172,6 +172,12 @@ def test_the_numbers_of_the_whole_network():
     assert said.keys() - found.keys() == {"x", "t", "W_1", "b_1", "W_2", "b_2"}
     for name, value in found.items():
         np.testing.assert_array_equal(np.reshape(value, said[name].shape), said[name], name)
+
+    figure = (MATHS.parent / "images" / "network.svg").read_text(encoding="utf-8")
+    drawn = re.sub(r"<[^>]+>", "", figure).replace("\N{MINUS SIGN}", "-")
+    pairs = sorted((int(w), int(g)) for w, g in re.findall(r"(-?\d+) *\| *(-?\d+)", drawn))
+    learned = [(p.value, p.grad) for p in model.parameters()]
+    assert pairs == sorted(p for w, g in learned for p in zip(w.flat, g.flat, strict=True))
     cr.SGD(lr=0.01).bind(model).step()
     assert (model.predict(said["x"]) - said["t"]) ** 2 == pytest.approx(0.019, abs=5e-4)
 

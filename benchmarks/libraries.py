@@ -44,7 +44,7 @@ def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None)
 
 
 def chainrule_plain(widths: list[int], data: Data) -> Task:
-    """chainrule without the extra ``fast``: this process cannot import numba."""
+    """Chainrule without the extra ``fast``: this process cannot import numba."""
     sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
     task = chainrule(widths, data)
     if "numba" in sys.modules:

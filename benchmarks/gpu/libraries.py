@@ -61,7 +61,7 @@ class Events(cr.Callback):
 
 
 def chainrule(widths: list[int], data: Data, place: Place, compile: str = "off") -> Train:
-    """chainrule's Trainer, step by step or, with "auto", with one graph per step."""
+    """Chainrule's Trainer, step by step or, with "auto", with one graph per step."""
     backend = place.backend
     place.check_product(partial(_multiply, backend, compile))
     model = network(widths, backend)

@@ -39,7 +39,7 @@ class Place:
 
     @property
     def backend(self) -> cr.Backend:
-        """chainrule's backend: CuPy, or else PyTorch or NumPy, said to be able to repeat steps."""
+        """Chainrule's backend: CuPy, or else PyTorch or NumPy, said to be able to repeat steps."""
         return _repeating() if self.dry else cr.get_backend("cupy")
 
     @property

@@ -206,7 +206,7 @@ def test_a_dry_run_is_not_written(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu", "--dry-run", "--write", "page.md"])
     with pytest.raises(SystemExit):
         command.main()
-    assert "a dry run measures nothing" in capsys.readouterr().err
+    assert "times of a dry run mean nothing" in capsys.readouterr().err
 
 
 def test_a_failure_does_not_stop_the_others(monkeypatch, capsys):
@@ -217,6 +217,6 @@ def test_a_failure_does_not_stop_the_others(monkeypatch, capsys):
     monkeypatch.setattr(checks, "measure", lambda *arguments: everything()["checks"])
     monkeypatch.setattr(sys, "argv", ["gpu", "--dry-run", "--what", "speed", "checks"])
     monkeypatch.setattr(Place, "set_environment", lambda self: None)
-    with pytest.raises(SystemExit, match="failed, and nothing is written.*speed: no memory"):
+    with pytest.raises(SystemExit, match="failed, so nothing was written.*speed: no memory"):
         command.main()
     assert "losses differ from NumPy's by" in capsys.readouterr().out

@@ -143,7 +143,7 @@ def test_class_weights_of_unknown_classes():
             SGDClassifier(class_weight=given).fit(X, TWO)
         with pytest.raises(ValueError, match=r"to name classes among \[0, 1\], found \[[27]\]"):
             fitted(MLPClassifier, TWO, class_weight=given)
-    with pytest.raises(ValueError, match="class_weight to be 'balanced', or a dict"):
+    with pytest.raises(ValueError, match="class_weight to be 'balanced', a dict"):
         fitted(MLPClassifier, TWO, class_weight=[1.0, 2.0])
 
 

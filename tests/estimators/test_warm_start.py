@@ -101,7 +101,9 @@ def test_a_warm_start_keeps_the_network(options):
     (name,) = options
     model.set_params(**options)
     for train in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match=f"expected {name} to stay .*, found .*the network"):
+        with pytest.raises(
+            ValueError, match=f"expected {name} to stay .*, found .*the existing network"
+        ):
             train(X, NUMBER)
     model.set_params(warm_start=False).fit(X, NUMBER)
 

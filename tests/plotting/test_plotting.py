@@ -206,7 +206,7 @@ def test_surface(library, tmp_path):
 
 def test_regions_need_a_plane(library):
     model = trained(library, 1)
-    with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\); choose"):
+    with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\): choose"):
         plotting.plot_decision_boundary(model, np.zeros((4, 3)), [0, 1, 1, 0])
     with pytest.raises(
         cr.ShapeError, match=r"y of shape \(4,\), a class for each of 4 samples, found \(3,\)"

@@ -134,6 +134,22 @@ def test_the_model_is_a_chainrule_model(tmp_path):
     assert len(model.trainer_.history) == model.n_iter_
 
 
+def test_the_model_is_printed_without_its_weights():
+    """Copies and pickles are, too."""
+    model = fitted(MLPRegressor, NUMBER, batch_norm=True).model_
+    expected = """Sequential(
+  0: Linear(5, 7)
+  1: BatchNorm(7)
+  2: ReLU()
+  3: Linear(7, 4)
+  4: BatchNorm(4)
+  5: ReLU()
+  6: Linear(4, 1)
+)"""
+    for same in (model, copy.deepcopy(model), model.copy(), pickle.loads(pickle.dumps(model))):
+        assert repr(same) == expected
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 @pytest.mark.parametrize("early_stopping", [False, True])

@@ -96,4 +96,4 @@ def loops(model: cr.Sequential) -> None:
 def parts_with_an_extra() -> None:
     """They are imported when they are first used, and mypy knows their names."""
     assert_type(cr.estimators.MLPClassifier(), cr.estimators.MLPClassifier)
-    assert_type(cr.plotting.save_or_show, cr.plotting.save_or_show)
+    assert_type(cr.plotting.plot_weights(x), list[Any])

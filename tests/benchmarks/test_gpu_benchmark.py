@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are in no package
+sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are not in the package
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import checks, floor, mnist, page, speed
@@ -105,7 +105,7 @@ def everything():
         "mnist": {"ways": {"graph": way}},
         "checks": {
             "memory": {"graph": used},
-            "turns": {"a graph": 0.0, "eager beside it": 1e-3},
+            "turns": {"a graph": 0.0, "eager next to it": 1e-3},
             "agreement": {"graph": 3e-7},
         },
     }  # fmt: skip

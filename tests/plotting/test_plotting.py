@@ -132,7 +132,7 @@ def test_the_shape_of_weights():
     np.testing.assert_array_equal(drawn.get_array(), image)
     left, right, bottom, top = drawn.get_extent()
     assert (bottom - top) / (right - left) == 0.75
-    drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # of a convolution
+    drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # the weights of a convolution
     assert [image.get_array().shape for image in drawn] == [(3, 3)] * 10
     assert drawn[0].get_clim() == (-1.0, 1.0)
     assert len({image.get_extent()[0] for image in drawn}) == 5  # in two full rows
@@ -221,7 +221,7 @@ def test_sweep():
     assert (low.get_label(), high.get_label()) == ("lr 0.1", "lr 0.5")
     assert (low.axes.get_xlabel(), low.axes.get_ylabel()) == ("epochs", "error")
     assert low.get_color()[:3] != high.get_color()[:3]
-    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # told apart in grey, too
+    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # distinguishable in grey as well
     (line,) = plotting.plot_sweep(rows[:3], x="epochs", y="error")
     assert len(line.get_xdata()) == 3
     with pytest.raises(cr.DataError, match="expected rows to draw, found none"):

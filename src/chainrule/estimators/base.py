@@ -289,7 +289,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
         if left_out and (
             incremental or not finite_loss
-        ):  # the weights are those before these steps
+        ):  # the weights are those before the skipped steps
             raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
         for vector, what in (
             (model.state.values, "parameter weights"),

@@ -14,8 +14,8 @@ from ..errors import DataError
 from ..history import History
 from .figures import COLORS, MARKERS, axes
 
-_STEPS = 200  # the most that are drawn one by one
-_STRETCHES = 100  # into which more of them are cut
+_STEPS = 200  # the most steps that are drawn one by one
+_STRETCHES = 100  # drawn instead of more steps
 
 
 def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> list[Any]:

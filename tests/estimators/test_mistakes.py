@@ -102,7 +102,7 @@ def test_invalid_targets_and_weights():
         fitted(MLPRegressor, NUMBER, early_stopping=True, validation_fraction=0.005)
     with pytest.raises(AttributeError, match="partial_fit"):
         MLPRegressor(solver="lbfgs").partial_fit(X, NUMBER)
-    with pytest.raises(ValueError, match="early_stopping"):
+    with pytest.raises(ValueError, match="early_stopping=True: set it to False"):
         MLPRegressor(early_stopping=True).partial_fit(X, NUMBER)
 
 

@@ -190,7 +190,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         check_parameters(parameters, self._losses)
         check_validation_data(validation_data, self.solver)
         if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
+            raise ValueError("partial_fit does not support early_stopping=True: set it to False")
         network = Network.of(parameters)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if not first and hasattr(self, "model_"):

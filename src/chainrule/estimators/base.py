@@ -39,7 +39,7 @@ def has_steps(estimator: Any) -> bool:
 
 
 class MultilayerPerceptron(OptimizerParameters, ShownWeights):
-    """Base class of the classifier and the regressor, which define the methods that come first.
+    """Base class of the classifier and the regressor, which define the first methods here.
 
     Attributes
     ----------

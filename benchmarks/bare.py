@@ -18,7 +18,7 @@ def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
         shapes = (out, inner), (batch, inner), (batch, out)
         weight, x, dy = (rng.random(shape, dtype=np.float32) for shape in shapes)
         products += [(x, weight.T, np.empty_like(dy)), (dy.T, x, np.empty_like(weight))]
-        if layer:  # the first layer passes no gradient on
+        if layer:  # the first layer needs no input gradient
             products.append((dy, weight, np.empty_like(x)))
 
     def multiply() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from .text import rows, spread
 
 OURS, THEIRS = "import chainrule", "import array_api_compat.numpy"
-IMPORTS = {  # what is imported before it is timed, and what is timed
+IMPORTS = {  # the imports before the timing, and the timed import
     "import numpy": ("", "import numpy"),
     THEIRS: ("", THEIRS),
     OURS: ("", OURS),

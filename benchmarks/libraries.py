@@ -183,7 +183,7 @@ def sklearn(widths: list[int], data: Data) -> Task:
     model.partial_fit(*next(data.batches()), classes=classes)  # makes its arrays
     model.coefs_[:] = [w.T.copy() for w in weights(widths)[::2]]
     model.intercepts_[:] = [b.copy() for b in weights(widths)[1::2]]
-    del model._optimizer  # its state is of other weights
+    del model._optimizer  # its state belongs to other weights
 
     def fit(images: np.ndarray, labels: np.ndarray) -> float:
         model.partial_fit(images, labels)
@@ -211,7 +211,7 @@ def thinc(widths: list[int], data: Data) -> Task:
 
     def update(images: np.ndarray, labels: np.ndarray) -> float:
         probabilities, backprop = model.begin_update(images)
-        loss = -np.log(probabilities[each, labels]).mean()  # its own loss is of another kind
+        loss = -np.log(probabilities[each, labels]).mean()  # its own loss has another form
         probabilities[each, labels] -= 1.0
         probabilities /= len(images)
         backprop(probabilities)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 ROUND = 0.1  # seconds per round, or one call if that takes longer
-SETTLE = 0.05  # seconds until the threads of a library are asleep
+SETTLE = 0.05  # seconds until the threads of a library sleep
 
 Calls = dict[tuple[str, str], Callable[[], object]]
 """The functions to time, by call and by library."""

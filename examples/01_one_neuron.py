@@ -19,7 +19,7 @@ from chainrule.plotting import save_or_show
 from chainrule.plotting.figures import COLORS
 
 options = arguments(__doc__, lr=0.08, steps=60, seed=0)
-others = np.linspace(0.1, 10, 100)  # numbers to test on
+others = np.linspace(0.1, 10, 100)  # test numbers
 
 
 def train(true_m, true_b, numbers, *, bias=True):

@@ -8,8 +8,8 @@ map: their cost stays near ln 2, the cost of guessing by a coin flip.
 Why width 1 is not enough: the first layer passes on a single number, t = w x + b. Everything after
 it can only rise with t or only fall with t, so the network answers 1 on one side of a threshold of
 t. Now flip the signs of two inputs: (+ +) and (- -) belong to one class, (+ -) and (- +) to the
-other, yet the values of t have the same sum in both pairs, so no threshold separates the pairs. One
-point in four is always wrong: at most 75 % can be right.
+other, yet the values of t have the same sum in both pairs, so no threshold separates the pairs. At
+least one point in four is wrong, so at most 75 % can be right.
 """
 
 from itertools import product

@@ -8,8 +8,8 @@ Look at the spirals. Neighbouring arms are 0.57 radians apart, so a point that t
 more than half of that, 0.28, ends up nearer to the other arm, and nobody can tell. With noise 0.1
 this is rare. With noise 0.2 it is only 1.4 standard deviations away, so even the best possible rule
 is right for only some 92 % of all points. The last picture shows this rule, which knows how the
-arms were made. The network does not know it, and comes close: what it misses is not in the data, so
-a larger network would not help.
+arms were made. The network does not know it, and comes close. The points that it gets wrong cannot
+be told apart by anyone, so a larger network would not help.
 
 The network and the rule are compared on the same 1500 test points. On a sample that small, each of
 them can be ahead of the other by luck; the printed standard error says how much luck to expect.

@@ -114,7 +114,7 @@ def in_turns(place: Place) -> dict[str, float]:
 
     listener = cr.callbacks.LambdaCallback(on_step_end=between)
     together = [fit(first, TURNS, listener), losses, of_third[-1]]
-    names = ("a graph", "eager beside it", "another graph")
+    names = ("a graph", "eager next to it", "another graph")
     return {
         name: float(np.max(np.abs(np.subtract(one, other))))
         for name, one, other in zip(names, apart, together, strict=True)

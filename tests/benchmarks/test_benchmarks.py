@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are in no package
+sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are not in the package
 
 from benchmarks import bare, compare, comparison, drawing, growth, imports, memory, text
 from benchmarks.libraries import chainrule

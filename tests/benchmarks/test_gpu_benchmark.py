@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are in no package
+sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are not in the package
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import checks, floor, mnist, page, speed
@@ -105,7 +105,7 @@ def everything():
         "mnist": {"ways": {"graph": way}},
         "checks": {
             "memory": {"graph": used},
-            "turns": {"a graph": 0.0, "eager beside it": 1e-3},
+            "turns": {"a graph": 0.0, "eager next to it": 1e-3},
             "agreement": {"graph": 3e-7},
         },
     }  # fmt: skip
@@ -206,7 +206,7 @@ def test_a_dry_run_is_not_written(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu", "--dry-run", "--write", "page.md"])
     with pytest.raises(SystemExit):
         command.main()
-    assert "a dry run measures nothing" in capsys.readouterr().err
+    assert "times of a dry run mean nothing" in capsys.readouterr().err
 
 
 def test_a_failure_does_not_stop_the_others(monkeypatch, capsys):
@@ -217,6 +217,6 @@ def test_a_failure_does_not_stop_the_others(monkeypatch, capsys):
     monkeypatch.setattr(checks, "measure", lambda *arguments: everything()["checks"])
     monkeypatch.setattr(sys, "argv", ["gpu", "--dry-run", "--what", "speed", "checks"])
     monkeypatch.setattr(Place, "set_environment", lambda self: None)
-    with pytest.raises(SystemExit, match="failed, and nothing is written.*speed: no memory"):
+    with pytest.raises(SystemExit, match="failed, so nothing was written.*speed: no memory"):
         command.main()
     assert "losses differ from NumPy's by" in capsys.readouterr().out

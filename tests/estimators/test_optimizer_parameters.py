@@ -10,6 +10,7 @@ import chainrule as cr
 pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
 from fitted import SMALL, TWO, X, assert_same_weights, fitted
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -77,6 +78,12 @@ def test_a_rate_through_a_pipeline():
     pipeline = Pipeline([("scale", StandardScaler()), ("mlp", MLPClassifier(optimizer=cr.Adam()))])
     pipeline.set_params(mlp__optimizer__lr=0.5)
     assert pipeline["mlp"].optimizer.lr == 0.5
+
+
+def test_the_warning_names_the_rate_that_can_be_raised():
+    for optimizer, name in ((None, "learning_rate_init"), (cr.SGD(1e-3), "optimizer__lr")):
+        with pytest.warns(ConvergenceWarning, match=f"max_iter=15 .*increase max_iter or {name},"):
+            MLPClassifier(optimizer=optimizer, **SMALL).fit(X, TWO)
 
 
 def test_a_fitted_estimator_trains_on_with_its_copy():

@@ -49,7 +49,7 @@ def test_dropout_and_batch_norm():
     assert len(model.coefs_) == 3
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
     assert_same_weights(model, fitted(MLPClassifier, THREE, dropout=[0.2, 0.0], batch_norm=True))
-    for x in (X, sparse.csr_array(X)):  # one is left over, which has no variance
+    for x in (X, sparse.csr_array(X)):  # one sample is left over, which has no variance
         model = fitted(MLPClassifier, THREE, x, batch_norm=True, batch_size=43)
         assert model.trainer_.optimizer.steps == 3 * model.n_iter_
     early = fitted(MLPClassifier, THREE, batch_norm=True, early_stopping=True, max_iter=40)
@@ -154,7 +154,7 @@ def test_class_weights_multiply_sample_weights():
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 def test_invalid_class_weights(form, solver):
     for number in (-1.0, 0.0, np.nan, np.inf):
-        with pytest.raises(ValueError, match="^expected class_weight to be at least 0"):
+        with pytest.raises(ValueError, match="^expected class_weight to be zero or more"):
             fitted(MLPClassifier, TWO, form(X), class_weight={0: number, 1: 0.0}, solver=solver)
     options = {"class_weight": {0: 0.0}, "solver": solver}
     with pytest.raises(ValueError, match="^expected sample_weight times class_weight"):

@@ -111,9 +111,11 @@ def test_classes_that_are_unnamed_or_absent_have_weight_1():
     for y, factor, given in (
         (zeros, 1.0, {1: 5.0}), (zeros, 1.0, {}), (zeros, 3.0, {0: 3.0}),
         (TWO, np.where(TWO == 1, 5.0, 1.0), {1: 5.0}),
-        (zeros, 2.0, {0: 2.0, 1: 5.0, 7: 9.0}),  # all are named, and one that never comes
+        (zeros, 2.0, {0: 2.0, 1: 5.0, 7: 9.0}),  # all classes are named, including an absent one
     ):  # fmt: skip
-        SGDClassifier(class_weight=given).partial_fit(X, y, classes=[0, 1])  # takes it, too
+        SGDClassifier(class_weight=given).partial_fit(
+            X, y, classes=[0, 1]
+        )  # scikit-learn accepts it, too
         same = MLPClassifier(**SMALL).partial_fit(X, y, factor * np.ones(130), classes=[0, 1])
         assert_same_weights(first(y, class_weight=given), same, atol=0)
     named = MLPClassifier(**SMALL, class_weight={"a": 2.0})
@@ -130,7 +132,7 @@ def test_class_weights_of_labels():
     product *= np.where(LABELS[:, 2], 1.0, 0.5)
     model = fitted(MLPClassifier, LABELS, class_weight=each)
     assert_same_weights(model, fitted(MLPClassifier, LABELS, weight=product))
-    none = LABELS * [1, 0, 1]  # of the second label there is no 1
+    none = LABELS * [1, 0, 1]  # the second label is never 1
     fitted(MLPClassifier, none, class_weight=each)
     for wrong in ({1: 2.0}, each[:2], "even"):
         with pytest.raises(ValueError, match="a list of dicts, one for each; found"):
@@ -143,7 +145,7 @@ def test_class_weights_of_unknown_classes():
             SGDClassifier(class_weight=given).fit(X, TWO)
         with pytest.raises(ValueError, match=r"to name classes among \[0, 1\], found \[[27]\]"):
             fitted(MLPClassifier, TWO, class_weight=given)
-    with pytest.raises(ValueError, match="class_weight to be 'balanced', or a dict"):
+    with pytest.raises(ValueError, match="class_weight to be 'balanced', a dict"):
         fitted(MLPClassifier, TWO, class_weight=[1.0, 2.0])
 
 
@@ -173,7 +175,7 @@ def test_a_single_class_has_probability_1(options):
     np.testing.assert_array_equal(model.predict_log_proba(far), np.zeros((130, 1)))
     assert model.predict(far).tolist() == y.tolist()
     assert model.score(X, y) == 1.0
-    if "solver" not in options:  # the loss is that of the probability of this class
+    if "solver" not in options:  # the loss uses the probability of this class
         curve = model.loss_curve_
         assert curve[-1] < curve[0]
 

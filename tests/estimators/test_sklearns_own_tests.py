@@ -32,7 +32,7 @@ def test_scikit_learns_tests_pass_with_our_classes(tmp_path):
     import replaced_estimators
 
     package = Path(sklearn.__file__).parent
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # not this project's, and not scikit-learn's
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # neither this project's nor scikit-learn's
     found = run(
         "-c", tmp_path / "pytest.ini", "--rootdir", package, "-p", "replaced_estimators",
         package / "neural_network" / "tests" / "test_mlp.py",

@@ -101,7 +101,9 @@ def test_a_warm_start_keeps_the_network(options):
     (name,) = options
     model.set_params(**options)
     for train in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match=f"expected {name} to stay .*, found .*the network"):
+        with pytest.raises(
+            ValueError, match=f"expected {name} to stay .*, found .*the existing network"
+        ):
             train(X, NUMBER)
     model.set_params(warm_start=False).fit(X, NUMBER)
 
@@ -141,7 +143,7 @@ def test_a_warm_start_trains_on_other_data(kind, early):
 def test_a_warm_start_on_the_same_data_has_its_own_patience():
     options = {"tol": 1.0, "n_iter_no_change": 3}
     model = fitted(MLPClassifier, THREE, warm_start=True, **options)
-    for _ in range(2):  # the first epoch is better than nothing
+    for _ in range(2):  # the first epoch always improves
         assert model.n_iter_ == 5
         model.fit(X, THREE)
 

@@ -20,11 +20,11 @@ def test_vectorised(tmp_path, backend_name):
     rows = all_numbers("rate #, .*: test error # at best, in epoch #, # at the end, .* by # %", out)
     slow, right, fast, bouncing = rows
     training = all_numbers("training error #, at the end #", out)
-    assert (slow[2], slow[1]) == (1000, slow[3])  # its test error still falls
+    assert (slow[2], slow[1]) == (1000, slow[3])  # the test error is still falling
     for row, errors in zip((right, fast), training[1:3], strict=True):
         assert row[2] < 500
-        assert row[3] > 1.2 * row[1]  # over-trained: the test error is up again,
-        assert errors[1] < errors[0]  # and the training error further down
+        assert row[3] > 1.2 * row[1]  # overfitted: the test error has risen again,
+        assert errors[1] < errors[0]  # while the training error has fallen further
     assert max(slow[4], right[4], fast[4]) < 1.5
     assert bouncing[4] > 3
     assert bouncing[1] > 1.2 * right[1]
@@ -48,7 +48,7 @@ def test_hidden_layers(tmp_path, backend_name):
     np.testing.assert_allclose(slow / fast, 2, rtol=0.05)
     for epochs in (fast, slow):
         assert epochs[2] < 0.8 * epochs[1] < 0.3 * epochs[0]  # depth helps,
-        assert epochs[2] < epochs[4] < epochs[5]  # until it makes the start slow
+        assert epochs[2] < epochs[4] < epochs[5]  # until it slows down the start
     assert rows[5, 2] > 100 * rows[2, 2]
 
 
@@ -81,7 +81,9 @@ def test_no_linear_threshold_separates_odd_from_even():
     odd = np.prod(signs, axis=1) < 0
     directions = np.random.default_rng(0).normal(size=(20_000, 4))
     order = np.argsort(directions @ signs.T, axis=1)
-    below = np.cumsum(np.where(odd, 1, -1)[order], axis=1)  # odd less even below each threshold
+    below = np.cumsum(
+        np.where(odd, 1, -1)[order], axis=1
+    )  # odd minus even points below each threshold
     best = (8 + np.abs(below).max()) / 16
     assert best <= 0.75
 

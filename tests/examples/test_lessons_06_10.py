@@ -133,7 +133,7 @@ def test_table(tmp_path, backend_name):
     assert 150 < shop < 250
     assert 330 < temperature < 470
     assert 330 < price < 470
-    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # what the script says an offer does
+    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # the effects of an offer in the script
     for product, ratio in ratios.items():
         without, with_offer = numbers(f"  {product}: (.+) and (.+)", out)
         assert with_offer / without == pytest.approx(ratio, rel=0.1)

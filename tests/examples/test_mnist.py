@@ -50,4 +50,4 @@ def test_mnist_with_128_units_and_a_constant_rate():
     out = run_example(
         "mnist.py", "--hidden", 128, "--schedule", "constant", "--lr", 1e-3, "--epochs", 10
     )
-    assert accuracy(out) >= 0.975  # 97.7 % is the mean of five seeds, this is one
+    assert accuracy(out) >= 0.975  # the mean of five seeds is 97.7 %; this is one seed

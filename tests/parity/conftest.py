@@ -9,7 +9,7 @@ if importlib.util.find_spec("onnxruntime") is None:
 
 
 def pytest_addoption(parser):
-    # Known to ``pytest tests/parity`` only; elsewhere the default holds.
+    # Only ``pytest tests/parity`` knows this option; elsewhere its default applies.
     parser.addoption(
         "--configurations",
         type=int,

@@ -39,7 +39,7 @@ def test_values_and_slopes(layer, formula, dtype):
     h = mpmath.mpf(10) ** -60
     slopes = [(formula(p + h) - formula(p)) / h if p > 0 else (formula(p) - formula(p - h)) / h
               for p in points]  # fmt: skip
-    # Relative to the value, or to 1 where a value is below it.
+    # Relative to the value, or absolute for values below 1.
     tolerance = 8 * np.finfo(dtype).eps
     expected = np.asarray([[float(formula(p)) for p in points]])
     np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
@@ -47,7 +47,7 @@ def test_values_and_slopes(layer, formula, dtype):
     np.testing.assert_allclose(backward(np.ones_like(x)), expected, rtol=tolerance, atol=tolerance)
 
 
-RIGHT_IN_PYTORCH = {  # at infinities; its GELU and SiLU are NaN there
+RIGHT_IN_PYTORCH = {  # at infinities, where its GELU and SiLU are NaN
     "ReLU": (cr.ReLU(), nn.ReLU()),
     "LeakyReLU": (cr.LeakyReLU(0.2), nn.LeakyReLU(0.2)),
     "ReLU6": (cr.ReLU6(), nn.ReLU6()),

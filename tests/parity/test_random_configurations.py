@@ -164,11 +164,11 @@ def test_a_training(configuration):
     model = cr.Sequential(*layers, dtype="float64", seed=configuration)
     for parameter in model.parameters():
         if len(parameter.shape) == 1:
-            # Away from 0, where the sign of a rounding error decides what a rectifier does.
+            # Away from 0, where a rounding error would decide the side of a rectifier.
             parameter.value[...] += rng.normal(0.0, 0.5, parameter.shape)
     net = nn.Sequential(*layers_torch).double()
     weights = {name: torch.tensor(p.value) for name, p in model.named_parameters().items()}
-    net.load_state_dict(weights, strict=False)  # the statistics start alike
+    net.load_state_dict(weights, strict=False)  # both start with the same statistics
     optimizer.bind(model)
     optimizer_torch = optimizer_torch(net.parameters())
     print(model, loss, optimizer, f"{samples} samples", sep="\n")

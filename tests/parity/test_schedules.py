@@ -16,7 +16,7 @@ def sequential(optimizer, start_factor, steps, make):
     return lr_scheduler.SequentialLR(optimizer, [first, make(optimizer)], milestones=[steps])
 
 
-# Ours, theirs, and how many steps theirs is defined for where it is not for all.
+# Ours, PyTorch's, and the number of steps for which PyTorch's is defined, if limited.
 PAIRS = {
     "StepLR": (
         schedules.step_decay(BASE, step_size=30, gamma=0.4),
@@ -36,7 +36,7 @@ PAIRS = {
     "CosineAnnealingLR": (
         schedules.cosine(BASE, steps=250, end=0.01),
         lambda o: lr_scheduler.CosineAnnealingLR(o, 250, eta_min=0.01),
-        251,  # from there on theirs rises again
+        251,  # PyTorch's rate rises again from there on
     ),
     "CosineAnnealingWarmRestarts": (
         schedules.cosine_restarts(BASE, steps=35),
@@ -61,7 +61,7 @@ PAIRS = {
             o, BASE, 299, pct_start=0.45, anneal_strategy="linear", div_factor=10.0,
             final_div_factor=50.0,
         ),
-        299,  # theirs refuses a further step
+        299,  # PyTorch's refuses another step
     ),
     "LinearLR": (
         schedules.warmup(40, BASE, start=BASE / 3),
@@ -94,5 +94,5 @@ def test_the_rates_are_the_same(ours, theirs, steps):
         if step < steps - 1:
             scheduler.step()
     found = [ours(step) for step in range(steps)]
-    # Theirs go from one rate to the next, and so collect some rounding where a rate ends at 0.
+    # PyTorch computes each rate from the last, so rounding errors add up where a rate ends at 0.
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)

@@ -95,7 +95,7 @@ def normalized(kind, norm, **options):
     for parameter in model.parameters():
         parameter.value[...] = rng.normal(size=parameter.shape)
     weights = {name: torch.tensor(p.value) for name, p in model.named_parameters().items()}
-    net.load_state_dict(weights, strict=kind is cr.LayerNorm)  # the statistics start alike
+    net.load_state_dict(weights, strict=kind is cr.LayerNorm)  # both start with the same statistics
     return model, net
 
 

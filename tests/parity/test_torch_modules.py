@@ -16,7 +16,7 @@ from chainrule.interop import torch as torch_modules
 nn = torch.nn
 torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
 
-# A layer of both, each of four features to four.
+# The same layer in both libraries, from four features to four.
 LAYERS = {
     "Linear": (lambda: nn.Linear(4, 4), lambda: cr.Linear(4, 4)),
     "Linear without bias": (
@@ -54,7 +54,7 @@ LAYERS = {
         lambda: cr.Sequential(cr.Linear(4, 6), cr.Sequential(cr.Tanh(), cr.Linear(6, 4))),
     ),
 }
-BOUND = {"float32": 1e-5, "float64": 1e-12}  # of the largest number, or of 1
+BOUND = {"float32": 1e-5, "float64": 1e-12}  # relative to the largest number, or to 1
 
 every_layer = pytest.mark.parametrize(("theirs", "ours"), LAYERS.values(), ids=LAYERS)
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -120,7 +120,7 @@ def test_from_torch(theirs, ours, dtype):
     assert model.named_parameters().keys() | model.named_buffers().keys() == tensors
     same_in_inference(model, net, inputs(dtype))
     for parameter in model.parameters():
-        parameter.value[...] += 0.0  # copies, and so not PyTorch's
+        parameter.value[...] += 0.0  # copies, so they do not share memory with PyTorch
     same_in_training(model, net, inputs(dtype, seed=2))
     same_in_inference(model, net, inputs(dtype, seed=3))
     for parameter in model.parameters():

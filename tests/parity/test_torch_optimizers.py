@@ -113,7 +113,7 @@ def test_penalties_and_limits(kind, theirs):
         with torch.no_grad():
             weight, norms = net[0].weight, net[0].weight.norm(dim=1, keepdim=True)
             limited = limited or bool((norms > 1.2).any())
-            close = weight.renorm(2, 0, 1.2)  # PyTorch's own, off by 1e-7 for its quotient
+            close = weight.renorm(2, 0, 1.2)  # PyTorch's own clipping, off by 1e-7
             weight.copy_(torch.where(norms > 1.2, 1.2 * weight / norms, weight))
             torch.testing.assert_close(weight.detach(), close, rtol=2e-7, atol=0.0)
         assert float(value) == pytest.approx(value_torch.item(), rel=1e-10)

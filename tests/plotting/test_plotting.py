@@ -132,7 +132,7 @@ def test_the_shape_of_weights():
     np.testing.assert_array_equal(drawn.get_array(), image)
     left, right, bottom, top = drawn.get_extent()
     assert (bottom - top) / (right - left) == 0.75
-    drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # of a convolution
+    drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # the weights of a convolution
     assert [image.get_array().shape for image in drawn] == [(3, 3)] * 10
     assert drawn[0].get_clim() == (-1.0, 1.0)
     assert len({image.get_extent()[0] for image in drawn}) == 5  # in two full rows
@@ -206,7 +206,7 @@ def test_surface(library, tmp_path):
 
 def test_regions_need_a_plane(library):
     model = trained(library, 1)
-    with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\); choose"):
+    with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found shape \(4, 3\): choose"):
         plotting.plot_decision_boundary(model, np.zeros((4, 3)), [0, 1, 1, 0])
     with pytest.raises(
         cr.ShapeError, match=r"y of shape \(4,\), a class for each of 4 samples, found \(3,\)"
@@ -221,7 +221,7 @@ def test_sweep():
     assert (low.get_label(), high.get_label()) == ("lr 0.1", "lr 0.5")
     assert (low.axes.get_xlabel(), low.axes.get_ylabel()) == ("epochs", "error")
     assert low.get_color()[:3] != high.get_color()[:3]
-    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # told apart in grey, too
+    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # distinguishable in grey as well
     (line,) = plotting.plot_sweep(rows[:3], x="epochs", y="error")
     assert len(line.get_xdata()) == 3
     with pytest.raises(cr.DataError, match="expected rows to draw, found none"):
@@ -389,7 +389,9 @@ def test_outputs_that_are_not_classes(library):
     for given in ((outputs, labels), (labels, outputs)):
         with pytest.raises(cr.ShapeError, match=r"\(3,\).*found \(3, 3\): .*argmax\(axis=1\)"):
             plotting.plot_predictions(images, *given)
-    with pytest.raises(cr.DataError, match="expected labels to be classes, whole numbers"):
+    with pytest.raises(
+        cr.DataError, match="expected labels to be classes, whole numbers, found 0.5"
+    ):
         plotting.plot_predictions(images, labels, [0.0, 0.5, 1.0])
     with pytest.raises(cr.DataError, match="expected classes from 0 to 1, found 0 to 2"):
         plotting.plot_predictions(images, labels, names=["a", "b"])

@@ -39,7 +39,7 @@ def has_steps(estimator: Any) -> bool:
 
 
 class MultilayerPerceptron(OptimizerParameters, ShownWeights):
-    """Base class of the classifier and the regressor, which define the methods that come first.
+    """Base class of the classifier and the regressor, which define the first methods here.
 
     Attributes
     ----------
@@ -190,7 +190,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         check_parameters(parameters, self._losses)
         check_validation_data(validation_data, self.solver)
         if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
+            raise ValueError("partial_fit does not support early_stopping=True: set it to False")
         network = Network.of(parameters)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if not first and hasattr(self, "model_"):
@@ -289,7 +289,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
         if left_out and (
             incremental or not finite_loss
-        ):  # the weights are those before these steps
+        ):  # the weights are those before the skipped steps
             raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
         for vector, what in (
             (model.state.values, "parameter weights"),

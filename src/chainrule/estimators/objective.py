@@ -59,7 +59,7 @@ class HalfPoissonLoss(_MeanOfSums):
 
 
 class Penalty:
-    """``alpha / 2 * sum(weight^2)`` over a model's linear layers, before division by the weight.
+    """``alpha / 2 * sum(weight^2)`` over a model's linear layers, before the division.
 
     Parameters
     ----------

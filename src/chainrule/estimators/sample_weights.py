@@ -111,7 +111,7 @@ def _checked(weight: Array, name: str) -> Array:
     low, high = float(xp.min(weight)), float(xp.max(weight))
     if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
         raise ValueError(
-            f"expected {name} to be at least 0 for each sample, not 0 for all of them, and to "
+            f"expected {name} to be zero or more for each sample, not zero for all of them, and to "
             f"have a finite sum; found {low:g} to {high:g}"
         )
     return weight

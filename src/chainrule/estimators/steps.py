@@ -168,7 +168,7 @@ def split(
     )
     if len(held_out) < 2:
         raise ValueError(
-            "The validation set is too small: increase validation_fraction, or give more samples"
+            "The validation set is too small: increase validation_fraction, or pass validation_data"
         )
     first, second = (tuple(taken(array, part) for array in data) for part in (rows, held_out))
     return first, second, held_out

@@ -140,7 +140,7 @@ def _input_dtype(name: str) -> np.dtype[Any]:
 
 
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of one sample, as given or as the first layer that knows it says."""
+    """The shape of one sample, as given or from the first layer that knows it."""
     if not isinstance(model, Layer):
         raise TypeError(f"expected a Sequential, found {model!r}{what_is_meant(model)}")
     if shape is not None:

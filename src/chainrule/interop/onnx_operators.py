@@ -12,7 +12,7 @@ from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer) -> Writer:
-    """Return the function that adds a layer, unless the layer overrides `forward`."""
+    """Return the function that adds a layer; overriding `forward` loses that of the base class."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return _custom

@@ -133,7 +133,7 @@ class _Converter:
         return Sequential(*(self.layer(child, prefix + name) for name, child in inner))
 
     def fill(self, layer: Layer, module: Any, place: str) -> None:
-        """Store the tensors of the module as first values of the layer."""
+        """Keep the tensors of the module as initial values of the layer."""
         _without_hooks(module)
         stored, tensors = layer.named_stored(), module.state_dict(keep_vars=True)
         tensors.pop("num_batches_tracked", None)

@@ -14,8 +14,8 @@ from ..errors import DataError
 from ..history import History
 from .figures import COLORS, MARKERS, axes
 
-_STEPS = 200  # the most that are drawn one by one
-_STRETCHES = 100  # into which more of them are cut
+_STEPS = 200  # the most steps that are drawn one by one
+_STRETCHES = 100  # drawn instead of more steps
 
 
 def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> list[Any]:
@@ -63,7 +63,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
 
 
 def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any]:
-    """Draw the Euclidean norm of each gradient over the steps of a training, logarithmically.
+    """Draw the norm of each gradient over the steps of a training, on a logarithmic axis.
 
     More than 200 steps are cut into 100 stretches of nearly equal length. The line then shows the
     median of each, and the band behind it reaches from the smallest norm to the largest.
@@ -71,7 +71,7 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
     Parameters
     ----------
     norms : mapping of str to array
-        A series ``(steps,)`` for each parameter or layer, as `callbacks.GradientNorms` records.
+        A series ``(steps,)`` for each parameter or layer, as recorded by `callbacks.GradientNorms`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -118,9 +118,8 @@ def plot_sweep(
 ) -> list[Any]:
     """Draw one quantity over another, with a curve for each value of a third.
 
-    The horizontal axis is logarithmic where the values along it are: positive, over at least a
-    factor of 10, and more even by their ratios than by their differences. A few such values are
-    the ticks.
+    The horizontal axis is logarithmic if the values along it are positive, span at least a factor
+    of 10, and are spaced more evenly by ratio than by difference. Up to eight of them are labelled.
 
     Parameters
     ----------
@@ -176,7 +175,7 @@ def plot_sweep(
 
 
 def _are_logarithmic(values: list[Any]) -> bool:
-    """Whether numbers in rising order are more even by their ratios than by their differences."""
+    """Whether sorted numbers are spaced more evenly by ratio than by difference."""
     if len(values) < 3 or not all(isinstance(value, Real) for value in values):
         return False
     if not 0 < values[0] <= values[-1] / 10 < math.inf:
@@ -191,7 +190,7 @@ def _kind(thing: Any) -> str:
 
 
 def _shade(i: int, n: int) -> Any:
-    """A colour for the i-th of n in an order, from dark to light, so also in grey."""
+    """The colour of the i-th of n curves, from dark to light, so that it also works in grey."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * i / max(n - 1, 1))

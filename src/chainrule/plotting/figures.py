@@ -54,9 +54,10 @@ def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
             f"expected {name} of shape ({samples},), a class for each of {samples} samples, found "
             f"{found.shape}: for outputs or one-hot rows, .argmax(axis=1) gives the classes"
         )
-    whole: np.ndarray = found.reshape(-1).astype(int)
-    if not np.array_equal(whole, found.reshape(-1)):
-        raise DataError(f"expected {name} to be classes, whole numbers, found {found.reshape(-1)}")
+    found = found.reshape(-1)
+    whole: np.ndarray = found.astype(int)
+    if (others := found[found != whole]).size:
+        raise DataError(f"expected {name} to be classes, whole numbers, found {others[0]}")
     return whole
 
 

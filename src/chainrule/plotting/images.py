@@ -190,7 +190,7 @@ def _name(class_: int, names: list[str] | None) -> str:
 
 
 class _Grid:
-    """Places for images in one pair of axes, with rows of the same length but for the last.
+    """Positions of images in an Axes, in rows of equal length except for the last.
 
     The unit of length is the width of an image.
 
@@ -239,7 +239,7 @@ class _Grid:
         return ax.imshow(image, extent=extent, interpolation="nearest", **options)
 
     def finish(self, ax: Any) -> None:
-        """Show all of the grid, and nothing else."""
+        """Fit the axes to the grid, and hide them."""
         across, down = self.step
         margin = 0.5 * (across - 1.0)
         ax.set_xlim(-margin, across * self.columns - margin)

@@ -1,4 +1,4 @@
-"""Data, models, trainers and callbacks that several tests use."""
+"""Data, models, trainers and callbacks shared by several tests."""
 
 import csv
 import struct
@@ -10,17 +10,17 @@ from chainrule import losses, metrics, optimizers, training
 
 
 def three_classes(samples):
-    """Four features, and three classes that two of them decide."""
+    """Four features, and three classes that depend on two of them."""
     x = np.random.default_rng(0).normal(size=(samples, 4))
     return x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)
 
 
 X, Y = three_classes(40)
-FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps an epoch
+FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps per epoch
 
 
 def model_on(library, *layers, **options):
-    """A model in float64 on this library, of two linear layers unless others are given."""
+    """Make a float64 model on this library, by default of two linear layers."""
     layers = layers or (cr.Linear(4, 3), cr.Tanh(), cr.Linear(3, 2))
     return cr.Sequential(*layers, **{"backend": library.backend, "dtype": "float64", **options})
 
@@ -33,7 +33,7 @@ def backward(model, library, seed=0):
 
 
 def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="float64", **options):
-    """A trainer on this library, of a network with running statistics and dropout by default."""
+    """Make a trainer on this library, by default of a network with BatchNorm and dropout."""
     if not layers:
         layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
     return cr.Trainer(
@@ -45,13 +45,13 @@ def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="floa
 
 
 def plain_trainer(library, *, dropout=0.0, lr=1e-2, outputs=3, optimizer=None, **options):
-    """A trainer of a network that treats each sample by itself."""
+    """Make a trainer of a network that treats each sample separately."""
     layers = cr.Linear(4, 16), cr.Tanh(), cr.Dropout(dropout), cr.Linear(16, outputs)
     return trainer_on(library, *layers, optimizer=optimizer or cr.Adam(lr), **options)
 
 
 def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):
-    """The trainer in a file, with the loss and the optimizer of `trainer_on` by default."""
+    """Resume a trainer from a file, by default with the loss and optimizer of `trainer_on`."""
     return cr.Trainer.resume(
         path,
         loss=loss or cr.CrossEntropyLoss(),
@@ -61,13 +61,13 @@ def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):
 
 
 def vectors(trainer, library):
-    """Copies of the vectors of weights and of buffers, as NumPy arrays."""
+    """Copy the vectors of weights and buffers to NumPy arrays."""
     state = trainer.model.state
     return [library.to_numpy(v).copy() for v in (state.values, state.buffers)]
 
 
 def score(*values):
-    """A callback that gives the epochs these numbers as their ``score``."""
+    """Make a callback that writes these numbers to the history as ``score``, one per epoch."""
 
     def write(trainer):
         trainer.history.epochs[-1]["score"] = values[trainer.epoch - 1]
@@ -121,23 +121,23 @@ class Breaks(cr.Callback):
 
 
 def names(folder):
-    """The names of the files in a folder."""
+    """List the names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def steps(folder):
-    """The steps of the checkpoints in a folder."""
+    """List the steps of the checkpoints in a folder."""
     return [int(name[5:13]) for name in names(folder) if name.startswith("step-")]
 
 
 def rows(path):
-    """The rows of a CSV file."""
+    """Read the rows of a CSV file."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def points(folder):
-    """The curves in the event files of a folder, as TensorBoard shows them."""
+    """Read the curves in the event files of a folder as TensorBoard shows them."""
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     curves = {}
@@ -157,7 +157,7 @@ def points(folder):
 
 
 def as_if_on_a_device(monkeypatch):
-    """Let the library take all arrays for ones on a device, from which reading is to be avoided."""
+    """Make the library treat all arrays as if they were on a device, where reading is slow."""
     for module in (
         losses.base,
         metrics.base,

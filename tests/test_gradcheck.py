@@ -1,4 +1,4 @@
-"""The check finds what is wrong, and says where."""
+"""The check finds wrong gradients, and says where they are."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ class WrongLoss(cr.MSELoss):
         return values, lambda: -derivative()
 
 
-def test_right_gradients_of_the_designs_own_layers():
+def test_correct_gradients_pass():
     assert cr.gradcheck(Scale(5), shape=(4, 5)) < 1e-8
     assert cr.gradcheck(Residual(Scale(5)), shape=(4, 5)) < 1e-8
 
@@ -55,13 +55,13 @@ def test_right_gradients_of_the_designs_own_layers():
     ],
     ids=repr,
 )
-def test_wrong_gradients(layer, message):
+def test_wrong_gradients_are_reported(layer, message):
     with pytest.raises(AssertionError, match=message):
         cr.gradcheck(layer, shape=(4, 3))
 
 
-def test_kinks_and_frozen_layers_raise_no_alarm():
-    for seed in range(40):  # rows whose units are all dead lie exactly at the corner of the next
+def test_kinks_and_frozen_layers_pass():
+    for seed in range(40):  # rows of dead units lie exactly at the kink of the next layer
         model = cr.Sequential(cr.Linear(4, 2), cr.ReLU(), cr.Linear(2, 2), cr.ReLU())
         cr.gradcheck(model, shape=(5, 4), seed=seed)
     layer = cr.Linear(3, 2)
@@ -75,12 +75,12 @@ def test_a_loss_needs_targets():
         cr.gradcheck(cr.MSELoss(), shape=(4, 3))
 
 
-def test_a_wrong_loss():
+def test_a_wrong_loss_is_reported():
     with pytest.raises(AssertionError, match="entry .* of the input"):
         cr.gradcheck(WrongLoss(), shape=(4, 3), target=np.zeros((4, 3)))
 
 
-def test_the_layer_itself_is_left_alone():
+def test_the_layer_is_not_changed():
     model = cr.Sequential(cr.Linear(3, 2), cr.Dropout(0.5), seed=0)
     before, draws = model.state.values.copy(), model.state.draws
     cr.gradcheck(model, shape=(4, 3), training=True)
@@ -91,7 +91,7 @@ def test_the_layer_itself_is_left_alone():
     assert unbound._state is None
 
 
-def test_a_layer_that_writes_to_what_it_is_given_is_named():
+def test_a_layer_that_writes_to_its_input_is_named():
     class Doubles(cr.Layer):
         def __init__(self, forward):
             self.in_forward = forward

@@ -1,4 +1,4 @@
-"""Schedules against their formulas, at their ends, in optimizers, and what they refuse."""
+"""Schedules compared with their formulas, at their ends, in optimizers; invalid arguments."""
 
 import copy
 import math
@@ -24,7 +24,7 @@ def cosine_between(a, b, done):
 
 
 def restarts(step):
-    """A cycle of 3 steps, then of 6, 12 and so on."""
+    """A cycle of 3 steps, then cycles of 6, 12 and so on."""
     starts = [3 * (2**i - 1) for i in range(9)]
     cycle = max(i for i, start in enumerate(starts) if start <= step)
     return cosine_between(0.8, 0.1, (step - starts[cycle]) / (3 * 2**cycle))
@@ -37,13 +37,13 @@ def one_cycle_of_cosines(step):
 
 
 def one_cycle_of_lines(step):
-    """Its top, at 19.8, is between two steps."""
+    """The maximum, at 19.8, lies between two steps."""
     if step <= 19.8:
         return 0.1 + (0.5 - 0.1) * step / 19.8
     return 0.5 + (0.01 - 0.5) * min((step - 19.8) / (51 - 19.8), 1)
 
 
-# A schedule, its formula, and the step at which it ends, if it does.
+# A schedule, its formula, and the step at which it ends, if any.
 SCHEDULES = {
     "step_decay": (step_decay(0.8, step_size=7, gamma=0.5), lambda t: 0.8 / 2 ** (t // 7), None),
     "exponential": (exponential(0.8, gamma=0.95), lambda t: 0.8 * 0.95**t, None),
@@ -113,12 +113,12 @@ ENDING = {name: (schedule, end) for name, (schedule, _, end) in SCHEDULES.items(
 
 
 @pytest.mark.parametrize(("schedule", "end"), ENDING.values(), ids=ENDING)
-def test_at_its_end_it_stays(schedule, end):
+def test_a_schedule_that_ends_keeps_its_last_rate(schedule, end):
     assert schedule(end - 1) != schedule(end) == schedule(end + 1) == schedule(10**9)
 
 
 @schedules
-def test_it_goes_wherever_a_rate_does(schedule, formula, end, library):
+def test_an_optimizer_follows_a_schedule(schedule, formula, end, library):
     layer = cr.Linear(1, 1, bias=False, init=cr.initializers.zeros())
     model = cr.Sequential(layer, backend=library.backend, dtype="float64")
     optimizer = cr.SGD(schedule).bind(model)
@@ -134,7 +134,7 @@ COPIED = {name: row[0] for name, row in SCHEDULES.items() if "function" not in n
 
 
 @pytest.mark.parametrize("schedule", COPIED.values(), ids=COPIED)
-def test_a_copy_is_the_same(schedule):
+def test_copies_are_equal(schedule):
     assert copy.deepcopy(schedule) == pickle.loads(pickle.dumps(schedule)) == schedule
     assert eval(repr(schedule)) == schedule
 
@@ -151,7 +151,7 @@ def test_a_trainer_with_a_schedule_can_be_copied():
     assert len(set(losses[0])) == 6
 
 
-def test_a_restart_is_where_it_should_be_however_far_away():
+def test_far_restarts_are_at_the_exact_step():
     for factor in (2, 3, 7):
         schedule = cosine_restarts(1.0, steps=5, factor=factor)
         for cycle in range(20):
@@ -160,7 +160,7 @@ def test_a_restart_is_where_it_should_be_however_far_away():
             assert start == 0 or schedule(start - 1) < 0.1
 
 
-def test_a_cycle_that_has_no_room_to_rise():
+def test_a_cycle_too_short_to_rise():
     schedule = one_cycle(1.0, steps=2, pct_start=0.5)
     assert [schedule(0), schedule(1)] == [1.0, 1 / 25 / 1e4]
     assert one_cycle(1.0, steps=1)(0) == 1 / 25 / 1e4
@@ -195,7 +195,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("make", "error", "message"), BAD.values(), ids=BAD)
-def test_bad_arguments(make, error, message):
+def test_invalid_arguments_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
@@ -205,7 +205,7 @@ def test_bad_arguments(make, error, message):
     [cr.schedules.exponential(1e-3, gamma=1.01), cr.schedules.step_decay(1e-3, 1, gamma=2.0)],
     ids=["exponential", "step_decay"],
 )
-def test_a_rate_that_grows_beyond_all_numbers_is_refused_by_name(rate):
+def test_a_rate_that_overflows_is_refused_by_name(rate):
     optimizer = cr.SGD(rate).bind(cr.Sequential(cr.Linear(1, 1)))
     optimizer.steps = 100_000
     with pytest.raises(ValueError, match="expected lr to be finite and at least 0, found inf"):

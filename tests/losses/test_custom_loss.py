@@ -1,4 +1,4 @@
-"""A custom loss whose targets have another shape than its outputs."""
+"""A custom loss whose targets and outputs have different shapes."""
 
 import math
 
@@ -9,7 +9,7 @@ import chainrule as cr
 
 
 class GaussianNLL(cr.Loss):
-    """From a mean and the logarithm of a variance; the example in the docstring of `Loss`."""
+    """The example in the docstring of `Loss`."""
 
     def as_target(self, xp, y, target):
         return super().as_target(xp, y[:, :1], target)
@@ -44,7 +44,7 @@ def test_values_and_gradients(reduction, weight, library):
     assert cr.gradcheck(loss, shape=(3, 2), target=T, backend=library.backend) < 1e-6
 
 
-def test_shapes_that_do_not_fit_are_reported(library):
+def test_wrong_shapes_are_reported(library):
     y = library.asarray(Y)
     for target in (T[:, 0], Y):
         with pytest.raises(cr.ShapeError, match=r"^GaussianNLL: expected .*\(batch, 1\)"):
@@ -54,8 +54,7 @@ def test_shapes_that_do_not_fit_are_reported(library):
         GaussianNLL()(three, library.asarray(T))[1]()
 
 
-def test_a_training(library):
-    """The parts of a batch make the same steps as the whole batch, and the loss falls."""
+def test_training_lowers_the_loss_and_micro_batches_change_nothing(library):
     x = np.linspace(-1.0, 1.0, 6)[:, None]
     histories = []
     for parts in (1, 3):

@@ -1,4 +1,4 @@
-"""Outputs, targets and weights of any dtype, and formulas that leave that of the outputs."""
+"""Outputs, targets and weights of any dtype, and formulas that return another dtype."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import chainrule as cr
 
 
 def arrays(library, *given):
-    """The arrays on this library, if it has their dtypes."""
+    """Move the arrays to this library, or skip the test if it lacks their dtypes."""
     try:
         return [library.backend.xp.asarray(a, device=library.backend.device) for a in given]
     except (TypeError, KeyError):
@@ -15,8 +15,8 @@ def arrays(library, *given):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "float16"])
-def test_targets_and_weights_are_not_cast_to_whole_numbers(dtype, library):
-    """Expected: the formulas in exact fractions."""
+def test_targets_and_weights_are_not_cast_to_integers(dtype, library):
+    """The expected values are exact fractions."""
     y, halves, far, half = arrays(
         library, np.asarray([1, 2, 3], dtype), np.asarray([1.5, 2.5, 3.5]),
         np.asarray([1, 2, 5]), np.full(3, 0.5),
@@ -32,7 +32,7 @@ def test_targets_and_weights_are_not_cast_to_whole_numbers(dtype, library):
     assert float(cr.HuberLoss(delta=0.25)(y, halves)[0]) == 0.25 * (0.5 - 0.125)
 
 
-def test_classes_of_outputs_that_are_booleans(library):
+def test_outputs_may_be_booleans(library):
     y, labels = arrays(library, np.asarray([[True, False], [False, True]]), np.asarray([0, 0]))
     e = np.e
     expected = np.mean([-np.log(e / (1 + e)), -np.log(1 / (1 + e))])
@@ -42,7 +42,7 @@ def test_classes_of_outputs_that_are_booleans(library):
 
 
 def test_sums_are_not_taken_in_float16(library):
-    """65504 is the largest of float16; 2000 of 0.0005 add up to 1.006 in it."""
+    """Its largest number is 65504, and 2000 times 0.0005 is 1.006."""
     y, t = arrays(library, np.full((5000, 1), 100, "float16"), np.zeros((5000, 1)))
     assert float(cr.MSELoss(reduction="sum")(y, t)[0]) == 5e7
     rows = np.full((2, 2000), 1 / 2000, "float16")
@@ -68,7 +68,7 @@ class Float64Gradient(cr.Loss):
     ("make", "what"), [(Float64Values, "values"), (Float64Gradient, "gradient")]
 )
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_a_formula_of_another_dtype_is_named(make, what, reduction, library):
+def test_a_formula_that_changes_the_dtype_is_reported(make, what, reduction, library):
     loss = make(reduction=reduction)
     y, t = arrays(library, np.ones((3, 2), "float32"), np.zeros((3, 2), "float32"))
     with pytest.raises(TypeError, match=rf"{make.__name__}\(.*\): {what} is .*float64, .*float32"):

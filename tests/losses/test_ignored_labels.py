@@ -1,4 +1,4 @@
-"""Samples that `CrossEntropyLoss` ignores by their label count as absent."""
+"""Samples whose label `CrossEntropyLoss` ignores count as absent."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def ignored(label=-100, dtype="int64"):
 @every_option
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_loss_is_that_of_the_others(options, reduction, weighted, library):
+def test_ignored_samples_count_as_absent(options, reduction, weighted, library):
     weight = np.asarray([1.0, 2.0, 0.0, 0.5, 3.0, 1.0]) if weighted else None
     of_kept = weight[KEPT] if weighted else None
     value, backward = cr.CrossEntropyLoss(reduction=reduction, **options)(
@@ -35,7 +35,7 @@ def test_the_loss_is_that_of_the_others(options, reduction, weighted, library):
     )
     loss = cr.CrossEntropyLoss(ignore_index=-100, reduction=reduction, **options)
     y = Y.copy()
-    y[1] = np.nan  # what the model says of an ignored sample does not matter
+    y[1] = np.nan  # outputs for an ignored sample do not matter
     found, back = loss(library.asarray(y), library.asarray(ignored()), sample_weight=weight)
     gradient = np.zeros((6, 3))
     gradient[KEPT] = backward()
@@ -49,7 +49,7 @@ def test_the_loss_is_that_of_the_others(options, reduction, weighted, library):
 
 @every_option
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_a_batch_of_ignored_samples_has_loss_0(options, reduction, library):
+def test_a_batch_of_ignored_samples_has_zero_loss(options, reduction, library):
     loss = cr.CrossEntropyLoss(ignore_index=7, reduction=reduction, **options)
     value, backward = loss(library.asarray(Y), library.asarray(np.full(6, 7)))
     assert float(value) == 0.0
@@ -75,7 +75,7 @@ def test_any_label_of_any_integer_type_can_be_ignored(label, dtype, library):
     assert float(found) == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_only_that_label_may_be_out_of_range(library):
+def test_other_labels_out_of_range_are_refused(library):
     if library.name == "cupy":
         pytest.skip("values are not read from a device")
     y, labels = library.asarray(Y), ignored()
@@ -98,8 +98,7 @@ def test_rows_are_never_ignored(library):
 
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
-def test_a_training_without_the_ignored_samples(micro_batches, library):
-    """The same steps, loss and accuracy as if they had not been there."""
+def test_training_is_the_same_as_without_the_ignored_samples(micro_batches, library):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(40, 4)), rng.integers(0, 3, 40)
     missing = rng.random(40) < 0.4
@@ -120,7 +119,7 @@ def test_a_training_without_the_ignored_samples(micro_batches, library):
         np.testing.assert_allclose(a, b, rtol=1e-10)
 
 
-def test_accuracy_of_the_others(library):
+def test_accuracy_leaves_out_ignored_samples(library):
     y = library.asarray(Y)
     right = Y[KEPT].argmax(axis=1) == LABELS[KEPT]
     found = cr.metrics.accuracy(y, library.asarray(ignored()), ignore_index=-100)
@@ -135,7 +134,7 @@ def test_accuracy_of_the_others(library):
 
 
 @pytest.mark.parametrize("call", [cr.CrossEntropyLoss(), cr.metrics.accuracy], ids=["loss", "acc"])
-def test_labels_beyond_int64_are_not_called_negative(call, library):
+def test_labels_beyond_int64_are_not_reported_as_negative(call, library):
     if library.name == "cupy":
         pytest.skip("values are not read from a device")
     labels = library.asarray(np.asarray([2**63 + 1, 0], "uint64"))

@@ -1,4 +1,4 @@
-"""Values by hand, and what losses refuse."""
+"""Losses against values computed by hand, and invalid arguments."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_cross_entropy(library):
 
 
 @pytest.mark.parametrize("options", [{}, {"weight": [1, 5, 3]}, {"label_smoothing": 0.2}], ids=str)
-def test_labels_and_one_hot_rows_are_the_same(options, library):
+def test_labels_and_one_hot_rows_give_the_same_loss(options, library):
     y = library.asarray(np.random.default_rng(0).normal(size=(6, 3)))
     labels = np.asarray([0, 1, 2, 2, 1, 1])
     loss = cr.CrossEntropyLoss(**options)
@@ -66,7 +66,7 @@ def test_labels_of_any_integer_type(kind, library):
     assert float(value) == pytest.approx(math.log(math.e + 2) - 1, rel=1e-6)
 
 
-def test_labels_of_more_classes_than_their_type_can_count(library):
+def test_more_classes_than_the_dtype_of_labels_can_count(library):
     y = np.random.default_rng(0).normal(size=(4, 300))
     narrow, wide = (
         cr.CrossEntropyLoss()(library.asarray(y), library.asarray(np.asarray([0, 44, 200, 255], t)))
@@ -75,7 +75,7 @@ def test_labels_of_more_classes_than_their_type_can_count(library):
     assert float(narrow[0]) == float(wide[0])
 
 
-def test_a_class_that_is_ruled_out(library):
+def test_a_logit_of_minus_infinity(library):
     y = library.asarray(np.asarray([[1.0, -np.inf, 2.0], [0.0, 1.0, -np.inf]]))
     value, backward = cr.CrossEntropyLoss()(y, library.asarray([0, 1]))
     expected = (math.log(1 + math.e) + math.log(1 + math.exp(-1))) / 2
@@ -83,13 +83,13 @@ def test_a_class_that_is_ruled_out(library):
     assert np.isfinite(library.to_numpy(backward())).all()
 
 
-def test_probabilities_that_are_logits(library):
+def test_logits_given_to_bce_loss(library):
     y, t = library.asarray([[3.0], [-2.0]]), library.asarray([[1.0], [0.0]])
     with pytest.raises(cr.DataError, match="for logits, use BCEWithLogitsLoss"):
         cr.BCELoss().check(y, t)
 
 
-def test_values_must_be_one_a_sample():
+def test_a_formula_must_return_values_for_each_sample():
     class Mean(cr.Loss):
         def formula(self, xp, y, target):
             return xp.mean((y - target) ** 2), lambda: 2 * (y - target) / y.size
@@ -144,7 +144,7 @@ def test_extreme_outputs_stay_finite(dtype, library):
 
 
 INF = np.inf
-# The loss, outputs and targets of one sample, its values and their derivatives.
+# Loss, outputs and targets of one sample, values and their derivatives.
 EXTREMES = {
     "BCEWithLogits": (
         cr.BCEWithLogitsLoss, [-INF, INF, -INF, INF], [0, 1, 1, 0], [0, 0, INF, INF], [0, 0, -1, 1],
@@ -184,7 +184,7 @@ def test_infinite_outputs(make, y, t, values, slopes, dtype, library):
     [({}, INF), ({"label_smoothing": 0.3}, INF), ({"weight": [0, 1, 1]}, 0.0)],
     ids=["plain", "smoothed", "weighted"],
 )
-def test_an_impossible_class_that_is_asked_for(options, value, form, library):
+def test_a_target_class_with_a_logit_of_minus_infinity(options, value, form, library):
     y = np.asarray([[-INF, 0.0, 0.0], [0.0, -INF, 0.0]])
     target = np.asarray([0, 2]) if form == "labels" else np.eye(3)[[0, 2]]
     loss = cr.CrossEntropyLoss(reduction="none", **options)
@@ -211,7 +211,7 @@ def test_an_impossible_class_that_is_asked_for(options, value, form, library):
     ],
     ids=["MSE", "Huber", "BCEWithLogits", "KLDiv", "CrossEntropy", "CrossEntropy, weighted"],
 )
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of a softmax of infinity
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # from a softmax of infinity
 def test_a_sample_of_weight_0_counts_as_absent(loss, target, bad, library):
     y = np.random.default_rng(0).normal(size=(3, 2))
     value, backward = loss(library.asarray(y[:2]), library.asarray(target[:2]))
@@ -234,7 +234,7 @@ def test_a_class_of_weight_0_counts_as_absent(library):
 @pytest.mark.parametrize(
     "loss", [cr.MSELoss(), cr.L1Loss(), cr.HuberLoss(), cr.BCEWithLogitsLoss()], ids=repr
 )
-def test_rows_against_columns(loss, library):
+def test_targets_are_not_broadcast(loss, library):
     y = library.asarray(np.zeros((4, 1)))
     with pytest.raises(cr.ShapeError, match=r"expected targets of shape \(batch, 1\).*\(batch,\)"):
         loss(y, library.asarray(np.zeros(4)))
@@ -267,16 +267,16 @@ def test_shapes_of_cross_entropy(library):
         (cr.BCELoss(), [[0, 1, np.nan], [0, 0, 0]], "from 0 to 1, found nan"),
     ],
 )
-def test_targets_out_of_range(loss, target, message, library):
+def test_targets_out_of_range_are_refused(loss, target, message, library):
     y, target = library.asarray(np.full((2, 3), 0.5)), library.asarray(target)
     with pytest.raises(cr.DataError, match=message):
         loss.check(y, target)
-    if library.name != "cupy":  # where reading a number costs nothing, at every call too
+    if library.name != "cupy":  # in host memory, every call checks
         with pytest.raises(cr.DataError, match=message):
             loss(y, target)
 
 
-def test_bad_options():
+def test_invalid_options_are_refused():
     with pytest.raises(ValueError, match=r"reduction to be one of .*found 'average'"):
         cr.MSELoss(reduction="average")
     loss = cr.KLDivLoss(reduction="batchmean")
@@ -315,7 +315,7 @@ def test_outputs_may_be_lists_and_frames():
     [([1, -1], "-1 to 1"), ([1, np.nan], "nan to nan"), ([1, np.inf], "1 to inf")],
 )
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_samples_that_cannot_be_weighted_so(weights, found, reduction, library):
+def test_invalid_sample_weights_are_refused(weights, found, reduction, library):
     if library.name == "cupy":
         pytest.skip("values are not read from a device")
     y, loss = library.asarray(np.zeros((2, 3))), cr.MSELoss(reduction=reduction)
@@ -324,7 +324,7 @@ def test_samples_that_cannot_be_weighted_so(weights, found, reduction, library):
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
-def test_weights_that_are_finite_but_not_their_sum(library):
+def test_finite_weights_with_an_infinite_sum(library):
     if library.name == "cupy":
         pytest.skip("values are not read from a device")
     xp = library.backend.xp
@@ -341,7 +341,7 @@ def test_weights_that_are_finite_but_not_their_sum(library):
 
 
 def test_weights_whose_sum_has_no_inverse(library):
-    """1 / 1e-44 is infinite in float32: an error in host memory, 0 where nothing is read."""
+    """1 / 1e-44 is infinite in float32: an error in host memory, a loss of 0 on a device."""
     y = library.asarray(np.ones((4, 2)), dtype=library.backend.xp.float32)
     weights, loss = library.asarray(np.full(4, 1e-45)), cr.MSELoss()
     if library.name != "cupy":
@@ -353,13 +353,13 @@ def test_weights_whose_sum_has_no_inverse(library):
     np.testing.assert_array_equal(library.to_numpy(backward(scale)), 0.0)
 
 
-def test_words_are_no_targets():
+def test_words_are_refused_as_targets():
     with pytest.raises(cr.DataError, match="real numbers, found dtype <U3"):
         cr.MSELoss()(np.zeros(2), np.asarray(["cat", "dog"]))
 
 
 class Custom(cr.Loss):
-    """A loss whose formula is given."""
+    """A loss with a given formula."""
 
     def formula(self, xp, y, target):
         return self._formula(y - target)
@@ -380,7 +380,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize(("formula", "error", "message"), FORMULAS.values(), ids=FORMULAS)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_what_a_custom_loss_returns(formula, error, message, reduction, library):
+def test_a_custom_formula_that_returns_the_wrong_thing(formula, error, message, reduction, library):
     loss = Custom(reduction=reduction)
     loss._formula = formula
     y = library.asarray(np.ones((4, 2), "float32"))

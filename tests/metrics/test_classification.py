@@ -1,4 +1,4 @@
-"""Metrics of classes, against counting sample by sample, on every library."""
+"""Metrics for classification, compared with counting sample by sample, on every library."""
 
 import copy
 import pickle
@@ -24,7 +24,7 @@ AVERAGES = ["macro", "micro", "weighted"]
 
 
 def counted(predicted, actual, classes):
-    """The confusion matrix, a sample at a time."""
+    """Compute the confusion matrix one sample at a time."""
     matrix = np.zeros((classes, classes), int)
     for i, j in zip(actual, predicted, strict=True):
         matrix[i, j] += 1
@@ -32,7 +32,7 @@ def counted(predicted, actual, classes):
 
 
 def scored(name, right, predicted, actual):
-    """Precision, recall or F1 from three counts, as they are defined."""
+    """Compute precision, recall or F1 from three counts by its definition."""
     p = right / predicted if predicted else 0.0
     r = right / actual if actual else 0.0
     harmonic = 2 * p * r / (p + r) if p + r else 0.0
@@ -40,7 +40,7 @@ def scored(name, right, predicted, actual):
 
 
 def averaged(name, matrix, average):
-    """The average over the classes that occur."""
+    """Average over the classes that occur."""
     counts = [
         (matrix[i, i], matrix[:, i].sum(), matrix[i, :].sum())
         for i in range(len(matrix))
@@ -123,12 +123,12 @@ def test_scores_of_two_classes(name, average, library):
     ids=["none predicted", "none actual", "neither", "all"],
 )
 @pytest.mark.filterwarnings("error")
-def test_nothing_to_divide_by_is_zero(outputs, targets, expected, library):
+def test_a_score_of_no_samples_is_zero(outputs, targets, expected, library):
     outputs, targets = library.asarray(outputs), library.asarray(targets)
     assert {name: float(f(outputs, targets)) for name, f in SCORES.items()} == expected
 
 
-def test_labels_of_two_classes_may_be_truth_values(library):
+def test_labels_of_two_classes_may_be_booleans(library):
     outputs = library.asarray(np.stack([-ONE, ONE], axis=1))
     for metric in (metrics.accuracy, top_k_accuracy(1), confusion_matrix, f1):
         found = metric(outputs, library.asarray(ZERO_ONE > 0))
@@ -146,7 +146,7 @@ def test_top_k(library):
             assert float(found) == pytest.approx(expected, rel=1e-12)
 
 
-def test_top_k_of_equal_outputs_takes_the_lower_classes(library):
+def test_top_k_prefers_lower_classes_among_equal_outputs(library):
     outputs, targets = library.asarray(np.zeros((5, 4))), library.asarray([0, 0, 1, 2, 3])
     assert [float(top_k_accuracy(k)(outputs, targets)) for k in (1, 2, 3)] == [0.4, 0.6, 0.8]
     assert float(metrics.accuracy(outputs, targets)) == 0.4
@@ -168,7 +168,7 @@ def test_top_k_is_an_object_with_a_name():
         top_k_accuracy(2.5)
 
 
-def test_a_trainer_reports_them(library):
+def test_a_trainer_reports_metrics(library):
     model = cr.Sequential(cr.Linear(4, CLASSES), backend=library.backend, dtype="float64", seed=0)
     x = np.random.default_rng(1).normal(size=(SAMPLES, 4))
     chosen = [metrics.accuracy, top_k_accuracy(2), top_k_accuracy(3), precision, recall, f1]
@@ -185,7 +185,7 @@ def test_a_trainer_reports_them(library):
     assert history["val_recall"] == [pytest.approx(trainer.evaluate(x, LABELS)["recall"])]
 
 
-def test_a_trainer_reports_them_under_chosen_names(library):
+def test_a_trainer_reports_metrics_under_custom_names(library):
     model = cr.Sequential(cr.Linear(4, 1), cr.Sigmoid(), backend=library.backend, seed=0)
     chosen = {"found": partial(recall, threshold=0.5), "sound": partial(precision, threshold=0.5)}
     trainer = cr.Trainer(model, loss=cr.BCELoss(), optimizer=cr.SGD(0.1), metrics=chosen)

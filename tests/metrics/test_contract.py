@@ -1,4 +1,4 @@
-"""What holds for every metric: its result, the device, shapes and targets that are refused."""
+"""Contract of every metric: its result, its device, and invalid shapes and targets."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ SCORES = {"precision": precision, "recall": recall, "f1": f1}
 AVERAGES = ["macro", "micro", "weighted"]
 
 
-# Each with outputs and targets that suit it.
+# Each metric with suitable outputs and targets.
 ALL = {
     "accuracy": (metrics.accuracy, LOGITS, LABELS),
     "binary_accuracy": (binary_accuracy(0.0), ONE, ZERO_ONE),
@@ -44,7 +44,9 @@ every_metric = pytest.mark.parametrize(("metric", "outputs", "targets"), ALL.val
 
 @every_metric
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_metric_is_one_number_of_the_outputs_kind(metric, outputs, targets, dtype, library):
+def test_a_metric_is_one_number_with_the_dtype_of_the_outputs(
+    metric, outputs, targets, dtype, library
+):
     y, t = library.asarray(outputs.astype(dtype)), library.asarray(targets)
     kept = [library.to_numpy(a).copy() for a in (y, t)]
     found = metric(y, t)
@@ -56,8 +58,8 @@ def test_a_metric_is_one_number_of_the_outputs_kind(metric, outputs, targets, dt
 
 
 @every_metric
-def test_a_metric_reads_nothing_back(metric, outputs, targets, monkeypatch):
-    """On a device each of these would wait until all work is done."""
+def test_a_metric_reads_no_values_from_the_device(metric, outputs, targets, monkeypatch):
+    """On a device, each of these methods would wait until all work is done."""
     xp = pytest.importorskip("array_api_strict")
     y, t = xp.asarray(outputs), xp.asarray(targets)
 
@@ -72,7 +74,7 @@ def test_a_metric_reads_nothing_back(metric, outputs, targets, monkeypatch):
     assert float(found) == pytest.approx(float(metric(outputs, targets)), rel=1e-12)
 
 
-def test_a_trainer_wants_numbers():
+def test_a_trainer_refuses_metrics_that_are_not_numbers():
     model = cr.Sequential(cr.Linear(4, CLASSES))
     trainer = cr.Trainer(
         model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1), metrics=[confusion_matrix]
@@ -82,7 +84,7 @@ def test_a_trainer_wants_numbers():
 
 
 BAD = {
-    "one output, labels beside": (f1, ONE[:, None], ZERO_ONE, r"f1: .* \(60, 1\), found \(60,\)"),
+    "one output, labels in a row": (f1, ONE[:, None], ZERO_ONE, r"f1: .* \(60, 1\), found \(60,\)"),
     "one output, rows": (recall, ONE, ZERO_ONE[:, None], r"recall: .* \(60,\), found \(60, 1\)"),
     "labels in a column": (precision, LOGITS, LABELS[:, None], r"\(60,\) or \(60, 5\), found"),
     "other length": (confusion_matrix, LOGITS, LABELS[1:], r"confusion_matrix: .* found \(59,\)"),
@@ -97,7 +99,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("metric", "outputs", "targets", "message"), BAD.values(), ids=BAD)
-def test_bad_shapes(metric, outputs, targets, message, library):
+def test_wrong_shapes_are_refused(metric, outputs, targets, message, library):
     with pytest.raises(cr.ShapeError, match=message):
         metric(library.asarray(outputs), library.asarray(targets))
 
@@ -131,7 +133,7 @@ MEANINGLESS = {
 @pytest.mark.parametrize(
     ("metric", "outputs", "targets", "message"), MEANINGLESS.values(), ids=MEANINGLESS
 )
-def test_invalid_targets(metric, outputs, targets, message, library):
+def test_invalid_targets_are_refused(metric, outputs, targets, message, library):
     if library.name == "cupy" and targets.size:
         pytest.skip("values are not read from a device")
     with pytest.raises(cr.DataError, match=message):
@@ -139,19 +141,19 @@ def test_invalid_targets(metric, outputs, targets, message, library):
 
 
 @pytest.mark.parametrize("metric", [metrics.accuracy, f1, top_k_accuracy(2), confusion_matrix])
-def test_words_are_no_labels(metric):
+def test_words_are_refused_as_labels(metric):
     with pytest.raises(cr.DataError, match="array of real numbers, found dtype <U3"):
         metric(LOGITS, np.full(SAMPLES, "cat"))
 
 
-def test_labels_may_be_whole_floats(library):
+def test_labels_may_be_floats(library):
     found = metrics.accuracy(library.asarray(LOGITS), library.asarray(LABELS.astype(float)))
     assert float(found) == pytest.approx((LOGITS.argmax(axis=1) == LABELS).mean())
 
 
 @every_metric
 def test_outputs_that_are_nan_are_never_right(metric, outputs, targets, library):
-    """And are no error: a training that diverged is evaluated, too."""
+    """They are not an error, so that a diverged model can be evaluated."""
     found = float(metric(library.asarray(np.full_like(outputs, np.nan)), library.asarray(targets)))
     assert found == 0.0 or np.isnan(found)
     right = library.asarray(np.full((4, 2), np.nan)), library.asarray([0, 0, 0, 0])
@@ -165,7 +167,7 @@ def test_outputs_may_be_lists(metric, outputs, targets):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_bad_averages(name):
+def test_invalid_averages_are_refused(name):
     with pytest.raises(ValueError, match=f"{name}: expected average to be one of .* found 'mean'"):
         SCORES[name](LOGITS, LABELS, average="mean")
     with pytest.raises(ValueError, match=f"{name}: average='binary' is for two classes, found 5"):

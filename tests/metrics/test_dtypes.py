@@ -1,4 +1,4 @@
-"""Outputs and targets of any dtype of real numbers, and rows of targets that are no classes."""
+"""Outputs and targets of any real dtype, and rows of targets that are not classes."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ DTYPES = ["bool", "int8", "uint8", "int64", "float16", "float32", "float64"]
 
 
 def arrays(library, *given):
-    """The arrays on this library, if it has their dtypes."""
+    """Move the arrays to this library, or skip the test if it lacks their dtypes."""
     try:
         return [library.backend.xp.asarray(a, device=library.backend.device) for a in given]
     except (TypeError, KeyError):
@@ -31,7 +31,7 @@ def arrays(library, *given):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_counts_are_exact(dtype, library):
-    """6001 samples taken for class 1, of which 3000 belong to it: float16 ends at 2048."""
+    """6001 samples are predicted as class 1, 3000 correctly; float16 counts up to 2048."""
     samples = 6001
     y, one, t = arrays(
         library,
@@ -60,8 +60,8 @@ def test_counts_are_exact(dtype, library):
 
 
 @pytest.mark.slow
-def test_counts_above_what_float32_holds():
-    """15 of 20 million of class 1, and all taken for it: float32 ends at 2^24."""
+def test_counts_beyond_the_range_of_float32():
+    """20 million samples are predicted as class 1, 15 correctly; float32 counts up to 2^24."""
     outputs = np.ones(20_000_000, "float32")
     targets = np.arange(20_000_000) % 4 > 0
     assert float(precision(outputs, targets)) == 0.75
@@ -73,8 +73,8 @@ def test_counts_above_what_float32_holds():
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "float16", "float32", "float64"])
 @pytest.mark.parametrize("kind", ["float32", "float64"])
-def test_numbers_are_not_cast_to_the_outputs_dtype(kind, dtype, library):
-    """Expected: the formulas in exact fractions."""
+def test_targets_are_not_cast_to_the_dtype_of_the_outputs(kind, dtype, library):
+    """The expected values are exact fractions."""
     y, t = arrays(library, np.asarray([1, 2, 3], dtype), np.asarray([1.5, 2.5, 3.5], kind))
     assert float(mean_absolute_error(y, t)) == 0.5
     assert float(r2(y, t)) == 0.625
@@ -105,7 +105,7 @@ def test_long_sums_in_float32(library):
     )
 
 
-def test_several_labels_a_sample_are_refused(library):
+def test_several_labels_per_sample_are_refused(library):
     outputs = np.asarray([[2.0, 4, -4], [-4, 4, 2], [-4, -3, -2]])
     several = np.asarray([[1, 1, 0], [0, 1, 1], [1, 0, 0]])
     for targets in (several, several.astype(bool), several * 0, several / 3, several - 1):
@@ -120,7 +120,7 @@ def test_several_labels_a_sample_are_refused(library):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_smoothed_rows_stand_for_their_largest_entry(dtype, library):
+def test_the_class_of_a_smoothed_row_is_its_largest_entry(dtype, library):
     rows = np.full((4, 1000), 0.1 / 1000)
     rows[np.arange(4), [5, 999, 0, 7]] += 0.9
     y, t = arrays(library, np.eye(1000)[[5, 999, 0, 8]], rows.astype(dtype))
@@ -141,14 +141,14 @@ def test_complex_outputs_are_refused():
         ([1e200, 2e200, 3e200], [1e200, 2e200, 4e200], 1.0 - 1.0 * 3.0 / 14.0),
     ],
 )
-def test_r2_of_numbers_whose_squares_leave_the_range(outputs, targets, expected, library):
-    """By the formula on the same numbers without their power of ten."""
+def test_r2_of_numbers_whose_squares_overflow_or_vanish(outputs, targets, expected, library):
+    """Expected: the formula for the same numbers without their power of ten."""
     found = metrics.r2(library.asarray(outputs), library.asarray(targets))
     assert float(found) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("targets", [[255, 0], [-1, 1], [2.0, 0.0]])
-def test_targets_of_two_classes_are_from_0_to_1(targets, library):
+def test_targets_of_two_classes_must_be_from_0_to_1(targets, library):
     if library.name == "cupy":
         pytest.skip("values are not read from a device")
     with pytest.raises(cr.DataError, match="targets of two classes from 0 to 1"):

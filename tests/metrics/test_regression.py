@@ -1,4 +1,4 @@
-"""R² and the mean absolute error, against a sum over the samples."""
+"""R² and the mean absolute error, compared with sums over the samples."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from chainrule.metrics import (
 
 
 def determined(y, t):
-    """R² of one output, a sample at a time."""
+    """Compute R² of one output, one sample at a time."""
     mean = sum(t) / len(t)
     unexplained = sum((b - a) ** 2 for a, b in zip(y, t, strict=True))
     return 1.0 - unexplained / sum((b - mean) ** 2 for b in t)

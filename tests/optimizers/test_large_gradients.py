@@ -1,4 +1,4 @@
-"""Gradients whose squares overflow, and those that are no numbers."""
+"""Gradients whose squares overflow, and gradients that are NaN or infinite."""
 
 import math
 
@@ -19,7 +19,7 @@ RULES = {
 ADAPTIVE = {name: RULES[name] for name in ("RMSprop", "Adagrad", "Adam", "AdamW")}
 FIRST_STEP = {"RMSprop": 0.1 / math.sqrt(0.01), "Adagrad": 0.1, "Adam": 0.1, "AdamW": 0.1}
 
-ON_A_DEVICE = pytest.mark.not_on("cupy")  # where gradients are not read, as that means waiting
+ON_A_DEVICE = pytest.mark.not_on("cupy")  # gradients on a device are not read
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")
 
 
@@ -30,7 +30,7 @@ def one_weight(library, dtype="float32", outputs=1):
 
 
 def step(model, optimizer, *grads):
-    """How far each weight moves against its gradient."""
+    """Make a step, and return how far each weight moves against its gradient."""
     before = model.backend.to_numpy(model.state.values).copy()
     grads = np.asarray(grads)[:, None]
     model[0].weight.add_grad(model.backend.asarray(grads, dtype=model.state.dtype))
@@ -42,7 +42,7 @@ def step(model, optimizer, *grads):
 @pytest.mark.parametrize(
     ("dtype", "size"), [("float32", 1e18), ("float32", 1e20), ("float32", 3e38), ("float64", 1e300)]
 )
-def test_a_long_gradient_is_cut_to_the_norm(dtype, size, where, library, monkeypatch):
+def test_a_huge_gradient_is_clipped_to_the_norm(dtype, size, where, library, monkeypatch):
     if where == "device":
         as_if_on_a_device(monkeypatch)
     model = one_weight(library, dtype, outputs=2)
@@ -64,8 +64,8 @@ def test_the_first_step_does_not_depend_on_the_size(name, make, dtype, size, lib
 
 
 @ON_A_DEVICE
-def test_a_weight_moves_again_after_a_large_gradient(library):
-    """The expected value is the formula of Adam in float64, where nothing overflows."""
+def test_a_weight_keeps_moving_after_a_huge_gradient(library):
+    """Expected: Adam in float64, where nothing overflows."""
     model, wide = one_weight(library), one_weight(library, "float64")
     found, expected = cr.Adam(1e-3).bind(model), cr.Adam(1e-3).bind(wide)
     for grad in [2e19] + [1.0] * 200:
@@ -74,7 +74,7 @@ def test_a_weight_moves_again_after_a_large_gradient(library):
     np.testing.assert_allclose(moved, right, rtol=1e-4)
 
 
-def test_gradient_descent_goes_as_far_as_it_should(library):
+def test_gradient_descent_does_not_limit_gradients(library):
     model = one_weight(library)
     np.testing.assert_allclose(step(model, cr.SGD(1e-20).bind(model), 1e20), 1.0, rtol=1e-6)
 
@@ -83,7 +83,7 @@ def test_gradient_descent_goes_as_far_as_it_should(library):
 @pytest.mark.parametrize("make", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
-def test_a_gradient_without_direction_changes_nothing(make, bad, clip_norm, library):
+def test_a_gradient_that_is_nan_or_infinite_changes_nothing(make, bad, clip_norm, library):
     model = one_weight(library, outputs=2)
     optimizer = make()
     optimizer.clip_norm = clip_norm
@@ -100,11 +100,11 @@ def test_a_gradient_without_direction_changes_nothing(make, bad, clip_norm, libr
         np.testing.assert_array_equal(*map(library.to_numpy, (after["vectors"][name], vector)))
     after.pop("vectors")
     assert after == state
-    assert np.isfinite(step(model, optimizer, 1.0, 2.0)).all()  # the next pass begins anew
+    assert np.isfinite(step(model, optimizer, 1.0, 2.0)).all()  # the next step is normal
 
 
 class Steep(cr.Layer):
-    """The identity, whose gradient is infinite where the input is above 1."""
+    """The identity, with an infinite gradient for inputs above 1."""
 
     def forward(self, x, *, training=False):
         return x, lambda dy: self.xp.where(x > 1.0, self.xp.asarray(np.inf, dtype=x.dtype), dy)
@@ -112,7 +112,7 @@ class Steep(cr.Layer):
 
 @ON_A_DEVICE
 @pytest.mark.parametrize("terminate", [True, False])
-def test_a_training_reports_or_leaves_out_such_a_step(terminate, library):
+def test_a_trainer_reports_or_skips_such_a_step(terminate, library):
     layers = cr.Linear(1, 1, init=cr.initializers.constant(1.0)), cr.BatchNorm(1), Steep()
     model = cr.Sequential(*layers, backend=library.backend)
     trainer = cr.Trainer(model, loss=cr.L1Loss(), optimizer=cr.SGD(0.1))
@@ -129,7 +129,7 @@ def test_a_training_reports_or_leaves_out_such_a_step(terminate, library):
         np.testing.assert_array_equal(*map(library.to_numpy, (found, vector)))
 
 
-def test_long_rows_are_scaled_down_to_their_limit(library):
+def test_huge_rows_are_scaled_down_to_their_limit(library):
     layer = cr.Linear(2, 2, bias=False, max_norm=2.0)
     model = cr.Sequential(layer, backend=library.backend)
     rows = np.asarray([[6e25, 8e25], [0.6, 0.8]], "float32")
@@ -139,7 +139,7 @@ def test_long_rows_are_scaled_down_to_their_limit(library):
     np.testing.assert_allclose(found, [[1.2, 1.6], [0.6, 0.8]], rtol=1e-6)
 
 
-def test_norms_of_large_gradients(library):
+def test_gradient_norms_do_not_overflow(library):
     model = one_weight(library, outputs=2)
     norms = cr.callbacks.GradientNorms()
     trainer = cr.Trainer(model, loss=cr.L1Loss(reduction="sum"), optimizer=cr.SGD(0.0))

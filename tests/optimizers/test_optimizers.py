@@ -1,4 +1,4 @@
-"""Steps by hand, clipping, decay, rates, and what optimizers refuse."""
+"""Steps computed by hand, clipping, weight decay, learning rates and invalid arguments."""
 
 import math
 
@@ -9,7 +9,7 @@ import chainrule as cr
 
 
 def single(library, value=1.0, **options):
-    """A model of one weight and one bias, both of this value."""
+    """A model of one weight and one bias, both with this value."""
     start = cr.initializers.constant(value)
     layer = cr.Linear(1, 1, init=start, bias_init=start)
     return cr.Sequential(layer, backend=library.backend, dtype="float64", **options)
@@ -49,7 +49,7 @@ def test_two_steps_of_a_constant_gradient(make, first, second, library):
     assert step(model, optimizer)[0] == pytest.approx(second)
 
 
-def test_weight_decay_leaves_biases_alone_unless_told(library):
+def test_weight_decay_exempts_biases_by_default(library):
     for decay_biases in (False, True):
         model = single(library, value=2.0)
         optimizer = cr.SGD(0.1, weight_decay=0.5, decay_biases=decay_biases).bind(model)
@@ -59,7 +59,7 @@ def test_weight_decay_leaves_biases_alone_unless_told(library):
         assert not library.to_numpy(model.state.grads).any()
 
 
-def test_clipping_is_of_the_norm_of_all_gradients(library):
+def test_clipping_uses_the_norm_of_all_gradients(library):
     model = single(library)
     optimizer = cr.SGD(1.0, clip_norm=1.0).bind(model)
     weight, bias = step(model, optimizer, (3.0, 4.0))
@@ -112,12 +112,12 @@ def test_cosine():
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else str(value),
 )
-def test_bad_options(kind, options):
+def test_invalid_options_are_refused(kind, options):
     with pytest.raises(ValueError, match=r"expected|needs"):
         kind(**options)
 
 
-def test_a_schedule_that_turns_negative(library):
+def test_a_schedule_that_becomes_negative(library):
     model = single(library)
     optimizer = cr.SGD(lambda step: 0.5 - step).bind(model)
     before = step(model, optimizer)
@@ -157,10 +157,10 @@ CUSTOM = {
 
 
 @pytest.mark.parametrize(("members", "message"), CUSTOM.values(), ids=CUSTOM)
-def test_a_custom_optimizer_that_returns_no_tuple(members, message, library):
+def test_a_custom_optimizer_must_return_tuples(members, message, library):
     own = {"rule": lambda self, xp: cr.SGD._plain, **members}
     optimizer = type("Own", (cr.Optimizer,), own)(0.1)
-    for outputs in (1, 3):  # one output is one element: zipping would take it for the tuple
+    for outputs in (1, 3):  # one output is one element, which zip would take for the tuple
         model = cr.Sequential(cr.Linear(1, outputs, bias=False), backend=library.backend)
         before = library.to_numpy(model.state.values).copy()
         with pytest.raises(TypeError, match=message):
@@ -197,12 +197,12 @@ def test_gradient_descent_has_no_default_rate():
         cr.SGD()
 
 
-def test_a_schedule_in_a_schedule_is_an_instance():
+def test_warmup_refuses_the_class_of_a_schedule():
     with pytest.raises(TypeError, match=r"expected then .* <class .*: did you mean cosine\(\)\?"):
         cr.schedules.warmup(3, cr.schedules.cosine)
 
 
-def test_one_optimizer_one_model(library):
+def test_an_optimizer_trains_one_model(library):
     optimizer = cr.Adam()
     with pytest.raises(RuntimeError, match=r"call optimizer.bind\(model\) first"):
         optimizer.step()
@@ -217,7 +217,7 @@ def test_repr():
     assert repr(cr.SGD(0.5, momentum=0.5)).endswith("momentum=0.5, nesterov=False)")
 
 
-def test_a_copy_keeps_what_a_custom_optimizer_remembers():
+def test_a_copy_keeps_private_attributes_of_a_custom_optimizer():
     class Custom(cr.SGD):
         def __init__(self, lr):
             super().__init__(lr)
@@ -233,7 +233,7 @@ def test_a_copy_keeps_what_a_custom_optimizer_remembers():
     twin.bind(cr.Sequential(cr.Linear(3, 1)))
 
 
-def test_a_state_that_does_not_fit_changes_nothing():
+def test_loading_a_state_that_does_not_fit_changes_nothing():
     optimizer = cr.SGD(0.1, momentum=0.9).bind(cr.Sequential(cr.Linear(2, 1)))
     state = optimizer.state()
     bad = {**state, "numbers": {**state["numbers"], "lr": 0.5}}

@@ -1,4 +1,4 @@
-"""Penalties, rows of limited length, and weights of outputs: by hand, and what is refused."""
+"""Penalties, limited rows and output weights: values by hand, and invalid arguments."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from chainrule.losses.weights import WeightedOutputs
 
 
 def single(library, value):
-    """A model of one weight and one bias, both of this value."""
+    """A model of one weight and one bias, both with this value."""
     start = cr.initializers.constant(value)
     layer = cr.Linear(1, 1, init=start, bias_init=start)
     return cr.Sequential(layer, backend=library.backend, dtype="float64")
@@ -23,7 +23,7 @@ def step(model, optimizer, grad=0.0):
 
 @pytest.mark.parametrize("value", [2.0, -2.0, 0.0])
 @pytest.mark.parametrize("decay_biases", [False, True])
-def test_l1_pulls_with_one_force(value, decay_biases, library):
+def test_l1_pulls_all_weights_with_the_same_force(value, decay_biases, library):
     model = single(library, value)
     optimizer = cr.SGD(0.1, l1=0.5, decay_biases=decay_biases).bind(model)
     weight, bias = step(model, optimizer)
@@ -45,7 +45,7 @@ def test_l1_in_adamw_goes_through_the_gradient(library):
     assert weight == pytest.approx(2.0 * (1 - 0.03) - 0.1)  # Adam's first step is as long as lr
 
 
-def test_l1_sets_what_does_not_matter_near_zero(library):
+def test_l1_drives_irrelevant_weights_to_zero(library):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 6))
     y = x[:, :1] - 2.0 * x[:, 1:2]
@@ -57,7 +57,7 @@ def test_l1_sets_what_does_not_matter_near_zero(library):
         return library.to_numpy(model[0].weight.value)[0], trainer, history
 
     (plain, *_), (sparse, trainer, history) = learned(), learned(l1=0.4)
-    assert np.abs(sparse[2:]).max() <= 0.005  # a step over zero and back
+    assert np.abs(sparse[2:]).max() <= 0.005  # one step across zero and back
     assert np.abs(plain[2:]).max() > 0.005
     assert abs(sparse[1]) < 1.9
     residual = float(np.mean((trainer.model.predict(x) - y) ** 2))
@@ -65,7 +65,7 @@ def test_l1_sets_what_does_not_matter_near_zero(library):
     assert history.step_losses[-1] == pytest.approx(residual, rel=1e-2)
 
 
-def test_bad_penalties():
+def test_invalid_penalties_are_refused():
     for bad in (-1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="expected l1 to be finite and at least 0"):
             cr.Adam(l1=bad)
@@ -78,7 +78,7 @@ def rows(library, **options):
 
 
 @pytest.mark.parametrize("kind", [cr.SGD, cr.RMSprop, cr.Adagrad, cr.Adam, cr.AdamW])
-def test_rows_that_are_too_long_are_scaled_down(kind, library):
+def test_rows_over_the_limit_are_scaled_down(kind, library):
     model = rows(library, max_norm=2.0)
     model[0].bias.value[...] = 9.0
     assert library.to_numpy(model[0].weight.value)[0].tolist() == [3.0, 4.0]
@@ -90,7 +90,7 @@ def test_rows_that_are_too_long_are_scaled_down(kind, library):
     assert (library.to_numpy(model[0].bias.value) == 9.0).all()
 
 
-def test_rows_stay_short_through_a_training(library):
+def test_rows_stay_within_the_limit_during_training(library):
     model = cr.Sequential(
         cr.Linear(5, 8, max_norm=0.6), cr.Tanh(), cr.Linear(8, 3), backend=library.backend
     )
@@ -111,14 +111,14 @@ def test_rows_stay_short_through_a_training(library):
     assert history.step_losses[-1] < history.step_losses[0]
 
 
-def test_frozen_rows_stay_as_they_are(library):
+def test_frozen_rows_do_not_change(library):
     model = rows(library, max_norm=2.0)
     model.freeze()
     cr.SGD(0.1).bind(model).step()
     assert library.to_numpy(model[0].weight.value)[0].tolist() == [3.0, 4.0]
 
 
-def test_a_row_is_all_that_has_one_first_index(library):
+def test_a_row_is_everything_with_the_same_first_index(library):
     class Bank(cr.Layer):
         def __init__(self):
             ones = cr.initializers.constant(1.0)
@@ -140,7 +140,7 @@ def test_the_limit_survives_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_bad_limits(bad):
+def test_invalid_limits_are_refused(bad):
     with pytest.raises(ValueError, match="expected max_norm to be finite and above 0"):
         cr.Linear(2, 2, max_norm=bad)
     with pytest.raises(ValueError, match=r"a parameter with rows for max_norm, found \(3,\)"):
@@ -161,7 +161,7 @@ T = np.asarray([[0.0, 1.0], [0.5, -1.0]])  # differences 1, -3, 0, 4
     ],
     ids=repr,
 )
-def test_weights_of_outputs(loss, expected, library):
+def test_output_weights(loss, expected, library):
     value, backward = loss(library.asarray(Y), library.asarray(T))
     assert float(value) == pytest.approx(expected)
     assert backward().shape == (2, 2)
@@ -169,7 +169,7 @@ def test_weights_of_outputs(loss, expected, library):
         loss(library.asarray(np.ones((2, 3))), library.asarray(np.ones((2, 3))))
 
 
-def test_weights_of_outputs_together_with_weights_of_samples(library):
+def test_output_weights_together_with_sample_weights(library):
     y, t = library.asarray(Y), library.asarray(T)
     weight = library.asarray([3.0, 1.0])
     loss = cr.MSELoss(weight=[2.0, 0.5], reduction="none")
@@ -182,7 +182,7 @@ def test_weights_of_outputs_together_with_weights_of_samples(library):
     assert float(value) == pytest.approx(expected.sum() / 4 / 2)
 
 
-def test_weights_of_outputs_with_more_axes(library):
+def test_output_weights_with_more_axes(library):
     y = library.asarray(np.ones((4, 3, 2)))
     loss = cr.MSELoss(weight=[1.0, 0.5])
     value, backward = loss(y, library.asarray(np.zeros((4, 3, 2))))
@@ -190,10 +190,10 @@ def test_weights_of_outputs_with_more_axes(library):
     np.testing.assert_allclose(library.to_numpy(backward())[..., 0], 2 / 24)
     np.testing.assert_allclose(library.to_numpy(backward())[..., 1], 1 / 24)
     flat, _ = loss(library.asarray(np.ones((4, 2))), library.asarray(np.zeros((4, 2))))
-    assert float(flat) == pytest.approx(0.75)  # the same weights, moved once, of two axes
+    assert float(flat) == pytest.approx(0.75)  # the same weights, now with two axes
 
 
-def test_weights_of_outputs_need_a_value_for_each():
+def test_output_weights_need_one_value_per_output():
     class RowMean(WeightedOutputs):
         def formula(self, xp, y, target):
             d = y - target

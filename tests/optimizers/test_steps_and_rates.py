@@ -1,4 +1,4 @@
-"""Steps of parameters that were frozen, learning rates by layer, options that change."""
+"""Steps of frozen parameters, learning rates by layer, and options that change."""
 
 import copy
 import math
@@ -17,7 +17,7 @@ def two_weights(library, **options):
 
 
 def step(model, optimizer):
-    """How far each weight moves with gradients of 1."""
+    """Make a step with gradients of 1, and return how far each weight moves."""
     before = model.backend.to_numpy(model.state.values).copy()
     for p in model.parameters():
         p.add_grad(model.xp.ones_like(p.value))
@@ -28,7 +28,7 @@ def step(model, optimizer):
 @pytest.mark.parametrize("kind", [cr.Adam, cr.AdamW])
 @pytest.mark.parametrize("frozen_steps", [1, 100])
 def test_a_frozen_parameter_counts_no_steps(kind, frozen_steps, library):
-    """Adam's first steps along a constant gradient are all as long as the rate."""
+    """With a constant gradient, each of the first steps of Adam is as long as the rate."""
     model = two_weights(library)
     optimizer = kind(0.01, eps=0.0).bind(model)
     if kind is cr.AdamW:
@@ -52,8 +52,8 @@ def test_a_gradient_of_zero_counts_as_a_step(library):
     assert step(model, optimizer) == pytest.approx([expected, 0.01], rel=1e-9)
 
 
-def test_counts_go_where_the_optimizer_goes(library, tmp_path):
-    """Into copies, states and files: each goes on as the original does."""
+def test_copies_and_files_keep_the_step_counts(library, tmp_path):
+    """Each of them continues like the original."""
     model = two_weights(library)
     trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.Adam(0.01))
     x, y = np.asarray([[1.0], [2.0]]), np.asarray([[3.0], [5.0]])
@@ -74,7 +74,7 @@ def test_counts_go_where_the_optimizer_goes(library, tmp_path):
     assert trainer.optimizer.copy().counts == (0, [])
 
 
-def test_counts_that_cannot_be(library):
+def test_impossible_step_counts_are_refused(library):
     optimizer = cr.Adam().bind(two_weights(library))
     state = optimizer.state()
     for bad in ([0], [0, 1], [-1, 0]):
@@ -101,7 +101,7 @@ def test_each_rate_may_be_a_schedule(library):
     assert [step(model, optimizer)[0] for _ in range(3)] == pytest.approx([0.1, 0.05, 0.1 / 3])
 
 
-def test_decay_by_the_rate_of_the_layer(library):
+def test_decay_uses_the_rate_of_the_layer(library):
     model = two_weights(library)
     optimizer = cr.AdamW({"0": 0.1, "1": 0.2}, weight_decay=0.5, eps=0.0).bind(model)
     assert step(model, optimizer) == pytest.approx([0.1 + 0.05, 0.2 + 0.1])
@@ -115,7 +115,7 @@ def test_decay_by_the_rate_of_the_layer(library):
         ({"": 0.1, "0.w": 0.1}, "found one for '0.w'"),
     ],
 )
-def test_rates_that_fit_no_model(rates, words, library):
+def test_rates_that_do_not_match_the_model(rates, words, library):
     optimizer, model = cr.SGD(rates), two_weights(library)
     with pytest.raises(ValueError, match=words):
         optimizer.bind(model)
@@ -123,7 +123,7 @@ def test_rates_that_fit_no_model(rates, words, library):
     optimizer.bind(model)
 
 
-def test_bad_rates():
+def test_invalid_rates_are_refused():
     with pytest.raises(ValueError, match=r"expected lr\['0'\] to be finite and at least 0"):
         cr.SGD({"0": -1.0})
     with pytest.raises(ValueError, match="expected lr for at least one layer"):
@@ -134,7 +134,7 @@ def test_bad_rates():
         cr.Adam(betas=0.9)
 
 
-def test_rates_by_layer_go_through_a_file(library, tmp_path):
+def test_rates_by_layer_survive_a_file(library, tmp_path):
     x, y = np.asarray([[1.0], [2.0]]), np.asarray([[3.0], [5.0]])
     rates = lambda: {"0": 0.01, "": cr.schedules.cosine(0.02, steps=9)}  # noqa: E731
     parts = lambda: {"loss": cr.MSELoss(), "optimizer": cr.Adam(rates())}  # noqa: E731
@@ -180,8 +180,8 @@ def test_a_plateau_reduces_each_rate():
     ],
     ids=repr,
 )
-def test_an_option_that_is_changed_takes_effect(before, after, library):
-    """As in an optimizer that is made with it, from that step on."""
+def test_a_changed_option_takes_effect(before, after, library):
+    """From the next step on, as if the optimizer had been made with it."""
     changed, fresh = two_weights(library), two_weights(library)
     optimizer = cr.SGD(0.1, **before).bind(changed)
     for name, value in after.items():
@@ -205,7 +205,7 @@ def test_an_option_that_is_changed_takes_effect(before, after, library):
     ],
     ids=repr,
 )
-def test_an_option_is_checked_when_it_is_changed(optimizer, name, bad):
+def test_a_changed_option_is_checked(optimizer, name, bad):
     before = repr(optimizer)
     with pytest.raises(ValueError, match="expected"):
         setattr(optimizer, name, bad)
@@ -213,8 +213,8 @@ def test_an_option_is_checked_when_it_is_changed(optimizer, name, bad):
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_repeated_steps_count_the_same(frozen, library, monkeypatch):
-    """Numbers from tables, with a layer that is frozen for an epoch and rates by layer."""
+def test_repeated_steps_are_counted_alike(frozen, library, monkeypatch):
+    """Numbers come from tables; one layer is frozen for an epoch, and rates differ by layer."""
 
     def trained(compile):
         model = two_weights(library)
@@ -235,8 +235,8 @@ def test_repeated_steps_count_the_same(frozen, library, monkeypatch):
     assert found_counts == counts == (9, [3 * frozen, 0])
 
 
-def test_an_option_that_a_callback_changes_within_an_epoch(library, monkeypatch):
-    """Repeated steps are made of other operations from there on."""
+def test_a_callback_may_change_options_within_an_epoch(library, monkeypatch):
+    """From there on, repeated steps consist of other operations."""
 
     class Changes(cr.Callback):
         def on_step_end(self, trainer):
@@ -268,7 +268,7 @@ def test_an_option_that_a_callback_changes_within_an_epoch(library, monkeypatch)
         np.testing.assert_allclose(found_norms[name], expected, rtol=1e-9)
 
 
-def test_a_state_with_one_bad_number_changes_nothing():
+def test_loading_a_state_with_an_invalid_number_changes_nothing():
     optimizer = cr.Adam({"": 0.1, "0": 0.2}).bind(cr.Sequential(cr.Linear(1, 1)))
     state, before = optimizer.state(), repr(optimizer)
     for bad in ({"eps": -1.0}, {"lr['0']": -5.0}):
@@ -279,7 +279,7 @@ def test_a_state_with_one_bad_number_changes_nothing():
         assert repr(optimizer) == before
 
 
-def test_a_custom_optimizer_may_take_another_number_first():
+def test_a_custom_optimizer_may_take_another_argument_first():
     class Lars(cr.SGD):
         def __init__(self, trust, lr=0.1):
             super().__init__(lr)

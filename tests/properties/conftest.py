@@ -1,6 +1,6 @@
-"""The settings of hypothesis: the same examples in every run, and more of them on request.
+"""Settings of hypothesis: the same examples in every run, and more of them on request.
 
-``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws other examples each time, and
+``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws new examples each time, and
 thirty times as many.
 """
 
@@ -12,7 +12,7 @@ if importlib.util.find_spec("hypothesis") is None:
 else:
     from hypothesis import settings
 
-    # Without a database: it would be a folder within the project.
+    # No database: it would be a folder in the project.
     options = {"database": None, "deadline": None}
     settings.register_profile("default", derandomize=True, max_examples=30, **options)
     settings.register_profile("more", max_examples=1000, **options)

@@ -1,4 +1,4 @@
-"""Batches hold each sample once, and started in the middle they are the rest of the whole."""
+"""Batches contain each sample once, and can start at any step of an epoch."""
 
 import numpy as np
 from hypothesis import given
@@ -9,7 +9,7 @@ import chainrule as cr
 
 @st.composite
 def batches(draw):
-    """A function that makes the same batches anew, and the data in them."""
+    """Draw a function that makes the same batches each time, and their data."""
     samples = draw(st.integers(1, 40))
     x = np.arange(2.0 * samples).reshape(samples, 2)
     y = np.arange(samples)
@@ -31,16 +31,16 @@ def same(found, expected):
 
 
 @given(st.data(), batches())
-def test_started_at_a_step_they_are_the_rest(data, drawn):
+def test_starting_at_a_step_leaves_the_remaining_batches(data, drawn):
     make = drawn[0]
     whole, rest = make(), make()
-    for label in ("first", "second"):  # each time round has an order of its own
+    for label in ("first", "second"):  # each epoch has its own order
         start = data.draw(st.integers(0, len(whole) + 1), label=label)
         same(rest.starting_at(start), list(whole)[start:])
 
 
 @given(batches())
-def test_each_sample_comes_once(drawn):
+def test_each_sample_occurs_once(drawn):
     make, x, y, options = drawn
     whole = make()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Any model of built-in layers is the same after it was written to a file and read."""
+"""Saving and loading any model of built-in layers changes nothing."""
 
 import json
 
@@ -25,7 +25,7 @@ SMALL = st.floats(1e-6, 1.0)
 
 @st.composite
 def linear(draw, features):
-    """A linear layer, and the number of its outputs."""
+    """Draw a linear layer, and return it with the number of its outputs."""
     outputs = draw(st.integers(1, 5))
     options = {
         "bias": draw(st.booleans()),
@@ -38,7 +38,7 @@ def linear(draw, features):
 
 
 def of_one_width(features):
-    """Layers with as many outputs as inputs."""
+    """Draw layers with as many outputs as inputs."""
     plain = (cr.ReLU, cr.ReLU6, cr.SiLU, cr.Sigmoid, cr.Tanh, cr.Softplus, cr.Softmax,
              cr.LogSoftmax, cr.Identity, cr.Flatten, cr.GELU)  # fmt: skip
     return st.one_of(
@@ -55,8 +55,8 @@ def of_one_width(features):
 
 @st.composite
 def layers(draw, features, depth=0):
-    """Some layers one after another, and the number of outputs of the last one."""
-    chain, again = [], {}  # by their widths, layers that can be used a second time
+    """Draw a chain of layers, and return it with the number of outputs of the last one."""
+    chain, again = [], {}  # by width, layers that can be used again
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["linear", "other", "nested", "shared"]))
         before = features
@@ -77,7 +77,7 @@ def layers(draw, features, depth=0):
 
 @st.composite
 def models(draw):
-    """A model that has seen a batch in training, and the number of its inputs."""
+    """Draw a model that was trained on one batch, and return it with the number of its inputs."""
     features = draw(st.integers(1, 5))
     chain, _ = draw(layers(features))
     model = cr.Sequential(
@@ -87,7 +87,7 @@ def models(draw):
         if draw(st.booleans()):
             layer.freeze()
     x = np.random.default_rng(1).normal(size=(6, features))
-    model.forward(model.backend.asarray(x), training=True)  # moves the running statistics
+    model.forward(model.backend.asarray(x), training=True)  # changes the running statistics
     return model, features
 
 
@@ -97,7 +97,7 @@ def folder(tmp_path_factory):
 
 
 @given(drawn=models())
-def test_a_model_comes_back_from_a_file(drawn, folder):
+def test_a_model_survives_a_file(drawn, folder):
     model, features = drawn
     first, second = folder / "first.safetensors", folder / "second.safetensors"
     model.save(first)

@@ -1,4 +1,4 @@
-"""Every loss and its gradient are a weighted sum over samples, here written out in NumPy."""
+"""Every loss is a weighted sum over samples, and so is its gradient; here in plain NumPy."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ TINY = np.finfo(np.float64).smallest_normal
 
 
 def binary_cross_entropy(y, t, pos_weight=1.0):
-    """Of logits; log(1 + exp(-y)) is ``logaddexp(0, -y)``."""
+    """Binary cross-entropy of logits; ``log(1 + exp(-y))`` is ``logaddexp(0, -y)``."""
     return (1 - t) * np.logaddexp(0, y) + pos_weight * t * np.logaddexp(0, -y)
 
 
@@ -32,7 +32,7 @@ def divergence(y, t):
 
 
 def numbers(least, most):
-    """Floats without the subnormal ones, whose products have no relative accuracy."""
+    """Floats, except subnormal ones, whose products have no relative accuracy."""
     return st.floats(least, most, allow_subnormal=False)
 
 
@@ -40,11 +40,11 @@ WIDE, SHARE, WEIGHT = numbers(-30, 30), numbers(0, 1), st.just(0.0) | numbers(0.
 
 
 def weights(size):
-    """Factors of outputs or classes: at least 0, not all 0."""
+    """Weights of outputs or classes: at least 0, not all 0."""
     return st.none() | arrays(float, size, elements=WEIGHT).filter(np.any).map(np.ndarray.tolist)
 
 
-# Each loss with its formula, and what outputs and targets may be.
+# Each loss with its formula, and the ranges of outputs and targets.
 LOSSES = {
     cr.MSELoss: (lambda y, t: (y - t) ** 2, WIDE, WIDE),
     cr.L1Loss: (lambda y, t: np.abs(y - t), WIDE, WIDE),
@@ -57,7 +57,7 @@ LOSSES = {
 
 @st.composite
 def elementwise(draw, kind):
-    """A loss without its reduction, outputs and targets, values of the elements, ones."""
+    """Draw a loss without its reduction, outputs, targets, the values, and a 1 per sample."""
     formula, outputs, targets = LOSSES[kind]
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple))
     y = draw(arrays(float, shape, elements=outputs))
@@ -75,7 +75,7 @@ def elementwise(draw, kind):
 
 @st.composite
 def classes(draw):
-    """Cross-entropy in the same form: what it divides by are the weights of the classes."""
+    """Draw cross-entropy in the same form; instead of ones, the class weights of the samples."""
     batch, count = draw(st.integers(1, 6)), draw(st.integers(2, 4))
     y = draw(arrays(float, (batch, count), elements=WIDE))
     if draw(st.booleans()):
@@ -105,7 +105,7 @@ def sample_weights(batch):
 
 
 def close(found, expected, size):
-    """Equal to rounding, relative to the size of what was added up."""
+    """Compare up to rounding, relative to the size of the summands."""
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * (1 + np.max(size)))
 
 
@@ -124,7 +124,7 @@ every_loss = pytest.mark.parametrize(
 @every_loss
 @given(data=st.data())
 def test_reductions(losses, data):
-    """The mean divides by the weight of all samples: ``sum(sample_weight * totals)``."""
+    """The mean divides by the total weight, ``sum(sample_weight * totals)``."""
     make, y, t, values, totals = data.draw(losses)
     weight = data.draw(sample_weights(len(y)), label="sample_weight")
     batch, per_sample = len(y), values.size // len(y)
@@ -149,7 +149,7 @@ def test_reductions(losses, data):
 
 @every_loss
 @given(data=st.data())
-def test_a_sample_of_weight_2_counts_twice_and_one_of_weight_0_not_at_all(losses, data):
+def test_an_integer_weight_repeats_a_sample(losses, data):
     make, y, t, *_ = data.draw(losses)
     times = data.draw(arrays(np.int64, len(y), elements=st.integers(0, 3)), label="times")
     assume(times.any())

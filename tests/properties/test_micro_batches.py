@@ -1,4 +1,4 @@
-"""A batch that goes through the model in parts makes the same step as the whole batch."""
+"""Micro-batches make the same step as the whole batch."""
 
 import numpy as np
 from hypothesis import given
@@ -28,7 +28,7 @@ LOSSES = {
 
 @st.composite
 def trainings(draw):
-    """A function that trains with batches in so many parts and returns losses and weights."""
+    """Draw a function that trains with micro-batches, and returns losses and weights."""
     samples, seed = draw(st.integers(1, 30)), draw(st.integers(0, 2**32))
     rng = np.random.default_rng(seed)
     x, numbers = rng.normal(size=(samples, 4)), rng.normal(size=(samples, 3))
@@ -42,7 +42,7 @@ def trainings(draw):
     weight = None
     if draw(st.booleans()):
         weight = rng.integers(0, 3, samples) * rng.random(samples)
-        weight[0] = 1.0  # a training refuses weights that are all 0
+        weight[0] = 1.0  # weights that are all 0 are refused
     options = {
         "batch_size": draw(st.integers(1, samples)),
         "drop_last": draw(st.booleans()),
@@ -61,7 +61,7 @@ def trainings(draw):
 
 
 @given(trainings(), st.integers(2, 40))
-def test_parts_of_a_batch_make_the_same_step(train, micro_batches):
+def test_micro_batches_make_the_same_step(train, micro_batches):
     for found, expected in zip(train(micro_batches), train(1), strict=True):
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Every schedule gives a rate that an optimizer takes, at every step."""
+"""Every schedule returns a valid learning rate at every step."""
 
 import math
 

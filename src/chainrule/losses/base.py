@@ -35,8 +35,8 @@ class Loss:
 
     Examples
     --------
-    Negative log-likelihood of a Gaussian: from two outputs, a mean and the logarithm of a variance,
-    for each target ``(batch, 1)``.
+    The negative log-likelihood of a Gaussian. There are two outputs, a mean and the logarithm of a
+    variance, for one target.
 
     >>> class GaussianNLL(cr.Loss):
     ...     def as_target(self, xp, y, target):
@@ -81,11 +81,11 @@ class Loss:
         Returns
         -------
         values : array
-            ``(batch, ...)``: one value per sample, or several, of which a mean is taken. Of the
-            dtype of `y`.
+            ``(batch,)`` or ``(batch, ...)``, of the dtype of `y`: one value per sample, or several,
+            which "mean" averages.
         derivative : callable
-            ``derivative()`` returns the derivative of each sample's values, summed up, with respect
-            to its outputs: an array of the shape and dtype of `y`.
+            ``derivative()`` returns an array of the shape and dtype of `y`: the derivative of the
+            sum of each sample's values with respect to its outputs.
         """
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
@@ -112,7 +112,7 @@ class Loss:
         return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
-        """Return the weight of each sample due to its target, ``(batch,)``; None if all are 1.
+        """Return a weight for each sample that depends on its target, or None if all are 1.
 
         A mean divides by the sum of these weights. `formula` has already applied them.
         """

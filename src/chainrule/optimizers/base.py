@@ -45,10 +45,10 @@ class Optimizer:
     Parameters
     ----------
     lr : float, callable or dict
-        The learning rate: a number of at least 0, or a schedule such as `schedules.cosine`, a
-        function of the step, counted from 0. Or a dict of these by layer: ``{"0": 1e-4, "": 1e-3}``
-        is 1e-4 for the layer ``"0"`` and 1e-3 for all others. A name matches all parameters in
-        `Layer.named_parameters` that begin with it; the longest match counts.
+        The learning rate, at least 0: a number, or a function of the step, counted from 0, such as
+        `schedules.cosine`. Or a dict of these by layer: ``{"0": 1e-4, "": 1e-3}`` is 1e-4 for the
+        layer ``"0"`` and 1e-3 for all others. A name matches all parameters whose names in
+        `Layer.named_parameters` begin with it; the longest match counts.
     weight_decay : float, optional
         The L2 penalty ``weight_decay / 2 * sum(value^2)``: adds ``weight_decay * value`` to the
         gradient (`AdamW` decays the value itself).

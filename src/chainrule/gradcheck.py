@@ -1,4 +1,4 @@
-"""Gradients against finite differences."""
+"""Compare gradients with finite differences."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Values = dict[str, np.ndarray]
 """The input and the parameters, by name."""
 
 Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
-"""From values to one number, and a function that gives its gradients."""
+"""A function from values to one number and a function that returns its gradients."""
 
 _INPUT = "the input"
-_STEP = 1e-5  # the error of a central difference is near its least, some 1e-10
+_STEP = 1e-5  # where the error of a central difference is smallest, about 1e-10
 
 
 def gradcheck(
@@ -38,37 +38,37 @@ def gradcheck(
 ) -> float:
     """Compare every gradient of a layer or a loss with central differences, in float64.
 
-    The input is drawn from a normal distribution; a layer's output is weighted with random numbers
-    to give one. The layer itself is not touched: a copy is checked, with nothing frozen. At a kink,
-    such as that of a rectifier, the derivative from either side will do.
+    The input is drawn from a normal distribution, and the output of a layer is summed with random
+    weights to one number. A copy of the layer is checked, with nothing frozen. At a kink, such as
+    that of a rectifier, the derivative from either side is accepted.
 
     Parameters
     ----------
     function : Layer or Loss
-        What to check.
+        The layer or loss to check.
     shape : tuple of int
         The shape of the input, ``(batch, features)``.
     target : array, optional
         The targets of a loss.
     training : bool, optional
-        Whether to check the layer as in training. The same random masks are drawn, and buffers
-        start from the same values, each time.
+        Whether to check the layer in training mode. Each evaluation draws the same random masks
+        and starts from the same buffers.
     backend : str, Backend or namespace, optional
-        Where to compute.
+        The backend that computes.
     seed : int, optional
-        Of the input and of a layer's parameters.
+        The seed of the input and of a layer's parameters.
     tolerance : float, optional
-        The largest difference accepted, over the largest entry of the gradient.
+        The largest difference accepted, relative to the largest entry of the gradient.
 
     Returns
     -------
     float
-        The largest difference found, relative in the same way.
+        The largest relative difference found.
 
     Raises
     ------
     AssertionError
-        If a gradient is wrong: it names the worst entry, with both values.
+        If a gradient is wrong; the error names the worst entry, with both values.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def gradcheck(
     gradients = [None if g is None else backend.to_numpy(g).copy() for g in found]
     worst, where = 0.0, ""
     for (name, host), gradient in zip(values.items(), gradients, strict=True):
-        if gradient is None:  # of a model that computes none with respect to its input
+        if gradient is None:  # a model may return none for its input
             continue
         if gradient.shape != host.shape:
             raise AssertionError(
@@ -120,7 +120,7 @@ def gradcheck(
 def _loss(
     loss: Loss, x: np.ndarray, backend: Backend, rng: np.random.Generator, target: Any
 ) -> tuple[Values, Run]:
-    """The input of a loss, and the loss as one number with its gradient."""
+    """Return the input of a loss, and the loss as one number with its gradient."""
     target, direction = backend.asarray(target), rng.normal(size=x.size)
 
     def run(values: Values) -> tuple[Array, Callable[[], list[Array]]]:
@@ -140,7 +140,7 @@ def _layer(
     training: bool,
     seed: int,
 ) -> tuple[Values, Run]:
-    """The input and the parameters of a layer, and its outputs as one number with the gradients."""
+    """Return a layer's input and parameters, and its output as one number with gradients."""
     layer = layer.copy()
     layer.unfreeze()
     layer.bind(backend, dtype="float64", seed=seed)
@@ -180,7 +180,7 @@ def _asarray(backend: Backend, host: np.ndarray) -> Array:
 
 
 def _differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
-    """Differences of second order for each entry of `x`: central, from above, from below."""
+    """Return second-order differences for each entry of `x`: central, from above, from below."""
     result, h = np.empty((3, *x.shape)), _STEP
     here = f(x)
     for entry in np.ndindex(x.shape):

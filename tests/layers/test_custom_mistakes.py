@@ -65,7 +65,9 @@ FORGOTTEN = {
 @pytest.mark.parametrize("use", FORGOTTEN.values(), ids=FORGOTTEN)
 def test_a_forgotten_value(use, library):
     model = cr.Sequential(Weighted(use), backend=library.backend)
-    with pytest.raises(TypeError, match=r"^Parameter\(\(3,\)\) is no array, but its .value is one"):
+    with pytest.raises(
+        TypeError, match=r"^Parameter\(\(3,\)\) is not an array, but its .value is one"
+    ):
         model.predict(np.ones((2, 3)))
 
 
@@ -73,7 +75,7 @@ def test_numpy_does_not_take_a_parameter_for_an_object():
     x, stored = np.ones(3), (cr.Parameter((3,)), cr.Buffer((3,)))
     for part in stored:
         for use in (np.asarray, np.sum, lambda w: x * w, lambda w: w * x, lambda w: np.dot(x, w)):
-            with pytest.raises(TypeError, match="is no array, but its .value is one"):
+            with pytest.raises(TypeError, match="is not an array, but its .value is one"):
                 use(part)
 
 
@@ -98,7 +100,7 @@ def test_names_of_other_libraries():
             with pytest.raises(AttributeError, match=rf"has no '{name}': .*{hint}"):
                 getattr(layer, name)
             assert not hasattr(layer, name)
-        with pytest.raises(TypeError, match=r"is not called: model\.predict\(x\)"):
+        with pytest.raises(TypeError, match=r"cannot be called: model\.predict\(x\)"):
             layer(np.ones((1, 3)))
         with pytest.raises(AttributeError, match="object has no attribute 'no_such_name'"):
             _ = layer.no_such_name

@@ -47,7 +47,7 @@ def test_things_that_are_not_layers():
         cr.Sequential(cr.Linear(2, 2), cr.ReLU)
     with pytest.raises(TypeError, match="expected layers, found 'relu'"):
         cr.Sequential("relu")
-    with pytest.raises(TypeError, match=r"is Sequential\(\*layers\) meant"):
+    with pytest.raises(TypeError, match=r"did you mean Sequential\(\*layers\)\?"):
         cr.Sequential([cr.ReLU()])
     with pytest.raises(ValueError, match="expected approximate to be one of .*, found 'erf'"):
         cr.GELU(approximate="erf")

@@ -148,7 +148,7 @@ def test_a_bound_buffer_belongs_to_one_model():
 def test_a_buffer_put_in_too_late():
     model = cr.Sequential(Counter(2), seed=0)
     model[0].total = cr.Buffer((2,))
-    with pytest.raises(RuntimeError, match=r"Buffer\(\(2,\)\) was added to a model that has its"):
+    with pytest.raises(RuntimeError, match=r"Buffer\(\(2,\)\) was added to a model that already"):
         model.predict(np.ones((1, 2)))
 
 
@@ -161,7 +161,7 @@ def test_a_layer_with_buffers_put_in_too_late():
 
 
 def test_a_buffer_of_no_layer():
-    with pytest.raises(RuntimeError, match="assigned to no attribute"):
+    with pytest.raises(RuntimeError, match="belongs to no layer; assign it to an attribute"):
         cr.Buffer((2,)).value  # noqa: B018
 
 

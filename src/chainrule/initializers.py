@@ -147,7 +147,7 @@ class given:
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the numbers of inputs and outputs of a linear map of shape ``(out, in)``."""
     if len(shape) != 2:
-        raise ValueError(f"expected weights of shape (out, in) for this initializer, found {shape}")
+        raise ValueError(f"expected weights of shape (out, in), found {shape}")
     return shape[1], shape[0]
 
 

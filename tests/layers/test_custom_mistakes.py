@@ -1,4 +1,4 @@
-"""Mistakes in custom layers, and names of other libraries: the error says what is meant."""
+"""Mistakes in custom layers, and names from other libraries: errors that say what to write."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ import chainrule as cr
 
 
 class Own(cr.Layer):
-    """A layer whose forward is given."""
+    """A layer whose forward is the given function."""
 
     def __init__(self, function):
         self.function = function
@@ -35,7 +35,7 @@ RETURNED = {
 
 
 @pytest.mark.parametrize(("function", "message"), RETURNED.values(), ids=RETURNED)
-def test_what_a_custom_layer_returns(function, message, library):
+def test_wrong_return_values_of_a_custom_layer(function, message, library):
     model = cr.Sequential(cr.Linear(3, 3), Own(function), backend=library.backend)
     x = library.asarray(np.ones((2, 3), "float32"))
     with pytest.raises(TypeError, match=rf"^layer '1', Own\(.*\): {message}"):
@@ -71,7 +71,7 @@ def test_a_forgotten_value(use, library):
         model.predict(np.ones((2, 3)))
 
 
-def test_numpy_does_not_take_a_parameter_for_an_object():
+def test_numpy_functions_refuse_a_parameter():
     x, stored = np.ones(3), (cr.Parameter((3,)), cr.Buffer((3,)))
     for part in stored:
         for use in (np.asarray, np.sum, lambda w: x * w, lambda w: w * x, lambda w: np.dot(x, w)):
@@ -80,7 +80,7 @@ def test_numpy_does_not_take_a_parameter_for_an_object():
 
 
 @pytest.mark.parametrize("shape", [3, None, np.ones(3), "ab", (2.0,)], ids=repr)
-def test_shapes_that_are_none(shape):
+def test_shapes_that_are_not_tuples(shape):
     for kind in (cr.Parameter, cr.Buffer):
         with pytest.raises(TypeError, match=r"expected the shape of a .*, such as \(3,\), found"):
             kind(shape)
@@ -107,7 +107,7 @@ def test_names_of_other_libraries():
     assert repr(pickle.loads(pickle.dumps(model))) == repr(copy.deepcopy(model)) == repr(model)
 
 
-def test_an_error_within_a_property_stays():
+def test_errors_within_a_property_are_kept():
     def init(rng, shape):
         return rng.no_such_name
 

@@ -41,7 +41,7 @@ def test_masks_follow_the_formula():
 
 
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.5, 0.9])
-def test_share_kept(p):
+def test_the_fraction_kept(p):
     n, draws = 20_000, 50
     kept = np.asarray([mask((n,), p, 3, draw).mean() for draw in range(draws)])
     deviations = (kept - p) / np.sqrt(p * (1 - p) / n)
@@ -64,7 +64,7 @@ def test_no_correlation(what):
         assert abs(np.corrcoef(a, b)[0, 1]) < 4.5 / np.sqrt(n)
 
 
-def test_runs_of_bits_are_as_likely_as_each_other():
+def test_all_runs_of_bits_are_equally_likely():
     """Chi-square over the 256 patterns of eight neighbours."""
     bits = np.concatenate([mask((8000,), 0.5, 1, d) for d in range(100)]).reshape(-1, 8)
     counts = np.bincount(np.packbits(bits, axis=1)[:, 0], minlength=256)

@@ -21,7 +21,7 @@ def test_one_activation_for_all():
     assert kinds(cr.mlp([3, 2])) == ["Linear"]
 
 
-def test_an_activation_each():
+def test_an_activation_for_each_layer():
     init = cr.initializers.uniform(-0.5, 0.5)
     model = cr.mlp([4, 3, 3, 1], activation=["none", "relu6"], init=init, dtype="float64")
     assert kinds(model) == ["Linear", "Linear", "ReLU6", "Linear"]
@@ -53,7 +53,7 @@ def test_bad_mlps():
         cr.mlp([4, 3, 1], activation="swish")
 
 
-def test_spirals_are_those_of_the_formula():
+def test_spirals_follow_the_formula():
     x, y = cr.datasets.spirals(600, noise=0.0)
     assert np.bincount(y).tolist() == [100] * 6
     radius = np.hypot(*x.T)

@@ -1,4 +1,4 @@
-"""Normalisation: values by hand, training and inference told apart, and what is refused."""
+"""Normalisation: values by hand, training and inference, and errors."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_inference_moves_no_statistics(library):
         np.testing.assert_array_equal(old, new)
 
 
-def test_running_statistics_come_to_those_of_the_data(library):
+def test_running_statistics_converge_to_those_of_the_data(library):
     layer = on(library, cr.BatchNorm(2))
     for _ in range(400):
         layer.forward(library.asarray(X), training=True)
@@ -70,7 +70,7 @@ def test_running_statistics_come_to_those_of_the_data(library):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
-def test_the_ends_of_momentum(momentum, library):
+def test_extreme_values_of_momentum(momentum, library):
     layer = on(library, cr.BatchNorm(2, momentum=momentum))
     layer.forward(library.asarray(X), training=True)
     mean, var = statistics(layer, library)
@@ -154,14 +154,14 @@ def test_options_survive_a_file(tmp_path):
     assert repr(loaded) == repr(model)
 
 
-def test_weight_decay_leaves_them_alone():
+def test_weight_decay_does_not_apply_to_them():
     model = cr.Sequential(cr.Linear(3, 3), cr.BatchNorm(3), cr.LayerNorm(3))
     decaying = [name for name, p in model.named_parameters().items() if p.decay]
     assert decaying == ["0.weight"]
 
 
-def test_losing_the_order_of_the_batch_changes_nothing(library):
-    """Statistics of a batch are of all its samples alike; those of a sample of itself alone."""
+def test_the_order_of_the_batch_does_not_matter(library):
+    """Statistics of a batch treat all samples alike; those of a sample depend on it alone."""
     x, order = np.random.default_rng(0).normal(size=(7, 3)), [3, 0, 6, 2, 5, 1, 4]
     for make in (cr.BatchNorm, cr.LayerNorm):
         layer = on(library, make(3))
@@ -173,7 +173,7 @@ def test_losing_the_order_of_the_batch_changes_nothing(library):
 
 
 @pytest.mark.parametrize("kind", [cr.BatchNorm, cr.LayerNorm])
-def test_trainings_agree_and_learn(kind, library):
+def test_training_agrees_with_numpy_and_learns(kind, library):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(96, 8)), rng.integers(0, 3, 96)
     x[np.arange(96), y] += 3.0

@@ -31,7 +31,7 @@ def data_trainer(backend, **options):
     return cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(), **options)
 
 
-# From one device to another library's arrays on it.
+# Arrays of two libraries on one device.
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_an_array_on_a_device_is_shared_in_place(gpu):
     assert float(y[0, 0]) == 5.0
     assert cr.get_backend(other).asarray(x, dtype=other.float32).dtype == other.float32
     assert one.left == other.left == []
-    assert cr.get_backend("numpy").asarray(x).shape == (40, 3)  # to where there is no device
+    assert cr.get_backend("numpy").asarray(x).shape == (40, 3)  # copied to the host
     assert cr.get_backend(other).asarray(X).dtype == other.float64
     assert one.left == [120]
 
@@ -247,7 +247,7 @@ FORMS = {
 }
 
 
-# CuPy checks where an array lies, and the pretended library's lie on the host.
+# CuPy checks where an array is, and the pretended library's are on the host.
 FORM_NAMES = [
     pytest.param(name, marks=pytest.mark.not_on("cupy")) if name == "device" else name
     for name in FORMS

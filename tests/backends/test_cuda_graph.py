@@ -74,7 +74,7 @@ def test_products_of_a_precision_restore_cupys_setting(cupy):
     assert setting["now"] == 1
     assert backend._precision_of_products() == "tf32"
     backend.precision = None
-    for now, expected in ((1, "float32"), (7, "tf32")):  # as CuPy is set
+    for now, expected in ((1, "float32"), (7, "tf32")):  # CuPy's own setting
         setting["now"] = now
         assert backend._precision_of_products() == expected
 
@@ -202,4 +202,4 @@ def test_a_failed_capture_is_reported_and_ended(cupy, cublas):
     with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
         step()
     assert not streams[0].capturing
-    assert used == ["in", "out", "in", "out", "in"]  # `use` is left by the error
+    assert used == ["in", "out", "in", "out", "in"]  # the error leaves `use`

@@ -72,7 +72,7 @@ def test_softmax_cross_entropy(library, dtype):
     y = drawn((50, 9), dtype, awkward=False)
     labels = np.random.default_rng(1).integers(0, 9, 50)
     y[0, (labels[0] + 1) % 9] = -np.inf  # an impossible class that is not the label
-    y[1, labels[1]] = -np.inf  # one that is
+    y[1, labels[1]] = -np.inf  # an impossible class that is
     y[2] = 300.0 * y[2]
     y[3, 4] = np.nan
     found, expected = both(library, softmax_cross_entropy, y, labels)

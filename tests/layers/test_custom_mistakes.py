@@ -95,6 +95,13 @@ def test_names_of_other_libraries():
             ("eval", r"model\.predict\(x\)"),
             ("train", r"training=True"),
             ("to", "backend="),
+            ("cuda", "backend='torch' and device='cuda'"),
+            ("cpu", "backend="),
+            ("double", "dtype='float64'"),
+            ("add", r"cr\.Sequential\(\*layers\)"),
+            ("get_weights", r"model\.named_parameters\(\)"),
+            ("modules", "for layer in model"),
+            ("requires_grad_", r"layer\.freeze\(\)"),
             ("fit", r"cr\.Trainer\("),
         ):
             with pytest.raises(AttributeError, match=rf"has no '{name}': .*{hint}"):

@@ -38,7 +38,9 @@ def test_layer_norm_by_hand(library):
     layer = on(library, cr.LayerNorm(2, eps=1.0))
     layer.weight.value[...] = library.asarray([2.0, 3.0])
     layer.bias.value[...] = library.asarray([0.5, -1.0])
-    half = np.asarray([[4.5], [13.5], [37.5]])  # half the difference of a row: its deviation
+    half = np.asarray(
+        [[4.5], [13.5], [37.5]]
+    )  # half the difference in a row: its standard deviation
     expected = np.concatenate([-half, half], axis=1) / np.sqrt(half**2 + 1) * [2, 3] + [0.5, -1]
     for training in (False, True):
         y, _ = layer.forward(library.asarray(X), training=training)
@@ -91,7 +93,9 @@ def test_a_frozen_layer_is_a_fixed_function(library):
     for old, new in zip(before, statistics(layer, library), strict=True):
         np.testing.assert_array_equal(old, new)
     assert not library.to_numpy(layer.state.grads).any()
-    layer.forward(library.asarray(X[:1]), training=True)  # no statistics, so one sample will do
+    layer.forward(
+        library.asarray(X[:1]), training=True
+    )  # needs no statistics, so one sample is enough
     layer.unfreeze()
     assert not np.array_equal(library.to_numpy(layer.forward(x, training=True)[0]), expected)
     assert not np.array_equal(statistics(layer, library)[0], before[0])

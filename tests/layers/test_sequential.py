@@ -134,7 +134,7 @@ def test_inputs_that_overflow_the_models_dtype():
     for use in (model.predict, model.forward):
         with pytest.raises(cr.DataError, match=r"within the range of float32, found .* 1e\+39"):
             use(x)
-    x[...] = np.inf  # which it can
+    x[...] = np.inf  # which float32 has
     x[1, :] = 1.0
     assert np.isfinite(model.predict(x)).all(axis=1).tolist() == [False, True]
 
@@ -159,7 +159,7 @@ def test_an_inner_model_in_a_list_that_is_filled_later_is_inner():
     assert back(y, input_gradient=True).shape == (1, 2)
 
 
-# Whose arrays they are.
+# Arrays that belong to the caller.
 
 
 class Weight(cr.Layer):

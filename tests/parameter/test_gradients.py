@@ -52,7 +52,7 @@ def test_frozen_parameters_stay(library):
     model[2].freeze()
     optimizer.clip_norm = 1.0
     optimizer.step()
-    assert not library.to_numpy(model[2].weight.grad).any()  # nor does it count in the norm
+    assert not library.to_numpy(model[2].weight.grad).any()  # and it does not count in the norm
     model[2].unfreeze()
     backward(model, library)
     optimizer.step()
@@ -153,7 +153,7 @@ def test_gradients_that_the_last_pass_did_not_reach_read_as_zero(library):
         assert (inner.any(), outer.any()) == (on, True)
         assert library.to_numpy(model.state.grads)[:4].any() == on
         optimizer.step()
-        assert library.to_numpy(skip.inner.weight.grad).any() == on  # that of the last step
+        assert library.to_numpy(skip.inner.weight.grad).any() == on  # the gradient of the last step
     model.zero_grad()
     assert not library.to_numpy(model[1].weight.grad).any()
     assert not library.to_numpy(model.state.grads).any()

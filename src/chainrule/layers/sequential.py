@@ -166,17 +166,17 @@ class Sequential(Model):
 
 
 class Slice(Hints):
-    """A view of some layers of a model, as ``model[:2]`` returns it.
+    """A view of some layers of a model, such as ``model[:2]``.
 
-    It computes with the model's own layers, whose weights it shares. It cannot be trained, saved or
-    put into another model: `copy` returns layers that can.
+    It computes with the model's own layers and shares their weights. It cannot be trained, saved or
+    put into another model; `copy` returns an independent model that can.
 
     Parameters
     ----------
     model : Sequential
         The model.
     layers : tuple of Layer
-        Those of its layers that are in the view.
+        The layers in the view.
 
     Examples
     --------
@@ -190,7 +190,7 @@ class Slice(Hints):
     (5, 8)
     """
 
-    instead = "it shares its layers with a model; its copy() makes a model of their copies"
+    instead = "a slice shares the layers of its model; its copy() is an independent model"
 
     def __init__(self, model: Sequential, layers: tuple[Layer, ...]) -> None:
         self.model = model
@@ -219,13 +219,13 @@ class Slice(Hints):
             layer.unfreeze()
 
     def copy(self) -> Sequential:
-        """Return a `Sequential` of copies of the layers, see `Layer.copy`."""
+        """Return an unbound `Sequential` of copies of the layers, see `Layer.copy`."""
         twin = self._chain().copy()
-        twin.layers = twin.layers  # whose place is in it from here on
+        twin.layers = twin.layers  # adopts them
         return twin
 
     def _chain(self) -> Sequential:
-        """Return a `Sequential` that acts as an outermost one, and does not adopt the layers."""
+        """Return a `Sequential` that computes with the layers but does not adopt them."""
         chain = Sequential()
         chain._parent, chain._state = self.model, self.model.state
         object.__setattr__(chain, "layers", self.layers)
@@ -252,12 +252,12 @@ class Slice(Hints):
 
         def __getattr__(self, name: str) -> Any:
             if hasattr(Sequential, name):
-                raise AttributeError(f"a slice of a model has no {name!r}: {self.instead}")
+                raise AttributeError(f"Slice has no {name!r}: {self.instead}")
             return super().__getattr__(name)
 
 
 def _lines(model: Sequential | Slice, layers: Iterable[tuple[Any, Any]]) -> str:
-    """Return the layers one below the other, each with its name."""
+    """Return the layers as text, one per line."""
     lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in layers]
     return "\n  ".join([f"{type(model).__name__}(", *lines]) + "\n)"
 

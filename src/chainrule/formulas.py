@@ -1,4 +1,4 @@
-"""Pure functions of an Array API namespace that a backend may replace by one kernel."""
+"""Pure functions of an Array API namespace, each of which a backend may replace by a kernel."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from .types import Array
 
 
 def sign(xp: ModuleType, x: Array) -> Array:
-    """-1, 0 or 1, a formula for `kernel`: what array-api-compat does on CuPy waits for the GPU."""
+    """Return -1, 0 or 1; a formula because array-api-compat's version waits for the GPU on CuPy."""
     return xp.sign(x)
 
 
 def dot(xp: ModuleType, a: Array, b: Array) -> Array:
-    """``sum(a * b)`` over the last axis, which stays; a formula for `kernel`, see there.
+    """Return ``sum(a * b)`` over the last axis, which is kept.
 
-    What array-api-compat makes of it on CuPy is a matrix product.
+    A formula because array-api-compat computes it as a matrix product on CuPy.
     """
     return xp.vecdot(a, b)[..., None]
 
 
 def squares(xp: Any, x: Array) -> Array:
-    """The sum of the squares of a vector."""
+    """Return the sum of the squares of a vector."""
     return xp.sum(x * x)
 
 
 def scaled_norm(
     xp: Any, x: Array, axis: int | tuple[int, ...] | None = None
 ) -> tuple[Array, Array]:
-    """The Euclidean norm as two factors, so that it can be larger than the largest number.
+    """Return the Euclidean norm as two factors, so that it can exceed the largest number.
 
-    The first one is the largest absolute value, by which all are divided before they are squared;
-    the second one is from 1 to the root of their number, or 0. Both keep the axes.
+    The first factor is the largest absolute value, by which all elements are divided before they
+    are squared. The second is between 1 and the square root of their number, or 0. Both keep the
+    axes.
     """
     scale = xp.max(xp.abs(x), axis=axis, keepdims=True)
     scale = xp.where((scale > 0) & xp.isfinite(scale), scale, 1.0)
@@ -42,11 +43,11 @@ def scaled_norm(
 
 
 def sum_over_batch(xp: Any, x: Array) -> Array:
-    """The sum over all axes but the last, ``(batch, ..., features)`` to ``(features,)``.
+    """Return the sum over all axes but the last, ``(batch, ..., features)`` to ``(features,)``.
 
-    Array libraries may add up the rows one after another, and the more a sum has grown, the more of
-    the next row is lost in rounding. A long batch is therefore summed in blocks, and then the
-    blocks are.
+    Array libraries may add up the rows one after another. The larger the sum has become, the more
+    of the next row is lost in rounding. So a long batch is summed in blocks, and then the sums of
+    the blocks.
     """
     if x.ndim > 2:
         x = xp.reshape(x, (-1, x.shape[-1]))
@@ -62,28 +63,28 @@ BLOCK = 256  # rows
 
 
 def masked(xp: Any, x: Array, kept: Array, factor: float) -> Array:
-    """``factor * x`` where `kept`, else 0, even of an infinite `x`."""
+    """Return ``factor * x`` where `kept`, else 0, even for an infinite `x`."""
     return xp.where(kept, x, 0.0) * factor
 
 
 def relu(xp: Any, x: Array) -> Array:
-    """``max(x, 0)``."""
+    """Return ``max(x, 0)``."""
     return xp.maximum(x, 0.0)
 
 
 def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
-    """`dy` where the output `y` is positive, else 0."""
+    """Return `dy` where the output `y` is positive, else 0."""
     return dy * xp.astype(y > 0, dy.dtype)
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
-    """``1 / (1 + exp(-x))`` for any `x`: the exponential is taken of no positive number."""
+    """Return ``1 / (1 + exp(-x))`` without overflow: the exponent is never positive."""
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
 def log_sigmoid(xp: Any, x: Array) -> Array:
-    """``log(sigmoid(x))``, also where the sigmoid itself is rounded to 0."""
+    """Return ``log(sigmoid(x))``, also where the sigmoid itself is rounded to 0."""
     return xp.minimum(x, 0.0) - xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -123,19 +124,19 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
 
 
 def log_softmax(xp: Any, x: Array) -> Array:
-    """``x - log(sum(exp(x)))`` over the last axis; the largest `x` is taken out first."""
+    """Return ``x - log(sum(exp(x)))`` over the last axis; the largest `x` is subtracted first."""
     shifted = x - xp.max(x, axis=-1, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
 
 def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Array]:
-    """``-log softmax(y)[label]`` for each row, and its derivative ``softmax(y) - one_hot``."""
+    """Return ``-log softmax(y)[label]`` per row, and the derivative ``softmax(y) - one_hot``."""
     log_p = log_softmax(xp, y)
     rows = xp.arange(y.shape[0], device=y.device)
     return -log_p[rows, labels], xp.exp(log_p) - one_hot(xp, y, labels)
 
 
 def one_hot(xp: Any, y: Array, labels: Array) -> Array:
-    """Rows like those of `y`, 1 at the label and else 0."""
+    """Return rows like those of `y`, 1 at the label and 0 elsewhere."""
     classes = xp.arange(y.shape[1], dtype=labels.dtype, device=y.device)
     return xp.astype(labels[:, None] == classes[None, :], y.dtype)

@@ -1,7 +1,7 @@
-"""First values of parameters, drawn on the host in float64, so that every backend starts alike.
+"""First values of parameters, drawn on the host in float64, so that all backends start alike.
 
-An initializer is called with a NumPy Generator and the parameter's shape, ``(out, in)`` for the
-weight of a linear map, and returns an array of that shape. Any function of that form will do.
+An initializer is a function of a NumPy Generator and the parameter's shape, ``(out, in)`` for the
+weight of a linear map, and returns an array of that shape.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def __dir__() -> list[str]:
 
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
-# They are classes so that they can be compared, copied and printed; they are used as functions.
+# Classes, so that they can be compared, copied and printed, but used as functions.
 # ruff: noqa: N801
 
 
 @dataclass(frozen=True)
 class constant:
-    """Every element is `fill`.
+    """The same number `fill` for every element.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class constant:
 
 @dataclass(frozen=True)
 class zeros:
-    """Every element is zero."""
+    """Zero for every element."""
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape)
@@ -81,7 +81,7 @@ class uniform:
 
 @dataclass(frozen=True)
 class normal:
-    """Normal with mean zero and standard deviation `std`."""
+    """Normal with mean 0 and standard deviation `std`."""
 
     std: float
 
@@ -94,7 +94,7 @@ class normal:
 
 @dataclass(frozen=True)
 class he_normal:
-    """Normal with variance 2 / in: keeps the scale of activations through layers of ReLU.
+    """Normal with variance 2 / in, which keeps the scale of activations through ReLU layers.
 
     Source: K. He et al., "Delving deep into rectifiers", 2015.
     """
@@ -113,7 +113,7 @@ class he_uniform:
 
 @dataclass(frozen=True)
 class glorot_normal:
-    """Normal with variance 2 / (in + out): keeps the scale of activations and gradients.
+    """Normal with variance 2 / (in + out), which keeps the scale of activations and gradients.
 
     Source: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward
     neural networks", 2010.
@@ -133,7 +133,7 @@ class glorot_uniform:
 
 @dataclass(frozen=True)
 class lecun_normal:
-    """Normal with variance 1 / in: keeps the scale of activations through linear layers.
+    """Normal with variance 1 / in, which keeps the scale of activations through linear layers.
 
     Source: Y. LeCun et al., "Efficient BackProp", 1998.
     """
@@ -164,9 +164,9 @@ class given:
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The numbers of inputs and outputs of a linear map of shape ``(out, in)``."""
+    """Return the numbers of inputs and outputs of a linear map of shape ``(out, in)``."""
     if len(shape) != 2:
-        raise ValueError(f"this initializer is for weights of shape (out, in), found {shape}")
+        raise ValueError(f"expected weights of shape (out, in), found {shape}")
     return shape[1], shape[0]
 
 

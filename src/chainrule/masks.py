@@ -9,7 +9,7 @@ from .types import Array
 
 
 def split_key(seed: int, draw: int) -> tuple[int, int]:
-    """Two int32 from (seed, draw), by the finisher of SplitMix64 (G. Steele et al., 2014)."""
+    """Return two int32 from (seed, draw), mixed as in SplitMix64 (G. Steele et al., 2014)."""
     z = (_mix64(seed) + draw * 0x9E3779B97F4A7C15) % 2**64
     z = _mix64(z)
     return int32(z >> 32), int32(z)
@@ -23,18 +23,32 @@ def _mix64(z: int) -> int:
 
 
 def int32(bits: int) -> int:
-    """The signed integer of the lowest 32 bits."""
+    """Return the signed integer of the lowest 32 bits."""
     return (bits + 2**31) % 2**32 - 2**31
 
 
 def keep_mask(
     xp: Any, shape: tuple[int, ...], probability: float, key: tuple[Any, Any], device: Any
 ) -> Array:
-    """A boolean array, true with this probability in each element, from a hash of key and index.
+    """Return a boolean array whose elements are true with this probability.
 
-    Multiply, xor, shift, in the manner of C. Wellons' two-round 32-bit integer hashes ("hash
-    prospector", 2018), with half of a key, two int32, mixed in before each round. int32 throughout,
-    its overflow wraps: not every library has shifts for unsigned integers.
+    Each element is a hash of the key and of its index: multiply, xor, shift, after C. Wellons'
+    two-round 32-bit integer hashes ("hash prospector", 2018), with one of the key's two int32 mixed
+    in before each round. All arithmetic is in int32, which wraps on overflow: not every library has
+    shifts for unsigned integers.
+
+    Parameters
+    ----------
+    xp : namespace
+        An Array API namespace, left out by ``backend.kernel(keep_mask)``.
+    shape : tuple of int
+        The shape of the mask.
+    probability : float
+        The probability of True.
+    key : tuple
+        A key that is used for no other mask, from ``layer.state.next_key()``.
+    device : device
+        Where the mask is made, such as ``x.device``.
     """
     first, second = key
     h = xp.arange(math.prod(shape), dtype=xp.int32, device=device)

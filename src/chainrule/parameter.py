@@ -1,8 +1,8 @@
-"""Parameters and buffers, and the flat vectors in which those of a model live.
+"""Parameters and buffers, and the flat vectors that hold those of a model.
 
 Each parameter is a view into its model's vector, and so is its gradient. An optimizer step, a
 gradient norm or an average of weights is therefore one operation on one vector, whatever the depth
-of the model. Buffers are kept in a vector of their own.
+of the model. Buffers have a vector of their own.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ _WEIGHTS = 1  # keeps the stream that draws weights apart from others that start
 
 
 class Stored:
-    """What a layer stores, as a view into a vector of its model: `Parameter` or `Buffer`.
+    """Base of `Parameter` and `Buffer`: an array of a layer, a view into a vector of its model.
 
     Parameters
     ----------
     shape : tuple of int
         Its shape.
     init : callable
-        Gives its first value, see `chainrule.initializers`.
+        Returns its first value, see `chainrule.initializers`.
     """
 
     _vector = ""  # the name of that vector in `ModelState`
+    _first_value_is = "init"  # the argument of the constructor
 
     def __init__(self, shape: tuple[int, ...], init: initializers.Initializer) -> None:
         kind = type(self).__name__.lower()
@@ -46,48 +47,48 @@ class Stored:
             self.shape = tuple(operator.index(n) for n in shape)
         except TypeError:
             raise TypeError(
-                f"expected the shape of a {kind}, such as (3,), found {shape!r}; init= gives its "
-                "first value"
+                f"expected the shape of a {kind}, such as (3,), found {shape!r}; its first value "
+                f"goes to {self._first_value_is}="
             ) from None
         if min(self.shape, default=1) < 1:
             raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
         self.init = init
-        self._layer: Any = None  # the layer that it was assigned to
+        self._layer: Any = None  # the layer it was assigned to
         self._state: ModelState | None = None
         self._part = slice(0)  # its place in the vector
         self._value: Array = None
-        self._first: np.ndarray | None = None  # its first value, where that is not drawn by init
+        self._first: np.ndarray | None = None  # its first value, if that is not drawn by init
 
     @property
     def size(self) -> int:
-        """The number of its elements."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def value(self) -> Array:
-        """Its value, a view into the model's vector: write to it with ``value[...] = ``."""
+        """The value, a view into the model's vector; write to it with ``value[...] =``."""
         if self._value is None:
             self._value = self._view(self._vector)
         return self._value
 
     @property
     def state(self) -> ModelState:
-        """What it shares with the others of its model; draws first values if need be."""
+        """The state of its model; the first use draws all values."""
         if self._state is None and self._layer is not None:
             self._layer.bind_model()
         if self._state is None:
             raise RuntimeError(
-                f"{self!r} has no value: it belongs to no layer, being assigned to no attribute of "
-                "one"
+                f"{self!r} has no value: it belongs to no layer; assign it to an attribute of one, "
+                "in __init__"
                 if self._layer is None
                 else f"{self!r} was added to a model that already has its weights"
             )
         return self._state
 
     def _no_array(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError(f"{self!r} is no array, but its .value is one")
+        raise TypeError(f"{self!r} is not an array, but its .value is one")
 
-    # NumPy would make an array of objects of it.
+    # Without these, NumPy would make an array of objects of it.
     __array__ = __getitem__ = __setitem__ = __neg__ = _no_array
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __rpow__ = _no_array
     __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = _no_array
@@ -97,7 +98,7 @@ class Stored:
         return self.state.backend.xp.reshape(flat, self.shape, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copied view is a view no more: the copy makes its own, of the copied vector.
+        # A copied view is no longer a view: the copy makes its own, of the copied vector.
         return {**self.__dict__, "_value": None}
 
     def __repr__(self) -> str:
@@ -107,22 +108,22 @@ class Stored:
 class Buffer(Stored):
     """An array that a layer keeps but does not learn, such as a running mean.
 
-    Assign it to an attribute of a layer, in ``__init__``. It is saved and copied with the weights;
-    optimizers and the gradient know nothing of it.
+    Assign it to an attribute of a layer, in ``__init__``. It is saved and copied with the weights,
+    but has no gradient, and optimizers do not change it.
 
     Parameters
     ----------
     shape : tuple of int
         Its shape.
     fill : float or array, optional
-        Its first value: a number for all elements, or an array of this shape, which is copied.
+        The first value: a number for all elements, or an array of this shape, which is copied.
 
     Raises
     ------
     ShapeError
         If `fill` is an array of another shape.
     DataError
-        If it does not hold real numbers.
+        If `fill` does not hold real numbers.
 
     Examples
     --------
@@ -141,6 +142,7 @@ class Buffer(Stored):
     """
 
     _vector = "buffers"
+    _first_value_is = "fill"
 
     def __init__(self, shape: tuple[int, ...], fill: Any = 0.0) -> None:
         first = to_numpy(fill)
@@ -161,21 +163,26 @@ class Parameter(Stored):
     shape : tuple of int
         Its shape; weights of a linear map are ``(out, in)``.
     init : callable, optional
-        Gives its first value: a function of a NumPy Generator and a shape, see
+        Returns its first value: a function of a NumPy Generator and a shape, see
         `chainrule.initializers`. Zeros if not given.
     decay : bool, optional
-        Whether an optimizer's weight decay and L1 penalty apply to it. Biases say no.
+        Whether an optimizer's weight decay and L1 penalty apply to it. Biases have False.
     max_norm : float, optional
-        After each step of an optimizer a row that is longer than this is scaled down to it:
-        ``row *= max_norm / max(norm(row), max_norm)``, with the Euclidean norm. A row is all that
-        has the same first index, for ``(out, in)`` the incoming weights of one unit. The first
-        values are left as they are drawn. (N. Srivastava et al., "Dropout: a simple way to prevent
-        neural networks from overfitting", 2014.)
+        After each step of an optimizer, a row that is longer than this is scaled down to it:
+        ``row *= max_norm / max(norm(row), max_norm)``, with the Euclidean norm. A row has the same
+        first index; for ``(out, in)`` it is the incoming weights of one unit. First values are not
+        scaled. (N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
+        overfitting", 2014.)
+
+    Attributes
+    ----------
+    trainable : bool
+        Whether optimizers change it, see `Layer.freeze`.
 
     Raises
     ------
     ValueError
-        If there is a max_norm but fewer than two axes, or if it is not finite and above 0.
+        If there is a max_norm but fewer than two axes, or if max_norm is not finite and above 0.
     """
 
     _vector = "values"
@@ -201,24 +208,24 @@ class Parameter(Stored):
         self.trainable = True
         self._grad: Array = None
         self._written = -1  # the generation of its gradient, see ModelState
-        self._zeroed = False  # whether that was set to zero as it is frozen
+        self._zeroed = False  # whether that was set to zero because it is frozen
 
     @property
     def grad(self) -> Array:
         """The gradient of the loss with respect to it, from the last backward pass.
 
-        It is zero if that pass did not reach it, and after `Layer.zero_grad`.
+        Zero if that pass did not reach it, and after `Layer.zero_grad`.
         """
         self._settle(self.state.shown)
         return self._gradient()
 
     def add_grad(self, grad: Array) -> None:
-        """Add `grad`; the first one after an optimizer's step overwrites what is there.
+        """Add `grad`; the first call after an optimizer's step overwrites the old gradient.
 
         Raises
         ------
         ShapeError
-            If `grad` does not have the parameter's own shape.
+            If `grad` does not have the parameter's shape.
         TypeError
             If it does not have the model's dtype.
         """
@@ -236,7 +243,7 @@ class Parameter(Stored):
             total += grad
 
     def add_grad_matmul(self, a: Array, b: Array) -> None:
-        """Add the matrix product ``a @ b``; where it is the first, it is computed in place."""
+        """Add the matrix product ``a @ b``, computed in place if it is the first."""
         dtype = self.state.dtype
         if a.dtype != dtype or b.dtype != dtype:
             raise self._other_dtype(b if a.dtype == dtype else a)
@@ -249,7 +256,7 @@ class Parameter(Stored):
             total += self.state.backend.matmul(a, b)
 
     def _gradient(self) -> Array:
-        """The view into the vector of gradients, whatever it holds."""
+        """Return the view into the vector of gradients, stale or not."""
         if self._grad is None:
             self._grad = self._view("_grads")
         return self._grad
@@ -259,14 +266,14 @@ class Parameter(Stored):
         return other_dtype(f"{layer}gradient of {self!r}", array.dtype, self.value.dtype)
 
     def _is_first(self) -> bool:
-        """Whether the gradient is stale, for the first that is added to overwrite it."""
+        """Return whether the gradient is stale, and mark it as written."""
         state = self.state
         first, self._zeroed = self._written != state.generation, False
         self._written = state.shown = state.generation
         return first
 
     def _settle(self, shown: int) -> None:
-        """Write zeros if the pass that is `shown` has not written here, or should not have."""
+        """Write zeros if the pass `shown` has not written a gradient, or if this is frozen."""
         if self.trainable and self._written == shown:
             return
         if self.trainable or not self._zeroed:
@@ -278,21 +285,21 @@ class Parameter(Stored):
 
 
 class StepInputs(Protocol):
-    """What changes from one step to the next, though its operations stay the same.
+    """Inputs that change from step to step while the operations stay the same.
 
-    While a device repeats a step without its Python, these come from tables on the device, see
+    While a device repeats a step without its Python, they come from tables on the device, see
     `chainrule.training.repeated`.
     """
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """The numbers of an optimizer's step, in one array: each array would be a transfer."""
+        """Return the numbers of an optimizer's step, in one array, which is one transfer."""
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
-        """The key of the next random mask: two int32, Python's or 0-d arrays."""
+        """Return the key of the next random mask: two int32, Python's or 0-d arrays."""
 
 
 class HostInputs:
-    """Inputs of a step that runs in Python, made anew for each step."""
+    """Inputs of a step that runs in Python."""
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
         return state.backend.asarray(np.asarray(values, dtype=state.dtype_name))
@@ -302,7 +309,7 @@ class HostInputs:
 
 
 class ModelState:
-    """What the layers of one model share: the flat vectors, the backend, and the counters.
+    """The state that the layers of one model share: flat vectors, backend and counters.
 
     Attributes
     ----------
@@ -311,16 +318,16 @@ class ModelState:
     values : array
         The flat vector of the parameters, ``(size,)``, of the model's dtype.
     buffers : array
-        That of the buffers, in the order in which they were defined.
+        The flat vector of the buffers, in the order of definition.
     generation : int
-        Of the gradients that are added next. An optimizer's step begins a new one, whose first
-        gradient overwrites.
+        The generation of the gradients that are added next. An optimizer's step begins a new one,
+        whose first gradient overwrites.
     shown : int
         The generation of the last backward pass, which `grads` shows.
     draws : int
         The number of random masks drawn so far, see `chainrule.layers.Dropout`.
     inputs : StepInputs
-        Where a step gets its numbers and the keys of its masks.
+        The source of a step's numbers and of the keys of its masks.
     """
 
     def __init__(
@@ -354,7 +361,7 @@ class ModelState:
             part._state, part._first = self, None
 
     def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
-        """The value that was given, or what the initializer draws."""
+        """Return the given value, or the one that the initializer draws."""
         source = f"initializer {part.init!r}" if given is None else "values="
         try:
             value = to_numpy(part.init(rng, part.shape) if given is None else given)
@@ -369,7 +376,7 @@ class ModelState:
         return value
 
     def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
-        """The vector of these first values, one after another, and each one's place in it."""
+        """Lay out first values in one vector, and note each part's place in it."""
         flat = np.empty(sum(part.size for part in parts), dtype=self.dtype_name)
         offset = 0
         for part in parts:
@@ -384,19 +391,19 @@ class ModelState:
         return xp.asarray(flat.astype(self.dtype_name), dtype=self.dtype, device=device, copy=True)
 
     def next_key(self) -> tuple[Any, Any]:
-        """The key of the next random mask: two int32, Python's or 0-d arrays."""
+        """Return the key of the next random mask: two int32, Python's or 0-d arrays."""
         key = self.inputs.key(self)
         self.draws += 1
         return key
 
     def snapshot(self, *names: str) -> dict[str, Array]:
-        """Copies of vectors on their device: of ``values`` and ``buffers``, or of those named."""
+        """Return copies of vectors on their device, by default of ``values`` and ``buffers``."""
         xp, names = self.backend.xp, names or ("values", "buffers")
         vectors = {name: getattr(self, name) for name in names}
         return {name: xp.asarray(v, copy=True) for name, v in vectors.items() if v.shape[0]}
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
-        """Give the vectors of a `snapshot` their values back; they may be arrays of any library."""
+        """Restore the vectors of a `snapshot`, whose arrays may be of any library."""
         for name, vector in snapshot.items():
             getattr(self, name)[...] = self.backend.asarray(vector, dtype=self.dtype)
 
@@ -414,17 +421,17 @@ class ModelState:
             self._grads[...] = grads
 
     def zero_grad(self) -> None:
-        """Forget all gradients: they read as zeros until the next backward pass."""
+        """Reset all gradients: they read as zeros until the next backward pass."""
         self.generation += 1
         self.shown = self.generation
 
     def begin_step(self) -> Array:
-        """The gradients that a step goes by: those added since the last one, and else zeros."""
+        """Return the gradients for a step: those added since the last step, zeros elsewhere."""
         self.shown = self.generation
         return self.grads
 
     def end_step(self) -> None:
-        """Let the next gradients overwrite those of this step, which can be read until then."""
+        """Let the next gradients overwrite those of this step, which stay readable until then."""
         self.generation += 1
 
     def note_step(self) -> None:

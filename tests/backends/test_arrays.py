@@ -1,4 +1,4 @@
-"""What may be handed in: arrays of any library, which stay on their device, frames and lists."""
+"""Kinds of data: arrays of any library, which stay on their device, frames and lists."""
 
 import datetime
 import decimal
@@ -31,7 +31,7 @@ def data_trainer(backend, **options):
     return cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(), **options)
 
 
-# From one device to another library's arrays on it.
+# Arrays of two libraries on one device.
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def gpu():
     return pretended.library("one"), pretended.library("other")
 
 
-def test_an_array_on_a_device_goes_over_as_it_lies_there(gpu):
+def test_an_array_on_a_device_is_shared_in_place(gpu):
     one, other = gpu
     x = one.asarray(X.copy())
     y = cr.get_backend(other).asarray(x)
@@ -48,7 +48,7 @@ def test_an_array_on_a_device_goes_over_as_it_lies_there(gpu):
     assert float(y[0, 0]) == 5.0
     assert cr.get_backend(other).asarray(x, dtype=other.float32).dtype == other.float32
     assert one.left == other.left == []
-    assert cr.get_backend("numpy").asarray(x).shape == (40, 3)  # to where there is no device
+    assert cr.get_backend("numpy").asarray(x).shape == (40, 3)  # copied to the host
     assert cr.get_backend(other).asarray(X).dtype == other.float64
     assert one.left == [120]
 
@@ -66,7 +66,7 @@ def test_arrays_on_a_device_must_hold_numbers(gpu):
         cr.get_backend(other).asarray(NotForExport(X))
 
 
-def test_a_training_on_another_librarys_arrays_leaves_them_on_the_device(gpu):
+def test_training_on_another_librarys_arrays_leaves_them_on_the_device(gpu):
     one, other = gpu
     x, y, weight = map(one.asarray, (X, Y, WEIGHT))
     here, there = data_trainer("numpy"), data_trainer(other)
@@ -169,7 +169,7 @@ def test_any_dtype_and_layout_gives_the_same_numbers(make, library):
         ([2**62, -1], [2**62, -1]),
     ],
 )
-def test_no_integer_wraps(x, expected, library):
+def test_integers_do_not_wrap(x, expected, library):
     ((found,),) = cr.minibatches(x, batch_size=2, shuffle=False, backend=library.backend)
     assert library.to_numpy(found).tolist() == expected
     assert type(library.to_numpy(found).tolist()[0]) is type(expected[0])
@@ -196,7 +196,7 @@ NO_NUMBERS = {
 
 
 @pytest.mark.parametrize(("x", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
-def test_what_is_no_number_is_named_wherever_it_enters(x, message, library):
+def test_data_without_numbers_is_reported_wherever_it_enters(x, message, library):
     trainer = data_trainer(library.backend)
     good, labels = NUMBERS, np.asarray([0, 1, 2, 0])
     for name, use in (
@@ -219,7 +219,7 @@ def data_model(library, weight):
     cr.Sequential(cr.Linear(3, 4, bias=False)).bind(library.backend, values={"0.weight": weight})
 
 
-def test_lazy_arrays_do_not_hide_their_masks():
+def test_masks_of_lazy_arrays_are_seen():
     array = pytest.importorskip("dask.array")
     lazy = array.ma.masked_greater(array.from_array(NUMBERS, chunks=2), 10.0)
     with pytest.raises(cr.DataError, match="^x: .*without masked elements"):
@@ -247,7 +247,7 @@ FORMS = {
 }
 
 
-# CuPy checks where an array lies, and the pretended library's lie on the host.
+# CuPy checks where an array is, and the pretended library's are on the host.
 FORM_NAMES = [
     pytest.param(name, marks=pytest.mark.not_on("cupy")) if name == "device" else name
     for name in FORMS
@@ -255,7 +255,7 @@ FORM_NAMES = [
 
 
 @pytest.mark.parametrize("form", FORM_NAMES)
-def test_targets_are_moved_to_where_the_outputs_are(form, library):
+def test_targets_are_moved_to_the_device_of_the_outputs(form, library):
     make = FORMS[form]
     outputs, score = library.asarray(X), library.asarray(X[:, 0])
     labels, numbers, weight = make(Y), make(X[:, 1]), make(WEIGHT)
@@ -310,7 +310,7 @@ COLUMNS = np.stack([np.round(8 * X[:, 0]) / 8, np.round(4 * X[:, 1]), X[:, 2] > 
 
 
 @pytest.mark.parametrize(("frame", "series"), FRAMES.values(), ids=FRAMES)
-def test_a_frame_is_the_array_of_its_columns(frame, series, library):
+def test_a_frame_equals_the_array_of_its_columns(frame, series, library):
     x, y, weight = frame(COLUMNS), series(Y), series(WEIGHT)
     options = {"epochs": 2, "batch_size": 15, "verbose": 0}
     ours, expected = data_trainer(library.backend), data_trainer("numpy")
@@ -378,7 +378,7 @@ def test_missing_values_of_polars_are_reported():
         cr.minibatches(polars.DataFrame({"a": [1, None], "b": [0.5, 1.5]}), batch_size=2)
 
 
-def test_columns_of_words_are_reported_with_an_example():
+def test_columns_of_strings_are_reported_with_an_example():
     frame = pytest.importorskip("pandas").DataFrame({"a": [1.0, 2.0], "b": ["red", "blue"]})
     model = cr.Sequential(cr.Linear(2, 1))
     for words in (frame, pytest.importorskip("polars").DataFrame(frame.to_dict("list"))):

@@ -1,4 +1,4 @@
-"""Capturing a step for a GPU, on stand-ins for CuPy and cuBLAS."""
+"""Capturing a step for a GPU, with stand-ins for CuPy and cuBLAS."""
 
 import contextlib
 import gc
@@ -17,7 +17,7 @@ from chainrule.backends.cupy import CupyBackend
 
 
 def layouts(rows, columns, dtype):
-    """A matrix in each way that it can lie in memory."""
+    """Yield a matrix in each memory layout."""
     x = np.random.default_rng(rows * 10 + columns).normal(size=(rows, columns)).astype(dtype)
     yield on_device(x)
     yield on_device(np.asfortranarray(x))
@@ -37,7 +37,7 @@ def test_products_of_every_layout(sizes, dtype, cupy, cublas):
         np.testing.assert_allclose(flat, [0, *expected.reshape(-1), 0], rtol=1e-5)
 
 
-def test_products_that_are_none(cupy, cublas):
+def test_products_that_are_refused(cupy, cublas):
     products, x = Products(cupy), on_device(np.ones((2, 2)))
     for a, b in [(x, x[0]), (x, x.astype("float32")), (x.astype(int), x.astype(int))]:
         with pytest.raises(cr.BackendError, match="expected matrices of float32 or float64"):
@@ -53,8 +53,8 @@ def test_products_of_a_precision(precision, kind, cupy, cublas):
     assert cublas.calls == [("handle", 1), ("product", kind), ("product", 70)]
 
 
-def test_cupys_products_of_a_precision_leave_its_setting_as_it_was(cupy):
-    """CuPy has one setting for all that multiplies."""
+def test_products_of_a_precision_restore_cupys_setting(cupy):
+    """CuPy has one setting for all products."""
     setting, used = {"now": 1}, []
     cupy._core = SimpleNamespace(
         get_compute_type=lambda dtype: setting["now"],
@@ -74,12 +74,12 @@ def test_cupys_products_of_a_precision_leave_its_setting_as_it_was(cupy):
     assert setting["now"] == 1
     assert backend._precision_of_products() == "tf32"
     backend.precision = None
-    for now, expected in ((1, "float32"), (7, "tf32")):  # as CuPy is set
+    for now, expected in ((1, "float32"), (7, "tf32")):  # CuPy's own setting
         setting["now"] = now
         assert backend._precision_of_products() == expected
 
 
-def test_the_handle_goes_with_the_products(cupy, cublas):
+def test_the_handle_is_destroyed_with_the_products(cupy, cublas):
     products = Products(cupy)
     assert cublas.calls == [("handle", 1)]
     del products
@@ -91,7 +91,7 @@ def test_the_workspace_is_set_after_the_stream_which_resets_it(cupy, cublas):
         assert [name for name, _ in cublas.calls] == ["handle", "stream", "workspace"]
 
 
-def test_without_nvmath_it_says_what_to_install(cupy, monkeypatch):
+def test_a_missing_nvmath_is_reported_with_how_to_install_it(cupy, monkeypatch):
     monkeypatch.setitem(sys.modules, "nvmath", None)
     monkeypatch.setitem(sys.modules, "nvmath.bindings", None)
     with pytest.raises(cr.BackendError, match=r'pip install "\.\[cuda12,graphs12\]" in a clone'):
@@ -113,7 +113,7 @@ def captured(cupy, step):
 ASIDE = ["waits", "aside", "in pool", "step", "back", "waits"]
 
 
-def test_a_step_is_done_twice_then_captured_then_launched(cupy, cublas):
+def test_a_step_is_run_twice_then_captured_then_launched(cupy, cublas):
     step, used = captured(cupy, lambda: cupy.log.append("step"))
     step()
     assert cupy.log == ASIDE  # after all work before, and before all after it
@@ -147,7 +147,7 @@ def test_missing_memory_for_the_pool_is_reported(cupy, cublas):
         step()
 
 
-def test_ctrl_c_in_a_capture_is_not_a_failed_capture(cupy, cublas):
+def test_ctrl_c_during_a_capture_is_passed_on(cupy, cublas):
     streams, make = [], cupy.cuda.Stream
     cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
 
@@ -163,8 +163,8 @@ def test_ctrl_c_in_a_capture_is_not_a_failed_capture(cupy, cublas):
     assert not streams[0].capturing
 
 
-def test_the_backends_products_are_cupys_or_those_of_the_thread_that_captures(cupy, cublas):
-    """`cupy.matmul` takes `out` by its name only."""
+def test_only_the_capturing_thread_uses_other_products(cupy, cublas):
+    """`cupy.matmul` takes `out` as a keyword only."""
     backend = CupyBackend.__new__(CupyBackend)
     backend._cupy, backend._capturing, backend.precision = cupy, threading.local(), None
     cupy.matmul = lambda a, b, *, out=None: np.matmul(a, b, out=out)
@@ -181,14 +181,14 @@ def test_the_backends_products_are_cupys_or_those_of_the_thread_that_captures(cu
     assert [name for name, _ in cublas.calls].count("product") == 1
 
 
-def test_a_gradient_of_another_dtype_is_not_written_over(cupy, cublas):
+def test_an_output_of_another_dtype_is_refused(cupy, cublas):
     x, flat = on_device(np.ones((2, 2), "float32")), on_device(np.zeros((2, 4)))
     for out in (flat[:, :2], flat[:, :2].astype("float32")[:, ::-1]):
         with pytest.raises(cr.BackendError, match="expected a product of float"):
             Products(cupy)(x, x, out=out)
 
 
-def test_a_step_that_cannot_be_captured_is_reported_and_the_capture_ended(cupy, cublas):
+def test_a_failed_capture_is_reported_and_ended(cupy, cublas):
     streams, make = [], cupy.cuda.Stream
     cupy.cuda.Stream = lambda **options: streams.append(make()) or streams[-1]
 
@@ -202,4 +202,4 @@ def test_a_step_that_cannot_be_captured_is_reported_and_the_capture_ended(cupy, 
     with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
         step()
     assert not streams[0].capturing
-    assert used == ["in", "out", "in", "out", "in"]  # `use` is left by the error
+    assert used == ["in", "out", "in", "out", "in"]  # the error leaves `use`

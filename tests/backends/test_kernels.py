@@ -1,4 +1,4 @@
-"""A formula's kernel, where a backend has one, gives what the formula gives."""
+"""The kernels of a backend return the same as their formulas."""
 
 import math
 from statistics import NormalDist
@@ -30,7 +30,7 @@ def drawn(shape, dtype, seed=0, awkward=True):
 
 
 def both(library, function, *arrays):
-    """What the backend's kernel returns, and what the formula does with NumPy."""
+    """Return the results of the backend's kernel, and of the formula with NumPy."""
     with np.errstate(all="ignore"):
         found = library.backend.kernel(function)(*(library.asarray(a) for a in arrays))
         return found, function(xp, *arrays)
@@ -72,7 +72,7 @@ def test_softmax_cross_entropy(library, dtype):
     y = drawn((50, 9), dtype, awkward=False)
     labels = np.random.default_rng(1).integers(0, 9, 50)
     y[0, (labels[0] + 1) % 9] = -np.inf  # an impossible class that is not the label
-    y[1, labels[1]] = -np.inf  # one that is
+    y[1, labels[1]] = -np.inf  # an impossible class that is
     y[2] = 300.0 * y[2]
     y[3, 4] = np.nan
     found, expected = both(library, softmax_cross_entropy, y, labels)
@@ -137,7 +137,7 @@ def test_normal(library, shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", ">f8"])
-def test_normal_as_a_loop_is_the_formula(dtype):
+def test_the_loop_of_normal_equals_the_formula(dtype):
     x = drawn((33, 17), dtype, awkward=False)
     for view in (x, x.T, x[::2, ::3], x[0, 0]):
         found = cr.get_backend("numpy").kernel(normal)(view)

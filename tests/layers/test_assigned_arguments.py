@@ -1,4 +1,4 @@
-"""Arguments of layers that are assigned afterwards are checked as in the constructor."""
+"""Arguments that are assigned later are checked as in the constructor."""
 
 import math
 
@@ -35,8 +35,8 @@ def test_bad_numbers_are_refused(layer, name, bad):
     assert getattr(layer, name) == before
 
 
-def test_a_good_number_takes_effect(tmp_path):
-    """In the text, the file and the copy too, where the constructor was given nothing."""
+def test_a_new_number_takes_effect_everywhere(tmp_path):
+    """In the text, in files and in copies, even if the constructor was given nothing."""
     layer = cr.LeakyReLU()
     layer.negative_slope = 0.5
     assert repr(layer) == "LeakyReLU(0.5)"
@@ -62,6 +62,6 @@ def test_a_good_number_takes_effect(tmp_path):
     ],
     ids=["bias", "nesterov", "decay_biases", "decay", "restore_best", "shuffle", "drop_last"],
 )
-def test_words_are_no_truth_values(make):
+def test_flags_must_be_booleans(make):
     with pytest.raises(TypeError, match="to be True or False, found"):
         make()

@@ -1,4 +1,4 @@
-"""Files: what comes back, and what is refused."""
+"""Files of models: round trips, and files that are refused."""
 
 import json
 import math
@@ -47,7 +47,7 @@ def test_metadata(path):
     assert architecture["model"]["args"][1] == {"layer": "LeakyReLU", "args": [0.2], "kwargs": {}}
 
 
-def test_every_bit_counts(path):
+def test_any_flipped_bit_is_detected(path):
     data = path.read_bytes()
     rng = np.random.default_rng(0)
     for position in rng.integers(0, 8 * len(data), 1000):
@@ -58,7 +58,7 @@ def test_every_bit_counts(path):
             cr.load(path)
 
 
-def test_every_length_counts(path):
+def test_any_other_length_is_detected(path):
     data = path.read_bytes()
     for length in (*np.random.default_rng(0).integers(0, len(data), 100), 0, 7, 8, 9):
         path.write_bytes(data[:length])
@@ -70,7 +70,7 @@ def test_every_length_counts(path):
 
 
 def write(path, **changes):
-    """A file with other metadata and a right digest."""
+    """Write a file with other metadata and a valid digest."""
     tensors, metadata = read_tensors(path)
     metadata = {k: v for k, v in {**metadata, **changes}.items() if v is not None}
     write_tensors(path, tensors, metadata)
@@ -85,10 +85,10 @@ LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
     [
         ({"format_version": "2"}, "format version 1, found 2: a newer chainrule"),
         ({"architecture": None}, r"without an architecture; .* model.load_weights\(path\)"),
-        ({"architecture": "{"}, "no architecture that makes a model"),
-        ({"architecture": "[]"}, "no architecture that makes a model"),
-        ({"architecture": '{"model": {"layer": "Linear"}}'}, "no architecture that makes a model"),
-        ({"architecture": "[" * 100_000}, "no architecture that makes a model"),
+        ({"architecture": "{"}, "the architecture makes no model"),
+        ({"architecture": "[]"}, "the architecture makes no model"),
+        ({"architecture": '{"model": {"layer": "Linear"}}'}, "the architecture makes no model"),
+        ({"architecture": "[" * 100_000}, "the architecture makes no model"),
         (
             {"architecture": json.dumps({"dtype": "float32", "model": LINEAR})},
             "expected a Sequential, found Linear",
@@ -123,9 +123,7 @@ def test_custom_layers(tmp_path):
         cr.load(path)
     assert isinstance(cr.load(path, layers=OWN)[1], Scale)
     for layers in ([Scale], Scale, {"Scale": Scale(3)}, {"Scale": int}):
-        with pytest.raises(
-            TypeError, match=r"by their names, layers={'Scale': Scale}, found layer"
-        ):
+        with pytest.raises(TypeError, match=r"by name, layers={'Scale': Scale}, found layer"):
             cr.load(path, layers=layers)
     with pytest.raises(cr.FileFormatError, match=r"an unknown layer 'Scale'"):
         cr.load(path)
@@ -165,7 +163,7 @@ def test_a_model_that_binds_itself(tmp_path):
 
 @pytest.mark.parametrize("where", ["weight", "running_var"])
 @pytest.mark.parametrize("bad", [math.nan, -math.inf])
-def test_no_file_of_numbers_that_are_not_finite(where, bad, library, tmp_path):
+def test_models_with_nan_or_infinity_are_not_saved(where, bad, library, tmp_path):
     layers = cr.Linear(2, 3), cr.BatchNorm(3)
     model = cr.Sequential(*layers, backend=library.backend)
     trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
@@ -182,14 +180,14 @@ def test_no_file_of_numbers_that_are_not_finite(where, bad, library, tmp_path):
 
 
 class Sides(cr.Identity):
-    """Its sizes go into a set: in a file they are lists, and lists do not."""
+    """Puts its arguments into a set: tuples become lists in a file, and lists cannot be hashed."""
 
     def __init__(self, *sides):
         self.sides = set(sides)
 
 
 class TwoNames(cr.Sequential):
-    """Another argument decides its layers each time that it is made."""
+    """Has one more layer each time that it is made."""
 
     made = 0
 
@@ -223,7 +221,7 @@ def nested(depth):
     ],
     ids=["tuple", "other layers", "classes", "header", "count"],
 )
-def test_what_could_not_be_loaded_is_not_written(make, error, message, model, path):
+def test_models_that_could_not_be_loaded_are_not_saved(make, error, message, model, path):
     before = path.read_bytes()
     with pytest.raises(error, match=message):
         make().save(path)
@@ -231,14 +229,14 @@ def test_what_could_not_be_loaded_is_not_written(make, error, message, model, pa
 
 
 class Named(cr.Identity):
-    """With a parameter that is called as it likes."""
+    """Has parameters with the given names."""
 
     def __init__(self, *names):
         for name in names:
             setattr(self, name, cr.Parameter((1,)))
 
 
-def test_names_that_are_there_twice():
+def test_duplicate_names():
     layer = Named()
     layer.parts = {"a.b": cr.Parameter((1,)), "a": {"b": cr.Parameter((2,))}}
     with pytest.raises(
@@ -248,8 +246,8 @@ def test_names_that_are_there_twice():
         cr.Sequential(layer, seed=0)
 
 
-def test_a_parameter_that_is_called_as_pytorchs_count(tmp_path):
-    """PyTorch's is passed over where a model has none."""
+def test_a_parameter_with_the_name_of_pytorchs_counter(tmp_path):
+    """PyTorch's own counter is ignored if the model has no parameter of this name."""
     model = cr.Sequential(Named("running_mean", "num_batches_tracked"), seed=0)
     model[0].num_batches_tracked.value[...] = 3.0
     model.save(tmp_path / "model.safetensors")
@@ -260,8 +258,8 @@ def test_a_parameter_that_is_called_as_pytorchs_count(tmp_path):
 @pytest.mark.parametrize("option", [{"seed": 0}, {"dtype": "float64"}, {"backend": "torch"}])
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("own", [False, True])
-def test_nothing_is_drawn_or_imported_because_a_file_says_so(option, inner, own, path, monkeypatch):
-    """An outermost model with its own options, saved, is one without."""
+def test_a_file_cannot_make_anything_be_drawn_or_imported(option, inner, own, path, monkeypatch):
+    """A model that was made with such options is saved without them."""
 
     class Net(cr.Sequential):
         def __init__(self, *layers, **options):
@@ -295,14 +293,14 @@ def test_nothing_is_drawn_or_imported_because_a_file_says_so(option, inner, own,
         },
     ],
 )
-def test_sizes_are_compared_before_anything_is_made(layer, path):
+def test_sizes_are_checked_before_allocation(layer, path):
     described = {**EMPTY, "args": [layer, {"layer": "ReLU", "args": [], "kwargs": {}}]}
     write(path, architecture=json.dumps({"dtype": "float32", "model": described}))
     with pytest.raises(cr.FileFormatError, match="does not fit|has shape"):
         cr.load(path)
 
 
-def test_a_link_stays_a_link(model, path):
+def test_a_symbolic_link_stays_a_link(model, path):
     link = path.parent / "link.safetensors"
     link.symlink_to(path)
     model[0].bias.value[...] = 5.0
@@ -311,7 +309,7 @@ def test_a_link_stays_a_link(model, path):
     assert (cr.load(path)[0].bias.value == 5.0).all()
 
 
-def test_numbers_that_numpy_lacks(model, tmp_path):
+def test_a_dtype_that_numpy_lacks(model, tmp_path):
     header = {"0.weight": {"dtype": "F8_E5M2", "shape": [2], "data_offsets": [0, 2]}}
     raw = json.dumps(header).encode()
     (tmp_path / "f8").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(2))
@@ -339,7 +337,7 @@ def damaged(tensors):
     yield {**tensors, "2.bias": np.ones(2, int)}, "'2.bias': expected floating-point numbers"
 
 
-def test_weights_that_do_not_fit_leave_the_model_alone(model, tmp_path):
+def test_weights_that_do_not_fit_leave_the_model_unchanged(model, tmp_path):
     path = tmp_path / "other.safetensors"
     tensors = {n: np.zeros(p.shape) for n, p in model.named_parameters().items()}
     before = model.state.values.copy()
@@ -350,7 +348,7 @@ def test_weights_that_do_not_fit_leave_the_model_alone(model, tmp_path):
         np.testing.assert_array_equal(model.state.values, before)
 
 
-def test_no_file(tmp_path):
+def test_a_missing_file_and_a_text_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         cr.load(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
@@ -372,7 +370,7 @@ def test_a_failed_write_leaves_the_old_file(model, path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
-def test_permissions_are_those_of_any_file(model, path):
+def test_file_permissions(model, path):
     plain = path.parent / "plain"
     plain.touch()
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
@@ -393,7 +391,7 @@ def test_initializers_in_files(name, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
-def test_numbers_that_are_not_finite(bad, model, tmp_path):
+def test_weights_that_are_not_finite(bad, model, tmp_path):
     path = tmp_path / "bad.safetensors"
     tensors = {n: np.zeros(p.shape) for n, p in model.named_parameters().items()}
     tensors["2.bias"][1] = bad

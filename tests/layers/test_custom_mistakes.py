@@ -1,4 +1,4 @@
-"""Mistakes in custom layers, and names of other libraries: the error says what is meant."""
+"""Mistakes in custom layers, and names from other libraries: errors that say what to write."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ import chainrule as cr
 
 
 class Own(cr.Layer):
-    """A layer whose forward is given."""
+    """A layer whose forward is the given function."""
 
     def __init__(self, function):
         self.function = function
@@ -35,7 +35,7 @@ RETURNED = {
 
 
 @pytest.mark.parametrize(("function", "message"), RETURNED.values(), ids=RETURNED)
-def test_what_a_custom_layer_returns(function, message, library):
+def test_wrong_return_values_of_a_custom_layer(function, message, library):
     model = cr.Sequential(cr.Linear(3, 3), Own(function), backend=library.backend)
     x = library.asarray(np.ones((2, 3), "float32"))
     with pytest.raises(TypeError, match=rf"^layer '1', Own\(.*\): {message}"):
@@ -65,20 +65,22 @@ FORGOTTEN = {
 @pytest.mark.parametrize("use", FORGOTTEN.values(), ids=FORGOTTEN)
 def test_a_forgotten_value(use, library):
     model = cr.Sequential(Weighted(use), backend=library.backend)
-    with pytest.raises(TypeError, match=r"^Parameter\(\(3,\)\) is no array, but its .value is one"):
+    with pytest.raises(
+        TypeError, match=r"^Parameter\(\(3,\)\) is not an array, but its .value is one"
+    ):
         model.predict(np.ones((2, 3)))
 
 
-def test_numpy_does_not_take_a_parameter_for_an_object():
+def test_numpy_functions_refuse_a_parameter():
     x, stored = np.ones(3), (cr.Parameter((3,)), cr.Buffer((3,)))
     for part in stored:
         for use in (np.asarray, np.sum, lambda w: x * w, lambda w: w * x, lambda w: np.dot(x, w)):
-            with pytest.raises(TypeError, match="is no array, but its .value is one"):
+            with pytest.raises(TypeError, match="is not an array, but its .value is one"):
                 use(part)
 
 
 @pytest.mark.parametrize("shape", [3, None, np.ones(3), "ab", (2.0,)], ids=repr)
-def test_shapes_that_are_none(shape):
+def test_shapes_that_are_not_tuples(shape):
     for kind in (cr.Parameter, cr.Buffer):
         with pytest.raises(TypeError, match=r"expected the shape of a .*, such as \(3,\), found"):
             kind(shape)
@@ -93,19 +95,26 @@ def test_names_of_other_libraries():
             ("eval", r"model\.predict\(x\)"),
             ("train", r"training=True"),
             ("to", "backend="),
+            ("cuda", "backend='torch' and device='cuda'"),
+            ("cpu", "backend="),
+            ("double", "dtype='float64'"),
+            ("add", r"cr\.Sequential\(\*layers\)"),
+            ("get_weights", r"model\.named_parameters\(\)"),
+            ("modules", "for layer in model"),
+            ("requires_grad_", r"layer\.freeze\(\)"),
             ("fit", r"cr\.Trainer\("),
         ):
             with pytest.raises(AttributeError, match=rf"has no '{name}': .*{hint}"):
                 getattr(layer, name)
             assert not hasattr(layer, name)
-        with pytest.raises(TypeError, match=r"is not called: model\.predict\(x\)"):
+        with pytest.raises(TypeError, match=r"cannot be called: model\.predict\(x\)"):
             layer(np.ones((1, 3)))
         with pytest.raises(AttributeError, match="object has no attribute 'no_such_name'"):
             _ = layer.no_such_name
     assert repr(pickle.loads(pickle.dumps(model))) == repr(copy.deepcopy(model)) == repr(model)
 
 
-def test_an_error_within_a_property_stays():
+def test_errors_within_a_property_are_kept():
     def init(rng, shape):
         return rng.no_such_name
 

@@ -33,7 +33,7 @@ def test_masks_follow_the_formula():
         h = (i * 0x9E3779B9) & (2**32 - 1) ^ (key >> 32)
         h = ((h ^ (h >> 16)) * 0x7FEB352D) & (2**32 - 1) ^ (key & (2**32 - 1))
         h = ((h ^ (h >> 15)) * 0x846CA68B) & (2**32 - 1)
-        return (h ^ 2**31) < int(p * 2**32)  # the order of signed integers
+        return (h ^ 2**31) < int(p * 2**32)  # in the order of signed integers
 
     for seed, draw, p in [(0, 0, 0.5), (5, 3, 0.8), (2**40, 10**6, 0.1)]:
         expected = [kept(seed, draw, i, p) for i in range(500)]
@@ -41,12 +41,12 @@ def test_masks_follow_the_formula():
 
 
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.5, 0.9])
-def test_share_kept(p):
+def test_the_fraction_kept(p):
     n, draws = 20_000, 50
     kept = np.asarray([mask((n,), p, 3, draw).mean() for draw in range(draws)])
     deviations = (kept - p) / np.sqrt(p * (1 - p) / n)
     assert np.abs(deviations).max() < 4.5
-    assert 0.6 < deviations.std() < 1.5  # neither stuck nor too even
+    assert 0.6 < deviations.std() < 1.5  # neither constant nor too even
 
 
 @pytest.mark.parametrize("what", ["draws", "seeds", "elements", "rows"])
@@ -64,7 +64,7 @@ def test_no_correlation(what):
         assert abs(np.corrcoef(a, b)[0, 1]) < 4.5 / np.sqrt(n)
 
 
-def test_runs_of_bits_are_as_likely_as_each_other():
+def test_all_runs_of_bits_are_equally_likely():
     """Chi-square over the 256 patterns of eight neighbours."""
     bits = np.concatenate([mask((8000,), 0.5, 1, d) for d in range(100)]).reshape(-1, 8)
     counts = np.bincount(np.packbits(bits, axis=1)[:, 0], minlength=256)

@@ -1,4 +1,4 @@
-"""One dtype in a model: what enters is converted, and who leaves it is named."""
+"""One dtype in a model: inputs are converted, and layers that leave the dtype are reported."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import chainrule as cr
 
 
 class Noise(cr.Layer):
-    """Adds an array of NumPy's default dtype, or leaves the dtype on the way back."""
+    """Adds a float64 array, forward or backward."""
 
     def __init__(self, *, forward=True):
         self.in_forward = forward
@@ -94,7 +94,7 @@ def test_a_gradient_of_another_dtype(library):
 
 @pytest.mark.parametrize("make", [lambda: Scale(4), lambda: cr.Linear(4, 4)], ids=["own", "ours"])
 def test_a_layer_that_is_the_model_names_its_parameter(make, library):
-    """It converts nothing, so float64 data comes to its parameters as it is."""
+    """It converts nothing, so float64 data reaches its parameters."""
     layer = make()
     layer.bind(library.backend)
     dy = library.asarray(X, dtype=library.backend.dtype("float32"))

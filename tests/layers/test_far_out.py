@@ -26,7 +26,7 @@ LIMITS = {
 
 
 def run(layer, library, x, dy):
-    """The output and the gradient of the input, as NumPy arrays."""
+    """Return the output and the gradient of the input as NumPy arrays."""
     model = cr.Sequential(layer.copy(), backend=library.backend, dtype=str(x.dtype))
     y, backward = model.forward(library.asarray(x), training=True)
     dx = backward(library.asarray(dy), input_gradient=True)
@@ -45,7 +45,7 @@ def test_limits(layer, limits, slopes, dtype, library):
 
 
 @pytest.mark.parametrize("layer", [layer for layer, *_ in LIMITS.values()], ids=LIMITS)
-def test_what_is_no_number_stays_none(layer, library):
+def test_nan_stays_nan(layer, library):
     y, _ = run(layer, library, np.asarray([[np.nan]], "float32"), np.ones((1, 1), "float32"))
     assert np.isnan(y).all()
 
@@ -69,13 +69,13 @@ def test_softmax_of_impossible_classes(dtype, library):
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("row", [[-INF, -INF], [0.0, INF]])
 @pytest.mark.parametrize("layer", [cr.Softmax(), cr.LogSoftmax()], ids=repr)
-def test_softmax_without_an_answer(layer, row, library):
+def test_softmax_is_nan_where_it_is_undefined(layer, row, library):
     y, _ = run(layer, library, np.asarray([row, [0.0, 0.0]]), np.zeros((2, 2)))
     assert np.isnan(y[0]).all()
     assert np.isfinite(y[1]).all()
 
 
-def test_a_training_with_large_numbers(library):
+def test_training_with_large_numbers(library):
     layers = cr.Linear(1, 1, init=cr.initializers.constant(1e25)), cr.GELU(), cr.Linear(1, 1)
     layers[2].weight.init = cr.initializers.constant(1e-32)
     model = cr.Sequential(*layers, backend=library.backend)
@@ -85,7 +85,7 @@ def test_a_training_with_large_numbers(library):
 
 
 @pytest.mark.parametrize("dtype", LARGE)
-def test_a_dropped_unit_is_0_whatever_it_was(dtype, library):
+def test_a_dropped_unit_is_zero_even_if_infinite(dtype, library):
     x = np.full((4, 50), INF, dtype)
     y, dx = run(cr.Dropout(0.5), library, x, np.ones_like(x))
     assert set(np.unique(y)) == {0.0, INF}

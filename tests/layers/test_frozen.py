@@ -1,4 +1,4 @@
-"""What is frozen stays so in copies and files, and what a file can say about it."""
+"""Frozen parameters stay frozen in copies and files."""
 
 import json
 
@@ -31,7 +31,7 @@ def test_a_copy_is_frozen_too(model):
     assert frozen(model.copy()) == FROZEN
 
 
-def test_a_file_keeps_it(model, tmp_path):
+def test_a_file_keeps_frozen_parameters(model, tmp_path):
     path = tmp_path / "model"
     model.save(path)
     loaded = cr.load(path, layers=OWN)
@@ -53,7 +53,7 @@ def test_a_frozen_batch_norm_is_a_fixed_function_after_a_file(tmp_path):
     np.testing.assert_array_equal(y, model.predict(x))
 
 
-def test_the_file_of_a_training_keeps_it(model, tmp_path):
+def test_the_file_of_a_training_keeps_frozen_parameters(model, tmp_path):
     path, options = tmp_path / "training", {"loss": cr.MSELoss(), "optimizer": cr.Adam()}
     trainer = cr.Trainer(model, **options)
     x = np.random.default_rng(0).normal(size=(8, 3))
@@ -77,7 +77,7 @@ def test_a_parameter_that_is_shared_is_frozen_once(tmp_path):
     [["none"], ["2.running_mean"], [0], [["0.weight"]], [{}], "0.weight", {"0.weight": 1}, 1, None],
     ids=str,
 )
-def test_a_file_with_anything_else_is_refused(names, model, tmp_path):
+def test_files_with_invalid_names_are_refused(names, model, tmp_path):
     path = tmp_path / "model"
     model.save(path)
     tensors, metadata = read_tensors(path)

@@ -1,4 +1,4 @@
-"""The linear map on more axes than two, and `PReLU`."""
+"""`Linear` on more than two axes, and `PReLU`."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import chainrule as cr
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear_on_more_axes(bias, library):
-    """The same numbers as on the rows of all axes together, and the same gradients."""
+    """The numbers and gradients are those of the reshaped 2-D input."""
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(3, 2, 4, 5)), rng.normal(size=(3, 2, 4, 6))
     layer = cr.Linear(5, 6, bias=bias)
@@ -39,7 +39,7 @@ def test_shapes_that_linear_refuses(shape):
         cr.Linear(5, 6).forward(np.ones(shape, "float32"))
 
 
-def test_a_training_on_sequences(library):
+def test_training_on_sequences(library):
     x = np.random.default_rng(0).normal(size=(16, 3, 4))
     model = cr.Sequential(cr.Linear(4, 2), backend=library.backend, dtype="float64")
     trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.Adam(0.1))

@@ -21,7 +21,7 @@ def test_one_activation_for_all():
     assert kinds(cr.mlp([3, 2])) == ["Linear"]
 
 
-def test_an_activation_each():
+def test_an_activation_for_each_layer():
     init = cr.initializers.uniform(-0.5, 0.5)
     model = cr.mlp([4, 3, 3, 1], activation=["none", "relu6"], init=init, dtype="float64")
     assert kinds(model) == ["Linear", "Linear", "ReLU6", "Linear"]
@@ -36,20 +36,24 @@ def test_every_activation_by_its_name(name):
 
 
 def test_bad_mlps():
-    with pytest.raises(ValueError, match="inputs and of outputs at least, found"):
+    with pytest.raises(ValueError, match="expected at least two widths, inputs and outputs, found"):
         cr.mlp([4])
-    with pytest.raises(ValueError, match="expected 2 activations, one a hidden layer, found 1"):
+    with pytest.raises(
+        ValueError, match="expected 2 activations, one for each hidden layer, found 1"
+    ):
         cr.mlp([4, 3, 3, 1], activation=["relu"])
-    with pytest.raises(ValueError, match="inputs and of outputs at least, found 3"):
+    with pytest.raises(
+        ValueError, match="expected at least two widths, inputs and outputs, found 3"
+    ):
         cr.mlp(3)
     for kind in (cr.ReLU, cr.ReLU(), [cr.ReLU]):
-        with pytest.raises(ValueError, match=r"an activation of none, relu, .*; found .*ReLU"):
+        with pytest.raises(ValueError, match=r"an activation, one of none, relu, .*; found .*ReLU"):
             cr.mlp([2, 3, 1], activation=kind)
-    with pytest.raises(ValueError, match="an activation of none, relu, .*; found 'swish'"):
+    with pytest.raises(ValueError, match="an activation, one of none, relu, .*; found 'swish'"):
         cr.mlp([4, 3, 1], activation="swish")
 
 
-def test_spirals_are_those_of_the_formula():
+def test_spirals_follow_the_formula():
     x, y = cr.datasets.spirals(600, noise=0.0)
     assert np.bincount(y).tolist() == [100] * 6
     radius = np.hypot(*x.T)

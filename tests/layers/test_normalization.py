@@ -1,4 +1,4 @@
-"""Normalisation: values by hand, training and inference told apart, and what is refused."""
+"""Normalisation: values by hand, training and inference, and errors."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,9 @@ def test_layer_norm_by_hand(library):
     layer = on(library, cr.LayerNorm(2, eps=1.0))
     layer.weight.value[...] = library.asarray([2.0, 3.0])
     layer.bias.value[...] = library.asarray([0.5, -1.0])
-    half = np.asarray([[4.5], [13.5], [37.5]])  # half the difference of a row: its deviation
+    half = np.asarray(
+        [[4.5], [13.5], [37.5]]
+    )  # half the difference in a row: its standard deviation
     expected = np.concatenate([-half, half], axis=1) / np.sqrt(half**2 + 1) * [2, 3] + [0.5, -1]
     for training in (False, True):
         y, _ = layer.forward(library.asarray(X), training=training)
@@ -60,7 +62,7 @@ def test_inference_moves_no_statistics(library):
         np.testing.assert_array_equal(old, new)
 
 
-def test_running_statistics_come_to_those_of_the_data(library):
+def test_running_statistics_converge_to_those_of_the_data(library):
     layer = on(library, cr.BatchNorm(2))
     for _ in range(400):
         layer.forward(library.asarray(X), training=True)
@@ -70,7 +72,7 @@ def test_running_statistics_come_to_those_of_the_data(library):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
-def test_the_ends_of_momentum(momentum, library):
+def test_extreme_values_of_momentum(momentum, library):
     layer = on(library, cr.BatchNorm(2, momentum=momentum))
     layer.forward(library.asarray(X), training=True)
     mean, var = statistics(layer, library)
@@ -91,7 +93,9 @@ def test_a_frozen_layer_is_a_fixed_function(library):
     for old, new in zip(before, statistics(layer, library), strict=True):
         np.testing.assert_array_equal(old, new)
     assert not library.to_numpy(layer.state.grads).any()
-    layer.forward(library.asarray(X[:1]), training=True)  # no statistics, so one sample will do
+    layer.forward(
+        library.asarray(X[:1]), training=True
+    )  # needs no statistics, so one sample is enough
     layer.unfreeze()
     assert not np.array_equal(library.to_numpy(layer.forward(x, training=True)[0]), expected)
     assert not np.array_equal(statistics(layer, library)[0], before[0])
@@ -154,14 +158,14 @@ def test_options_survive_a_file(tmp_path):
     assert repr(loaded) == repr(model)
 
 
-def test_weight_decay_leaves_them_alone():
+def test_weight_decay_does_not_apply_to_them():
     model = cr.Sequential(cr.Linear(3, 3), cr.BatchNorm(3), cr.LayerNorm(3))
     decaying = [name for name, p in model.named_parameters().items() if p.decay]
     assert decaying == ["0.weight"]
 
 
-def test_losing_the_order_of_the_batch_changes_nothing(library):
-    """Statistics of a batch are of all its samples alike; those of a sample of itself alone."""
+def test_the_order_of_the_batch_does_not_matter(library):
+    """Statistics of a batch treat all samples alike; those of a sample depend on it alone."""
     x, order = np.random.default_rng(0).normal(size=(7, 3)), [3, 0, 6, 2, 5, 1, 4]
     for make in (cr.BatchNorm, cr.LayerNorm):
         layer = on(library, make(3))
@@ -173,7 +177,7 @@ def test_losing_the_order_of_the_batch_changes_nothing(library):
 
 
 @pytest.mark.parametrize("kind", [cr.BatchNorm, cr.LayerNorm])
-def test_trainings_agree_and_learn(kind, library):
+def test_training_agrees_with_numpy_and_learns(kind, library):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(96, 8)), rng.integers(0, 3, 96)
     x[np.arange(96), y] += 3.0

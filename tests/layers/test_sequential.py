@@ -1,4 +1,4 @@
-"""Models as a collection, as text, and in prediction."""
+"""Models as collections, as text, and in prediction."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_things_that_are_not_layers():
         cr.Sequential(cr.Linear(2, 2), cr.ReLU)
     with pytest.raises(TypeError, match="expected layers, found 'relu'"):
         cr.Sequential("relu")
-    with pytest.raises(TypeError, match=r"is Sequential\(\*layers\) meant"):
+    with pytest.raises(TypeError, match=r"did you mean Sequential\(\*layers\)\?"):
         cr.Sequential([cr.ReLU()])
     with pytest.raises(ValueError, match="expected approximate to be one of .*, found 'erf'"):
         cr.GELU(approximate="erf")
@@ -104,7 +104,7 @@ def test_predict(library):
     assert isinstance(native, library.backend.array_type)
 
 
-def test_predict_gives_back_the_kind_it_was_given(library):
+def test_predict_returns_the_kind_of_array_it_was_given(library):
     model = cr.Sequential(cr.Linear(4, 3))
     x = library.asarray(np.ones((2, 4), "float32"))
     assert isinstance(model.predict(x), library.backend.array_type)
@@ -129,24 +129,24 @@ def test_bad_predictions(library):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
-def test_a_number_that_the_models_dtype_cannot_hold():
+def test_inputs_that_overflow_the_models_dtype():
     model, x = cr.Sequential(cr.Linear(4, 3)), np.full((2, 4), -1e39)
     for use in (model.predict, model.forward):
         with pytest.raises(cr.DataError, match=r"within the range of float32, found .* 1e\+39"):
             use(x)
-    x[...] = np.inf  # which it can
+    x[...] = np.inf  # which float32 has
     x[1, :] = 1.0
     assert np.isfinite(model.predict(x)).all(axis=1).tolist() == [False, True]
 
 
-def test_an_inner_model_used_first_is_still_an_inner_one():
+def test_an_inner_model_that_is_used_first_stays_inner():
     inner = cr.Sequential(cr.Linear(2, 2))
     cr.Sequential(inner, cr.Linear(2, 1))
     y, back = inner.forward(np.ones((1, 2), "float32"))
     assert back(y).shape == (1, 2)
 
 
-def test_an_inner_model_in_a_list_that_is_filled_later_is_an_inner_one():
+def test_an_inner_model_in_a_list_that_is_filled_later_is_inner():
     class Holder(cr.Layer):
         def __init__(self):
             self.layers = []
@@ -159,11 +159,11 @@ def test_an_inner_model_in_a_list_that_is_filled_later_is_an_inner_one():
     assert back(y, input_gradient=True).shape == (1, 2)
 
 
-# Whose arrays they are.
+# Arrays that belong to the caller.
 
 
 class Weight(cr.Layer):
-    """Its output is its parameter itself."""
+    """Returns its parameter itself."""
 
     def __init__(self):
         self.weight = cr.Parameter((2, 3), init=cr.initializers.constant(1.0))
@@ -203,7 +203,7 @@ class WritesToDy(cr.Layer):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_layer_that_writes_to_its_input_is_named_and_the_data_stays(dtype):
+def test_a_layer_that_writes_to_its_input_is_reported_and_the_data_unchanged(dtype):
     x, y = np.ones((4, 3), dtype), np.asarray([0, 1, 0, 1])
     first = cr.Sequential(cr.Flatten(), cr.Sequential(WritesToX()), cr.Linear(3, 2))
     last = cr.Sequential(cr.Linear(3, 2), WritesToDy())
@@ -225,7 +225,7 @@ def test_a_layer_that_writes_to_its_input_is_named_and_the_data_stays(dtype):
     assert (dy == 1.0).all()
 
 
-def test_another_error_of_a_layer_is_its_own():
+def test_other_errors_of_a_layer_are_passed_on():
     class Broken(cr.Layer):
         def forward(self, x, *, training=False):
             raise ValueError("no more")

@@ -1,4 +1,4 @@
-"""A slice of a model: a view that computes, and says how to get layers that can be trained."""
+"""Slices of models: views that compute, and errors that name `copy`."""
 
 import copy
 import pickle
@@ -11,7 +11,7 @@ from table import Residual
 import chainrule as cr
 
 
-def test_it_computes_with_the_layers_of_the_model(library):
+def test_a_slice_computes_with_the_layers_of_the_model(library):
     model = model_on(library)
     x = library.asarray(np.random.default_rng(0).normal(size=(5, 4)))
     first, rest = model[:2], model[2:]
@@ -26,7 +26,7 @@ def test_it_computes_with_the_layers_of_the_model(library):
     assert not library.to_numpy(first.predict(x)).any()
 
 
-def test_a_gradient_comes_back_through_it(library):
+def test_gradients_go_back_through_slices(library):
     model = model_on(library)
     x = library.asarray(np.random.default_rng(0).normal(size=(5, 4)))
     y, back = model.forward(x, training=True)
@@ -54,7 +54,7 @@ def test_as_a_collection_and_as_text():
             model[index]
 
 
-def test_freezing_it_freezes_the_layers():
+def test_freezing_a_slice_freezes_the_layers():
     model = cr.mlp([4, 8, 3])
     model[:2].freeze()
     assert [layer.trainable for layer in model] == [False, False, True]
@@ -82,7 +82,7 @@ def test_a_copy_is_a_model(library):
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-def test_it_can_be_copied_with_its_model(copier):
+def test_deepcopy_and_pickle_take_the_model_along(copier):
     model = cr.mlp([4, 8, 3])
     twin = copier(model[:1])
     np.testing.assert_array_equal(twin.predict(np.ones((2, 4))), model[:1].predict(np.ones((2, 4))))
@@ -112,12 +112,14 @@ MISTAKES = {
 @pytest.mark.parametrize("use", MISTAKES.values(), ids=MISTAKES)
 def test_uses_that_need_a_copy(use):
     model = cr.mlp([4, 8, 3])
-    with pytest.raises((TypeError, AttributeError), match=r"shares its layers .* its copy\(\)"):
+    with pytest.raises(
+        (TypeError, AttributeError), match=r"shares the layers of its model; its copy\(\)"
+    ):
         use(model[:2])
     assert model[:2].copy().parameters()
 
 
-def test_names_that_it_does_not_have():
+def test_names_that_a_slice_does_not_have():
     view = cr.mlp([4, 8, 3])[:2]
     with pytest.raises(AttributeError, match="Slice has no 'fit': cr.Trainer"):
         view.fit([[0.0] * 4])

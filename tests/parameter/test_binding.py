@@ -1,4 +1,4 @@
-"""Which model a parameter belongs to, and parts that are added too late."""
+"""The model that a parameter belongs to, and parts that are added too late."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_a_bound_layer_belongs_to_one_model():
         Scale(2).gain = parameter
 
 
-def test_a_layer_in_two_models_is_found_out():
+def test_a_layer_in_two_models_is_detected():
     layer = cr.Linear(2, 2)
     one, two = cr.Sequential(layer), cr.Sequential(layer)
     two.bind()
@@ -51,11 +51,11 @@ def test_a_layer_added_too_late():
 
 
 def test_a_parameter_of_no_layer():
-    with pytest.raises(RuntimeError, match="assigned to no attribute"):
+    with pytest.raises(RuntimeError, match="belongs to no layer; assign it to an attribute"):
         cr.Parameter((2,)).value  # noqa: B018
 
 
-def test_a_parameter_put_in_too_late():
+def test_a_parameter_assigned_too_late():
     model = cr.Sequential(cr.Linear(4, 8), seed=0)
     model[0].weight = cr.Parameter((8, 4))
     with pytest.raises(RuntimeError, match="added to a model that already has its weights"):
@@ -73,7 +73,7 @@ def test_a_layer_appended_too_late():
         cr.SGD(0.1).bind(model)
 
 
-def test_values_by_name_instead_of_drawn_ones():
+def test_values_by_name_instead_of_random_ones():
     def model():
         layer = cr.Linear(2, 2, bias=False)
         return cr.Sequential(layer, layer)
@@ -89,4 +89,4 @@ def test_values_by_name_instead_of_drawn_ones():
     ):
         with pytest.raises(error):
             unbound.bind(values=values)
-    assert (unbound.bind()[0].weight.value == drawn).all()  # nothing is left of what was refused
+    assert (unbound.bind()[0].weight.value == drawn).all()  # refused values leave no trace

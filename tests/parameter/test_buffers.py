@@ -1,4 +1,4 @@
-"""Buffers: what a layer keeps and does not learn, in memory, in copies and in files."""
+"""Buffers, in memory, in copies and in files."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ import chainrule as cr
 
 
 class Counter(cr.Layer):
-    """Sums up steps and inputs; its output depends on the sums so far, which get no gradient."""
+    """Counts steps and sums inputs; its output depends on these sums, which have no gradient."""
 
     def __init__(self, features):
         self.steps = cr.Buffer(())
@@ -48,7 +48,7 @@ def trained(library, **options):
 NAMES = ["1.steps", "1.total", "2.running_mean", "2.running_var"]
 
 
-def test_buffers_are_views_into_a_vector_of_their_own(library):
+def test_buffers_are_views_into_their_own_vector(library):
     model = counting_model(library)
     state = model.state
     assert list(model.named_buffers()) == NAMES
@@ -60,7 +60,7 @@ def test_buffers_are_views_into_a_vector_of_their_own(library):
     assert (library.to_numpy(state.buffers) == 7.0).all()
 
 
-def test_parameters_know_nothing_of_them(library):
+def test_buffers_are_not_parameters(library):
     model = counting_model(library)
     assert list(model.named_parameters()) == [
         "0.weight", "0.bias", "1.gain", "2.weight", "2.bias",
@@ -74,14 +74,14 @@ def test_parameters_know_nothing_of_them(library):
     assert library.to_numpy(model.state.buffers).tolist() == [0, 2, 2, 2, 0, 0, 0, 1, 1, 1]
 
 
-def test_a_model_without_any_has_an_empty_vector(library):
+def test_a_model_without_buffers_has_an_empty_vector(library):
     model = cr.Sequential(cr.Linear(2, 2), backend=library.backend)
     assert model.named_buffers() == {}
     assert model.state.buffers.shape == (0,)
     assert copy.deepcopy(model).state.buffers.shape == (0,)
 
 
-def test_a_layer_of_buffers_alone_is_nothing_to_train():
+def test_a_layer_with_buffers_only_is_not_trainable():
     class Seen(cr.Layer):
         def __init__(self):
             self.count = cr.Buffer(())
@@ -124,7 +124,7 @@ def test_a_layers_copy_starts_from_the_same_buffers(library):
     assert unbound.total.value.tolist() == [2.0, 2.0, 2.0]
 
 
-def test_a_layer_used_twice_has_one_set(library, tmp_path):
+def test_a_layer_that_is_used_twice_has_one_set_of_buffers(library, tmp_path):
     layer = Counter(2)
     model = cr.Sequential(layer, cr.Sequential(layer), backend=library.backend)
     model.forward(library.asarray(np.ones((1, 2), "float32")), training=True)
@@ -145,14 +145,14 @@ def test_a_bound_buffer_belongs_to_one_model():
         Counter(2).total = layer.total
 
 
-def test_a_buffer_put_in_too_late():
+def test_a_buffer_assigned_too_late():
     model = cr.Sequential(Counter(2), seed=0)
     model[0].total = cr.Buffer((2,))
-    with pytest.raises(RuntimeError, match=r"Buffer\(\(2,\)\) was added to a model that has its"):
+    with pytest.raises(RuntimeError, match=r"Buffer\(\(2,\)\) was added to a model that already"):
         model.predict(np.ones((1, 2)))
 
 
-def test_a_layer_with_buffers_put_in_too_late():
+def test_a_layer_with_buffers_assigned_too_late():
     residual = Residual(cr.Linear(2, 2))
     cr.Sequential(residual, seed=0)
     residual.norm = cr.BatchNorm(2)
@@ -161,7 +161,7 @@ def test_a_layer_with_buffers_put_in_too_late():
 
 
 def test_a_buffer_of_no_layer():
-    with pytest.raises(RuntimeError, match="assigned to no attribute"):
+    with pytest.raises(RuntimeError, match="belongs to no layer; assign it to an attribute"):
         cr.Buffer((2,)).value  # noqa: B018
 
 
@@ -181,7 +181,7 @@ def test_bad_fills():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_they_survive_a_file(dtype, library, tmp_path):
+def test_buffers_survive_a_file(dtype, library, tmp_path):
     model = trained(library, dtype=dtype)
     path = tmp_path / "model.safetensors"
     model.save(path)
@@ -216,7 +216,7 @@ def damaged(tensors):
     yield {**tensors, "1.total": np.full(3, np.nan)}, "buffer '1.total': expected finite numbers"
 
 
-def test_files_that_do_not_fit_leave_the_model_alone(library, tmp_path):
+def test_files_that_do_not_fit_leave_the_model_unchanged(library, tmp_path):
     path = tmp_path / "other.safetensors"
     model = trained(library)
     parts = {**model.named_parameters(), **model.named_buffers()}
@@ -235,7 +235,7 @@ def test_files_that_do_not_fit_leave_the_model_alone(library, tmp_path):
     assert (library.to_numpy(model.state.buffers) == 0.5).all()
 
 
-def test_every_bit_of_them_counts(tmp_path):
+def test_any_flipped_bit_in_a_buffer_is_detected(tmp_path):
     path = tmp_path / "model.safetensors"
     cr.Sequential(cr.BatchNorm(3)).save(path)
     data = path.read_bytes()

@@ -10,7 +10,7 @@ from helpers import backward, model_on
 import chainrule as cr
 
 
-def test_copy_is_free_and_starts_from_the_same_weights(library):
+def test_a_copy_is_unbound_and_starts_from_the_same_weights(library):
     model = model_on(library)
     twin = cr.Sequential(model[0].copy(), cr.Tanh(), model[2].copy(), seed=99)
     twin_values = [p.value for p in twin.parameters()]
@@ -37,7 +37,7 @@ def test_copies_keep_their_views(copier, library):
 @pytest.mark.parametrize(
     "copier", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"]
 )
-def test_copies_of_whatever_holds_a_model_train_it(copier, library):
+def test_copies_of_containers_of_models_train(copier, library):
     shared = cr.Linear(4, 4)
     model = cr.Sequential(
         cr.Sequential(shared), cr.Sequential(shared), backend=library.backend, dtype="float64"

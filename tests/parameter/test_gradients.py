@@ -1,4 +1,4 @@
-"""How gradients live: overwritten, added up, frozen, and written straight into place."""
+"""The life of gradients: overwritten, added up, frozen, and written in place."""
 
 import numpy as np
 import pytest
@@ -52,14 +52,14 @@ def test_frozen_parameters_stay(library):
     model[2].freeze()
     optimizer.clip_norm = 1.0
     optimizer.step()
-    assert not library.to_numpy(model[2].weight.grad).any()  # nor does it count in the norm
+    assert not library.to_numpy(model[2].weight.grad).any()  # and it does not count in the norm
     model[2].unfreeze()
     backward(model, library)
     optimizer.step()
     assert not np.array_equal(library.to_numpy(model[2].weight.value), before["2.weight"])
 
 
-def test_backward_goes_no_further_than_it_must(library):
+def test_backward_stops_at_the_first_trainable_layer(library):
     model = cr.Sequential(
         cr.Rescaling(2.0), cr.Linear(4, 3), cr.Linear(3, 2), backend=library.backend
     )
@@ -81,7 +81,7 @@ def test_a_gradient_of_the_wrong_shape(library):
         back(library.asarray(np.ones((5, 3))))
 
 
-def test_products_go_straight_into_place(library, monkeypatch):
+def test_products_are_written_in_place(library, monkeypatch):
     model, calls = model_on(library), []
     kind, matmul = type(library.backend), library.backend.matmul
 
@@ -116,7 +116,7 @@ def test_the_first_layer_computes_no_input_gradient(library):
     assert asked == [True, False]
 
 
-def test_a_subclass_with_a_plain_backward_may_come_first():
+def test_a_subclass_with_a_plain_backward_as_the_first_layer():
     class Double(cr.Linear):
         def forward(self, x, *, training=False):
             y, back = super().forward(x, training=training)
@@ -130,7 +130,7 @@ def test_a_subclass_with_a_plain_backward_may_come_first():
 
 
 class Skip(cr.Layer):
-    """A branch that can be left out, as in stochastic depth."""
+    """A branch that can be skipped, as in stochastic depth."""
 
     def __init__(self):
         self.inner, self.on = cr.Linear(4, 4), True
@@ -142,7 +142,7 @@ class Skip(cr.Layer):
         return x + y, lambda dy: dy + back(dy)
 
 
-def test_a_gradient_reads_as_zero_where_the_last_pass_did_not_reach(library):
+def test_gradients_that_the_last_pass_did_not_reach_read_as_zero(library):
     skip = Skip()
     model = model_on(library, skip, cr.Linear(4, 1))
     optimizer = cr.SGD(0.1).bind(model)
@@ -153,7 +153,7 @@ def test_a_gradient_reads_as_zero_where_the_last_pass_did_not_reach(library):
         assert (inner.any(), outer.any()) == (on, True)
         assert library.to_numpy(model.state.grads)[:4].any() == on
         optimizer.step()
-        assert library.to_numpy(skip.inner.weight.grad).any() == on  # that of the last step
+        assert library.to_numpy(skip.inner.weight.grad).any() == on  # the gradient of the last step
     model.zero_grad()
     assert not library.to_numpy(model[1].weight.grad).any()
     assert not library.to_numpy(model.state.grads).any()

@@ -21,7 +21,7 @@ def test_parameters_are_views_into_one_vector(library):
     assert (library.to_numpy(state.grads) == 8.0).all()
 
 
-def test_those_with_weight_decay_come_first():
+def test_parameters_with_weight_decay_come_first():
     model = cr.Sequential(cr.Linear(4, 3), Scale(3), cr.Linear(3, 2))
     assert list(model.named_parameters()) == [
         "0.weight", "0.bias", "1.gain", "2.weight", "2.bias",
@@ -139,7 +139,7 @@ def test_numpys_numbers_as_arguments_keep_the_dtype(library):
         assert value.dtype == back().dtype == y.dtype
 
 
-def test_a_custom_layer_whose_name_is_taken(tmp_path):
+def test_a_custom_layer_with_the_name_of_a_built_in_one(tmp_path):
     class GELU(cr.Layer):
         def forward(self, x, *, training=False):
             return 100.0 * x, lambda dy: 100.0 * dy

@@ -1,4 +1,4 @@
-"""The array library that a model runs on; the only folder that names one."""
+"""The array libraries that models run on; no other folder names one."""
 
 from .base import Backend, available_backends, get_backend
 from .numpy import NumpyBackend  # the first of the known ones

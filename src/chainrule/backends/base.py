@@ -1,8 +1,8 @@
 """The array library that a model runs on: its namespace, and the few seams where libraries differ.
 
 Everything else in the package is written against the Array API standard through ``xp`` and names
-no library. Each seam below is pure standard code, so any conforming library works as it is; the
-other modules of this folder replace those seams for which a measurement asked.
+no library. Each seam below is pure standard code, so any conforming library works unchanged. The
+other modules of this folder replace a seam where measurements showed that it pays.
 """
 
 from __future__ import annotations
@@ -32,27 +32,28 @@ class Backend:
         A module that conforms to the Array API standard, or one that array-api-compat can make
         conform (``array_api_strict``, ``torch``, ...).
     device : optional
-        A device in the library's own terms; its default one if not given.
+        A device in the library's own terms; the library's default if not given.
     precision : str, optional
-        One of `precisions`; as the library is set if not given.
+        One of `precisions`; the library's own setting if not given.
 
     Raises
     ------
     TypeError
-        If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy, not
-        a view. Parameters are views into one vector, so training would silently do nothing.
+        If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy
+        instead of a view. Parameters are views into one vector, so training would silently do
+        nothing.
     BackendError
-        If it has no such device.
+        If the library has no such device.
     """
 
     known: ClassVar[dict[str, type[Backend]]] = {}
-    """The backends that have a name."""
+    """The backends by name."""
 
     repeats = False
-    """Whether `compile` gives something better than what it was given."""
+    """Whether `compile` returns something faster than the step itself."""
 
     precisions: tuple[str, ...] = ()
-    """What `matmul` may round float32 to, where there is a choice; see `get_backend`."""
+    """Choices of what `matmul` rounds float32 to, see `get_backend`."""
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -69,23 +70,23 @@ class Backend:
         self._kernels: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._probe_views()
         if precision not in (None, *self.precisions):
-            among = f"one of {self.precisions}" if self.precisions else "none, as it has one only"
+            among = f"one of {self.precisions}" if self.precisions else "None, the only choice"
             raise ValueError(
-                f"backend {self.name!r}: expected as precision {among}, found {precision!r}"
+                f"backend {self.name!r}: expected precision to be {among}, found {precision!r}"
             )
         self.precision = precision
 
     def _probe_views(self) -> None:
-        """Find out whether writing to a view writes to the vector; the standard leaves it open."""
+        """Check that writing to a view writes to the vector, which the standard leaves open."""
         try:
             vector = self.xp.zeros(3, device=self.device)
             float(vector[2])
-        except Exception as error:  # each library has its own
+        except Exception as error:  # each library raises its own
             if self.device is None:
                 raise
             raise BackendError(
-                f"backend {self.name!r} cannot use device={self.device!r} ({error}); which library "
-                "computes is chosen by backend="
+                f"backend {self.name!r} cannot use device={self.device!r} ({error}); backend= "
+                "chooses the library"
             ) from error
         try:
             view = self.xp.reshape(vector[1:], (2, 1), copy=False)
@@ -102,9 +103,9 @@ class Backend:
     # The seams.
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        """`x` as an array of this library on this device, copied only where that is needed.
+        """Return `x` as an array of this library on this device, copied only if necessary.
 
-        What another library has on a device of the same kind comes from there, by DLPack.
+        An array of another library on a device of the same kind is moved there by DLPack.
 
         Raises
         ------
@@ -116,15 +117,15 @@ class Backend:
         return self.xp.asarray(x, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> np.ndarray:
-        """`x` as a NumPy array in host memory, which it may share with `x`."""
+        """Return `x` as a NumPy array, which may share its memory with `x`."""
         return np.array(to_numpy(x))
 
     def read_only(self, x: Array) -> Array:
-        """`x`, as a view that cannot be written to where the library has such views."""
+        """Return a read-only view of `x` if the library has such views, else `x`."""
         return x
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """The matrix product ``a @ b``, in `out` if there is one."""
+        """Return the matrix product ``a @ b``, written to `out` if given."""
         if out is None:
             return a @ b
         out[...] = a @ b
@@ -136,15 +137,15 @@ class Backend:
         Parameters
         ----------
         make_rule : callable
-            Takes a namespace, returns the rule: a pure function of arrays and 0-d arrays, made of
-            arithmetic and ``xp.sqrt`` only, that returns the new values of its first arguments.
+            Takes a namespace and returns the rule: a pure function of arrays and 0-d arrays, made
+            of arithmetic and ``xp.sqrt`` only, that returns new values of its first arguments.
         outputs : int
-            How many those are.
+            The number of those arguments.
 
         Returns
         -------
         update : callable
-            Takes the rule's arguments and overwrites the first of them with what it returns.
+            Takes the rule's arguments and overwrites the first of them with the new values.
 
         Examples
         --------
@@ -164,17 +165,17 @@ class Backend:
         return update
 
     def kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A formula for this library's arrays, as one kernel where the backend has one for it.
+        """Return a formula for this library's arrays, as a single kernel if the backend has one.
 
         Parameters
         ----------
         function : callable
-            ``function(xp, *arguments)``, pure.
+            A pure function ``function(xp, *arguments)``.
 
         Returns
         -------
         callable
-            Takes the arguments without ``xp`` and returns the same to rounding.
+            Takes the arguments without ``xp`` and returns the same up to rounding.
 
         Examples
         --------
@@ -192,35 +193,35 @@ class Backend:
         return partial(function, self.xp)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
-        """Add row ``values[i]`` to row ``target[index[i]]`` for every `i`; repeated rows add up."""
+        """Add ``values[i]`` to row ``target[index[i]]`` for every `i`; repeated rows add up."""
         rows = self.xp.arange(target.shape[0], dtype=index.dtype, device=self.device)
         one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
         target += one_hot @ values
 
     def compile(self, step: Callable[[], None]) -> Callable[[], None]:
-        """A faster equivalent of a step, or the step itself.
+        """Return a faster equivalent of a step, or the step itself.
 
         Parameters
         ----------
         step : callable
-            Does the same operations on the same arrays at each call but the first, which is not
-            repeated. After a few calls they are repeated without it.
+            Does the same operations on the same arrays at each call, except for the first. After a
+            few calls, these operations are repeated without calling it.
 
         Raises
         ------
         BackendError
-            If something is missing for it; or later by what is returned, if these operations
-            cannot be repeated: nothing was done then.
+            If a requirement is missing. The returned function raises it if the operations cannot
+            be repeated; it has then done nothing.
         """
         return step
 
     def synchronize(self) -> None:
-        """Wait until all work handed to the device is done (for timing)."""
+        """Wait until the device has done all its work (for timing)."""
 
     # Identity.
 
     def dtype(self, name: str) -> Any:
-        """The library's own dtype called `name`, which is ``"float32"`` or ``"float64"``."""
+        """Return the library's dtype called `name`, ``"float32"`` or ``"float64"``."""
         if str(name) not in ("float32", "float64"):
             raise ValueError(f"expected dtype 'float32' or 'float64', found {name!r}")
         return getattr(self.xp, str(name))
@@ -240,35 +241,35 @@ class Backend:
 def get_backend(
     backend: BackendLike, *, device: Any = None, precision: str | None = None
 ) -> Backend:
-    """The backend of that name or namespace, or `backend` itself if it is one already.
+    """Return the backend of this name or namespace, or `backend` itself if it is one.
 
     Parameters
     ----------
     backend : str, Backend or namespace
         ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
     device : optional
-        A device in the library's own terms, its default one if not given.
+        A device in the library's own terms; the library's default if not given.
     precision : {"float32", "tf32"}, optional
-        On CuPy, what the matrix products of layers round float32 to before they multiply; they add
-        up in float32, and all else stays float32. As CuPy itself is set if not given.
+        On CuPy, what matrix products of layers round their float32 factors to; sums and all other
+        operations stay in float32. CuPy's own setting if not given.
 
     Raises
     ------
     ValueError
-        If no backend has this name, or if this one has no such precision.
+        If no backend has this name, or if it has no such precision.
     BackendError
-        If the library, the device, or the hardware that it needs, is not there.
+        If the library, the device or the hardware is missing.
 
     Examples
     --------
     >>> get_backend("numpy")
     Backend('numpy')
     """
-    device = getattr(device, "id", device)  # the number of a device of CuPy's, which has no hash
+    device = getattr(device, "id", device)  # the number of a CuPy device, which has no hash
     if isinstance(backend, Backend):
         for name, asked in (("device", device), ("precision", precision)):
             if asked not in (None, getattr(backend, name)):
-                raise ValueError(f"{name}={asked!r} was asked for, but {backend!r} is made already")
+                raise ValueError(f"{backend!r} already exists, without {name}={asked!r}")
         return backend
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
@@ -284,7 +285,7 @@ def get_backend(
     return _known(name, device, precision)
 
 
-# A backend is probed once, when it is first asked for.
+# A backend is probed once, when it is first used.
 
 
 @cache
@@ -300,13 +301,13 @@ def _foreign(namespace: ModuleType, device: Any, precision: str | None) -> Backe
 
 
 def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`Backend.kernel` for arrays whose namespace is all that is known."""
+    """Return the kernel of a formula for arrays of this namespace, see `Backend.kernel`."""
     name = xp.__name__.removeprefix("array_api_compat.")
     return get_backend(xp).kernel(function) if name in Backend.known else partial(function, xp)
 
 
 def overwrite(arrays: Sequence[Array], results: Any) -> None:
-    """Write to arrays what a rule returned for them, a tuple of as many."""
+    """Write the tuple that a rule returned to as many arrays."""
     expected = f"expected the rule to return a tuple (value, *slots) of {len(arrays)}"
     if not isinstance(results, tuple):
         raise TypeError(f"{expected}, found {results!r:.200}")
@@ -322,7 +323,7 @@ def _restore(name: str, device: Any, precision: str | None) -> Backend:
 
 
 def available_backends() -> list[str]:
-    """Names of the backends that would work here, now.
+    """Return the names of the backends that work on this machine.
 
     Examples
     --------

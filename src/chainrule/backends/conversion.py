@@ -1,4 +1,4 @@
-"""Data of any kind as arrays: `to_numpy` in host memory, `like` where another array lies."""
+"""Convert data of any kind: `to_numpy` to host memory, `like` to where another array is."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PYTHONS = frozenset({bool, int, float})
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """`x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
+    """Return `x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
 
-    They are of a dtype of the standard, or float16, in the machine's byte order: others become the
+    Its dtype is one of the standard's, or float16, in the machine's byte order; others become the
     nearest of those. The array may share its memory with `x`.
 
     Raises
@@ -42,7 +42,9 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 def like(array: Array, x: Any) -> Array:
-    """`x` (a list, a frame, an array of any library) as an array like `array`, where that lies.
+    """Return `x` (a list, a frame, an array of any library) as an array like `array`.
+
+    The result is of the same library and on the same device.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def like(array: Array, x: Any) -> Array:
         If it does not hold real numbers.
     """
     if type(x) is type(array) is np.ndarray:
-        return to_numpy(x)  # words are NumPy's own, too
+        return to_numpy(x)  # strings are NumPy arrays, too
     xp = array_api_compat.array_namespace(array)
     if type(x) is type(array):
         return real(xp, x.detach() if hasattr(x, "detach") else x)
@@ -59,7 +61,7 @@ def like(array: Array, x: Any) -> Array:
 
 
 def brought_to(xp: Any, device: Any, x: Any) -> Array:
-    """`x` as what the library's own `asarray` takes: an array of its own, or one of NumPy's."""
+    """Return `x` as something that the library's `asarray` takes: its own array or NumPy's."""
     there = _kind_of_device(xp.empty(0, device=device))
     if there != _HOST and _kind_of_device(x) == there:
         return real(xp, _converted(xp.from_dlpack, x))
@@ -72,24 +74,24 @@ def brought_to(xp: Any, device: Any, x: Any) -> Array:
 
 
 def real(xp: Any, array: Array) -> Array:
-    """`array`, if its dtype is one of real numbers."""
+    """Return `array` if its dtype is one of real numbers; else raise a `DataError`."""
     if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
     return array
 
 
 def on_host(x: Array) -> bool:
-    """Whether `x` lies in host memory, where reading a number costs no synchronisation."""
+    """Return whether `x` is in host memory, where reading a number needs no synchronisation."""
     return _kind_of_device(x) == _HOST
 
 
 def _kind_of_device(x: Any) -> int:
-    """Its number in DLPack; what is no array is in host memory."""
+    """Return the number of its device in DLPack; the host's for anything that is not an array."""
     return int(x.__dlpack_device__()[0]) if hasattr(x, "__dlpack_device__") else _HOST
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
-    """`x` converted without what no other library takes: autograd, lazy signs, narrow dtypes."""
+    """Convert `x` without what other libraries refuse: autograd, lazy signs, narrow dtypes."""
     try:
         for resolved in ("detach", "resolve_neg"):  # DLPack forgets that a tensor is negated
             x = getattr(x, resolved)() if hasattr(x, resolved) else x
@@ -97,7 +99,7 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
             xp = array_api_compat.array_namespace(x)
             x = xp.astype(x, xp.float32)
         return convert(x)
-    except DataError:  # of an item or a column
+    except DataError:  # from an item or a column
         raise
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
         found = type(x).__name__
@@ -105,25 +107,25 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
 
 
 def _in_host_memory(x: Any) -> np.ndarray:
-    """`x` as a NumPy array of whatever it holds."""
-    if hasattr(x, "compute"):  # Dask's own conversion forgets what is masked, too
+    """Return `x` as a NumPy array of whatever dtype it has."""
+    if hasattr(x, "compute"):  # Dask's own conversion loses masks, too
         x = x.compute()
     if isinstance(x, list | tuple) and not _are_numbers(x):
-        x = [to_numpy(item) for item in x]  # NumPy forgets what is masked within a list
-    if hasattr(x, "iter_columns"):  # Polars makes numbers of dates
+        x = [to_numpy(item) for item in x]  # NumPy loses masks within a list
+    if hasattr(x, "iter_columns"):  # Polars turns dates into numbers
         return _side_by_side(zip(x.columns, x.iter_columns(), strict=True))
     if hasattr(x, "itercolumns"):  # PyArrow
         return _side_by_side(zip(x.column_names, x.itercolumns(), strict=True))
     try:
         array = np.asanyarray(x)
-    except (TypeError, RuntimeError):  # from a device, where copying to the host must be asked for
+    except (TypeError, RuntimeError):  # from a device, from which a copy needs an explicit call
         if not hasattr(x, "__dlpack__"):
             raise
         array = np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")
     if np.ma.is_masked(array):
         raise DataError("expected an array without masked elements (fill them first)")
     if array.dtype.kind in "US" and not isinstance(x, np.ndarray):
-        array = array.astype(object)  # for the error to show one of the words
+        array = array.astype(object)  # so that the error shows one of the strings
     if array.dtype != object:
         return np.asarray(array)
     if array.ndim == 2 and hasattr(x, "items"):
@@ -134,13 +136,13 @@ def _in_host_memory(x: Any) -> np.ndarray:
 def _are_numbers(items: Iterable[Any]) -> bool:
     kinds = (*_PYTHONS, np.bool_, np.number)
     return all(
-        issubclass(kind, kinds) and kind is not np.timedelta64  # which NumPy takes for an integer
+        issubclass(kind, kinds) and kind is not np.timedelta64  # an integer to NumPy
         for kind in set(map(type, items))
     )
 
 
 def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:
-    """The columns of a frame, each of which may be of another dtype."""
+    """Stack the columns of a frame, whose dtypes may differ."""
     arrays = []
     for name, column in columns:
         try:
@@ -151,7 +153,7 @@ def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:
 
 
 def _of_objects(array: np.ndarray) -> np.ndarray:
-    """Python's numbers, and what else may be in an array of objects."""
+    """Convert an array of objects: Python's numbers, or arrays within it."""
     items = array.tolist()
     if _PYTHONS.issuperset(map(type, array.flat)):
         numbers = np.asarray(items)

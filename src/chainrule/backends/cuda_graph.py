@@ -1,7 +1,7 @@
-"""A step as one CUDA graph, with matrix products that can be in one.
+"""A step as one CUDA graph, with matrix products that a graph can contain.
 
-CuPy does not let its matrix products into a graph (cupy#6290), so while a step is captured they
-are made by nvmath-python's bindings to the same library, cuBLAS, with a handle of their own.
+CuPy does not allow its matrix products in a graph (cupy#6290). While a step is captured, they are
+made by nvmath-python's bindings to the same library, cuBLAS, with a separate handle.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 from ..errors import BackendError, to_install
 from ..types import Array
 
-_WORKSPACE = 32 * 2**20  # bytes; what cuBLAS recommends for the largest cards
+_WORKSPACE = 32 * 2**20  # bytes, as cuBLAS recommends for the largest cards
 _KINDS = {"float32": 0, "float64": 1}  # CUDA_R_32F and CUDA_R_64F of cudaDataType_t
 
 
 class CapturedStep:
     """A step that is run twice, captured once, and from then on launched as a whole.
 
-    The first run is not what is repeated, see `Backend.compile`; the second is, and compiles all
-    kernels and fills the pool of memory, which a capture could not.
+    The first run may differ from the later ones, see `Backend.compile`. The second compiles all
+    kernels and fills the memory pool, which a capture could not do.
 
-    Its temporary arrays stay in a pool of memory of its own for as long as it lives, where no other
-    work can come by them.
+    Temporary arrays stay in a private memory pool for as long as the graph lives, so that no other
+    work can use their memory.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class CapturedStep:
     step : callable
         See `Backend.compile`.
     products : Products
-        What makes matrix products meanwhile.
+        Makes the matrix products meanwhile.
     use : callable
-        A context in which the backend uses those.
+        A context in which the backend uses `products`.
 
     Raises
     ------
     BackendError
-        When it is called, if the step cannot be captured, or needs more memory than there is.
+        When it is called, if the step cannot be captured or memory runs out.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class CapturedStep:
         try:
             with self._aside():
                 self._step()
-        except self._cupy.cuda.memory.OutOfMemoryError as error:  # its pool is one more
+        except self._cupy.cuda.memory.OutOfMemoryError as error:  # its pool comes on top
             raise BackendError(f"there is no memory for a graph of its own: {error}") from error
         self._runs += 1
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
-        """On a stream and in memory of its own, after all work before and before all after it."""
+        """Use a private stream and memory pool, after all earlier work and before all later."""
         self._cupy.cuda.get_current_stream().synchronize()
         try:
             with (
@@ -99,7 +99,7 @@ class CapturedStep:
                 self._step()
                 return self._stream.end_capture()
             except BaseException as error:
-                with contextlib.suppress(Exception):  # a capture that failed has to be ended, too
+                with contextlib.suppress(Exception):  # a failed capture has to be ended, too
                     self._stream.end_capture()
                 if not isinstance(error, Exception) or isinstance(error, BackendError):
                     raise
@@ -108,7 +108,7 @@ class CapturedStep:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Without Python's collector, which could free another graph: a capture does not bear that."""
+    """Turn off Python's collector: freeing another graph would break a capture."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()
@@ -120,19 +120,19 @@ def _no_collection() -> Iterator[None]:
 
 
 class Products:
-    """Matrix products of CuPy's arrays by cuBLAS, through nvmath-python.
+    """Matrix products of CuPy arrays by cuBLAS, through nvmath-python.
 
     Parameters
     ----------
     cupy : module
         CuPy.
     precision : {"float32", "tf32"}, optional
-        What products of float32 round what they multiply to.
+        What products round their float32 factors to.
 
     Raises
     ------
     BackendError
-        If nvmath-python is not installed, or finds no cuBLAS.
+        If nvmath-python is not installed or finds no cuBLAS.
     """
 
     def __init__(self, cupy: Any, precision: str = "float32") -> None:
@@ -140,7 +140,7 @@ class Products:
             from nvmath.bindings import cublas
 
             self._handle = cublas.create()
-        except Exception as error:  # it is not there, finds no cuBLAS, or no memory
+        except Exception as error:  # not installed, or no cuBLAS, or no memory
             raise BackendError(
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
                 f"{to_install('cuda12,graphs12')}, with 13 for a newer driver"
@@ -152,18 +152,20 @@ class Products:
         compute = cublas.ComputeType
         single = {"float32": compute.COMPUTE_32F, "tf32": compute.COMPUTE_32F_FAST_TF32}[precision]
         self._compute = {"float32": int(single), "float64": int(compute.COMPUTE_64F)}
-        # What multiplies the product, and what is in its place: read by cuBLAS in host memory.
+        # Factors of the product and of the old value, which cuBLAS reads in host memory.
         self._factors = {name: np.asarray([1.0, 0.0], dtype=name) for name in _KINDS}
 
     @contextlib.contextmanager
     def on(self, stream: Any) -> Iterator[None]:
         """Put the products on a stream."""
         self._cublas.set_stream(self._handle, stream.ptr)
-        self._cublas.set_workspace(self._handle, self._workspace.ptr, _WORKSPACE)  # it was reset
+        self._cublas.set_workspace(
+            self._handle, self._workspace.ptr, _WORKSPACE
+        )  # which set_stream resets
         yield
 
     def __call__(self, a: Array, b: Array, *, out: Array | None = None) -> Array:
-        """``a @ b`` of matrices of one dtype, in `out` if there is one."""
+        """Return ``a @ b`` for matrices of one dtype, written to `out` if given."""
         name = str(a.dtype)
         if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or name not in _KINDS:
             raise BackendError(
@@ -207,10 +209,10 @@ Operand = tuple[Array, bool, int]
 
 
 def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Operand]:
-    """The product ``a @ b`` of row-major matrices in the terms of cuBLAS, which goes by columns.
+    """Describe the product ``a @ b`` of row-major matrices to cuBLAS, which is column-major.
 
-    A matrix whose rows lie one after another is, read by columns, its own transpose. So the product
-    is computed as ``(a @ b).T = b.T @ a.T``, whose columns are the rows that are wanted.
+    A row-major matrix is, read by columns, its own transpose. So the product is computed as
+    ``(a @ b).T = b.T @ a.T``, whose columns are the rows of the result.
 
     Parameters
     ----------
@@ -222,7 +224,7 @@ def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Ope
     sizes : tuple of int
         ``(n, m, k)``: the rows and columns of the transposed product, and the inner size.
     first, second : tuple
-        `b` and `a`, each with whether it is to be transposed, and how far apart its columns are.
+        `b` and `a`, each with whether to transpose it and the distance of its columns.
     """
 
     def operand(x: Array) -> Operand:

@@ -1,4 +1,4 @@
-"""Formulas as one CUDA kernel each, where CuPy would launch one for every operation."""
+"""Formulas as a single CUDA kernel each, where CuPy would launch one per operation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..formulas import (
 from ..masks import keep_mask
 from ..types import Array
 
-_ROWS = 4  # of a block; each is the work of a warp
+_ROWS = 4  # per block, one per warp
 
 SOFTMAX_CROSS_ENTROPY = """
 extern "C" __global__ void softmax_cross_entropy(
@@ -50,7 +50,7 @@ extern "C" __global__ void softmax_cross_entropy(
 
 
 def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The kernels, by the formulas that they compute; compiled when they are first used."""
+    """Return the kernels by the formulas that they compute; the first use compiles them."""
     gradient = cupy.ElementwiseKernel(
         "T dy, T y", "T dx", "dx = dy * (T)(y > 0)", "chainrule_relu_gradient"
     )

@@ -21,16 +21,16 @@ _COMPUTE_TYPES = {
     "float32": "COMPUTE_TYPE_DEFAULT",
     "tf32": "COMPUTE_TYPE_TF32",
 }
-"""CuPy's names of what it rounds float32 to."""
+"""CuPy's names for the precisions."""
 
 
 class CupyBackend(Backend, name="cupy"):
-    """CuPy; matrix products go straight into their place, an optimizer's rule is one kernel.
+    """CuPy; matrix products are written in place, and an optimizer's rule is one kernel.
 
     Parameters
     ----------
     device : int, optional
-        The GPU's number. CuPy works on the current device of the thread, so this GPU is made the
+        The GPU's number. CuPy uses the current device of the thread, so this GPU becomes the
         current one, once; models on several GPUs need a process each.
     """
 
@@ -59,9 +59,9 @@ class CupyBackend(Backend, name="cupy"):
                     f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
                 ) from error
         self._cupy = cupy
-        # Of each thread, as CuPy's stream is: what makes matrix products in its place, if anything.
+        # Per thread, as CuPy's stream: what makes matrix products instead of CuPy, if anything.
         self._capturing = threading.local()
-        if int(cupy.cuda.Device().compute_capability) < 80:  # has no units for it
+        if int(cupy.cuda.Device().compute_capability) < 80:  # no hardware for tf32
             self.precisions = ("float32",)
         super().__init__(cupy, device=device, precision=precision)
 
@@ -75,7 +75,7 @@ class CupyBackend(Backend, name="cupy"):
             product: Array = products(a, b, out=out)
         elif self.precision is None:
             product = self._cupy.matmul(a, b, out=out)
-        else:  # CuPy has one setting for all
+        else:  # CuPy has one setting for all products
             core, kind = self._cupy._core, _COMPUTE_TYPES[self.precision]
             before = core.get_compute_type(np.float32)
             core.set_compute_type(np.float32, getattr(core._routines_linalg, kind))
@@ -106,7 +106,7 @@ class CupyBackend(Backend, name="cupy"):
         return CapturedStep(self._cupy, step, products, self._multiplying_by)
 
     def _precision_of_products(self) -> str:
-        """What was asked for, or else how CuPy is set."""
+        """Return the precision asked for, or else CuPy's setting."""
         if self.precision is not None:
             return self.precision
         core = self._cupy._core

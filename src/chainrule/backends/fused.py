@@ -1,9 +1,9 @@
 """Rules and formulas as one compiled loop each (numba, the extra ``fast``).
 
 A loop reads and writes each element once, where NumPy makes a pass over memory for each operation.
-No floating-point liberties are taken: the results are NumPy's, bit for bit, but for those of the
-cross-entropy, whose `exp`, `log` and order of summing are not NumPy's. The loops use one thread:
-numba's and those of NumPy's BLAS would wait for each other.
+The results are NumPy's, bit for bit, except those of the cross-entropy, whose `exp`, `log` and
+order of summation differ. The loops use one thread: the threads of numba and of NumPy's BLAS would
+wait for each other.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from ..masks import keep_mask
 from ..types import Array, Rule
 
 Update = Callable[..., None]
-_compiled: Any = numba.njit(error_model="numpy")  # a division by zero is infinite, no exception
+_compiled: Any = numba.njit(error_model="numpy")  # division by zero gives infinity, no exception
 
 
 def _cached(loop: Callable[..., None]) -> Any:
-    """Compiled, and kept on disk for the next process where there is a place to write."""
+    """Compile a loop, and cache it on disk for the next process if possible."""
     try:
         return numba.njit(cache=True, error_model="numpy")(loop)
-    except RuntimeError:  # numba finds no such place
+    except RuntimeError:  # numba finds no place for the cache
         return _compiled(loop)
 
 
 def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
-    """An update of arrays by `rule` as a compiled loop, see `Backend.elementwise`.
+    """Return an update of arrays by `rule` as a compiled loop, see `Backend.elementwise`.
 
     Parameters
     ----------
     rule : callable
-        Of arrays and then numbers; compiled when it is first called.
+        A function of arrays and then numbers; the first call compiles it.
     outputs : int
-        How many of the arrays it overwrites.
+        The number of arrays that it overwrites.
     otherwise : callable
-        The update that is used for a number of arrays that has no loop here, or, with a warning,
-        for a rule that numba cannot compile.
+        The update for a number of arrays that has no loop here, and, with a warning, for a rule
+        that numba cannot compile.
     """
     loops = dict(_loops(rule, outputs))
 
@@ -75,7 +75,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
 
 @lru_cache(maxsize=64)
 def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
-    """Loops by the number of arrays; compiling one takes a third of a second."""
+    """Return loops by their numbers of arrays; compiling one takes a third of a second."""
     element = _compiled(rule)
     return {
         arrays: _compiled(make(element))
@@ -84,7 +84,7 @@ def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
     }
 
 
-# numba unrolls no list of arrays, so there is a loop for each number of them.
+# numba cannot unroll a list of arrays, so there is a loop for each number of them.
 
 
 def _two_arrays(element: Any) -> Update:
@@ -114,7 +114,7 @@ def _four_arrays(element: Any) -> Update:
 _LOOPS = {(2, 1): _two_arrays, (3, 2): _three_arrays, (4, 3): _four_arrays}
 
 
-# Formulas by themselves, each beside the loop that computes it.
+# Formulas, each next to the loop that computes it.
 
 
 @_cached
@@ -153,7 +153,7 @@ def _relu_gradient(dy: Array, y: Array) -> Array:
 @_cached
 def _normal_loop(x: Array, bell: Array, above: Any, below: Any, share: Array) -> None:
     one = x.dtype.type(1)
-    for i in range(x.size):  # numba calls no vectorised exponential: `bell` is NumPy's
+    for i in range(x.size):  # numba's exponential is not vectorised: `bell` is NumPy's
         z = abs(x[i])
         numerator, denominator = above[0], below[0]
         for coefficient in above[1:]:
@@ -198,11 +198,11 @@ def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient
     for i in range(rows):
         label = labels[i]
         if not 0 <= label < classes:
-            raise IndexError("a label outside of the classes")
+            raise IndexError("a label outside the classes")
         largest = y[i, 0]
         for j in range(1, classes):
             largest = max(largest, y[i, j])
-        precise = 0.0  # in float64: there may be many classes
+        precise = 0.0  # in float64, as there may be many classes
         for j in range(classes):
             gradient[i, j] = np.exp(y[i, j] - largest)
             precise += gradient[i, j]

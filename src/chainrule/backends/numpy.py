@@ -12,14 +12,14 @@ from ..types import Array, Rule
 from .base import Backend, overwrite
 from .conversion import to_numpy
 
-# Elements that a rule is applied to at once: its temporaries stay in the cache and are reused.
+# The number of elements that a rule is applied to at once, so that temporaries stay in the cache.
 _IN_CACHE = 16384
 
 
 class NumpyBackend(Backend, name="numpy"):
-    """NumPy; matrix products go straight into place.
+    """NumPy; matrix products are written in place.
 
-    A rule is one compiled loop where numba is installed (the extra ``fast``), else it is applied
+    A rule is a compiled loop if numba is installed (the extra ``fast``); otherwise it is applied
     block by block.
     """
 
@@ -27,7 +27,7 @@ class NumpyBackend(Backend, name="numpy"):
         super().__init__(np, device=device, precision=precision)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        return np.asarray(to_numpy(x), dtype=dtype)  # an object array is NumPy's own, too
+        return np.asarray(to_numpy(x), dtype=dtype)  # an array of objects is a NumPy array, too
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)
@@ -40,7 +40,7 @@ class NumpyBackend(Backend, name="numpy"):
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         if out is None:
             return a @ b
-        # Where there is a single sample, np.matmul takes ten times as long as np.dot.
+        # For a single sample, np.matmul takes ten times as long as np.dot.
         return (np.dot if out.ndim == 2 else np.matmul)(a, b, out=out)
 
     def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
@@ -71,26 +71,26 @@ class NumpyBackend(Backend, name="numpy"):
 
 
 def _sum_over_batch(x: Array) -> Array:
-    """As the formula; for a batch of one block, in half the time that `np.sum` takes."""
+    """Compute the formula; for a batch of one block, in half the time of `np.sum`."""
     return np.add.reduce(x) if x.ndim == 2 and x.shape[0] < 2 * BLOCK else sum_over_batch(np, x)
 
 
 _KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
-    squares: lambda x: np.vdot(x, x),  # twice as fast, and no warning of an overflow
+    squares: lambda x: np.vdot(x, x),  # twice as fast, and no warning on overflow
     sum_over_batch: _sum_over_batch,
 }
 
 
 @cache
 def has_numba() -> bool:
-    """Whether numba, the extra ``fast``, can be imported; one that is broken is told of, once."""
+    """Return whether numba (the extra ``fast``) can be imported; warn once if it is broken."""
     try:
         import numba  # noqa: F401
-    except Exception as error:  # for this NumPy it may be too old
+    except Exception as error:  # it may be too old for this NumPy
         if not (isinstance(error, ModuleNotFoundError) and error.name == "numba"):
             warnings.warn(
-                f"numba is installed, but cannot be imported ({error}): NumPy is used without it, "
-                "which is slower",
+                f"numba is installed, but cannot be imported ({error}): NumPy runs without it, "
+                "more slowly",
                 RuntimeWarning,
                 stacklevel=3,
             )

@@ -1,4 +1,4 @@
-"""PyTorch's tensors as an array library; its autograd is not used."""
+"""PyTorch as an array library, without its autograd."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class TorchBackend(Backend, name="torch"):
 
 
 def _plain(x: Array) -> Array:
-    """A tensor without autograd, which would follow every step, and with all of its numbers."""
+    """Return a dense tensor without autograd, which would track every step."""
     kind = "quantized" if x.is_quantized else str(x.layout).removeprefix("torch.")
     if kind != "strided" or x.is_meta:
         found = "one without values, on device 'meta'" if x.is_meta else f"a {kind} one"

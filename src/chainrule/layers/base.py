@@ -376,8 +376,8 @@ class Layer(Hints):
         if dx.shape != shape:
             expected, found = tuple(shape), tuple(dx.shape)
             raise ShapeError(
-                f"{self._label()}: expected a gradient of its input's shape {expected}, found "
-                f"{found}"
+                f"{self._label()}: expected a gradient of shape {expected}, that of the input, "
+                f"found {found}"
             )
 
     def _wrote_to_input(self, error: ValueError) -> None:

@@ -1,4 +1,4 @@
-"""Dropout, its masks the same on every backend."""
+"""Dropout, with the same masks on every backend."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .base import Layer
 
 
 class Dropout(Layer):
-    """In training, sets each element to zero with probability `p` and scales the others up.
+    """In training, sets each element to zero with probability `p` and scales up the others.
 
     ``y = x * mask / (1 - p)``, so that the expected value of ``y`` is ``x``; in inference
     ``y = x``. The mask is a hash of (seed, number of the draw, element): bit for bit the same on
-    every backend, with no generator whose state would have to be kept.
+    every backend, without the state of a random generator.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
     overfitting", 2014.

@@ -1,4 +1,4 @@
-"""Whether the numbers of a model are finite."""
+"""Check that the numbers of a model are finite."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from .base import Layer
 
 
 def not_finite(model: Layer) -> str | None:
-    """The first parameter or buffer with NaN or infinity, in words; None if there is none.
+    """Name the first parameter or buffer that holds NaN or infinity; None if there is none.
 
-    One number is read from the device, unless there is one.
+    If all are finite, a single number is read from the device.
     """
     xp, state = model.xp, model.state
     values, buffers = (xp.all(xp.isfinite(vector)) for vector in (state.values, state.buffers))

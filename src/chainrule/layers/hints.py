@@ -1,16 +1,16 @@
-"""Names from PyTorch and Keras, and what to use here instead."""
+"""Names from PyTorch and Keras, and what to write here instead."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
 _HERE = {
-    "compile": "cr.Trainer(model, loss=..., optimizer=...) does so",
+    "compile": "cr.Trainer(model, loss=..., optimizer=...) takes loss and optimizer",
     "add": "cr.Sequential(*layers) takes all layers at once",
     "cpu": "backend= and device= in the constructor of the model",
     "cuda": "backend='cupy', or backend='torch' and device='cuda', in the constructor of the model",
     "double": "dtype='float64' in the constructor of the model",
-    "eval": "model.predict(x) computes in inference mode, as does forward(x, training=False)",
+    "eval": "model.predict(x) and forward(x, training=False) compute in inference mode",
     "evaluate": "cr.Trainer(model, loss=..., optimizer=...).evaluate(x, y)",
     "fit": "cr.Trainer(model, loss=..., optimizer=...).fit(x, y)",
     "get_weights": "model.named_parameters() has the parameters by name, .value their arrays",
@@ -25,9 +25,9 @@ _HERE = {
 
 
 class Hints:
-    """The base of layers, which points from the names of PyTorch and Keras to those here."""
+    """Base of layers: errors for names of PyTorch and Keras that say what to write here."""
 
-    if not TYPE_CHECKING:  # a type checker is to find all of this missing
+    if not TYPE_CHECKING:  # type checkers report these names as missing
 
         def __getattr__(self, name: str) -> Any:
             if name in _HERE:
@@ -36,6 +36,6 @@ class Hints:
 
         def __call__(self, *inputs: Any, **options: Any) -> NoReturn:
             raise TypeError(
-                f"{type(self).__name__} is not called: model.predict(x) gives the outputs, "
+                f"{type(self).__name__} cannot be called: model.predict(x) returns the outputs, "
                 "layer.forward(x) the output and the function that pulls a gradient back"
             )

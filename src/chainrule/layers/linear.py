@@ -20,13 +20,14 @@ class Linear(Layer):
         The last sizes of ``x`` ``(batch, ..., in_features)`` and ``y`` ``(batch, ...,
         out_features)``, with any number of axes between.
     bias : bool, optional
-        Whether there is a bias, ``(out_features,)``.
+        Whether to add a bias, ``(out_features,)``.
     init : initializer, optional
-        Of the weight, ``(out_features, in_features)``; `initializers.he_normal` if not given.
+        Initializer of the weight, ``(out_features, in_features)``; `initializers.he_normal` if not
+        given.
     bias_init : initializer, optional
-        Of the bias; zeros if not given.
+        Initializer of the bias; zeros if not given.
     max_norm : float, optional
-        The largest norm of a unit's incoming weights, a row of the weight, see `Parameter`.
+        The largest norm of a unit's incoming weights, a row of the weight; see `Parameter`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Models from the files that `Sequential.save` wrote."""
+"""Load models from the files that `Sequential.save` writes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def load(
     dtype: str | None = None,
     layers: Mapping[str, type[Layer]] | None = None,
 ) -> Sequential:
-    """Read a model that `Sequential.save` wrote.
+    """Load a model that `Sequential.save` has written.
 
     Parameters
     ----------
     path : str or Path
         The file.
     backend, device : optional
-        Where the model is wanted, see `Layer.bind`.
+        Where the model computes, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
-        In which it computes; the dtype in which it was saved if not given.
+        The dtype in which it computes; that in which it was saved if not given.
     layers : mapping of str to type, optional
         The classes of custom layers by name: ``{"Scale": Scale}``.
 
@@ -45,12 +45,12 @@ def load(
     Raises
     ------
     FileFormatError
-        If the file is damaged, holds no architecture, or names a layer that is not known.
+        If the file is damaged, holds no architecture, or names an unknown layer.
     OSError
         If it cannot be read.
     TypeError
-        If a custom model chooses a backend, dtype or seed in its constructor; if `layers` holds no
-        classes of layers by name.
+        If a custom model chooses a backend, dtype or seed in its constructor, or if `layers` is not
+        a dict of layer classes by name.
     """
     tensors, metadata = read_tensors(path)
     return build(
@@ -69,12 +69,12 @@ def build(
     seed: int,
     dtype: str | None = None,
 ) -> Sequential:
-    """The model of a file that was read, see `load`."""
+    """Build the model of a file that was read, see `load`."""
     layers = _by_name(layers)
     if "architecture" not in metadata:
         raise FileFormatError(
-            f"{path}: a safetensors file without an architecture; build the model and use "
-            "model.load_weights(path)"
+            f"{path}: a safetensors file without an architecture; build the model yourself and "
+            "call model.load_weights(path)"
         )
     architecture = metadata["architecture"]
     model, dtype, values = rebuilt(Sequential, architecture, tensors, layers or {}, path, dtype)
@@ -82,13 +82,13 @@ def build(
 
 
 def _by_name(layers: Any) -> Mapping[str, type[Layer]]:
-    """The classes of custom layers, if it is by their names that they are given."""
+    """Return the classes of custom layers, checked to be a mapping from their names."""
     classes: Mapping[str, type[Layer]] = {} if layers is None else layers
     if not isinstance(classes, Mapping) or not all(
         isinstance(kind, type) and issubclass(kind, Layer) for kind in classes.values()
     ):
         raise TypeError(
-            "expected the classes of custom layers by their names, layers={'Scale': Scale}, found "
+            "expected the classes of custom layers by name, layers={'Scale': Scale}, found "
             f"layers={layers!r}"
         )
     return classes

@@ -38,20 +38,20 @@ def mlp(
     init: Initializer | None = None,
     **options: Any,
 ) -> Sequential:
-    """Linear layers of these widths, with activations after them.
+    """Return a multilayer perceptron: linear layers of these widths, with activations.
 
     Parameters
     ----------
     widths : sequence of int
         The number of inputs, the widths of the hidden layers, the number of outputs.
     activation : str or sequence of str, optional
-        After the hidden layers, one name for all or one for each: ``"none"``, ``"relu"``,
-        ``"leaky_relu"``, ``"prelu"``, ``"relu6"``, ``"elu"``, ``"gelu"``, ``"silu"``,
+        Activation of the hidden layers, one name for all or a list with one for each: ``"none"``,
+        ``"relu"``, ``"leaky_relu"``, ``"prelu"``, ``"relu6"``, ``"elu"``, ``"gelu"``, ``"silu"``,
         ``"sigmoid"``, ``"tanh"``, ``"softplus"``, ``"softmax"`` or ``"log_softmax"``.
     output : str, optional
-        After the last layer.
+        Activation of the last layer.
     init : initializer, optional
-        Of the weights, see `Linear`.
+        Initializer of the weights, see `Linear`.
     **options
         ``backend``, ``dtype``, ``device`` and ``seed``, see `Layer.bind`.
 
@@ -63,8 +63,8 @@ def mlp(
     Raises
     ------
     ValueError
-        If there are fewer than two widths, if an activation is unknown, or if a list of them has
-        another length than there are hidden layers.
+        If there are fewer than two widths, if an activation is unknown, or if a list of activations
+        does not have one for each hidden layer.
 
     Examples
     --------
@@ -77,16 +77,19 @@ def mlp(
     )
     """
     if not hasattr(widths, "__len__") or len(widths) < 2:
-        raise ValueError(f"expected the number of inputs and of outputs at least, found {widths}")
+        raise ValueError(f"expected at least two widths, inputs and outputs, found {widths}")
     hidden = len(widths) - 2
     several = isinstance(activation, Sequence) and not isinstance(activation, str)
     names = list(activation) if several else [activation] * hidden
     if len(names) != hidden:
-        raise ValueError(f"expected {hidden} activations, one a hidden layer, found {len(names)}")
+        raise ValueError(
+            f"expected {hidden} activations, one for each hidden layer, found {len(names)}"
+        )
     layers: list[Layer] = []
     for n, m, name in zip(widths[:-1], widths[1:], [*names, output], strict=True):
         if name not in ACTIVATIONS:
-            raise ValueError(f"expected an activation of {', '.join(ACTIVATIONS)}; found {name!r}")
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"expected an activation, one of {known}; found {name!r}")
         layers.append(Linear(n, m) if init is None else Linear(n, m, init=init))
         if (kind := ACTIVATIONS[name]) is not None:
             layers.append(kind())

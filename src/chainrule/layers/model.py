@@ -1,4 +1,4 @@
-"""The methods of a model that a layer does not have: predict, summary, save, load_weights."""
+"""The methods that a model has and a layer does not: predict, summary, save, load_weights."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .linear import Linear
 
 
 class Model(Layer):
-    """A layer that can be the outermost one; `Sequential` is one."""
+    """Base of layers that can be the outermost one, such as `Sequential`."""
 
     layers: tuple[Layer, ...]
 
     def enter(self, x: Any) -> Array:
-        """The input of the model in its dtype; on NumPy it cannot be written to.
+        """Convert the model's input to its dtype; on NumPy the result is read-only.
 
         Raises
         ------
         TypeError
-            If it is no array of the model's backend.
+            If it is not an array of the model's backend.
         DataError
             If it does not hold real numbers.
         """
         return self._converted(x)
 
     def _converted(self, x: Any) -> Array:
-        """An array of the model's backend in its dtype, read-only where the library has that."""
+        """Convert an array to the model's dtype, read-only where the library has that."""
         state, own = self.state, self.state.backend.array_type
         if not isinstance(x, own):
             raise TypeError(
                 f"expected an array of backend {state.backend.name!r}, found "
-                f"{type(x).__module__}.{type(x).__name__}: model.backend.asarray(x) makes one"
+                f"{type(x).__module__}.{type(x).__name__}: model.backend.asarray(x) converts it"
             )
         array: Array = x
         if type(x) is not own or array.dtype != state.dtype:
@@ -48,7 +48,7 @@ class Model(Layer):
         return state.backend.read_only(array)
 
     def _cast(self, x: Array) -> Array:
-        """An array in the model's dtype; in host memory an error if that is too narrow for it."""
+        """Cast to the model's dtype; in host memory, raise an error if a number overflows."""
         state, xp = self.state, self.xp
         with np.errstate(over="ignore"):
             cast = state.backend.asarray(x, dtype=state.dtype)
@@ -62,21 +62,21 @@ class Model(Layer):
         return cast
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
-        """The outputs for all of `x`, in inference mode.
+        """Return the outputs for all of `x`, in inference mode.
 
         Parameters
         ----------
         x : array
-            ``(samples, features)``, of any library, a list or a frame; moved to the device a batch
-            at a time.
+            ``(samples, features)``, of any library, a list or a frame; moved to the device one
+            batch at a time.
         batch_size : int, optional
-            How many samples are computed at once.
+            The number of samples that are computed at once.
 
         Returns
         -------
         array
-            The raw outputs of the last layer, an array of the same library as `x`; NumPy's for
-            lists and frames. It shares no memory with `x` or the model.
+            The raw outputs of the last layer, an array of the same library as `x`; a NumPy array
+            for lists and frames. It shares no memory with `x` or the model.
         """
         backend = self.backend
         if isinstance(x, backend.array_type):
@@ -100,12 +100,12 @@ class Model(Layer):
         return self._checked_forward(x, False, self.state.dtype)[0]
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
-        """A table of the layers, with the shapes of their outputs and their parameters.
+        """Return a table of the layers, their output shapes and numbers of parameters.
 
         Parameters
         ----------
         input_shape : tuple of int, optional
-            Of one sample, ``(28, 28)`` for example; the first `Linear`'s inputs if not given.
+            The shape of one sample, such as ``(28, 28)``; that of the first `Linear` if not given.
 
         Examples
         --------
@@ -139,35 +139,35 @@ class Model(Layer):
     def save(self, path: str | Path) -> None:
         """Write weights, buffers and architecture to a safetensors file, see `chainrule.load`.
 
-        The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture is
-        the classes of the layers and their constructors' arguments: numbers, strings, layers,
-        initializers, and lists of them. Frozen parameters are frozen when the model is loaded.
-        Anything else a custom layer stores in attributes is not saved.
+        The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture
+        consists of the classes of the layers and their constructors' arguments: numbers, strings,
+        layers, initializers, and lists of them. Frozen parameters stay frozen when the model is
+        loaded. Anything else that a custom layer stores in attributes is not saved.
 
         Raises
         ------
         DivergenceError
             If a parameter or a buffer holds NaN or infinity.
         TypeError
-            If an argument of a layer cannot be written, or if the layers cannot be made of their
-            arguments again.
+            If an argument of a layer cannot be written, or if the layers cannot be rebuilt from
+            their arguments.
         ValueError
             If the names and the architecture take more than 4 MiB.
         OSError
             If the file cannot be written.
 
-        In each of these cases an older file is left as it was.
+        In each of these cases an older file stays as it was.
         """
         storage.save_model(self, path)
 
     def load_weights(self, path: str | Path) -> None:
-        """Read weights and buffers from a safetensors file, also one that another library wrote.
+        """Read weights and buffers from a safetensors file, which any library may have written.
 
-        PyTorch's ``num_batches_tracked`` is ignored, and what is frozen in the model stays frozen.
+        PyTorch's ``num_batches_tracked`` is ignored. What is frozen in the model stays frozen.
 
         Raises
         ------
         FileFormatError
-            If the file is damaged or does not fit; the model is then left as it was.
+            If the file is damaged or does not fit the model, which then stays as it was.
         """
         storage.load_weights(self, path)

@@ -1,4 +1,4 @@
-"""Layers that shift and scale numbers to mean 0 and variance 1, of a batch or of a sample."""
+"""Layers that shift and scale a batch or a sample to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from .base import Layer
 class BatchNorm(Layer):
     """``y = weight * (x - mean) / sqrt(var + eps) + bias`` for each feature.
 
-    In training mean and variance are those of the batch, and the running ones follow them:
+    In training, mean and variance are those of the batch, and running averages follow them:
     ``running = (1 - momentum) * running + momentum * new``. The variance is the mean square over
-    the batch; only what the running one follows is divided by ``batch - 1``, as in PyTorch. In
-    inference the running ones are used.
+    the batch; the running one follows the sum of squares divided by ``batch - 1``, as in PyTorch.
+    In inference, the running averages are used.
 
     While weight and bias are frozen (`freeze`), the layer is a fixed function: in training, too, it
-    uses the running statistics and leaves them as they are. (In PyTorch they would keep moving.)
-    Without them there is nothing to freeze, and in training the statistics are always the batch's.
+    uses the running averages and does not change them. (In PyTorch they would keep moving.) Without
+    weight and bias there is nothing to freeze, and training always uses the batch.
 
-    A linear layer before it needs no bias, as the mean is subtracted: ``Linear(..., bias=False)``.
+    A linear layer before it needs no bias, because the mean is subtracted: ``Linear(...,
+    bias=False)``.
 
     Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by
     reducing internal covariate shift", 2015.
@@ -31,16 +32,15 @@ class BatchNorm(Layer):
     Parameters
     ----------
     features : int
-        The size of ``x`` ``(batch, features)``, and of ``y``. The parameters ``weight`` (ones at
-        first) and ``bias`` (zeros), the buffers ``running_mean`` (zeros) and ``running_var``
+        The last size of ``x`` and ``y``, ``(batch, features)``. The parameters ``weight`` (ones at
+        first) and ``bias`` (zeros) and the buffers ``running_mean`` (zeros) and ``running_var``
         (ones) are ``(features,)``.
     eps : float, optional
         Keeps the quotient finite where a feature is constant; above 0.
     momentum : float, optional
-        How far the running statistics move at a step, 0 <= momentum <= 1.
+        How far the running averages move in one step, 0 <= momentum <= 1.
     affine : bool, optional
-        Whether there are a weight and a bias; without, both are None, and ``y`` is the normalised
-        ``x``.
+        Whether to multiply by a weight and add a bias. If False, both attributes are None.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class BatchNorm(Layer):
         if samples < 2 and not self._is_fixed():
             raise ShapeError(
                 f"{self._label()}: expected a batch of at least 2 samples in training, found "
-                f"{samples}; drop_last=True leaves a last batch out that is too small"
+                f"{samples}; drop_last=True leaves out a last batch that is too small"
             )
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
@@ -128,7 +128,7 @@ class BatchNorm(Layer):
         return weight is not None and bias is not None and not (weight.trainable or bias.trainable)
 
     def _follow(self, mean: Array, variance: Array) -> None:
-        """Move the running statistics towards those of a batch."""
+        """Move the running averages towards the statistics of a batch."""
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
             value = running.value
             value *= 1.0 - self.momentum
@@ -138,16 +138,16 @@ class BatchNorm(Layer):
 class LayerNorm(Layer):
     """``y = weight * (x - mean) / sqrt(var + eps) + bias``, with mean and variance of each sample.
 
-    They are those over the last axis; the variance is the mean square. There is nothing to keep:
-    training and inference are the same, and a batch may be a single sample.
+    Mean and variance are taken over the last axis; the variance is the mean square. Training and
+    inference are the same, and a batch may be a single sample.
 
     Source: J. Ba et al., "Layer normalization", 2016.
 
     Parameters
     ----------
     features : int
-        The last size of ``x`` ``(batch, ..., features)``, whose shape ``y`` has too. The parameters
-        ``weight`` (ones at first) and ``bias`` (zeros) are ``(features,)``.
+        The last size of ``x`` and ``y``, ``(batch, ..., features)``. The parameters ``weight``
+        (ones at first) and ``bias`` (zeros) are ``(features,)``.
     eps : float, optional
         Keeps the quotient finite where a sample is constant; above 0.
 

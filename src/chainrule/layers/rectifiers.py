@@ -1,6 +1,6 @@
-"""Activations after the rectifier: bent or smoothed, linear for large inputs.
+"""The rectifier and its relatives: activations that are linear for large inputs.
 
-Inputs and outputs are of one shape, any.
+Inputs may have any shape; outputs have the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .base import Layer
 
 
 class ReLU(Layer):
-    """``y = max(x, 0)``, the rectified linear unit; its derivative at 0 is taken as 0."""
+    """``y = max(x, 0)``, the rectified linear unit; the derivative at 0 is taken to be 0."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         kernel = self.backend.kernel
@@ -26,7 +26,7 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """``y = x`` where x > 0, else ``negative_slope * x``; its derivative at 0 is the slope.
+    """``y = x`` where x > 0, else ``negative_slope * x``; the derivative at 0 is the slope.
 
     Source: A. Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
 
@@ -44,7 +44,7 @@ class LeakyReLU(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, slope = self.xp, self.negative_slope
-        y = xp.where(x > 0, x, slope * x) if slope else relu(xp, x)  # 0 times infinity is no number
+        y = xp.where(x > 0, x, slope * x) if slope else relu(xp, x)  # 0 times infinity is NaN
         return y, lambda dy: xp.where(x > 0, dy, slope * dy)
 
 
@@ -91,7 +91,7 @@ class PReLU(Layer):
 
 
 class ReLU6(Layer):
-    """``y = min(max(x, 0), 6)``; its derivative at the corners is taken as 0.
+    """``y = min(max(x, 0), 6)``; the derivative at the corners is taken to be 0.
 
     Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
     """
@@ -111,7 +111,7 @@ class ELU(Layer):
     Parameters
     ----------
     alpha : float, optional
-        How far below 0 the output can be.
+        ``-alpha`` is the limit of the output for large negative inputs.
     """
 
     keeps_arguments = True
@@ -190,5 +190,5 @@ class Softplus(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp
-        y = xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))  # exp of no positive number
+        y = xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))  # the exponent is never positive
         return y, lambda dy: dy * sigmoid(xp, x)

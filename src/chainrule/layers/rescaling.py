@@ -10,13 +10,13 @@ from .base import Layer
 class Rescaling(Layer):
     """``y = scale * x + offset`` with fixed numbers, such as ``Rescaling(1 / 255)`` for images.
 
-    As a part of the model it is saved with it, and `predict` cannot scale otherwise than training
-    did; the data itself may stay uint8, a quarter of the memory.
+    It is saved with the model, so that `predict` scales as training did. The data can stay in
+    uint8, which takes a quarter of the memory.
 
     Parameters
     ----------
     scale, offset : float
-        The numbers.
+        The fixed numbers.
     """
 
     keeps_arguments = True

@@ -15,14 +15,15 @@ from .model import Model
 
 
 class Sequential(Model):
-    """Layers one after another; the outermost one is the model.
+    """A chain of layers; the outermost `Sequential` is the model.
 
     Parameters
     ----------
     *layers : Layer
-        In the order in which they are applied; another `Sequential` is a layer too.
+        The layers in the order in which they are applied; a `Sequential` is a layer too.
     backend, dtype, device, seed : optional
-        See `Layer.bind`; for the outermost `Sequential` only. By default NumPy, float32, seed 0.
+        See `Layer.bind`; for the outermost `Sequential` only. NumPy, float32 and seed 0 by default,
+        so two models of the same layers start from the same weights unless their seeds differ.
 
     Examples
     --------
@@ -60,11 +61,11 @@ class Sequential(Model):
             self.bind(**given)
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """The layers by their number, and what a subclass has in other attributes."""
+        """Yield the layers by their numbers, and what a subclass has in other attributes."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        """The output of the last layer, and the function that pulls a gradient back to the first.
+        """Return the last layer's output, and the function that pulls a gradient back.
 
         Parameters
         ----------
@@ -72,8 +73,7 @@ class Sequential(Model):
             The input, ``(batch, ...)``, of the model's backend; the outermost `Sequential` converts
             it to the model's dtype.
         training : bool, optional
-            Whether this is a step of training; dropout acts only then, and batch normalisation
-            takes its statistics from the batch.
+            Whether this is a step of training, see `Layer.forward`.
 
         Returns
         -------
@@ -81,17 +81,16 @@ class Sequential(Model):
             The output.
         backward : callable
             ``backward(dy, input_gradient=False)`` adds the gradients of the parameters. The
-            outermost `Sequential` converts `dy` to the model's dtype, and computes `dx` only where
-            it is asked for by ``input_gradient=True``, and returns None otherwise; an inner one
-            always does.
+            outermost `Sequential` converts `dy` to the model's dtype. It computes `dx` only with
+            ``input_gradient=True``, and returns None otherwise; an inner one always does.
 
         Raises
         ------
         TypeError
-            If a layer returns an output or a gradient of another dtype than the model's.
+            If a layer returns an output or a gradient that is not of the model's dtype.
         """
         passed, dtype = [], self.state.dtype
-        is_model = not self._name  # only what is inside of a model has a name
+        is_model = not self._name  # only layers inside a model have names
         if is_model:
             x = self.enter(x)
         for layer in self.layers:
@@ -131,7 +130,7 @@ class Sequential(Model):
         return x, backward
 
     def _first_trainable(self) -> int:
-        """The first layer that the gradient has to reach."""
+        """Return the number of the first layer that the gradient has to reach."""
         for i, layer in enumerate(self.layers):
             if layer.trainable:
                 return i
@@ -141,7 +140,7 @@ class Sequential(Model):
         if type(self).forward is not Sequential.forward:
             return super()._output(x)
         x, dtype = self.enter(x), self.state.dtype
-        for layer in self.layers:  # not self.forward: each activation is let go at once
+        for layer in self.layers:  # not self.forward, which would keep all activations
             x = layer._checked_forward(x, False, dtype)[0]
         return x
 
@@ -158,7 +157,7 @@ class Sequential(Model):
     @overload
     def __getitem__(self, index: slice) -> Slice: ...
     def __getitem__(self, index: int | slice) -> Layer | Slice:
-        """One layer, or a view of several; they stay in this model."""
+        """Return one layer, or a view of several (`Slice`); they stay in this model."""
         found = self.layers[index]
         return Slice(self, found) if isinstance(found, tuple) else found
 
@@ -167,17 +166,17 @@ class Sequential(Model):
 
 
 class Slice(Hints):
-    """A view of some layers of a model, as ``model[:2]`` returns it.
+    """A view of some layers of a model, such as ``model[:2]``.
 
-    It computes with the model's own layers, whose weights it shares. It cannot be trained, saved or
-    put into another model: `copy` returns layers that can.
+    It computes with the model's own layers and shares their weights. It cannot be trained, saved or
+    put into another model; `copy` returns an independent model that can.
 
     Parameters
     ----------
     model : Sequential
         The model.
     layers : tuple of Layer
-        Those of its layers that are in the view.
+        The layers in the view.
 
     Examples
     --------
@@ -191,7 +190,7 @@ class Slice(Hints):
     (5, 8)
     """
 
-    instead = "it shares its layers with a model; its copy() makes a model of their copies"
+    instead = "a slice shares the layers of its model; its copy() is an independent model"
 
     def __init__(self, model: Sequential, layers: tuple[Layer, ...]) -> None:
         self.model = model
@@ -220,13 +219,13 @@ class Slice(Hints):
             layer.unfreeze()
 
     def copy(self) -> Sequential:
-        """Return a `Sequential` of copies of the layers, see `Layer.copy`."""
+        """Return an unbound `Sequential` of copies of the layers, see `Layer.copy`."""
         twin = self._chain().copy()
-        twin.layers = twin.layers  # whose place is in it from here on
+        twin.layers = twin.layers  # adopts them
         return twin
 
     def _chain(self) -> Sequential:
-        """Return a `Sequential` that acts as an outermost one, and does not adopt the layers."""
+        """Return a `Sequential` that computes with the layers but does not adopt them."""
         chain = Sequential()
         chain._parent, chain._state = self.model, self.model.state
         object.__setattr__(chain, "layers", self.layers)
@@ -253,17 +252,17 @@ class Slice(Hints):
 
         def __getattr__(self, name: str) -> Any:
             if hasattr(Sequential, name):
-                raise AttributeError(f"a slice of a model has no {name!r}: {self.instead}")
+                raise AttributeError(f"Slice has no {name!r}: {self.instead}")
             return super().__getattr__(name)
 
 
 def _lines(model: Sequential | Slice, layers: Iterable[tuple[Any, Any]]) -> str:
-    """Return the layers one below the other, each with its name."""
+    """Return the layers as text, one per line."""
     lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in layers]
     return "\n  ".join([f"{type(model).__name__}(", *lines]) + "\n)"
 
 
 def _no_layer(thing: Any) -> str:
     several = isinstance(thing, list | tuple)
-    hint = ": is Sequential(*layers) meant?" if several else what_is_meant(thing)
+    hint = ": did you mean Sequential(*layers)?" if several else what_is_meant(thing)
     return f"expected layers, found {thing!r}{hint}"

@@ -1,4 +1,4 @@
-"""Layers that change the shape, or nothing."""
+"""Layers that change the shape, or nothing at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .base import Layer
 
 
 class Flatten(Layer):
-    """All axes but the first made one: images ``(batch, height, width)`` to rows."""
+    """Turns each sample into a row: ``(batch, height, width)`` to ``(batch, height * width)``."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, shape = self.xp, x.shape

@@ -1,4 +1,4 @@
-"""Activations that saturate on both sides; inputs and outputs are of one shape, any."""
+"""Activations that saturate on both sides, for inputs of any shape."""
 
 from __future__ import annotations
 

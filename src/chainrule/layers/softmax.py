@@ -1,4 +1,4 @@
-"""Softmax and its logarithm over the last axis, ``(..., classes)`` to the same shape."""
+"""Softmax and its logarithm over the last axis of ``(..., classes)``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .base import Layer
 class Softmax(Layer):
     """``y = exp(x) / sum(exp(x))`` over the last axis.
 
-    For training a classifier leave it out: `CrossEntropyLoss` works on the logits, where it is
-    both faster and stable.
+    Leave it out to train a classifier: `CrossEntropyLoss` takes the logits, which is faster and
+    stable.
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:

@@ -1,7 +1,7 @@
-"""Models in safetensors files: weights that any library reads, and the architecture with them.
+"""Models in safetensors files: weights that any library can read, and the architecture.
 
-Buffers stand among the weights, under their names; the metadata holds ``architecture`` (JSON). See
-`chainrule.files.tensors` for the file itself.
+Buffers are stored among the weights, under their names; ``architecture`` (JSON) is in the metadata.
+See `chainrule.files.tensors` for the file itself.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .finite import not_finite
 
 Kind = TypeVar("Kind", bound=Layer)
 
-TRAINING = "training/"  # what names start with that are not the model's, see `resume`
-MOST_PARTS = 100_000  # a shared layer counts each time: few bytes can describe 2**30 of them
+TRAINING = "training/"  # start of the names that are not the model's, see `resume`
+MOST_PARTS = 100_000  # shared layers count each time: a few bytes can describe 2**30 of them
 
 
 def save_model(model: Layer, path: str | Path) -> None:
@@ -33,14 +33,14 @@ def save_model(model: Layer, path: str | Path) -> None:
 
 
 def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors and the metadata of a model's file, from which it can be loaded again.
+    """Return the tensors and the metadata of a model's file, checked to be loadable.
 
     Raises
     ------
     DivergenceError
         If a parameter or a buffer holds NaN or infinity.
     TypeError
-        If no model could be made of the architecture, or not this one.
+        If the architecture would not make this model again.
     """
     if where := not_finite(model):
         raise DivergenceError(
@@ -68,9 +68,10 @@ def rebuilt(
     path: str | Path,
     dtype: str | None = None,
 ) -> tuple[Kind, str, dict[str, np.ndarray]]:
-    """A model of this kind that is not bound, its dtype and its values; see `chainrule.load`.
+    """Return an unbound model of this kind, its dtype and its values; see `chainrule.load`.
 
-    Its layers are made without values, so nothing large is, and then compared with the tensors.
+    Layers are made without values, so that nothing large is allocated before their shapes have been
+    compared with the tensors.
     """
     try:
         described = json.loads(architecture)
@@ -79,13 +80,13 @@ def rebuilt(
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # a constructor can raise anything
-        raise FileFormatError(f"{path}: no architecture that makes a model: {error!r}") from error
+        raise FileFormatError(f"{path}: the architecture makes no model: {error!r}") from error
     if not isinstance(model, kind):
         raise FileFormatError(f"{path}: expected a {kind.__name__}, found {type(model).__name__}")
     if model._state is not None:
         raise TypeError(
             f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
-            "loaded, it has to take them as its arguments backend=, dtype= and seed="
+            "loaded, it has to take backend=, dtype= and seed= as arguments"
         )
     if next(itertools.islice(model._walk(), MOST_PARTS, None), None):
         raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
@@ -96,7 +97,7 @@ def rebuilt(
 
 
 def _freeze(model: Layer, names: Any, path: str | Path) -> None:
-    """Freeze the parameters of these names, which a file can hold anything for."""
+    """Freeze the parameters of these names, which come from a file and can be anything."""
     parameters = model.named_parameters()
     known = isinstance(names, list) and all(isinstance(n, str) and n in parameters for n in names)
     if not known:
@@ -118,7 +119,7 @@ def load_weights(model: Layer, path: str | Path) -> None:
 def fitting(
     model: Layer, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
-    """The tensors in this dtype, if they are what the model needs: names, shapes, numbers."""
+    """Return the tensors in this dtype, checked to fit the model: names, shapes, numbers."""
     stored = model.named_stored()
     tensors = {
         name: tensor
@@ -148,22 +149,22 @@ def fitting(
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise FileFormatError(
-                f"{path}: {words[name]}: expected finite numbers, found NaN, infinity or what "
-                f"is too large for {dtype}"
+                f"{path}: {words[name]}: expected finite numbers, found NaN, infinity or a number "
+                f"too large for {dtype}"
             )
     first: dict[int, str] = {}
     for name, part in stored.items():
         other = first.setdefault(id(part), name)
         if name != other and not np.array_equal(tensors[name], tensors[other]):
             raise FileFormatError(
-                f"{path}: {other!r} and {name!r} are one {type(part).__name__.lower()} in the "
+                f"{path}: {other!r} and {name!r} are the same {type(part).__name__.lower()} in the "
                 "model, but differ in the file"
             )
     return tensors
 
 
 def _is_count(name: str, stored: dict[str, Stored]) -> bool:
-    """Whether this is PyTorch's count of the batches that running statistics have seen."""
+    """Return whether this is PyTorch's count of the batches in a running average."""
     layer, _, last = name.rpartition(".")
     known = name in stored or f"{layer}.running_mean" not in stored
     return last == "num_batches_tracked" and not known

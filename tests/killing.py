@@ -1,9 +1,9 @@
-"""A training that is killed at random moments and resumed, compared with one that never was.
+"""A training that is killed at random moments and resumed, compared with an uninterrupted one.
 
-Now and then a second process is started in the same folder, as a queue does that starts a script
-twice: one of the two trains on, the other says so and leaves everything as it is.
+Now and then a second process starts in the same folder, as when a queue starts a script twice: one
+of the two continues, the other reports it and changes nothing.
 
-``python tests/killing.py --count 200`` kills that often and says what it found; the test suite does
+``python tests/killing.py --count 200`` kills that often and prints the results; the test suite does
 it a few times.
 """
 
@@ -25,13 +25,13 @@ import chainrule as cr
 EPOCHS, BATCH = 12, 32
 RESULT = "result.npz"
 REFUSALS = (
-    "FileExistsError",  # another training is writing here, or has written what is beyond
+    "FileExistsError",  # another training is writing here, or has written later steps
     "No such file",  # the checkpoint to resume from was just replaced by a newer one
 )
 
 
 def train(folder: Path) -> None:
-    """Train to the end, from the last checkpoint where there is one, and write what came out."""
+    """Train to the end, from the last checkpoint if there is one, and write the result."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 20)).astype("float32")
     y = (x[:, :3] + 0.5 * rng.normal(size=(600, 3))).argmax(axis=1)
@@ -70,26 +70,26 @@ def train(folder: Path) -> None:
 
 
 def model() -> cr.Sequential:
-    """With everything that has a state: dropout and running statistics."""
+    """A model with dropout and running statistics, which have a state."""
     return cr.Sequential(
         cr.Linear(20, 64), cr.BatchNorm(64), cr.ReLU(), cr.Dropout(0.2), cr.Linear(64, 3), seed=3
     )
 
 
 def optimizer() -> cr.SGD:
-    """With momentum and a schedule."""
+    """An optimizer with momentum and a schedule."""
     steps = EPOCHS * -(-500 // BATCH)
     schedule = cr.schedules.warmup(20, cr.schedules.cosine(0.1, steps))
     return cr.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=1e-3)
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """A process that trains in this folder."""
+    """Start a process that trains in this folder."""
     return subprocess.Popen([sys.executable, __file__, "--train", str(folder)])
 
 
 def finish(folder: Path) -> dict[str, np.ndarray]:
-    """Let a training in this folder run to its end; what came out."""
+    """Let a training in this folder run to its end, and return its result."""
     if start(folder).wait():
         raise RuntimeError("a training that was resumed ended with an error")
     with np.load(folder / RESULT) as result:
@@ -97,7 +97,7 @@ def finish(folder: Path) -> dict[str, np.ndarray]:
 
 
 def kill(folder: Path, seconds: float) -> bool:
-    """Start a training in this folder and kill it after a time; whether it was still at work."""
+    """Start a training in this folder, kill it after a time, and tell whether it was running."""
     process = start(folder)
     try:
         process.wait(seconds)
@@ -115,7 +115,7 @@ def kill_two(folder: Path, seconds: float, apart: float) -> int:
     Returns
     -------
     int
-        How many were still at work.
+        How many of them were still running.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from .files.atomic import write_atomically
 
 
 def shown(number: float) -> str:
-    """A number as it is printed: four decimals, or four digits and an exponent.
+    """Format a number with four decimals, or with four digits and an exponent.
 
     Examples
     --------
@@ -23,14 +23,24 @@ def shown(number: float) -> str:
 
 
 class History:
-    """What a training measured, an epoch a row.
+    """Training measurements, one row per epoch.
 
     Attributes
     ----------
     epochs : list of dict
-        ``epoch`` (counted from 1), ``loss`` (of the epoch's steps: the mean over their samples with
-        their weights, or the sum where the loss is one), with validation data ``val_loss`` and each
-        metric as ``val_...``, and ``seconds``.
+        One dict per epoch, with these columns:
+
+        - ``epoch``, counted from 1;
+        - ``loss`` over the epoch's steps: the mean over their samples with their weights, or the
+          sum if the loss is a sum;
+        - metrics that are means over samples, such as ``accuracy``, over the same steps. Dropout is
+          active and the weights still move, see the notes of `Trainer`;
+        - with validation data, ``val_loss`` and each metric as ``val_...``, after the epoch;
+        - ``lr``, the learning rate of the last step; where layers have their own, one column each,
+          such as ``lr[0]``;
+        - ``seconds``.
+
+        A callback may add columns of its own in `Callback.on_epoch_end`.
     step_losses : list of float
         The loss of every step.
 
@@ -50,7 +60,7 @@ class History:
         return len(self.epochs)
 
     def __getitem__(self, name: str) -> list[float]:
-        """One column, a number an epoch (NaN where it was not measured)."""
+        """One column: a number for each epoch, NaN where it was not measured."""
         names = self._names()
         if name not in names:
             raise KeyError(f"no {name!r} in this history; it has {', '.join(names) or 'no epochs'}")

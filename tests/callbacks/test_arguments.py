@@ -33,7 +33,7 @@ from chainrule.callbacks import (
         ("val_poisson_deviance", "min"), ("val_nll", "min"), ("val_perplexity", "min"),
     ],
 )  # fmt: skip
-def test_which_is_better_goes_by_the_name(name, mode):
+def test_the_name_tells_the_direction(name, mode):
     assert EarlyStopping(name).monitor.mode == mode
     assert ReduceOnPlateau(name).monitor.mode == mode
     assert Checkpoint("unused", monitor=name).monitor.mode == mode
@@ -42,7 +42,7 @@ def test_which_is_better_goes_by_the_name(name, mode):
 @pytest.mark.parametrize(
     "name", ["val_width", "val_thisf1", "val_lossless", "val_neg_mean_squared_error", "scores"]
 )
-def test_a_name_that_does_not_say_which_is_better(name, library, tmp_path):
+def test_a_name_that_does_not_tell_the_direction(name, library, tmp_path):
     trainer = trainer_on(library)
     for make in (EarlyStopping, ReduceOnPlateau, lambda name: Checkpoint(tmp_path, monitor=name)):
         with pytest.raises(
@@ -52,7 +52,7 @@ def test_a_name_that_does_not_say_which_is_better(name, library, tmp_path):
     assert trainer.optimizer.steps == 0
 
 
-def test_a_metric_says_itself_which_is_better(library, tmp_path):
+def test_a_metric_can_tell_its_direction(library, tmp_path):
     marked = lambda outputs, targets: metrics.accuracy(outputs, targets)  # noqa: E731
     marked.higher_is_better = "yes"
     with pytest.raises(TypeError, match="higher_is_better to be True or False, found 'yes'"):
@@ -88,15 +88,15 @@ def test_a_metric_says_itself_which_is_better(library, tmp_path):
         metrics.binary_accuracy(0.5), metrics.top_k_accuracy(2), metrics.mean_absolute_error,
     ],
 )  # fmt: skip
-def test_our_metrics_say_which_is_better(metric):
-    """As scikit-learn's scorers have it: all but errors rise."""
+def test_built_in_metrics_tell_their_direction(metric):
+    """Like scikit-learn's scorers: higher is better for all but errors."""
     assert metric.higher_is_better is (metric is not metrics.mean_absolute_error)
 
 
-def test_a_metric_that_does_not_exist(library):
+def test_a_column_that_does_not_exist(library):
     trainer = trainer_on(library)
     for watching in (EarlyStopping, ReduceOnPlateau):
-        with pytest.raises(ValueError, match="lr, seconds, found 'val_loss': fit needs"):
+        with pytest.raises(ValueError, match="lr, seconds, found 'val_loss': it needs fit"):
             trainer.fit(X, Y, callbacks=[watching()], verbose=0)
     trainer.metrics = {"f1": metrics.f1}  # no mean over samples
     message = "one of epoch, loss, val_loss, val_f1, lr, seconds, found 'f1': did you mean 'val_f1'"
@@ -133,7 +133,7 @@ def test_wrong_arguments(make, message):
         make()
 
 
-def test_wrong_arguments_given_later(tmp_path):
+def test_wrong_arguments_assigned_later(tmp_path):
     """Numbers and flags are checked at each assignment."""
     numbers = (
         (EarlyStopping(), ("patience", "restore_best")),
@@ -165,17 +165,17 @@ def test_every_argument_is_documented(name):
     ("name", "validation", "hint"),
     [
         ("val_acc", True, r"one of epoch, .*found 'val_acc': did you mean 'val_accuracy'\?"),
-        ("val_acc", False, "found 'val_acc': fit needs validation_data"),
+        ("val_acc", False, "found 'val_acc': it needs fit.validation_data"),
         (
             "val_loss",
             False,
-            "found 'val_loss': fit needs validation_data for it, an estimator early",
+            "found 'val_loss': it needs fit.*, or early_stopping=True in an est",
         ),
         ("acc", True, "found 'acc'"),
     ],
 )
 @pytest.mark.parametrize("make", [EarlyStopping, cr.callbacks.ReduceOnPlateau])
-def test_a_name_that_will_not_be_there_is_told_at_the_start(make, name, validation, hint):
+def test_a_missing_column_is_reported_at_the_start(make, name, validation, hint):
     model = cr.Sequential(cr.Linear(4, 3))
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
     data = {"validation_data": (X, Y)} if validation else {}

@@ -1,4 +1,4 @@
-"""Checkpoint: which files there are, and trainings that resume from them."""
+"""Checkpoint: the files that it writes, and trainings that resume from them."""
 
 import math
 import os
@@ -28,7 +28,7 @@ from chainrule.callbacks import (
         ({"every_epochs": 9}, [0, 20]),
     ],
 )
-def test_which_checkpoints_there_are(options, expected, library, tmp_path):
+def test_the_files_of_checkpoints(options, expected, library, tmp_path):
     folder = tmp_path / "runs" / "one"
     trainer_on(library).fit(X, Y, epochs=5, callbacks=[Checkpoint(folder, **options)], **FIT)
     assert steps(folder) == expected
@@ -48,7 +48,7 @@ def test_the_best_checkpoint(library, tmp_path):
     best = resumed(tmp_path / "best.safetensors", library)
     assert best.history["score"] == [3, 1]
     np.testing.assert_array_equal(vectors(best, library)[0], recorder.vectors[2][0])
-    # Another call of fit, also with a new callback, does not forget what was best.
+    # Another call of fit, even with a new callback, remembers the best value.
     for again in (keep, Checkpoint(tmp_path, monitor="score", mode="min")):
         trainer.fit(X, Y, callbacks=[again, score(*[1.5] * 9)], **FIT)
         assert resumed(tmp_path / "best.safetensors", library).history["score"] == [3, 1]
@@ -57,7 +57,7 @@ def test_the_best_checkpoint(library, tmp_path):
 
 
 def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
-    """Not from the end of the one before, of which as many epochs would be left as it had."""
+    """Not from the end of the previous call, which would have as many epochs left."""
     whole, parts = trainer_on(library), trainer_on(library)
     for trainer in (whole, parts):
         trainer.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path / str(id(trainer)))], **FIT)
@@ -72,7 +72,7 @@ def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
 
 
 def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c):
-    """In the file is the state of that step: the training resumes exactly from there."""
+    """The file holds the state after that step, and training resumes exactly from there."""
     whole, parts = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, epochs=3, **FIT)
 
@@ -91,7 +91,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c)
 
 
 def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
-    """Not of the best, which the model has after it: it could not go on from those."""
+    """Not of the best, which the model gets afterwards: training could not resume from those."""
     stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     listeners = [Checkpoint(tmp_path, every_epochs=9), score(1, 2, 3), stop, recorder]
     trainer = trainer_on(library)
@@ -102,7 +102,7 @@ def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
 
 
 def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
-    """Though the checkpoint is the first of the list."""
+    """Even if the checkpoint is the first in the list."""
     listeners = [
         Checkpoint(tmp_path),
         EarlyStopping("score", mode="min", patience=5),
@@ -115,7 +115,7 @@ def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
     assert (stop.best, stop.best_epoch, stop.wait) == (1, 1, 3)
 
 
-def test_checkpoints_of_another_training_are_not_written_over(library, tmp_path):
+def test_checkpoints_of_another_training_are_not_overwritten(library, tmp_path):
     trainer_on(library).fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path)], **FIT)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     new = trainer_on(library)
@@ -123,7 +123,7 @@ def test_checkpoints_of_another_training_are_not_written_over(library, tmp_path)
         new.fit(X, Y, callbacks=[Checkpoint(tmp_path)], **FIT)
     assert len(new.history) == 0
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    # Nor are those removed that were there from before.
+    # Existing ones are not removed either.
     new.fit(X, Y, epochs=3, **FIT)
     new.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path, keep_last=1)], **FIT)
     assert steps(tmp_path) == [0, 4, 8, 20]

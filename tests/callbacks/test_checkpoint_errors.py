@@ -69,7 +69,7 @@ def test_a_folder_without_write_access_is_reported_at_the_start(library, tmp_pat
 
 
 def test_a_crash_does_not_lose_the_best_checkpoint(library, tmp_path):
-    """Between the two files of an epoch, whichever of them is the first."""
+    """A crash between the two files of an epoch, whichever is the first."""
     values = score(2, 1, 3, 4)
     for calls in range(1, 7):
         folder = tmp_path / str(calls)
@@ -91,8 +91,8 @@ def test_a_crash_does_not_lose_the_best_checkpoint(library, tmp_path):
         assert resumed(folder / "best.safetensors", library).history["score"] == [2, 1]
 
 
-def test_no_checkpoint_of_half_a_step(library, tmp_path):
-    """An error in a step or in a callback may leave some things done and others not."""
+def test_no_checkpoint_of_an_incomplete_step(library, tmp_path):
+    """After an error in a step or in a callback, only some of its work may be done."""
     trainer = trainer_on(library)
     listeners = [Checkpoint(tmp_path / "callback"), Breaks(step=6, error=ValueError)]
     with pytest.raises(ValueError, match="^$"):
@@ -125,8 +125,8 @@ def test_no_checkpoint_of_nan_weights(library, tmp_path):
     resumed(latest_checkpoint(tmp_path), library)
 
 
-def test_nor_where_the_training_ends(library, tmp_path):
-    """There the error is the training's own."""
+def test_no_checkpoint_of_nan_weights_at_the_end(library, tmp_path):
+    """The error is that of the training."""
 
     def spoil(trainer):
         trainer.model.state.values[...] = math.nan

@@ -1,4 +1,4 @@
-"""The contract of every callback: a pause changes nothing, states, reuse and copies."""
+"""The contract of every callback: resuming, states, reuse and copies."""
 
 import copy
 import json
@@ -30,7 +30,7 @@ def curves(folder):
     return {name: curve for name, curve in points(folder).items() if name != "seconds"}
 
 
-# A callback, and what it has come to; `folder` is its own.
+# How to make each callback and how to read its result; `folder` belongs to it.
 CONTRACT = {
     cr.Callback: (lambda folder: cr.Callback(), lambda callback, folder, library: None),
     Checkpoint: (
@@ -89,7 +89,7 @@ def test_the_contract_covers_every_callback():
 
 
 class Saves(cr.Callback):
-    """Saves after a step, and ends the training after another as if it were killed."""
+    """Save after one step, and end the training after another as if it were killed."""
 
     last = True
 
@@ -110,7 +110,7 @@ class Saves(cr.Callback):
 @pytest.mark.parametrize("at", [10, 16])  # within an epoch, and at the end of one
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
 def test_a_pause_changes_nothing(kind, at, library, tmp_path):
-    """A file, a new process's objects, and on: the same training and the same callback."""
+    """Saved to a file and resumed with new objects: the same training and the same callback."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     make, outcome = CONTRACT[kind]
@@ -118,7 +118,7 @@ def test_a_pause_changes_nothing(kind, at, library, tmp_path):
     for folder in (whole, paused):
         folder.mkdir()
     path = tmp_path / "at.safetensors"
-    # A folder in which a checkpoint resumes holds no later ones; the others are to cope with them.
+    # A checkpoint resumes in a folder without later files; other callbacks must cope with them.
     later = 0 if kind is Checkpoint else 5
 
     trainer, callback = trainer_on(library), make(whole)
@@ -171,12 +171,12 @@ def on_host(state, library):
     return {k: library.to_numpy(v) if isinstance(v, array) else v for k, v in state.items()}
 
 
-AFRESH = [kind for kind in CONTRACT if kind is not GradientNorms]  # which adds to what it has
+AFRESH = [kind for kind in CONTRACT if kind is not GradientNorms]  # it adds to its earlier results
 
 
 @pytest.mark.parametrize("kind", AFRESH, ids=lambda kind: kind.__name__)
 def test_a_callback_used_again_starts_afresh(kind, library, tmp_path):
-    """In a further call of fit it does what a new one does."""
+    """In a further call of fit it acts like a new one."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     make, outcome = CONTRACT[kind]
@@ -194,7 +194,7 @@ def test_a_callback_used_again_starts_afresh(kind, library, tmp_path):
 
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
 def test_copies(kind, library, tmp_path):
-    """After a training, also with the trainer, which holds them."""
+    """After a training, alone and together with the trainer."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     callback, trainer = CONTRACT[kind][0](tmp_path), trainer_on(library)

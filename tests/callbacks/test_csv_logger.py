@@ -1,4 +1,4 @@
-"""CSVLogger: the rows of a log, also of a training that was resumed."""
+"""CSVLogger: the rows of a log, also of resumed trainings and other tools."""
 
 import pytest
 from helpers import FIT, X, Y, resumed, rows, trainer_on
@@ -9,13 +9,13 @@ from chainrule.callbacks import (
 )
 
 
-def test_a_row_an_epoch(library, tmp_path):
+def test_one_row_per_epoch(library, tmp_path):
     path, seen = tmp_path / "logs" / "log.csv", []
     log = CSVLogger(path)
     look = LambdaCallback(on_epoch_end=lambda trainer: seen.append(len(rows(path))))
     trainer = trainer_on(library)
     history = trainer.fit(X, Y, epochs=3, callbacks=[log, look], **FIT)
-    assert seen == [1, 2, 3]  # each is there when its epoch ends
+    assert seen == [1, 2, 3]  # each is written when its epoch ends
     history.to_csv(tmp_path / "history.csv")
     assert path.read_bytes() == (tmp_path / "history.csv").read_bytes()
     trainer.fit(X, Y, epochs=1, callbacks=[log], **FIT)
@@ -98,7 +98,7 @@ def test_a_file_that_is_not_a_log(library, tmp_path):
 @pytest.mark.parametrize("start", ["", "\ufeff"], ids=["plain", "Excel"])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n\r\n"], ids=["no newline", "newline", "empty line"])
 def test_appending_to_a_file_of_another_tool(start, end, library, tmp_path):
-    """Its columns come first, and rows have no entry in columns that are not theirs."""
+    """Its columns come first; cells without a value stay empty."""
     path = tmp_path / "log.csv"
     path.write_bytes(f"{start}epoch,rate,loss\n1,0.1,0.75\n2,0.1,0.5{end}".encode())
     trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path, append=True)], **FIT)

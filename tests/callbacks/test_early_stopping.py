@@ -42,7 +42,7 @@ def test_early_stopping(options, values, best_epoch, epochs, library):
         np.testing.assert_array_equal(found, best)
 
 
-def test_the_last_weights_are_kept_where_asked(library):
+def test_the_last_weights_can_be_kept(library):
     stop, recorder = (
         EarlyStopping("score", mode="min", patience=1, restore_best=False),
         Recorder(library),
@@ -55,7 +55,7 @@ def test_the_last_weights_are_kept_where_asked(library):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_the_best_weights_are_there_after_an_error(error, library):
+def test_the_best_weights_are_restored_after_an_error(error, library):
     stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     trainer, listeners = trainer_on(library), [score(1, 2, 3), stop, recorder]
     with pytest.raises(error):
@@ -65,7 +65,7 @@ def test_the_best_weights_are_there_after_an_error(error, library):
 
 
 @pytest.mark.parametrize("through", ["memory", "file"])
-def test_after_the_best_weights_it_resumes_from_the_last(through, library, tmp_path):
+def test_resuming_starts_from_the_last_weights(through, library, tmp_path):
     whole, parts = trainer_on(library), trainer_on(library)
     values, breaks = score(1, 2, 3, 4, 5, 6), Breaks(step=10)
     kinds = EarlyStopping("score", mode="min", patience=9), breaks

@@ -1,4 +1,4 @@
-"""ExponentialMovingAverage: the average of the weights, and models that take it."""
+"""ExponentialMovingAverage: the average of the weights, and models that use it."""
 
 import copy
 
@@ -17,7 +17,7 @@ def test_moving_average(library):
     weights = []
     take = LambdaCallback(on_step_end=lambda trainer: weights.append(vectors(trainer, library)[0]))
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.9)
-    for _ in range(2):  # used again, it starts afresh
+    for _ in range(2):  # a second use starts afresh
         expected = vectors(trainer, library)[0]
         weights.clear()
         trainer.fit(X, Y, epochs=2, callbacks=[average, take], **FIT)
@@ -67,7 +67,7 @@ def test_the_average_for_a_model_of_another_backend(library):
 
 
 def test_another_model_gets_the_running_statistics_too(library):
-    """Without them its batch normalisation would scale by what it was made with."""
+    """Without them its batch normalisation would use its initial statistics."""
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(5.0 + 3.0 * X, Y, epochs=5, callbacks=[average], **FIT)
     other = trainer_on(library).model
@@ -78,7 +78,7 @@ def test_another_model_gets_the_running_statistics_too(library):
 
 
 def test_averages_and_running_statistics_stay_together(library):
-    """The trained model goes on, or gets back its best weights; the averages keep their own."""
+    """Whatever the trained model does next, the averages keep their own statistics."""
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
     with average.applied(trainer.model) as model:

@@ -1,4 +1,4 @@
-"""Changes of the inputs: the right pixels, anew at each step, the same everywhere."""
+"""Augmentation: the right pixels, new in each step, the same on every library."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches: every sample once, a new order each time round, and what data is refused."""
+"""Batches: every sample once, in a new order in each pass; and refused data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Data that does not fit in memory: files, batches that come as they are, parts of batches."""
+"""Data that does not fit in memory: files, ready-made batches and micro-batches."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_storage_of_inputs(library, dtype):
-    """The data may be narrower or wider than the model: the losses are those of the numbers."""
+    """The dtype of the data may differ from that of the model, with the same losses."""
     x = X.astype(dtype)
     trainer, wide = plain_trainer(library, dtype="float32"), plain_trainer(library, dtype="float32")
     options = {"epochs": 3, "batch_size": 16, "verbose": 0}
@@ -123,7 +123,7 @@ def test_bad_batches(library):
     ids=repr,
 )
 @pytest.mark.parametrize("weighted", [True, False])
-def test_parts_of_a_batch_make_the_same_step(library, loss, parts, weighted):
+def test_micro_batches_make_the_same_step(library, loss, parts, weighted):
     y = X[:, :3] if isinstance(loss, cr.MSELoss) else Y
     weights = np.where(np.arange(60) < 5, 0.0, np.linspace(0.0, 3.0, 60)) if weighted else None
     histories, values = [], []
@@ -195,7 +195,7 @@ print(peak[0] // 1024)
 def test_gigabytes_train_in_half_of_one(gigabytes, tmp_path):
     path, rows = tmp_path / "data", gigabytes * 250_000
     with path.open("wb") as file:
-        file.truncate(4 * 1024 * rows)  # zeros that take no place on the disk
+        file.truncate(4 * 1024 * rows)  # zeros that take no space on the disk
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, path, str(rows)],
         capture_output=True,

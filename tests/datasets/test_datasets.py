@@ -1,4 +1,4 @@
-"""IDX files and where MNIST is searched; nothing here leaves the machine."""
+"""IDX files, and where MNIST is searched; without network access."""
 
 import gzip
 import importlib
@@ -12,7 +12,7 @@ import pytest
 import chainrule as cr
 from chainrule.datasets import read_idx
 
-module = importlib.import_module("chainrule.datasets.mnist")  # its name is the function's, too
+module = importlib.import_module("chainrule.datasets.mnist")  # the function has the same name
 
 
 def idx(array, kind=0x08):
@@ -85,7 +85,7 @@ def test_sizes_that_are_too_large(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit is POSIX's")
 def test_a_gzip_bomb_is_not_unpacked(tmp_path):
-    """2 GB of zeros behind a header of 18 bytes, in a process that may use little memory."""
+    """2 GB of zeros after a header of 18 bytes, in a process with a memory limit."""
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(GOOD)
@@ -107,7 +107,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Data sets of the same form, small enough to write; no cache, no mirrors that answer."""
+    """Data sets of the same form but small; no cache, and no mirror answers."""
     rng = np.random.default_rng(0)
     files = {name: (n // 1000, *rest) for name, (n, *rest) in module._FILES.items()}
     contents = {}
@@ -152,7 +152,7 @@ def test_found_in_a_folder_in_the_environment_and_in_the_cache(small, monkeypatc
     check(cr.datasets.fashion_mnist(), contents, "fashion-mnist")
 
 
-def test_unpacked_files_will_do(small):
+def test_uncompressed_files_are_found(small):
     home, contents = small
     for path in (home / "mnist").iterdir():
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
@@ -163,7 +163,7 @@ def test_unpacked_files_will_do(small):
 @pytest.mark.parametrize("inner", ["", "raw", "MNIST/raw", "mnist/raw", "MNIST", "Mnist"])
 @pytest.mark.parametrize("spelling", ["-idx", ".idx", "-IDX"])
 @pytest.mark.parametrize("packed", [True, False])
-def test_names_that_other_tools_give(inner, spelling, packed, small):
+def test_names_used_by_other_tools(inner, spelling, packed, small):
     home, contents = small
     for own in ("mnist", "fashion-mnist"):
         named = {"MNIST": "FashionMNIST", "mnist": "fashion_mnist", "Mnist": "Fashion-Mnist"}
@@ -180,7 +180,7 @@ def test_names_that_other_tools_give(inner, spelling, packed, small):
     check(cr.datasets.fashion_mnist(home / "home of fashion-mnist"), contents, "fashion-mnist")
 
 
-def test_what_is_missing_is_named(small):
+def test_missing_files_are_named(small):
     home, _ = small
     next((home / "mnist").glob("t10k-labels*")).unlink()
     with pytest.raises(
@@ -210,7 +210,7 @@ def test_mislabelled_files(small):
         cr.datasets.fashion_mnist(home)
 
 
-def test_no_network_says_so(small):
+def test_without_a_network_the_error_says_so(small):
     home, _ = small
     with pytest.raises(cr.datasets.DownloadError, match="cannot be downloaded") as error:
         cr.datasets.mnist(home / "nowhere")

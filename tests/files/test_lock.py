@@ -1,4 +1,4 @@
-"""Locks: one at a time, in threads and processes, however a process ends."""
+"""Locks: one owner at a time among threads and processes, however a process ends."""
 
 import copy
 import errno
@@ -29,7 +29,7 @@ def path(tmp_path):
 
 
 def other_process(path):
-    """A process that takes a lock if it can and keeps it; what it says."""
+    """Start a process that takes a lock if it can, and return it with its message."""
     command = [sys.executable, "-c", HOLD, str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, process.stdout.readline().strip()
@@ -46,7 +46,7 @@ def test_one_at_a_time(path):
     assert first.acquire() is None
     assert second.acquire().startswith(f"process {os.getpid()} on ")
     assert (first.held, second.held) == (True, False)
-    second.release()  # it has none
+    second.release()  # it holds no lock
     assert path.exists()
     first.release()
     assert not path.exists()
@@ -61,7 +61,7 @@ def test_in_another_process_that_is_killed(path):
         assert Lock(path).acquire().startswith(f"process {process.pid} on ")
     finally:
         end(process)
-    assert path.exists()  # it was left behind
+    assert path.exists()  # left behind
     lock = Lock(path)
     assert lock.acquire() is None
     process, said = other_process(path)
@@ -70,7 +70,7 @@ def test_in_another_process_that_is_killed(path):
     lock.release()
 
 
-def test_a_file_of_anything_is_free(path):
+def test_a_file_with_any_content_is_free(path):
     path.write_text("process 1 on this machine, which runs for ever")
     lock = Lock(path)
     assert lock.acquire() is None
@@ -78,7 +78,7 @@ def test_a_file_of_anything_is_free(path):
 
 
 def test_never_two_at_once(path):
-    """While others take it, release it and remove the file."""
+    """While others take the lock, release it and remove the file."""
     inside, most, taken = [], [], []
 
     def work():
@@ -101,7 +101,7 @@ def test_never_two_at_once(path):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda lock: pickle.loads(pickle.dumps(lock))])
-def test_a_copy_does_not_have_it(copied, path):
+def test_a_copy_does_not_hold_the_lock(copied, path):
     lock = Lock(path)
     lock.acquire()
     twin = copied(lock)
@@ -118,15 +118,15 @@ def test_a_file_system_without_locks(path, monkeypatch):
 
     monkeypatch.setattr(lock_file, "_lock", lacking)
     lock = Lock(path)
-    with pytest.warns(RuntimeWarning, match="no other training .* would be noticed: .*No locks"):
+    with pytest.warns(RuntimeWarning, match="cannot detect other trainings .*: .*No locks"):
         assert lock.acquire() is None
     assert not lock.held
     lock.release()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_child_of_a_fork_does_not_keep_it(path):
-    """Such as a worker that loads data and outlives the training."""
+def test_a_forked_child_does_not_hold_the_lock(path):
+    """For example a data-loading worker that outlives the training."""
     lock = Lock(path)
     lock.acquire()
     if (child := os.fork()) == 0:

@@ -1,4 +1,4 @@
-"""Damaged files and full disks: an error or the right thing, and nothing is lost."""
+"""Damaged files and full disks: an error or the right result, and nothing is lost."""
 
 import errno
 import os
@@ -22,11 +22,11 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions ar
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_files(count):
-    """No exception but the documented ones, no other model, no hang, and little memory.
+    """Only documented exceptions, no other model, no hang, and little memory.
 
-    The process may allocate no more than 300 MB beyond what it starts with, touched or not, or it
-    gets a MemoryError, which is not documented; and of all its memory, with the imports, no more
-    than 300 MB are ever resident.
+    The process may allocate at most 300 MB beyond its start, touched or not; otherwise it gets a
+    MemoryError, which is not documented. Its resident memory, including the imports, stays below
+    300 MB.
     """
     figures = python("-m", "mutation", "--count", count)
     assert figures["undocumented"] == []
@@ -53,7 +53,7 @@ def sources(tmp_path_factory):
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
 def test_each_bit_and_each_length_counts(which, sources, tmp_path):
-    """By every reader."""
+    """With every reader."""
     data = sources.files["model"][which]
     rng = random.Random(which)
     broken = [data[: rng.randrange(len(data))] for _ in range(100)]
@@ -68,7 +68,7 @@ def test_each_bit_and_each_length_counts(which, sources, tmp_path):
     assert set(found.values()) == {"loaded"}
 
 
-# Where a file cannot be written. The small model is on the disk, the large one does not fit.
+# A file that cannot be written. The small model is on the disk, the large one does not fit.
 
 WRITE = """
 import json, os, sys
@@ -101,12 +101,12 @@ print(json.dumps(errors))
 @POSIX
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
 def test_a_file_that_may_not_grow(limit, tmp_path):
-    """As on a full disk, the write fails in between; here by the limit of a process."""
+    """The write fails halfway as on a full disk, here because of a limit of the process."""
     assert python("-c", WRITE, tmp_path / "file", limit) == [errno.EFBIG] * 2
 
 
 def test_a_full_disk(tmp_path):
-    """A file system of 64 kB, mounted where nobody else sees it."""
+    """A file system of 64 kB, mounted where no other process sees it."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = f"mount -t tmpfs -o size=64k none '{folder}'"
@@ -128,7 +128,7 @@ path = sys.argv[1]
 model = cr.Sequential(cr.Linear(5, 5))
 model.save(path)
 os.chmod(os.path.dirname(path), 0o555)
-if os.getuid() == 0:  # to whom permissions do not apply
+if os.getuid() == 0:  # permissions do not apply to root
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
@@ -190,7 +190,7 @@ BAD_READERS = {
 
 @pytest.mark.parametrize("case", BAD_READERS)
 def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
-    """What a reader must not do, each of it done by one."""
+    """A faulty reader for each thing that a reader must not do."""
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)
     with pytest.raises(error, match=message):

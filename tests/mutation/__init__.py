@@ -1,4 +1,4 @@
-"""Damaged files, made from valid ones by a fixed seed, and what the readers make of them.
+"""Damaged files, made from valid ones with a fixed seed, and how the readers handle them.
 
 With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads as many and prints the
 figures as JSON.

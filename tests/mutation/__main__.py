@@ -24,7 +24,7 @@ LONGEST = 60  # seconds for one file, after which it counts as a hang
 
 
 def status(key):
-    """A line of this process's status, in bytes; 0 where there is no such file."""
+    """A line of this process's status, in bytes; 0 if there is no such file."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -41,14 +41,14 @@ def limit_memory():
 
 
 def run(count, seed, folder):
-    """Read `count` files; the figures."""
+    """Read `count` files and return the figures."""
     sources = Sources(folder)
     before = status("VmRSS")
     limit_memory()
     outcomes, errors, slowest = collections.Counter(), [], (0.0, "")
     kinds = collections.Counter()
     began = time.perf_counter()
-    warnings.simplefilter("ignore")  # of other versions
+    warnings.simplefilter("ignore")  # about other versions
     for number in range(count):
         faulthandler.dump_traceback_later(LONGEST, exit=True)
         mutated = mutant(number, seed, sources)
@@ -57,7 +57,7 @@ def run(count, seed, folder):
         try:
             found = read(mutated, sources, folder / "mutated")
             outcomes.update(f"{mutated[0]} {name}: {what}" for name, what in found.items())
-        except Exception as error:  # what is not documented is what is looked for
+        except Exception as error:  # undocumented exceptions are what this test looks for
             errors.append(f"{number} ({mutated[0]}, {mutated[1]}): {error!r}"[:300])
         slowest = max(slowest, (time.perf_counter() - start, f"{number} {mutated[1]}"))
     faulthandler.cancel_dump_traceback_later()
@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of one file")
     options = parser.parse_args()
-    sys.modules["numba"] = None  # a compiler takes memory of its own, and reads no files
+    sys.modules["numba"] = None  # a compiler takes memory, and reads no files
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         if options.only is not None:

@@ -1,4 +1,4 @@
-"""What the readers have to do with a damaged file."""
+"""What the readers must do with a damaged file."""
 
 import gzip
 
@@ -10,7 +10,7 @@ from mutation.sources import idx, optimizer, stored
 
 
 def check_idx(path, data):
-    """It is refused, or is the array that the bytes say."""
+    """The file is refused, or gives the array of its bytes."""
     array = read_idx(path)
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     if array.nbytes < 2**22:
@@ -19,7 +19,7 @@ def check_idx(path, data):
 
 
 def check_load(path, kind, model):
-    """It is refused, or is the model, bit for bit; one with a right digest may be another one."""
+    """The file is refused or gives the model bit for bit; with a right digest any model."""
     loaded = cr.load(path)
     assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
     assert kind != "foreign", "a model from a file without one"
@@ -29,7 +29,7 @@ def check_load(path, kind, model):
 
 
 def check_load_weights(path, kind, model):
-    """It is refused and the model left alone, or the weights are the file's, bit for bit."""
+    """The file is refused and the model unchanged, or it gets the weights bit for bit."""
     target = model.copy().bind(dtype=model.state.dtype_name)
     target.state.values[...] = target.state.buffers[...] = 7.0
     before = weights(target)
@@ -46,7 +46,7 @@ def check_load_weights(path, kind, model):
 
 
 def compare_with_safetensors(path, target):
-    """Where the safetensors package is installed: it reads the same numbers."""
+    """The safetensors package reads the same numbers."""
     try:
         import safetensors.numpy
     except ImportError:
@@ -59,7 +59,7 @@ def compare_with_safetensors(path, target):
 
 
 def check_resume(path, kind, model, saved):
-    """It is refused, or is the training; one with a right digest may be another one."""
+    """The file is refused or gives the training; with a right digest any training."""
     loss, rule = cr.MSELoss(), optimizer()
     try:
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
@@ -83,7 +83,7 @@ def weights(model):
 
 
 def read(mutated, sources, path):
-    """The outcome of each reader, ``loaded`` or ``refused``; another exception is passed on."""
+    """The outcome of each reader, ``loaded`` or ``refused``; other exceptions are passed on."""
     kind, _, data, which = mutated
     path.write_bytes(data)
     if kind in ("idx", "gzip"):

@@ -29,7 +29,7 @@ def idx_many_axes(rng, data):
 
 
 def idx_sizes(rng, data):
-    """Sizes that are too large, negative when they are read as signed, or multiply to 2**64."""
+    """Sizes that are too large, negative if read as signed, or with a product of 2**64."""
     sizes = [rng.choice((0, 1, 2**16, 2**31, 2**32 - 1, rng.randrange(2**32))) for _ in "1234"]
     sizes = rng.choice((sizes, [2**16] * 4, [2**31, 2, 2**31, 2], [0, *[2**32 - 1] * 3], [2**27]))
     rest = rng.choice((b"", data[4:]))
@@ -54,7 +54,7 @@ def bomb(head, size, total):
     start = pack.compress(header) + pack.flush(zlib.Z_FULL_FLUSH)
     block = pack.compress(bytes(2**20)) + pack.flush(zlib.Z_FULL_FLUSH)
     crc, zeros = zlib.crc32(header), bytes(2**20)
-    if total <= 2**27:  # beyond, nobody gets as far
+    if total <= 2**27:  # larger ones are refused beforehand
         for _ in range(total // 2**20):
             crc = zlib.crc32(zeros, crc)
     end = pack.flush() + struct.pack("<2I", crc, (len(header) + total) % 2**32)

@@ -87,7 +87,7 @@ def offsets(rng, header, data):
 
 
 def overlap(rng, header, data):
-    """Everything from the start on."""
+    """All offsets moved to the start."""
     for name, one in header.items():
         if name != "__metadata__":
             begin, end = one["data_offsets"]
@@ -166,7 +166,7 @@ def training(rng, header, data):
 
 
 def shared_architecture():
-    """Each layer holds the one before twice: 2**30 of them in all."""
+    """Each layer holds the previous one twice, 2**30 of them in total."""
     model = '{"layer": "ReLU", "args": [], "kwargs": {}}'
     for i in reversed(range(30)):
         same = '{"same_as": "' + "/0" * (i + 1) + '"}'
@@ -175,7 +175,7 @@ def shared_architecture():
 
 
 def drawn_architecture(where):
-    """A model that would draw 300 million weights in its constructor, or import a library."""
+    """A model whose constructor would draw 300 million weights or import a library."""
     large = '{"layer": "Linear", "args": [20000, 15000], "kwargs": {}}'
     model = f'{{"layer": "Sequential", "args": [{large}], "kwargs": {where}}}'
     return f'{{"dtype": "float32", "model": {model}}}'

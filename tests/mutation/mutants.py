@@ -1,4 +1,4 @@
-"""Mutants by their number: which file is damaged, and how."""
+"""Mutants by number: which file is damaged, and how."""
 
 import gzip
 import random
@@ -20,7 +20,7 @@ KINDS = ("idx", "gzip", "model", "signed", "foreign")
 
 
 def damaged(rng, kind, file, other):
-    """What was done to the file, and the file."""
+    """A description of the damage, and the damaged file."""
     if rng.random() < 0.4:
         if kind == "gzip":
             file, other = gzip.compress(file), gzip.compress(other)
@@ -36,7 +36,7 @@ def damaged(rng, kind, file, other):
 
 OURS = {"format_version": "1", "sha256": "0" * 64}
 ARRAYS = b"[" + b"[]," * (2**22 // 3 - 20) + b"[]]"
-# Files that take long to read: each of them once.
+# Files that take long to read, each used once.
 HEAVY = {
     "an architecture of 2**30 layers": (
         "signed",
@@ -76,7 +76,7 @@ HEAVY = {
 
 
 def mutant(number, seed, sources):
-    """The file of this number: its kind, what was done, its bytes, and its valid model if any."""
+    """The file of this number: its kind, the damage, its bytes, and the valid model if any."""
     if number < len(HEAVY):
         what, (kind, make) = list(HEAVY.items())[number]
         return kind, what, sign(make()) if kind == "signed" else make(), 0

@@ -14,7 +14,7 @@ def header_length(rng, file):
 
 
 def header_bytes(rng, file):
-    """Not UTF-8, or not without more ado."""
+    """Not UTF-8, or with a stray character, a byte-order mark or spaces."""
     header, data = split(file)
     text = json.dumps(header).encode()
     at = rng.randrange(len(text))

@@ -1,4 +1,4 @@
-"""The valid files that the damage starts from."""
+"""The valid files to damage."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ def idx(array, code):
 
 
 def models():
-    """Small ones that hold every kind of thing that an architecture does."""
+    """Small models with every feature of an architecture."""
     shared = cr.Linear(3, 3, init=cr.initializers.normal(0.5))
     return [
         cr.Sequential(cr.Linear(4, 3), cr.ReLU(), cr.Linear(3, 2), seed=1),
@@ -25,7 +25,7 @@ def models():
 
 
 def trainer():
-    """One with a state: momentum, running statistics, and a training that stopped in between."""
+    """A training with momentum and running statistics, stopped within an epoch."""
     layers = cr.Linear(4, 3), cr.BatchNorm(3), cr.Dropout(0.1), cr.Linear(3, 2)
     made = cr.Trainer(cr.Sequential(*layers, seed=3), loss=cr.MSELoss(), optimizer=optimizer())
     x = np.random.default_rng(0).normal(size=(10, 4))
@@ -38,13 +38,13 @@ def optimizer():
 
 
 def split(file):
-    """A safetensors file as its header and its data."""
+    """Split a safetensors file into its header and its data."""
     start = 8 + int.from_bytes(file[:8], "little")
     return json.loads(file[8:start]), file[start:]
 
 
 def join(header, data):
-    """A safetensors file of a header, as a dict or as it stands, and of data."""
+    """Make a safetensors file from a header, a dict or bytes, and data."""
     if not isinstance(header, str | bytes):
         header = json.dumps(header, separators=(",", ":")).replace('"@huge@"', "9" * 5000)
     header = header if isinstance(header, bytes) else header.encode(errors="surrogatepass")
@@ -52,7 +52,7 @@ def join(header, data):
 
 
 def foreign(model, dtype, code, metadata):
-    """The weights of a model as another library writes them."""
+    """The weights of a model in a file as another library writes it."""
     header, data = dict(metadata), b""
     for name, p in stored(model).items():
         value = p.value.astype(dtype).tobytes()
@@ -63,7 +63,7 @@ def foreign(model, dtype, code, metadata):
 
 
 def sign(file):
-    """The file with the SHA-256 that it should have, wherever it has one."""
+    """The file with its SHA-256 corrected wherever it has one."""
     at = file.find(b'"sha256":"') + 10
     if at < 10:
         return file
@@ -72,7 +72,7 @@ def sign(file):
 
 
 class Sources:
-    """The valid files of each kind, and the models that they hold."""
+    """The valid files of each kind, and their models."""
 
     def __init__(self, folder):
         self.trainer = trainer()
@@ -91,7 +91,7 @@ class Sources:
         others = [foreign(m, *f) for m in self.models for f in formats]
         self.files = {
             "idx": plain,
-            "gzip": plain,  # compressed once they are mutated
+            "gzip": plain,  # compressed after the mutation
             "model": saved,
             "signed": saved,
             "foreign": others,

@@ -1,4 +1,4 @@
-"""When callbacks are called, also after an error."""
+"""The moments at which callbacks are called, including after an error."""
 
 import pytest
 from helpers import Breaks, Moments, plain_trainer, three_classes
@@ -8,7 +8,7 @@ import chainrule as cr
 X, Y = three_classes(90)
 
 
-def test_callbacks(library):
+def test_callbacks_are_called_at_their_moments(library):
     recorder = Moments()
     trainer = plain_trainer(library)
     trainer.fit(X, Y, epochs=5, batch_size=45, callbacks=[recorder], verbose=0)

@@ -23,8 +23,14 @@ BAD = {
     "epochs and a half": (X, Y, {"epochs": 1.5}, TypeError, "epochs to be a whole number, found 1"),
     "batch '3'": (X, Y, {"batch_size": "3"}, TypeError, "batch_size to be a whole number"),
     "parts": (X, Y, {"micro_batches": None}, TypeError, "micro_batches to be a whole number"),
-    "no y": (X, None, {}, TypeError, "found ndarray: was y forgotten"),
-    "no y beside a list": (X.tolist(), None, {}, TypeError, "batch 0: .* was y forgotten"),
+    "no y": (
+        X,
+        None,
+        {},
+        TypeError,
+        r"fit\(x\) without y: .*found ndarray: did you mean fit\(x, y\)",
+    ),
+    "no y, a list": (X.tolist(), None, {}, TypeError, r"batch 0: .* did you mean fit\(x, y\)"),
     "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "of validation y"),
     "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "found values from -1 to -1"),
     "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all 0"),
@@ -70,13 +76,13 @@ BLAMED = {
 
 
 @pytest.mark.parametrize(("x", "y", "options", "message"), BLAMED.values(), ids=BLAMED)
-def test_what_is_wrong_is_named(x, y, options, message, library):
+def test_errors_name_the_data_at_fault(x, y, options, message, library):
     trainer = plain_trainer(library, dtype="float32", **options)
     with pytest.raises(ValueError, match=f"^{message}"):
         trainer.fit(x, y, verbose=0)
     with pytest.raises(ValueError, match=f"^{message}"):
         trainer.evaluate(x, y)
-    if not options:  # of the loss and the model, which do not fit the training data either
+    if not options:  # other losses and models do not fit the training data either
         with pytest.raises(ValueError, match=f"^validation {message}"):
             trainer.fit(X, Y, validation_data=(x, y), verbose=0)
     assert trainer.optimizer.steps == 0
@@ -195,7 +201,9 @@ def test_masks_booleans_and_classes_without_weight(library):
     ],
     ids=["top_k", "r2", "list", "None", "complex", "array", "raises"],
 )
-def test_a_metric_that_does_not_fit_is_told_before_the_first_step(metric, error, words, library):
+def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(
+    metric, error, words, library
+):
     trainer = plain_trainer(library, metrics={"m": metric})
     with pytest.raises(error, match=words) as caught:
         trainer.fit(X, Y, validation_data=(X, Y), verbose=0)
@@ -204,7 +212,7 @@ def test_a_metric_that_does_not_fit_is_told_before_the_first_step(metric, error,
 
 
 def test_a_metric_may_need_all_of_the_data(library):
-    """A part of the data may lack classes, as the first samples of sorted data do."""
+    """A part of the data may lack classes, for instance the first samples of sorted data."""
 
     def needs_all_classes(outputs, targets):
         if len(np.unique(library.to_numpy(targets))) < 3:
@@ -220,7 +228,7 @@ def test_a_metric_may_need_all_of_the_data(library):
 @pytest.mark.parametrize(
     ("samples", "batch_size", "micro_batches"), [(9, 4, 1), (9, 9, 5), (10, 4, 2), (1, 1, 1)]
 )
-def test_a_batch_that_is_too_small_is_told_before_the_first_step(
+def test_a_batch_that_is_too_small_is_reported_before_the_first_step(
     samples, batch_size, micro_batches, library
 ):
     layers = cr.Linear(4, 5), cr.BatchNorm(5), cr.Linear(5, 3)
@@ -240,7 +248,7 @@ def test_a_batch_that_is_too_small_is_told_before_the_first_step(
 
 
 def test_a_metric_cannot_change_what_others_see(library):
-    """On NumPy, where arrays can be read-only; the targets of a user are safe everywhere."""
+    """On NumPy, where arrays can be read-only; the user's targets are safe everywhere."""
 
     def writes(outputs, targets):
         targets[...] = 0

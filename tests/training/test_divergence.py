@@ -1,4 +1,4 @@
-"""A loss that becomes NaN or infinite: where, and at which step."""
+"""Losses that become NaN or infinite: errors name the place and the step."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_divergence_is_reported_with_its_step(library):
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.parametrize("where", ["host", "device"])
 def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
-    """On a device it is found at the end of the epoch, by doing the steps before it once more."""
+    """On a device it is found at the end of the epoch, by repeating the steps."""
     if where == "device":
         as_if_on_a_device(monkeypatch)
 
@@ -54,13 +54,15 @@ def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
     before.fit(X, Y, **options)
     with pytest.raises(KeyboardInterrupt):
         before.fit(X, Y, **options, callbacks=[Breaks(step=9 + step)])
-    for vector in ("values", "buffers"):  # the model is as it was before the step
+    for vector in ("values", "buffers"):  # those before the step
         found, expected = (getattr(t.model.state, vector) for t in (ours, before))
         np.testing.assert_array_equal(library.to_numpy(found), library.to_numpy(expected))
     assert ours.model.state.draws == before.model.state.draws
     assert ours.optimizer.steps == 9 + step
     ours.model[3].weight.value[...] = np.nan
-    with pytest.raises(cr.DivergenceError, match="the parameter '3.weight', after the step before"):
+    with pytest.raises(
+        cr.DivergenceError, match="the parameter '3.weight', after the previous step"
+    ):
         ours.fit(X, Y, **options)
 
 
@@ -78,8 +80,8 @@ def test_a_nan_loss_can_be_allowed(library, where, monkeypatch):
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.parametrize("where", ["host", "device"])
 @pytest.mark.parametrize("validated", [False, True])
-def test_weights_are_looked_at_after_the_last_step(library, where, validated, monkeypatch):
-    """The loss that a step reports is that from before it."""
+def test_weights_are_checked_after_the_last_step(library, where, validated, monkeypatch):
+    """The loss that a step reports is computed before the weights move."""
     if where == "device":
         as_if_on_a_device(monkeypatch)
     schedule = lambda step: 1e308 if step == 2 else 0.0  # noqa: E731
@@ -96,7 +98,7 @@ def test_weights_are_looked_at_after_the_last_step(library, where, validated, mo
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_buffers_are_looked_at_too(library, bad):
+def test_buffers_are_checked_too(library, bad):
     class Spoils(cr.Callback):
         def on_step_end(self, trainer):
             trainer.model[1].running_mean.value[...] = bad

@@ -1,4 +1,4 @@
-"""Trainings that were interrupted, and go on in the same process."""
+"""Trainings that are interrupted and continue in the same process."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def assert_equal(ours, theirs, library):
 
 
 class Cut(cr.SGD):
-    """Is interrupted once, in or just after its fifth step, as by a second Ctrl-C."""
+    """An optimizer that is interrupted once, in or just after step 5, as by a second Ctrl-C."""
 
     def __init__(self, *, inside):
         super().__init__(0.05, momentum=0.9)
@@ -39,7 +39,7 @@ class Cut(cr.SGD):
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_step_that_was_half_done_is_not_built_upon(inside, library, tmp_path):
+def test_a_half_done_step_cannot_be_resumed(inside, library, tmp_path):
     trainer = trainer_on(library, optimizer=Cut(inside=inside))
     options = {"epochs": 2, "batch_size": 20, "verbose": 0}
     with pytest.raises(KeyboardInterrupt):
@@ -51,12 +51,12 @@ def test_a_step_that_was_half_done_is_not_built_upon(inside, library, tmp_path):
         with pytest.raises(RuntimeError, match="interrupted in step .: resume it from its last"):
             call()
     assert not (tmp_path / "training").exists()
-    trainer.fit(X, Y, **options)  # a training anew, from these weights
+    trainer.fit(X, Y, **options)  # a new training, from these weights
     trainer.save(tmp_path / "training")
 
 
-def test_a_step_that_failed_before_it_moved_anything_goes_on(library):
-    """The gradient of the layers fails, so the weights are those of the step before."""
+def test_a_step_that_fails_before_the_optimizer_moves_can_be_resumed(library):
+    """The backward pass fails, so the weights are those of the previous step."""
     trainer, whole = trainer_on(library), trainer_on(library)
     options = {"epochs": 2, "batch_size": 20, "verbose": 0}
     sums, left = trainer.loss.sums, [3]
@@ -86,7 +86,7 @@ OPTIONS = {"epochs": 2, "batch_size": 20, "verbose": 0}
 
 
 @pytest.mark.parametrize("failing_first", [True, False])
-def test_a_callback_that_fails_keeps_no_other_from_its_step(failing_first, library):
+def test_a_failing_callback_does_not_hide_the_step_from_others(failing_first, library):
     trainer, whole = trainer_on(library), trainer_on(library)
     averages = [cr.callbacks.ExponentialMovingAverage(0.5) for _ in range(2)]
     callbacks = [Fails(), averages[0]] if failing_first else [averages[0], Fails()]
@@ -99,7 +99,7 @@ def test_a_callback_that_fails_keeps_no_other_from_its_step(failing_first, libra
 
 
 def test_equal_new_callbacks_take_over(library):
-    """As in a cell of a notebook that is run again after Ctrl-C."""
+    """As in a notebook cell that is run again after Ctrl-C."""
 
     def callbacks():
         stop = cr.callbacks.EarlyStopping("loss", patience=9)
@@ -127,7 +127,7 @@ class FullDisk(cr.Callback):
 
 
 def test_a_start_that_fails_loses_no_state(library, tmp_path):
-    """The states of callbacks in a file, for a first call that fails before its first step."""
+    """States of callbacks from a file survive a call that fails before its first step."""
     trainer, average = trainer_on(library), cr.callbacks.ExponentialMovingAverage(0.5)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **OPTIONS, callbacks=[average, Breaks(step=5)])

@@ -1,4 +1,4 @@
-"""Steps that are repeated give the same training as steps that are launched one by one."""
+"""Repeated steps give the same training as steps launched one by one."""
 
 import gc
 import weakref
@@ -69,7 +69,7 @@ def test_changes_by_a_callback_apply_from_the_next_step(repeating, monkeypatch):
 
 
 def test_changes_between_epochs_are_noticed(repeating):
-    """A repeated step is that of the model, the loss and the optimizer as they are."""
+    """A repeated step uses the current model, loss and optimizer."""
 
     class Changes(cr.Callback):
         def on_epoch_end(self, trainer):

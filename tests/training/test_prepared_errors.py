@@ -9,7 +9,7 @@ import chainrule as cr
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
-    """Which draws other numbers of masks than a full one, where it has fewer parts."""
+    """With fewer parts, it draws fewer masks than a full batch."""
     data = X[:61], Y[:61]  # three batches of 20, and one sample
 
     def make(library, compile):
@@ -31,11 +31,11 @@ def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
     assert_same([whole, broken], repeating)
 
 
-# On CuPy a step that was captured runs the model no more: there is no seventh call.
+# On CuPy a captured step no longer runs the model: there is no seventh call.
 @pytest.mark.parametrize("at", [1, 2, 3, 5, pytest.param(7, marks=pytest.mark.not_on("cupy"))])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, cr.BackendError])
 def test_an_interrupted_step_changes_nothing(kind, at, repeating):
-    """In the middle of it, when running statistics and the count of masks have moved already."""
+    """In the middle, when running statistics and the count of masks have already changed."""
 
     class BreaksOff(cr.Layer):
         def __init__(self):
@@ -64,8 +64,8 @@ def test_an_interrupted_step_changes_nothing(kind, at, repeating):
     trainer.seen = StepRecorder()
     breaks.left = at
     options = {"epochs": 3, "batch_size": 20, "callbacks": [trainer.seen], "verbose": 0}
-    if kind is cr.BackendError and at % 5:  # (a batch of less than full size is not repeated)
-        with pytest.warns(RuntimeWarning, match="launched by itself, for broken off"):
+    if kind is cr.BackendError and at % 5:  # a smaller batch is not repeated
+        with pytest.warns(RuntimeWarning, match="steps are launched one by one: broken off"):
             trainer.fit(X, Y, **options)
     else:
         with pytest.raises(kind):
@@ -127,7 +127,7 @@ def test_a_step_that_cannot_be_repeated_is_reported_once_and_still_run(repeating
 )
 def test_data_from_the_host_is_reported(data, reason, repeating):
     trainer = repeating_trainer(repeating)
-    with pytest.warns(RuntimeWarning, match=f"each step is launched by itself, for {reason}"):
+    with pytest.warns(RuntimeWarning, match=f"steps are launched one by one: {reason}"):
         trainer.fit(**data, verbose=0)
     assert trainer.optimizer.steps == 1
 

@@ -35,7 +35,7 @@ def resumed(path, library, **options):
 
 
 class Counts(cr.Callback):
-    """Has a state of a number and an array; raises or stops at a step."""
+    """A callback with a number and an array as its state; it raises or stops at a step."""
 
     def __init__(self, error_at=None, stop_at=None):
         self.error_at, self.stop_at = error_at, stop_at
@@ -63,7 +63,7 @@ class Counts(cr.Callback):
 
 
 def assert_equal(ours, theirs, library):
-    """In every bit, but for how long the epochs took."""
+    """Equal in every bit, except for the seconds."""
     for one, other in (
         (ours.model.state.values, theirs.model.state.values),
         (ours.model.state.buffers, theirs.model.state.buffers),
@@ -104,7 +104,7 @@ def test_between_calls_of_fit(library, tmp_path):
     parts.fit(X, Y, **FIT)
     parts.save(tmp_path / "one.safetensors")
     parts = resumed(tmp_path / "one.safetensors", library)
-    parts.fit(X, Y, **FIT, resume=True)  # that call was at its end
+    parts.fit(X, Y, **FIT, resume=True)  # that call was complete
     assert len(parts.history) == 4
     parts.fit(X, Y, **FIT)
     assert_equal(parts, whole, library)
@@ -121,7 +121,7 @@ def test_a_training_that_was_stopped_stays_so(library, tmp_path):
     assert_equal(again, trainer, library)
 
 
-def test_the_file_is_a_models_file(library, tmp_path):
+def test_the_file_contains_a_model(library, tmp_path):
     trainer = scheduled_trainer(library)
     trainer.model[0].freeze()
     trainer.fit(X, Y, **FIT)
@@ -172,7 +172,7 @@ def test_every_generator_of_numpy(kind, library, tmp_path):
     ("kind", "place"), [("MT19937", 625), ("MT19937", -1), ("Philox", 5), ("Philox", -1)]
 )
 def test_a_generator_beyond_its_memory(kind, place, library, tmp_path):
-    """NumPy itself would read there: a crash of Python, or numbers from elsewhere."""
+    """NumPy itself would read beyond its memory: a crash, or foreign numbers."""
     trainer, path = scheduled_trainer(library), tmp_path / "training.safetensors"
     trainer.rng = np.random.Generator(getattr(np.random, kind)(7))
     trainer.save(path)
@@ -181,11 +181,11 @@ def test_a_generator_beyond_its_memory(kind, place, library, tmp_path):
     inside = {"MT19937": training["rng"]["state"], "Philox": training["rng"]}[kind]
     inside["pos" if kind == "MT19937" else "buffer_pos"] = place
     write_tensors(path, tensors, {**metadata, "training": json.dumps(training)})
-    with pytest.raises(cr.FileFormatError, match=f"expected {kind} to be at a place from 0 to"):
+    with pytest.raises(cr.FileFormatError, match=f"expected a position of {kind} from 0 to"):
         resumed(path, library)
 
 
-def test_what_could_not_be_resumed_is_not_saved(library, tmp_path):
+def test_a_training_that_could_not_be_resumed_is_not_saved(library, tmp_path):
     class OwnBits(np.random.PCG64):
         pass
 
@@ -193,7 +193,7 @@ def test_what_could_not_be_resumed_is_not_saved(library, tmp_path):
     trainer.save(path)
     before = path.read_bytes()
     trainer.rng = np.random.Generator(OwnBits(1))
-    with pytest.raises(ValueError, match="a bit generator of NumPy's, found 'OwnBits'"):
+    with pytest.raises(ValueError, match="a bit generator of NumPy, found 'OwnBits'"):
         trainer.save(path)
     trainer = resumed(path, library)
     trainer.optimizer._vectors["velocity"][3] = np.inf
@@ -235,7 +235,7 @@ def test_other_data_than_before(library):
     trainer.fit(X, Y, **FIT, callbacks=[Counts()], resume=True)
 
 
-def test_what_does_not_fit(library, tmp_path):
+def test_a_file_or_parts_that_do_not_fit(library, tmp_path):
     path = tmp_path / "training.safetensors"
     trainer = scheduled_trainer(library)
     trainer.fit(X, Y, **FIT, callbacks=[Counts()])
@@ -274,7 +274,7 @@ def test_a_failed_save_loses_nothing(library, tmp_path):
 
 
 def test_ctrl_c_waits_for_the_step(library, ctrl_c, monkeypatch):
-    """A signal in the middle of a step: the training ends after it, and resumes exactly."""
+    """The step under way is completed, and the training resumes exactly."""
     whole, trainer = scheduled_trainer(library), scheduled_trainer(library)
     whole.fit(X, Y, **FIT)
     step, calls = Step.__call__, []
@@ -303,7 +303,7 @@ def test_it_trains_in_other_threads_too(library):
 
 
 def test_the_files_json_is_plain(library, tmp_path):
-    """Nothing in it needs more than a JSON reader."""
+    """Any JSON reader can read it."""
     from safetensors import safe_open
 
     trainer = scheduled_trainer(library)
@@ -328,6 +328,6 @@ def test_copies_continue_alike(library):
 
 @pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_resumed(count):
-    """``python tests/killing.py --count 200`` does it more often."""
+    """``python tests/killing.py --count 200`` repeats it more often."""
     found = killing.check(count)
     assert found["kills"] >= count

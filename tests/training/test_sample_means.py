@@ -161,6 +161,23 @@ def test_other_metrics_within_an_epoch(through, library, tmp_path):
     assert len(trainer.fit(X, Y, resume=True, **FIT)["accuracy"]) == 1
 
 
+def test_an_epoch_without_a_complete_step_is_saved_and_resumed(library, tmp_path, monkeypatch):
+    trainer, path = plain_trainer(library), tmp_path / "start.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(cr.CrossEntropyLoss, "formula", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(X, Y, **FIT)
+    trainer.save(path)
+    parts = {"loss": cr.CrossEntropyLoss(), "optimizer": cr.Adam(1e-2)}
+    again = cr.Trainer.resume(path, backend=library.backend, **parts)
+    expected = plain_trainer(library).fit(X, Y, **FIT)["accuracy"]
+    assert again.fit(X, Y, resume=True, **FIT)["accuracy"] == expected
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
 def test_early_stopping_goes_by_them(library):
     trainer, stop = plain_trainer(library), EarlyStopping("accuracy", patience=3)
     history = trainer.fit(X, Y, epochs=200, callbacks=[stop], **FIT)

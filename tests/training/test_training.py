@@ -1,4 +1,4 @@
-"""Training: it learns, reports, resumes, and weighs samples."""
+"""Training: learning, reports, further calls and weights of samples."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
     trainer.fit(X, Y, epochs=1, batch_size=30, verbose=0)
     read = []
     conversions = ["float", "int", "bool", "index", "array", "dlpack"]
-    if hasattr(kind, "__buffer__"):  # which NumPy reads from Python 3.12 on
+    if hasattr(kind, "__buffer__"):  # NumPy reads it from Python 3.12 on
         conversions.append("buffer")
     for name in (f"__{conversion}__" for conversion in conversions):
         method = getattr(kind, name)
@@ -79,7 +79,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
     reset = Reset()
     options = {"validation_data": (X, Y), "callbacks": [reset], "verbose": 0}
     trainer.fit(X, Y, epochs=3, batch_size=30, **options)
-    assert len(reset.read) == 4, reset.read  # and whether the last weights are finite
+    assert len(reset.read) == 4, reset.read  # one per epoch, and the check of the last weights
 
 
 def weighted_loss():

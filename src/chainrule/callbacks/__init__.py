@@ -1,4 +1,4 @@
-"""What listens to a training: a few well-named moments, and what is commonly done at them."""
+"""Callbacks: code that runs at fixed moments of a training."""
 
 from .base import Callback
 from .checkpoint import Checkpoint, latest_checkpoint

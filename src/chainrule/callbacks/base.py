@@ -1,4 +1,4 @@
-"""The moments of a training at which a callback is called, and the state that it keeps."""
+"""The base of all callbacks, and the part of a trainer that they may use."""
 
 from __future__ import annotations
 
@@ -31,29 +31,30 @@ class Training(Protocol):
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs are done, in all calls of `fit`."""
+        """The number of epochs done, in all calls of `fit`."""
 
     @property
     def steps_done(self) -> int:
-        """How many steps of the current epoch are done."""
+        """The number of steps done in the current epoch."""
 
     def stop(self) -> None:
         """End the training after the current epoch."""
 
     def save(self, path: str | Path) -> None:
-        """Write all that the training needs to continue."""
+        """Write everything that the training needs to continue."""
 
 
 def list_of_callbacks(callbacks: Any) -> list[Callback]:
-    """The callbacks that were given in a list.
+    """Return a list of callbacks.
 
     Raises
     ------
     TypeError
-        If they are in none, or if there is something else among them.
+        If they are not in an iterable, or if one is not a callback.
     """
     if not isinstance(callbacks, Iterable):
-        raise TypeError(f"expected a list of callbacks, found {callbacks!r}")
+        hint = ": write callbacks=[...]" if isinstance(callbacks, Callback) else ""
+        raise TypeError(f"expected a list of callbacks, found {callbacks!r}{hint}")
     listeners = list(callbacks)
     for listener in listeners:
         if not isinstance(listener, Callback):
@@ -62,16 +63,19 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
 
 
 class Callback:
-    """Called by `Trainer.fit` at these moments; override those that matter.
+    """The base of all callbacks: `Trainer.fit` calls these methods; override those you need.
 
-    All see the trainer: its ``model``, ``optimizer`` and ``history``, and where it is: ``epoch``
-    of ``epochs`` (counted from 1, through all calls of `fit`), ``steps_per_epoch``.
+    Each gets the trainer, with its ``model``, ``optimizer`` and ``history`` and its position:
+    ``epoch`` of ``epochs`` (counted from 1, through all calls of `fit`) and ``steps_per_epoch``.
     ``trainer.stop()`` ends the training after the current epoch.
 
-    Callbacks are called in the order in which they are given, those that are `last` after all
-    others; `on_fit_end` comes in the opposite order. One that is used in a further call of `fit`
-    starts afresh. In a call that goes on where another stopped, ``trainer.resuming`` is true, and
-    then what it had, or what `load_state` gave it, stays.
+    Callbacks are called in the order in which they are given, except that those with `last` come
+    after all others; `on_fit_end` is called in reverse order. A callback starts afresh in each call
+    of `fit`, unless that call continues an interrupted one: then ``trainer.resuming`` is true, and
+    the callback keeps its state, or the one that it got from `load_state`.
+
+    A number that a callback writes to ``trainer.history.epochs[-1]`` in `on_epoch_end` becomes a
+    column of the history, of progress lines and of log files.
 
     Examples
     --------
@@ -85,7 +89,7 @@ class Callback:
     """
 
     last: ClassVar[bool] = False
-    """Whether its turn is after all that are not, because it looks at what they have done."""
+    """Whether to call it after all others, because it uses their results."""
 
     def on_fit_start(self, trainer: Any) -> None:
         """Before the first epoch."""
@@ -94,30 +98,30 @@ class Callback:
         """Before the first step of an epoch."""
 
     def on_step_end(self, trainer: Any) -> None:
-        """After a step; to read a number from the device here makes it wait."""
+        """After a step; reading a number from the device here makes it wait."""
 
     def on_epoch_end(self, trainer: Any) -> None:
-        """After an epoch; its numbers are the last of ``trainer.history``."""
+        """After an epoch; its measurements are the last row of ``trainer.history``."""
 
     def on_fit_end(self, trainer: Any) -> None:
-        """After the last epoch, or when the training ends by an error."""
+        """After the last epoch, or when the training ends with an error."""
 
     def state(self) -> dict[str, Any]:
-        """What it needs to go on after a restart: nothing, unless overridden.
+        """Return the state that it needs to continue after a restart; by default nothing.
 
         Returns
         -------
         dict
-            Values that JSON has (None, numbers, strings, lists and dicts of them) and arrays, under
-            strings. Arrays in it are not written to afterwards.
+            Values that JSON supports (None, numbers, strings, lists and dicts of them) and arrays,
+            with strings as keys. Arrays must not be written to afterwards.
         """
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave, before `on_fit_start` of a call of `fit` that goes on.
+        """Restore what `state` returned, before `on_fit_start` of a call of `fit` that resumes.
 
         Parameters
         ----------
         state : dict
-            The same values; arrays are NumPy's, in host memory.
+            The same values; arrays are NumPy arrays.
         """

@@ -1,4 +1,4 @@
-"""Files to go on from, written while the training runs."""
+"""Checkpoints: files from which a training can resume."""
 
 from __future__ import annotations
 
@@ -19,53 +19,53 @@ _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
 
 class Checkpoint(Callback):
-    """Writes checkpoints into a folder, each a complete file from which a training goes on.
+    """Write checkpoints into a folder; a training can resume from each of these files.
 
-    They are called ``step-00001200.safetensors`` by the optimizer's steps; the one that is best by
-    `monitor` is also ``best.safetensors``. Besides those asked for, one is written when the
-    training starts, so that a folder that cannot be written to is known before the first step, and
-    one when it ends or is interrupted between two steps. A file is there completely or not at all,
-    and an older one is removed only after the newer one is on disk: there is always one to go on
-    from.
+    They are named ``step-00001200.safetensors`` after the optimizer's steps; ``best.safetensors``
+    is the best one according to `monitor`. One more is written when the training starts, so that a
+    folder without write permission is reported before the first step, and one when the training
+    ends or is interrupted between two steps. A file is written completely or not at all, and an
+    older one is removed only after the newer one is on disk, so there is always one to resume from.
 
-    It is called after all other callbacks, so that their state in the file is that of the same
-    moment.
+    It is called after all other callbacks, so that the file holds their state at the same moment.
 
-    While it trains, a training has the folder for itself: another one that is started there is an
-    error, and after a crash or a kill the folder is free at once. The fits of an estimator, of
-    which a search such as `GridSearchCV` makes many, each write to a folder of their own: where
-    ``folder`` has checkpoints already, or is in use, to ``folder-2``, ``folder-3`` and so on.
+    A running training owns the folder: starting another one there is an error. After a crash or a
+    kill the folder is free at once. The fits of an estimator, of which a search such as
+    `GridSearchCV` makes many, use separate folders: if ``folder`` has checkpoints or is in use,
+    they write to ``folder-2``, ``folder-3`` and so on.
 
     Parameters
     ----------
     folder : str or Path
-        Where; it is made if it is not there.
+        The folder; it is created if it does not exist.
     every_epochs : int, optional
-        Write one after so many epochs; after each one if neither this nor `every_steps` is given.
+        Write a checkpoint every so many epochs; every epoch if neither this nor `every_steps` is
+        given.
     every_steps : int, optional
-        Write one after so many steps of the optimizer.
+        Write a checkpoint every so many steps of the optimizer.
     monitor : str, optional
-        The column of the history by which to keep the best; none if not given.
+        The column of the history that decides which checkpoint is the best; by default none is.
     mode : {"auto", "min", "max"}, optional
         Whether lower or higher is better, see `EarlyStopping`.
     keep_last : int or None, optional
-        How many to keep beside the best; all if None. Only files that this training wrote are
-        removed.
+        How many checkpoints to keep in addition to the best; all if None. Only files of this
+        training are removed.
 
     Attributes
     ----------
     folder : Path
-        Where it writes, or wrote last.
+        The folder of the current or last training.
 
     Raises
     ------
     FileExistsError
-        When the training starts, if another one is writing to the folder, or if it holds
-        checkpoints of another one: of steps that are still to come.
+        When the training starts, if another one is writing to the folder, or if the folder holds
+        checkpoints of later steps, which belong to another training.
     DivergenceError
         Instead of writing weights that are NaN or infinite.
     OSError
-        If a file cannot be written, as on a full disk; the older ones are as they were.
+        If a file cannot be written, for instance because the disk is full; older files stay
+        unchanged.
 
     See Also
     --------
@@ -141,7 +141,7 @@ class Checkpoint(Callback):
     def on_epoch_end(self, trainer: Training) -> None:
         if self.monitor is not None:
             value = self.monitor.read(trainer)
-            # First, so that a training that goes on from the other file writes this one again.
+            # First, so that a training that resumes from the other file writes this one again.
             if self.monitor.better(value, than=self._best):
                 trainer.save(self.folder / _BEST)
                 self._best = value
@@ -149,7 +149,7 @@ class Checkpoint(Callback):
             self._write(trainer)
 
     def on_fit_end(self, trainer: Training) -> None:
-        # Not after an error in a step, or in another callback: they may have done half of it.
+        # Not after an error in a step or in another callback, which may be half done.
         try:
             if trainer.consistent and _moment(trainer) != self._saved:
                 with contextlib.suppress(DivergenceError):  # it would hide the training's own
@@ -160,7 +160,7 @@ class Checkpoint(Callback):
     def _write(self, trainer: Training) -> None:
         step = trainer.optimizer.steps
         if self.keep_last is not None and step not in self._written:
-            self._written.append(step)  # before it is written, as the file is to say so
+            self._written.append(step)  # beforehand, because the file contains this list
         trainer.save(self.folder / _name(step))
         self._saved = _moment(trainer)
         while self.keep_last is not None and len(self._written) > self.keep_last:
@@ -169,13 +169,13 @@ class Checkpoint(Callback):
             del self._written[0]
 
     def _remove_unfinished(self) -> None:
-        """Remove what trainings that were killed were writing: none is writing now."""
+        """Remove unfinished files of trainings that were killed; none is writing now."""
         for name in ("step-*", _BEST.removesuffix(".safetensors")):
             for unfinished in self.folder.glob(f".{name}.safetensors.*"):
                 unfinished.unlink(missing_ok=True)
 
     def _another_trainings(self, trainer: Training) -> str | None:
-        """Why this training is not to write here."""
+        """The reason why this training must not write here, if there is one."""
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
         anew = step == 0 and not trainer.resuming
@@ -185,7 +185,7 @@ class Checkpoint(Callback):
             return None
         return (
             f"{self.folder}: expected no checkpoints beyond step {step}, where this training "
-            f"starts, found {found[-1]}: load it to go on from there, remove it, or choose "
+            f"starts, found {found[-1]}: load it to resume from there, remove it, or choose "
             "another folder"
         )
 
@@ -197,7 +197,7 @@ class Checkpoint(Callback):
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
-    """The checkpoint of the highest step that `Checkpoint` wrote into a folder.
+    """Find the checkpoint with the highest step in a folder of `Checkpoint`.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     Returns
     -------
     Path or None
-        The file; None if there is none, or no such folder.
+        The file; None if there is none, or if the folder does not exist.
 
     Examples
     --------
@@ -223,7 +223,7 @@ def _name(step: int) -> str:
 
 
 def _steps(folder: Path) -> list[int]:
-    """The steps of which there is a file, in order."""
+    """The steps of the checkpoints in a folder, in order."""
     if not folder.is_dir():
         return []
     found = (_STEP.fullmatch(path.name) for path in folder.iterdir())

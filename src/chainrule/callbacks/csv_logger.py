@@ -1,4 +1,4 @@
-"""The history as a file that grows with the training."""
+"""The history as a CSV file that grows with the training."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from .target import Target, seeks
 
 
 class CSVLogger(Callback):
-    """Writes a row an epoch to a CSV file: the row of the history, under a header of its names.
+    """Write the history to a CSV file, one row per epoch.
 
-    Each row is in the file when its epoch ends. A training that goes on from a checkpoint goes on
-    with the file: rows of epochs after the checkpoint, which it runs again, are cut off. A name
-    that is new later becomes a further column, empty in the rows before.
+    A row is in the file as soon as its epoch ends. A training that resumes from a checkpoint
+    continues the file, without the rows of later epochs, which are trained again. A new name
+    becomes a new column at the end, empty in earlier rows.
 
     Parameters
     ----------
     path : str or Path
-        The file; its folder is made if it is not there.
+        The file; its folder is created if it does not exist.
     append : bool, optional
-        Whether to add to the rows of earlier trainings; a file that is there is replaced otherwise,
-        when the first epoch ends.
+        Keep the rows of an existing file, of earlier trainings or of another tool, and add to them.
+        By default an existing file is replaced when the first epoch ends.
 
     Attributes
     ----------
     path : Path
-        Where it writes, or wrote last.
+        The file of the current or last training.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class CSVLogger(Callback):
     OSError
         When the training starts, if the file cannot be written.
     ValueError
-        When the training starts, if the file that it is to go on with is no such table.
+        When the training starts, if the file to continue is not a table of epochs.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class CSVLogger(Callback):
             self._columns = []  # the first row writes the whole file
             self._rows = self._read() if self.append or trainer.resuming else []
             if trainer.resuming and self._kept is not None:
-                del self._rows[self._kept :]  # of epochs after the checkpoint
+                del self._rows[self._kept :]  # epochs after the checkpoint
             self._kept = None
 
     def on_fit_end(self, trainer: Training) -> None:
@@ -99,7 +99,7 @@ class CSVLogger(Callback):
         self._kept = state.get("rows")
 
     def _another_trainings(self, trainer: Training) -> str | None:
-        """Why this training, one of an estimator's, is not to write here."""
+        """The reason why this fit of an estimator must not write here, if there is one."""
         taken = seeks(trainer) and not self.append and self.path.exists()
         return f"{self.path} exists" if taken else None
 
@@ -110,14 +110,14 @@ class CSVLogger(Callback):
         except FileNotFoundError:
             return []
         except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path}: no table: {error}") from error
+            raise ValueError(f"{self.path}: not a CSV file: {error}") from error
         try:
             lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
         except csv.Error as error:
-            raise ValueError(f"{self.path}: no table: {error}") from error
+            raise ValueError(f"{self.path}: not a CSV file: {error}") from error
         names, *rows = lines or [["epoch"]]
         if rows and len(rows[-1]) < len(names) and not text.endswith(("\n", "\r")):
-            del rows[-1]  # a crash has cut it
+            del rows[-1]  # a crash cut it off
         table = [dict(zip(names, row, strict=False)) for row in rows]
         if (
             "epoch" not in names

@@ -1,4 +1,4 @@
-"""Stopping when a number gets no better, with the weights that were best."""
+"""Early stopping, with the best weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .monitor import Monitor
 
 
 class EarlyStopping(Callback):
-    """Stops the training when a number got no better for some epochs, and goes back to the best.
+    """Stop the training when a number has not improved for some epochs, and restore the best.
 
     Source: L. Prechelt, "Early stopping, but when?", 1998.
 
@@ -21,33 +21,33 @@ class EarlyStopping(Callback):
     monitor : str, optional
         The column of the history to watch.
     patience : int, optional
-        After how many epochs in a row without improvement to stop, at least 1.
+        The number of consecutive epochs without improvement after which to stop, at least 1.
     min_delta : float, optional
-        A change of no more than this is no improvement.
+        A change of at most this size is no improvement.
     mode : {"auto", "min", "max"}, optional
-        Whether lower or higher is better. "auto" goes by what the trainer's metric of this name
-        says, see `chainrule.metrics`, or else by the words between the underscores of the name:
-        loss, error, mse, brier, ... are better lower; accuracy, auc, f1, r2, score, ... higher.
-        NaN is never better.
+        Whether lower or higher is better. "auto" asks the trainer's metric of this name, see
+        `chainrule.metrics`, and otherwise looks at the words of the name: loss, error, mse, brier,
+        ... are better lower; accuracy, auc, f1, r2, score, ... higher. NaN is never better.
     restore_best : bool, optional
-        Whether the model has the weights, and the running statistics, of the best epoch when `fit`
-        ends. They are put in place however it ends: after the last epoch, by Ctrl-C or by an error.
-        To go on afterwards with ``resume=True`` starts from the last weights, not the best ones.
+        Give the model the weights and running statistics of the best epoch when `fit` ends, be it
+        after the last epoch, by Ctrl-C or by an error. Continuing with ``resume=True`` starts from
+        the last weights, not from the best ones.
 
     Attributes
     ----------
     best : float or None
         The best number so far.
     best_epoch : int or None
-        In which epoch it was reached.
+        The epoch that reached it.
     wait : int
-        The number of epochs since.
+        The number of epochs since then.
 
     Raises
     ------
     ValueError
-        When the training starts, if `mode` is "auto" and it is not known which is better; at the
-        end of the first epoch, if the history has no such column.
+        When the training starts, if `mode` is "auto" and the direction is unknown, or if the
+        history will have no such column. (If another callback may write the column, that is known
+        only at the end of the first epoch.)
 
     Examples
     --------
@@ -66,7 +66,7 @@ class EarlyStopping(Callback):
     best_epoch: int | None
     wait: int
     _best: dict[str, Array]
-    _last: dict[str, Array]  # what the model had at the end of a training, while it has the best
+    _last: dict[str, Array]  # the last vectors, while the model has the best
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How long the gradients of the weights are, step by step."""
+"""The norms of the gradients, step by step."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from .base import Callback, Training
 
 
 class GradientNorms(Callback):
-    """Records the Euclidean norm of the gradient of each weight at each step, after clipping.
+    """Record the Euclidean norm of the gradient of each weight at each step, after clipping.
 
-    They are kept on the device and read when the training ends. A further call of `fit` adds to
+    The norms stay on the device and are read when the training ends. Further calls of `fit` add to
     them.
 
     Attributes
     ----------
     norms : dict of str to list of float
-        By the name of the parameter; those of one axis, such as biases, are left out.
+        The norms by the name of the parameter; parameters with one axis, such as biases, are left
+        out.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Functions as a callback."""
+"""A callback made of functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .base import Callback, Training
 
 
 class LambdaCallback(Callback):
-    """Calls functions of the trainer. It keeps no state: what they remember is theirs.
+    """Call functions of the trainer. It has no state to save, even if the functions do.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A number of an epoch that a callback watches, and which of two of them is the better one."""
+"""A column of the history that a callback watches, and which of two values is better."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _REVERSING = {"neg", "negative", "negated", "minus", "non", "not", "inverse", "i
 
 
 def direction_by_name(name: str) -> bool | None:
-    """Whether higher is better by the words of a name; None where they do not say.
+    """Whether higher is better, judged by the words of a name; None if they do not tell.
 
-    Of two words that disagree the falling one counts: a ``score_error`` is an error. A word that
-    turns another around, as in ``neg_mean_squared_error``, leaves it open.
+    If two words disagree, the one for lower counts: a ``score_error`` is an error. A reversing word
+    as in ``neg_mean_squared_error`` leaves it open.
 
     Examples
     --------
@@ -50,13 +50,11 @@ class Monitor:
     Parameters
     ----------
     name : str
-        Of the column, such as ``"val_loss"``.
+        The name of the column, such as ``"val_loss"``.
     mode : {"auto", "min", "max"}
-        Whether lower or higher is better. "auto" goes by what the trainer's metric of this name
-        says, see `chainrule.metrics`, or else by the words between the underscores of the name:
-        loss, error, mse, brier, ... are better lower; accuracy, auc, f1, r2, score, ... higher.
+        Whether lower or higher is better, see `EarlyStopping`.
     min_delta : float, optional
-        By more than how much the better has to be better.
+        The size that an improvement must exceed.
 
     Examples
     --------
@@ -76,16 +74,16 @@ class Monitor:
         self.min_delta = min_delta
         self.asked = mode
         self.mode = _mode(direction_by_name(name)) if mode == "auto" else mode
-        self.before: Mapping[str, Any] = {}  # a restart: the state of that time
+        self.before: Mapping[str, Any] = {}  # the state before a restart
 
     def start(self, trainer: Training) -> None:
-        """Find out which is better before the first step of a training.
+        """Find out which direction is better, before the first step of a training.
 
         Raises
         ------
         ValueError
-            If that is not known, or if another number was watched before a restart; if there will
-            be no number of this name, unless a callback of another kind may write it.
+            If the direction is unknown, if another column was watched before a restart, or if the
+            history will have no such column, unless a custom callback may write it.
         """
         if self.asked == "auto":
             marked = direction(trainer.metrics.get(self.name.removeprefix("val_")))
@@ -93,7 +91,7 @@ class Monitor:
         if self.mode == "auto":
             raise ValueError(
                 f"monitor {self.name!r}: expected mode='min' or mode='max', found 'auto', but the "
-                "name does not tell which is better (a metric tells it by an attribute "
+                "name does not tell which is better (a metric can have an attribute "
                 "higher_is_better)"
             )
         if all(map(_only_reads, trainer.listeners)):
@@ -105,12 +103,12 @@ class Monitor:
                 )
 
     def read(self, trainer: Training) -> float:
-        """The number of the last epoch.
+        """Read the number of the last epoch.
 
         Raises
         ------
         ValueError
-            If there is none of that name.
+            If there is no such column.
         """
         row = trainer.history.epochs[-1]
         self._expect_among([*row])
@@ -121,7 +119,7 @@ class Monitor:
             return
         close, hint = difflib.get_close_matches(self.name, columns, n=1), ""
         if self.name.startswith("val_") and "val_loss" not in columns:
-            hint = ": fit needs validation_data for it, an estimator early_stopping=True"
+            hint = ": it needs fit(validation_data=...), or early_stopping=True in an estimator"
         elif f"val_{self.name}" in columns:
             hint = f": did you mean 'val_{self.name}'?"
         elif close:
@@ -131,11 +129,11 @@ class Monitor:
         )
 
     def state(self) -> dict[str, str]:
-        """The name and the mode, which a restart compares with those in `before`."""
+        """The name and the mode; a restart compares them with those in `before`."""
         return {"monitor": self.name, "mode": self.mode}
 
     def better(self, new: float, *, than: float | None) -> bool:
-        """Whether `new` is better than the best so far; NaN is never, nor is the worst infinity."""
+        """Whether `new` is better than the best so far; NaN and the worst infinity never are."""
         delta: float = self.min_delta
         if self.mode == "max":
             return new > (-math.inf if than is None else than) + delta
@@ -151,7 +149,7 @@ class Monitor:
 
 
 def _only_reads(listener: Callback) -> bool:
-    """Whether a callback writes nothing to the history: it is one of this package."""
+    """Whether a callback is known not to write to the history: it is one of this package."""
     own = type(listener).__module__.startswith("chainrule.")
     return own and not isinstance(listener, LambdaCallback)
 

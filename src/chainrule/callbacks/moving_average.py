@@ -1,4 +1,4 @@
-"""An average of the weights over the steps of a training."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .base import Callback, Training
 
 
 class ExponentialMovingAverage(Callback):
-    """Keeps an average of the weights in which a step counts the less, the longer it is ago.
+    """Exponential moving average of the weights; the training itself does not change.
 
     ``average += (1 - decay) * (values - average)`` after each step, one operation on the flat
-    vector of all weights. It starts from the weights with which the training starts, and reaches
-    back over some ``1 / (1 - decay)`` steps. The training itself is not changed.
+    vector of all weights. It starts from the initial weights of the training and covers about
+    ``1 / (1 - decay)`` steps.
 
-    Only what is learned is averaged. Running statistics, such as those of ``BatchNorm``, are those
-    of the last step; they go wherever the averages go.
+    Only parameters are averaged. Running statistics, such as those of ``BatchNorm``, are copied
+    from the last step and accompany the averages.
 
     Source: B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging",
     1992; in the form of A. Tarvainen and H. Valpola, "Mean teachers are better role models", 2017.
@@ -31,7 +31,7 @@ class ExponentialMovingAverage(Callback):
     Parameters
     ----------
     decay : float, optional
-        How much of the average is kept at a step, at least 0 and below 1.
+        The share of the average that a step keeps, at least 0 and below 1.
 
     Examples
     --------
@@ -58,10 +58,10 @@ class ExponentialMovingAverage(Callback):
         Raises
         ------
         RuntimeError
-            If there was no training yet.
+            Before the first training.
         """
         if self._average is None:
-            raise RuntimeError("there is no average yet: give it to fit as one of its callbacks")
+            raise RuntimeError("there is no average yet: train with fit(..., callbacks=[this])")
         return self._average
 
     def on_fit_start(self, trainer: Training) -> None:
@@ -81,22 +81,22 @@ class ExponentialMovingAverage(Callback):
             self._buffers[...] = state.buffers
 
     def on_fit_end(self, trainer: Training) -> None:
-        del self._update  # it may be compiled, and then cannot be pickled
+        del self._update  # a compiled function cannot be pickled
 
     @contextlib.contextmanager
     def applied(self, model: Layer) -> Iterator[Layer]:
-        """Give the model the averages for as long as a ``with`` block takes, see `copy_to`.
+        """Give the model the averages within a ``with`` block, see `copy_to`.
 
         Parameters
         ----------
         model : Layer
-            The model, of the same parameters as the one that was trained.
+            The model, with the same parameters as the trained one.
 
         Yields
         ------
         Layer
-            The model itself. Its own weights and running statistics are back in place afterwards,
-            after an error too.
+            The model itself. It gets its own weights and running statistics back at the end, even
+            after an error.
         """
         own = model.state.snapshot()
         self.copy_to(model)
@@ -106,17 +106,17 @@ class ExponentialMovingAverage(Callback):
             model.state.restore(own)
 
     def copy_to(self, model: Layer) -> None:
-        """Give the model the averages as its weights, and the running statistics that go with them.
+        """Copy the averages, and the running statistics of the last step, into a model.
 
         Parameters
         ----------
         model : Layer
-            The model, of the same parameters as the one that was trained, on any backend.
+            The model, with the same parameters as the trained one, on any backend.
 
         Raises
         ------
         ShapeError
-            If it has another number of weights or of running statistics.
+            If it has a different number of weights or running statistics.
         """
         state, kept = model.state, {"values": self.average, "buffers": self._buffers}
         expected, found = (
@@ -125,8 +125,8 @@ class ExponentialMovingAverage(Callback):
         )
         if found != expected:
             raise ShapeError(
-                "expected a model of {} weights and {} running statistics, as the one that was "
-                "trained, found one of {} and {}".format(*expected, *found)
+                "expected a model with {} weights and {} running statistics, like the trained one, "
+                "found {} and {}".format(*expected, *found)
             )
         state.restore(kept)
 

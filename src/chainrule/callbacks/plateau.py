@@ -1,4 +1,4 @@
-"""A smaller learning rate when a number gets no better."""
+"""A smaller learning rate when a number stops improving."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from .monitor import Monitor
 
 
 class ReduceOnPlateau(Callback):
-    """Multiplies the optimizer's rate by a factor when a number got no better for some epochs.
+    """Multiply the learning rate by a factor when a number has not improved for some epochs.
 
-    ``lr = max(factor * lr, min_lr)`` after more than `patience` epochs in a row without
-    improvement, as PyTorch's ``ReduceLROnPlateau`` with ``threshold_mode="abs"``. A further call
-    of `fit` starts from the rate that was reached.
+    ``lr = max(factor * lr, min_lr)`` after more than `patience` consecutive epochs without
+    improvement, like PyTorch's ``ReduceLROnPlateau`` with ``threshold_mode="abs"``. A further call
+    of `fit` starts from the reduced rate.
 
     Parameters
     ----------
     monitor : str, optional
         The column of the history to watch.
     factor : float, optional
-        By what the rate is multiplied, at least 0 and below 1.
+        The factor, at least 0 and below 1.
     patience : int, optional
-        How many epochs in a row without improvement are let pass: the next one changes the rate.
+        The number of consecutive epochs without improvement to tolerate; one more changes the rate.
     min_delta : float, optional
-        A change of no more than this is no improvement.
+        A change of at most this size is no improvement.
     cooldown : int, optional
-        How many epochs after a change are not counted.
+        The number of epochs after a change that do not count.
     min_lr : float, optional
-        The rate does not get lower.
+        The lowest rate.
     mode : {"auto", "min", "max"}, optional
         Whether lower or higher is better, see `EarlyStopping`.
 
@@ -63,7 +63,7 @@ class ReduceOnPlateau(Callback):
     min_lr = Checked(at_least_zero)
     best: float | None
     _waited: int  # epochs without improvement
-    _resting: int  # epochs of the cooldown that are left
+    _resting: int  # the remaining epochs of the cooldown
 
     def __init__(
         self,

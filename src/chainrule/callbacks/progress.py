@@ -1,4 +1,4 @@
-"""The two ways of reporting a training while it runs."""
+"""Two ways to report a training while it runs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .base import Callback, Training
 
 
 class ProgressBar(Callback):
-    """A bar over all steps of a training, with the numbers of the last epoch (``verbose=1``)."""
+    """A progress bar over all steps, with the numbers of the last epoch (``verbose=1``)."""
 
     def on_fit_start(self, trainer: Training) -> None:
         from tqdm.auto import tqdm
 
         steps = (trainer.epochs - trainer.epochs_done) * trainer.steps_per_epoch
-        steps -= trainer.steps_done  # of an epoch that was interrupted
+        steps -= trainer.steps_done  # done before an interruption
         self._bar: Any = tqdm(total=steps if steps > 0 else None, unit="step")
 
     def on_epoch_start(self, trainer: Training) -> None:
@@ -29,11 +29,11 @@ class ProgressBar(Callback):
 
     def on_fit_end(self, trainer: Training) -> None:
         self._bar.close()
-        del self._bar  # it holds an open file, with which the callback could not be copied
+        del self._bar  # it has an open file, so the callback could not be copied
 
 
 class PrintEpochs(Callback):
-    """A line an epoch (``verbose=2``)."""
+    """One line per epoch (``verbose=2``)."""
 
     def on_epoch_end(self, trainer: Training) -> None:
         print(f"epoch {trainer.epoch}/{trainer.epochs}  {_numbers(trainer)}", flush=True)

@@ -1,4 +1,4 @@
-"""The file or folder that a callback writes to, for one training at a time."""
+"""The file or folder that a callback writes to, owned by one training at a time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .base import Training
 
 
 class Target:
-    """A file or folder that is one training's while `Trainer.fit` runs.
+    """A file or folder that belongs to one training while `Trainer.fit` runs.
 
     Two trainings in one place would overwrite and remove each other's files, so the second one is
-    an error. In the fits of an estimator (``trainer.own_files``) it is none, as a search gives
-    many of them copies of one callback: a new training takes the first of ``runs``, ``runs-2``,
-    ``runs-3`` and so on that is free.
+    an error. The fits of an estimator (``trainer.own_files``) choose another place instead, because
+    a search gives copies of one callback to many of them: a new training takes the first free one
+    of ``runs``, ``runs-2``, ``runs-3`` and so on.
 
     Parameters
     ----------
     path : str or Path
-        The file, or the folder, which is made.
+        The file, or the folder, which is created.
     lock : str, optional
         The name of the lock file in the folder. The lock of a file is next to it.
     """
@@ -34,19 +34,19 @@ class Target:
 
     @property
     def locked(self) -> bool:
-        """Whether no other training can write here now."""
+        """Whether this object has the lock, so that no other training can write here."""
         return self._lock is not None and self._lock.held
 
     @contextlib.contextmanager
     def taken(self, trainer: Training, obstacle: Callable[[], str | None]) -> Iterator[None]:
-        """Take it until `release`, or until an error within the context.
+        """Take the place until `release`, or until an error within the context.
 
         Parameters
         ----------
         trainer : Trainer
-            What is to write here.
+            The trainer that wants to write here.
         obstacle : callable
-            Says why this training cannot write to `path`, if it cannot.
+            Returns the reason why this training cannot write to `path`, or None.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Target:
             If another training writes here, or if there is an obstacle.
         """
         if self.locked:
-            raise FileExistsError(f"{self.path}: this callback is part of a training under way")
+            raise FileExistsError(f"{self.path}: this callback is in use by another training")
         try:
             self._take(trainer, obstacle)
             yield
@@ -63,7 +63,7 @@ class Target:
             raise
 
     def release(self) -> None:
-        """Let others have it."""
+        """Free the place for other trainings."""
         if self._lock is not None:
             self._lock.release()
         self._lock = None
@@ -78,7 +78,7 @@ class Target:
                 raise FileExistsError(reason)
 
     def _paths(self, trainer: Training) -> Iterator[Path]:
-        """Where to try to write: a training that has begun stays where it is."""
+        """The places to try; a training that has begun stays where it is."""
         if not seeks(trainer):
             stays = trainer.own_files or trainer.resuming
             yield self.path if stays else self._asked
@@ -90,7 +90,7 @@ class Target:
             yield asked.parent / f"{stem}-{i}{suffix}"
 
     def _locked_by(self) -> str | None:
-        """Lock the path, or say who has it."""
+        """Lock the path, or tell who has it."""
         if self._lock_name:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = Lock(self.path / self._lock_name)
@@ -106,5 +106,5 @@ class Target:
 
 
 def seeks(trainer: Training) -> bool:
-    """Whether this is the begin of a training that looks for a place where nothing was written."""
+    """Whether this training is at its start and chooses a place where nothing was written."""
     return trainer.own_files and not len(trainer.history)

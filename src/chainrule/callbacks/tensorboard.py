@@ -13,33 +13,33 @@ from .target import Target, seeks
 
 
 class TensorBoard(Callback):
-    """Writes the history for TensorBoard: a curve a column, a point an epoch (needs tensorboardX).
+    """Write the history for TensorBoard, one curve per column (needs tensorboardX).
 
-    ``tensorboard --logdir runs`` shows them. A training that goes on from a checkpoint writes its
-    curves anew from its history, and TensorBoard hides the points from before: so none is lost, and
-    none is there twice. Give each training a folder of its own: two at once in one are an error.
-    The fits of an estimator, of which a search such as `GridSearchCV` makes many, take one each:
-    where ``logdir`` has curves already, or is in use, ``logdir-2``, ``logdir-3`` and so on.
+    ``tensorboard --logdir runs`` shows the curves. A training that resumes from a checkpoint writes
+    the curves again from its history, and TensorBoard hides the earlier points, so that none is
+    lost or doubled. Give each training its own folder: two at once in one folder are an error. The
+    fits of an estimator, of which a search such as `GridSearchCV` makes many, use separate folders:
+    if ``logdir`` has curves or is in use, ``logdir-2``, ``logdir-3`` and so on.
 
     Parameters
     ----------
     logdir : str or Path
-        The folder, made if it is not there.
+        The folder; it is created if it does not exist.
     step_losses : bool, optional
-        Whether to write the loss of each step too, as ``step_loss``, by its number counted from 0.
-        They are written when their epoch ends, which costs no waiting for the device.
+        Also write the loss of each step as ``step_loss``, with steps counted from 0. These are
+        written when their epoch ends, so the device need not wait.
 
     Attributes
     ----------
     logdir : Path
-        Where it writes, or wrote last.
+        The folder of the current or last training.
 
     Raises
     ------
     FileExistsError
         When the training starts, if another one is writing to the folder.
     ImportError
-        If tensorboardX is not installed: it says how to install it.
+        If tensorboardX is not installed; the message says how to install it.
     """
 
     step_losses = Checked(flag)
@@ -63,17 +63,17 @@ class TensorBoard(Callback):
     def on_fit_start(self, trainer: Training) -> None:
         history, resuming = trainer.history, trainer.resuming
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
-            # A resumed training writes all of its history once more.
+            # A resumed training writes all of its history again.
             self._rows, self._steps = (
                 (0, 0) if resuming else (len(history), len(history.step_losses))
             )
             self._writer = self._make_writer(
                 str(self.logdir),
                 purge_step=0 if resuming else None,
-                # Files are named by the second: a short call of fit before this one has its own.
+                # Files are named by the second; two short calls of fit need different names.
                 filename_suffix=f".{trainer.epochs_done}",
             )
-            # Of a stream's history only the end may be left.
+            # Of a stream only the end of the history may be left.
             kept = len(history.step_losses) + trainer.steps_done
             self._first = trainer.optimizer.steps - kept
             self._write(history)
@@ -85,16 +85,16 @@ class TensorBoard(Callback):
         try:
             self._writer.close()
         finally:
-            self._writer = None  # it holds an open file, with which the callback cannot be copied
+            self._writer = None  # it has an open file, so the callback could not be copied
             self._target.release()
 
     def _another_trainings(self, trainer: Training) -> str | None:
-        """Why this training, one of an estimator's, is not to write here."""
+        """The reason why this fit of an estimator must not write here, if there is one."""
         taken = seeks(trainer) and any(self.logdir.glob("events.*"))
         return f"{self.logdir} has curves already" if taken else None
 
     def _write(self, history: History) -> None:
-        """What the history has more than before."""
+        """Write the new rows of the history."""
         for row in history.epochs[self._rows :]:
             for name, value in row.items():
                 if name != "epoch":

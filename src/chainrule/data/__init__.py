@@ -1,4 +1,4 @@
-"""Data: batches drawn from arrays or taken ready-made, and changes to their inputs."""
+"""Data: batches drawn from arrays or ready-made, and augmentation of their inputs."""
 
 from . import augmentation
 from .minibatches import Batches, minibatches

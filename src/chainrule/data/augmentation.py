@@ -1,4 +1,4 @@
-"""Changes to a batch of inputs that leave their labels true, drawn anew for each step."""
+"""Random changes to a batch of inputs that keep the labels valid."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def __dir__() -> list[str]:
 
 
 Augmentation = Callable[[Array, np.random.Generator], Array]
-"""Takes a batch of inputs on its device and the generator of the step, and returns the batch."""
+"""A function of a batch of inputs on its device and of a generator for the step."""
 
 
 class RandomShift:
-    """Moves each image by a whole number of pixels, drawn evenly; what comes in is zero.
+    """Shift each image by a random whole number of pixels; new pixels are zero.
 
     Source: P. Simard et al., "Best practices for convolutional neural networks applied to visual
     document analysis", 2003.
@@ -31,12 +31,12 @@ class RandomShift:
     Parameters
     ----------
     pixels : int
-        How far at most, along each of the two axes, at least 0.
+        The largest shift along each of the two axes, at least 0. All shifts are equally likely.
 
     Raises
     ------
     ShapeError
-        When called on what are no images ``(batch, height, width)``.
+        When called on an array that is not ``(batch, height, width)``.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class RandomShift:
         self.pixels = whole("pixels", pixels, least=0)
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
-        """The images moved, an array of the same shape and dtype."""
+        """Return the shifted images, with the same shape and dtype."""
         if images.ndim != 3:
             raise ShapeError(
                 f"expected images of shape (batch, height, width), found {tuple(images.shape)}"
@@ -59,7 +59,7 @@ class RandomShift:
         batch, height, width = images.shape
         wide = xp.zeros((batch, height + 2 * n, width + 2 * n), dtype=images.dtype, device=device)
         wide[:, n : n + height, n : n + width] = images
-        # Where each image is cut out of its wide one, as numbers of elements in the flat array.
+        # The corner of each image in its padded one, then the index of each pixel when flat.
         corners = xp.asarray(rng.integers(0, 2 * n + 1, size=(2, batch, 1, 1)), device=device)
         image, row, column = (
             xp.reshape(xp.arange(size, dtype=corners.dtype, device=device), shape)

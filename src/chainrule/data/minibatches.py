@@ -1,4 +1,4 @@
-"""Batches of data: drawn from arrays in a new order each time round, or taken as they come."""
+"""Batches drawn from arrays, in a new order in each pass."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .moving import move, to_device
 
 
 class Batches:
-    """Batches of arrays that `move` has checked, a new permutation each time round.
+    """Batches of checked arrays, in a new order in each pass.
 
     Parameters
     ----------
     arrays : tuple of array
         ``(samples, ...)`` each, as `chainrule.data.moving.move` returns them.
     rng : numpy.random.Generator
-        What the permutations are drawn from.
+        The generator of the permutations.
     batch_size, shuffle, drop_last, backend
         See `minibatches`.
     """
@@ -68,18 +68,18 @@ class Batches:
         return self.starting_at(0)
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """One time round without the first `step` batches, whose samples are not even read."""
+        """Yield the batches of one pass except the first `step`, which are not even read."""
         order = self.draw_order()
         on_device = None if order is None else self.backend.asarray(order)
         for i in range(step, len(self.sizes)):
             yield self.batch(i, order, on_device)
 
     def draw_order(self) -> np.ndarray | None:
-        """The next order of the samples, None where they are taken as they come."""
+        """Draw the next order of the samples; None if they are not shuffled."""
         return self.rng.permutation(self.samples) if self.shuffle else None
 
     def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
-        """Batch `i` of an order that is given twice: in host memory, and on the device."""
+        """Batch `i` of an order, which is given both in host memory and on the device."""
         rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
         return tuple(
             to_device(self.backend, a[rows if order is None else order[rows]])
@@ -89,7 +89,7 @@ class Batches:
         )
 
     def _gather(self, array: Array, rows: Any) -> Array:
-        if isinstance(rows, slice):  # a copy, as what is taken is: the data belongs to the user
+        if isinstance(rows, slice):  # a copy, like `take`: the data belongs to the user
             return self.backend.xp.asarray(array[rows, ...], copy=True)
         return self._take(array, rows, axis=0)
 
@@ -103,39 +103,39 @@ def minibatches(
     backend: BackendLike = "numpy",
     dtype: str | None = None,
 ) -> Batches:
-    """Batches of `arrays` to iterate over, a new permutation each time round.
+    """Batches of `arrays` to iterate over, in a new order in each pass.
 
-    The data is checked and moved to the device once, here; a `numpy.memmap` stays on disk, and each
-    batch is moved when its turn comes. Integers stay integers: images in uint8 as they are, others
-    in int64. float16 stays float16, half the memory; a model converts a batch to its own dtype.
+    The data is checked and moved to the device once, here. A `numpy.memmap` stays on disk, and each
+    batch is moved when needed. Integers stay integers: uint8 as it is, others as int64. float16
+    stays float16, at half the memory; a model converts each batch to its own dtype.
 
     Parameters
     ----------
     *arrays : array
-        ``(samples, ...)`` each, of any library, lists or frames: inputs, targets, and weights if
-        there are any.
+        Inputs, targets and optional weights, ``(samples, ...)`` each: arrays of any library, lists
+        or frames.
     batch_size : int
-        How many samples a batch holds; the last one holds the rest.
+        The number of samples in a batch; the last one holds the rest.
     seed : int or numpy.random.Generator, optional
-        What the permutations are drawn from.
+        Seed or generator of the permutations.
     shuffle : bool, optional
-        Whether to permute at all.
+        Permute the samples.
     drop_last : bool, optional
-        Whether to leave out a last, smaller batch.
+        Leave out a last, smaller batch.
     backend : str, Backend or namespace, optional
-        Where the batches are wanted: ``model.backend``.
+        The backend of the batches, such as ``model.backend``.
     dtype : {"float32", "float64"}, optional
-        What floating-point data is converted to, once; it stays as it is if not given.
+        The dtype to convert floating-point data to, once; by default it keeps its own.
 
     Returns
     -------
     Batches
-        An iterable of tuples of arrays, one for each of `arrays`.
+        An iterable of tuples with a batch of each array.
 
     Raises
     ------
     DataError
-        If there is no data, if it is not numeric, or if it holds NaN or infinity.
+        If the data is empty, not numeric, or holds NaN or infinity.
     ShapeError
         If the arrays have different lengths.
     ValueError

@@ -1,4 +1,4 @@
-"""Data, checked and moved to the device."""
+"""Moving data to the device, with checks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError
 from ..types import Array
 
-CHECKED_AT_ONCE = 2**24  # bytes of a file that are looked at together
+CHECKED_AT_ONCE = 2**24  # bytes of a file to read at a time
 
 
 def to_device(backend: Backend, array: Array) -> Array:
-    """An array that `move` returned, or a part of it, on the device; a file is read now."""
+    """Move an array from `move`, or a part of it, to the device; a file is read now."""
     if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
         return array
     return _of_few_dtypes(backend, backend.asarray(np.array(array)))
 
 
 def _of_few_dtypes(backend: Backend, array: Array) -> Array:
-    """The array, with integers in int64 unless they are uint8: not every library has the others.
+    """Convert integers other than uint8 to int64, as not every library has the other types.
 
-    Where there are larger ones than int64 has, they become float64.
+    If some are too large for int64, all become float64.
     """
     xp = backend.xp
     if array.dtype in (xp.uint8, xp.int64) or not xp.isdtype(array.dtype, "integral"):
@@ -36,7 +36,7 @@ def _of_few_dtypes(backend: Backend, array: Array) -> Array:
 
 
 def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
-    """The arrays on the device, checked: numbers, all finite, all of one length of at least 1.
+    """Move arrays to the device and check them: finite numbers, equal lengths of at least 1.
 
     A `numpy.memmap` is checked too, but stays a file.
     """
@@ -46,7 +46,7 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
     lengths = {name: array.shape[0] for name, array in moved.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{n} of {name}" for name, n in lengths.items())
-        raise ShapeError(f"expected as many samples in each array, found {found}")
+        raise ShapeError(f"expected the same number of samples in each array, found {found}")
     return tuple(moved.values())
 
 
@@ -55,7 +55,7 @@ def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     try:
         array = data if on_disk else backend.asarray(data)
         if on_disk:
-            to_numpy(np.empty(0, data.dtype))  # nothing is read to find words
+            to_numpy(np.empty(0, data.dtype))  # refuses text without reading the file
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     if array.ndim == 0 or 0 in array.shape:
@@ -84,6 +84,6 @@ def _check_finite(backend: Backend, name: str, array: Array) -> None:
             bad.extend((start + np.flatnonzero(~backend.to_numpy(rows))).tolist())
     if bad:
         raise DataError(
-            f"{name}: expected finite numbers, found NaN, infinity or what is too large for "
+            f"{name}: expected finite numbers, found NaN, infinity or numbers too large for "
             f"{array.dtype} in {len(bad)} of {samples} samples, first in sample {bad[0]}"
         )

@@ -16,28 +16,28 @@ from .moving import move
 
 
 class BatchStream:
-    """Batches that come ready-made, checked and moved to the device one at a time.
+    """Ready-made batches, checked and moved to the device one at a time.
 
     Parameters
     ----------
     source : iterable or callable
-        What gives batches ``(x, y)`` or ``(x, y, sample_weight)``: an iterable that can start
+        The source of batches ``(x, y)`` or ``(x, y, sample_weight)``: an iterable that can start
         again, such as a list or a PyTorch ``DataLoader``, or a function of a NumPy Generator that
-        returns an iterator. A training can go on exactly in the middle of an epoch only if all
-        randomness comes from that generator: not with a loader that shuffles by itself.
+        returns an iterator. A training resumes exactly in the middle of an epoch only if all
+        randomness comes from that generator, so not with a loader that shuffles by itself.
     rng : numpy.random.Generator
-        What a function is handed.
+        The generator to pass to a function.
     backend : Backend
-        Where the batches are wanted.
+        The backend of the batches.
     dtype : {"float32", "float64"}
-        What floating-point data is converted to.
+        The dtype to convert floating-point data to.
 
     Raises
     ------
     TypeError
-        If the source is an iterator, which comes only once; if a batch is no tuple.
+        If the source is an iterator, which works only once, or if a batch is not a tuple.
     DataError, ShapeError
-        If a batch holds what `minibatches` would refuse.
+        If `minibatches` would refuse the content of a batch.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class BatchStream:
         data = is_array_api_obj(source) or hasattr(source, "columns")
         again = hasattr(source, "__iter__") and not hasattr(source, "__next__")
         if data or not (callable(source) or again):
+            kind, hint = type(source).__name__, ": did you mean fit(x, y)?" if data else ""
             raise TypeError(
-                "expected x and y, an iterable of batches that can start again, or a function of a "
-                f"numpy.random.Generator that returns one; found {type(source).__name__}"
-                f"{': was y forgotten?' if data else ''}"
+                "fit(x) without y: expected an iterable of batches that can start again, or a "
+                f"function of a numpy.random.Generator that returns one, found {kind}{hint}"
             )
         self.source = source
         self.rng = rng
@@ -58,16 +58,16 @@ class BatchStream:
         self.description = {"source": type(source).__name__}
 
     def __len__(self) -> int:
-        return len(self.source) if hasattr(self.source, "__len__") else 0  # not known beforehand
+        return len(self.source) if hasattr(self.source, "__len__") else 0  # unknown
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """One time round without the first `step` batches, which are drawn and let go."""
+        """Yield the batches of one pass except the first `step`, which are drawn and dropped."""
         batches = self.source(self.rng) if callable(self.source) else self.source
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
                 raise TypeError(
-                    f"batch {i}: expected (x, y) or (x, y, sample_weight), found {batch!r:.80}; "
-                    "if these are the inputs themselves, was y forgotten?"
+                    f"batch {i}: expected (x, y) or (x, y, sample_weight), found {batch!r:.80}; if "
+                    "this is a row of the inputs, did you mean fit(x, y)?"
                 )
             names = (f"batch {i}, x", f"batch {i}, y", f"batch {i}, sample_weight")
             x, y, *weights = move(self.backend, dict(zip(names, batch, strict=False)), self.dtype)

@@ -1,4 +1,4 @@
-"""Data sets: found on disk or downloaded, and problems of two features that are drawn."""
+"""Data sets: MNIST from disk or downloaded, and generated problems with two features."""
 
 from .idx import read_idx
 from .mnist import DownloadError, fashion_mnist, mnist

@@ -1,4 +1,4 @@
-"""The IDX format of the MNIST files (Y. LeCun, C. Cortes and C. Burges), strictly parsed."""
+"""A strict parser of the IDX format of the MNIST files (Y. LeCun, C. Cortes and C. Burges)."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _MOST_AXES = 64  # as many as a NumPy array can have
 def read_idx(
     path: str | Path, *, shape: tuple[int, ...] | None = None, max_bytes: int = 2**27
 ) -> np.ndarray:
-    """Read an IDX file, compressed by gzip or not.
+    """Read an IDX file, plain or compressed by gzip.
 
     Parameters
     ----------
     path : str or Path
         The file.
     shape : tuple of int, optional
-        The shape that it must have; any if not given.
+        The shape that it must have; by default any.
     max_bytes : int, optional
-        The most bytes of data that are accepted: a small compressed file can unpack to any number.
-        No more than the header says is ever unpacked. MNIST's images take 47 MB.
+        The largest size of the data, because a small compressed file can unpack to any size. Never
+        more is unpacked than the header announces. MNIST's images take 47 MB.
 
     Returns
     -------
     array
-        Of the type and shape that the header says, in the machine's byte order.
+        The data, with the type and shape of the header, in the machine's byte order.
 
     Raises
     ------
     FileFormatError
-        If the file is truncated, longer than its header says, of more than `max_bytes`, or no IDX
-        file.
+        If the file is truncated, longer than its header says, larger than `max_bytes`, or not an
+        IDX file.
     OSError
         If it cannot be read.
     """
@@ -76,7 +76,7 @@ def _parse(
     if ndim > _MOST_AXES:
         raise FileFormatError(f"{path}: expected at most {_MOST_AXES} axes, found {ndim}")
     size = math.prod(found) * dtype.itemsize
-    # NumPy leaves sizes of 0 out when it looks whether an array is too large.
+    # NumPy ignores sizes of 0 when it checks whether an array is too large.
     if (most := math.prod(n or 1 for n in found) * dtype.itemsize) > max_bytes:
         raise FileFormatError(
             f"{path}: expected at most {max_bytes:,} bytes (max_bytes= allows more), found {most:,}"

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: from a folder, the cache, or downloaded and verified."""
+"""MNIST and Fashion-MNIST, from a folder, the cache, or a verified download."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _FILES = {
 
 
 class DownloadError(OSError):
-    """A data set is not on this machine and could not be downloaded."""
+    """A data set is neither on this machine nor can it be downloaded."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Published:
-    """A data set as its authors published it."""
+    """A data set as published by its authors."""
 
     name: str
     folder: str
     mirrors: tuple[str, ...]
     sha256: tuple[str, ...]  # of the published .gz files
-    md5: tuple[str, ...] = ()  # of their content, where it is published
+    md5: tuple[str, ...] = ()  # of their content, if published
 
 
 # Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0.
@@ -77,17 +77,18 @@ _FASHION = _Published(
 
 
 def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
-    """Handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
+    """Load MNIST, handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
 
-    Looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache, each time in the subfolder
+    The files are searched in `data_home`, in ``$CHAINRULE_DATA`` and in the cache: in the subfolder
     ``mnist`` (or ``MNIST``), in the folder itself, and in a subfolder ``raw`` of either, where
-    torchvision keeps the files; then downloaded to the cache (needs the extra ``datasets``).
+    torchvision keeps them. Otherwise they are downloaded to the cache (needs the extra
+    ``datasets``).
 
     Parameters
     ----------
     data_home : str or Path, optional
-        A folder with the four IDX files, compressed or not; ``train-images.idx3-ubyte`` and
-        capitals will do, too.
+        A folder with the four IDX files, compressed or not; names such as
+        ``train-images.idx3-ubyte`` and capital letters work too.
 
     Returns
     -------
@@ -98,18 +99,18 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     Raises
     ------
     FileFormatError
-        If a file that was found is damaged or holds something else.
+        If a file is damaged or holds something else.
     DownloadError
-        If it is not here and cannot be downloaded.
+        If the data set is not found and cannot be downloaded.
     """
     return _load(_MNIST, data_home)
 
 
 def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
-    """Articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT), as `mnist` otherwise.
+    """Load Fashion-MNIST, articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT).
 
-    The subfolder is ``fashion-mnist`` (or ``FashionMNIST``). Its files are named as those of MNIST;
-    where a folder holds MNIST itself, it is passed over.
+    It works like `mnist`, with the subfolder ``fashion-mnist`` (or ``FashionMNIST``). The files
+    have the same names as those of MNIST; a folder that holds MNIST itself is skipped.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     Returns
     -------
     (x_train, y_train), (x_test, y_test) : tuples of array
-        As of `mnist`.
+        See `mnist`.
     """
     return _load(_FASHION, data_home)
 
@@ -152,7 +153,7 @@ def _cache() -> Path | None:
 
 
 def _folders(dataset: _Published, home: Path) -> list[Path]:
-    """Where the files may be: in folders called as the data set is, or in the folder itself."""
+    """The places to search: folders named like the data set, and the folder itself."""
     inner = sorted(home.iterdir()) if home.is_dir() else []
     named = [folder for folder in inner if _letters(folder.name) == _letters(dataset.name)]
     return [place for folder in (*named, home) for place in (folder, folder / "raw")]
@@ -163,14 +164,14 @@ def _letters(name: str) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The files of a folder by the names that they were published under; compressed ones first."""
+    """The files of a folder by their published names; of two, the compressed one."""
     inner = sorted(folder.iterdir()) if folder.is_dir() else []
     published = {p: p.name.lower().removesuffix(".gz").replace(".idx", "-idx") for p in inner}
     return {name: path for path, name in published.items() if path.is_file()}
 
 
 def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> tuple[Split, Split]:
-    """The arrays as training and test data, if they are what they are said to be."""
+    """Split the arrays into training and test data, after checks of their content."""
     for path, array, md5 in zip(paths, arrays, dataset.md5 or ("",) * 4, strict=True):
         if array.dtype != np.uint8 or (array.ndim == 1 and array.max() > 9):
             raise FileFormatError(
@@ -191,7 +192,7 @@ def _is_mnist(arrays: list[np.ndarray]) -> bool:
 
 
 def _md5(array: np.ndarray) -> str:
-    """Of the IDX file that holds the array of uint8: who wrote it is told by nothing else."""
+    """The MD5 of the IDX file of this array, which tells whose data it is."""
     header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(array.tobytes())

@@ -1,4 +1,4 @@
-"""Classification problems of two features, to be looked at."""
+"""Classification problems with two features, made to be plotted."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Points = tuple[np.ndarray, np.ndarray]
 
 
 def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: int = 0) -> Points:
-    """Arms of a spiral, one a class, from the centre out to radius 1.
+    """Spiral arms, one for each class, from the centre to radius 1.
 
-    Arm k turns through 4 radians, from 4k to 4k + 4, with normal noise on the angle. With six
-    classes two neighbouring arms are 0.57 radians apart, so at noise 0.2 no classifier can be right
-    about more than some 92 % of the points.
+    Arm k turns by 4 radians, from 4k to 4k + 4, with normal noise on the angle. With six classes
+    two neighbouring arms are 0.57 radians apart, so at noise 0.2 no classifier can be right about
+    more than some 92 % of the points.
 
     Source: A. Karpathy, lecture notes of Stanford's CS231n, "Minimal neural network case study".
 
@@ -30,7 +30,7 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
     noise : float, optional
         The standard deviation of the angle, in radians.
     seed : int, optional
-        Of the noise.
+        Seed of the noise.
 
     Returns
     -------
@@ -56,17 +56,17 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
 
 
 def circles(samples: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Points:
-    """A circle within another, from scikit-learn's ``make_circles`` (extra ``sklearn``)."""
+    """One circle inside another, from scikit-learn's ``make_circles`` (extra ``sklearn``)."""
     return _make("make_circles", n_samples=samples, noise=noise, factor=0.5, random_state=seed)
 
 
 def moons(samples: int = 1000, *, noise: float = 0.15, seed: int = 0) -> Points:
-    """Two half circles that reach around each other, from scikit-learn's ``make_moons``."""
+    """Two interleaving half circles, from scikit-learn's ``make_moons`` (extra ``sklearn``)."""
     return _make("make_moons", n_samples=samples, noise=noise, random_state=seed)
 
 
 def blobs(samples: int = 1000, *, classes: int = 4, noise: float = 1.0, seed: int = 0) -> Points:
-    """Normal clouds around random centres, from scikit-learn's ``make_blobs``."""
+    """Gaussian blobs around random centres, from ``make_blobs`` (extra ``sklearn``)."""
     options = {"centers": classes, "cluster_std": noise}
     return _make("make_blobs", n_samples=samples, random_state=seed, **options)
 

@@ -1,1 +1,1 @@
-"""Atomic writes, and tensors in safetensors files. Nothing here knows about models."""
+"""Atomic writes, locks and safetensors files. Nothing here knows about models."""

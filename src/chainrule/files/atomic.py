@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old one or the new one, never half of one."""
+"""Atomic writes: a reader sees the old file or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` beside `path`, then rename: on any error `path` is left as it was.
+    """Write `data` to a temporary file and rename it to `path`, which no error can damage.
 
     Raises
     ------
@@ -38,23 +38,23 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def replaceable(path: str | Path) -> Path:
-    """The file that is written for this path, if it may be: a link stays, its target is replaced.
+    """Return the file to replace for this path: the target, if the path is a link.
 
     Raises
     ------
     OSError
-        If the folder does not exist, or if there is something else than a file.
+        If the folder does not exist, or if the path is not a file.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no such folder to write to")
-    if path.exists() and not path.is_file():  # a device would be replaced, too
+    if path.exists() and not path.is_file():  # a device would be replaced as well
         raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
     return path
 
 
 def usual_mode(path: Path) -> int:
-    """The permissions of the file that is replaced, or those that a new file gets."""
+    """The permissions of the file to replace, or those of a new file."""
     try:
         return path.stat().st_mode & 0o777
     except OSError:

@@ -1,4 +1,4 @@
-"""Locks between trainings, in threads and in processes, that end with the process that has them."""
+"""Locks between threads and processes; each ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ elif sys.platform != "emscripten":  # a browser has one process
     import fcntl
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
-_FAR = 2**30  # where Windows locks a byte, beyond what is read
+_FAR = 2**30  # the byte that Windows locks, beyond the content
 
 
 class Lock:
-    """A file that the operating system lets only one have at a time.
+    """A file that only one owner can lock at a time.
 
-    The lock ends with its process, however that ends: a file that a killed one has left behind
-    is free. A copy of a lock does not have it.
+    The operating system ends the lock with its process, however that ends: a file left behind by a
+    killed process is free. A copy of a `Lock` object does not hold the lock.
 
     Parameters
     ----------
     path : Path
-        The file: it is made when the lock is taken, and removed when it is released.
+        The file; it is created when the lock is taken and removed when it is released.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,26 +39,26 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether this object has it."""
+        """Whether this object holds the lock."""
         return self._file is not None
 
     def acquire(self) -> str | None:
-        """Take it.
+        """Take the lock.
 
         Returns
         -------
         str or None
-            Who has it, if somebody else does.
+            None if it was taken, or who holds it.
 
         Raises
         ------
         OSError
-            If the file cannot be made, as in a folder that cannot be written to.
+            If the file cannot be created, for instance without write permission.
 
         Warns
         -----
         RuntimeWarning
-            If the file system has no locks.
+            If the file system does not support locks.
         """
         while True:
             file = FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
@@ -66,7 +66,7 @@ class Lock:
                 _lock(file.fileno())
             except OSError as error:
                 return self._refused(file, error)
-            if self._is_there(file):  # the one before may have removed it in between
+            if self._is_there(file):  # its last owner may just have removed it
                 break
             file.close()
         file.seek(0)
@@ -81,15 +81,15 @@ class Lock:
             owner = file.read(200).decode(errors="replace")
         if error.errno in _TAKEN:
             return owner or "an unknown process"
-        message = f"{self.path}: no other training that writes here would be noticed: {error}"
+        message = f"{self.path}: cannot detect other trainings that write here: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return None
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         file, self._file = self._file, None
         if file is not None:
-            with contextlib.suppress(OSError):  # Windows removes no open file, and it may stay
+            with contextlib.suppress(OSError):  # Windows cannot remove an open file; it may stay
                 os.unlink(self.path)
             file.close()
 
@@ -104,7 +104,7 @@ class Lock:
 
 
 def _lock(handle: int) -> None:
-    """Lock an open file, or raise an OSError."""
+    """Lock an open file or raise an `OSError`."""
     if sys.platform == "win32":
         os.lseek(handle, _FAR, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)

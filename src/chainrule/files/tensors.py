@@ -1,8 +1,8 @@
-"""Safetensors files: written atomically with a SHA-256, and read with suspicion.
+"""Safetensors files, written atomically with a SHA-256 and read with suspicion.
 
-What chainrule writes holds ``format_version`` and ``sha256`` among its metadata, the digest of the
-whole file, in which the digest's own place is taken as zeros. In a plain safetensors file many a
-flipped bit loads silently as another number; here it is an error.
+The metadata of files by chainrule includes ``format_version`` and ``sha256``, the digest of the
+whole file with zeros in the place of the digest. In a plain safetensors file a flipped bit often
+loads silently as another number; here it is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import FileFormatError
 from .atomic import write_atomically
 
 FORMAT_VERSION = "1"
-MAX_HEADER = 2**22  # bytes; what JSON makes of them can take thirty times as many
+MAX_HEADER = 2**22  # bytes; parsed JSON can take thirty times as much memory
 _NO_DIGEST = "0" * 64
 _DTYPES = {
     "BOOL": "?",
@@ -35,22 +35,22 @@ _OTHERS = {
     b"\x89HDF": "an HDF5 file, as Keras writes it",
     b"\x93NUMPY": "an array of numpy.save",
 }
-"""Other kinds of weight files, by their first bytes."""
+"""The first bytes of other kinds of weight files."""
 
 
 def write_tensors(
     path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write arrays and text to a safetensors file, all of it or nothing.
+    """Write arrays and text to a safetensors file, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
-        The file; one that is there already is replaced once the new one is complete.
+        The file; an existing one is replaced once the new one is complete.
     tensors : mapping of str to array
-        Of booleans, integers or floating-point numbers.
+        Arrays of booleans, integers or floating-point numbers.
     metadata : mapping of str to str
-        ``sha256`` is added, and ``format_version`` where it is not there.
+        Text; ``sha256`` is added, and ``format_version`` if it is missing.
 
     Raises
     ------
@@ -60,14 +60,14 @@ def write_tensors(
     OSError
         If the file cannot be written.
 
-    An older file is left as it was in all of these cases.
+    In all of these cases an existing file stays unchanged.
     """
     metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
-    # The package writes an array of another order as if it were of this one.
+    # The safetensors package would write an array in another order as if it were in C order.
     ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     for name, array in ordered.items():
         if name == "__metadata__":
-            raise ValueError(f"{path}: the format keeps the name {name!r} for itself")
+            raise ValueError(f"{path}: the name {name!r} is reserved by the format")
         if array.dtype.newbyteorder("<") not in map(np.dtype, _DTYPES.values()):
             raise TypeError(
                 f"{path}: {name!r}: expected booleans, integers or floating-point numbers, found "
@@ -80,32 +80,32 @@ def write_tensors(
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read the arrays of a safetensors file, and the text of one that chainrule wrote.
+    """Read the arrays of a safetensors file, and the text if chainrule wrote it.
 
     Parameters
     ----------
     path : str or Path
-        The file. One of another origin is read, too; it has no digest that could be verified.
+        The file. Files by other programs have no digest to verify.
 
     Returns
     -------
     tensors : dict of str to array
-        By their names; bfloat16, which NumPy lacks, as float32.
+        Arrays by name; bfloat16, which NumPy lacks, becomes float32.
     metadata : dict of str to str
-        Of a file that holds ``format_version`` or ``sha256``; empty otherwise.
+        The text of a file with ``format_version`` or ``sha256``; empty otherwise.
 
     Raises
     ------
     FileFormatError
-        If it is no valid safetensors file, if its digest does not match, or if it is of another
+        If the file is not a valid safetensors file, does not match its digest, or has another
         format version.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     if Path(path).is_dir():
         raise IsADirectoryError(
-            f"{path}: expected a file, found a folder; callbacks.latest_checkpoint(folder) is the "
-            "newest checkpoint in one"
+            f"{path}: expected a file, found a folder; callbacks.latest_checkpoint(folder) returns "
+            "the newest checkpoint in a folder"
         )
     data = Path(path).read_bytes()
     try:
@@ -114,15 +114,15 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
         tensors = {name: _array(**tensor) for name, tensor in deserialize(data)}
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
-    except Exception as error:  # the reader's own errors share no other base
+    except Exception as error:  # the reader's errors have no common base
         for start, other in _OTHERS.items():
             if data.startswith(start):
                 raise FileFormatError(
-                    f"{path}: expected a safetensors file, found {other}; weights of PyTorch are "
-                    "written by safetensors.torch.save_file(module.state_dict(), path)"
+                    f"{path}: expected a safetensors file, found {other}; for weights of PyTorch "
+                    "use safetensors.torch.save_file(module.state_dict(), path)"
                 ) from error
         found = "" if data[8:9] == b"{" else f"; it begins with {data[:24]!r}"
-        raise FileFormatError(f"{path}: no valid safetensors file: {error}{found}") from error
+        raise FileFormatError(f"{path}: not a valid safetensors file: {error}{found}") from error
     if not metadata.keys() & {"format_version", "sha256"}:
         return tensors, {}
     digest = metadata.get("sha256", "")
@@ -138,7 +138,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
 
 
 def _array(dtype: str, shape: list[int], data: Any) -> np.ndarray:
-    """One tensor, of the size that the package has compared with its shape."""
+    """Make an array of one tensor; the package has checked its size against its shape."""
     if dtype == "BF16":  # the upper half of float32
         upper = np.frombuffer(data, "<u2").astype("<u4") << 16
         return upper.view(np.float32).reshape(shape)
@@ -152,7 +152,7 @@ def _header_size(data: bytes) -> int:
 
 
 def _checked_metadata(data: bytes) -> dict[str, str]:
-    """The metadata; an error for what versions of the safetensors package read differently."""
+    """The metadata, without what versions of the safetensors package read differently."""
     size = _header_size(data)
     if size > min(len(data) - 8, MAX_HEADER):
         raise ValueError(
@@ -164,14 +164,14 @@ def _checked_metadata(data: bytes) -> dict[str, str]:
     )
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ValueError("expected metadata that is text")
+        raise ValueError("expected text as metadata")
     return metadata
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("expected every key once in the header, found one twice")
+        raise ValueError("expected different keys in the header, found one twice")
     return found
 
 
@@ -180,5 +180,5 @@ def _no_constant(word: str) -> NoReturn:
 
 
 def _with_digest(data: bytes, new: str, old: str = _NO_DIGEST) -> bytes:
-    # Quotes within a text are escaped, so this is the metadata's own key.
+    # Quotes within a text are escaped, so only the metadata's own key matches.
     return data.replace(f'"sha256":"{old}"'.encode(), f'"sha256":"{new}"'.encode(), 1)

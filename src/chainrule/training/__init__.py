@@ -1,4 +1,4 @@
-"""Training: one loop, which callbacks, estimators and files share."""
+"""Training: one loop, shared by callbacks, estimators and files."""
 
 from .trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""Warnings about models and data that train, but badly."""
+"""Warnings about models and data that can be trained, but train badly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data, checked for a model and a loss."""
+"""Checks of data against a model and a loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..types import Array
 def move_checked(
     model: Sequential, loss: Loss, x: Any, y: Any, weight: Any = None, *, prefix: str = ""
 ) -> tuple[Array, ...]:
-    """The data on the device, checked for a model, by a forward pass of one sample, and a loss."""
+    """Move data to the device and check it: the inputs by a forward pass of one sample."""
     named = {f"{prefix}x": x, f"{prefix}y": y}
     if weight is not None:
         named[f"{prefix}sample_weight"] = weight
@@ -35,7 +35,7 @@ def move_checked(
         rows = _checked_together(y)
         for start in range(0, y.shape[0], rows):
             part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
-            # One output stands for all: the check needs its shape.
+            # One output represents all: the check only needs its shape.
             loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
     for weight in weights:
         if weight.ndim != 1:
@@ -47,7 +47,7 @@ def move_checked(
 
 @contextmanager
 def _blaming(what: str) -> Iterator[None]:
-    """Let errors of data start with what is wrong."""
+    """Prefix errors with the name of the data at fault."""
     try:
         yield
     except (ShapeError, DataError) as error:
@@ -55,14 +55,14 @@ def _blaming(what: str) -> Iterator[None]:
 
 
 def _checked_together(y: Array) -> int:
-    """How many targets are checked at once: all, but of those on disk some 16 MB."""
+    """The number of targets to check at once: all, or some 16 MB of a file."""
     if not isinstance(y, np.memmap):
         return int(y.shape[0])
     return max(1, CHECKED_AT_ONCE * len(y) // y.nbytes)
 
 
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:
-    """Raise a `ShapeError` if one of the batches, or of their parts, is too small for a layer."""
+    """Raise a `ShapeError` if a batch, or a part of one, is too small for a layer."""
     smallest = min(size // min(micro_batches, size) for size in batches.sizes)
     for _, part in model._walk():
         if isinstance(part, Layer):

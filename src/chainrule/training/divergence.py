@@ -1,4 +1,4 @@
-"""Where in a model numbers first became NaN or infinite."""
+"""The search for the place in a model where numbers first become NaN or infinite."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ..types import Array
 
 
 def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
-    """The place where the first NaN or infinity appears when a batch is sent through the model.
+    """Find where the first NaN or infinity appears when a batch goes through the model.
 
     Raises
     ------
     DataError
-        If the targets are invalid, which makes a loss NaN, too.
+        If the targets are invalid, which also makes the loss NaN.
     """
     if where := not_finite(model):
-        return f"{where}, after the step before"
+        return f"{where}, after the previous step"
     xp, state = model.xp, model.state
     draws, buffers = state.draws, state.snapshot("buffers")
     try:

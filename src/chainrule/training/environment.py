@@ -1,4 +1,4 @@
-"""What the last bits of a result depend on: versions, the machine, its BLAS and threads."""
+"""Versions, machine, BLAS and threads, on which the last bits of a result depend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..version import __version__
 
 
 def versions() -> dict[str, str]:
-    """What the last bits of a result depend on: versions, the machine, its BLAS and threads."""
+    """The versions, machine, BLAS and threads on which the last bits of a result depend."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     found = {
         "chainrule": __version__,
@@ -37,7 +37,7 @@ def _version(package: str) -> str:
 
 
 def _cores() -> int:
-    """How many cores this process may use, which is how many threads a BLAS starts by itself."""
+    """The number of cores this process may use, and so of threads that a BLAS starts by default."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The loss and the metrics of a model on some data, and numbers read from a device."""
+"""Evaluation of a model: its loss and metrics, and reading numbers from a device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..metrics import Metric
 from ..parameter import ModelState
 from ..types import Array
 
-_TRIED = 64  # samples on which metrics are tried before a training
+_TRIED = 64  # samples on which metrics are tried before the training
 
 
 def measure(
@@ -28,21 +28,21 @@ def measure(
     *,
     batch_size: int = 1024,
 ) -> dict[str, Any]:
-    """The loss and the metrics over all of the data at once, still on the device.
+    """Compute the loss and the metrics over all of the data, still on the device.
 
     Parameters
     ----------
     model, loss, metrics
         See `Trainer`.
     data : tuple of array
-        Inputs, targets and, if there are any, weights, as `chainrule.training.checking` moves them.
+        Inputs, targets and optional weights, as `chainrule.training.checking` returns them.
     batch_size : int, optional
-        How many outputs are computed at once.
+        The number of outputs computed at once.
     """
     x, y, *weight = data
     backend = model.backend
     outputs = backend.asarray(model.predict(x, batch_size=batch_size))
-    # A metric that writes to them would change what the next one sees, and the user's targets.
+    # A metric that wrote to them would change the input of the next one and the user's targets.
     outputs, y = backend.read_only(outputs), backend.read_only(to_device(backend, y))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
@@ -58,9 +58,9 @@ def measure(
 def try_metrics(
     model: Sequential, loss: Loss, metrics: Mapping[str, Metric], data: tuple[Array, ...]
 ) -> None:
-    """Find out before a training whether its metrics can be measured, on a part of the data.
+    """Find out before the training whether its metrics work, on a part of the data.
 
-    If one fails there, it is tried on all of the data, whose classes a part may not have.
+    A metric that fails there is tried on all of the data: a part may lack some of the classes.
     """
     try:
         measure(model, loss, metrics, tuple(array[:_TRIED, ...] for array in data))
@@ -69,7 +69,7 @@ def try_metrics(
 
 
 def _expect_number(name: str, value: Any) -> None:
-    """Raise an error unless the value of a metric is a number, or a 0-d array of one."""
+    """Raise an error unless the value of a metric is a number or a 0-d array."""
     message = f"metric {name!r}: expected one number, found {value!r:.80}"
     if not is_array_api_obj(value):
         if not isinstance(value, Real):
@@ -81,9 +81,9 @@ def _expect_number(name: str, value: Any) -> None:
 
 
 def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
-    """Numbers and 0-d arrays as Python's numbers; all arrays leave the device in one transfer."""
+    """Convert numbers and 0-d arrays to floats; all arrays leave the device in one transfer."""
     xp, backend = state.backend.xp, state.backend
-    kinds = float, Real  # the one that is tested quickly first
+    kinds = float, Real  # the quick test first
     arrays = [
         xp.asarray(number, dtype=state.dtype, device=backend.device)
         for number in numbers
@@ -94,14 +94,14 @@ def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric]:
-    """Metrics by name, each of its own name and callable."""
+    """Metrics by name, with different names, all callable."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(f"expected a list or a dict of metrics, found {metrics!r}")
     if not isinstance(metrics, dict):
         metrics = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
     named: dict[str, Metric] = dict(metrics)
     if len(named) < len(metrics):
-        raise ValueError("expected metrics of different names: give them as a dict")
+        raise ValueError("expected metrics with different names: give them as a dict")
     for name, metric in named.items():
         if not is_function(metric):
             hint = what_is_meant(metric)

@@ -8,10 +8,9 @@ from types import FrameType, TracebackType
 
 
 class Interruption:
-    """While it is entered, a first Ctrl-C is only noted; `check` raises it, a second one does too.
+    """A context in which a first Ctrl-C is only noted, for `check` to raise; a second one raises.
 
-    In other threads than the main one, or where somebody handles the signal already, it does
-    nothing.
+    It does nothing outside of the main thread, or if the signal already has another handler.
     """
 
     def __init__(self) -> None:
@@ -31,7 +30,7 @@ class Interruption:
         self.asked = True
 
     def check(self) -> None:
-        """Raise the `KeyboardInterrupt` that was put off, if there was one."""
+        """Raise the postponed `KeyboardInterrupt`, if there is one."""
         if self.asked:
             self.asked = False
             raise KeyboardInterrupt

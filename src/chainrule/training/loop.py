@@ -1,4 +1,4 @@
-"""The training loop: there is one, and callbacks carry whatever else a training needs."""
+"""The training loop, the only one; callbacks provide everything else."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class Run:
     Parameters
     ----------
     training : TrainingState
-        What is trained; its counters are kept up to date.
+        The parts and counters of the training, updated as it runs.
     batches : Batches or BatchStream
-        Where the batches come from.
+        The source of the batches.
     step : Step
-        What makes a step of a batch.
+        The function that makes a step from a batch.
     repeated : RepeatedSteps or None
-        What makes the steps on a device that can repeat them.
+        Its replacement on a device that can repeat steps.
     validation : tuple of array or None
         Data to evaluate after each epoch.
     check_at_epoch_end : bool
-        Whether the losses of an epoch are read at its end only, so that steps have to be made again
-        to find where one became NaN or infinite.
+        Whether the losses of an epoch are read only at its end. If one is NaN or infinite, the
+        steps of the epoch are made again to find it.
     listeners : list of Callback
-        The callbacks, in the order in which they are called.
+        The callbacks, in calling order.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Run:
         self.listeners = listeners
 
     def train(self, interruption: Interruption) -> None:
-        """Train until all epochs are done, or until a callback stops the training."""
+        """Train until all epochs are done or a callback stops the training."""
         training = self.training
         while training.epochs_done < training.epochs and not training.stopped:
             self._epoch(interruption)
@@ -76,7 +76,7 @@ class Run:
             )
 
     def _epoch(self, interruption: Interruption) -> None:
-        """Go through the data once, or through what is left of it after an interruption."""
+        """Make one pass through the data, or the rest of one that was interrupted."""
         training, start = self.training, time.perf_counter()
         training.epoch = training.epochs_done + 1
         self._tell("on_epoch_start")
@@ -105,12 +105,12 @@ class Run:
         interruption.check()
 
     def _tell(self, moment: str) -> None:
-        """Call the method of this name on every callback, also on those after one that fails."""
+        """Call this method of every callback, even of those after one that fails."""
         failure: BaseException | None = None
         for listener in self.listeners:
             try:
                 getattr(listener, moment)(self.training)
-            except BaseException as error:  # the first one is raised when all know of the step
+            except BaseException as error:  # raised once all callbacks were called
                 failure = failure or error
         if failure is not None:
             raise failure
@@ -118,8 +118,8 @@ class Run:
     def _begin(self) -> Progress:
         """The progress of this epoch: of one that was interrupted, or none yet.
 
-        The batches draw their order from the generator of the training. Where that is put back to
-        its state at the start of the epoch, they draw the same order again.
+        The batches draw their order from the generator of the training. With the generator back in
+        its state from the start of the epoch, they draw the same order again.
         """
         training, batches = self.training, self.batches.description
         names = self.step.means.names
@@ -130,7 +130,7 @@ class Run:
         return training.progress
 
     def _steps(self, progress: Progress, interruption: Interruption) -> None:
-        """Make the steps of the epoch that are left."""
+        """Make the remaining steps of the epoch."""
         training, step = self.training, self.repeated or self.step
         optimizer = training.optimizer
         for batch in (self.repeated or self.batches).starting_at(len(progress.losses)):
@@ -150,20 +150,20 @@ class Run:
             raise DataError("expected at least one batch, found none")
 
     def _validate(self) -> dict[str, Any]:
-        """The loss and the metrics on the validation data, still on the device."""
+        """Measure the loss and the metrics on the validation data, still on the device."""
         training = self.training
         if self.validation is None:
             return {}
         return measure(training.model, training.loss, training.metrics, self.validation)
 
     def _means(self, table: np.ndarray) -> dict[str, float]:
-        """The loss and the metrics of an epoch, from a table of its steps, see `Progress.read`."""
+        """Compute the loss and the metrics of an epoch from its steps, see `Progress.read`."""
         losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
         loss = losses @ weights / (weights.sum() or 1.0)
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
         if names := self.step.means.names:
             total, *of_metrics = sums.sum(axis=0)
-            # Metrics do not look for NaN; outputs that are NaN make the loss NaN.
+            # NaN outputs make the loss NaN, but they may count as right in a metric.
             total = np.nan if np.isnan(losses).any() else total or 1.0
             means.update((name, each / total) for name, each in zip(names, of_metrics, strict=True))
         return {name: float(mean) for name, mean in means.items()}
@@ -171,7 +171,7 @@ class Run:
     def _find_divergence(
         self, progress: Progress, losses: np.ndarray, first: int
     ) -> DivergenceError:
-        """Repeat the steps of an epoch, whose start was restored, up to the first bad one."""
+        """Repeat the steps of an epoch from its restored start, up to the first bad one."""
         bad = int(np.flatnonzero(~np.isfinite(losses))[0])
         batches = self.batches.starting_at(first)
         for batch in itertools.islice(batches, bad - first):
@@ -181,7 +181,7 @@ class Run:
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 
     def _diverged(self, found: NotFinite) -> DivergenceError:
-        """The error for a step that was not made, as its loss is NaN or infinite."""
+        """The error for a step that was not made because its loss is NaN or infinite."""
         training = self.training
         where = culprit(training.model, training.loss, found.x, found.y)
         return DivergenceError(

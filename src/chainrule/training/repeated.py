@@ -1,9 +1,9 @@
-"""Steps whose numbers are all on the device before they begin, so that one can stand for all.
+"""Steps whose inputs are all on the device beforehand, so that a device can repeat one step.
 
-A GPU can repeat a step that it has seen (a CUDA graph) without being told what to do, operation by
-operation. It repeats exactly: the same kernels on the same arrays. What differs from step to step,
-the rows of the batch, the numbers of the optimizer and the keys of the random masks, therefore
-stands in tables on the device, and the step looks up its own line.
+A GPU can repeat a recorded step (a CUDA graph) without launching its operations one by one. It
+repeats exactly: the same kernels on the same arrays. Everything that changes from step to step (the
+rows of the batch, the numbers of the optimizer, the keys of the random masks) is therefore in
+tables on the device, and the step looks up its own line.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ..parameter import ModelState
 from ..types import Array
 from .step import Step
 
-_LINES = 64  # of the tables of numbers and keys that are filled at once
+_LINES = 64  # lines of the tables of numbers and keys to fill at once
 
 
 class RepeatedSteps:
-    """The steps of `fit` on batches of full size, looked up and, where possible, repeated.
+    """The steps of `fit` on batches of full size, repeated by the device where possible.
 
-    It is also where the model finds the inputs of a step, see `chainrule.parameter.StepInputs`.
+    It also gives the model the inputs of a step, see `chainrule.parameter.StepInputs`.
 
     Parameters
     ----------
     step : Step
-        What makes a step of a batch; its inputs are not augmented.
+        The function that makes a step from a batch; its inputs are not augmented.
     batches : Batches
-        Of arrays on the device.
+        Batches of arrays on the device.
     """
 
     def __init__(self, step: Step, batches: Batches) -> None:
@@ -46,20 +46,20 @@ class RepeatedSteps:
         self._xp = xp = backend.xp
         whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
         self._real = real = {"dtype": state.dtype, "device": backend.device}
-        self.steps = batches.samples // batches.batch_size  # those of full size
-        self._line = xp.zeros((1,), **whole)  # of the step that comes next
+        self.steps = batches.samples // batches.batch_size  # of full size
+        self._line = xp.zeros((1,), **whole)  # of the next step
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
-        # What the steps return, a vector for each number; None instead of those that stay the same.
+        # A vector for each number that a step returns, and the numbers that never change.
         self._vectors = [xp.zeros((self.steps,), **real) for _ in range(2 + len(step.means))]
         self._constants: list[float | None] = []
-        self._masks: int | None = None  # how many random masks a step draws, once that is known
+        self._masks: int | None = None  # the number of random masks per step, once known
         self._filled: dict[int, list[float]] = {}  # the lines of `_numbers`, on the host
         self._structure: Any = None
         self._compile()
 
     def _compile(self) -> None:
-        """Begin anew if the operations of a step are no longer what they were."""
+        """Start over if the operations of a step have changed."""
         parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
         things = repr((self.model, self.step.loss))
         optimizer = self.step.optimizer
@@ -72,11 +72,11 @@ class RepeatedSteps:
             self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
 
     def close(self) -> None:
-        """Let go of what a device keeps of a step."""
+        """Free the recorded step."""
         del self._run
 
     def starting_at(self, first: int) -> Iterator[tuple[int]]:
-        """The numbers of the steps of an epoch, without the first ones."""
+        """Yield the numbers of the steps of an epoch, except the first ones."""
         self._compile()
         order = self.batches.draw_order()
         drawn = np.arange(self.batches.samples) if order is None else order
@@ -97,8 +97,8 @@ class RepeatedSteps:
         before, state.inputs = state.inputs, self
         try:
             self._run()
-        except BackendError as error:  # the device cannot repeat this step: nothing was done
-            message = f"compile='auto': each step is launched by itself, for {error}"
+        except BackendError as error:  # the device cannot repeat it; nothing was done
+            message = f"compile='auto' has no effect, steps are launched one by one: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up
             optimizer.counts, state.draws = counts, draws
@@ -111,13 +111,13 @@ class RepeatedSteps:
             shape, device = (self.steps, self._masks, 2), self.model.backend.device
             self._keys = self._xp.zeros(shape, dtype=self._xp.int32, device=device)
         optimizer.counts, state.draws = counts, draws + self._masks
-        optimizer.count_step()  # a step that was repeated has counted nothing
+        optimizer.count_step()  # a repeated step does not count itself
         state.note_step()
         returned = zip(self._vectors, self._constants, strict=True)
         return tuple(vector[i] if same is None else same for vector, same in returned)
 
     def _fill(self, i: int) -> None:
-        """Fill the lines from step `i` on, unless they are there, as the optimizer is now."""
+        """Fill the lines from step `i` on for the current optimizer, unless they are valid."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
         parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
         if (optimizer.structure, parts) != self._structure[2:]:  # a callback changed an option
@@ -136,7 +136,7 @@ class RepeatedSteps:
             self._keys[here, ...] = backend.asarray(keys.reshape(count, self._masks, 2))
 
     def _look_up(self) -> None:
-        """One step, on the device's own account: nothing in here changes from step to step."""
+        """Make one step from the tables: its operations are the same in every step."""
         xp, line = self._xp, self._line
         self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         if self._masks:
@@ -156,10 +156,12 @@ class RepeatedSteps:
         return self._own_numbers
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
-        """The key of the next random mask; in the first step, which counts them, from the host."""
+        """The key of the next random mask; from the host in the first step, which counts them."""
         if self._masks is None:
             return split_key(state.seed, state.draws)
         key = next(self._own_keys, None) if self._masks else None
         if key is None:
-            raise BackendError(f"it draws more random masks than the {self._masks} of another step")
+            raise BackendError(
+                f"it draws more than the {self._masks} random masks of an earlier step"
+            )
         return key

@@ -1,8 +1,8 @@
 """A training in a file, to continue as if it had never stopped.
 
-Such a file is a model's file with more in it: the weights stand under their names, so that
-`chainrule.load` reads the model alone; all else is in ``training`` in the metadata (JSON) and in
-tensors whose names start with ``training/``.
+The file is that of a model with additions: `chainrule.load` finds the weights under their names and
+reads the model alone. Everything else is in ``training`` in the metadata (JSON) and in tensors
+whose names start with ``training/``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .state import Progress, TrainingState
 
 
 def save_training(training: TrainingState, path: str | Path) -> None:
-    """Write all that a training needs to continue, see `Trainer.save`."""
+    """Write everything that a training needs to continue, see `Trainer.save`."""
     model, done = training.model, training.progress
     tensors, metadata = contents(model)
     optimizer = training.optimizer.state()
@@ -40,11 +40,11 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     for name, vector in more.items():
         if not np.isfinite(vector).all():
             raise DivergenceError(
-                f"the vector {name!r} holds NaN or infinity: the training is not saved, as it "
-                "could not be continued"
+                f"the vector {name!r} holds NaN or infinity: the training is not saved, because it "
+                "could not be resumed"
             )
     more["step_losses"] = np.asarray(training.history.step_losses, dtype=np.float64)
-    history = json.dumps(training.history.epochs)  # no part of the header, which has to be short
+    history = json.dumps(training.history.epochs)  # not in the header, which has to be short
     more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:
@@ -78,7 +78,7 @@ def save_training(training: TrainingState, path: str | Path) -> None:
 
 @dataclass
 class SavedTraining:
-    """A training that was read from a file.
+    """A training read from a file.
 
     Attributes
     ----------
@@ -87,9 +87,9 @@ class SavedTraining:
     model : Sequential
         Its model, ready to use.
     values : dict
-        What `save_training` described.
+        The metadata that `save_training` wrote.
     arrays : dict of str to array
-        The tensors that are not the model's.
+        The tensors that do not belong to the model.
     """
 
     path: str | Path
@@ -98,33 +98,33 @@ class SavedTraining:
     arrays: dict[str, np.ndarray]
 
     def restore(self, training: TrainingState) -> None:
-        """Give a new training of the model the state that was saved.
+        """Give a new training of the model the saved state.
 
         Raises
         ------
         FileFormatError
-            If there is something else in the file than a training has.
+            If the content of the file is not that of a training.
         """
         try:
             self._restore(training)
             found = differences(dict(self.values["versions"]), versions())
             given, training.asked = training.asked, dict(self.values["asked"])
             changed = _changed(training.asked, given)
-        except (FileFormatError, MemoryError):  # the device's memory, too
+        except (FileFormatError, MemoryError):  # also the device's memory
             raise
-        except Exception as error:  # what is in a file can be anything
+        except Exception as error:  # a file can contain anything
             raise FileFormatError(f"{self.path}: no training to continue: {error!r}") from error
         if changed:
             warnings.warn(
-                f"{self.path}: this training continues with the optimizer that it began with, not "
-                f"with what was given now: {', '.join(changed)}",
+                f"{self.path}: this training continues with the options of the optimizer in the "
+                f"file, not with those given now: {', '.join(changed)}",
                 RuntimeWarning,
                 stacklevel=3,
             )
         if found:
             warnings.warn(
-                f"{self.path}: this training continues, but may differ in the last bits from what "
-                f"it would have been, for it began elsewhere: {'; '.join(found)}",
+                f"{self.path}: this training continues in another environment, so its results may "
+                f"differ in the last bits: {'; '.join(found)}",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -152,7 +152,10 @@ class SavedTraining:
         if (progress := saved["progress"]) is not None:
             rng = _generator(progress["rng"]).bit_generator.state
             done = training.progress = Progress(rng, progress["batches"], progress["names"])
-            for row in self.arrays["progress"].tolist():
+            table = self.arrays["progress"]
+            if table.shape[1:] != (done.width,):
+                raise ValueError(f"a progress of shape {table.shape} with metrics {done.names}")
+            for row in table.tolist():
                 done.add(*row)
         training.callback_states = []
         for i, state in enumerate(saved["callbacks"]):
@@ -171,25 +174,25 @@ def read_training(
     """Read what `save_training` wrote, see `Trainer.resume`."""
     tensors, metadata = read_tensors(path)
     if "training" not in metadata:
-        raise FileFormatError(f"{path}: holds no training to continue; cr.load reads a model")
+        raise FileFormatError(f"{path}: expected a training, found only a model; cr.load reads it")
     try:
         values = json.loads(metadata["training"])
         if (seed := int(values["seed"])) < 0:
             raise ValueError(f"a seed of {seed}")
-    except Exception as error:  # what is in a file can be anything
+    except Exception as error:  # a file can contain anything
         raise FileFormatError(f"{path}: no training to continue: {error!r}") from error
     model = build(path, tensors, metadata, seed=seed, backend=backend, device=device, layers=layers)
     return SavedTraining(path, model, values, _below(TRAINING, tensors))
 
 
 def _changed(asked: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """The numbers of the optimizer that are given otherwise than in the file."""
-    now = json.loads(json.dumps(given))  # with lists, as in the file
+    """The numbers of the optimizer that differ from those in the file."""
+    now = json.loads(json.dumps(given))  # with lists instead of tuples, as in the file
     return [f"{name}={given[name]!r}" for name in now if now[name] != asked[name]]
 
 
 def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
-    """The states of callbacks, each with its class's name, and with its arrays in host memory."""
+    """The states of callbacks, with the name of each class and with arrays in host memory."""
     return [
         {
             "callback": type(listener).__name__,
@@ -203,19 +206,19 @@ def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
 
 
 def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
-    """Give callbacks the states of the earlier ones of their kind.
+    """Give callbacks the states of earlier ones of the same class.
 
     Parameters
     ----------
     states : list of dict
-        What `callback_states` returned, or `save_training` wrote.
+        The states that `callback_states` returned or `save_training` wrote.
     listeners : list of Callback
         The callbacks that continue.
 
     Raises
     ------
     ValueError
-        If one that kept something is missing.
+        If a callback with a state is missing.
     """
     left = list(listeners)
     for state in states:
@@ -227,25 +230,25 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
         elif state["values"]:
             found = [type(one).__name__ for one in listeners]
             raise ValueError(
-                f"expected the callbacks of the interrupted training, {name} among them, found "
-                f"{found}; only those that keep nothing may be left out"
+                f"expected the callbacks of the interrupted training, including {name}, found "
+                f"{found}; only callbacks without a state may be left out"
             )
 
 
 def _below(place: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays whose names start with `place`, by the rest of their names."""
+    """The arrays whose names start with `place`, under the rest of their names."""
     return {n.removeprefix(place): a for n, a in arrays.items() if n.startswith(place)}
 
 
 def _described(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of a generator, as a file has it."""
+    """The state of a generator in the form of a file."""
     described: dict[str, Any] = _plain(state)
-    _generator(described)  # an error here, and not when it is read
+    _generator(described)  # an error now rather than when it is read
     return described
 
 
 def _plain(state: Any) -> Any:
-    """Numbers, lists and dicts that JSON has."""
+    """The state in numbers, lists and dicts, as JSON has them."""
     if isinstance(state, Mapping):
         return {key: _plain(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
@@ -255,14 +258,14 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     """A generator in this state."""
     kind = state["bit_generator"]
     if kind not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
-        raise ValueError(f"expected a bit generator of NumPy's, found {kind!r}")
-    # NumPy reads beyond its memory at another place.
+        raise ValueError(f"expected a bit generator of NumPy, found {kind!r}")
+    # At any other position NumPy reads beyond its memory.
     place, most = {
         "MT19937": (state["state"].get("pos"), 624),
         "Philox": (state.get("buffer_pos"), 4),
     }.get(kind, (0, 0))
     if not 0 <= place <= most:
-        raise ValueError(f"expected {kind} to be at a place from 0 to {most}, found {place}")
+        raise ValueError(f"expected a position of {kind} from 0 to {most}, found {place}")
     bits = getattr(np.random, kind)()
     inner = {
         k: np.asarray(v, np.uint64) if isinstance(v, list) else v for k, v in state["state"].items()

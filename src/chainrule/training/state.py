@@ -20,20 +20,20 @@ from .evaluation import read_numbers
 
 @dataclass
 class Progress:
-    """What has been done of an epoch that has not ended yet.
+    """The completed steps of an epoch that has not ended yet.
 
     Attributes
     ----------
     rng : dict
         The state of the generator of the batches when the epoch began.
     batches : dict
-        What the batches are drawn from.
+        A description of the data and of how batches are drawn.
     names : list of str
-        The metrics of the steps.
+        The names of the metrics that the steps compute.
     losses, weights : list
-        Of each step, numbers or 0-d arrays: its loss, and its weight in the mean of the epoch.
+        For each step its loss and its weight in the mean of the epoch, numbers or 0-d arrays.
     sums : list of tuple
-        Of each step, the sums of its metrics, see `SampleMeans`.
+        For each step the sums of its metrics, see `SampleMeans`.
     """
 
     rng: Mapping[str, Any]
@@ -43,19 +43,24 @@ class Progress:
     weights: list[Any] = field(default_factory=list)
     sums: list[tuple[Any, ...]] = field(default_factory=list)
 
+    @property
+    def width(self) -> int:
+        """How many numbers a step adds."""
+        return 2 + (len(self.names) + 1 if self.names else 0)
+
     def add(self, loss: Any, weight: Any, *sums: Any) -> None:
-        """Add what a step returned."""
+        """Add the numbers that a step returned."""
         self.losses.append(loss)
         self.weights.append(weight)
         self.sums.append(sums)
 
     def cut(self, steps: int) -> None:
-        """Leave the first steps only."""
+        """Keep the first steps only."""
         for kept in (self.losses, self.weights, self.sums):
             del kept[steps:]
 
     def read(self, state: ModelState, others: Sequence[Any] = ()) -> tuple[np.ndarray, list[float]]:
-        """Read all numbers from the device, with others, in one transfer.
+        """Read all numbers, and others with them, from the device in one transfer.
 
         Returns
         -------
@@ -68,7 +73,7 @@ class Progress:
         rows = [(loss, weight, *sums) for loss, weight, sums in steps]
         mine = [number for row in rows for number in row]
         numbers = read_numbers(state, [*mine, *others])
-        table = np.asarray(numbers[: len(mine)]).reshape(len(rows), -1)
+        table = np.asarray(numbers[: len(mine)]).reshape(len(rows), self.width)
         return table, numbers[len(mine) :]
 
     def expect(self, batches: dict[str, Any], names: list[str]) -> None:
@@ -80,43 +85,44 @@ class Progress:
             )
         if batches != self.batches:
             raise ValueError(
-                f"an epoch was interrupted after {len(self.losses)} steps of {self.batches}: "
+                f"an epoch was interrupted after {len(self.losses)} steps with {self.batches}: "
                 f"expected the same to continue with, found {batches}"
             )
 
 
 class TrainingState:
-    """The parts of a training and its counters: what a `Trainer`, its loop and its files share.
+    """The parts and counters of a training, shared by a `Trainer`, its loop and its files.
 
     Attributes
     ----------
     model, loss, optimizer, metrics, rng, history
         See `Trainer`.
     epoch, epochs, steps_per_epoch : int
-        The current epoch, counted from 1; the one with which the training ends; and the steps of
-        one, 0 where they are not known.
+        The current epoch, counted from 1; the last epoch of this call of `fit`; and the number of
+        steps in an epoch, 0 if unknown.
     columns : list of str
-        What is written to the history after each epoch, unless a callback adds to it.
+        The columns of the history, except those that callbacks add.
     began : int
-        How many epochs were done when the last call of `fit` began; -1 before the first call.
+        The number of epochs done when the last call of `fit` began; -1 before the first call.
     progress : Progress or None
         The epoch that has begun and not ended.
     resuming, stopped, consistent : bool
         Whether this call of `fit` continues another one, whether a callback ended it, and whether
-        the last step was finished, with all callbacks after it.
+        the last step is complete, with all callbacks after it.
     half_done : bool
-        Whether a step was interrupted while the optimizer made it.
+        Whether a step was interrupted while the optimizer moved the weights.
     asked : dict
-        The optimizer's numbers as they were given.
+        The optimizer's numbers as given by the user.
     own_files : bool
-        Whether callbacks write to other files where theirs are another training's already, as in
-        the fits of a search, which have copies of the same callbacks; it is an error otherwise.
+        Whether this is one of the fits of an estimator. In a search these have copies of the same
+        callbacks, so a callback whose file belongs to another training chooses a new name instead
+        of raising an error.
     advised : bool
-        Whether `fit` has warned of what trains badly.
+        Whether `fit` has looked for models and data that train badly.
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
-        Those that were read from a file, until the callbacks have them.
+        The states read from a file, until the callbacks take them.
     """
 
     def __init__(
@@ -148,12 +154,12 @@ class TrainingState:
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs are done, in all calls of `fit`."""
+        """The number of epochs done, in all calls of `fit`."""
         return int(self.history.epochs[-1]["epoch"]) if self.history.epochs else 0
 
     @property
     def steps_done(self) -> int:
-        """How many steps of the current epoch are done."""
+        """The number of steps done in the current epoch."""
         return 0 if self.progress is None else len(self.progress.losses)
 
     def _rates(self) -> dict[str, float]:
@@ -166,12 +172,12 @@ class TrainingState:
         }
 
     def expect_whole_steps(self) -> None:
-        """Raise a `RuntimeError` if a step was interrupted while the optimizer made it."""
+        """Raise a `RuntimeError` if the optimizer was interrupted in the middle of a step."""
         if self.half_done:
             raise RuntimeError(
-                "expected a training whose last step was made as a whole, found one that was "
-                f"interrupted in step {self.optimizer.steps}: resume it from its last checkpoint, "
-                "or train on from these weights with resume=False"
+                "expected a training whose last step is complete, found one interrupted in step "
+                f"{self.optimizer.steps}: resume it from its last checkpoint, or continue with "
+                "these weights and resume=False"
             )
 
     def stop(self) -> None:
@@ -179,13 +185,13 @@ class TrainingState:
         self.stopped = True
 
     def _snapshot(self) -> tuple[Any, ...]:
-        """A copy, on the device, of all that a step changes."""
+        """Copy everything that a step changes, on the device."""
         state = self.model.state
         rng = self.rng.bit_generator.state
         return state.snapshot(), state.draws, self.optimizer.state(), rng
 
     def _restore(self, snapshot: tuple[Any, ...]) -> None:
-        """Make all that a step changes what it was."""
+        """Restore everything that a step changes."""
         vectors, self.model.state.draws, optimizer, self.rng.bit_generator.state = snapshot
         self.model.state.restore(vectors)
         self.optimizer.load_state(optimizer)

@@ -27,10 +27,10 @@ class Penalty(Protocol):
         """The term."""
 
     def add_gradient(self, factor: Any) -> None:
-        """Add a multiple of its gradient to that of the loss, when all layers have theirs."""
+        """Add a multiple of its gradient, after the backward pass of all layers."""
 
 
-class NotFinite(Exception):  # noqa: N818  (no error of a user's: the loop catches it)
+class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see it)
     """The loss of a batch is NaN or infinite."""
 
     def __init__(self, value: float, x: Array, y: Array) -> None:
@@ -38,10 +38,10 @@ class NotFinite(Exception):  # noqa: N818  (no error of a user's: the loop catch
 
 
 class Step:
-    """A function of a batch that makes a step.
+    """A function that makes a training step from a batch.
 
-    Where it raises, buffers and the counter of masks are restored and the gradients marked stale;
-    the weights are as they were, unless the optimizer itself was interrupted.
+    If it raises, it restores the buffers and the counter of masks and marks the gradients stale.
+    The weights are unchanged, unless the optimizer itself was interrupted.
 
     Parameters
     ----------
@@ -50,16 +50,16 @@ class Step:
     means : SampleMeans, optional
         Metrics to compute from the outputs of the step.
     penalty : Penalty, optional
-        What is added to the sum of the loss over the samples.
+        A term to add to the sum of the loss over the samples.
     augment : callable, optional
-        Changes the inputs.
+        A change to the inputs.
     micro_batches : int, optional
-        In how many parts a batch goes through the model.
+        The number of parts in which a batch goes through the model.
     loss_on_host : bool, optional
-        Whether the loss is in host memory, where it is read at once.
+        Whether the loss is in host memory, where it can be read at once.
     terminate_on_nan : bool, optional
-        Whether to raise `NotFinite` where the loss that is read is NaN or infinite. If not, a step
-        is left out where the optimizer finds no finite gradient.
+        Raise `NotFinite` if a loss that was read is NaN or infinite. If false, the step is skipped
+        when the optimizer finds that the gradient is not finite.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Step:
         try:
             measured = self.loss_and_gradient(x, y, sample_weight)
             self.optimizer.step()
-        except BaseException as error:  # the step has not been made
+        except BaseException as error:  # no step was made
             state.draws = draws
             state.restore(buffers)
             state.zero_grad()
@@ -109,7 +109,7 @@ class Step:
         return measured
 
     def augmented(self, x: Array) -> Array:
-        """The inputs as they go into this step."""
+        """The augmented inputs of this step."""
         if self.augment is None:
             return x
         key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
@@ -118,12 +118,12 @@ class Step:
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """A step up to the optimizer: the gradients are in the model; a failure leaves traces."""
+        """Make a step up to the optimizer. A failure leaves traces in the model."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, x, y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
             return self._checked(loss, x, y), *self._on_host(others)
-        # The gradient of a single part is scaled on its way back, which saves a pass over all.
+        # Scaling the gradient of a single part on its way back saves a pass over all parameters.
         self.model.zero_grad()  # a callback may have computed some
         outputs, back_through_model = self.model.forward(x, training=True)
         loss_sum, total_weight, back_through_loss = self.loss.sums(
@@ -140,11 +140,11 @@ class Step:
         return loss, total_weight, *sums
 
     def _on_host(self, numbers: Iterable[Any]) -> Iterable[Any]:
-        """Python's numbers, if they can be read without waiting."""
+        """Floats, if the numbers can be read without waiting."""
         return map(float, numbers) if self.loss_on_host else numbers
 
     def _checked(self, loss: Any, x: Array, y: Array) -> Any:
-        """The loss as a number, if it can be read without waiting; it is then finite."""
+        """The loss as a finite float, if it can be read without waiting."""
         if not self.loss_on_host:
             return loss
         loss = float(loss)
@@ -160,19 +160,19 @@ def accumulate(
     penalty: Penalty | None,
     means: SampleMeans | None = None,
 ) -> tuple[Any, ...]:
-    """Give a model the gradient of data that goes through it in parts, as of one large batch.
+    """Send data through a model in parts, and give it the gradient of one large batch.
 
     Parameters
     ----------
     model, loss, penalty, means
         See `Step`.
     parts : iterable of tuple
-        Inputs, targets and, if there are any, weights.
+        Inputs, targets and optional weights.
 
     Returns
     -------
     loss : float or array
-        The loss of all of the data.
+        The loss of all the data.
     total_weight : float or array
         The number of samples, or the sum of their weights.
     *sums : float or array
@@ -202,7 +202,7 @@ def accumulate(
 def _parts(
     count: int, x: Array, y: Array, sample_weight: Array | None
 ) -> Iterator[tuple[Array, ...]]:
-    """A batch in so many parts of nearly equal size, or in single samples."""
+    """Split a batch into this many parts of nearly equal size, at most one per sample."""
     samples, count = x.shape[0], min(count, x.shape[0])
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
         part = x[start:stop, ...], y[start:stop, ...]

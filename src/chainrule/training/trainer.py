@@ -1,4 +1,4 @@
-"""What a user calls: train, evaluate, save and resume."""
+"""The `Trainer`: train, evaluate, save and resume."""
 
 from __future__ import annotations
 
@@ -53,37 +53,51 @@ class Trainer(TrainingState):
     Parameters
     ----------
     model : Sequential
-        What to train.
+        The model to train.
     loss : Loss
-        What to minimise, with reduction to one number.
+        The loss to minimise, reduced to one number.
     optimizer : Optimizer
-        How; it is bound to the model.
+        The optimizer; it is bound to the model.
     metrics : dict or list of callables, optional
-        What `evaluate` reports beside the loss: functions of outputs and targets, under their names
-        or those given. By default accuracy where the loss is one of classification.
+        Functions of outputs and targets to report next to the loss, under their own names or those
+        of the dict. By default accuracy if the loss is one of classification.
     seed : int or numpy.random.Generator, optional
-        Of the order of the batches; the model's seed if not given.
+        Seed of the order of the batches; by default the model's.
     compile : {"off", "auto"}, optional
-        With "auto" a GPU is handed a whole step at once (a CUDA graph) where that can be, and
-        computes the same; where it cannot, a warning says why. What a custom layer does in
-        Python is then done for the first steps only.
+        With "auto" a GPU runs a whole step at once (a CUDA graph) where possible, with the same
+        results; a warning says why where it is not. The Python code of custom layers then runs in
+        the first steps only.
 
     Attributes
     ----------
     history : History
-        Of all epochs so far; further calls of `fit` continue it.
+        The record of all epochs so far; further calls of `fit` continue it.
     epoch, epochs : int
-        The epoch that is under way, counted from 1, and the one that the training is to end with.
+        The current epoch, counted from 1, and the last one of this call of `fit`.
     steps_per_epoch : int
-        0 where batches come ready-made and their number is not known.
+        The number of steps in an epoch; 0 if batches come ready-made and their number is unknown.
     resuming : bool
         Whether the call of `fit` continues an interrupted one.
     consistent : bool
-        Whether the last step, with all callbacks after it, was done to its end.
+        Whether the last step is complete, with all callbacks after it.
+
+    Notes
+    -----
+    **Equal seeds give equal models.** The default seed is 0, so every ``cr.mlp([4, 8, 3])`` starts
+    from the same weights, sees the same batches and ends up the same. Give each member of an
+    ensemble its own: ``cr.mlp([4, 8, 3], seed=i)``.
+
+    `evaluate` and the ``val_...`` columns of the history report all metrics. Those that are means
+    over samples (accuracy, top-k accuracy, mean absolute error) are also computed from the outputs
+    of each training step, before its weights move, and averaged over the epoch with the weights of
+    the samples. **Training accuracy is thus measured with dropout active**, with the statistics of
+    each batch, and while the weights improve: it can be below ``val_accuracy`` without any
+    underfitting. For a direct comparison use ``trainer.evaluate(x, y)``. A custom metric joins in
+    if it has a function ``per_sample(xp, outputs, targets)`` that returns a number for each sample.
     """
 
     penalty: Penalty | None = None
-    """What is added to the sum of the loss over the samples of a step, for a subclass to set."""
+    """A term to add to the sum of the loss over the samples of a step, for subclasses to set."""
 
     def __init__(
         self,
@@ -112,16 +126,16 @@ class Trainer(TrainingState):
         self.compile = compile
 
     def save(self, path: str | Path) -> None:
-        """Write all that the training needs to continue: a model's file with more in it.
+        """Write everything that the training needs to continue, even in the middle of an epoch.
 
-        Weights, running statistics, the optimizer's vectors, step and numbers, the random state of
-        batches and dropout, the history, the callbacks' states, and where in an epoch it is. The
-        file is replaced as a whole or not at all. `chainrule.load` reads the model from it.
+        The file holds the model (`chainrule.load` reads it), the optimizer's vectors, step and
+        numbers, the random state of batches and dropout, the history, the states of the callbacks
+        and the position in the epoch. It is replaced as a whole or not at all.
 
         Raises
         ------
         RuntimeError
-            If the last step was interrupted while the optimizer made it.
+            If the last step was interrupted while the optimizer moved the weights.
         DivergenceError
             If a parameter, a buffer or a vector of the optimizer holds NaN or infinity.
         TypeError, ValueError
@@ -129,7 +143,7 @@ class Trainer(TrainingState):
         OSError
             If the file cannot be written.
 
-        In each of these cases an older file is left as it was.
+        In each of these cases an existing file stays unchanged.
         """
         self.expect_whole_steps()
         save_training(self, path)
@@ -147,26 +161,27 @@ class Trainer(TrainingState):
         device: Any = None,
         layers: Mapping[str, type[Layer]] | None = None,
     ) -> Self:
-        """The trainer that `save` wrote, to continue with ``fit(..., resume=True)``.
+        """Load a trainer that `save` wrote, to continue with ``fit(..., resume=True)``.
 
-        On NumPy, on one machine with the same versions and threads, the result is then bit for bit
-        that of a training which was never interrupted.
+        On NumPy, on the same machine with the same versions and number of threads, the result is
+        bit for bit that of an uninterrupted training.
 
         Parameters
         ----------
         path : str or Path
             The file.
         loss, metrics, compile
-            As they were, see `Trainer`.
+            The same as before, see `Trainer`.
         optimizer : Optimizer
-            A new one of the same kind; its numbers are those in the file, its schedules are kept.
+            A new optimizer of the same kind. Its numbers are replaced by those in the file, its
+            schedules are kept.
         backend, device, layers : optional
             See `chainrule.load`.
 
         Returns
         -------
         Trainer
-            As it was when it was saved.
+            The trainer in the state in which it was saved.
 
         Raises
         ------
@@ -178,8 +193,8 @@ class Trainer(TrainingState):
         Warns
         -----
         RuntimeWarning
-            If versions, the machine or the number of threads differ from those of the file; if the
-            optimizer's numbers are others than it began with, which are kept.
+            If versions, the machine or the number of threads differ from those in the file, or if
+            the optimizer was created with other numbers than in the file, which are used.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
@@ -207,20 +222,23 @@ class Trainer(TrainingState):
     ) -> History:
         """Train for some epochs.
 
-        Arrays are checked and moved to the device once (files and ready-made batches step by step);
-        numbers leave the device once an epoch. A first Ctrl-C ends the training after the step that
-        is under way, a second one at once.
+        Arrays are checked and moved to the device once (files and ready-made batches step by step).
+        Numbers leave the device once per epoch. The first Ctrl-C ends the training after the
+        current step, a second one at once.
+
+        The order of the batches follows from the seed of the trainer, 0 by default: two models
+        with the same seed that are trained alike end up the same, see `Trainer`.
 
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets: arrays of any library, lists, frames; a
-            `numpy.memmap` stays on disk. Without `y`, `x` gives ready-made batches, see
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames; a
+            `numpy.memmap` stays on disk. Without `y`, `x` yields ready-made batches, see
             `chainrule.data.BatchStream`.
         epochs : int, optional
-            How many times to go through the data.
+            The number of passes through the data.
         batch_size : int, optional
-            Samples a step; 128, or all where there are fewer, if not given.
+            Samples per step; by default 128, or all of them if there are fewer.
         validation_data : tuple of array, optional
             ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch.
         sample_weight : array, optional
@@ -228,41 +246,55 @@ class Trainer(TrainingState):
         shuffle, drop_last : bool, optional
             See `minibatches`.
         augment : callable, optional
-            Changes the inputs of each step, such as `chainrule.augmentation.RandomShift`; it is
-            handed a generator of its own for the step, and returns a new array.
+            A change to the inputs of each step, such as `chainrule.augmentation.RandomShift`. It
+            takes the inputs and a generator for this step, and returns a new array.
         micro_batches : int, optional
-            In how many parts a batch goes through the model, one after another, for a step that is
-            the same to rounding in less memory (but for `BatchNorm`, whose statistics are those of
-            a part, and `Dropout`, whose masks are other ones).
+            The number of parts in which a batch goes through the model, one after another. The
+            step is the same to rounding and needs less memory. (Two layers differ: `BatchNorm`
+            takes its statistics from a part, and `Dropout` draws other masks.)
         terminate_on_nan : bool, optional
-            Whether to end with an error when the loss or a gradient becomes NaN or infinite. If
-            not, a step without a finite gradient is left out (on a GPU it is made).
+            Raise `DivergenceError` when the loss or a gradient becomes NaN or infinite. If false, a
+            step without a finite gradient is skipped (on a GPU it is made).
         callbacks : iterable of Callback, optional
-            What listens.
+            Callbacks, see `chainrule.callbacks`.
         verbose : {0, 1, 2}, optional
-            Silent, a progress bar, or a line an epoch.
+            Silent, a progress bar, or one line per epoch.
         resume : bool, optional
-            Whether to continue the last call of `fit`, which was interrupted, in the middle of an
-            epoch too: `epochs` then counts those that it has done. With the same data and arguments
-            the result is that of a call that was not interrupted; without an earlier call this is a
-            first one. Callbacks may be the same or equal new ones, which get the state of the
-            earlier ones.
+            Continue the last call of `fit`, which was interrupted, even in the middle of an epoch;
+            `epochs` includes those already done. With the same data and arguments the result is
+            that of an uninterrupted call. Without an earlier call, training starts from the
+            beginning. Callbacks may be the same objects, or equal new ones, which get the state of
+            the earlier ones.
+        **unknown
+            Any other argument is an error, with a hint.
 
         Returns
         -------
         History
-            Of this and all earlier calls, ``self.history``.
+            The record of this and all earlier calls, ``self.history``.
 
         Raises
         ------
         DataError, ShapeError, ValueError
             If the data is invalid, before the first step; see `minibatches`.
+        TypeError
+            If an argument is of the wrong type or unknown.
         RuntimeError
             If `resume` is true, but the optimizer was interrupted in the middle of a step.
         DivergenceError
-            If the loss or a gradient became NaN or infinite: at that step, or on a GPU at the end
-            of its epoch. The model is then as it was before that step. Or if a weight did in the
-            last step of all, which the model has then made.
+            If the loss or a gradient becomes NaN or infinite: at that step, or on a GPU at the end
+            of its epoch. The model is then in its state before that step. Also if a weight becomes
+            NaN or infinite in the very last step, which is not undone.
+
+        Warns
+        -----
+        UserWarning
+            Once per trainer: if the last layer repeats what the loss does itself (a `Softmax`
+            before `CrossEntropyLoss`, a `Sigmoid` before `BCEWithLogitsLoss`), or if the first
+            trained `Linear` receives inputs whose root mean square is above 30.
+        RuntimeWarning
+            If ``compile="auto"`` is not possible, or if a training that a callback ended is
+            resumed.
         """
         for name in unknown:
             raise TypeError(_unknown_argument(name))
@@ -328,7 +360,7 @@ class Trainer(TrainingState):
         return self.history
 
     def _advise(self, batches: Batches | BatchStream) -> None:
-        """Warn once of what trains badly; an estimator has reports of its own."""
+        """Warn once about a model or data that train badly; not in the fits of an estimator."""
         if self.advised or self.own_files:
             return
         self.advised = True
@@ -341,11 +373,14 @@ class Trainer(TrainingState):
     def _batches(
         self, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool, drop_last: bool
     ) -> Batches | BatchStream:
-        """Where the batches come from."""
+        """The source of the batches."""
         backend, dtype = self.model.backend, self.model.state.dtype_name
         if y is None:
             if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
-                raise ValueError("batch_size, sample_weight, shuffle and drop_last go with x and y")
+                raise ValueError(
+                    "batch_size, sample_weight, shuffle and drop_last need x and y: ready-made "
+                    "batches have their size, weights and order already"
+                )
             return BatchStream(x, rng=self.rng, backend=backend, dtype=dtype)
         data = move_checked(self.model, self.loss, x, y, weight)
         return Batches(
@@ -358,11 +393,11 @@ class Trainer(TrainingState):
         )
 
     def _repeated(self, step: Step, batches: Batches | BatchStream) -> RepeatedSteps | None:
-        """What makes the steps with ``compile="auto"``, on a device that can repeat them."""
+        """The repeated steps of ``compile="auto"``, if the device can repeat steps."""
         if self.compile == "off" or not self.model.backend.repeats:
             return None
         if not isinstance(batches, Batches) or batches.on_disk:
-            obstacle = "ready-made batches and files are moved to it one at a time"
+            obstacle = "ready-made batches and files move to the device one at a time"
         elif step.augment is not None:
             obstacle = "augmentation is drawn on the host"
         else:
@@ -370,18 +405,18 @@ class Trainer(TrainingState):
                 return RepeatedSteps(step, batches)
             except BackendError as error:
                 obstacle = str(error)
-        message = f"compile='auto': each step is launched by itself, for {obstacle}"
+        message = f"compile='auto' has no effect, steps are launched one by one: {obstacle}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
         return None
 
     def _begin(self, listeners: list[Callback], resume: bool) -> None:
-        """Begin a call of `fit`, or continue the one before."""
+        """Begin a call of `fit`, or continue the previous one."""
         self.resuming = resume and self.began >= 0
         if self.resuming:
             if self.stopped:
                 warnings.warn(
                     f"a callback ended this training after epoch {self.epochs_done}: it does not "
-                    "continue. Without resume=True, fit trains further",
+                    "continue; without resume=True, fit trains further",
                     RuntimeWarning,
                     stacklevel=3,
                 )
@@ -399,16 +434,16 @@ class Trainer(TrainingState):
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024
     ) -> dict[str, float]:
-        """The loss and the metrics on some data, in inference mode.
+        """Measure the loss and the metrics on some data, in inference mode.
 
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets: arrays of any library, lists, frames.
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames.
         sample_weight : array, optional
-            ``(samples,)``, for the loss; metrics count every sample alike.
+            ``(samples,)``, for the loss; metrics count all samples equally.
         batch_size : int, optional
-            How many outputs are computed at once; it does not change the result.
+            The number of outputs computed at once; it does not change the result.
 
         Returns
         -------

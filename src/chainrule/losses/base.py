@@ -76,7 +76,7 @@ class Loss:
         y : array
             Outputs, ``(batch, ...)``, float32 or float64.
         target : array
-            What `as_target` returned.
+            The result of `as_target`.
 
         Returns
         -------

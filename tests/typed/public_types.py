@@ -8,6 +8,7 @@ import numpy as np
 import chainrule as cr
 from chainrule.callbacks import EarlyStopping, ExponentialMovingAverage
 from chainrule.callbacks.base import Training
+from chainrule.layers.sequential import Slice
 
 x, y = np.zeros((8, 4)), np.zeros(8, dtype=np.int64)
 
@@ -46,7 +47,9 @@ class QuietTrainer(cr.Trainer):
 def models(path: Path) -> None:
     model = cr.Sequential(Scale(4), cr.Linear(4, 3), cr.ReLU(), dtype="float64", seed=1)
     assert_type(model[0], cr.Layer)
-    assert_type(model[0:2], tuple[cr.Layer, ...])
+    assert_type(model[-1], cr.Layer)
+    assert_type(model[0:2], Slice)
+    assert_type(model[0:2].copy(), cr.Sequential)
     assert_type(list(model), list[cr.Layer])
     assert_type(model.copy(), cr.Sequential)
     assert_type(model.bind("numpy", seed=1), cr.Sequential)

@@ -155,6 +155,12 @@ def test_targets_that_the_loss_refuses():
         MLPRegressor("poisson", **SMALL).fit(X, NUMBER**2, validation_data=held_out)
 
 
+def test_a_single_sample_has_no_score():
+    held_out = X[:1], NUMBER[:1]
+    with pytest.raises(ValueError, match="^validation_data: expected at least 2 samples .*found 1"):
+        MLPRegressor(early_stopping=True, **SMALL).fit(X, NUMBER, validation_data=held_out)
+
+
 def test_lbfgs_has_no_epochs():
     with pytest.raises(ValueError, match="validation_data to be left out: solver='lbfgs'"):
         trained(MLPRegressor, NUMBER, solver="lbfgs")

@@ -225,6 +225,8 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         """Validation data in the form that the loss takes, and its targets as given."""
         try:
             X, y, weight = self._read_validation(*given, *[None] * (3 - len(given)))
+            if self.early_stopping and X.shape[0] < 2:
+                raise ValueError("expected at least 2 samples with a weight above 0, found 1")
             return (X, self._targets(y, model.state.dtype_name), weight), y
         except (DataError, ShapeError, ValueError, TypeError) as error:
             raise type(error)(f"validation_data: {error}") from error

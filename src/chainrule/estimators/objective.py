@@ -59,7 +59,9 @@ class HalfPoissonLoss(_MeanOfSums):
 
 
 class Penalty:
-    """``alpha / 2 * sum(weight^2)`` over a model's linear layers, before the division.
+    """``alpha / 2 * sum(weight^2)`` over a model's linear layers.
+
+    A step divides it by the total weight of its batch.
 
     Parameters
     ----------

@@ -74,8 +74,8 @@ def plot_predictions(
     longest = max(len(line) for caption in captions for line in caption.split("\n"))
     lines = max(caption.count("\n") for caption in captions) + 1
     grid = _Grid(len(images), columns, across=longest * _CHARACTER / _INCHES, below=0.2 * lines)
-    ax = grid.axes(ax)
-    size = min(8.0, 8.0 * grid.width(ax) / (longest * _CHARACTER))
+    room = math.inf if ax is None else grid.width(ax)
+    ax, size = grid.axes(ax), min(8.0, 8.0 * room / (longest * _CHARACTER))
     drawn = []
     for i, (image, (p, label), caption) in enumerate(zip(images, pairs, captions, strict=True)):
         left, top = grid.corner(i)

@@ -86,6 +86,27 @@ def test_expected_value_is_kept_and_inference_passes_through(library):
     np.testing.assert_array_equal(library.to_numpy(layer.forward(x)[0]), library.to_numpy(x))
 
 
+class FlipSigns(cr.Layer):
+    """The example in the docstring of `Layer`."""
+
+    def forward(self, x, *, training=False):
+        if not training:
+            return x, lambda dy: dy
+        xp, draw = self.xp, self.backend.kernel(keep_mask)
+        kept = draw(x.shape, 0.9, self.state.next_key(), x.device)
+        return xp.where(kept, x, -x), lambda dy: xp.where(kept, dy, -dy)
+
+
+def test_a_custom_layer_that_draws_random_numbers(library):
+    assert cr.gradcheck(FlipSigns(), shape=(9, 5), training=True, backend=library.backend) < 1e-6
+    model = cr.Sequential(FlipSigns(), FlipSigns(), backend=library.backend, seed=3)
+    x = np.ones((20, 50), "float32")
+    found = [library.to_numpy(model.forward(library.asarray(x), training=True)[0]) for _ in "ab"]
+    keys = [mask(x.shape, 0.9, 3, draw) for draw in range(4)]
+    expected = [np.where(keys[i] == keys[i + 1], 1.0, -1.0) for i in (0, 2)]
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
 def test_bad_probability(p):
     with pytest.raises(ValueError, match="0 <= p < 1"):

@@ -31,9 +31,9 @@ class Layer(Hints):
     the values of all parameters and binds every layer to it. A layer belongs to one model.
 
     A layer that needs random numbers takes a key from the model, ``self.state.next_key()``, and
-    draws a mask with `chainrule.masks.keep_mask`. A key is used once; the next one gives other
-    numbers. All follow from the model's seed, are the same on every backend, and continue where
-    they were when a training is resumed.
+    draws a mask with `chainrule.masks.keep_mask`. Use each key for one mask only. Masks depend on
+    the model's seed and on the number of keys taken so far: they are the same on every backend and
+    in a training that was interrupted and resumed.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Layer(Hints):
     >>> Scale(5)
     Scale(5)
 
-    In training, another sign for a tenth of the elements:
+    Random numbers: in training, flip the sign of a tenth of the elements:
 
     >>> from chainrule.masks import keep_mask
     >>> class FlipSigns(cr.Layer):
@@ -415,7 +415,7 @@ _BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
 def _named_parts(
     name: str, value: Any, kinds: tuple[type, ...] = (Layer, Stored)
 ) -> Iterator[tuple[str, Any]]:
-    """The parts of a layer in an attribute: its value, or what is in lists and dicts."""
+    """Yield the parts of a layer in an attribute: its value, or the items of lists and dicts."""
     if isinstance(value, kinds):
         yield name, value
     elif isinstance(value, list | tuple):

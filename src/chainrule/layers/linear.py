@@ -12,7 +12,7 @@ from .base import Layer
 
 
 class Linear(Layer):
-    """``y = x @ weight.T + bias``.
+    """Linear map, ``y = x @ weight.T + bias``.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from .base import Layer
 
 
 class BatchNorm(Layer):
-    """``y = weight * (x - mean) / sqrt(var + eps) + bias`` for each feature.
+    """Batch normalisation of each feature, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
     In training, mean and variance are those of the batch, and running averages follow them:
     ``running = (1 - momentum) * running + momentum * new``. The variance is the mean square over
@@ -123,7 +123,7 @@ class BatchNorm(Layer):
         return y, backward
 
     def _is_fixed(self) -> bool:
-        """Whether weight and bias are frozen."""
+        """Return whether weight and bias are frozen."""
         weight, bias = self.weight, self.bias
         return weight is not None and bias is not None and not (weight.trainable or bias.trainable)
 
@@ -136,7 +136,7 @@ class BatchNorm(Layer):
 
 
 class LayerNorm(Layer):
-    """``y = weight * (x - mean) / sqrt(var + eps) + bias``, with mean and variance of each sample.
+    """Layer normalisation of each sample, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
     Mean and variance are taken over the last axis; the variance is the mean square. Training and
     inference are the same, and a batch may be a single sample.

@@ -17,7 +17,7 @@ from .base import Layer
 
 
 class ReLU(Layer):
-    """``y = max(x, 0)``, the rectified linear unit; the derivative at 0 is taken to be 0."""
+    """Rectified linear unit, ``y = max(x, 0)``; the derivative at 0 is taken to be 0."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         kernel = self.backend.kernel
@@ -26,7 +26,9 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """``y = x`` where x > 0, else ``negative_slope * x``; the derivative at 0 is the slope.
+    """ReLU with a slope below 0: ``y = x`` where x > 0, else ``negative_slope * x``.
+
+    The derivative at 0 is the slope.
 
     Source: A. Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
 
@@ -49,7 +51,7 @@ class LeakyReLU(Layer):
 
 
 class PReLU(Layer):
-    """``y = x`` where x > 0, else ``weight * x``, with a slope that is learned.
+    """ReLU with a learned slope below 0: ``y = x`` where x > 0, else ``weight * x``.
 
     The derivative at 0 is the slope.
 
@@ -91,7 +93,7 @@ class PReLU(Layer):
 
 
 class ReLU6(Layer):
-    """``y = min(max(x, 0), 6)``; the derivative at the corners is taken to be 0.
+    """ReLU with an upper limit, ``y = min(max(x, 0), 6)``; the derivative at both corners is 0.
 
     Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
     """
@@ -103,7 +105,7 @@ class ReLU6(Layer):
 
 
 class ELU(Layer):
-    """``y = x`` where x > 0, else ``alpha * (exp(x) - 1)``.
+    """Exponential linear unit: ``y = x`` where x > 0, else ``alpha * (exp(x) - 1)``.
 
     Source: D.-A. Clevert et al., "Fast and accurate deep network learning by exponential linear
     units", 2016.
@@ -128,7 +130,7 @@ class ELU(Layer):
 
 
 class GELU(Layer):
-    """``y = x Phi(x)``, where Phi is the standard normal distribution function.
+    """Gaussian error linear unit, ``y = x Phi(x)`` with the normal distribution function Phi.
 
     Source: D. Hendrycks and K. Gimpel, "Gaussian error linear units", 2016.
 
@@ -168,7 +170,7 @@ class GELU(Layer):
 
 
 class SiLU(Layer):
-    """``y = x sigmoid(x)``, also known as swish.
+    """Sigmoid linear unit, ``y = x sigmoid(x)``, also known as swish.
 
     Source: S. Elfwing et al., "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
@@ -182,7 +184,7 @@ class SiLU(Layer):
 
 
 class Softplus(Layer):
-    """``y = log(1 + exp(x))``, a smooth rectifier.
+    """Smooth rectifier, ``y = log(1 + exp(x))``.
 
     Source: C. Dugas et al., "Incorporating second-order functional knowledge for better option
     pricing", 2001.

@@ -8,7 +8,7 @@ from .base import Layer
 
 
 class Rescaling(Layer):
-    """``y = scale * x + offset`` with fixed numbers, such as ``Rescaling(1 / 255)`` for images.
+    """Fixed scaling, ``y = scale * x + offset``, such as ``Rescaling(1 / 255)`` for images.
 
     It is saved with the model, so that `predict` scales as training did. The data can stay in
     uint8, which takes a quarter of the memory.

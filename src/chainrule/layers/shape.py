@@ -22,7 +22,7 @@ class Flatten(Layer):
 
 
 class Identity(Layer):
-    """``y = x``."""
+    """Identity, ``y = x``."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         return x, lambda dy: dy

@@ -8,7 +8,7 @@ from .base import Layer
 
 
 class Sigmoid(Layer):
-    """``y = 1 / (1 + exp(-x))``, the logistic function."""
+    """Logistic function, ``y = 1 / (1 + exp(-x))``."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         y = sigmoid(self.xp, x)
@@ -16,7 +16,7 @@ class Sigmoid(Layer):
 
 
 class Tanh(Layer):
-    """``y = tanh(x)``."""
+    """Hyperbolic tangent, ``y = tanh(x)``."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         y = self.xp.tanh(x)

@@ -8,7 +8,7 @@ from .base import Layer
 
 
 class Softmax(Layer):
-    """``y = exp(x) / sum(exp(x))`` over the last axis.
+    """Softmax, ``y = exp(x) / sum(exp(x))`` over the last axis.
 
     Leave it out to train a classifier: `CrossEntropyLoss` takes the logits, which is faster and
     stable.
@@ -25,7 +25,7 @@ class Softmax(Layer):
 
 
 class LogSoftmax(Layer):
-    """``y = x - log(sum(exp(x)))`` over the last axis."""
+    """Logarithm of the softmax, ``y = x - log(sum(exp(x)))`` over the last axis."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp

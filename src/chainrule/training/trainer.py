@@ -48,7 +48,7 @@ _HINTS = {
 
 
 class Trainer(TrainingState):
-    """Trains and evaluates a model.
+    """Train and evaluate a model.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ class Trainer(TrainingState):
             repeated = self._repeated(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
-            for listener in listeners:  # each that has started hears of the end, come what may
+            for listener in listeners:  # each that has started will be ended
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
             run = Run(

@@ -461,9 +461,7 @@ def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
     if isinstance(thing, kind):
         return thing
     hint = what_is_meant(thing)
-    if kind is not Sequential:
-        hint = hint.partition(";")[0]  # a loss of PyTorch's is no module to convert
-    elif isinstance(thing, Layer):
+    if kind is Sequential and isinstance(thing, Layer):
         hint = ": cr.Sequential(layer) makes a model of a layer"
     raise TypeError(f"expected {what}, found {thing!r:.200}{hint}")
 

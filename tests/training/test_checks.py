@@ -138,7 +138,7 @@ def test_bad_trainers():
         ),
         ({"metrics": ["accuracy"]}, "expected metrics that are functions"),
         ({"metrics": {"loss": max}}, "cannot be called 'loss'"),
-        ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics of different names"),
+        ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics with different names"),
     ):
         options = {"loss": cr.CrossEntropyLoss(), "optimizer": cr.SGD(0.1), **bad}
         with pytest.raises((TypeError, ValueError), match=message):

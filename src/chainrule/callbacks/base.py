@@ -63,7 +63,7 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
 
 
 class Callback:
-    """The base of all callbacks: `Trainer.fit` calls these methods; override those you need.
+    """Base class of all callbacks: `Trainer.fit` calls these methods; override those you need.
 
     Each gets the trainer, with its ``model``, ``optimizer`` and ``history`` and its position:
     ``epoch`` of ``epochs`` (counted from 1, through all calls of `fit`) and ``steps_per_epoch``.

@@ -30,9 +30,9 @@ class Checkpoint(Callback):
     It is called after all other callbacks, so that the file holds their state at the same moment.
 
     A running training owns the folder: starting another one there is an error. After a crash or a
-    kill the folder is free at once. The fits of an estimator, of which a search such as
-    `GridSearchCV` makes many, use separate folders: if ``folder`` has checkpoints or is in use,
-    they write to ``folder-2``, ``folder-3`` and so on.
+    kill the folder is free at once. The fits of an estimator, for instance in a `GridSearchCV`, use
+    separate folders: if ``folder`` has checkpoints or is in use, they write to ``folder-2``,
+    ``folder-3`` and so on.
 
     Parameters
     ----------
@@ -178,8 +178,8 @@ class Checkpoint(Callback):
         """The reason why this training must not write here, if there is one."""
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
-        anew = step == 0 and not trainer.resuming
-        if anew and self.monitor is not None and (self.folder / _BEST).exists():
+        first = step == 0 and not trainer.resuming
+        if first and self.monitor is not None and (self.folder / _BEST).exists():
             found.append(_BEST)
         if not found:
             return None

@@ -18,8 +18,8 @@ class TensorBoard(Callback):
     ``tensorboard --logdir runs`` shows the curves. A training that resumes from a checkpoint writes
     the curves again from its history, and TensorBoard hides the earlier points, so that none is
     lost or doubled. Give each training its own folder: two at once in one folder are an error. The
-    fits of an estimator, of which a search such as `GridSearchCV` makes many, use separate folders:
-    if ``logdir`` has curves or is in use, ``logdir-2``, ``logdir-3`` and so on.
+    fits of an estimator, for instance in a `GridSearchCV`, use separate folders: if ``logdir`` has
+    curves or is in use, ``logdir-2``, ``logdir-3`` and so on.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ _FILES = {
 
 
 class DownloadError(OSError):
-    """A data set is neither on this machine nor can it be downloaded."""
+    """The data set is not on this machine and cannot be downloaded."""
 
 
 @dataclasses.dataclass(frozen=True)

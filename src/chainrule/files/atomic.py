@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` to a temporary file and rename it to `path`, which no error can damage.
+    """Write `data` to a temporary file, then rename it: an error leaves `path` unchanged.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Safetensors files, written atomically with a SHA-256 and read with suspicion.
 
 The metadata of files by chainrule includes ``format_version`` and ``sha256``, the digest of the
-whole file with zeros in the place of the digest. In a plain safetensors file a flipped bit often
+whole file with zeros instead of the digest. In a plain safetensors file a flipped bit often
 loads silently as another number; here it is an error.
 """
 

@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 
 
 class Interruption:
-    """A context in which a first Ctrl-C is only noted, for `check` to raise; a second one raises.
+    """A context that holds back a first Ctrl-C until `check`; a second one raises at once.
 
     It does nothing outside of the main thread, or if the signal already has another handler.
     """

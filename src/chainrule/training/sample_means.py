@@ -11,16 +11,16 @@ from ..types import Array
 
 
 class SampleMeans:
-    """The metrics that are means over samples, summed up step by step.
+    """The metrics that are means over samples, summed over the training steps.
 
     Such a metric has a function ``per_sample(xp, outputs, targets)``, which returns a number or a
     boolean for each sample, or for each output ``(samples, outputs)``. It must not read from the
-    device, and need not check its arguments: the metric itself is called for the first batch.
+    device, and need not check its arguments: the metric itself checks those of the first batch.
 
     Parameters
     ----------
     metrics : mapping of str to callable
-        The metrics of a `Trainer`; others than means are left out.
+        The metrics of a `Trainer`; those that are not means are ignored.
     """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
@@ -60,9 +60,11 @@ class SampleMeans:
 
 def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
     """The sum over samples of their mean values, ``(samples,)`` or ``(samples, outputs)``."""
-    outputs = values.shape[1] if values.ndim > 1 else 1
-    if weight is not None:
-        values = times(xp, xp.astype(values, dtype), weight[:, None] if values.ndim > 1 else weight)
-    elif values.dtype == xp.bool:  # counting takes a third of the time of summing
-        return xp.astype(xp.count_nonzero(values), dtype) / outputs
-    return xp.sum(xp.astype(values, dtype)) / outputs
+    if weight is None and values.dtype == xp.bool:  # counting takes a third of the time of summing
+        total = xp.astype(xp.count_nonzero(values), dtype)
+    else:
+        values = xp.astype(values, dtype)
+        if weight is not None:
+            values = times(xp, values, weight[:, None] if values.ndim > 1 else weight)
+        total = xp.sum(values)
+    return total / values.shape[1] if values.ndim > 1 else total

@@ -45,7 +45,7 @@ class Progress:
 
     @property
     def width(self) -> int:
-        """How many numbers a step adds."""
+        """The number of numbers that a step adds."""
         return 2 + (len(self.names) + 1 if self.names else 0)
 
     def add(self, loss: Any, weight: Any, *sums: Any) -> None:

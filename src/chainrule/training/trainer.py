@@ -48,7 +48,7 @@ _HINTS = {
 
 
 class Trainer(TrainingState):
-    """Trains and evaluates a model.
+    """Train and evaluate a model.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ class Trainer(TrainingState):
             repeated = self._repeated(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
-            for listener in listeners:  # each that has started hears of the end, come what may
+            for listener in listeners:  # each that has started will be ended
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
             run = Run(
@@ -461,9 +461,7 @@ def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
     if isinstance(thing, kind):
         return thing
     hint = what_is_meant(thing)
-    if kind is not Sequential:
-        hint = hint.partition(";")[0]  # a loss of PyTorch's is no module to convert
-    elif isinstance(thing, Layer):
+    if kind is Sequential and isinstance(thing, Layer):
         hint = ": cr.Sequential(layer) makes a model of a layer"
     raise TypeError(f"expected {what}, found {thing!r:.200}{hint}")
 

@@ -139,6 +139,7 @@ def test_huge_rows_are_scaled_down_to_their_limit(library):
     np.testing.assert_allclose(found, [[1.2, 1.6], [0.6, 0.8]], rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:the inputs of layer")
 def test_gradient_norms_do_not_overflow(library):
     model = one_weight(library, outputs=2)
     norms = cr.callbacks.GradientNorms()

@@ -83,6 +83,16 @@ def test_samples_count_by_their_weight(name, options, library):
     assert history["m"] == pytest.approx([np.average(values, weights=WEIGHT)], rel=1e-12)
 
 
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
+def test_ignored_labels_do_not_count(weight, library):
+    y = np.where(np.arange(90) % 3 == 0, -100, Y)
+    trainer = plain_trainer(library, lr=0.0, loss=cr.CrossEntropyLoss(ignore_index=-100))
+    history = trainer.fit(X, y, sample_weight=weight, **FIT)
+    right = trainer.model.predict(X).argmax(axis=1) == y
+    weights = (y >= 0) * (1.0 if weight is None else weight)
+    assert history["accuracy"] == pytest.approx([np.average(right, weights=weights)], rel=1e-12)
+
+
 def test_batches_that_come_ready_made(library):
     parts = [(X[i : i + 40], Y[i : i + 40], WEIGHT[i : i + 40]) for i in (0, 40, 80)]
     one, other = plain_trainer(library), plain_trainer(library)

@@ -21,13 +21,16 @@ class SampleMeans:
     ----------
     metrics : mapping of str to callable
         The metrics of a `Trainer`; those that are not means are ignored.
+    ignore_index : int, optional
+        The label whose samples are left out, that of the loss.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric]) -> None:
-        means: dict[str, Any] = {n: m for n, m in metrics.items() if hasattr(m, "per_sample")}
-        self.names = list(means)
-        self._values = [metric.per_sample for metric in means.values()]
-        self._unchecked = means
+    def __init__(self, metrics: Mapping[str, Metric], ignore_index: int | None = None) -> None:
+        functions: dict[str, Any] = {n: getattr(m, "func", m) for n, m in metrics.items()}
+        self.names = [name for name, f in functions.items() if hasattr(f, "per_sample")]
+        self.ignore_index = ignore_index
+        self._values = [functions[name].per_sample for name in self.names]
+        self._unchecked = {name: metrics[name] for name in self.names}
 
     def __len__(self) -> int:
         """The length of `sums`."""
@@ -54,6 +57,9 @@ class SampleMeans:
         self._unchecked = {}
         dtype, total = outputs.dtype, float(outputs.shape[0])
         weight = None if sample_weight is None else xp.astype(sample_weight, dtype)
+        if self.ignore_index is not None and targets.ndim == 1:
+            present = xp.astype(targets != self.ignore_index, dtype)
+            weight = present if weight is None else weight * present
         sums = [_sum(xp, values(xp, outputs, targets), weight, dtype) for values in self._values]
         return total if weight is None else xp.sum(weight), *sums
 

@@ -4,6 +4,8 @@ A network is a chain of functions. Each returns its value and the function that 
 back through it.
 """
 
+import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from . import callbacks, datasets, initializers, metrics, schedules
@@ -123,17 +125,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `estimators` and `plotting`, which need an extra, when they are first used."""
-    if name == "estimators":
-        import chainrule.estimators
-
-        return chainrule.estimators
-    if name == "plotting":
-        import chainrule.plotting
-
-        return chainrule.plotting
+    """Import `estimators` and `plotting`, which need other libraries, when they are first used."""
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")  # noqa: TID251  (nothing imports it)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__", "estimators", "plotting"])
+    there = (name for name, library in _LAZY.items() if importlib.util.find_spec(library))
+    return sorted([*__all__, "__version__", *there])
+
+
+_LAZY = {"estimators": "sklearn", "plotting": "matplotlib"}  # and the library that each needs

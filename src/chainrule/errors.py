@@ -38,7 +38,7 @@ def what_is_meant(thing: Any) -> str:
     if instead := getattr(type(thing), "instead", ""):
         return f": {instead}"
     kind = thing if isinstance(thing, type) else type(thing)
-    theirs = [k for k in kind.__mro__ if k.__module__.startswith("torch.")]
+    theirs = [k for k in kind.__mro__ if k.__module__.startswith(("torch.nn.", "torch.optim."))]
     if not theirs:
         return f": did you mean {kind.__name__}()?" if thing is kind else ""
     if not theirs[0].__module__.startswith(("torch.nn.modules.loss", "torch.optim")):

@@ -40,8 +40,23 @@ def test_a_file_keeps_frozen_parameters(model, tmp_path):
     model.load_weights(path)
     assert frozen(model) == []
     model.save(path)
-    assert "frozen" not in json.loads(read_tensors(path)[1]["architecture"])
+    assert json.loads(read_tensors(path)[1]["architecture"])["frozen"] == []
     assert frozen(cr.load(path, layers=OWN)) == []
+
+
+class Begins(cr.Linear):
+    """A layer that freezes itself when it is made."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.freeze()
+
+
+def test_what_its_constructor_freezes_can_be_unfrozen(tmp_path):
+    model = cr.Sequential(Begins())
+    model.unfreeze()
+    model.save(tmp_path / "model")
+    assert frozen(cr.load(tmp_path / "model", layers={"Begins": Begins})) == []
 
 
 def test_a_frozen_batch_norm_is_a_fixed_function_after_a_file(tmp_path):

@@ -130,7 +130,7 @@ def test_reductions(losses, data):
     batch, per_sample = len(y), values.size // len(y)
     w = np.ones(batch) if weight is None else weight
     values = w.reshape(batch, *(1,) * (values.ndim - 1)) * values
-    total = (w * totals).sum() or 1.0  # a batch of ignored samples: the loss is 0
+    total = (w * totals).sum() or np.inf  # a batch of ignored samples: the loss is 0
     expected = {
         "none": (values, 1.0),
         "sum": (values.sum(), 1.0),

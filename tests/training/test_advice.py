@@ -75,8 +75,18 @@ def test_a_file_is_looked_at_too(tmp_path):
         lambda: [cr.Flatten(), cr.Tanh(), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), Scaled(), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), frozen(cr.Linear(4, 3))],
+        lambda: [cr.Flatten(), cr.Linear(4, 3), cr.Sequential(cr.BatchNorm(3))],
     ],
-    ids=["Rescaling", "BatchNorm", "LayerNorm", "frozen", "Tanh", "custom", "nothing trained"],
+    ids=[
+        "Rescaling",
+        "BatchNorm",
+        "LayerNorm",
+        "frozen",
+        "Tanh",
+        "custom",
+        "nothing trained",
+        "BatchNorm after",
+    ],
 )
 def test_large_inputs_that_a_layer_scales(make, library):
     model = model_on(library, *make())

@@ -84,6 +84,25 @@ def test_samples_count_by_their_weight(name, options, library):
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
+@pytest.mark.parametrize(
+    "metric", [binary_accuracy(0.0), mean_absolute_error], ids=["accuracy", "error"]
+)
+def test_outputs_of_more_axes(metric, weight, library):
+    """Each sample counts with the mean over all its outputs."""
+    x = np.random.default_rng(0).normal(size=(90, 5, 4))
+    y = (x[:, :, :2] > 0.5).astype(float)
+    trainer = trainer_on(
+        library, cr.Linear(4, 2), loss=cr.BCEWithLogitsLoss(), optimizer=cr.SGD(0.0),
+        metrics={"m": metric},
+    )  # fmt: skip
+    history = trainer.fit(x, y, sample_weight=weight, **FIT)
+    predicted = trainer.model.predict(x)
+    right, error = (predicted > 0.0) == y, abs(predicted - y)
+    values = (error if metric is mean_absolute_error else right).mean(axis=(1, 2))
+    assert history["m"] == pytest.approx([np.average(values, weights=weight)], rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
 def test_ignored_labels_do_not_count(weight, library):
     y = np.where(np.arange(90) % 3 == 0, -100, Y)
     trainer = plain_trainer(library, lr=0.0, loss=cr.CrossEntropyLoss(ignore_index=-100))
@@ -216,7 +235,5 @@ def test_several_learning_rates_are_several_columns(library):
 def test_a_metric_cannot_take_the_name_of_a_column():
     model, loss, optimizer = cr.mlp([4, 3]), cr.CrossEntropyLoss(), cr.SGD(0.1)
     for name in ("epoch", "loss", "lr", "seconds"):
-        with pytest.raises(
-            ValueError, match=f"cannot be called '{name}': the history has a column"
-        ):
+        with pytest.raises(ValueError, match=f"cannot be called '{name}': the history has"):
             cr.Trainer(model, loss=loss, optimizer=optimizer, metrics={name: accuracy})

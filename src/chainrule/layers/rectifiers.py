@@ -85,8 +85,8 @@ class PReLU(Layer):
         y = xp.where(x > 0, x, weight.value * x)
 
         def backward(dy: Array) -> Array:
-            dslope = total(dy * xp.minimum(x, 0.0))
-            weight.add_grad(xp.reshape(xp.sum(dslope), (1,)) if features == 1 else dslope)
+            dslopes = dy * xp.minimum(x, 0.0)
+            weight.add_grad(total(dslopes) if features > 1 else xp.reshape(xp.sum(dslopes), (1,)))
             return xp.where(x > 0, dy, weight.value * dy)
 
         return y, backward

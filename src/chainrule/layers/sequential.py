@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ..backends.base import BackendLike
 from ..errors import ShapeError, what_is_meant
-from ..parameter import Stored
+from ..parameter import ModelState, Stored
 from ..types import Array, Backward
 from .base import Layer
 from .hints import Hints
@@ -198,15 +198,15 @@ class Slice(Hints):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         """Apply the layers, see `Sequential.forward`."""
-        return self._chain().forward(x, training=training)
+        return self._chain(self.model.state).forward(x, training=training)
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
         """Return the outputs for all of `x` in inference mode, see `Sequential.predict`."""
-        return self._chain().predict(x, batch_size=batch_size)
+        return self._chain(self.model.state).predict(x, batch_size=batch_size)
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
         """Return a table of the layers, see `Sequential.summary`."""
-        return self._chain().summary(input_shape)
+        return self._chain(self.model.state).summary(input_shape)
 
     def freeze(self) -> None:
         """Freeze the layers within their model, see `Layer.freeze`."""
@@ -220,14 +220,14 @@ class Slice(Hints):
 
     def copy(self) -> Sequential:
         """Return an unbound `Sequential` of copies of the layers, see `Layer.copy`."""
-        twin = self._chain().copy()
+        twin = self._chain(self.model._state).copy()
         twin.layers = twin.layers  # adopts them
         return twin
 
-    def _chain(self) -> Sequential:
+    def _chain(self, state: ModelState | None) -> Sequential:
         """Return a `Sequential` that computes with the layers but does not adopt them."""
         chain = Sequential()
-        chain._parent, chain._state = self.model, self.model.state
+        chain._parent, chain._state = self.model, state
         object.__setattr__(chain, "layers", self.layers)
         return chain
 

@@ -48,8 +48,8 @@ def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         )
     describer = Describer()
     architecture = {"dtype": model.state.dtype_name, "model": describer.layer(model, "")}
-    if frozen := [name for name, p in model.named_parameters().items() if not p.trainable]:
-        architecture["frozen"] = frozen
+    parameters = model.named_parameters()
+    architecture["frozen"] = [name for name, p in parameters.items() if not p.trainable]
     text = json.dumps(architecture)
     to_numpy = model.backend.to_numpy
     tensors = {name: to_numpy(part.value) for name, part in model.named_stored().items()}
@@ -76,7 +76,7 @@ def rebuilt(
     try:
         described = json.loads(architecture)
         model = Builder(own).layer(described["model"], "")
-        dtype, frozen = dtype or described["dtype"], described.get("frozen", [])
+        dtype = dtype or described["dtype"]
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # a constructor can raise anything
@@ -92,18 +92,19 @@ def rebuilt(
         raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
     if dtype not in ("float32", "float64"):
         raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
-    _freeze(model, frozen, path)
+    if "frozen" in described:
+        _freeze(model, described["frozen"], path)
     return model, dtype, fitting(model, tensors, path, dtype)
 
 
 def _freeze(model: Layer, names: Any, path: str | Path) -> None:
-    """Freeze the parameters of these names, which come from a file and can be anything."""
+    """Freeze exactly these parameters; the names come from a file, which can hold anything."""
     parameters = model.named_parameters()
     known = isinstance(names, list) and all(isinstance(n, str) and n in parameters for n in names)
     if not known:
         raise FileFormatError(f"{path}: expected names of frozen parameters, found {names!r:.200}")
-    for name in names:
-        parameters[name].trainable = False
+    for name, parameter in parameters.items():
+        parameter.trainable = name not in names
 
 
 def load_weights(model: Layer, path: str | Path) -> None:

@@ -293,12 +293,16 @@ class Optimizer:
         """
         return self._numbers(self.stretches(), self.steps + ahead)
 
-    def _numbers(self, stretches: list[Stretch], step: int) -> list[float]:
+    def rates(self, step: int) -> dict[str, float]:
+        """Return the learning rates at a step, counted from 0, by the names of layers."""
         rates = self.lr if isinstance(self.lr, dict) else {"": self.lr}
-        at_step = {
+        return {
             name: at_least_zero("lr", lr(step) if callable(lr) else lr)
             for name, lr in rates.items()
         }
+
+    def _numbers(self, stretches: list[Stretch], step: int) -> list[float]:
+        at_step = self.rates(step)
         numbers: list[float] = []
         for _, _, rate, frozen in stretches:
             lr = at_step[rate]

@@ -71,7 +71,7 @@ def plot_predictions(
         _name(p, words) if p == label else f"{_name(p, words)}\nnot {_name(label, words)}"
         for p, label in pairs
     ]
-    longest = max(len(line) for caption in captions for line in caption.split("\n"))
+    longest = max(1, *(len(line) for caption in captions for line in caption.split("\n")))
     lines = max(caption.count("\n") for caption in captions) + 1
     grid = _Grid(len(images), columns, across=longest * _CHARACTER / _INCHES, below=0.2 * lines)
     room = math.inf if ax is None else grid.width(ax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ _ROWS, _ELEMENTS = 1000, 2**20  # of the inputs that are looked at, at most
 
 def about_last_layer(model: Sequential, loss: Loss) -> str | None:
     """The warning that a loss of logits gets outputs of a `Softmax` or a `Sigmoid`."""
+    if type(model).forward is not Sequential.forward:
+        return None
     last = [*_leaves(model)][-1:]
     for outputs, layers in (("logits", Softmax | LogSoftmax), ("binary logits", Sigmoid)):
         if loss.outputs == outputs and last and isinstance(last[0], layers):
@@ -43,12 +46,15 @@ def about_scale(model: Sequential, x: Array) -> str | None:
         Its inputs, as `chainrule.training.checking` moves them.
     """
     state = model.state
-    if not on_host(state.values):
+    if not on_host(state.values) or type(model).forward is not Sequential.forward:
         return None
     rows = min(x.shape[0], _ROWS, max(1, _ELEMENTS // math.prod(x.shape[1:])))
     x = model.enter(to_device(state.backend, x[:rows, ...]))
-    for layer in _leaves(model):
+    leaves = [*_leaves(model)]
+    for layer, following in itertools.zip_longest(leaves, leaves[1:]):
         if isinstance(layer, Linear) and layer.trainable:
+            if isinstance(following, BatchNorm | LayerNorm):
+                return None
             rms = _root_mean_square(state.backend.to_numpy(x))
             if rms <= _LARGE:
                 return None
@@ -59,6 +65,8 @@ def about_scale(model: Sequential, x: Array) -> str | None:
                 "deviation 1 in each column"
             )
         if layer.trainable or isinstance(layer, BatchNorm | LayerNorm):
+            return None
+        if type(layer) not in Layer.built_in.values():
             return None
         x = layer.forward(x)[0]
     return None

@@ -108,8 +108,8 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
             raise TypeError(
                 f"expected metrics that are functions, found {name!r}: {metric!r}{hint}"
             )
-        if name in ("epoch", "loss", "lr", "seconds"):
+        if name in ("epoch", "loss", "lr", "seconds") or name.startswith(("val_", "lr[")):
             raise ValueError(
-                f"a metric cannot be called {name!r}: the history has a column {name!r}"
+                f"a metric cannot be called {name!r}: the history has columns of such names"
             )
     return named

@@ -161,11 +161,10 @@ class Run:
         losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
         loss = losses @ weights / (weights.sum() or 1.0)
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
-        if names := self.step.means.names:
-            total, *of_metrics = sums.sum(axis=0)
+        pairs = sums.sum(axis=0).reshape(-1, 2)
+        for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
             # NaN outputs make the loss NaN, but they may count as right in a metric.
-            total = np.nan if np.isnan(losses).any() else total or 1.0
-            means.update((name, each / total) for name, each in zip(names, of_metrics, strict=True))
+            means[name] = np.nan if np.isnan(losses).any() else of_metric / (total or 1.0)
         return {name: float(mean) for name, mean in means.items()}
 
     def _find_divergence(

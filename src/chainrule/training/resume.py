@@ -63,7 +63,6 @@ def save_training(training: TrainingState, path: str | Path) -> None:
         "versions": versions(),
         "seed": model.state.seed,
         "draws": model.state.draws,
-        "frozen": [name for name, p in model.named_parameters().items() if not p.trainable],
         "optimizer": {**optimizer, "vectors": list(vectors)},
         "asked": training.asked,
         "rng": _described(training.rng.bit_generator.state),
@@ -140,8 +139,6 @@ class SavedTraining:
         except ValueError as error:
             raise FileFormatError(f"{self.path}: {error}") from error
         model.state.draws = whole("draws", saved["draws"], least=0)
-        for name, parameter in model.named_parameters().items():
-            parameter.trainable = name not in saved["frozen"]
         training.rng = _generator(saved["rng"])
         training.history.epochs = [
             dict(row) for row in json.loads(self.arrays["history"].tobytes())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..losses.base import times
@@ -21,30 +23,28 @@ class SampleMeans:
     ----------
     metrics : mapping of str to callable
         The metrics of a `Trainer`; those that are not means are ignored.
-    ignore_index : int, optional
-        The label whose samples are left out, that of the loss.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric], ignore_index: int | None = None) -> None:
-        functions: dict[str, Any] = {n: getattr(m, "func", m) for n, m in metrics.items()}
-        self.names = [name for name, f in functions.items() if hasattr(f, "per_sample")]
-        self.ignore_index = ignore_index
-        self._values = [functions[name].per_sample for name in self.names]
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        found = {name: _per_sample(metric) for name, metric in metrics.items()}
+        means = {name: mean for name, mean in found.items() if mean is not None}
+        self.names = list(means)
+        self._means = list(means.values())
         self._unchecked = {name: metrics[name] for name in self.names}
 
     def __len__(self) -> int:
         """The length of `sums`."""
-        return len(self.names) + 1 if self.names else 0
+        return 2 * len(self.names)
 
     def sums(
         self, xp: Any, outputs: Array, targets: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """The weight of a batch, and the weighted sum over its samples of each metric.
+        """Return for each metric the weight of a batch, and the weighted sum over its samples.
 
         Returns
         -------
         tuple of float or array
-            Each is a float or 0-d, of the outputs' dtype. Empty if there are no metrics.
+            Each is a float or 0-d, of the outputs' dtype.
         """
         if not self.names:
             return ()
@@ -55,22 +55,33 @@ class SampleMeans:
                 error.add_note(f"(in the metric {name!r})")
                 raise
         self._unchecked = {}
-        dtype, total = outputs.dtype, float(outputs.shape[0])
-        weight = None if sample_weight is None else xp.astype(sample_weight, dtype)
-        if self.ignore_index is not None and targets.ndim == 1:
-            present = xp.astype(targets != self.ignore_index, dtype)
-            weight = present if weight is None else weight * present
-        sums = [_sum(xp, values(xp, outputs, targets), weight, dtype) for values in self._values]
-        return total if weight is None else xp.sum(weight), *sums
+        dtype, sums = outputs.dtype, list[Any]()
+        for values, ignored in self._means:
+            weight = None if sample_weight is None else xp.astype(sample_weight, dtype)
+            if ignored is not None and targets.ndim == 1:
+                present = xp.astype(targets != ignored, dtype)
+                weight = present if weight is None else weight * present
+            sums.append(float(outputs.shape[0]) if weight is None else xp.sum(weight))
+            sums.append(_sum(xp, values(xp, outputs, targets), weight, dtype))
+        return tuple(sums)
+
+
+def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
+    """Return the `per_sample` of a metric and the label that it ignores; None if it is no mean."""
+    ignored = None
+    if isinstance(metric, partial) and not metric.args and {*metric.keywords} == {"ignore_index"}:
+        metric, ignored = metric.func, metric.keywords["ignore_index"]
+    return (metric.per_sample, ignored) if hasattr(metric, "per_sample") else None
 
 
 def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
-    """The sum over samples of their mean values, ``(samples,)`` or ``(samples, outputs)``."""
+    """Return the sum over samples of their mean values, ``(samples, ...)``."""
+    outputs = math.prod(values.shape[1:])
     if weight is None and values.dtype == xp.bool:  # counting takes a third of the time of summing
         total = xp.astype(xp.count_nonzero(values), dtype)
     else:
         values = xp.astype(values, dtype)
         if weight is not None:
-            values = times(xp, values, weight[:, None] if values.ndim > 1 else weight)
+            values = times(xp, values, weight[(..., *(None,) * (values.ndim - 1))])
         total = xp.sum(values)
-    return total / values.shape[1] if values.ndim > 1 else total
+    return total if outputs == 1 else total / outputs

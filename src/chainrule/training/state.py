@@ -46,7 +46,7 @@ class Progress:
     @property
     def width(self) -> int:
         """The number of numbers that a step adds."""
-        return 2 + (len(self.names) + 1 if self.names else 0)
+        return 2 + 2 * len(self.names)
 
     def add(self, loss: Any, weight: Any, *sums: Any) -> None:
         """Add the numbers that a step returned."""
@@ -164,12 +164,8 @@ class TrainingState:
 
     def _rates(self) -> dict[str, float]:
         """The learning rates of the last step, under the names of their columns."""
-        lr, step = self.optimizer.lr, max(0, self.optimizer.steps - 1)
-        by_layer = lr if isinstance(lr, dict) else {"": lr}
-        return {
-            f"lr[{layer}]" if layer else "lr": float(rate(step) if callable(rate) else rate)
-            for layer, rate in by_layer.items()
-        }
+        rates = self.optimizer.rates(max(0, self.optimizer.steps - 1))
+        return {f"lr[{layer}]" if layer else "lr": rate for layer, rate in rates.items()}
 
     def expect_whole_steps(self) -> None:
         """Raise a `RuntimeError` if the optimizer was interrupted in the middle of a step."""

@@ -322,7 +322,7 @@ class Trainer(TrainingState):
 
         self._begin(listeners, resume)
         measured = [] if validation is None else [f"val_{m}" for m in ("loss", *self.metrics)]
-        means = SampleMeans(self.metrics, getattr(self.loss, "ignore_index", None))
+        means = SampleMeans(self.metrics)
         self.columns = ["epoch", "loss", *means.names, *measured, *self._rates(), "seconds"]
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
         loss_on_host = on_host(self.model.state.values)  # read without waiting for a device

@@ -1,4 +1,4 @@
-"""Names for the examples in docstrings; modules whose libraries are missing are left out."""
+"""Provide names for the examples in docstrings, and skip modules whose libraries are missing."""
 
 import importlib.util
 

@@ -27,7 +27,7 @@ COMPILED = (  # the tests of code that has compiled loops
     *("tests/test_agreement.py", "tests/test_contract.py"),
     "tests/estimators/test_same_as_scikit_learn.py",
 )
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # in small products, several threads wait for each other
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several threads make small matrix products slower
 TORCH = "torch==2.13.0"
 ONNX_RUNTIME = "onnxruntime>=1.20"
 
@@ -43,20 +43,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_fast(session: nox.Session) -> None:
-    """Run the tests on NumPy with the extra ``fast``; its loops must not change results."""
+    """Run the tests on NumPy with the extra ``fast``: compiled loops must not change results."""
     session.install(".[examples,fast]", *TEST_TOOLS)
     session.run(*PARALLEL, "--library", "numpy", *COMPILED, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
 def lessons(session: nox.Session) -> None:
-    """Run the lessons, and check the numbers that they print."""
+    """Run the lessons and check the numbers that they print."""
     run_tests(session, "tests/examples", "--lessons")
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the tests that are too slow for every change."""
+    """Run the tests that are too slow to run for every change."""
     run_tests(session, "-m", "slow", "--slow")
 
 
@@ -64,7 +64,7 @@ def slow(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
     session.install(".[all]", *lowest_versions(), *TEST_TOOLS, *FRAMES)
-    # Warnings are not errors here: old releases use what their newer dependencies deprecate.
+    # Warnings are not errors here: old releases use features that are deprecated by now.
     environment = {**ONE_THREAD, "PYTHONWARNINGS": "default"}
     session.run(*PARALLEL, "-W", "default", *session.posargs, env=environment)
 
@@ -77,7 +77,7 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session
 def tests_gpu(session: nox.Session) -> None:
-    """Run the tests on CuPy, if there is a GPU; with --no-venv in an environment that has CuPy."""
+    """Run the tests on CuPy, if there is a GPU. With --no-venv, CuPy must be installed already."""
     environment = on_gpu(session)
     session.run(*PYTEST_ON_CUPY, *session.posargs, env=environment)
 
@@ -99,7 +99,7 @@ def gpu(session: nox.Session) -> None:
     session.run(*mnist, env=environment)
     session.run(*mnist, "--compile", "auto", env=environment)
     if session.venv_backend != "none":
-        for other in (TORCH, f"jax[cuda{cuda_driver()[0]}]"):  # a failed install is left out
+        for other in (TORCH, f"jax[cuda{cuda_driver()[0]}]"):  # a failed install is no error
             session.install(other, success_codes=[0, 1])
     benchmark = ("python", "-m", "benchmarks.gpu", "--write", "docs/gpu.md", *session.posargs)
     for precision in ("float32", "tf32"):
@@ -112,7 +112,7 @@ def gpu(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Compare with PyTorch and onnxruntime; then run the tests on PyTorch's tensors.
 
-    With arguments, only the comparisons run: ``nox -s parity -- --configurations 500``.
+    If there are arguments, only the comparisons run: ``nox -s parity -- --configurations 500``.
     """
     session.install(".[examples,onnx]", *TEST_TOOLS, TORCH, ONNX_RUNTIME)
     session.run(*PARALLEL, "tests/parity", *session.posargs, env=ONE_THREAD)
@@ -155,7 +155,7 @@ def mnist(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Run every lesson, and write the pictures to a folder of the session."""
+    """Run every lesson and write the pictures to a temporary folder."""
     session.install(".[examples]")
     folder = Path(session.create_tmp())
     for script in sorted(Path("examples").glob("[0-9]*.py")):
@@ -193,7 +193,7 @@ def lowest_versions() -> list[str]:
 
 
 def on_gpu(session: nox.Session) -> dict[str, str]:
-    """Install the GPU packages and return the environment variables, or skip with the reason.
+    """Install the GPU packages and return the environment variables, or skip the session.
 
     With --no-venv, everything except chainrule itself is already installed.
     """
@@ -207,7 +207,7 @@ def on_gpu(session: nox.Session) -> dict[str, str]:
 
 
 def cuda_driver() -> tuple[int, str]:
-    """Return the major CUDA version of the NVIDIA driver, or 0 and the reason why there is none."""
+    """Return the major CUDA version of the NVIDIA driver, or 0 and why no GPU can be used."""
     name = ctypes.util.find_library("cuda") or "libcuda.so.1"
     try:
         driver = ctypes.CDLL("nvcuda.dll" if ctypes.util.find_library("nvcuda") else name)

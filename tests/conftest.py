@@ -13,7 +13,7 @@ import chainrule as cr
 
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
-BACKENDS = ("numpy", "torch", "cupy")  # those that have a name
+BACKENDS = ("numpy", "torch", "cupy")  # backends that have a name
 TRAININGS = ("callbacks", "data", "training")  # folders whose tests use layers tested elsewhere
 ON_REQUEST = ("slow", "lessons")  # markers, each with an option of the same name
 
@@ -74,7 +74,7 @@ def wanted(item, config):
 
 @functools.cache
 def works(name):
-    """Whether this library is available. Imports no other: importing PyTorch takes seconds."""
+    """Return whether this library is available. Import no other: PyTorch takes seconds."""
     try:
         cr.get_backend(name)
     except cr.BackendError:
@@ -113,11 +113,11 @@ def library(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Handle SIGINT as Python does by default: background processes ignore it from the start."""
+    """Restore Python's default SIGINT handler: background processes start with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 if importlib.util.find_spec("torch") is None:
-    collect_ignore = ["parity"]  # `nox -s parity` installs PyTorch and runs them
+    collect_ignore = ["parity"]  # `nox -s parity` installs PyTorch and runs these tests

@@ -17,7 +17,7 @@ SMALL = {"hidden_layer_sizes": (7, 4), "max_iter": 15, "batch_size": 40, "random
 
 
 def fitted(kind, y, x=X, weight=None, **options):
-    """Fit an estimator of this class to the data; it is small by default."""
+    """Fit an estimator of this class to the data; the network is small by default."""
     return kind(**{**SMALL, **options}).fit(x, y, sample_weight=weight)
 
 
@@ -31,7 +31,7 @@ def assert_same_weights(a, b, **tolerance):
 
 
 class Brier(Loss):
-    """Squared distance between probabilities and their target."""
+    """The squared distance between probabilities and their target."""
 
     def formula(self, xp, y, target):
         d = y - target

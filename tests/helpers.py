@@ -10,7 +10,7 @@ from chainrule import losses, metrics, optimizers, training
 
 
 def three_classes(samples):
-    """Samples with four features, and three classes that depend on two of them."""
+    """Return samples with four features, and three classes that depend on two of the features."""
     x = np.random.default_rng(0).normal(size=(samples, 4))
     return x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)
 
@@ -61,7 +61,7 @@ def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):
 
 
 def vectors(trainer, library):
-    """Return copies of the vectors of weights and buffers, as NumPy arrays."""
+    """Return copies of the model's vectors of weights and buffers, as NumPy arrays."""
     state = trainer.model.state
     return [library.to_numpy(v).copy() for v in (state.values, state.buffers)]
 
@@ -157,7 +157,7 @@ def points(folder):
 
 
 def as_if_on_a_device(monkeypatch):
-    """Make the library treat all arrays as if they were on a device, where reads are slow."""
+    """Make the library treat all arrays as if they were on a GPU, where the host reads slowly."""
     for module in (
         losses.base,
         metrics.base,

@@ -1,10 +1,10 @@
 """Kill a training at random moments, resume it, and compare it with one that was never killed.
 
 Now and then a second process starts in the same folder, as when a queue starts a script twice. Then
-one of the two continues the training. The other reports it and leaves everything as it is.
+one of the two continues the training. The other reports an error and changes nothing.
 
-``python tests/killing.py --count 200`` kills that often and prints what it found. The test suite
-does it a few times.
+``python tests/killing.py --count 200`` kills trainings 200 times and prints a summary. The test
+suite does the same with a few kills.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def finish(folder: Path) -> dict[str, np.ndarray]:
 
 
 def kill(folder: Path, seconds: float) -> bool:
-    """Start a training in this folder, kill it after a time, and return whether it still ran."""
+    """Start a training in this folder, kill it after a time, and return if it was still running."""
     process = start(folder)
     try:
         process.wait(seconds)
@@ -115,12 +115,12 @@ def kill_two(folder: Path, seconds: float, apart: float) -> int:
     Returns
     -------
     int
-        The number of trainings that still ran.
+        The number of trainings that were still running when they were killed.
 
     Raises
     ------
     AssertionError
-        If a training ended with an error other than that the folder is in use, or if both did.
+        If both trainings ended with an error, or if one ended with an unexpected error.
     """
     command = [sys.executable, __file__, "--train", str(folder)]
     both = []
@@ -138,19 +138,19 @@ def kill_two(folder: Path, seconds: float, apart: float) -> int:
 
 
 def check(count: int, seed: int = 0) -> dict[str, int]:
-    """Kill `count` times, in as many trainings as necessary.
+    """Kill trainings `count` times in total, and compare each result with an unkilled training.
 
     Returns
     -------
     dict
-        The number of kills, and of those before the first checkpoint; how often two trainings were
-        started in the same folder; and the number of trainings that reached their end.
+        The number of kills, the number of kills before the first checkpoint, how often two
+        trainings were started in the same folder, and how many trainings reached their end.
 
     Raises
     ------
     AssertionError
-        If a result differs in any bit, or if at any time after the first checkpoint there is none
-        that can be loaded.
+        If a result differs in any bit, or if a kill after the first checkpoint leaves no
+        checkpoint that can be loaded.
     """
     chance = random.Random(seed)
     found = {"kills": 0, "before a checkpoint": 0, "pairs": 0, "trainings": 0}
@@ -191,7 +191,7 @@ def _made(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Train, or kill and report."""
+    """Run one training, or kill trainings and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=200)

@@ -1,4 +1,4 @@
-"""Run ONNX files with onnxruntime; a custom layer that can be exported."""
+"""Helpers that run ONNX files with onnxruntime, and a custom layer that can be exported."""
 
 from table import Scale
 

@@ -25,7 +25,7 @@ def library(name):
 
     class Array:
         device = "gpu"
-        __array_ufunc__ = None  # NumPy's operators defer to the ones here
+        __array_ufunc__ = None  # NumPy's operators defer to the operators of this class
 
         def __init__(self, hidden):
             self.hidden = np.asarray(hidden)

@@ -1,6 +1,6 @@
 """Stand-ins for CuPy and cuBLAS, to test the capture of a step without a GPU.
 
-As in cuBLAS itself, the matrices are given by addresses and stored by columns.
+As in cuBLAS itself, matrices are passed by address and stored column by column.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class DeviceArray(np.ndarray):
-    """An array whose address is where CuPy's arrays have it."""
+    """An array that has its address in ``data.ptr``, as CuPy's arrays do."""
 
     @property
     def data(self):
@@ -22,7 +22,7 @@ def on_device(x):
 
 
 class CuBLAS:
-    """The functions of cuBLAS that are used, after its documentation."""
+    """The cuBLAS functions that chainrule calls, written from the documentation of cuBLAS."""
 
     ComputeType = SimpleNamespace(COMPUTE_32F=68, COMPUTE_32F_FAST_TF32=77, COMPUTE_64F=70)
     GemmAlgo = SimpleNamespace(DEFAULT=-1)

@@ -1,6 +1,6 @@
 """Print the public interface of chainrule: one line for each name, sorted.
 
-``python tests/public_api.py --write`` writes it to ``tests/public_api.txt``, which
+``python tests/public_api.py --write`` writes the lines to ``tests/public_api.txt``, which
 ``test_public_api.py`` compares with the package.
 """
 
@@ -36,14 +36,14 @@ def interface() -> tuple[list[str], list[str]]:
 
 
 class Lister:
-    """A list of names; an object with two names is described under the first."""
+    """A list of public names. An object with two names is described under the first one."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.described: dict[int, str] = {}
 
     def module(self, module: ModuleType, place: str = PACKAGE) -> None:
-        """Add all public names of a module, once: classes first, as they are bases of others."""
+        """Add all public names of a module once: classes first, because others derive from them."""
         if id(module) in self.described:
             return
         self.lines.append(f"{place} (module)")
@@ -72,7 +72,7 @@ class Lister:
             self.module(inner, f"{place}.{name}")
 
     def kind(self, path: str, kind: type) -> None:
-        """Add a class: its constructor and its members, without those of bases already listed."""
+        """Add a class: its constructor, and its members that no listed base class has."""
         self.lines.append(f"{path}{constructor(kind)}")
         members: dict[str, Any] = {}
         listed = [base for base in kind.__mro__[1:] if id(base) in self.described]
@@ -103,7 +103,7 @@ def is_ours(thing: Any) -> bool:
 
 
 def constructor(kind: type) -> str:
-    """Return the arguments of a class, or dots if another library defines them."""
+    """Return the constructor's parameters, or dots if another library defines them."""
     owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
     if owner is object:
         return "()"
@@ -111,13 +111,13 @@ def constructor(kind: type) -> str:
 
 
 def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
-    """Yield the line of a member, or nothing for one known from the constructor or a base.
+    """Yield the line of a member, or nothing if the constructor or a base class lists it.
 
     Members that a library such as scikit-learn adds to a class have no line either.
     """
     member = getattr(member, "fn", member)  # scikit-learn's available_if
     if getattr(member, "__annotations__", {}).get("return") == "NoReturn":
-        return  # it exists only for the error that it raises
+        return  # the member exists only to raise an error
     if isinstance(member, property | cached_property):
         yield f"{path} (property)"
     elif isinstance(member, FunctionType):
@@ -131,7 +131,7 @@ def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
 
 
 def parameters(function: Any, *, bound: bool = False) -> str:
-    """Return the parameters without annotations, and without the first one of a bound method."""
+    """Return the parameters without annotations; for a bound method, leave out the first one."""
     signature = inspect.signature(function)
     plain = [
         p.replace(annotation=p.empty, default=Default.of(p.default))

@@ -1,4 +1,4 @@
-"""The same training twice: step by step, and with repeated steps."""
+"""Run the same training twice: step by step, and with repeated steps."""
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def both(library, make=repeating_trainer, data=(X, Y), **options):
 
 def assert_same(trainers, library):
     one, other = trainers
-    # On CuPy, a captured step uses other functions of cuBLAS for its products.
+    # On CuPy, a captured step computes matrix products with other functions of cuBLAS.
     rtol, atol = (1e-9, 1e-12) if library.name == "cupy" else (0.0, 0.0)
     np.testing.assert_allclose(one.seen.seen, other.seen.seen, rtol, atol)
     for vector in ("values", "buffers"):

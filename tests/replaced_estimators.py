@@ -12,13 +12,13 @@ EXCEPTIONS = {
 
 
 def pytest_configure(config):
-    """Replace the classes here and not on import: doctest collection imports this file too."""
+    """Replace the classes here, not at import time: doctest collection imports this file too."""
     from sklearn import neural_network
 
     from chainrule.estimators import MLPClassifier, MLPRegressor
 
     neural_network.MLPClassifier, neural_network.MLPRegressor = MLPClassifier, MLPRegressor
-    # Two tests read the learning rate of a private object. Give them that of the trainer.
+    # Two tests read the learning rate of a private object. Give them the trainer's rate.
     MLPClassifier._optimizer = property(
         lambda self: SimpleNamespace(learning_rate=self.trainer_.optimizer.lr)
     )

@@ -16,8 +16,8 @@ EXAMPLES = ROOT / "examples"
 def run_example(script, *options, **environment):
     """Run an example in its own process, with warnings as errors, and return what it prints.
 
-    Set PYTHONWARNINGS to change that, for example for old versions of libraries. There is one
-    thread, because on few cores the threads of several libraries wait for each other.
+    Set PYTHONWARNINGS to change that, for example for old versions of libraries. The
+    process uses one thread, because on few cores the libraries' threads wait for each other.
     """
     warnings = os.environ.get("PYTHONWARNINGS", "error")
     done = subprocess.run(
@@ -49,7 +49,7 @@ def numbers(pattern, out):
 
 
 def all_numbers(pattern, out):
-    """Return the numbers in place of ``#``, one row for each match of the pattern."""
+    """Return the numbers that stand where the pattern has ``#``, one row for each match."""
     pattern = pattern.replace("#", r"(-?\d+\.?\d*(?:e[+-]\d+)?)")
     found = re.findall(pattern, out)
     assert found, f"no {pattern!r} in {out}"
@@ -57,7 +57,7 @@ def all_numbers(pattern, out):
 
 
 def python(*arguments, wrapped=()):
-    """Run Python with these helpers in its own process, and return its output, parsed as JSON."""
+    """Run Python code with these helpers in a new process; parse its output as JSON."""
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [*wrapped, sys.executable, *map(str, arguments)],
@@ -70,6 +70,6 @@ def python(*arguments, wrapped=()):
 
 
 def mnist_is_here():
-    """Whether CHAINRULE_DATA points to MNIST's files."""
+    """Return whether CHAINRULE_DATA points to MNIST's files."""
     home = os.environ.get("CHAINRULE_DATA")
     return home is not None and next(Path(home).rglob("train-images-idx3-ubyte*"), None)

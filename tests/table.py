@@ -1,4 +1,4 @@
-"""The contract table: a new layer, loss or optimizer is one row."""
+"""The contract tables: to test a new layer, loss or optimizer, add one row."""
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def shared():
 
 
 def drawn(layer):
-    """Draw random weights and statistics for a normalisation, as if it had been trained."""
+    """Draw random weights and statistics for a normalisation layer, as if it had been trained."""
     for parameter in layer.parameters():
         parameter.init = cr.initializers.normal(1.0)
     if layer.named_buffers():
@@ -55,7 +55,7 @@ def normalized(kind):
     return cr.Sequential(cr.Linear(5, 4, bias=False), drawn(kind(4)), cr.Tanh(), cr.Linear(4, 2))
 
 
-# A function that creates the layer, and the shape of its input.
+# Each row: a function that creates the layer, and the shape of the layer's input.
 LAYERS = {
     "Linear": (lambda: cr.Linear(5, 3), (4, 5)),
     "Linear without bias": (lambda: cr.Linear(5, 3, bias=False), (4, 5)),
@@ -103,7 +103,8 @@ _labels = np.asarray([0, 2, 1, 2])
 _rows = np.eye(3)[_labels]
 _shares = np.asarray([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
 
-# A function that creates the loss from a reduction, its targets, and a layer that makes outputs.
+# Each row: a function that creates the loss with a given reduction, targets for the loss, and a
+# layer whose outputs suit the loss.
 LOSSES = {
     "MSELoss": (cr.MSELoss, _numbers, cr.Identity),
     "MSELoss, weighted": (

@@ -83,7 +83,7 @@ def test_loss_gradients_are_right(make, target, before, reduction, library):
     if reduction == "batchmean" and before is not cr.LogSoftmax:
         with pytest.raises(ValueError, match="batchmean"):
             make(reduction=reduction)
-        return  # only KLDivLoss has it
+        return  # only KLDivLoss supports batchmean
     loss = make(reduction=reduction)
     rng = np.random.default_rng(0)
     weight = library.asarray(rng.uniform(0.5, 2.0, 4))
@@ -94,7 +94,7 @@ def test_loss_gradients_are_right(make, target, before, reduction, library):
             return loss(y, target, sample_weight=weight)
 
     for function in (loss, Weighted()):
-        # A layer makes outputs that suit the loss; its own gradient is checked above.
+        # The outputs come from a layer, so that they suit the loss.
         assert check_loss(function, target, before(), library) <= 1e-6
 
 

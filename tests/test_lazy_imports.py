@@ -1,4 +1,4 @@
-"""Parts that need an extra are imported when they are first used."""
+"""Modules that need an extra are imported only when they are first used."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ NAMES = ("estimators", "plotting")
 
 
 def run(code):
-    """What a fresh interpreter prints."""
+    """Return what a new interpreter prints."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -37,7 +37,7 @@ def test_first_use_imports_a_part(name, extra):
     ],
 )
 def test_a_missing_extra_is_named(missing, use, extra):
-    """None in `sys.modules` makes an import fail, as where the library is not installed."""
+    """None in `sys.modules` makes an import fail, as if the library were not installed."""
     code = f"""
 import sys
 sys.modules[{missing!r}] = None

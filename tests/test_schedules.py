@@ -43,7 +43,7 @@ def one_cycle_of_lines(step):
     return 0.5 + (0.01 - 0.5) * min((step - 19.8) / (51 - 19.8), 1)
 
 
-# A schedule, its formula, and the step at which it ends, if it does.
+# Each row: a schedule, its formula, and the step at which it ends (or None).
 SCHEDULES = {
     "step_decay": (step_decay(0.8, step_size=7, gamma=0.5), lambda t: 0.8 / 2 ** (t // 7), None),
     "exponential": (exponential(0.8, gamma=0.95), lambda t: 0.8 * 0.95**t, None),

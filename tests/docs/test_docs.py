@@ -1,4 +1,4 @@
-"""The README's code runs, and every public name is documented."""
+"""The code in the README runs, and every public name is documented."""
 
 import contextlib
 import copy
@@ -20,7 +20,7 @@ def blocks(page, language):
 
 
 def readme(*, extra=None):
-    """Yield the README's blocks of code that need this extra, or those that need none."""
+    """Yield the README's code blocks that need exactly this extra (None: no extra)."""
     needs = {"sklearn": "sklearn", "dask": "distributed"}
     for block in blocks(ROOT / "README.md", "python"):
         imported = set(re.findall(r"^from (\w+)", block, re.MULTILINE)) & needs.keys()
@@ -100,7 +100,7 @@ def test_every_public_name_is_documented(name):
 
 @pytest.mark.parametrize("name", CALLABLE)
 def test_every_parameter_is_documented(name):
-    """Options that are passed on are documented where they arrive."""
+    """Skip ``*args`` and ``**kwargs``: the functions that receive them document them."""
     thing = CALLABLE[name]
     if isinstance(thing, type) and issubclass(thing, Exception):
         return

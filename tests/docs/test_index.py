@@ -1,4 +1,4 @@
-"""The README's table lists everything that is public, each name linked to where it is defined."""
+"""The README's table lists every public name and links it to its definition."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Every link on a page leads to a file that is there, and to a heading that the file has."""
+"""Every link on a page leads to an existing file, and to an existing heading."""
 
 import re
 from pathlib import Path
@@ -15,12 +15,12 @@ NAMED = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
 
 
 def prose(page):
-    """The text of a page without its blocks of code."""
+    """Return the text of a page without its code blocks."""
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 def anchors(page):
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors that GitHub creates for a page's headings."""
     found = []
     for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
         text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
@@ -31,7 +31,7 @@ def anchors(page):
 
 
 def broken(page):
-    """The links of a page that lead nowhere."""
+    """Yield the broken links of a page."""
     targets = LINK.findall(re.sub(r"`[^`\n]*`", "", prose(page)))
     for target in targets:
         if re.match(r"\w+:", target):

@@ -1,4 +1,4 @@
-"""The maths pages quote the source as it is, and leave no layer, loss or optimizer out."""
+"""The maths pages quote the source exactly, and cover every layer, loss and optimizer."""
 
 import doctest
 import importlib
@@ -30,12 +30,12 @@ EXCERPTS = [
 
 
 def prose(page):
-    """The text of a page without its blocks of code and their captions."""
+    """Return the text of a page without its code blocks and their captions."""
     return FENCE.sub("", CAPTION.sub("", page.read_text(encoding="utf-8")))
 
 
 def sections(page):
-    """The text under each ``## Name``; a comment in a block of code is no heading."""
+    """Return the text under each ``## Name``. A comment in a code block is not a heading."""
     text = page.read_text(encoding="utf-8")
     code = [range(*block.span()) for block in FENCE.finditer(text)]
     headings = [
@@ -71,11 +71,11 @@ CLASSES = [
 
 
 def named(info):
-    """The object that a block's first line names, ``python module:qualified.name``."""
+    """Return the object named in a block's first line, ``python module:qualified.name``."""
     match = re.fullmatch(r"python ([\w.]+):([\w.]+)", info)
     assert match, f"expected ```python module:object, found ```{info}"
     thing = attrgetter(match[2])(importlib.import_module(match[1]))
-    assert (thing.__module__, thing.__qualname__) == match.groups(), "inherited, or imported there"
+    assert (thing.__module__, thing.__qualname__) == match.groups(), "it is defined elsewhere"
     return thing
 
 
@@ -94,7 +94,7 @@ def test_every_block_of_code_is_checked():
         text = page.read_text(encoding="utf-8")
         lines = re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)
         blocks = FENCE.findall(text)
-        assert len(lines) == 2 * len(blocks), f"{page.name}: a block that is not at the margin"
+        assert len(lines) == 2 * len(blocks), f"{page.name}: a code block is indented"
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -104,7 +104,7 @@ def test_every_class_has_its_section(kind):
     assert "Shapes:" in text or issubclass(kind, cr.Optimizer)
     own = f"{kind.__module__}:{kind.__qualname__}"
     quoted = [info.removeprefix("python ") for info, _ in FENCE.findall(text)]
-    assert any(name == own or name.startswith(f"{own}.") for name in quoted), "no line of its own"
+    assert any(name == own or name.startswith(f"{own}.") for name in quoted), "no line is quoted"
 
 
 def test_every_page_is_linked():
@@ -146,7 +146,7 @@ def test_sessions_print_what_the_page_says():
 
 
 def test_the_numbers_of_the_whole_network():
-    """Each formula ``name = ... = matrix`` of the section, against the library."""
+    """Compare each formula ``name = ... = matrix`` of the section with the library."""
     (text,) = [text for title, text in SECTIONS if title == "A whole network in numbers"]
     said = {}
     for formula in re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(text))):
@@ -184,7 +184,7 @@ def test_the_numbers_of_the_whole_network():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_formulas_survive_markdown(page):
-    """A renderer that reads Markdown first takes ``\\,``, ``}_`` and ``*`` for its own."""
+    """Markdown would change ``\\,``, ``}_`` and ``*`` before the formula is rendered."""
     text = re.sub(r"`[^`\n]*`", "", prose(page))
     formulas = FORMULA.findall(text) + re.findall(r"\$([^$\n]+)\$", FORMULA.sub("", text))
     assert formulas

@@ -36,8 +36,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     hidden_layer_sizes : int or sequence of int, optional
         The widths of the hidden layers.
     activation : str or sequence of str, optional
-        The activation after each hidden layer: one name for all layers, or one per layer. The names
-        are "identity", "logistic", "tanh", "relu", or another name that `chainrule.mlp` knows, such
+        The activation after each hidden layer: one name for all layers, or one per layer. Names:
+        "identity", "logistic", "tanh", "relu", or any other name that `chainrule.mlp` accepts, such
         as "gelu".
     solver : {"adam", "sgd", "lbfgs"}, optional
         How to minimise: by steps on batches, or by a quasi-Newton method on all of the data.
@@ -47,9 +47,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     batch_size : int or "auto", optional
         Samples per step; "auto" is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
-        For "sgd". "constant" keeps the rate, and "invscaling" uses ``learning_rate_init / (t +
-        1)^power_t`` after t samples. "adaptive" divides the rate by 5 whenever the training would
-        stop, until the rate reaches 1e-6.
+        For "sgd". "constant" keeps the rate, and "invscaling" uses
+        ``learning_rate_init / (t + 1)^power_t`` after t samples. "adaptive" divides the rate by 5
+        whenever the training would stop, until the rate reaches 1e-6.
     learning_rate_init : float, optional
         The initial rate for "adam" and "sgd".
     power_t : float, optional
@@ -67,9 +67,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Whether to print a line for each epoch.
     warm_start : bool, optional
         Whether `fit` continues from the current weights. Each call tracks its own best loss or
-        score and trains until it stops improving. The settings of the network (sizes, activations,
-        dropout, batch_norm, loss, precision, backend, device) must stay the same, as for
-        `partial_fit`; scikit-learn's class accepts a new activation.
+        score, and trains until this value stops improving. The settings of the network (sizes,
+        activations, dropout, batch_norm, loss, precision, backend, device) must stay the same, as
+        for `partial_fit`; scikit-learn's class accepts a new activation.
     momentum, nesterovs_momentum : float and bool, optional
         For "sgd", see `chainrule.SGD`.
     early_stopping : bool, optional
@@ -106,8 +106,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     optimizer : Optimizer or None, optional
         A chainrule optimizer, with any schedule, to use instead of the solver's own. Each fit
         trains with a new copy of the optimizer, and the solver's parameters have no effect. The
-        hyperparameters of the optimizer are parameters of the estimator: ``GridSearchCV(model,
-        {"optimizer__lr": [1e-3, 1e-2]})``.
+        hyperparameters of the optimizer are parameters of the estimator:
+        ``GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-2]})``.
     callbacks : list of Callback or None, optional
         Callbacks to run during the training; see `chainrule.callbacks`. With validation data, the
         history contains ``val_loss`` and ``val_score``. Each call of `fit`, and therefore each fit

@@ -40,7 +40,7 @@ class Output:
 
     @classmethod
     def of(cls, loss: Loss, otherwise: str) -> Output:
-        """The output that a loss requires, or one with the activation `otherwise` if any will do."""
+        """The output that a loss requires, or one with the activation `otherwise` by default."""
         if loss.outputs in _BY_OUTPUTS:
             return cls(*_BY_OUTPUTS[loss.outputs])
         return cls(otherwise, _LAYERS.get(otherwise))

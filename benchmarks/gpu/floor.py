@@ -1,8 +1,8 @@
-"""A lower bound for the time of a step, from what the card can do, measured in the same run.
+"""A lower bound for the time of a step, from the speed of the card, measured in the same run.
 
-A step reads its batch, and reads and writes each parameter with Adam's two numbers; everything else
-could stay on the chip. Its operations are those of the matrix products. It also has to be launched.
-The largest of these three times is the floor.
+A step must move data: it reads its batch, and reads and writes each parameter and Adam's two
+averages. Everything else could stay on the chip. A step must also compute the matrix products, and
+it must be launched. The largest of these three times is the floor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..rounds import Calls, Seconds, race
 from ..text import number, rows, spread
 from .place import Clock, Place, clock
 
-COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # numbers of float32; rows of a matrix; graphs
+COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # float32 numbers; rows of a matrix; launches
 
 
 def moved(widths: list[int], batch: int) -> int:

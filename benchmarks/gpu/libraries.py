@@ -1,8 +1,8 @@
 """The same training in each library on one device, with all data there from the start.
 
-Each function makes a training with Adam of a network of given widths, with the same initial weights
-and the same batches in the same order. As in `cr.Trainer`, the order of an epoch is moved to the
-device before its first step, and all losses are read after its last one.
+Each function sets up a network of the given widths for training with Adam. All libraries use the
+same initial weights and the same batches in the same order. As in `cr.Trainer`, the sample order of
+an epoch is moved to the device before its first step, and all losses are read after its last step.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _multiply(backend: cr.Backend, compile: str, a: np.ndarray, b: np.ndarray) -
         backend.matmul(first, second, out)
 
     run = multiply if compile == "off" else backend.compile(multiply)
-    for _ in range(3):  # runs, is captured, is launched
+    for _ in range(3):  # first run, then capture, then launch
         run()
     return backend.to_numpy(out)
 
@@ -148,7 +148,7 @@ def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Tr
         initial = [p.detach().clone() for p in model.parameters()]
         replay = _captured(step_at_line, place)
         steps["graph"] = lambda i: replay()
-        with torch.no_grad():  # it has been trained already
+        with torch.no_grad():  # the warm-up has trained the model: reset it
             for parameter, value in zip(model.parameters(), initial, strict=True):
                 parameter.copy_(value)
             for kept in optimizer.state.values():

@@ -29,7 +29,7 @@ class Place:
     Parameters
     ----------
     dry : bool, optional
-        Whether to use the CPU, with tiny sizes whose times mean nothing.
+        Whether to use the CPU, with sizes so small that the times mean nothing.
     precision : {"float32", "tf32"}, optional
         The precision of float32 matrix products.
     """
@@ -149,12 +149,12 @@ class Attempts:
 
 
 def card(place: Place) -> dict[str, str]:
-    """The card, its driver and the CUDA versions, as they report them.
+    """The card, its driver and the CUDA versions, as reported by them.
 
     Raises
     ------
     BackendError
-        Without CuPy or a GPU.
+        If there is no CuPy or no GPU.
     """
     if place.dry:
         return {"card": "none: a dry run, whose times mean nothing"}

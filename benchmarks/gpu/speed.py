@@ -21,8 +21,8 @@ TOLERANCE, OF_DEEP = (
     1e-3,
     1e-2,
 )  # relative; rounding errors grow fast with more than two hidden layers
-EPOCHS = 2  # per round, after one that does not count
-TINY = {"12-8-10": 4, "12-8-6-10": 8}  # networks of a dry run, and their batches
+EPOCHS = 2  # timed epochs per round, after one that is not timed
+TINY = {"12-8-10": 4, "12-8-6-10": 8}  # networks of a dry run, with their batch sizes
 HOST, DEVICE = "step", "step by events"
 
 

@@ -31,7 +31,7 @@ GRID = {
     "mlp__hidden_layer_sizes": [(8,), (16, 8)],
     "mlp__dropout": [0.0, 0.3],
 }
-CLOSE = {"rtol": 1e-9, "atol": 0.0}  # products round differently with another number of threads
+CLOSE = {"rtol": 1e-9, "atol": 0.0}  # the number of threads changes how products are rounded
 
 
 @pytest.fixture(autouse=True)

@@ -97,9 +97,7 @@ def check_validation_data(given: Any, solver: str) -> None:
             f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, tuple) else ''}"
         )
     if solver == "lbfgs":
-        raise ValueError(
-            "expected validation_data to be left out: solver='lbfgs' has no epochs"
-        )
+        raise ValueError("expected validation_data to be left out: solver='lbfgs' has no epochs")
 
 
 @dataclass(frozen=True)

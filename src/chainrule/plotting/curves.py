@@ -146,7 +146,7 @@ def plot_sweep(
     names = [name for name in (x, y, by) if name is not None]
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise TypeError(
-            f"expected rows, a list of dicts, found {_kind(rows)}; a frame has them as "
+            f"expected rows, a list of dicts, found {_kind(rows)}; for a data frame, pass "
             'frame.to_dict("records")'
         )
     if not rows:

@@ -32,8 +32,8 @@ def plot_decision_boundary(
     y : array
         The classes of the data: integers ``(n,)`` or ``(n, 1)``.
     threshold : float, optional
-        A single output above this value means class 1, else class 0. The default is 0.5 if the
-        model ends in `Sigmoid`, else 0.
+        A single output above this value means class 1; any other value means class 0. The default
+        is 0.5 if the model ends in `Sigmoid`, else 0.
     resolution : int, optional
         Number of grid points along each axis.
     ax : matplotlib.axes.Axes, optional

@@ -28,7 +28,7 @@ def moved(widths: list[int], batch: int) -> int:
 
 
 def operations(widths: list[int], batch: int) -> int:
-    """Multiplications and additions in the products; the first layer needs no input gradient."""
+    """Multiplications and additions in a step; the first layer needs no input gradient."""
     products = [n * m for n, m in pairwise(widths)]
     return 2 * batch * (3 * sum(products) - products[0])
 
@@ -119,7 +119,7 @@ def ceilings(results: dict[str, Any]) -> dict[str, float]:
 
 
 def terms(widths: list[int], batch: int, ceilings: dict[str, float]) -> dict[str, float]:
-    """Seconds that a step needs for each of the three."""
+    """Seconds that a step needs for moving data, for computing, and for its launch."""
     return {
         "bytes": moved(widths, batch) / ceilings["bytes"],
         "operations": operations(widths, batch) / ceilings["operations"],
@@ -128,7 +128,7 @@ def terms(widths: list[int], batch: int, ceilings: dict[str, float]) -> dict[str
 
 
 def table(results: dict[str, Any]) -> str:
-    """The ceilings."""
+    """The most that the card can do, one line per measurement."""
     found, times = ceilings(results), results["seconds"]
     rates = {
         "copy": f"{number(found['bytes'] / 1e9)} GB/s, read and written",

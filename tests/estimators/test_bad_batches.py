@@ -16,7 +16,7 @@ from chainrule.estimators import MLPClassifier, MLPRegressor, lbfgs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # from intended overflows
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # the overflows are intended
 ]
 HUGE = 1.7e308
 
@@ -107,7 +107,7 @@ def test_running_statistics_that_overflow():
     ("how", "error"),
     [
         *((how, ValueError) for how in ("partial_fit", "fit", "warm", "early", "lbfgs")),
-        ("lbfgs", KeyboardInterrupt),  # the others keep the weights until then, with a warning
+        ("lbfgs", KeyboardInterrupt),  # other solvers keep their weights and warn
     ],
 )
 def test_an_exception_during_training_does_not_change_an_estimator(how, error, monkeypatch):

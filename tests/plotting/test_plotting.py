@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """A model of two features with a straight boundary at x0 = 0, or with three sectors."""
+    """A model of two features with the boundary x0 = 0, or with three sectors as classes."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -241,7 +241,7 @@ def test_sweep():
         ([-1.0, 0.001, 0.1], "linear"),
         ([0.0, 0.2, 0.5], "linear"),
         ([0.1, 0.4, 0.9], "linear"),  # less than a factor of 10
-        ([1.0, 100.0], "linear"),  # two values have one gap
+        ([1.0, 100.0], "linear"),  # two values have only one gap
         (["adam", "sgd", "rmsprop"], "linear"),
         ([1.0, 10.0, np.inf], "linear"),
     ],

@@ -1,9 +1,9 @@
 """XOR: a network with two hidden neurons learns it, and faster with the product as a third input.
 
-XOR is 1 if exactly one of x and y is 1. No straight line separates these two points from the other
-two, so one neuron cannot learn XOR. Two hidden sigmoids can bend the plane far enough, but from
-some initial weights they get stuck on the way. With x y as a third input, nothing has to be bent:
-XOR is x + y - 2 x y.
+XOR is 1 at the two points where exactly one of x and y is 1. No straight line separates these two
+points from the other two, so one neuron cannot learn XOR. Two hidden sigmoids can bend the plane
+far enough, but from some initial weights they get stuck on the way. With x y as a third input,
+nothing has to be bent: XOR is x + y - 2 x y.
 
 Look at the curves, one for each seed. With the third input, every curve falls early. Without the
 third input, the curves stay flat for longer, and some never leave a plateau: the network gives two

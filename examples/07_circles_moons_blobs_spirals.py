@@ -8,7 +8,7 @@ Look at the spirals. Neighbouring arms are 0.57 radians apart. If the noise move
 than half of that, 0.28, the point ends up nearer to the other arm, and nobody can tell where it
 came from. With noise 0.1, this is rare. With noise 0.2, 0.28 is only 1.4 standard deviations, so
 even the best possible rule is right for only about 92 % of all points. The last picture shows this
-rule, which knows how the arms were made. The network does not know how, but comes close. Most of
+rule, which knows how the arms were made. The network does not know this, but comes close. Most of
 the points that it gets wrong look like points of another class, so a larger network would not help.
 
 The network and the rule are compared on the same 1500 test points. On so few points, either can be

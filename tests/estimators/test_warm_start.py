@@ -118,7 +118,7 @@ def test_a_warm_start_accepts_an_equivalent_network():
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_a_warm_start_trains_on_other_data(kind, early):
-    """Each call has its own best loss or score: that of other data might be out of reach."""
+    """Each call has its own best value: the best value of other data might be out of reach."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))
     first, second = (x > 0).astype(int).T

@@ -43,7 +43,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         How to minimise: by steps on batches, or by a quasi-Newton method on all of the data.
     alpha : float, optional
         Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``. The penalty is divided by the
-        number of samples in the batch, or by their total weight.
+        number of samples in the batch, or by their total weight if there are sample weights.
     batch_size : int or "auto", optional
         Samples per step; "auto" is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
@@ -148,9 +148,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     model_ : Sequential
         The trained model.
     trainer_ : Trainer
-        The trainer, which holds the history. It does not exist with "lbfgs". The trainer's files
-        can be loaded as a model, but training cannot resume from them, because they lack the
-        penalty and the solver's optimizer. To continue later, pickle the estimator.
+        The trainer, which holds the history. There is none with "lbfgs". The trainer's files can be
+        loaded as a model, but training cannot resume from them, because they lack the penalty and
+        the solver's optimizer. To continue later, pickle the estimator.
 
     Notes
     -----

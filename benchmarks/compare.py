@@ -1,10 +1,11 @@
-"""The speed of chainrule compared with other libraries, as ratios within one run; and other costs.
+"""The speed of chainrule relative to other libraries in the same run, and other costs.
 
-``python -m benchmarks.compare`` trains four networks with Adam in float32, from the same weights on
-the same batches of 60,000 x 784 floats, with every installed library of `libraries`, after checking
-that all of them compute the same losses. ``--what`` selects this comparison, the growth of a step
-with the network, memory, import time, and the time to draw a batch. It prints tables of medians
-with quartiles, and writes them to ``--json`` and ``--markdown``.
+``python -m benchmarks.compare`` trains four networks with every installed library of `libraries`.
+All use Adam in float32, start from the same weights and train on the same batches of 60,000 x 784
+floats. Before the timing, it checks that all libraries compute the same losses. Other sections
+measure memory, import time, the time to draw a batch, and how the time of a step grows with the
+network. ``--what`` selects sections. The script prints tables of medians with quartiles, and writes
+them to ``--json`` and ``--markdown``.
 """
 
 from __future__ import annotations

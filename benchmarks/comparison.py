@@ -14,14 +14,14 @@ from .rounds import Calls, race
 from .task import make_data
 from .text import ratio, rows, share, spread
 
-NETWORKS = {  # batch size, and batches per epoch: all samples, or as many as take seconds
+NETWORKS = {  # batch size, and batches per epoch: all samples, or fewer to save time
     "784-32-10": (32, 1875),
     "784-128-10": (128, 468),
     "784-512-512-10": (128, 468),
     "784-2500-2000-1500-1000-500-10": (256, 20),
 }
 PREDICTED = (1, 128, 10_000)
-EPOCHS = 3  # the most rounds of an epoch
+EPOCHS = 3  # maximum number of rounds for a whole epoch
 
 
 def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str, Any]:

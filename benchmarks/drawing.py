@@ -25,7 +25,7 @@ def measure(rounds: int) -> Times:
 
 
 def calls(samples: int = 60_000) -> tuple[list[float], Calls]:
-    """A draw and a step for either kind of images; drawing bytes includes scaling them."""
+    """A draw and a step for each kind of images; drawing bytes includes scaling them."""
     data = make_data(WIDTHS[0], BATCH, samples)
     bytewise = replace(data, images=(255 * data.images).astype(np.uint8))
     steps = {

@@ -1,9 +1,9 @@
-"""`chainrule.estimators` compared with scikit-learn's: scores and times over seeds, in turns.
+"""`chainrule.estimators` compared with scikit-learn's: scores and times for several seeds.
 
 ``python -m benchmarks.estimators`` trains the multilayer perceptrons of scikit-learn and of this
 package with the same parameters, on the digits and on synthetic data like California's housing.
-Each seed gives another split and other weights. The time includes training and predicting all of
-the test data. Set ``OMP_NUM_THREADS=1``: the products are small, and threads only wait for each
+Each seed gives a different split and different weights. The time covers training and predicting all
+of the test data. Set ``OMP_NUM_THREADS=1``: the products are small, and threads only wait for each
 other.
 """
 

@@ -1,4 +1,4 @@
-"""The growth of a step with depth, width and batch size.
+"""How the time of a step grows with depth, width and batch size.
 
 The reference is the bare arithmetic in NumPy: no loss, no optimizer, no drawing of a batch.
 """

@@ -1,8 +1,8 @@
 """The same network in each library: a step of training with Adam, an epoch, and a prediction.
 
 Each function makes a `Task` for a network of given widths, with the same initial weights and the
-same batches, drawn from float32 data in memory. If the library allows it, an epoch reads its losses
-at the end. Each library is imported in its own process only.
+same batches, drawn from float32 data in memory. If the library allows it, the losses of an epoch
+are read only at its end. Each library is imported in its own process only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .task import LR, Data, Task, network, weights
 
 
 def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
-    """chainrule, with another `model` if given: steps by a visible loop, epochs by a `Trainer`."""
+    """chainrule: steps by a visible loop, epochs by a `Trainer`; `model` replaces the network."""
     model = network(widths) if model is None else model
     loss, optimizer, drawn = cr.CrossEntropyLoss(), cr.Adam(lr=LR), data.batches()
     trainer = cr.Trainer(model, loss=loss, optimizer=optimizer)
@@ -180,10 +180,10 @@ def sklearn(widths: list[int], data: Data) -> Task:
 
     model = MLPClassifier(widths[1:-1], batch_size=data.batch, learning_rate_init=LR, alpha=0.0)
     drawn, classes = data.batches(), np.arange(widths[-1])
-    model.partial_fit(*next(data.batches()), classes=classes)  # makes its arrays
+    model.partial_fit(*next(data.batches()), classes=classes)  # creates the arrays
     model.coefs_[:] = [w.T.copy() for w in weights(widths)[::2]]
     model.intercepts_[:] = [b.copy() for b in weights(widths)[1::2]]
-    del model._optimizer  # its state belongs to other weights
+    del model._optimizer  # its state belongs to the old weights
 
     def fit(images: np.ndarray, labels: np.ndarray) -> float:
         model.partial_fit(images, labels)
@@ -211,7 +211,7 @@ def thinc(widths: list[int], data: Data) -> Task:
 
     def update(images: np.ndarray, labels: np.ndarray) -> float:
         probabilities, backprop = model.begin_update(images)
-        loss = -np.log(probabilities[each, labels]).mean()  # its own loss has another form
+        loss = -np.log(probabilities[each, labels]).mean()  # Thinc's own loss has a different form
         probabilities[each, labels] -= 1.0
         probabilities /= len(images)
         backprop(probabilities)

@@ -1,4 +1,4 @@
-"""The machine of the figures: processor, versions and NumPy's BLAS."""
+"""The machine that is measured: its processor, library versions and NumPy's BLAS."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Peak memory of a training, compared with what the method itself needs.
 
-The method needs four vectors of the size of the parameters (values, gradients, Adam's two) and the
-activations: the batch and the output of each layer, once.
+The method needs four vectors of the size of the parameters: values, gradients, and Adam's two
+averages. It also needs the activations: the batch and one output per layer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def needed(widths: list[int], batch: int) -> int:
 
 
 def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
-    """Peak bytes while the model is made and while it trains, beyond those in use before.
+    """Peak bytes while the model is made and while it trains, minus the bytes in use before.
 
     A small network runs first, so that code and buffers that are loaded once do not count.
     """
@@ -82,7 +82,7 @@ def _status(field: str) -> int:
 
 
 def _tidy() -> bool:
-    """Return free memory and reset the peak; return whether the peak could be reset."""
+    """Give free memory back and reset the peak; return whether the reset was possible."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -109,6 +109,6 @@ def table(results: dict[str, Any]) -> str:
     note = (
         ""
         if since
-        else "\n\nThese are peaks since the process started: this system knows no others."
+        else "\n\nThese are peaks since the process started: this system reports no others."
     )
     return rows(head, lines) + note

@@ -22,14 +22,14 @@ Calls = dict[tuple[str, str], Callable[[], object]]
 """The functions to time, by call and by library."""
 
 Make = Callable[..., tuple[list[float], Calls]]
-"""Returns losses, which must be the same in all processes, and the calls of this process."""
+"""Returns the losses, which must be the same in all processes, and the calls to time."""
 
 Times = dict[str, dict[str, list[float]]]
 """Seconds per call, by call and by library, one figure per round."""
 
 
 class Seconds(float):
-    """The result of a call that has measured its own time, used instead of the clock here."""
+    """The result of a call that has measured its own time; it replaces the time measured here."""
 
 
 def race(
@@ -46,13 +46,13 @@ def race(
     make : callable
         A `Make` function at the top level of a module, so that a new process finds it.
     processes : list of tuple
-        Its arguments in each process. The losses of the others must agree with the first one's. A
-        process that fails is left out, with a message on the standard error.
+        The arguments of `make` in each process. All processes must compute the same losses as the
+        first. If one of the others fails, it is left out, with a message on standard error.
     rounds : int
         The number of rounds.
     long : dict of str to int, optional
-        The number of rounds of calls that take long, with a single call per round. All others are
-        called once before they are timed, so that caches and threads are warm.
+        The number of rounds for each slow function, which is called once per round. In each round,
+        any other function is called once before it is timed, so that caches and threads are warm.
     tolerance : float, optional
         The relative tolerance of the losses.
     """
@@ -99,7 +99,7 @@ def race(
 
 
 def _work(pipe: Connection, make: Make, arguments: tuple[Any, ...]) -> None:
-    """Time a round of a call for each request."""
+    """Time one round of the requested call, for each request."""
     losses, calls = make(*arguments)
     pipe.send((losses, list(calls)))
     repeats: dict[tuple[str, str], int] = {}

@@ -1,4 +1,4 @@
-"""The same task for every library: data, order of the batches and initial weights."""
+"""The same task for every library: the same data, batches and initial weights."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Data:
     labels: np.ndarray
     batch: int
     steps: int
-    """Batches per epoch, all of them full."""
+    """Number of batches per epoch; all are full."""
 
     @property
     def epoch(self) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels of an epoch: the first ones."""
+        """The images and labels of an epoch: the first ``steps * batch`` samples."""
         samples = self.steps * self.batch
         return self.images[:samples], self.labels[:samples]
 
@@ -67,7 +67,7 @@ def _endless(passes: Batches) -> Iterator[tuple[Any, ...]]:
 
 
 def make_data(features: int, batch: int, samples: int = 60_000, steps: int = 1) -> Data:
-    """Uniform noise in float32, with labels."""
+    """Uniform noise in float32, with random labels."""
     rng = np.random.default_rng(0)
     images = rng.random((samples, features), dtype=np.float32)
     return Data(images, rng.integers(0, CLASSES, samples), batch, steps)

@@ -10,7 +10,7 @@ _UNITS = ((1.0, "s"), (1e-3, "ms"), (0.0, "µs"))
 
 
 def number(x: float) -> str:
-    """A number with three digits, or with all digits before the decimal point."""
+    """A number with three significant digits, but never fewer than its integer part has."""
     return f"{x:.{2 if abs(x) < 10 else 1 if abs(x) < 100 else 0}f}"
 
 

@@ -1,13 +1,14 @@
-"""One neuron, y = m x + b, learns by gradient descent, from one number at each step.
+"""One neuron, y = m x + b, learns by gradient descent from one number per step.
 
-Shown the same number five times, the neuron soon gets that number right. Whether it gets other
-numbers right depends on what there is to find. For y = 3 x, a neuron without b needs only one
-number: m = y / x. With both m and b to find, every line through that one point fits, and gradient
-descent stops at the m and b nearest to where it started: right at the star, wrong elsewhere. With a
-new number at each step only one line fits, and the error falls below 1 % for every x > 0.
+If the neuron sees the same number five times, it soon gets that number right. Whether it also gets
+other numbers right depends on what it has to find. For y = 3 x, a neuron without b needs only one
+number: m = y / x. If both m and b are unknown, every line through that one point fits. Gradient
+descent then stops at the m and b nearest to its start: the line is right at the star and wrong
+elsewhere. If the neuron sees a new number at each step, only one line fits, and the error falls
+below 1 % for every x > 0.
 
-Each step is computed twice: with `cr.SGD`, and by hand from the derivatives of the squared error
-(m x + b - y)², which are 2 (m x + b - y) x with respect to m and 2 (m x + b - y) with respect to b.
+Each step is computed twice: with `cr.SGD`, and by hand. The squared error (m x + b - y)² has the
+derivative 2 (m x + b - y) x with respect to m, and 2 (m x + b - y) with respect to b.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +24,7 @@ others = np.linspace(0.1, 10, 100)  # test numbers
 
 
 def train(true_m, true_b, numbers, *, bias=True):
-    """Learn from these numbers; return m, b and, after each step, the largest error on others."""
+    """Learn from these numbers; return m, b and the largest error on others after each step."""
     neuron = cr.Linear(1, 1, bias=bias, init=cr.initializers.zeros())
     model = cr.Sequential(neuron, backend=options.backend, dtype="float64")
     loss, optimizer = cr.MSELoss(), cr.SGD(lr=options.lr).bind(model)
@@ -58,7 +59,7 @@ print("y = 3 x, the same number five times, m and b to find:")
 m_and_b = train(3, 0, same)
 print("y = 3 x + 5, the same number five times, m and b to find:")
 repeated = train(3, 5, same)
-print(f"y = 3 x + 5, a new number each of {options.steps} steps, m and b to find:")
+print(f"y = 3 x + 5, a new number at each of {options.steps} steps, m and b to find:")
 varied = train(3, 5, new)
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.8), layout="constrained")

@@ -1,7 +1,7 @@
 """Many values at once: one step on n samples instead of n steps on one sample each.
 
-The gradient of a mean is the mean of the gradients. So n samples of 25 inputs each can be the rows
-of a matrix, and one matrix product replaces a slow loop.
+The gradient of a mean is the mean of the gradients. So we can make n samples of 25 inputs each the
+rows of a matrix, and one matrix product replaces a slow loop.
 
 How long should we train, and at which learning rate? There are only 30 samples, they are noisy, and
 only 3 of the inputs matter. Look for three things in the curves. With a small rate, the neuron is
@@ -34,7 +34,7 @@ def draw(samples):
 
 
 def neuron():
-    """A neuron with 25 inputs, whose weights start at zero."""
+    """A neuron with 25 inputs; all weights start at zero."""
     linear = cr.Linear(25, 1, init=cr.initializers.zeros())
     return cr.Sequential(linear, backend=options.backend, dtype="float64", seed=options.seed)
 
@@ -87,5 +87,5 @@ for ax, error in zip(axes, ("training error", "test error"), strict=True):
     ax.set(xscale="log", yscale="log", title=f"{error.capitalize()}, by learning rate")
     ax.set_yticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
     ax.set_yticks([], minor=True)
-axes[0].get_legend().remove()  # the same as the other one
+axes[0].get_legend().remove()  # both panels have the same legend
 save_or_show(figure, options.plot)

@@ -1,12 +1,12 @@
 """Hidden layers, each one neuron wide: y = 3 x + 2, learned by a chain of 1 to 9 neurons.
 
-Without activations, a chain of neurons is still a straight line: its m is the product of all
+Without activations, a chain of neurons still computes a straight line: m is the product of all
 weights. So depth does not change what the chain can express, but it changes how it learns. Look for
-two things. On a logarithmic axis, the error of the single neuron falls along a straight line: by
-the same factor in each epoch. The error of a deeper chain falls faster, because a step changes
-every factor of the product. But the gradient of one weight is the product of all the others, which
-start at 0.5, so a long chain hardly moves at first, and the longer it is, the longer that takes.
-Half the learning rate needs twice as many epochs.
+two things. First, on a logarithmic axis, the error of the single neuron falls along a straight
+line: it shrinks by the same factor in each epoch. Second, the error of a deeper chain falls faster,
+because a step changes every factor of the product. But the gradient of one weight contains the
+product of all the others, which start at 0.5. So a long chain hardly moves at first, and the longer
+the chain, the longer this lasts. Half the learning rate needs twice as many epochs.
 """
 
 import matplotlib.pyplot as plt

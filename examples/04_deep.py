@@ -2,14 +2,14 @@
 
 There are four inputs, and the class is 1 if an odd number of them is negative. Every point comes
 with all 16 combinations of signs. Look at the costs: the wide networks learn the task. Layers of
-one neuron do not, and neither does a wide network without activations, which is just one linear
-map: their cost stays near ln 2, the cost of guessing by a coin flip.
+one neuron do not learn it. Neither does a wide network without activations, which is just one
+linear map. Their cost stays near ln 2, the cost of guessing by a coin flip.
 
-Why width 1 is not enough: the first layer passes on a single number, t = w x + b. Everything after
-it can only rise with t or only fall with t, so the network answers 1 on one side of a threshold of
-t. Now flip the signs of two inputs: (+ +) and (- -) belong to one class, (+ -) and (- +) to the
+Why width 1 is not enough: the first layer passes on a single number, t = w x + b. The output can
+only rise with t or only fall with t, so the network answers 1 only on one side of some threshold
+for t. Now flip the signs of two inputs: (+ +) and (- -) belong to one class, (+ -) and (- +) to the
 other, yet the values of t have the same sum in both pairs, so no threshold separates the pairs. At
-least one point in four is wrong, so at most 75 % can be right.
+least one point in four is wrong, so at most 75 % are right.
 """
 
 from itertools import product

@@ -1,11 +1,12 @@
 """Vanishing gradients: why the first layers of a deep network of sigmoids stop learning.
 
 On its way back through a layer, the gradient is multiplied by the derivative of the activation. For
-a sigmoid this is y (1 - y), at most 0.25, so each layer gets a fraction of what the layer after it
-got, and the first of seven layers gets almost nothing. For ReLU it is 1 wherever a neuron is
-active. Look at the norms: they are orders of magnitude apart for sigmoids and close together for
-ReLU. The ReLU network learns to separate two circles, while the loss of the sigmoid network stays
-at ln 2, the loss of guessing by a coin flip.
+a sigmoid, the derivative is y (1 - y), which is at most 0.25. So each layer gets only a fraction of
+the gradient of the layer after it, and the first of seven layers gets almost nothing. For ReLU, the
+derivative is 1 wherever a neuron is active. Look at the gradient norms of the layers: they are
+orders of magnitude apart for sigmoids and close together for ReLU. The ReLU network learns to
+separate two circles, while the loss of the sigmoid network stays at ln 2, the loss of guessing by a
+coin flip.
 
 The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output is so certain that
 it rounds to 1, the naive formula computes 0 times log 0, which is NaN. `cr.BCELoss` avoids this.

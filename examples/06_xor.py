@@ -1,13 +1,13 @@
 """XOR: a network with two hidden neurons learns it, and faster with the product as a third input.
 
-No straight line separates the points where exactly one of x and y is 1 from the other two, so one
-neuron cannot learn XOR. Two hidden sigmoids can bend the plane far enough, but from some initial
-weights they get stuck on the way. With x y as a third input nothing has to be bent: XOR is
-x + y - 2 x y.
+XOR is 1 at the two points where exactly one of x and y is 1. No straight line separates these two
+points from the other two, so one neuron cannot learn XOR. Two hidden sigmoids can bend the plane
+far enough, but from some initial weights they get stuck on the way. With x y as a third input,
+nothing has to be bent: XOR is x + y - 2 x y.
 
-Look at the curves, one for each seed. With the third input they all fall, and early. Without it
-they stay flat for longer, and some never leave a plateau: the network gives two or three of the
-four points the same output, between 0 and 1.
+Look at the curves, one for each seed. With the third input, every curve falls early. Without the
+third input, the curves stay flat for longer, and some never leave a plateau: the network gives two
+or three of the four points the same output, between 0 and 1.
 """
 
 import matplotlib.pyplot as plt
@@ -69,7 +69,7 @@ def draw_surface(ax, trainer):
         ax.scatter(*points, wanted, s=60, depthshade=False, **style)
     ax.set(title=f"Output after {len(trainer.history)} epochs", zlim=(0, 1))
     ax.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-    ax.set_box_aspect(None, zoom=0.9)  # room for the third label
+    ax.set_box_aspect(None, zoom=0.9)  # make room for the third label
 
 
 def draw_frame(figure, trainer):

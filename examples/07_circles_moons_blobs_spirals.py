@@ -1,18 +1,18 @@
 """Two features, so that everything can be seen: circles, moons, blobs and spirals.
 
 A quarter of the points is kept for testing. These test points are drawn over the regions that the
-network assigns to each class. For two classes the network has one output, the logit of class 1; for
-more it has one output per class.
+network assigns to each class. For two classes, the network has one output, the logit of class 1.
+For more classes, it has one output per class.
 
-Look at the spirals. Neighbouring arms are 0.57 radians apart, so a point that the noise moves by
-more than half of that, 0.28, ends up nearer to the other arm, and nobody can tell. With noise 0.1
-this is rare. With noise 0.2 it is only 1.4 standard deviations away, so even the best possible rule
-is right for only some 92 % of all points. The last picture shows this rule, which knows how the
-arms were made. The network does not know it, and comes close. The points that it gets wrong cannot
-be told apart by anyone, so a larger network would not help.
+Look at the spirals. Neighbouring arms are 0.57 radians apart. If the noise moves a point by more
+than half of that, 0.28, the point ends up nearer to the other arm, and nobody can tell where it
+came from. With noise 0.1, this is rare. With noise 0.2, 0.28 is only 1.4 standard deviations, so
+even the best possible rule is right for only about 92 % of all points. The last picture shows this
+rule, which knows how the arms were made. The network does not know this, but comes close. Most of
+the points that it gets wrong look like points of another class, so a larger network would not help.
 
-The network and the rule are compared on the same 1500 test points. On a sample that small, each of
-them can be ahead of the other by luck; the printed standard error says how much luck to expect.
+The network and the rule are compared on the same 1500 test points. On so few points, either can be
+ahead by luck. The printed standard error says how much luck to expect.
 """
 
 import matplotlib.pyplot as plt

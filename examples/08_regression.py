@@ -4,10 +4,10 @@ The L1 loss is the mean of |y - target|. A distant point pulls no harder than a 
 curve follows the median of the noise, not its mean. Two networks start from the same weights, one
 with ReLU and one with ReLU6, which is flat again above 6.
 
-Look for three things. A ReLU bends the curve once and a ReLU6 twice, and here the network with
-ReLU6 gets there first. Both end near the dashed line, the size of the noise itself, which is the
-loss of the true curve. And the losses never settle: the slope of |d| is as steep next to zero as
-anywhere else, so the gradients, and with them the steps, do not shrink with the error.
+Look for three things. A ReLU bends the curve once, a ReLU6 bends it twice, and here the network
+with ReLU6 fits the points sooner. Both losses end near the dashed line, which is the loss of the
+true curve: the size of the noise. The losses never settle, because |d| is as steep next to zero as
+anywhere else. So the gradients do not shrink with the error, and neither do the steps.
 """
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,7 @@ def truth(x):
 
 
 def network(activation):
-    """1-512-256-512-1, with weights and biases uniform within 1 / sqrt(inputs)."""
+    """1-512-256-512-1, with uniform weights and biases of at most 1 / sqrt(inputs)."""
     layers = []
     for n, m in (1, 512), (512, 256), (256, 512), (512, 1):
         # Biases that all start at zero would put every bend of the first layer at x = 0.

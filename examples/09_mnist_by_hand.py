@@ -1,13 +1,13 @@
-"""784-10-10-10 by full-batch gradient descent: every formula by hand, then the same from layers.
+"""784-10-10-10 by full-batch gradient descent: every formula by hand, then with layers.
 
-The images are the rows of X, their labels the one-hot rows of Y. Each step uses all images:
+The rows of X are the images, and the one-hot rows of Y are their labels. Each step uses all images:
 
     Z1 = X W1ᵀ + b1     A1 = max(Z1, 0)     Z2 = A1 W2ᵀ + b2     A2 = max(Z2, 0)
     Z3 = A2 W3ᵀ + b3    P = softmax(Z3)     loss = mean of -log P at the label
 
 and the chain rule gives the gradients, from the last layer back to the first. Look at the numbers:
 the network made of layers has the same losses and ends with the same weights, up to rounding.
-Layers save writing; they compute nothing else. Misread images are framed.
+Layers only save you writing the formulas. In the picture, misread images are framed.
 """
 
 import matplotlib.pyplot as plt

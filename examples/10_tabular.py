@@ -1,13 +1,13 @@
 """A table of sales: from columns with missing values to a network that predicts.
 
-The steps are the same for any table: fill in what is missing, group and plot to see what is in it,
-encode words as zeros and ones, standardise, train, and compare with the simplest model that might
-do, here least squares. Medians and means are computed from the training rows only, because the test
-rows stand for sales that nobody has seen yet.
+The steps are the same for any table: fill in missing values, plot groups of rows, encode words as
+zeros and ones, standardise, and train. Then compare the network with the simplest model that might
+be good enough, here least squares. Medians and means are computed from the training rows only,
+because the test rows stand for sales that nobody has seen yet.
 
 Look at the groups. Warm weather sells ice cream but not soup, and an offer helps some products more
 than others. A linear model adds up one effect for each column and cannot express this; the network
-can. Most of its remaining error is chance and missing values.
+can. Most of the network's remaining error is due to chance and missing values.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ from chainrule.plotting.figures import COLORS, MARKERS
 options = arguments(__doc__, rows=4000, epochs=60, batch_size=64, lr=0.003, seed=0)
 rng, n = np.random.default_rng(options.seed), options.rows
 
-# How each product sells: pieces a day, price, effect of a degree, and effect of an offer.
+# For each product: pieces per day, price, effect of one degree, and effect of an offer.
 products = pd.DataFrame(
     {"bread": [60, 3, 0, 1.2], "ice cream": [25, 2, 0.08, 2], "soup": [40, 4, -0.05, 1.5]},
     index=["pieces", "price", "degree", "offer"],
@@ -49,7 +49,7 @@ for column, share in {"price": 0.1, "temperature": 0.1, "shop": 0.05}.items():
 train = rng.random(n) < 0.75
 print("missing:", ", ".join(f"{k} {v}" for k, v in table.isna().sum().items() if v))
 
-# Fill in: a price by the median of its product, a temperature by the median, a shop by a new word.
+# Fill in prices by the median of the product, temperatures by the median, shops by a new word.
 prices = table[train].groupby("product")["price"].median()
 table["price"] = table["price"].fillna(table["product"].map(prices))
 table["temperature"] = table["temperature"].fillna(table.loc[train, "temperature"].median())

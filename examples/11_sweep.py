@@ -2,17 +2,17 @@
 
 A chainrule estimator can be used like one of scikit-learn's own, so scikit-learn does the search.
 It trains every setting three times, each time on two thirds of the training images, and scores it
-on the remaining third. The scaler is in the pipeline, so that it also learns from these two thirds
-only. The trainings do not depend on each other: joblib spreads them over processes (``--n-jobs``),
-or Dask spreads them over the machines of a cluster. ``--dask tcp://host:8786`` uses a cluster whose
-workers have chainrule installed, and ``--dask local`` starts two workers on this machine. The same
-seeds give the same scores everywhere.
+on the remaining third. The scaler is in the pipeline, so it also learns from these two thirds only.
+The trainings are independent, so joblib can spread them over processes (``--n-jobs``), or Dask over
+the machines of a cluster. ``--dask tcp://host:8786`` uses a cluster whose workers have chainrule
+installed, and ``--dask local`` starts two workers on this machine. The same seeds give the same
+scores everywhere.
 
-Look at the learning rate: every curve has its lowest point inside. A small rate hurts a wide
-network less than a narrow one, and so does dropout. The ring marks the best of the 45 settings.
-Then look at the numbers: other settings are within one standard error of it, and another ``--seed``
-chooses another dropout. The best of 45 is also one of the luckiest, so its own score tends to be
-too good. The test images had no part in the choice: their accuracy is the one to trust.
+Look at the learning rate: no curve has its lowest point at an end. A small rate and dropout both
+hurt a wide network less than a narrow one. The ring marks the best of the 45 settings. Then look at
+the numbers: other settings are within one standard error of the best, and another ``--seed``
+chooses another dropout. The best of 45 settings is also one of the luckiest, so its own score tends
+to be too good. The test images had no part in the choice, so trust the test accuracy.
 """
 
 import warnings
@@ -92,7 +92,7 @@ def main():
     for dropout, ax in zip(DROPOUTS, axes, strict=True):
         panel = [row for row in rows if row["dropout"] == dropout]
         curves = plot_sweep(panel, x="learning rate", y="error (%)", by="width", ax=ax)
-        ax.get_legend().remove()  # one is enough for all
+        ax.get_legend().remove()  # one legend is enough
         ax.set(yscale="log", title=f"dropout {dropout:g}", ylabel="cross-validated error (%)")
         ax.set_yticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
         ax.set_yticks([], minor=True)

@@ -79,7 +79,7 @@ def main():
         "--compile",
         choices=["off", "auto"],
         default="off",
-        help="auto: launch a whole step at once on a GPU",
+        help="auto: launch each step as a whole on a GPU",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dataset", choices=["mnist", "fashion", "digits"], default="mnist")

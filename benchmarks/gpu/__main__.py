@@ -1,10 +1,11 @@
 """The speed of chainrule on a GPU compared with other libraries, and checks that must hold there.
 
-``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. It measures what the card can do (floor);
-training steps compared with those of PyTorch and JAX, if installed, with the same weights and
-batches, after checking that all compute NumPy's losses (speed); and MNIST to 98 % (mnist). It
-checks memory, several models at once, and the losses (checks). ``--write docs/gpu.md`` puts the
-tables there; ``--dry-run`` runs the same code on the CPU with tiny sizes, to see that it works.
+``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. It has four sections. "floor" measures
+what the card can do. "speed" compares training steps with those of PyTorch and JAX, if installed,
+on the same weights and batches, after checking that all libraries compute NumPy's losses. "mnist"
+trains MNIST to 98 %. "checks" checks memory, several models at once, and the losses.
+``--write docs/gpu.md`` writes the tables to that page. ``--dry-run`` runs the same code on the CPU
+with tiny sizes, to check that it works.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def start(place: Place) -> dict[str, Any]:
-    """Print the machine of the figures; exit if it has no GPU."""
+    """Print what machine is measured; exit if it has no GPU."""
     try:
         found = card(place)
     except cr.BackendError as error:

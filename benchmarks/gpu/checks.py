@@ -17,13 +17,13 @@ from .mnist import WAYS
 from .place import Attempts, Place
 
 WIDTHS, BATCH = [784, 128, 10], 128
-EPOCHS, STEPS = 100, 100  # for the memory
+EPOCHS, STEPS = 100, 100  # for the memory check
 COMPARED = 468  # steps whose losses are compared with NumPy's
 TURNS, EAGER, NESTED = (
     4,
     10,
     50,
-)  # epochs of one model; how often a second makes a step and a third an epoch
+)  # epochs of the first model; how often the second makes a step, and the third an epoch
 
 
 def measure(place: Place, attempts: Attempts) -> dict[str, Any]:
@@ -47,9 +47,10 @@ def _model(place: Place, seed: int) -> cr.Sequential:
 
 
 def used(place: Place, compile: str) -> dict[str, Any]:
-    """Bytes in use after an epoch of 100 steps, the last one smaller, and after 100 epochs.
+    """Bytes in use after one and after 100 epochs of 100 steps, the last on a smaller batch.
 
-    The bytes of CuPy's pool and all bytes in use on the card; without a card those of the process.
+    Counts the bytes of CuPy's pool and all bytes in use on the card. Without a card, counts those
+    of the process.
     """
     epochs, steps = (3, 10) if place.dry else (EPOCHS, STEPS)
     data = make_data(784, BATCH, (steps - 1) * BATCH + BATCH // 2)
@@ -77,10 +78,11 @@ def _used(place: Place) -> dict[str, int]:
 
 
 def in_turns(place: Place) -> dict[str, float]:
-    """The largest difference of losses and weights from those of each model trained alone.
+    """The largest difference in losses and weights from each model trained alone.
 
-    While the steps of one model are launched as graphs, a second model is trained step by step in a
-    visible loop, and a third by its own graphs, which are captured in the middle of an epoch.
+    While the steps of one model are launched as graphs, two other models train. The second trains
+    step by step in a visible loop. The third uses its own graphs, which are captured in the middle
+    of an epoch of the first.
     """
     steps = 10 if place.dry else STEPS
     eager, nested = (2, 5) if place.dry else (EAGER, NESTED)

@@ -1,8 +1,8 @@
-"""A lower bound for the time of a step, from what the card can do, measured in the same run.
+"""A lower bound for the time of a step, from the speed of the card, measured in the same run.
 
-A step reads its batch, and reads and writes each parameter with Adam's two numbers; everything else
-could stay on the chip. Its operations are those of the matrix products. It also has to be launched.
-The largest of these three times is the floor.
+A step must move data: it reads its batch, and reads and writes each parameter and Adam's two
+averages. Everything else could stay on the chip. A step must also compute the matrix products, and
+it must be launched. The largest of these three times is the floor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..rounds import Calls, Seconds, race
 from ..text import number, rows, spread
 from .place import Clock, Place, clock
 
-COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # numbers of float32; rows of a matrix; graphs
+COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # float32 numbers; rows of a matrix; launches
 
 
 def moved(widths: list[int], batch: int) -> int:
@@ -28,7 +28,7 @@ def moved(widths: list[int], batch: int) -> int:
 
 
 def operations(widths: list[int], batch: int) -> int:
-    """Multiplications and additions in the products; the first layer needs no input gradient."""
+    """Multiplications and additions in a step; the first layer needs no input gradient."""
     products = [n * m for n, m in pairwise(widths)]
     return 2 * batch * (3 * sum(products) - products[0])
 
@@ -119,7 +119,7 @@ def ceilings(results: dict[str, Any]) -> dict[str, float]:
 
 
 def terms(widths: list[int], batch: int, ceilings: dict[str, float]) -> dict[str, float]:
-    """Seconds that a step needs for each of the three."""
+    """Seconds that a step needs for moving data, for computing, and for its launch."""
     return {
         "bytes": moved(widths, batch) / ceilings["bytes"],
         "operations": operations(widths, batch) / ceilings["operations"],
@@ -128,7 +128,7 @@ def terms(widths: list[int], batch: int, ceilings: dict[str, float]) -> dict[str
 
 
 def table(results: dict[str, Any]) -> str:
-    """The ceilings."""
+    """The most that the card can do, one line per measurement."""
     found, times = ceilings(results), results["seconds"]
     rates = {
         "copy": f"{number(found['bytes'] / 1e9)} GB/s, read and written",

@@ -1,8 +1,8 @@
-"""The same training in each library on one device, with all data there from the start.
+"""The same training in each library, with all data on the device from the start.
 
-Each function makes a training with Adam of a network of given widths, with the same initial weights
-and the same batches in the same order. As in `cr.Trainer`, the order of an epoch is moved to the
-device before its first step, and all losses are read after its last one.
+Each function sets up a network of the given widths for training with Adam. All libraries use the
+same initial weights and the same batches in the same order. As in `cr.Trainer`, the sample order of
+an epoch is moved to the device before its first step, and all losses are read after its last step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Trained:
     """Measurements of some epochs."""
 
     losses: list[float]
-    """Losses of the steps of the first epoch, each before its step."""
+    """The loss before each step of the first epoch."""
     seconds: list[float]
     """Seconds of each epoch; the device is idle when it begins and when it ends."""
     by_events: list[float]
@@ -80,14 +80,14 @@ def chainrule(widths: list[int], data: Data, place: Place, compile: str = "off")
 
 
 def _multiply(backend: cr.Backend, compile: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """A matrix product, made as in a step."""
+    """A matrix product, computed as in a training step."""
     first, second, out = map(backend.asarray, (a, b, np.zeros((len(a), b.shape[1]), a.dtype)))
 
     def multiply() -> None:
         backend.matmul(first, second, out)
 
     run = multiply if compile == "off" else backend.compile(multiply)
-    for _ in range(3):  # runs, is captured, is launched
+    for _ in range(3):  # first run, then capture, then launch
         run()
     return backend.to_numpy(out)
 
@@ -148,7 +148,7 @@ def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Tr
         initial = [p.detach().clone() for p in model.parameters()]
         replay = _captured(step_at_line, place)
         steps["graph"] = lambda i: replay()
-        with torch.no_grad():  # it has been trained already
+        with torch.no_grad():  # the warm-up has trained the model: reset it
             for parameter, value in zip(model.parameters(), initial, strict=True):
                 parameter.copy_(value)
             for kept in optimizer.state.values():
@@ -232,7 +232,7 @@ def _by_steps(
     steps: int,
     clock: Clock | None,
 ) -> Train:
-    """Train by a function of the step index; `end` waits for the losses and reads them."""
+    """Train by calling `step` with each step index; `end` waits for the losses and reads them."""
 
     def train(epochs: int) -> Trained:
         trained = Trained([], [], [])
@@ -263,7 +263,7 @@ LIBRARIES: dict[str, tuple[str, Callable[[list[int], Data, Place], Train]]] = {
     "JAX step": ("jax", jax),
     "JAX scan": ("jax", partial(jax, scan=True)),
 }
-"""By the name that is printed: the required module, and the function that makes the training."""
+"""By printed name: the required module, and the function that sets up the training."""
 
 
 def installed(place: Place) -> list[str]:

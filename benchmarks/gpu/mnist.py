@@ -18,7 +18,7 @@ WANTED = 0.98
 
 
 def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
-    """Seconds and accuracies of trainings from scratch, and of the first one in a process."""
+    """Seconds and accuracies of a cold training in a new process, and of warm ones."""
     try:
         cr.datasets.mnist()
     except cr.datasets.DownloadError as error:
@@ -38,8 +38,8 @@ def trainings(
 ) -> list[tuple[float, float]]:
     """Seconds and accuracy of each training, including the transfer of the images.
 
-    The first one includes the import of the array library. If `kernels` names an empty folder to
-    use instead of CuPy's cache, it also includes compiling all kernels.
+    The first training includes the import of the array library. If `kernels` names an empty folder
+    to use instead of CuPy's cache, the first training also includes the compilation of all kernels.
     """
     (x, y), test = cr.datasets.mnist()
     if kernels:
@@ -69,7 +69,7 @@ def train(place: Place, compile: str, seed: int, data: Any, test: Any) -> float:
 
 
 def table(results: dict[str, Any]) -> str:
-    """A line for each way to train, with the lowest accuracy."""
+    """One line per way to train, with the lowest accuracy."""
     if "left out" in results:
         return f"MNIST is left out: {results['left out']}"
     lines = []

@@ -1,4 +1,4 @@
-"""The measurements as text: a short table, and the part of a page that they replace."""
+"""The measurements as text: a short table, and all tables, which replace part of a page."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def text(results: dict[str, Any]) -> str:
 
 
 def replaced(page: str, precision: str, measured: str) -> str:
-    """The page with new text between the two comments of a precision."""
+    """The page, with new text between the two comments that mark a precision."""
     start, end = f"<!-- measured: {precision} -->", f"<!-- end of {precision} -->"
     before, found, rest = page.partition(start)
     _, ended, after = rest.partition(end)
@@ -85,6 +85,6 @@ def replaced(page: str, precision: str, measured: str) -> str:
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
-    """Write the measurements into their place on a page."""
+    """Replace the measurements on a page."""
     page = path.read_text(encoding="utf-8")
     path.write_text(replaced(page, results["precision"], text(results)), encoding="utf-8")

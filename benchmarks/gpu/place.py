@@ -29,7 +29,7 @@ class Place:
     Parameters
     ----------
     dry : bool, optional
-        Whether to use the CPU, with tiny sizes whose times mean nothing.
+        Whether to use the CPU, with sizes so small that the times mean nothing.
     precision : {"float32", "tf32"}, optional
         The precision of float32 matrix products.
     """
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def backend(self) -> cr.Backend:
-        """Chainrule's backend: CuPy, or else PyTorch or NumPy, said to be able to repeat steps."""
+        """Chainrule's backend: CuPy, or in a dry run PyTorch or NumPy, made to repeat steps."""
         return _repeating() if self.dry else cr.get_backend("cupy")
 
     @property
@@ -60,7 +60,7 @@ class Place:
             os.environ["JAX_PLATFORMS"] = "cpu"
 
     def trainer(self, model: cr.Sequential, compile: str, **options: Any) -> cr.Trainer:
-        """A trainer for classification; raises if it should capture its steps and cannot."""
+        """A trainer for classification; raises if it cannot capture its steps when asked to."""
         warnings.filterwarnings("error", "compile='auto'")
         return cr.Trainer(model, loss=cr.CrossEntropyLoss(), compile=compile, **options)
 
@@ -124,7 +124,7 @@ def clock(place: Place, library: str) -> Clock:
 
 
 class Attempts:
-    """Calls functions and collects failures, so that the others still run."""
+    """Calls functions and collects their failures, so that later calls still run."""
 
     def __init__(self) -> None:
         self.failed: list[str] = []
@@ -139,7 +139,7 @@ class Attempts:
             return None
 
     def alone(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Do the same in a new process."""
+        """Call the function in a new process; return its result, or None if it fails."""
 
         def call() -> Any:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
@@ -149,12 +149,12 @@ class Attempts:
 
 
 def card(place: Place) -> dict[str, str]:
-    """The card, its driver and the CUDA versions, as they report them.
+    """The card, its driver and the CUDA versions, as reported by them.
 
     Raises
     ------
     BackendError
-        Without CuPy or a GPU.
+        If there is no CuPy or no GPU.
     """
     if place.dry:
         return {"card": "none: a dry run, whose times mean nothing"}

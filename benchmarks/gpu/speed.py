@@ -1,4 +1,4 @@
-"""Training steps compared with other libraries on the same device, in whole epochs."""
+"""Training steps of all libraries on the same device, timed in whole epochs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TOLERANCE, OF_DEEP = (
     1e-3,
     1e-2,
 )  # relative; rounding errors grow fast with more than two hidden layers
-EPOCHS = 2  # per round, after one that does not count
-TINY = {"12-8-10": 4, "12-8-6-10": 8}  # networks of a dry run, and their batches
+EPOCHS = 2  # timed epochs per round, after one that is not timed
+TINY = {"12-8-10": 4, "12-8-6-10": 8}  # networks of a dry run, with their batch sizes
 HOST, DEVICE = "step", "step by events"
 
 
@@ -54,7 +54,7 @@ def measure(
 def calls(
     library: str, widths: list[int], batch: int, steps: int, place: Place
 ) -> tuple[list[float], Calls]:
-    """The losses of the first steps, and the time of a step in the epochs of a round."""
+    """The losses of the first steps, and calls that return the mean time of a step."""
     data = make_data(widths[0], batch, batch * steps, steps)
     if library == "NumPy":
         task = chainrule(widths, data)

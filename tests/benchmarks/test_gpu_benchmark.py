@@ -1,4 +1,4 @@
-"""The GPU benchmark counts, tabulates and writes correctly; dry runs train on the CPU."""
+"""The GPU benchmark counts operations and writes tables correctly; dry runs use the CPU."""
 
 import sys
 from itertools import pairwise

@@ -8,7 +8,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import (
     LABELS,
     NAMES,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_arrays_of_another_library_stay_in_that_library(library, solver, weight):
-    """The result equals NumPy's: same initial weights, same batches."""
+    """With the same initial weights and batches, the result equals NumPy's."""
     x, y, labels, numbers = map(library.asarray, (X, THREE, LABELS, NUMBERS))
     theirs = library.backend.array_type
     weights = None if weight is None else library.asarray(weight)
@@ -76,7 +76,7 @@ def test_arrays_on_a_device_stay_there(kind, y, elsewhere, options):
     model = fitted(kind, one.asarray(y), x, one.asarray(WEIGHTS), **options)
     expected = []
     if kind is MLPClassifier:
-        expected += [y.size, 130]  # to learn the classes, and the weights to balance them
+        expected += [y.size, 130]  # labels to learn the classes, weights to balance them
         if "early_stopping" in options and y is not LABELS:
             expected.append(130)  # to choose validation data
     assert [n for n in one.left if n >= 130] == expected

@@ -9,14 +9,14 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import GradientNorms, LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import NUMBER, SMALL, THREE, X, fitted
 
 from chainrule.estimators import MLPClassifier, MLPRegressor, lbfgs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # from intended overflows
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # the overflows are intended
 ]
 HUGE = 1.7e308
 
@@ -64,7 +64,7 @@ def test_a_bad_batch_does_not_change_an_estimator(kind, options):
     late = X.copy()
     late[-1] = np.copysign(
         huge, weights[:, 0]
-    )  # in one of four batches, so that the others make steps
+    )  # one of four batches overflows, the others make steps
     for x in (np.tile(late[-1], (130, 1)), late):
         with pytest.raises(ValueError, match="Solver produced .*non-finite .* large values"):
             model.partial_fit(x, y)
@@ -107,7 +107,7 @@ def test_running_statistics_that_overflow():
     ("how", "error"),
     [
         *((how, ValueError) for how in ("partial_fit", "fit", "warm", "early", "lbfgs")),
-        ("lbfgs", KeyboardInterrupt),  # the others keep the weights until then, with a warning
+        ("lbfgs", KeyboardInterrupt),  # other solvers keep their weights and warn
     ],
 )
 def test_an_exception_during_training_does_not_change_an_estimator(how, error, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import (
     LABELS,
     NAMES,
@@ -135,7 +135,7 @@ def test_the_model_is_a_chainrule_model(tmp_path):
 
 
 def test_the_model_is_printed_without_its_weights():
-    """Copies and pickles are, too."""
+    """Copies and pickles are printed without them, too."""
     model = fitted(MLPRegressor, NUMBER, batch_norm=True).model_
     expected = """Sequential(
   0: Linear(5, 7)

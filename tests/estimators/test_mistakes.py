@@ -10,7 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import Callback
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import LABELS, NUMBER, THREE, TWO, WEIGHTS, X, fitted
 from scipy import sparse
 

@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import LABELS, NUMBER, WEIGHTS, X, assert_same_weights, fitted
 
 from chainrule.estimators import MLPRegressor
@@ -26,7 +26,7 @@ rng = np.random.default_rng(0)
 @pytest.mark.parametrize("alpha", [0.0, 2.0])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
-    """By finite differences along a direction; two parts add up to the gradient of the whole."""
+    """Compare with finite differences along a direction; the gradients of two parts add up."""
     model = cr.mlp([5, 4, 3], activation="tanh", dtype="float64")
     penalty, state = Penalty(model, alpha), model.state
     rows = [slice(0, 90), slice(90, 130)]

@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import SMALL, TWO, X, assert_same_weights, fitted
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -87,7 +87,7 @@ def test_the_warning_names_the_rate_that_can_be_raised():
 
 
 def test_a_fitted_estimator_trains_on_with_its_copy():
-    """Setting a rate on a copy changes neither trainer."""
+    """Setting the learning rate of a copy changes neither trainer."""
     model = fitted(MLPClassifier, TWO, optimizer=cr.SGD(0.1))
     other = copy.deepcopy(model).set_params(optimizer__lr=0.5)
     assert other.trainer_.optimizer.lr == model.trainer_.optimizer.lr == 0.1

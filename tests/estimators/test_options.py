@@ -8,7 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import (
     LABELS,
     NUMBER,
@@ -49,7 +49,7 @@ def test_dropout_and_batch_norm():
     assert len(model.coefs_) == 3
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
     assert_same_weights(model, fitted(MLPClassifier, THREE, dropout=[0.2, 0.0], batch_norm=True))
-    for x in (X, sparse.csr_array(X)):  # one sample is left over, which has no variance
+    for x in (X, sparse.csr_array(X)):  # the last batch has one sample, and so no variance
         model = fitted(MLPClassifier, THREE, x, batch_norm=True, batch_size=43)
         assert model.trainer_.optimizer.steps == 3 * model.n_iter_
     early = fitted(MLPClassifier, THREE, batch_norm=True, early_stopping=True, max_iter=40)

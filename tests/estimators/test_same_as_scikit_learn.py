@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import LABELS, NUMBER, NUMBERS, THREE, TWO, WEIGHTS, X, assert_same_weights, fitted
 from sklearn import neural_network
 from sklearn.datasets import load_digits

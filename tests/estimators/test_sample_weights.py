@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import (
     LABELS,
     NUMBER,
@@ -74,7 +74,7 @@ def test_weights_of_0_in_arrays_of_another_library(library):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_early_stopping_with_few_weighted_samples(seed):
-    """Two of four samples are held out, although a tenth was asked for and a class has only one."""
+    """Hold out two of four samples, although a tenth is requested and one class has one sample."""
     weight = np.where(np.arange(130) < 4, 1.0, 0.0)
     y = np.r_[0, 1, 1, 1, THREE[4:]]
     options = {"early_stopping": True, "random_state": seed, "batch_size": "auto"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from chainrule.estimators import MLPClassifier, MLPRegressor

@@ -14,7 +14,7 @@ PLUGINS = HERE.parent  # where replaced_estimators.py is
 
 
 def run(*arguments, **environment):
-    """pytest in a process of its own, where each library is imported as is asked for."""
+    """Run pytest in a new process, which imports each library as requested."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *map(str, arguments)]
     done = subprocess.run(
         command,
@@ -32,7 +32,7 @@ def test_scikit_learns_tests_pass_with_our_classes(tmp_path):
     import replaced_estimators
 
     package = Path(sklearn.__file__).parent
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # neither this project's nor scikit-learn's
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # not this project's or scikit-learn's
     found = run(
         "-c", tmp_path / "pytest.ini", "--rootdir", package, "-p", "replaced_estimators",
         package / "neural_network" / "tests" / "test_mlp.py",

@@ -11,7 +11,7 @@ import pytest
 
 from chainrule.callbacks import EarlyStopping, LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import NUMBER, SMALL, THREE, Brier, X, assert_same_weights, fitted
 from sklearn import neural_network
 from sklearn.datasets import load_breast_cancer
@@ -53,7 +53,7 @@ def test_validation_data_that_cannot_be_stratified_is_drawn_at_random(y, loss):
 
 
 def test_a_callback_that_watches_the_score():
-    """A score rises; a callback that took it for a loss would stop after the first epochs."""
+    """Higher scores are better; a callback that minimised the score would stop at once."""
     stop = EarlyStopping("val_score", patience=30)
     model = fitted(MLPClassifier, THREE, callbacks=[stop], early_stopping=True, max_iter=30)
     assert stop.monitor.mode == "max"
@@ -115,7 +115,7 @@ def cancer_gradient(model, x, y):
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
 def test_lbfgs_ends_at_tol(tol):
-    """SciPy's own tolerance of the loss would end it with a gradient of 0.01."""
+    """With SciPy's own tolerance for the loss, training would stop at a gradient of 0.01."""
     x, y = load_breast_cancer(return_X_y=True)
     options = {"max_iter": 20_000, "max_fun": 1_000_000, "alpha": 0.0, "random_state": 0}
     with warnings.catch_warnings():
@@ -127,7 +127,7 @@ def test_lbfgs_ends_at_tol(tol):
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_lbfgs_reports_that_rounding_ended_it(precision):
-    """A linear model of targets in the thousands, whose gradient never falls below 1e-14."""
+    """For targets in the thousands, the gradient of a linear model never falls below 1e-14."""
     target = 1e3 * (X @ np.arange(1.0, 6.0) + NUMBER)
     options = {"solver": "lbfgs", "precision": precision, "tol": 1e-14, "activation": "identity"}
     words = f"at most tol=1e-14, found .*; the line search finds no smaller loss in {precision}"

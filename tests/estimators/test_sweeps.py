@@ -31,7 +31,7 @@ GRID = {
     "mlp__hidden_layer_sizes": [(8,), (16, 8)],
     "mlp__dropout": [0.0, 0.3],
 }
-CLOSE = {"rtol": 1e-9, "atol": 0.0}  # products round differently with another number of threads
+CLOSE = {"rtol": 1e-9, "atol": 0.0}  # the number of threads changes how products are rounded
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def engine(request):
     return lambda: joblib.parallel_config(backend, n_jobs=2)
 
 
-@pytest.mark.parametrize("engine", ENGINES, indirect=True)  # none of them is slow here
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)  # no engine is slow here
 def test_the_engines_run_where_they_should(engine, request):
     with engine():
         found = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))
@@ -95,7 +95,7 @@ def assert_same_search(found, expected, x):
 def test_a_grid_search_is_the_same_everywhere(digits, engine):
     search = GridSearchCV(classifier(), GRID, cv=3, scoring="neg_log_loss")
     serial = clone(search).fit(*digits)
-    assert len(np.unique(serial.cv_results_["mean_test_score"])) == 8  # every setting counts
+    assert len(np.unique(serial.cv_results_["mean_test_score"])) == 8  # all settings differ
     with engine():
         search.fit(*digits)
     assert_same_search(search, serial, digits[0])
@@ -146,7 +146,7 @@ def test_a_search_sets_parameters_through_the_pipeline(digits):
     mlp = search.best_estimator_.named_steps["mlp"]
     assert (mlp.activation, mlp.dropout) == ("tanh", 0.25)
     assert [type(layer).__name__ for layer in mlp.model_] == ["Linear", "Tanh", "Dropout", "Linear"]
-    assert search.estimator.get_params()["mlp__dropout"] == 0.0  # a search works on clones
+    assert search.estimator.get_params()["mlp__dropout"] == 0.0  # a search fits clones
 
 
 def test_models_come_back_from_where_they_were_trained(digits, engine):

@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import EarlyStopping
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import LABELS, NAMES, NUMBER, NUMBERS, SMALL, THREE, WEIGHTS, X, assert_same_weights
 from scipy import sparse
 from sklearn.metrics import log_loss
@@ -42,7 +42,7 @@ def test_without_early_stopping_it_is_only_measured(kind, y):
 
 @pytest.mark.parametrize(("kind", "y"), CASES)
 def test_early_stopping_looks_at_it(kind, y):
-    """It trains on all training samples and ends with the weights of the best score."""
+    """The estimator trains on all training samples and ends with the best weights."""
     model = trained(kind, y, early_stopping=True, max_iter=40, learning_rate_init=0.05)
     assert model.t_ == 90 * model.n_iter_
     assert model.validation_scores_ == model.trainer_.history["val_score"]

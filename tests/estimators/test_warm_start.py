@@ -9,7 +9,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # older ones lack weights, and need older SciPys
+pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
 from fitted import LABELS, NAMES, NUMBER, SMALL, THREE, TWO, X, assert_same_weights, fitted
 
 from chainrule.estimators import MLPClassifier, MLPRegressor
@@ -118,7 +118,7 @@ def test_a_warm_start_accepts_an_equivalent_network():
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_a_warm_start_trains_on_other_data(kind, early):
-    """Each call has its own best loss or score, as that of the first data may be out of reach."""
+    """Each call has its own best value: the best value of other data might be out of reach."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))
     first, second = (x > 0).astype(int).T

@@ -10,8 +10,8 @@ pytest.importorskip("matplotlib")
 def test_one_neuron(tmp_path, backend_name):
     out = lesson("01_one_neuron.py", tmp_path, "--backend", backend_name)
     only_m, m_and_b, repeated, varied = all_numbers("m #  b #  squared", out)
-    # From zero, five steps at x = 2 leave the share (1 - 0.08 * 2 * (x² + 1))^5 of the way to the
-    # nearest m and b with 2 m + b = y; without b it is (1 - 0.08 * 2 * x²)^5.
+    # After five steps at x = 2, the distance from the nearest m and b with 2 m + b = y has shrunk
+    # by the factor (1 - 0.08 * 2 * (x² + 1))^5. Without b, the factor is (1 - 0.08 * 2 * x²)^5.
     np.testing.assert_allclose(only_m, [3 * (1 - 0.36**5), 0], atol=6e-4)
     np.testing.assert_allclose(m_and_b, np.multiply([2.4, 1.2], 1 - 0.2**5), atol=6e-4)
     np.testing.assert_allclose(repeated, np.multiply([4.4, 2.2], 1 - 0.2**5), atol=6e-4)

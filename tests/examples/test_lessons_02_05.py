@@ -38,7 +38,7 @@ def test_hidden_layers(tmp_path, backend_name):
     np.testing.assert_allclose(rows[:, 4], 3, atol=0.05)
     np.testing.assert_allclose(rows[:, 5], 2, atol=0.002)
 
-    # The error of the single neuron, in closed form: m and b approach 3 and 2 each on its own.
+    # The error of the single neuron in closed form: m and b approach 3 and 2 independently.
     square = np.mean(np.linspace(-1, 1, 20) ** 2)
     for rate, error in rows[[0, 6], :][:, [0, 2]]:
         m, b = 2.5 * (1 - 2 * rate * square) ** 99, 2 * (1 - 2 * rate) ** 99

@@ -29,7 +29,7 @@ def test_history():
 
 
 def test_a_validation_column_is_drawn_as_one():
-    """``val_accuracy`` is the name in the history, which has no training accuracy."""
+    """The history has ``val_accuracy``, but no training accuracy."""
     for name in ("accuracy", "val_accuracy"):
         lines = plotting.plot_history(measured := accuracies(), name=name)
         assert [line.get_label() for line in lines] == ["validation"]
@@ -80,7 +80,7 @@ def test_predictions_that_do_not_fit():
     [(3, 8, [3]), (8, 8, [8]), (10, 8, [5, 5]), (9, 8, [5, 4]), (5, 3, [3, 2]), (2, 1, [1, 1])],
 )
 def test_a_grid_has_no_empty_columns(count, columns, expected):
-    """Images in rows of nearly the same length, and axes no wider than they are."""
+    """Rows have nearly the same length, and the axes are no wider than the rows."""
     drawn = plotting.plot_predictions(np.zeros((count, 4, 4)), np.zeros(count), columns=columns)
     corners = [image.get_extent()[::3] for image in drawn]
     rows = [
@@ -109,7 +109,7 @@ def test_long_names_do_not_run_together(into):
 
 
 def test_weights(library, tmp_path):
-    """An image for each unit, on one scale with 0 in the middle."""
+    """One image per unit; all share one colour scale with 0 in the middle."""
     weight = np.random.default_rng(0).normal(size=(6, 9))
     linear = cr.Linear(9, 6, init=cr.initializers.given(weight))
     linear.bind(library.backend, dtype="float64")
@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """A model of two features with a straight boundary at x0 = 0, or with three sectors."""
+    """A model of two features with the boundary x0 = 0, or with three sectors as classes."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -241,7 +241,7 @@ def test_sweep():
         ([-1.0, 0.001, 0.1], "linear"),
         ([0.0, 0.2, 0.5], "linear"),
         ([0.1, 0.4, 0.9], "linear"),  # less than a factor of 10
-        ([1.0, 100.0], "linear"),  # two values have one gap
+        ([1.0, 100.0], "linear"),  # two values have only one gap
         (["adam", "sgd", "rmsprop"], "linear"),
         ([1.0, 10.0, np.inf], "linear"),
     ],

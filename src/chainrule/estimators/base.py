@@ -39,7 +39,7 @@ def has_steps(estimator: Any) -> bool:
 
 
 class MultilayerPerceptron(OptimizerParameters, ShownWeights):
-    """Base class of the classifier and the regressor, which define the first methods here.
+    """Base class of the classifier and the regressor, which override its first methods.
 
     Attributes
     ----------
@@ -54,10 +54,10 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
     """The names that `loss` accepts."""
 
     _network: Network
-    """The settings that the present network was made from."""
+    """The settings of the current network."""
 
     _record: Record
-    """The results of the training."""
+    """The training results."""
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
@@ -101,13 +101,15 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         y : array-like
             ``(samples,)``, or ``(samples, outputs)``.
         sample_weight : array-like, optional
-            ``(samples,)``, at least 0. Each step divides by the total weight of its batch. Samples
-            of weight 0 are left out, but a classifier still learns their classes.
+            Nonnegative weights, ``(samples,)``. Each step divides the weighted loss by the total
+            weight of its batch. Samples of weight 0 are left out, but a classifier still learns
+            their classes.
         validation_data : tuple of array-like, optional
             ``(X, y)`` or ``(X, y, sample_weight)`` to measure the loss and the score on after each
             epoch: ``val_loss`` and ``val_score`` in the history of `trainer_`. With
-            `early_stopping` it is used instead of a part of the training data; without, it does
-            not change the training. Not with "lbfgs". A pipeline does not transform it.
+            `early_stopping`, this data replaces the part of the training data that would be held
+            out. Otherwise it does not change the training. "lbfgs" does not support it. A pipeline
+            does not transform it.
 
         Returns
         -------
@@ -125,8 +127,8 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` was reached first, or if "lbfgs" stopped for another reason before the
-            gradient was within `tol`.
+            If the training reached `max_iter` before it converged, or if "lbfgs" stopped for
+            another reason while the gradient was still larger than `tol`.
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
@@ -134,7 +136,8 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch.
 
-        `loss_curve_` keeps the loss of every call; the history of `trainer_` that of the last one.
+        `loss_curve_` keeps the losses of all calls. The history of `trainer_` keeps only the last
+        call.
 
         Parameters
         ----------
@@ -149,7 +152,8 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`. A batch on which numbers overflow leaves the estimator as it was.
+            See `fit`. If numbers overflow on this batch, the estimator is left as it was before the
+            call.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -164,8 +168,8 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         Returns
         -------
         array
-            ``(samples,)``, or ``(samples, outputs)`` for several targets, in an array of the same
-            library as `X`; labels that are not numbers are in a NumPy array.
+            ``(samples,)``, or ``(samples, outputs)`` for several targets. The array belongs to the
+            same library as `X`, but labels that are not numbers are returned in a NumPy array.
         """
         return self._decided(self._outputs(X))
 
@@ -291,7 +295,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
         if left_out and (
             incremental or not finite_loss
-        ):  # the weights are those before the skipped steps
+        ):  # skipped steps did not change the weights
             raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
         for vector, what in (
             (model.state.values, "parameter weights"),

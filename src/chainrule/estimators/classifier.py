@@ -26,27 +26,30 @@ from .undo import undone_by_errors
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts classes, or several labels at once.
 
-    It replaces scikit-learn's class of this name. From the same `random_state` it gets the same
-    initial weights and the same validation data (but stratifies more than two classes, too), and on
-    the same batches it computes the same, up to rounding. The order of the batches differs.
+    It replaces scikit-learn's class of this name. With the same `random_state`, both classes start
+    from the same initial weights and hold out the same validation data, except that this class also
+    stratifies more than two classes. On the same batches, both compute the same results up to
+    rounding, but they draw the batches in a different order.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, optional
         The widths of the hidden layers.
     activation : str or sequence of str, optional
-        The activation after the hidden layers, one name for all or one for each: "identity",
-        "logistic", "tanh", "relu", or another name that `chainrule.mlp` knows, such as "gelu".
+        The activation after each hidden layer: one name for all layers, or one per layer. Names:
+        "identity", "logistic", "tanh", "relu", or any other name that `chainrule.mlp` accepts, such
+        as "gelu".
     solver : {"adam", "sgd", "lbfgs"}, optional
         How to minimise: by steps on batches, or by a quasi-Newton method on all of the data.
     alpha : float, optional
-        Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``, which is divided by the number of
-        samples in a batch, or by their total weight.
+        Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``. The penalty is divided by the
+        number of samples in the batch, or by their total weight if there are sample weights.
     batch_size : int or "auto", optional
         Samples per step; "auto" is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
-        For "sgd": a constant rate; ``learning_rate_init / (t + 1)^power_t`` after t samples; or a
-        rate that is divided by 5 whenever the training would stop, until it reaches 1e-6.
+        For "sgd". "constant" keeps the rate, and "invscaling" uses
+        ``learning_rate_init / (t + 1)^power_t`` after t samples. "adaptive" divides the rate by 5
+        whenever the training would stop, until the rate reaches 1e-6.
     learning_rate_init : float, optional
         The initial rate for "adam" and "sgd".
     power_t : float, optional
@@ -58,82 +61,86 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     random_state : int, numpy.random.RandomState or None, optional
         The source of weights, validation data, batches and dropout.
     tol : float, optional
-        The least improvement that counts; for "lbfgs" the largest element of the gradient at which
-        the iterations end.
+        The smallest improvement that counts. "lbfgs" stops when no element of the gradient exceeds
+        `tol` in absolute value.
     verbose : bool or int, optional
         Whether to print a line for each epoch.
     warm_start : bool, optional
-        Whether `fit` continues from the present weights. Each call has a best loss or score of its
-        own and trains until that no longer improves. The settings of the network (sizes,
+        Whether `fit` continues from the current weights. Each call tracks its own best loss or
+        score, and trains until this value stops improving. The settings of the network (sizes,
         activations, dropout, batch_norm, loss, precision, backend, device) must stay the same, as
         for `partial_fit`; scikit-learn's class accepts a new activation.
     momentum, nesterovs_momentum : float and bool, optional
         For "sgd", see `chainrule.SGD`.
     early_stopping : bool, optional
-        Whether to watch the score on validation data instead of the loss, and to return to the
-        weights with the best score. The validation data is ``fit(validation_data=)``, or else a
-        part of the training data, in which the classes have the same proportions as in the rest.
-        If that is impossible, as for a class of one sample, it is drawn without regard to classes;
-        for two classes without sample weights it is an error, as in scikit-learn. Has no effect
+        Whether to watch the score on validation data instead of the loss, and to restore the
+        weights with the best score at the end. The validation data is ``fit(validation_data=)`` if
+        given. Otherwise it is a stratified part of the training data: the classes have the same
+        proportions as in the rest. If stratification is impossible, for example because a class has
+        only one sample, the part is drawn without regard to classes. With two classes and no sample
+        weights, this case is an error instead, as in scikit-learn. `early_stopping` has no effect
         with "lbfgs".
     validation_fraction : float, optional
-        The proportion of the samples with a weight above 0 that becomes validation data; with
-        sample weights it is at least two samples.
+        The fraction of the samples to hold out as validation data. Samples of weight 0 do not
+        count. With sample weights, at least two samples are held out.
     beta_1, beta_2, epsilon : float, optional
         For "adam", see `chainrule.Adam`.
     n_iter_no_change : int, optional
-        The training stops after more than this many epochs in a row without improvement.
+        Training stops after more than this many consecutive epochs without improvement.
     max_fun : int, optional
-        The most evaluations of the loss by "lbfgs".
+        Maximum number of evaluations of the loss by "lbfgs".
     loss : "log_loss" or Loss, optional
-        What to minimise. `CrossEntropyLoss` and `BCEWithLogitsLoss` get logits, `KLDivLoss` gets
-        log-probabilities, and any other loss probabilities. Except for the first, targets are
-        indicators: 1 for the class and 0 for the others.
+        The loss to minimise. `CrossEntropyLoss` and `BCEWithLogitsLoss` get logits, `KLDivLoss`
+        gets log-probabilities, and any other loss gets probabilities. Targets are class indices for
+        `CrossEntropyLoss`. For all other losses they are indicators: 1 for the class of the sample
+        and 0 for the other classes.
     class_weight : dict, "balanced" or None, optional
-        A weight for the samples of each class, 1 for a class that is not named. "balanced" gives
-        all classes the same total weight, including the sample weights. For several labels:
+        The weight of each class; classes that are not named have weight 1. "balanced" gives every
+        class the same total weight, taking sample weights into account. For several labels, pass
         "balanced" or a list of dicts, one per label. Validation data is weighted in the same way.
     dropout : float or sequence of float, optional
-        The probability that an output of a hidden layer is set to zero in training; one for all
-        layers or one for each.
+        The probability that an output of a hidden layer is set to zero in training: one number for
+        all layers, or one per layer.
     batch_norm : bool, optional
         Whether to normalise before each activation.
     optimizer : Optimizer or None, optional
-        A chainrule optimizer, with any schedule, instead of the solver's. Each fit trains with a
-        new copy of it, and the parameters of the solver have no effect. Its hyperparameters are
-        parameters of the estimator: ``GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-2]})``.
+        A chainrule optimizer, with any schedule, to use instead of the solver's own. Each fit
+        trains with a new copy of the optimizer, and the solver's parameters have no effect. The
+        hyperparameters of the optimizer are parameters of the estimator:
+        ``GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-2]})``.
     callbacks : list of Callback or None, optional
-        Callbacks that follow the training, see `chainrule.callbacks`. With validation data the
-        history has ``val_loss`` and ``val_score``. Each call of `fit`, and so each fit of a search,
-        writes its own files: if the ``folder`` of a `Checkpoint` is taken, it writes to
-        ``folder-2`` and so on, and a `CSVLogger` to ``log-2.csv``. ``callbacks[0].folder`` then
-        says where.
+        Callbacks to run during the training; see `chainrule.callbacks`. With validation data, the
+        history contains ``val_loss`` and ``val_score``. Each call of `fit`, and therefore each fit
+        of a search, writes its own files. If the ``folder`` of a `Checkpoint` is taken, the
+        checkpoint writes to ``folder-2`` and so on. If the file of a `CSVLogger` is taken, the
+        logger writes to ``log-2.csv``. ``callbacks[0].folder`` then gives the folder that was used.
     precision : {"auto", "float32", "float64"}, optional
         The dtype of the computation; "auto" is float32 for float32 data, else float64.
     backend : str or Backend, optional
         Where to compute, see `chainrule.get_backend`; "auto" is the library of the data.
     device : optional
-        A device as the backend names it.
+        A device, in the form that the backend accepts.
 
     Attributes
     ----------
     classes_ : ndarray
-        The classes; for several labels their indices.
+        The classes. For several labels, the indices of the labels.
     coefs_, intercepts_ : list of array
         Weights ``(in, out)`` and biases ``(out,)`` of each layer, views into the model.
     loss_ : float
-        The last loss including the penalty: the mean over an epoch, weighted by sample.
+        The final loss, including the penalty: the mean over the last epoch, weighted by sample.
     loss_curve_ : list of float
-        The loss of each epoch, including earlier calls if the training continued.
+        The loss of each epoch. If the training continued from earlier calls, their epochs are
+        included.
     best_loss_ : float or None
         The lowest loss of the last call of `fit`; None with `early_stopping`.
     validation_scores_, best_validation_score_
-        With `early_stopping`: the accuracy on the validation data after each epoch, including
-        earlier calls, and the best one of the last call. None without.
+        With `early_stopping`: the validation accuracy after each epoch, including the epochs of
+        earlier calls, and the highest accuracy of the last call. Without `early_stopping`: None.
     n_iter_, t_ : int
-        The number of epochs of the last call, and of samples seen in total.
+        The number of epochs in the last call, and the total number of samples seen.
     n_layers_, n_outputs_ : int
-        The number of layers, counting the inputs as one, and of outputs.
+        The number of layers, including the input layer, and the number of outputs.
     out_activation_ : str
         The activation after the last layer: "softmax" or "logistic".
     n_features_in_, feature_names_in_
@@ -141,16 +148,17 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     model_ : Sequential
         The trained model.
     trainer_ : Trainer
-        The trainer with the history; not with "lbfgs". Its files can be loaded as a model, but not
-        resumed, because they lack the penalty and the solver's optimizer. To continue later, pickle
-        the estimator.
+        The trainer, which holds the history. There is none with "lbfgs". The trainer's files can be
+        loaded as a model, but training cannot resume from them, because they lack the penalty and
+        the solver's optimizer. To continue later, pickle the estimator.
 
     Notes
     -----
-    Inputs may be sparse matrices, which are converted one batch at a time, or arrays of another
-    library. Those stay on their device, like targets and weights, and predictions are arrays of
-    that library. Labels are also read in host memory to learn the classes and to compute scores,
-    and so are weights, to balance classes and to find zeros.
+    Inputs can be sparse matrices, which are converted one batch at a time. Inputs, targets and
+    weights can also be arrays of another library. These arrays stay on their device, and
+    predictions are arrays of the same library. Labels are also copied to host memory, to learn the
+    classes and to compute scores. Weights are also copied, to balance classes and to drop samples
+    of weight 0.
 
     Examples
     --------
@@ -235,7 +243,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> Any:
-        """Predict the probability of each class, or of each label by itself.
+        """Predict the probability of each class, or of each label independently.
 
         Parameters
         ----------
@@ -245,7 +253,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Returns
         -------
         array
-            ``(samples, classes)``, in the order of `classes_`, in an array of the library of `X`.
+            ``(samples, classes)``, with columns in the order of `classes_`. The array belongs to
+            the same library as `X`.
         """
         outputs = self._outputs_by_class(X)
         if len(self.classes_) == 1:
@@ -255,7 +264,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return self._output.predictions(outputs)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Predict the logarithm of `predict_proba`, accurately also for unlikely classes."""
+        """Predict log-probabilities, which are accurate even for very unlikely classes."""
         outputs = self._outputs_by_class(X)
         if len(self.classes_) == 1:
             return array_namespace(outputs).zeros_like(outputs[:, :1])
@@ -264,12 +273,12 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         log_p = self._output.log_predictions(outputs)
         if not self._multilabel:
             return log_p
-        # Probabilities that round to 1 are equal here, too, as in `predict_proba`.
+        # Labels whose probabilities both round to 1 must tie here, as in `predict_proba`.
         xp, p = array_namespace(outputs), self._output.predictions(outputs)
         return xp.where(p > 0.5, xp.log(xp.maximum(p, 0.5)), log_p)
 
     def _outputs_by_class(self, X: Any) -> Array:
-        """An output for each class or label; a single output is for the second class."""
+        """One output per class or label; a single output belongs to the second class."""
         outputs = self._outputs(X)
         if outputs.shape[1] > 1:
             return outputs
@@ -280,11 +289,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return self.out_activation_ == "logistic" and not self._multilabel and self.n_outputs_ > 1
 
     def _log_shares(self, outputs: Array) -> Array:
-        """Logarithms of the probabilities divided by their sum, which may round to 0."""
+        """Logarithms of the normalised probabilities, even if their sum rounds to 0."""
         return log_softmax(array_namespace(outputs), self._output.log_predictions(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the proportion of samples whose class, or all of whose labels, are right.
+        """Return the proportion of samples whose class is correct, or whose labels all are.
 
         Parameters
         ----------
@@ -331,7 +340,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     def _weighted(
         self, X: Array, y: Array, labels: np.ndarray, sample_weight: Any
     ) -> tuple[Array, Array, Array | None]:
-        """The samples that have a weight, with their sample weights times class weights."""
+        """The samples of nonzero weight, and their sample weights times class weights."""
         weight = sample_weights(sample_weight, len(labels))
         X, y, labels, weight = with_weight(weight, X, y, labels)
         if self.class_weight is not None:

@@ -16,7 +16,7 @@ from ..types import Array
 class Record:
     """Training results that an estimator exposes, under scikit-learn's attribute names.
 
-    With early stopping it has validation scores, and no best loss.
+    With early stopping, a record has validation scores but no best loss.
     """
 
     n_iter_: int
@@ -39,9 +39,9 @@ class Record:
         return cls(0, samples_seen, None, [], *best)
 
     def anew(self, early_stopping: bool) -> Record:
-        """The record of a further call of `fit`: curves continue, best values start afresh.
+        """The record for the next call of `fit`: curves continue, best values are reset.
 
-        The new data may be different, so earlier values may be out of reach.
+        The new data might differ, so the earlier best values might be impossible to reach.
         """
         new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
         scores = [*(self.validation_scores_ or ())] if early_stopping else None
@@ -50,24 +50,24 @@ class Record:
         )
 
     def one_more(self) -> Record:
-        """The record of one more epoch, without early stopping."""
+        """The record for one more epoch without early stopping."""
         same = self if self.validation_scores_ is None else self.anew(early_stopping=False)
         return dataclasses.replace(same, n_iter_=0)
 
 
 class Convergence(Callback):
-    """Keeps a record, and stops the training when it no longer improves.
+    """Updates a record, and stops the training when the loss or score no longer improves.
 
-    An epoch is an improvement if its loss is at least `tol` below the best one, or with early
-    stopping if its validation score is at least `tol` above the best one. After more than
-    `n_iter_no_change` epochs in a row without improvement the training stops; with
-    ``learning_rate="adaptive"`` the rate is divided by 5 instead, until it reaches 1e-6. With early
-    stopping, the model ends with the weights of the best score.
+    An epoch counts as an improvement if its loss is at least `tol` below the best loss. With early
+    stopping, its validation score must be at least `tol` above the best score instead. The training
+    stops after more than `n_iter_no_change` consecutive epochs without improvement. With
+    ``learning_rate="adaptive"``, it divides the learning rate by 5 instead of stopping, until the
+    rate reaches 1e-6. With early stopping, the model ends with the weights of the best score.
 
     Parameters
     ----------
     record : Record
-        The record to keep up to date.
+        The record to update.
     parameters : mapping
         Parameters of the estimator.
     samples : int
@@ -127,7 +127,7 @@ class Convergence(Callback):
         return better
 
     def _conclude(self, trainer: Training) -> None:
-        """Stop, or continue with a smaller rate."""
+        """Stop, or continue with a smaller learning rate."""
         what = "Validation score" if self.validated else "Training loss"
         reason = f"{what} did not improve by tol={self.tol} in {self.patience} epochs."
         lr: Any = trainer.optimizer.lr
@@ -150,7 +150,7 @@ class Convergence(Callback):
 
 
 def _set_rate(trainer: Training, rate: float) -> None:
-    """Change the rate from here on, and rescale the velocity so that its steps stay the same."""
+    """Set the learning rate, and rescale the velocity so that their product stays the same."""
     optimizer = trainer.optimizer
     state, factor = optimizer.state(), optimizer.lr / rate
     vectors = {name: vector * factor for name, vector in state["vectors"].items()}

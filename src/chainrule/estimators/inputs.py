@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..layers import Sequential
 from ..types import Array
 
-_TOGETHER = 1024  # rows of a sparse matrix that are converted at once
+_TOGETHER = 1024  # sparse rows to convert at a time
 
 
 def is_foreign(x: Any) -> bool:
@@ -39,7 +39,7 @@ def to_host(x: Any) -> Any:
 
 
 def targets_on_host(y: Any) -> Any:
-    """Targets to compare predictions with; masked ones are refused, which scikit-learn reads."""
+    """Targets of a score, in host memory; masked elements, which scikit-learn reads, are errors."""
     if isinstance(y, np.ma.MaskedArray):
         expect_numbers("y", y)
     return to_host(y)
@@ -51,13 +51,14 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
     Parameters
     ----------
     estimator : BaseEstimator
-        The estimator that they are for.
+        The estimator that will use the data.
     x, y : array-like
         ``(samples, features)``, and ``(samples,)`` or ``(samples, outputs)``.
     numeric : bool
-        Whether targets have to be numbers.
+        Whether the targets must be numbers.
     reset : bool
-        Whether to learn the number of features and their names, or to compare with them.
+        Whether to learn the number and names of the features. Otherwise they must match those
+        learned before.
     """
     given = y
     if not is_foreign(x):
@@ -102,8 +103,8 @@ def read_inputs(estimator: Any, x: Any) -> Array:
 
 
 def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
-    """Check data as scikit-learn does, and that `x` holds numbers: no dates, no masked elements."""
-    frame = hasattr(x, "columns")  # so that an error can name the column
+    """Check data with scikit-learn, and reject dates and masked elements in `x`."""
+    frame = hasattr(x, "columns")  # check a frame first, so that an error can name the column
     if frame:
         expect_numbers("X", x)
     data = validate_data(estimator, x, *others, **options)
@@ -113,7 +114,7 @@ def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
 
 
 def expect_numbers(name: str, data: Any) -> None:
-    """Raise a `DataError` that names the data unless it holds real numbers."""
+    """Raise a `DataError` that starts with `name`, unless the data holds real numbers."""
     if not (data is None or is_sparse(data) or is_foreign(data)):
         try:
             to_numpy(data)
@@ -122,7 +123,7 @@ def expect_numbers(name: str, data: Any) -> None:
 
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
-    """Check inputs in an array of another library, which stays on its device."""
+    """Check an input array of another library, and leave it on its device."""
     check_foreign(x, "X", dimensions=(2,))
     if reset:
         estimator.n_features_in_ = int(x.shape[1])
@@ -148,7 +149,7 @@ def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> No
     real = xp.isdtype(array.dtype, "real floating")
     try:
         finite = bool(xp.all(xp.isfinite(array) if real else array)) or not real
-    except (RuntimeError, TypeError) as error:  # sparse tensors, and those without data
+    except (RuntimeError, TypeError) as error:  # a sparse tensor, or one without data
         why = str(error).partition(". ")[0]
         raise ValueError(
             f"expected {name} to be a dense array, found {type(array).__name__} on {array.device} "
@@ -164,12 +165,12 @@ def codes_of(labels: Array, classes: np.ndarray) -> Array:
         return np.searchsorted(classes, labels)
     xp = array_namespace(labels)
     whole = classes.dtype.kind != "f" and not xp.isdtype(labels.dtype, "real floating")
-    kind = xp.int64 if whole else xp.float64  # one dtype for both, so that they can be compared
+    kind = xp.int64 if whole else xp.float64  # convert both to one dtype to compare them
     return xp.searchsorted(xp.astype(like(labels, classes), kind), xp.astype(labels, kind))
 
 
 def backend_for(x: Array, backend: Any, device: Any) -> Backend:
-    """The backend that was asked for, or for "auto" that of the array, on its device."""
+    """The requested backend; "auto" means the backend and the device of the array."""
     if backend != "auto":
         return get_backend(backend, device=device)
     if not is_foreign(x):
@@ -180,7 +181,7 @@ def backend_for(x: Array, backend: Any, device: Any) -> Backend:
 
 
 def precision_for(x: Array, precision: str) -> str:
-    """The dtype that was asked for, or for "auto" float32 if the data is float32, else float64."""
+    """The requested dtype; "auto" means float32 for float32 data, else float64."""
     if precision != "auto":
         return precision
     return "float32" if str(x.dtype).endswith("float32") else "float64"
@@ -209,12 +210,14 @@ def outputs(model: Sequential, x: Any) -> Array:
 
 @dataclass
 class SparseBatches:
-    """Batches of a sparse matrix, converted one at a time; the same batches as `minibatches`.
+    """Batches of a sparse matrix, converted to dense arrays one at a time.
+
+    The batches hold the same samples as those of `minibatches`.
 
     Parameters
     ----------
     arrays : tuple
-        Sparse inputs, then dense arrays of as many rows; None is left out.
+        Sparse inputs, then dense arrays with the same number of rows. None is ignored.
     batch_size : int, optional
         Samples per batch; the last batch holds the rest.
     shuffle, drop_last : bool, optional

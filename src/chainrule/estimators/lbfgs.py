@@ -30,7 +30,7 @@ def fit(
     data: tuple[Any, ...],
     parameters: Mapping[str, Any],
 ) -> tuple[float, int]:
-    """Train a model on inputs, targets, and weights or None; see `minimize`."""
+    """Train a model on ``(inputs, targets, weights or None)``; see `minimize`."""
     state, names = model.state, ("X", "y", "sample_weight")
 
     def moved(arrays: tuple[Any, ...]) -> tuple[Array, ...]:
@@ -68,17 +68,17 @@ def minimize(
     model : Sequential
         The model to train.
     loss : Loss
-        A mean over samples.
+        The loss, a mean over samples.
     penalty : Penalty or None
-        Added to the loss, divided by the total weight of the samples.
+        The penalty, which is divided by the total weight of the samples and added to the loss.
     parts : callable
-        Returns all of the data, in parts that go through the model one after another.
+        A function that returns the data in parts. The model processes one part at a time.
     max_iter, max_fun : int
-        The most iterations, and the most evaluations of the loss.
+        Maximum number of iterations, and of evaluations of the loss.
     tol : float
-        The iterations end when the largest element of the gradient is at most this. They end
-        earlier only if the line search finds no smaller loss, because of the precision of the
-        model or a kink of an activation.
+        The iterations stop when no element of the gradient exceeds `tol` in absolute value. They
+        also stop if the line search finds no smaller loss, because of the precision of the model or
+        a kink of an activation.
     verbose : bool
         Whether to print the loss of each iteration.
 
@@ -136,6 +136,6 @@ def minimize(
 def _value_and_gradient(
     model: Sequential, loss: Loss, penalty: Penalty | None, parts: Parts
 ) -> tuple[float, np.ndarray]:
-    """The loss of all parts with its penalty, and its gradient as a flat vector."""
+    """The loss over all parts plus the penalty, and the flat gradient of this sum."""
     value, _ = accumulate(model, loss, parts(), penalty)
     return float(value), model.backend.to_numpy(model.state.grads).astype(np.float64)

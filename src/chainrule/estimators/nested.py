@@ -12,7 +12,7 @@ _PREFIX = "optimizer__"
 
 
 class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
-    """Has ``optimizer__lr`` and so on in `get_params` and `set_params`, and thus in searches."""
+    """Adds ``optimizer__lr`` and so on to `get_params` and `set_params`, for searches."""
 
     optimizer: Any
 
@@ -36,9 +36,9 @@ class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
         return parameters
 
     def set_params(self, **parameters: Any) -> Self:
-        """Set parameters by name, those of the optimizer by ``optimizer__lr`` and so on.
+        """Set parameters by name; ``optimizer__lr`` sets the `lr` of the optimizer.
 
-        The optimizer that was given is left as it is: a copy of it takes the new values.
+        The original optimizer is not changed: a copy with the new values replaces it.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If there is no parameter of this name, or if the estimator has no optimizer of its own.
+            If a name is unknown, or if it starts with ``optimizer__`` but `optimizer` is None.
         """
         names = [name for name in parameters if name.startswith(_PREFIX)]
         options = {name.removeprefix(_PREFIX): parameters.pop(name) for name in names}

@@ -23,7 +23,7 @@ def make_model(
     random: np.random.RandomState,
     **where: Any,
 ) -> Sequential:
-    """Make a multilayer perceptron with the initial weights of scikit-learn's.
+    """Make a multilayer perceptron with the same initial weights as scikit-learn's.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def make_model(
     last : Layer or None
         The layer after the last linear one.
     random : numpy.random.RandomState
-        The source of the weights. The model's seed is drawn from a copy of it, so that the next
-        draw, of the validation data, is the same as scikit-learn's.
+        The random generator of the weights. The model's seed is drawn from a copy of this
+        generator, so that the next draw, for the validation data, is the same as in scikit-learn.
     **where
         ``backend``, ``device`` and ``dtype``.
     """
@@ -43,7 +43,7 @@ def make_model(
     values: dict[str, np.ndarray] = {}
 
     def add_linear(n: int, m: int, activation: str) -> None:
-        """Draw weights and biases within Glorot's bound, which is smaller for the logistic."""
+        """Add a layer drawn within Glorot's bound, which is smaller for the logistic."""
         logistic = activation in ("logistic", "sigmoid")
         bound = math.sqrt((2.0 if logistic else 6.0) / (n + m))
         values[f"{len(layers)}.weight"] = random.uniform(-bound, bound, (n, m)).T
@@ -73,15 +73,15 @@ def draw_seed(random: np.random.RandomState) -> int:
 
 
 def linear_layers(model: Sequential) -> list[Linear]:
-    """The layers whose weights `coefs_` and `intercepts_` are."""
+    """The linear layers, whose parameters are `coefs_` and `intercepts_`."""
     return [layer for layer in model if isinstance(layer, Linear)]
 
 
 class EfficientAdam(Adam):
-    """`Adam`, with epsilon added to the root before its bias correction.
+    """`Adam`, but epsilon is added to the square root before the bias correction.
 
-    ``value -= lr * sqrt(1 - b2^t) / (1 - b1^t) * mean / (sqrt(square) + eps)``, the order that
-    section 2 of the paper calls more efficient and that scikit-learn uses.
+    ``value -= lr * sqrt(1 - b2^t) / (1 - b1^t) * mean / (sqrt(square) + eps)``. Section 2 of the
+    paper on Adam calls this order more efficient, and scikit-learn uses it.
     """
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
@@ -90,7 +90,7 @@ class EfficientAdam(Adam):
 
 
 def make_optimizer(parameters: Mapping[str, Any]) -> Optimizer:
-    """A copy of the optimizer that was given, or the one of the solver."""
+    """A copy of the given optimizer, or a new optimizer for the solver."""
     optimizer: Optimizer | None = parameters["optimizer"]
     if optimizer is not None:
         return optimizer.copy()

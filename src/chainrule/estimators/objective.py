@@ -1,4 +1,4 @@
-"""The objective: the mean loss over the samples, and the L2 penalty over their number."""
+"""The objective: the mean loss over the samples, plus the L2 penalty over their number."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Penalty:
     Parameters
     ----------
     model : Sequential
-        The model with these weights.
+        The model whose weights are penalised.
     alpha : float
         The strength.
     """
@@ -74,7 +74,7 @@ class Penalty:
     def __init__(self, model: Sequential, alpha: float) -> None:
         self.model = model
         self.alpha = float(alpha)
-        # They come first in the flat vectors, like all parameters that decay.
+        # The flat vectors start with these weights, because parameters that decay come first.
         self.weights = slice(sum(layer.weight.size for layer in linear_layers(model)))
 
     def value(self) -> Any:
@@ -83,7 +83,7 @@ class Penalty:
         return 0.5 * self.alpha * (values @ values)
 
     def add_gradient(self, factor: Any) -> None:
-        """Add a multiple of its gradient to that of the loss, after the backward pass."""
+        """After the backward pass, add `factor` times the penalty's gradient to the gradients."""
         state = self.model.state
         grads = state.grads[self.weights]
         grads += (factor * self.alpha) * state.values[self.weights]

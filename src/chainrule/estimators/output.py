@@ -40,7 +40,7 @@ class Output:
 
     @classmethod
     def of(cls, loss: Loss, otherwise: str) -> Output:
-        """The output that a loss is made for, else the one with the activation `otherwise`."""
+        """The output that a loss requires, or one with the activation `otherwise` by default."""
         if loss.outputs in _BY_OUTPUTS:
             return cls(*_BY_OUTPUTS[loss.outputs])
         return cls(otherwise, _LAYERS.get(otherwise))
@@ -57,9 +57,10 @@ class Output:
         return outputs
 
     def log_predictions(self, outputs: Array) -> Array:
-        """Logarithms of predicted probabilities, also for those that round to 0.
+        """Logarithms of predicted probabilities, even for probabilities that round to 0.
 
-        From logits they are exact; a probability of 0 counts as the smallest normal number.
+        From logits, the logarithms are accurate. If the model outputs probabilities, 0 counts as
+        the smallest normal number.
         """
         xp: Any = array_namespace(outputs)
         if self.layer is LogSoftmax:
@@ -69,5 +70,5 @@ class Output:
         return xp.log(xp.maximum(outputs, xp.finfo(outputs.dtype).smallest_normal))
 
     def opposite(self, outputs: Array) -> Array:
-        """The outputs that predict one minus a probability."""
+        """The outputs that predict one minus the probability."""
         return -outputs if self.layer is None else 1.0 - outputs

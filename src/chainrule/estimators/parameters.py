@@ -38,9 +38,9 @@ _INTERVALS = {
     "epsilon": (0.0, math.inf, False),
     "verbose": (0.0, math.inf, True),
 }
-"""The bounds, and whether the lower one is included; the upper one never is."""
+"""The bounds, and whether the lower bound itself is allowed. The upper bound never is."""
 _COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf, "max_fun": None}
-"""Whole numbers of at least 1, and the other value that is allowed."""
+"""Whole numbers of at least 1, and the only other value allowed, if any."""
 
 
 def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
@@ -97,9 +97,7 @@ def check_validation_data(given: Any, solver: str) -> None:
             f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, tuple) else ''}"
         )
     if solver == "lbfgs":
-        raise ValueError(
-            "expected validation_data to be left out: solver='lbfgs' has no epochs to measure after"
-        )
+        raise ValueError("expected validation_data to be left out: solver='lbfgs' has no epochs")
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class Network:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Network:
-        """Read the parameters; `check_parameters` checks the others."""
+        """Parse the network settings; `check_parameters` checks the other parameters."""
         hidden = _hidden_sizes(parameters["hidden_layer_sizes"])
         return cls(
             hidden,
@@ -149,7 +147,7 @@ def _hidden_sizes(sizes: Any) -> list[int]:
 
 
 def _activations(activation: Any, layers: int) -> list[str]:
-    """A name for each hidden layer, from one for all or one for each."""
+    """A name for each hidden layer, given one name for all or one per layer."""
     names = _each("activation", activation, layers, str)
     for name in names:
         if name not in ACTIVATIONS:
@@ -159,7 +157,7 @@ def _activations(activation: Any, layers: int) -> list[str]:
 
 
 def _dropouts(dropout: Any, layers: int) -> list[float]:
-    """A probability for each hidden layer, from one for all or one for each."""
+    """A probability for each hidden layer, given one for all or one per layer."""
     probabilities = _each("dropout", dropout, layers, Real)
     if not all(_within(p, 0.0, 1.0) for p in probabilities):
         raise ValueError(f"expected dropout in [0, 1), found {dropout!r}")

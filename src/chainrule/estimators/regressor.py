@@ -21,14 +21,15 @@ from .sample_weights import sample_weights, with_weight
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts one number or several.
 
-    It replaces scikit-learn's class of this name, see `MLPClassifier`.
+    It replaces scikit-learn's class of this name; see `MLPClassifier` for the differences.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson"} or Loss, optional
-        Half the squared error; half the Poisson deviance of the exponential of the outputs, for
-        targets of at least 0; or a chainrule loss. The first two are summed over the outputs of a
-        sample, so gradients equal scikit-learn's, but its `loss_` is the mean over outputs.
+        The loss to minimise. "squared_error" is half the squared error. "poisson" is half the
+        Poisson deviance: predictions are the exponential of the outputs, and targets must not be
+        negative. Both are summed over the outputs of a sample. The gradients are the same as
+        scikit-learn's, but scikit-learn's `loss_` is a mean over the outputs.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
 power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
 early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, \
@@ -39,7 +40,7 @@ batch_norm, optimizer, callbacks, precision, backend, device
     ----------
     validation_scores_, best_validation_score_
         The coefficient of determination R^2 on the validation data after each epoch, and the best
-        one; None without `early_stopping`.
+        value of the last call. Without `early_stopping`: None.
     out_activation_ : str
         The activation after the last layer: "identity", or "exp" for the Poisson deviance.
     coefs_, intercepts_, loss_, loss_curve_, best_loss_, n_iter_, t_, n_layers_, n_outputs_, \
@@ -95,7 +96,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         self._take_parameters(locals())
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R^2, at best 1.
+        """Return the coefficient of determination R^2; 1 is the best value.
 
         Parameters
         ----------

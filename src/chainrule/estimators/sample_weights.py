@@ -17,7 +17,7 @@ from .inputs import check_foreign, expect_numbers, is_foreign, taken, to_host
 
 
 def sample_weights(weight: Any, samples: int) -> Array | None:
-    """Check sample weights; those of another library stay on their device."""
+    """Check sample weights; arrays of another library stay on their device."""
     if weight is None:
         return None
     if isinstance(weight, Real):
@@ -39,7 +39,7 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
 def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
     """Drop samples of weight 0 from the arrays and from the weights, which are returned last.
 
-    No batch, statistic or validation data then contains them.
+    The dropped samples then appear in no batch, statistic or validation data.
     """
     if weight is None or array_namespace(weight).all(weight > 0.0):
         return *arrays, weight
@@ -57,7 +57,7 @@ def times_class_weight(
     weight : array or None
         Sample weights, above 0.
     class_weight : dict, list of dict, or "balanced"
-        See `MLPClassifier`; for several labels "balanced" or one dict for each.
+        See `MLPClassifier`. For several labels: "balanced", or one dict per label.
     labels : ndarray
         The class of each sample, or its labels.
     classes : ndarray
@@ -87,26 +87,26 @@ def times_class_weight(
 
 
 def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """A factor for each sample that gives every class that occurs the same total weight."""
+    """One factor per sample, so that all classes that occur have the same total weight."""
     present, codes = np.unique(labels, return_inverse=True)
     sums = np.bincount(codes, weights=weight)
     return np.asarray(sums.sum() / (len(present) * sums))[codes]
 
 
 def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The class weight of each sample, 1 for a class that is not named."""
+    """The class weight of each sample; classes that are not named have weight 1."""
     present, codes = np.unique(labels, return_inverse=True)
     names = classes.tolist()
     unknown = [name for name in given if name not in names]
     if unknown and not all(
         name in given for name in names
-    ):  # a typing error; scikit-learn raises as well
+    ):  # probably a typo; scikit-learn raises, too
         raise ValueError(f"expected class_weight to name classes among {names}, found {unknown}")
     return np.asarray([given.get(name, 1.0) for name in present.tolist()], dtype=float)[codes]
 
 
 def _checked(weight: Array, name: str) -> Array:
-    """The weights, or a `ValueError` that starts with their name."""
+    """Return the weights, or raise a `ValueError` that starts with `name`."""
     xp = array_namespace(weight)
     low, high = float(xp.min(weight)), float(xp.max(weight))
     if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):

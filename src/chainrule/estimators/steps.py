@@ -38,7 +38,7 @@ def train(
     data, validation : tuple
         Inputs, targets in the form that the loss takes, and weights or None.
     record : Record
-        The record to keep up to date.
+        The record to update.
     parameters : mapping
         Parameters of the estimator.
     incremental : bool
@@ -76,9 +76,9 @@ def train(
             raise
         warnings.warn("Training interrupted by user.", stacklevel=5)
     finally:
-        trainer.metrics, trainer.listeners = {}, []  # they hold references to the data
+        trainer.metrics, trainer.listeners = {}, []  # both hold references to the data
     left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
-    if incremental and len(history.epochs) > rows:  # a stream may have no end
+    if incremental and len(history.epochs) > rows:  # keep one row: calls might never end
         del history.epochs[:rows], history.step_losses[:steps]
     elif not incremental and record.n_iter_ == epochs and not rule.converged:
         warnings.warn(
@@ -87,7 +87,7 @@ def train(
             ConvergenceWarning,
             stacklevel=5,
         )
-    return max(0, left_out)  # an interrupted epoch records no losses
+    return max(0, left_out)  # negative if interrupted: the epoch records no losses
 
 
 def _rate_of(parameters: Mapping[str, Any]) -> str:
@@ -113,7 +113,7 @@ def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
             f"n_samples={samples} (with a weight above 0) and batch_size="
             f"{parameters['batch_size']!r}"
         )
-    # A last batch of a single sample has no variance for BatchNorm.
+    # Drop a last batch of one sample: BatchNorm cannot compute its variance.
     how: dict[str, Any] = {
         "batch_size": size,
         "shuffle": bool(parameters["shuffle"]),
@@ -140,18 +140,18 @@ def split(
     fraction : float
         The proportion of samples in the validation part.
     random : numpy.random.RandomState
-        Chooses these samples.
+        The generator that chooses the validation samples.
     strata : array or None
-        Classes that are to have the same proportions in both parts, where possible.
+        Classes whose proportions should be the same in both parts, if possible.
 
     Returns
     -------
     tuple of tuple
-        The two parts, and the rows of the second one.
+        The two parts, and the row indices of the second part.
     """
     samples, strata = int(data[0].shape[0]), to_host(strata)
     held, weighted = math.ceil(fraction * samples), data[2] is not None
-    if weighted:  # as in bagging, where the samples are random: do what is possible
+    if weighted:  # bagging draws random weights: split as well as possible
         if samples < 3:
             raise ValueError(
                 "early_stopping=True: expected at least 3 samples with a weight above 0, 2 of them "
@@ -161,7 +161,7 @@ def split(
     if strata is not None:
         members = np.unique(strata, axis=0, return_counts=True)[1]
         few = members.min() < 2 or len(members) > min(held, samples - held)
-        if few and (weighted or len(members) > 2):  # for two classes scikit-learn raises as well
+        if few and (weighted or len(members) > 2):  # else scikit-learn raises an error
             strata = None
     rows, held_out = train_test_split(
         np.arange(samples), random_state=random, test_size=held, stratify=strata

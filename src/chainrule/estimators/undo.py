@@ -1,4 +1,4 @@
-"""Restore an estimator after an error, or after a Ctrl-C that ends a training at once."""
+"""Restore an estimator after an error, or after a Ctrl-C that aborts training."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def training_undone_by_errors(
     Parameters
     ----------
     model : Sequential
-        Its weights, running statistics and random masks are restored.
+        The model, whose weights, running statistics and random masks are restored.
     trainer : Trainer or None
-        Its optimizer, counters, order of batches and history are restored.
+        The trainer, whose optimizer, counters, batch order and history are restored.
     curve : list of float
-        The losses so far. The list is shortened, not copied: it may be long.
+        The losses so far. New losses are removed from the end. The list is not copied, because it
+        can be long.
     """
     state, length = model.state, len(curve)
     vectors, draws = state.snapshot(), state.draws

@@ -12,9 +12,9 @@ from .network import linear_layers
 
 
 class ShownWeights(BaseEstimator):  # type: ignore[misc]
-    """Has `coefs_` ``(in, out)`` and `intercepts_` ``(out,)``, views of the weights of `model_`.
+    """Adds `coefs_` ``(in, out)`` and `intercepts_` ``(out,)``: views of the weights of `model_`.
 
-    Writing to one of them, or replacing it by another array, changes the model.
+    Writing to a view, or replacing it with another array, changes the model.
     """
 
     def _show_weights(self) -> None:
@@ -23,7 +23,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         self.coefs_, self.intercepts_ = map(list, self._shown)
 
     def _model(self) -> Sequential:
-        """The model, after copying in arrays that have replaced a view."""
+        """The model, updated with any arrays that have replaced a view."""
         model: Sequential = self.model_
         changed = False
         shown = zip(("coefs_", "intercepts_"), _parameters(model), self._shown, strict=True)

@@ -1,7 +1,8 @@
-"""Pictures of trainings and predictions, with matplotlib (the extra ``plot``).
+"""Plots of training curves, predictions and weights, with matplotlib (the extra ``plot``).
 
-Each function draws into ``ax=``, or into a new figure if none is given, and returns what it drew.
-None changes a global style or needs a display, and arrays may come from any library.
+Each ``plot_`` function draws into ``ax=``, or into a new figure if `ax` is not given, and returns
+what it drew. These functions change no global style and need no display. Arrays can come from any
+library.
 """
 
 from .animation import Animation

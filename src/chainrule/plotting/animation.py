@@ -23,32 +23,33 @@ class Animation(Callback):
     """Draws a frame every few epochs, and writes the animation when the training ends.
 
     Two trainings cannot write to the same file at once. Each fit of an estimator writes its own
-    file: if ``film.gif`` exists or is in use, it writes ``film-2.gif``, and so on.
+    file: if ``film.gif`` exists or is in use, the fit writes ``film-2.gif`` instead, and so on.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         The figure to draw into.
     draw : callable
-        ``draw(figure, trainer)`` draws a frame into the figure, which is cleared first.
+        ``draw(figure, trainer)`` draws a frame into the figure. The figure is cleared before each
+        call.
     path : str or Path
-        A file that ends in ``.gif``, or in ``.mp4`` if ffmpeg is installed.
+        The file. Its name ends in ``.gif``, or in ``.mp4`` if ffmpeg is installed.
     every : int, optional
-        Epochs between two frames.
+        Number of epochs between two frames.
     fps : int, optional
         Frames per second.
 
     Attributes
     ----------
     path : Path
-        Where the animation is or will be.
+        The file that the animation is, or will be, written to.
 
     Raises
     ------
     FileExistsError
         When the training starts, if another training is writing to this file.
     ValueError
-        If the path ends in anything else.
+        If the path ends in neither ``.gif`` nor ``.mp4``.
     RuntimeError
         If ffmpeg is needed and not installed.
     OSError
@@ -85,7 +86,7 @@ class Animation(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
-            # In the same folder, so that an unwritable folder is an error here.
+            # Use the same folder, so that an unwritable folder raises an error now.
             handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
             os.close(handle)
             self._temporary = Path(name)
@@ -110,7 +111,7 @@ class Animation(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         try:
-            if self._complete:  # if drawing failed, an older file is kept
+            if self._complete:  # if drawing failed, keep the older file
                 self._writer.finish()
                 os.chmod(self._temporary, usual_mode(self.path))
                 os.replace(self._temporary, self.path)
@@ -120,5 +121,5 @@ class Animation(Callback):
             self._target.release()
 
     def _another_trainings(self, trainer: Trainer) -> str | None:
-        """Why a fit of an estimator must not write to this file, if it must not."""
+        """The reason why an estimator's fit must not write to this file, or None."""
         return f"{self.path} exists" if seeks(trainer) and self.path.exists() else None

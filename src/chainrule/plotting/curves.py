@@ -14,8 +14,8 @@ from ..errors import DataError
 from ..history import History
 from .figures import COLORS, MARKERS, axes
 
-_STEPS = 200  # the most steps that are drawn one by one
-_STRETCHES = 100  # drawn instead of more steps
+_STEPS = 200  # maximum number of steps to draw individually
+_STRETCHES = 100  # intervals to draw if there are more steps
 
 
 def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> list[Any]:
@@ -26,7 +26,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     history : History
         A history with at least one epoch.
     name : str, optional
-        What to draw: ``"loss"``, or the name of a metric; ``"val_loss"`` draws the same.
+        ``"loss"``, or the name of a metric. ``"val_loss"`` draws the same as ``"loss"``.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -38,7 +38,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     Raises
     ------
     DataError
-        If the history has nothing of this name.
+        If the history has no column of this name.
     """
     if not isinstance(history, History):
         raise TypeError(f"expected a History such as trainer.history, found {_kind(history)}")
@@ -65,8 +65,8 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
 def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any]:
     """Draw the norm of each gradient over the steps of a training, on a logarithmic axis.
 
-    More than 200 steps are cut into 100 stretches of nearly equal length. The line then shows the
-    median of each, and the band behind it reaches from the smallest norm to the largest.
+    More than 200 steps are divided into 100 intervals of nearly equal length. The line then shows
+    the median norm of each interval, and the band shows the smallest and the largest norm.
 
     Parameters
     ----------
@@ -116,19 +116,20 @@ def plot_sweep(
     by: str | None = None,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw one quantity over another, with a curve for each value of a third.
+    """Plot one quantity against another, with a curve for each value of a third.
 
-    The horizontal axis is logarithmic if the values along it are positive, span at least a factor
-    of 10, and are spaced more evenly by ratio than by difference. Up to eight of them are labelled.
+    The horizontal axis is logarithmic if its values are positive, span at least a factor of 10, and
+    are spaced more evenly by ratio than by difference. Each value gets a label if there are at most
+    eight.
 
     Parameters
     ----------
     rows : sequence of mapping
-        The measurements, ``{"epochs": 10, "error": 0.2, "lr": 0.1}`` and so on.
+        The measurements, such as ``{"epochs": 10, "error": 0.2, "lr": 0.1}``.
     x, y : str
         The names of the quantities along the axes.
     by : str, optional
-        The name of the quantity that tells the curves apart; one curve if not given.
+        The name of the quantity that distinguishes the curves. If not given, there is one curve.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -145,7 +146,7 @@ def plot_sweep(
     names = [name for name in (x, y, by) if name is not None]
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise TypeError(
-            f"expected rows, a list of dicts, found {_kind(rows)}; a frame has them as "
+            f"expected rows, a list of dicts, found {_kind(rows)}; for a data frame, pass "
             'frame.to_dict("records")'
         )
     if not rows:
@@ -190,7 +191,7 @@ def _kind(thing: Any) -> str:
 
 
 def _shade(i: int, n: int) -> Any:
-    """The colour of the i-th of n curves, from dark to light, so that it also works in grey."""
+    """The colour of the i-th of n curves, from dark to light, so that they differ in grey."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * i / max(n - 1, 1))

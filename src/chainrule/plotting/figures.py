@@ -21,12 +21,12 @@ NO_MATPLOTLIB = f"plotting needs matplotlib: {to_install('plot')}"
 
 
 def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
-    """`ax`, or the axes of a new figure.
+    """Return `ax`, or the axes of a new figure.
 
     Raises
     ------
     ImportError
-        If matplotlib is not installed; it says how to install it.
+        If matplotlib is not installed. The message says how to install it.
     """
     if ax is not None:
         return ax
@@ -39,14 +39,14 @@ def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
 
 
 def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
-    """Check classes: whole numbers, one for each sample.
+    """Check that there is one class per sample, and that classes are whole numbers.
 
     Raises
     ------
     ShapeError
-        If there is not one for each sample.
+        If there is not exactly one class per sample.
     DataError
-        If they are not whole numbers.
+        If the classes are not whole numbers.
     """
     found = to_numpy(classes)
     if found.shape not in ((samples,), (samples, 1)):
@@ -67,7 +67,7 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        The picture, a pyplot figure.
+        The figure, made by pyplot.
     path : str or Path, optional
         The file; its ending selects the format (``.png``, ``.pdf``, ``.svg``).
 
@@ -78,7 +78,7 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
     RuntimeError
         If there is neither a path nor a display.
     TypeError
-        If it is not a figure.
+        If `figure` is not a figure.
     """
     if not hasattr(figure, "savefig"):
         raise TypeError(

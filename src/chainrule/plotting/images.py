@@ -15,8 +15,8 @@ from ..layers import Layer
 from ..parameter import Parameter
 from .figures import VERMILLION, as_classes, axes
 
-_INCHES = 0.74  # the side of an image in a new figure
-_CHARACTER = 0.075  # inches that a bold character of 8 points takes
+_INCHES = 0.74  # width of an image in a new figure
+_CHARACTER = 0.075  # width of a bold character of 8 points, in inches
 
 
 def plot_predictions(
@@ -28,18 +28,18 @@ def plot_predictions(
     columns: int = 8,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw a grid of images with their predicted classes; wrong ones are framed.
+    """Draw a grid of images with their predicted classes, and frame the wrong predictions.
 
     Parameters
     ----------
     images : array
         ``(n, height, width)``, grey.
     predictions, labels : array
-        ``(n,)`` classes as integers. Without labels nothing is marked as wrong.
+        Classes as integers, ``(n,)``. Without labels, no prediction is marked as wrong.
     names : sequence of str, optional
         Names of the classes; their numbers if not given.
     columns : int, optional
-        The most images in a row. The rows are filled evenly.
+        Maximum number of images per row. The rows are filled evenly.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -51,10 +51,10 @@ def plot_predictions(
     Raises
     ------
     ShapeError
-        If there is not one prediction and one label for each image, or if `images` has another
-        number of axes.
+        If there is not one prediction and one label for each image, or if `images` does not have
+        three axes.
     DataError
-        If predictions or labels are not whole numbers, or have no name among `names`.
+        If predictions or labels are not whole numbers, or if `names` has no name for them.
     """
     images = to_numpy(images)
     if images.ndim != 3 or len(images) == 0:
@@ -105,20 +105,20 @@ def plot_weights(
     columns: int | None = None,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw what each unit of a layer looks for: its incoming weights as an image.
+    """Draw the incoming weights of each unit as an image, which shows what the unit detects.
 
-    Blue is negative, white is 0 and red is positive, on one scale for all units.
+    Blue is negative, white is 0 and red is positive. All units share one colour scale.
 
     Parameters
     ----------
     layer : Layer or array
-        A layer with a weight, such as the first `Linear` of a model of images, or an array of
-        weights: ``(units, inputs)``, or ``(..., height, width)`` with an image for each filter and
-        channel. ``model[0].weight.value[:32]`` draws the first 32 units only.
+        A layer with a weight, such as the first `Linear` of a model for images, or an array of
+        weights. The shape is ``(units, inputs)``, or ``(..., height, width)`` with one image per
+        filter and channel. ``model[0].weight.value[:32]`` draws the first 32 units only.
     shape : tuple of int, optional
-        Height and width of the image that the inputs are; a square if not given.
+        Height and width of an input image. If not given, the image is square.
     columns : int, optional
-        The most images in a row; about as many as there are rows if not given.
+        Maximum number of images per row. If not given, the grid is nearly square.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -156,7 +156,7 @@ def plot_weights(
 
 
 def _weights_of(layer: Any) -> np.ndarray:
-    """The weights of a layer, of a parameter or in an array, in host memory."""
+    """The weights of a layer, a parameter or an array, in host memory."""
     weight = getattr(layer, "weight", None) if isinstance(layer, Layer) else layer
     if weight is None:
         raise TypeError(f"expected a layer with a weight, such as a Linear, found {layer!r}")
@@ -179,7 +179,7 @@ def _as_images(weights: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray
 
 
 def _columns(count: int) -> int:
-    """The length of a row: a grid without gaps where a nearly square one has none."""
+    """The number of columns of a nearly square grid, with a full last row if possible."""
     side = math.ceil(math.sqrt(count))
     return next((n for n in range(side, 2 * side) if count % n == 0), side)
 
@@ -190,20 +190,20 @@ def _name(class_: int, names: list[str] | None) -> str:
 
 
 class _Grid:
-    """Positions of images in an Axes, in rows of equal length except for the last.
+    """Positions of images in an Axes; all rows but the last have the same length.
 
     The unit of length is the width of an image.
 
     Parameters
     ----------
     count : int
-        How many images there are.
+        The number of images.
     columns : int
-        The most in a row.
+        Maximum number of images per row.
     ratio : float, optional
-        Height over width of an image.
+        Height of an image divided by its width.
     across : float, optional
-        The width that a caption takes.
+        The width of the widest caption.
     below : float, optional
         The height of the captions.
     """
@@ -223,7 +223,7 @@ class _Grid:
         return axes(ax, figsize=(max(1.5, width), max(1.0, _INCHES * down * self.rows)))
 
     def width(self, ax: Any) -> float:
-        """The inches from one image to the next, before the layout of the figure is known."""
+        """Inches from one image to the next, an estimate made before the figure is laid out."""
         inches: float = ax.get_window_extent().width / ax.figure.dpi
         return inches / self.columns
 

@@ -21,7 +21,7 @@ def plot_decision_boundary(
     resolution: int = 200,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw the regions that a classifier of two features assigns to its classes, and the data.
+    """Draw the decision regions of a classifier with two features, and the data.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def plot_decision_boundary(
     x : array
         The data to show, ``(n, 2)``.
     y : array
-        Its classes: integers ``(n,)`` or ``(n, 1)``.
+        The classes of the data: integers ``(n,)`` or ``(n, 1)``.
     threshold : float, optional
-        The value at which a single output changes from class 0 to class 1; 0.5 if the model ends in
-        `Sigmoid`, else 0.
+        A single output above this value means class 1; any other value means class 0. The default
+        is 0.5 if the model ends in `Sigmoid`, else 0.
     resolution : int, optional
-        Points along each axis.
+        Number of grid points along each axis.
     ax : matplotlib.axes.Axes, optional
         Where to draw; the axes of a new figure if not given.
 
@@ -84,7 +84,7 @@ def plot_surface(
     resolution: int = 40,
     ax: Any = None,
 ) -> Any:
-    """Draw the single output of a model of two features as a surface over the plane.
+    """Draw the output of a model with two inputs and one output as a surface.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def plot_surface(
     limits : tuple of float, optional
         Left, right, bottom and top of the part of the plane to show.
     resolution : int, optional
-        Points along each axis.
+        Number of grid points along each axis.
     ax : mpl_toolkits.mplot3d.Axes3D, optional
         Where to draw; the axes of a new figure if not given.
 

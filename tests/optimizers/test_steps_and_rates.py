@@ -149,7 +149,7 @@ def test_rates_by_layer_survive_a_file(library, tmp_path):
     np.testing.assert_array_equal(
         *(library.to_numpy(t.model.state.values) for t in (trainer, read))
     )
-    with pytest.raises(cr.FileFormatError, match="expected the optimizer of the training"):
+    with pytest.raises(cr.FileFormatError, match="expected the same optimizer as before"):
         cr.Trainer.resume(
             tmp_path / "training",
             loss=cr.MSELoss(),

@@ -386,7 +386,7 @@ class Optimizer:
             schedules = ", ".join(state["schedules"])
             scheduled = f"schedules for {schedules}" if schedules else "no schedules"
             raise ValueError(
-                f"expected the optimizer of the training, {state['kind']!r} with the vectors "
+                f"expected the same optimizer as before, {state['kind']!r} with the vectors "
                 f"{list(state['vectors'])} and {scheduled}, found {self!r}"
             )
         for name, vector in self._vectors.items():

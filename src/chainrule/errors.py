@@ -1,4 +1,4 @@
-"""Exceptions, each derived from the built-in one that a user would catch, and message hints."""
+"""Exceptions, each derived from the built-in one that users would catch, and hints for messages."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ class Loss:
         return values, lambda: self._expect_array("gradient", derivative(), y)
 
     def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:
-        """Return `result` if its dtype and shape match `y`; with `axes`, only the first lengths."""
+        """Return `result` if it has the dtype and shape of `y` (or its first `axes` lengths)."""
         if not hasattr(result, "dtype"):
             raise TypeError(f"{self!r}: expected an array as {what}, found {result!r:.200}")
         if result.shape[:axes] != y.shape[:axes]:

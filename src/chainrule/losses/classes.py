@@ -138,7 +138,7 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers, but not their dtype: the user's may be another."""
+    """Describe targets that are not integers. Their dtype may not be the user's, so omit it."""
     if target.dtype == xp.bool:
         return "booleans: y.astype(int) turns them into labels"
     if bool(xp.all(target == xp.floor(target))):

@@ -39,7 +39,7 @@ class Gradient:
         self.largest = math.sqrt(float(state.backend.xp.finfo(state.dtype).max)) / 32.0
 
     def prepare(self, grads: Array, clip_norm: Array | None) -> None:
-        """Check and limit the gradients in place; `clip_norm` is their largest Euclidean norm.
+        """Check and limit the gradients in place; `clip_norm` is their maximum Euclidean norm.
 
         Raises
         ------

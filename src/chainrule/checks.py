@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns the argument, or raises an error that says what it expected."""
+"""Checks of arguments. Each returns the argument, or raises an error that says what is expected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Checked:
     Parameters
     ----------
     check : callable
-        Takes the name and the value, and returns the value to keep, or raises an error.
+        Takes the name of the attribute and the value. Returns the value to store, or raises an
+        error.
 
     Examples
     --------
@@ -41,13 +42,13 @@ class Checked:
     def __set__(self, instance: Any, value: Any) -> None:
         vars(instance)[self.name] = self.check(self.name, value)
 
-    if TYPE_CHECKING:  # at run time, reading finds the attribute of the instance
+    if TYPE_CHECKING:  # at run time, the value is read from the instance's `__dict__`
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
 def whole(name: str, number: Any, *, least: int) -> int:
-    """Return `number` if it is an integer of at least `least`."""
+    """Return `number` if it is an integer no smaller than `least`."""
     try:
         found = operator.index(number)
     except TypeError:
@@ -60,7 +61,7 @@ def whole(name: str, number: Any, *, least: int) -> int:
 
 
 def is_function(thing: Any) -> bool:
-    """Whether `thing` can be called, and is neither a class nor a layer."""
+    """Return whether `thing` can be called and is neither a class nor a layer."""
     return callable(thing) and not isinstance(thing, type) and not hasattr(thing, "forward")
 
 
@@ -94,12 +95,12 @@ def below_one(name: str, number: Any) -> float:
 
 
 def at_least(least: int) -> Callable[[str, Any], int]:
-    """Make a check for an integer of at least `least`."""
+    """Return a check that accepts integers no smaller than `least`."""
     return lambda name, number: whole(name, number, least=least)
 
 
 def one_of(*choices: str) -> Callable[[str, Any], str]:
-    """Make a check for one of these strings."""
+    """Return a check that accepts only these strings."""
 
     def check(name: str, value: Any) -> str:
         if value not in choices:
@@ -110,7 +111,7 @@ def one_of(*choices: str) -> Callable[[str, Any], str]:
 
 
 def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    """Make a check that also accepts None."""
+    """Return a check that accepts None, and everything that `check` accepts."""
     return lambda name, value: None if value is None else check(name, value)
 
 

@@ -1,4 +1,4 @@
-"""Exceptions, each derived from the built-in one that a user would catch, and hints for them."""
+"""Exceptions, each derived from the built-in one that users would catch, and hints for messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BackendError(ImportError):
 
 
 class FileFormatError(ValueError):
-    """A file is damaged, of another kind, or does not fit the model that loads it."""
+    """A file is damaged, has another format, or does not fit the model that loads it."""
 
 
 class DivergenceError(ArithmeticError):
@@ -27,14 +27,14 @@ class DivergenceError(ArithmeticError):
 
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
-    """Make the error for an array that is not of the dtype in which a model or a loss computes."""
+    """Return the error for an array whose dtype is not the one that a model or a loss uses."""
     return TypeError(
         f"{what} is {found}, the model computes in {expected}: xp.astype(y, x.dtype) converts it"
     )
 
 
 def what_is_meant(thing: Any) -> str:
-    """Return a hint for the end of an error's message about a `thing` of the wrong kind."""
+    """Return a hint about a `thing` of the wrong type, to append to an error message."""
     if instead := getattr(type(thing), "instead", ""):
         return f": {instead}"
     kind = thing if isinstance(thing, type) else type(thing)
@@ -46,9 +46,9 @@ def what_is_meant(thing: Any) -> str:
     name = theirs[0].__name__
     if hasattr(sys.modules["chainrule"], name):
         return f": it is PyTorch's; did you mean cr.{name}(...)?"
-    return ": it is PyTorch's; chainrule has losses and optimizers of its own"
+    return ": it is PyTorch's; chainrule has its own losses and optimizers"
 
 
 def to_install(extra: str) -> str:
-    """Return how to install an extra, for an error's message: no package index has it."""
+    """Return the command that installs an extra, for error messages (chainrule is not on PyPI)."""
     return f'pip install ".[{extra}]" in a clone of chainrule\'s repository'

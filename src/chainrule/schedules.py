@@ -1,8 +1,8 @@
 """Schedules: learning rates that change, as plain functions of the step.
 
 Optimizers take a schedule wherever they take a learning rate. Steps are counted from 0: step 0 is
-the first update of the weights. A schedule that ends keeps its last rate. Any other function of an
-integer is a schedule too.
+the first update of the weights. After its end, a schedule keeps its last rate. Any other function
+of an integer is a schedule too.
 
 Examples
 --------
@@ -37,12 +37,12 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# Classes that are used as functions, so that they can be compared, copied and printed.
+# Schedules are classes instead of functions, so that they can be compared, copied and printed.
 # ruff: noqa: N801
 
 
 def _power(gamma: float, exponent: int) -> float:
-    """``gamma ** exponent``, infinite if it overflows: the optimizer then reports the rate."""
+    """Return ``gamma ** exponent``, or infinity on overflow, which the optimizer reports."""
     try:
         return gamma**exponent
     except OverflowError:
@@ -53,7 +53,7 @@ def _power(gamma: float, exponent: int) -> float:
 class step_decay:
     """Staircase: multiply the rate by `gamma` after every `step_size` steps.
 
-    ``lr gamma^floor(step / step_size)``; PyTorch's ``StepLR``.
+    The rate is ``lr gamma^floor(step / step_size)``, as in PyTorch's ``StepLR``.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ class step_decay:
 class exponential:
     """Exponential decay: multiply the rate by `gamma` after every step.
 
-    ``lr gamma^step``; PyTorch's ``ExponentialLR``. With ``gamma = 0.5 ** (1 / n)``, the rate halves
-    every n steps.
+    The rate is ``lr gamma^step``, as in PyTorch's ``ExponentialLR``. With ``gamma = 0.5 ** (1 /
+    n)``, the rate halves every n steps.
 
     Parameters
     ----------
@@ -118,10 +118,10 @@ class exponential:
 
 @dataclass(frozen=True)
 class polynomial:
-    """Polynomial decay from `lr` at step 0 to `end` at step `steps` and after.
+    """Polynomial decay from `lr` at step 0 to `end` from step `steps` on.
 
-    ``end + (lr - end) (1 - step / steps)^power``, a straight line for a power of 1. With ``end=0``
-    this is PyTorch's ``PolynomialLR``.
+    The rate is ``end + (lr - end) (1 - step / steps)^power``, a straight line for a power of 1.
+    With ``end=0`` this is PyTorch's ``PolynomialLR``.
 
     Parameters
     ----------
@@ -157,10 +157,10 @@ class polynomial:
 
 @dataclass(frozen=True)
 class cosine:
-    """Half a cosine from `lr` at step 0 to `end` at step `steps` and after.
+    """Half a cosine from `lr` at step 0 to `end` from step `steps` on.
 
-    ``end + (lr - end) (1 + cos(pi step / steps)) / 2``; PyTorch's ``CosineAnnealingLR``, which
-    rises again after `steps`.
+    The rate is ``end + (lr - end) (1 + cos(pi step / steps)) / 2``. PyTorch's ``CosineAnnealingLR``
+    is the same until step `steps`, but then rises again.
 
     Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017, without the restarts.
@@ -197,9 +197,10 @@ class cosine:
 class cosine_restarts:
     """Half a cosine from `lr` towards `end`, repeated without end.
 
-    ``end + (lr - end) (1 + cos(pi k / n)) / 2`` at step k of a cycle of n steps. The first cycle
-    has `steps` steps, and each further one `factor` times as many as the one before. The rate never
-    reaches `end`, because the next cycle starts there. PyTorch's ``CosineAnnealingWarmRestarts``.
+    At step k of a cycle of n steps, the rate is ``end + (lr - end) (1 + cos(pi k / n)) / 2``. The
+    first cycle has `steps` steps. Each later cycle has `factor` times as many steps as the cycle
+    before. The rate never reaches `end`: at step n, the next cycle starts. This is PyTorch's
+    ``CosineAnnealingWarmRestarts``.
 
     Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017.
@@ -207,7 +208,7 @@ class cosine_restarts:
     Parameters
     ----------
     lr, end : float
-        The rate at the start of each cycle, and the one that it approaches, at least 0.
+        The rate at the start of each cycle, and the rate that the cycle approaches, at least 0.
     steps : int
         Number of steps of the first cycle, at least 1; ``T_0`` in the paper.
     factor : int, optional
@@ -235,7 +236,7 @@ class cosine_restarts:
         length = self.steps
         if self.factor == 1:
             step %= length
-        # In integers: a logarithm could miss a restart through rounding.
+        # Count in integers, because a rounded logarithm could miss a restart.
         while step >= length:
             step -= length
             length *= self.factor
@@ -249,11 +250,11 @@ class one_cycle:
     The first rate is ``max_lr / div_factor``, and the last ``max_lr / div_factor /
     final_div_factor``. The maximum is at step ``pct_start * steps - 1`` and the end at step
     ``steps - 1``. From a rate a to a rate b, the schedule follows ``b + (a - b) (1 + cos(pi d)) /
-    2``, or the line ``b + (a - b) (1 - d)``, where d goes from 0 to 1. PyTorch's ``OneCycleLR``
-    without the momentum.
+    2``, or the line ``b + (a - b) (1 - d)``, where d goes from 0 to 1. This is PyTorch's
+    ``OneCycleLR`` without the cycle of the momentum.
 
-    Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018. In
-    two phases as in fastai; the paper has a third one for the much lower rates.
+    Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018. The
+    cycle has two phases, as in fastai. The paper has a third phase for the much lower rates.
 
     Parameters
     ----------
@@ -262,9 +263,9 @@ class one_cycle:
     steps : int
         Number of steps of the cycle, at least 1.
     pct_start : float, optional
-        Share of the steps on which the rate rises, 0 < pct_start < 1.
+        Share of the steps in which the rate rises, 0 < pct_start < 1.
     anneal_strategy : {"cos", "linear"}, optional
-        Half cosines or straight lines.
+        Shape of the rise and the fall: half cosines or straight lines.
     div_factor, final_div_factor : float, optional
         Ratio of the highest rate to the first, and of the first to the last, above 0.
 
@@ -312,9 +313,9 @@ class one_cycle:
 class warmup:
     """Linear warmup from `start` to the first rate of `then`, followed by `then`.
 
-    ``start + (then(0) - start) step / steps`` before step `steps`, ``then(step - steps)`` from
-    there on. PyTorch's ``LinearLR`` followed by another scheduler, where ``start_factor`` is the
-    quotient of `start` and ``then(0)``.
+    The rate is ``start + (then(0) - start) step / steps`` before step `steps`, and ``then(step -
+    steps)`` from there on. In PyTorch, this is ``LinearLR`` with a ``start_factor`` of ``start /
+    then(0)``, followed by another scheduler.
 
     Source: P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.
 
@@ -323,7 +324,7 @@ class warmup:
     steps : int
         Number of steps of the warmup, at least 0.
     then : float or callable
-        The rate afterwards: a number, or a schedule that starts with its step 0.
+        The rate after the warmup: a number, or a schedule, which then starts at its own step 0.
     start : float, optional
         The rate at step 0, at least 0.
 

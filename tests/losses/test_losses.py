@@ -341,7 +341,7 @@ def test_finite_weights_with_an_infinite_sum(library):
 
 
 def test_weights_whose_sum_has_no_inverse(library):
-    """1 / 1e-44 is infinite in float32: an error in host memory, a loss of 0 on a device."""
+    """1 / 1e-44 is infinite in float32. This is an error on the CPU; on a device, the loss is 0."""
     y = library.asarray(np.ones((4, 2)), dtype=library.backend.xp.float32)
     weights, loss = library.asarray(np.full(4, 1e-45)), cr.MSELoss()
     if library.name != "cupy":

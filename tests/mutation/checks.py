@@ -64,7 +64,7 @@ def check_resume(path, kind, model, saved):
     try:
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
     except ValueError as error:
-        if kind == "signed" and "expected the optimizer of the training" in str(error):
+        if kind == "signed" and "expected the same optimizer as before" in str(error):
             raise cr.FileFormatError(str(error)) from error  # as documented
         raise
     if kind == "model":

@@ -160,7 +160,7 @@ CUSTOM = {
 def test_a_custom_optimizer_must_return_tuples(members, message, library):
     own = {"rule": lambda self, xp: cr.SGD._plain, **members}
     optimizer = type("Own", (cr.Optimizer,), own)(0.1)
-    for outputs in (1, 3):  # one output is one element, which zip would take for the tuple
+    for outputs in (1, 3):  # `zip` would accept an array of one element as a tuple
         model = cr.Sequential(cr.Linear(1, outputs, bias=False), backend=library.backend)
         before = library.to_numpy(model.state.values).copy()
         with pytest.raises(TypeError, match=message):

@@ -28,7 +28,7 @@ def step(model, optimizer):
 @pytest.mark.parametrize("kind", [cr.Adam, cr.AdamW])
 @pytest.mark.parametrize("frozen_steps", [1, 100])
 def test_a_frozen_parameter_counts_no_steps(kind, frozen_steps, library):
-    """With a constant gradient, each of the first steps of Adam is as long as the rate."""
+    """With a constant gradient, the length of Adam's first steps is the learning rate."""
     model = two_weights(library)
     optimizer = kind(0.01, eps=0.0).bind(model)
     if kind is cr.AdamW:
@@ -53,7 +53,7 @@ def test_a_gradient_of_zero_counts_as_a_step(library):
 
 
 def test_copies_and_files_keep_the_step_counts(library, tmp_path):
-    """Each of them continues like the original."""
+    """Training continues with a copy, or after loading a file, as with the original optimizer."""
     model = two_weights(library)
     trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.Adam(0.01))
     x, y = np.asarray([[1.0], [2.0]]), np.asarray([[3.0], [5.0]])
@@ -79,7 +79,7 @@ def test_impossible_step_counts_are_refused(library):
     state = optimizer.state()
     for bad in ([0], [0, 1], [-1, 0]):
         with pytest.raises(
-            ValueError, match="expected a number of frozen steps up to 0 for each of 2"
+            ValueError, match="expected 2 numbers of frozen steps, one per parameter, from 0 to 0"
         ):
             optimizer.load_state({**state, "frozen_steps": bad})
 
@@ -128,7 +128,7 @@ def test_invalid_rates_are_refused():
         cr.SGD({"0": -1.0})
     with pytest.raises(ValueError, match="expected lr for at least one layer"):
         cr.SGD({})
-    with pytest.raises(TypeError, match="by names of layers such as '0', found 0"):
+    with pytest.raises(TypeError, match="expected names of layers such as '0' in lr, found 0"):
         cr.Adam({0: 1e-4, "": 1e-3})
     with pytest.raises(TypeError, match="expected betas to be a pair of numbers, found 0.9"):
         cr.Adam(betas=0.9)
@@ -149,7 +149,7 @@ def test_rates_by_layer_survive_a_file(library, tmp_path):
     np.testing.assert_array_equal(
         *(library.to_numpy(t.model.state.values) for t in (trainer, read))
     )
-    with pytest.raises(cr.FileFormatError, match="expected the optimizer of the training"):
+    with pytest.raises(cr.FileFormatError, match="expected the same optimizer as before"):
         cr.Trainer.resume(
             tmp_path / "training",
             loss=cr.MSELoss(),
@@ -181,7 +181,7 @@ def test_a_plateau_reduces_each_rate():
     ids=repr,
 )
 def test_a_changed_option_takes_effect(before, after, library):
-    """From the next step on, as if the optimizer had been made with it."""
+    """From the next step on, the optimizer behaves as if it had been created with this option."""
     changed, fresh = two_weights(library), two_weights(library)
     optimizer = cr.SGD(0.1, **before).bind(changed)
     for name, value in after.items():
@@ -214,7 +214,7 @@ def test_a_changed_option_is_checked(optimizer, name, bad):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_repeated_steps_are_counted_alike(frozen, library, monkeypatch):
-    """Numbers come from tables; one layer is frozen for an epoch, and rates differ by layer."""
+    """Repeated steps read their numbers from tables. Here, a layer is frozen for one epoch."""
 
     def trained(compile):
         model = two_weights(library)
@@ -236,7 +236,7 @@ def test_repeated_steps_are_counted_alike(frozen, library, monkeypatch):
 
 
 def test_a_callback_may_change_options_within_an_epoch(library, monkeypatch):
-    """From there on, repeated steps consist of other operations."""
+    """After the change, a repeated step consists of other operations."""
 
     class Changes(cr.Callback):
         def on_step_end(self, trainer):

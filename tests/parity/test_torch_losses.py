@@ -101,7 +101,7 @@ parameters = [nn.Parameter(torch.zeros(1))]
 THEIRS = {
     "a loss": ({"loss": nn.MSELoss()}, r"found MSELoss\(\): .* mean cr.MSELoss\(...\)\?$"),
     "a class": ({"loss": nn.CrossEntropyLoss}, r"did you mean cr.CrossEntropyLoss\(...\)\?$"),
-    "an unknown loss": ({"loss": nn.NLLLoss()}, "chainrule has losses and optimizers of its own$"),
+    "an unknown loss": ({"loss": nn.NLLLoss()}, "chainrule has its own losses and optimizers$"),
     "an optimizer": (
         {"optimizer": torch.optim.Adam(parameters)},
         r"(?s)expected an Optimizer.*: it is PyTorch's; did you mean cr.Adam\(...\)\?$",

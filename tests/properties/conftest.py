@@ -1,6 +1,6 @@
 """Settings of hypothesis: the same examples in every run, and more of them on request.
 
-``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws new examples each time, and
+``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws new examples in every run, and
 thirty times as many.
 """
 
@@ -8,11 +8,11 @@ import importlib.util
 import os
 
 if importlib.util.find_spec("hypothesis") is None:
-    collect_ignore_glob = ["test_*.py"]  # the sessions of nox install it
+    collect_ignore_glob = ["test_*.py"]  # nox sessions install hypothesis
 else:
     from hypothesis import settings
 
-    # No database: it would be a folder in the project.
+    # No database, because it would add a folder to the project.
     options = {"database": None, "deadline": None}
     settings.register_profile("default", derandomize=True, max_examples=30, **options)
     settings.register_profile("more", max_examples=1000, **options)

@@ -56,7 +56,7 @@ def of_one_width(features):
 @st.composite
 def layers(draw, features, depth=0):
     """Draw a chain of layers, and return it with the number of outputs of the last one."""
-    chain, again = [], {}  # by width, layers that can be used again
+    chain, again = [], {}  # `again`: layers that can be reused, by width
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["linear", "other", "nested", "shared"]))
         before = features

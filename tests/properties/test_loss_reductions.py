@@ -1,4 +1,4 @@
-"""Every loss is a weighted sum over samples, and so is its gradient; here in plain NumPy."""
+"""Every loss and its gradient are weighted sums over samples, computed here in plain NumPy."""
 
 from functools import partial
 
@@ -57,7 +57,7 @@ LOSSES = {
 
 @st.composite
 def elementwise(draw, kind):
-    """Draw a loss without its reduction, outputs, targets, the values, and a 1 per sample."""
+    """Draw a loss (to be called with a reduction), outputs, targets, values, and a 1 per sample."""
     formula, outputs, targets = LOSSES[kind]
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple))
     y = draw(arrays(float, shape, elements=outputs))
@@ -75,7 +75,7 @@ def elementwise(draw, kind):
 
 @st.composite
 def classes(draw):
-    """Draw cross-entropy in the same form; instead of ones, the class weights of the samples."""
+    """Draw the same for cross-entropy, with the samples' class weights instead of ones."""
     batch, count = draw(st.integers(1, 6)), draw(st.integers(2, 4))
     y = draw(arrays(float, (batch, count), elements=WIDE))
     if draw(st.booleans()):
@@ -105,7 +105,7 @@ def sample_weights(batch):
 
 
 def close(found, expected, size):
-    """Compare up to rounding, relative to the size of the summands."""
+    """Compare with a tolerance for rounding, relative to the size of the summands."""
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * (1 + np.max(size)))
 
 

@@ -241,7 +241,7 @@ def test_a_file_or_parts_that_do_not_fit(library, tmp_path):
     trainer.fit(X, Y, **FIT, callbacks=[Counts()])
     trainer.save(path)
     for other in (cr.Adam(), cr.SGD(0.1, momentum=0.9), cr.SGD(cr.schedules.cosine(0.1, 20))):
-        with pytest.raises(ValueError, match="expected the optimizer of the training, 'SGD' with"):
+        with pytest.raises(ValueError, match="expected the same optimizer as before, 'SGD' with"):
             resumed(path, library, optimizer=other)
     again = resumed(path, library)
     with pytest.raises(ValueError, match=r"expected the callbacks .*, including Counts, found"):

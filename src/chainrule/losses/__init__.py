@@ -1,4 +1,4 @@
-"""Losses: the distance of outputs from targets, each with its gradient below its value."""
+"""Losses: how far outputs are from targets. Each gradient is defined next to its value."""
 
 from .base import Loss
 from .binary import BCELoss, BCEWithLogitsLoss

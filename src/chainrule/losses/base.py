@@ -35,8 +35,8 @@ class Loss:
 
     Examples
     --------
-    The negative log-likelihood of a Gaussian. There are two outputs, a mean and the logarithm of a
-    variance, for one target.
+    The negative log-likelihood of a Gaussian. Each target has two outputs: the mean and the
+    logarithm of the variance.
 
     >>> class GaussianNLL(cr.Loss):
     ...     def as_target(self, xp, y, target):
@@ -59,7 +59,7 @@ class Loss:
 
     outputs: ClassVar[str] = "numbers"
     """How the loss interprets outputs: "numbers", "logits" of classes, "binary logits", "binary
-    probabilities", "log-probabilities" or "log-means". Metrics and estimators depend on it."""
+    probabilities", "log-probabilities" or "log-means". Metrics and estimators rely on this."""
 
     reduction = Checked(one_of("mean", "sum", "none"))
 
@@ -67,7 +67,7 @@ class Loss:
         self.reduction = reduction
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Compute the values, and return them with a function for their derivative.
+        """Return the values, and a function that computes their derivative.
 
         Parameters
         ----------
@@ -81,27 +81,29 @@ class Loss:
         Returns
         -------
         values : array
-            ``(batch,)`` or ``(batch, ...)``, of the dtype of `y`: one value per sample, or several,
-            which "mean" averages.
+            ``(batch,)`` or ``(batch, ...)``, in the dtype of `y`. If a sample has several values,
+            "mean" averages them.
         derivative : callable
-            ``derivative()`` returns an array of the shape and dtype of `y`: the derivative of the
-            sum of each sample's values with respect to its outputs.
+            ``derivative()`` returns an array with the shape and dtype of `y`. For each sample, it
+            contains the derivative of the sum of the sample's values with respect to the sample's
+            outputs.
         """
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        """Raise an error if the outputs are not of the kind that the loss takes; may read them."""
+        """Raise an error if the loss cannot take these outputs. May read from the device."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Raise a `DataError` if `target`, from `as_target`, is invalid; reads from the device."""
+        """Raise a `DataError` if `target` (from `as_target`) is invalid. Reads from the device."""
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
-        """Return `target` in the dtype that the formula takes: by default, that of `y`.
+        """Return `target` in the dtype that `formula` takes: by default, the dtype of `y`.
 
         Raises
         ------
         ShapeError
-            If its shape does not fit that of the outputs `y`: by default, if they differ.
+            If the shape of `target` does not fit the outputs `y`. By default, the two shapes must
+            be equal.
         """
         if target.shape != y.shape:
             expected, found = in_words(y, target)
@@ -114,15 +116,15 @@ class Loss:
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
         """Return a weight for each sample that depends on its target, or None if all are 1.
 
-        A mean divides by the sum of these weights. `formula` has already applied them.
+        The mean divides by the sum of these weights. The values already include them.
         """
         return None
 
     def check(self, y: Array, target: Array) -> None:
         """Raise an error if targets have the wrong shape for the outputs `y`, or invalid values.
 
-        Calling the loss does this for targets in host memory. Targets on a device are read only
-        here. `Trainer` checks all data once.
+        Calling the loss also checks targets in host memory. Only this method reads targets on a
+        device. `Trainer` checks all data once.
         """
         xp, y = as_outputs(y)
         self.check_values(xp, y, self.as_target(xp, y, like(y, target)))
@@ -130,14 +132,13 @@ class Loss:
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, Callable[..., Array]]:
-        """Compute the loss of outputs `y`, and return it with a function for its gradient.
+        """Return the loss of outputs `y`, and a function that computes its gradient.
 
         Parameters
         ----------
         y : array
-            Outputs, ``(batch, features)``. A list or a frame becomes a NumPy array. The loss
-            computes in their dtype if it is float32 or float64, and otherwise (integers, float16)
-            in float64.
+            Outputs, ``(batch, features)``. A list or a frame becomes a NumPy array. Outputs in
+            float32 or float64 keep their dtype. All others (integers, float16) become float64.
         target : array
             Targets of the same shape; `CrossEntropyLoss` also takes labels. A list, a frame or an
             array of another library is moved to the device of the outputs.
@@ -148,20 +149,20 @@ class Loss:
         Returns
         -------
         value : array
-            0-d, or of the shape of the values if ``reduction="none"``.
+            0-d. With ``reduction="none"``, an array of all values.
         backward : callable
-            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, an array of the same
-            shape, in the dtype in which the loss computes.
+            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, an array with the
+            shape of `y` and the dtype of the loss.
 
         Raises
         ------
         ShapeError
-            If the shapes do not fit; ``(n,)`` and ``(n, 1)`` are an error, not a broadcast.
+            If the shapes do not fit. ``(n,)`` and ``(n, 1)`` are not broadcast.
         DataError
-            If targets in host memory are out of range (see `check`), or if weights there are
-            negative or have no finite sum.
+            If targets in host memory are invalid (see `check`), or if sample weights in host memory
+            are negative or do not have a finite sum.
         """
-        if sample_weight is not None:  # in a training, weights are checked once beforehand
+        if sample_weight is not None:  # `Trainer` checks its weights once, before training
             xp, outputs = as_outputs(y)
             weight = xp.astype(like(outputs, sample_weight), outputs.dtype)
             if on_host(weight):
@@ -176,7 +177,7 @@ class Loss:
     def sums(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, float | Array, Callable[[Any], Array]]:
-        """Compute the loss as a sum over samples: the parts of a batch add up to the whole.
+        """Return the loss as a sum over samples, which can be added up over parts of a batch.
 
         Parameters
         ----------
@@ -205,10 +206,10 @@ class Loss:
         return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: Any) -> float | Array:
-        """Return the factor from a sum over samples to the loss: 1, or ``1 / total_weight``.
+        """Return the factor that turns a sum over samples into the loss: 1 or ``1 / total_weight``.
 
-        It is 0 if all weights are 0, as in a batch of ignored samples, or if their sum is too small
-        to divide by.
+        The factor is 0 if all weights are 0 (as in a batch of ignored samples), or if the sum of
+        the weights is too small to divide by.
         """
         if self.reduction == "sum":
             return 1.0
@@ -221,7 +222,7 @@ class Loss:
     def _inputs(
         self, y: Any, target: Any, sample_weight: Any
     ) -> tuple[Any, Array, Array, Array | None]:
-        """Return the namespace and all arguments as its arrays, checked."""
+        """Return the namespace, and all arguments as checked arrays of this namespace."""
         xp, y = as_outputs(y)
         if y.ndim == 0 or y.shape[0] == 0:
             raise DataError(
@@ -241,7 +242,7 @@ class Loss:
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
-        """Compute the values times the sample weights, and a function for their gradient."""
+        """Return the values times the sample weights, and a function for their gradient."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: gradient() * _along(dvalues, y)
@@ -251,11 +252,11 @@ class Loss:
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Apply the formula, and the weights of outputs or labels if a loss has them."""
+        """Apply the formula, then multiply by the weights of outputs or labels, if any."""
         return self._checked_formula(xp, y, target)
 
     def _checked_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Call `formula`, and check what it returns: values, and a function for the derivative."""
+        """Call `formula`, and check that it returns values and a function for the derivative."""
         result = self.formula(xp, y, target)
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
@@ -267,7 +268,7 @@ class Loss:
         return values, lambda: self._expect_array("gradient", derivative(), y)
 
     def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:
-        """Return `result` if it is an array like the outputs, at least in its first `axes`."""
+        """Return `result` if it has the dtype and shape of `y` (or its first `axes` lengths)."""
         if not hasattr(result, "dtype"):
             raise TypeError(f"{self!r}: expected an array as {what}, found {result!r:.200}")
         if result.shape[:axes] != y.shape[:axes]:
@@ -286,13 +287,13 @@ class Loss:
 def as_outputs(y: Any) -> tuple[Any, Array]:
     """Return the namespace of outputs, and the outputs in float32 or float64.
 
-    Other dtypes become float64, so that no target is truncated to an integer and nothing is summed
-    in float16. A list or a frame becomes a NumPy array.
+    Other dtypes become float64. Integer outputs would truncate the targets, and sums in float16
+    would be inexact. A list or a frame becomes a NumPy array.
     """
     own = isinstance(y, np.ndarray) or not is_array_api_obj(y)
     if own:
         y = to_numpy(y)
-    xp: Any = array_api_compat.numpy if own else array_namespace(y)  # which takes longer
+    xp: Any = array_api_compat.numpy if own else array_namespace(y)  # slower
     if y.dtype in (xp.float32, xp.float64):
         return xp, y
     if xp.isdtype(y.dtype, "complex floating"):
@@ -301,7 +302,7 @@ def as_outputs(y: Any) -> tuple[Any, Array]:
 
 
 def in_words(*arrays: Array) -> list[str]:
-    """Format their shapes, with "batch" for the first axis if it has the same length in all."""
+    """Format the shapes of arrays. The first axis is called "batch" if all have the same length."""
     shapes = [tuple(map(str, array.shape)) for array in arrays]
     if len({shape[:1] for shape in shapes}) == 1:
         shapes = [("batch", *shape[1:]) for shape in shapes]
@@ -309,7 +310,7 @@ def in_words(*arrays: Array) -> list[str]:
 
 
 def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
-    """Raise a `DataError` unless all of `x` is from `low` to `high`; reads from the device."""
+    """Raise a `DataError` if an element is not from `low` to `high`. Reads from the device."""
     least, most = float(xp.min(x)), float(xp.max(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least
@@ -317,7 +318,7 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
 
 
 def as_labels(xp: Any, integers: Array) -> Array:
-    """Convert integers to int64; larger ones become its largest number, not a negative one."""
+    """Convert integers to int64. Those that are too large become the largest int64 number."""
     labels = xp.astype(integers, xp.int64)
     if integers.dtype == xp.uint64:
         labels = xp.where(labels < 0, LARGEST, labels)
@@ -328,7 +329,7 @@ LARGEST = 2**63 - 1
 
 
 def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
-    """Raise a `DataError` if labels are not from 0 to `classes` - 1; reads from the device."""
+    """Raise a `DataError` if a label is not from 0 to `classes` - 1. Reads from the device."""
     least, most = int(xp.min(labels)), int(xp.max(labels))
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
@@ -340,9 +341,9 @@ def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None
 
 
 def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
-    """Raise a `DataError` unless each row is a distribution; reads from the device.
+    """Raise a `DataError` if a row is not a distribution. Reads from the device.
 
-    The sum may be off by the rounding error of bfloat16, 2^-8.
+    The sum of a row may be off by the rounding error of bfloat16, 2^-8.
     """
     check_range(xp, rows, 0, math.inf, "entries of one-hot rows")
     worst = float(xp.max(xp.abs(xp.sum(rows, axis=-1) - 1.0)))
@@ -351,14 +352,14 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
 
 
 def times(xp: Any, x: Array, weight: Array) -> Array:
-    """``x * weight``, but 0 where the weight is 0, even if `x` is infinite: it counts as absent."""
+    """Return ``x * weight``, and 0 wherever the weight is 0, even if `x` is infinite or NaN."""
     return xp.where(weight == 0.0, 0.0, x) * weight
 
 
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:
-    """Raise a `DataError` if sample weights are invalid; reads from the device.
+    """Raise a `DataError` if sample weights are invalid. Reads from the device.
 
-    With `zeros`, all of them may be 0.
+    If `zeros` is true, all weights may be 0.
     """
     least, most, total = (float(f(weight)) for f in (xp.min, xp.max, xp.sum))
     limits = xp.finfo(weight.dtype)
@@ -372,6 +373,6 @@ def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> 
 
 
 def _along(factor: Any, y: Array) -> Any:
-    """Reshape a factor, one number or one per sample or value, to multiply ``(batch, ...)``."""
+    """Append axes to `factor` (one number, or one per sample or value) to match those of `y`."""
     axes = getattr(factor, "ndim", 0)
     return factor if axes in (0, y.ndim) else factor[(..., *(None,) * (y.ndim - axes))]

@@ -14,8 +14,9 @@ from .weights import OutputWeight, WeightedOutputs
 class BCELoss(WeightedOutputs):
     """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` of probabilities `y`.
 
-    Both stay finite: logarithms are taken of at least the smallest normal number, and the gradient
-    divides by at least 1e-12. For logits, use `BCEWithLogitsLoss`, which is exact and faster.
+    The loss and its gradient stay finite: no logarithm is taken of a number below the smallest
+    normal number, and the denominator of the gradient is at least 1e-12. For logits, use
+    `BCEWithLogitsLoss`, which is exact and faster.
     """
 
     outputs = "binary probabilities"
@@ -25,7 +26,7 @@ class BCELoss(WeightedOutputs):
         check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN is reported by the Trainer
+        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # `Trainer` reports NaN
             raise DataError("BCELoss: expected probabilities; for logits, use BCEWithLogitsLoss")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -41,7 +42,7 @@ class BCELoss(WeightedOutputs):
 class BCEWithLogitsLoss(WeightedOutputs):
     """Binary cross-entropy of ``sigmoid(y)``, computed from the logits `y` without overflow.
 
-    ``(1 - t) y + (1 + (pos_weight - 1) t) log(1 + exp(-y))``.
+    For a target t, the loss is ``(1 - t) y + (1 + (pos_weight - 1) t) log(1 + exp(-y))``.
 
     Parameters
     ----------

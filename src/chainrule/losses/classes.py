@@ -16,11 +16,12 @@ from .weights import OutputWeight, WeightedOutputs
 
 
 class CrossEntropyLoss(Loss):
-    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`, one per sample.
+    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`.
 
-    Targets are labels, ``(batch,)`` integers, or rows ``(batch, classes)``: one-hot or any other
-    distribution. A label and its one-hot row give the same loss. (With `weight` and rows, PyTorch
-    divides the mean by the number of samples, not by the sum of their weights.)
+    There is one value per sample. Targets are labels, ``(batch,)`` integers, or rows ``(batch,
+    classes)``: one-hot or any other distribution. A label and its one-hot row give the same loss.
+    (PyTorch differs for rows with `weight`: it divides the mean by the number of samples, not by
+    the sum of their weights.)
 
     Parameters
     ----------
@@ -30,8 +31,8 @@ class CrossEntropyLoss(Loss):
         The share of each target that is spread evenly over all classes (C. Szegedy et al.,
         "Rethinking the Inception architecture", 2016).
     ignore_index : int, optional
-        A label, such as -100, whose samples count as absent: their gradient is 0, and the mean is
-        over the others. If a batch has no others, its loss is 0 (in PyTorch, NaN).
+        Samples with this label, such as -100, are ignored: their gradient is 0, and the mean is
+        over the other samples. If a batch has no other samples, its loss is 0 (in PyTorch, NaN).
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
 
@@ -104,7 +105,7 @@ class CrossEntropyLoss(Loss):
         if self.weight:
             q = q * self.weight.on(xp, y)
         log_p = log_softmax(xp, y)
-        values = -xp.sum(times(xp, log_p, q), axis=1)  # a logit may be -inf
+        values = -xp.sum(times(xp, log_p, q), axis=1)  # `times`, as a logit may be -inf
         return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
@@ -125,9 +126,10 @@ class CrossEntropyLoss(Loss):
         return times(xp, values, counts), lambda: times(xp, derivative(), counts[:, None])
 
     def _counted(self, xp: Any, y: Array, target: Array) -> tuple[Array, Array | None]:
-        """Return labels, with 0 for those ignored, and the weights of the samples, 0 or 1.
+        """Return the labels, and a weight for each sample: 0 if its label is ignored, otherwise 1.
 
-        The weights are None if nothing is ignored.
+        Ignored labels are replaced by 0. The weights are None if targets are rows, or if there is
+        no `ignore_index`.
         """
         if self.ignore_index is None or target.ndim == 2:
             return target, None
@@ -136,7 +138,7 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers: their dtype may no longer be the user's."""
+    """Describe targets that are not integers. Their dtype may not be the user's, so omit it."""
     if target.dtype == xp.bool:
         return "booleans: y.astype(int) turns them into labels"
     if bool(xp.all(target == xp.floor(target))):
@@ -145,7 +147,9 @@ def _no_labels(xp: Any, target: Array) -> str:
 
 
 class KLDivLoss(WeightedOutputs):
-    """Kullback-Leibler divergence ``t (log t - y)`` of log-probabilities `y` from targets `t`.
+    """Kullback-Leibler divergence ``KL(t || exp(y))`` for targets `t` and log-probabilities `y`.
+
+    The value of each element is ``t (log t - y)``. The divergence of a sample is their sum.
 
     Source: S. Kullback and R. Leibler, "On information and sufficiency", 1951.
 
@@ -154,7 +158,7 @@ class KLDivLoss(WeightedOutputs):
     weight : sequence of float, optional
         See `WeightedOutputs`.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
-        See `Loss`. "batchmean" is the divergence itself: the sum over the elements of an output,
+        See `Loss`. "batchmean" is the divergence itself: the sum over the elements of each sample,
         averaged over the batch.
     """
 
@@ -169,6 +173,6 @@ class KLDivLoss(WeightedOutputs):
 
 
 def relative_entropy(xp: Any, t: Array, y: Array) -> Array:
-    """``t (log t - y)``, which is 0 where `t` is 0, even if `y` is minus infinity."""
+    """Return ``t (log t - y)``, and 0 wherever `t` is 0, even if `y` is minus infinity."""
     present = t > 0.0
     return t * xp.where(present, xp.log(xp.where(present, t, 1.0)) - y, 0.0)

@@ -29,7 +29,9 @@ class L1Loss(WeightedOutputs):
 
 
 class HuberLoss(WeightedOutputs):
-    """``d^2 / 2`` where ``d = |y - target| <= delta``, else ``delta (d - delta / 2)``.
+    """Huber loss, which is quadratic for small errors and linear for large ones.
+
+    With ``d = |y - target|``, it is ``d^2 / 2`` if ``d <= delta``, else ``delta (d - delta / 2)``.
 
     Source: P. Huber, "Robust estimation of a location parameter", 1964.
 

@@ -3,23 +3,24 @@
 A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
 takes a list of them, or a dict with names of your choice. Metrics never read values back from a
 device. Targets may be a list, a frame or an array of another library: they are moved to the device
-of the outputs. Targets in host memory that hold NaN, or labels outside the classes, are a
-`DataError`. Outputs that are NaN are not an error: these samples count as wrong, or the metric is
-NaN.
+of the outputs. For targets in host memory, NaN and labels outside the classes raise a `DataError`.
+NaN among the outputs is not an error: these samples count as wrong, or the metric is NaN.
 
 For classification, outputs are logits or probabilities ``(samples, classes)``, and targets are
-labels ``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. For two classes, `precision`,
-`recall`, `f1` and `confusion_matrix` also take a single output, ``(samples,)`` or ``(samples, 1)``,
-with targets 0 and 1 of the same shape: outputs above `threshold` are class 1. Rows of targets must
-sum to 1, so several labels per sample are a `DataError`; use `binary_accuracy` for these. A row
-that is not one-hot (a smoothed or mixed label) stands for the class of its largest entry.
+labels ``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. Rows of targets must sum to 1. So
+several labels per sample raise a `DataError`; use `binary_accuracy` for these. A row that is not
+one-hot (a smoothed or mixed label) stands for the class of its largest entry.
 
-Outputs and targets may have any real dtype. Counts and sums are always taken in integers and
-float64. The result has the dtype of the outputs if it is float32 or float64, and is float64
-otherwise.
+For two classes, `precision`, `recall`, `f1` and `confusion_matrix` also take a single output,
+``(samples,)`` or ``(samples, 1)``. Outputs above `threshold` are class 1. The targets are 0 and 1,
+in the shape of the outputs.
 
-The attribute ``higher_is_better`` of a metric, True or False, is the direction in which it
-improves. Callbacks that watch a metric rely on it, so set it on your own metrics too.
+Outputs and targets may have any real dtype. Counts and sums always use integers and float64. If the
+outputs are float32 or float64, the result has their dtype. Otherwise it is float64.
+
+The attribute ``higher_is_better`` of a metric is True if larger values are better, and False if
+smaller values are better. Callbacks that watch a metric rely on this attribute, so set it on your
+own metrics too.
 
 Examples
 --------

@@ -17,24 +17,25 @@ from .base import (
     share,
 )
 
-# Classes that are used as functions, so that they can be compared, copied and printed.
+# Some metrics are classes instead of functions, so that they can be compared, copied and printed.
 # ruff: noqa: N801
 
 
 @higher_is_better
 def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None) -> Array:
-    """Share of samples whose largest output is that of their class.
+    """Share of samples whose largest output belongs to the correct class.
 
     Parameters
     ----------
     outputs : array
         ``(samples, classes)``: logits or probabilities.
     targets : array
-        Labels ``(samples,)``, or rows of the shape of the outputs: one-hot, or another distribution
-        whose largest entry is that of the class.
+        Labels ``(samples,)``, or rows with the shape of the outputs. A row is one-hot, or another
+        distribution whose largest entry marks the correct class.
     ignore_index : int, optional
-        A label whose samples are left out; if none remain, the accuracy is 0. By default, `Trainer`
-        passes the `ignore_index` of its `CrossEntropyLoss`. No other metric takes it.
+        Samples with this label are left out. If no samples remain, the accuracy is 0. By default,
+        `Trainer` passes the `ignore_index` of its `CrossEntropyLoss`. The other metrics do not have
+        this option.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     Raises
     ------
     ShapeError
-        If there are fewer than two outputs, or if the shape of the targets does not fit.
+        If there are fewer than two classes, or if the shape of the targets does not fit.
     DataError
         If targets in host memory are not classes: labels out of range, rows that do not sum to 1.
 
@@ -62,7 +63,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
 
 
 def _right(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Whether each sample is right, see `chainrule.training.sample_means`."""
+    """Return whether each sample is right (see `chainrule.training.sample_means`)."""
     return xp.argmax(outputs, axis=-1) == _labels(xp, outputs, targets)
 
 
@@ -70,7 +71,7 @@ accuracy.per_sample = _right  # type: ignore[attr-defined]
 
 
 def _labels(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Labels, or the labels of one-hot rows."""
+    """Return labels unchanged, and convert one-hot rows to labels."""
     if targets.ndim == 1:
         return targets
     return xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
@@ -83,8 +84,8 @@ class binary_accuracy:
     Parameters
     ----------
     threshold : float
-        Outputs above it are class 1, and others class 0: 0 for logits, 0.5 for probabilities.
-        Targets above 0.5 are class 1.
+        Outputs above this value are class 1, all others class 0. Use 0 for logits and 0.5 for
+        probabilities. Targets above 0.5 are class 1.
 
     Examples
     --------
@@ -103,21 +104,21 @@ class binary_accuracy:
         return share(xp, right & ~xp.isnan(outputs), outputs.dtype)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Whether each output is right."""
+        """Return whether each output is right."""
         return (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
 
 
 @dataclass(frozen=True)
 class top_k_accuracy:
-    """Share of samples whose class is among the `k` largest of their outputs.
+    """Share of samples whose correct class has one of the `k` largest outputs.
 
-    Of equal outputs, the one of the lower class counts as larger. So a model whose outputs are all
-    equal is not always right. With `k` = 1 this is `accuracy`.
+    If two outputs are equal, the output of the lower class counts as larger. So a model whose
+    outputs are all equal is not always right. With `k` = 1, this metric is `accuracy`.
 
     Parameters
     ----------
     k : int
-        The number of largest outputs, at least 1. It is part of the metric's name, such as
+        Number of largest outputs, at least 1. The metric's name contains it, as in
         ``top_2_accuracy``.
 
     Raises
@@ -153,12 +154,12 @@ class top_k_accuracy:
         return share(xp, self.per_sample(xp, outputs, labels), outputs.dtype)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Whether each sample is right."""
+        """Return whether each sample is right."""
         labels = xp.astype(_labels(xp, outputs, targets), xp.int64)
         samples, classes = outputs.shape
         rows = xp.arange(samples, device=outputs.device)
         own = outputs[rows, labels][:, None]
         after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels[:, None]
-        # Count the outputs that are smaller, not those that are larger: none is larger than NaN.
+        # Count the smaller outputs, not the larger ones: if `own` is NaN, none would be larger.
         beaten = (own > outputs) | ((own == outputs) & after)
         return xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k

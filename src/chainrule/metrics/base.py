@@ -70,7 +70,10 @@ def labelled(
 def fitting_targets(
     name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]
 ) -> tuple[Any, Array, Array]:
-    """Return the namespace, outputs, and targets of their shape or one of the given `shapes`."""
+    """Return the namespace, and checked outputs and targets.
+
+    The targets must have one of the given `shapes`; by default, the shape of the outputs.
+    """
     xp, outputs = as_outputs(outputs)
     targets = like(outputs, targets)
     shapes = shapes or (outputs.shape,)
@@ -88,20 +91,21 @@ def fitting_targets(
 
 
 def check_two_classes(xp: Any, targets: Array) -> None:
-    """Raise a `DataError` if targets in host memory are not from 0 to 1."""
+    """Raise a `DataError` if a target in host memory is not from 0 to 1."""
     if on_host(targets):
         check_range(xp, targets, 0, 1, "targets of two classes")
 
 
 def predicted_classes(xp: Any, outputs: Array) -> Array:
-    """Return the class of the largest output of each sample; -1 if an output is NaN."""
+    """Return the class with the largest output for each sample, or -1 if an output is NaN."""
     return xp.where(xp.any(xp.isnan(outputs), axis=-1), -1, xp.argmax(outputs, axis=-1))
 
 
 def share(xp: Any, right: Array, dtype: Any, *, among: Array | None = None) -> Array:
-    """Compute the share of booleans that are true: of all, or of those that `among` selects.
+    """Return the share of True values in `right`, or in the part of it that `among` selects.
 
-    It is counted in float64, which is exact where `dtype` may not be. The share of none is 0.
+    Counts are in float64, because large counts are not exact in float32. If `among` selects
+    nothing, the share is 0.
     """
     if among is None:
         return xp.astype(xp.mean(xp.astype(right, xp.float64)), dtype)

@@ -15,17 +15,18 @@ _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) -> Array:
     """Confusion matrix: classes in rows, predicted classes in columns.
 
-    ``M[i, j]`` is the number of samples of class i whose largest output is the j-th. A sample with
-    NaN outputs counts nowhere.
+    ``M[i, j]`` is the number of samples of class i whose largest output is the j-th. Samples with
+    NaN outputs are not counted.
 
     Parameters
     ----------
     outputs : array
-        ``(samples, classes)``, or one output for two classes, ``(samples,)`` or ``(samples, 1)``.
+        ``(samples, classes)``. For two classes, it can also be a single output, ``(samples,)`` or
+        ``(samples, 1)``.
     targets : array
-        Labels or one-hot rows; for one output, 0 and 1 in the shape of the outputs.
+        Labels or one-hot rows. For a single output, 0 and 1 in the shape of the outputs.
     threshold : float, optional
-        For one output, the value above which it is class 1: 0 for logits, 0.5 for probabilities.
+        A single output above this value is class 1. Use 0 for logits and 0.5 for probabilities.
 
     Returns
     -------
@@ -57,19 +58,20 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
 def precision(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Precision: of the samples predicted as a class, the share that belongs to it.
+    """Precision: the share of the samples predicted as a class that belong to this class.
 
-    ``right / predicted``; a class that is never predicted has precision 0, as in scikit-learn.
+    ``right / predicted``, in numbers of samples. A class that is never predicted has precision 0,
+    as in scikit-learn.
 
     Parameters
     ----------
     outputs, targets : array
         See `confusion_matrix`.
     average : {"auto", "binary", "macro", "micro", "weighted"}, optional
-        How to combine the scores of the classes. "binary" is the score of class 1 of two. "macro"
-        is the mean over the classes that occur among targets or predictions. "weighted" is the mean
-        weighted by the number of samples of each class. "micro" adds up the counts of all classes
-        before it divides. "auto" is "binary" for two classes and "macro" for more.
+        How to combine the scores of the classes. "binary" is the score of class 1 alone, for two
+        classes. "macro" is the mean over the classes that occur among targets or predictions.
+        "weighted" is the mean weighted by the number of samples of each class. "micro" divides the
+        sums of the counts of all classes. "auto" is "binary" for two classes and "macro" for more.
     threshold : float, optional
         See `confusion_matrix`.
 
@@ -85,7 +87,7 @@ def precision(
     DataError
         See `confusion_matrix`.
     ValueError
-        If there is no such average, or if it is "binary" for more than two classes.
+        If `average` is unknown, or if it is "binary" for more than two classes.
 
     Examples
     --------
@@ -102,14 +104,15 @@ def precision(
 def recall(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Recall: of the samples of a class, the share that is predicted as it.
+    """Recall: the share of the samples of a class that are predicted as this class.
 
-    ``right / actual``; a class without samples has recall 0, as in scikit-learn.
+    ``right / actual``, in numbers of samples. A class without samples has recall 0, as in
+    scikit-learn.
 
     Parameters
     ----------
     outputs, targets, average, threshold
-        See `precision`, also for the result and errors.
+        See `precision`, which also describes the result and the errors.
 
     Examples
     --------
@@ -126,15 +129,16 @@ def recall(
 def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
     """F1 score: the harmonic mean of precision and recall.
 
-    ``2 right / (predicted + actual)``; a class that does not occur has 0, as in scikit-learn.
+    ``2 right / (predicted + actual)``, in numbers of samples. The score of a class that does not
+    occur is 0, as in scikit-learn.
 
     Source: C. van Rijsbergen, "Information retrieval", 1979.
 
     Parameters
     ----------
     outputs, targets, average, threshold
-        See `precision`, also for the result and errors. "macro" is the mean of the F1 scores of the
-        classes, not the F1 score of their mean precision and recall.
+        See `precision`, which also describes the result and the errors. "macro" is the mean of the
+        F1 scores of the classes, not the F1 score of their mean precision and recall.
 
     Examples
     --------
@@ -153,7 +157,7 @@ def _of_classes(
     """Return the namespace, outputs ``(samples, classes)`` and labels; one output becomes two."""
     xp, outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
-        # One output is like two, of which the first is the threshold.
+        # Treat a single output as two, with the first fixed at the threshold.
         xp, outputs, targets = fitting_targets(name, outputs, targets)
         outputs = xp.reshape(outputs, (-1,))
         targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype)
@@ -164,7 +168,7 @@ def _of_classes(
 
 
 def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
-    """Count how often each of 0 to ``count - 1`` occurs, ``(count,)`` integers."""
+    """Count how often each integer from 0 to ``count - 1`` occurs in `numbers`."""
     ordered, each = xp.sort(numbers), xp.arange(count, dtype=xp.int64, device=numbers.device)
     above = xp.searchsorted(ordered, each, side="right")
     return xp.astype(above - xp.searchsorted(ordered, each, side="left"), xp.int64)
@@ -172,7 +176,7 @@ def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
 
 @dataclass
 class _Counts:
-    """The number of samples that are right, predicted and actual for each class, in float64."""
+    """Counts for each class, in float64: right predictions, all predictions, and all samples."""
 
     xp: Any
     dtype: Any  # of the result
@@ -217,5 +221,5 @@ class _Counts:
 
 
 def _quotient(xp: Any, part: Array, whole: Array) -> Array:
-    """``part / whole`` with 0 / 0 = 0; `whole` is a count, so all other quotients are exact."""
+    """Return ``part / whole``, with 0 / 0 = 0. `whole` is a count, so it is 0 or at least 1."""
     return part / xp.maximum(whole, 1.0)

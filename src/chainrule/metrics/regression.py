@@ -12,9 +12,9 @@ from .base import fitting_targets, higher_is_better, lower_is_better
 def r2(outputs: Array, targets: Array) -> Array:
     """Coefficient of determination: the share of the variance of the targets that is explained.
 
-    ``1 - sum((t - y)^2) / sum((t - mean(t))^2)`` over the samples, averaged over several outputs.
-    If the targets do not vary, it is 1 if all outputs are right and otherwise 0, as in
-    scikit-learn.
+    ``1 - sum((t - y)^2) / sum((t - mean(t))^2)``, with sums over the samples. The result is
+    averaged over the features. For constant targets, it is 1 if all outputs are right, and
+    otherwise 0, as in scikit-learn.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def r2(outputs: Array, targets: Array) -> Array:
     """
     xp, dtype, outputs, targets = _in_float64("r2", outputs, targets)
     error = targets - outputs
-    # Relative to the first sample, so that constant targets have a variance of exactly 0.
+    # Subtract the first sample, so that constant targets have a variance of exactly 0.
     targets = targets - targets[:1, ...]
     deviation = targets - xp.mean(targets, axis=0, keepdims=True)
     scale = xp.max(xp.abs(deviation), axis=0)  # so that squares neither overflow nor vanish
@@ -82,7 +82,7 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
 
 
 def _absolute_errors(xp: Any, outputs: Array, targets: Array) -> Array:
-    """The error of each output, see `chainrule.training.sample_means`."""
+    """Return the absolute error of each output (see `chainrule.training.sample_means`)."""
     return xp.abs(outputs - xp.astype(targets, outputs.dtype))
 
 
@@ -90,6 +90,6 @@ mean_absolute_error.per_sample = _absolute_errors  # type: ignore[attr-defined]
 
 
 def _in_float64(name: str, outputs: Array, targets: Array) -> tuple[Any, Any, Array, Array]:
-    """Return the namespace, the dtype of the result, and both in float64 for exact long sums."""
+    """Return the namespace, the dtype of the result, and outputs and targets in float64."""
     xp, outputs, targets = fitting_targets(name, outputs, targets)
     return xp, outputs.dtype, xp.astype(outputs, xp.float64), xp.astype(targets, xp.float64)

@@ -1,4 +1,4 @@
-"""Optimizers: each has a few named state vectors and one rule, applied to every element."""
+"""Optimizers. Each has named state vectors, and one rule that is applied to every element."""
 
 from .adam import Adam, AdamW
 from .adaptive import Adagrad, RMSprop

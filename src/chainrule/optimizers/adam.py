@@ -19,20 +19,20 @@ def _betas(name: str, betas: Any) -> tuple[float, float]:
 
 
 class Adam(Optimizer):
-    """Adam: the mean gradient divided by the root of the mean square, with bias correction.
+    """Adam: the mean gradient divided by the root of the mean squared gradient, bias-corrected.
 
     ``mean = b1 * mean + (1 - b1) * grad``; ``square = b2 * square + (1 - b2) * grad^2``;
-    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)`` at step t. The
-    factors ``1 - b^t`` correct the bias of the two means, which start at zero.
+    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)`` at step t. Both means
+    start at zero, and the factors ``1 - b^t`` correct this bias.
 
     Source: D. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
 
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate, see `Optimizer`, which also describes the remaining options.
+        The learning rate. `Optimizer` describes it and the remaining options.
     betas : tuple of float, optional
-        Decay rates of the mean and of the mean square: the shares that are kept at each step.
+        Decay rates of the mean and of the mean square: the fractions that are kept at each step.
     eps : float, optional
         Added to the denominator, so that the quotient stays finite.
     """
@@ -73,7 +73,7 @@ class Adam(Optimizer):
             eps: Array,
         ) -> tuple[Array, ...]:
             mean = b1 * mean + new1 * grad
-            square = b2 * square + new2 * grad * grad  # new2 first, to overflow later
+            square = b2 * square + new2 * grad * grad  # new2 first, to delay overflow
             return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
 
         return adam
@@ -93,9 +93,9 @@ class AdamW(Adam):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate, see `Adam`, which also describes the remaining options.
+        The learning rate. `Adam` describes it and the remaining options.
     weight_decay : float, optional
-        Each step shrinks a value by the share ``lr * weight_decay``.
+        Each step shrinks values by the fraction ``lr * weight_decay``.
     """
 
     decoupled_decay = True

@@ -1,4 +1,4 @@
-"""Optimizers that divide by the root of past squared gradients."""
+"""Optimizers that divide the gradient by the root of past squared gradients."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate, see `Optimizer`, which also describes the remaining options.
+        The learning rate. `Optimizer` describes it and the remaining options.
     alpha : float, optional
-        Decay rate of the mean square: the share that is kept at each step.
+        Decay rate of the mean square: the fraction that is kept at each step.
     eps : float, optional
         Added to the denominator, so that the quotient stays finite.
     """
@@ -49,7 +49,7 @@ class RMSprop(Optimizer):
         def rmsprop(
             value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
         ) -> tuple[Array, ...]:
-            square = keep * square + new * grad * grad  # new first, to overflow later
+            square = keep * square + new * grad * grad  # new first, to delay overflow
             return value - lr * grad / (sqrt(square) + eps), square
 
         return rmsprop
@@ -69,7 +69,7 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate, see `Optimizer`, which also describes the remaining options.
+        The learning rate. `Optimizer` describes it and the remaining options.
     initial_accumulator_value : float, optional
         Initial value of the sum of squares.
     eps : float, optional

@@ -1,7 +1,7 @@
 """Base class of all optimizers: learning rates, penalties, clipping and the step itself.
 
-A step is one operation on the flat vectors of a model, whatever its depth: the rule, which the
-backend makes fast (see `Backend.elementwise`).
+A step applies one function, the rule, to the flat vectors of a model, no matter how many layers it
+has. The backend makes the rule fast (see `Backend.elementwise`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from .gradient import Gradient
 from .rates import checked_rates, rate_of_each
 
 Stretch = tuple[slice, bool, str, int]
-"""A part of the flat vectors whose parameters share these: whether they have penalties, the name
-of their learning rate, and the number of steps in which they were frozen."""
+"""A slice of the flat vectors, followed by properties that all its parameters share: whether they
+have penalties, the name of their learning rate, and the number of steps in which they were frozen.
+"""
 
 
 def _rate_of(layer: str) -> str:
-    """Name the learning rate of a layer among the options."""
+    """Return the name of a layer's learning rate in the options."""
     return f"lr[{layer!r}]"
 
 
 def _are_parameters(thing: Any) -> bool:
-    """Whether a thing is a model, a list of its parameters, or a generator of PyTorch's."""
+    """Return whether `thing` is a model, a list of parameters, or a generator as in PyTorch."""
     if isinstance(thing, list | tuple):
         return any(isinstance(item, Parameter) for item in thing)
     return isinstance(thing, Layer | Iterator)
@@ -45,28 +46,30 @@ class Optimizer:
     Parameters
     ----------
     lr : float, callable or dict
-        The learning rate, at least 0: a number, or a function of the step, counted from 0, such as
-        `schedules.cosine`. Or a dict of these by layer: ``{"0": 1e-4, "": 1e-3}`` is 1e-4 for the
-        layer ``"0"`` and 1e-3 for all others. A name matches all parameters whose names in
-        `Layer.named_parameters` begin with it; the longest match counts.
+        The learning rate, at least 0. It is a number, or a function of the step (counted from 0),
+        such as `schedules.cosine`. A dict sets the rate of each layer: ``{"0": 1e-4, "": 1e-3}``
+        means 1e-4 for the layer ``"0"`` and 1e-3 for all others. A key applies to all parameters
+        whose names in `Layer.named_parameters` begin with this key. If several keys match, the
+        longest one is used.
     weight_decay : float, optional
-        The L2 penalty ``weight_decay / 2 * sum(value^2)``: adds ``weight_decay * value`` to the
-        gradient (`AdamW` decays the value itself).
+        Factor of the L2 penalty ``weight_decay / 2 * sum(value^2)``, which adds ``weight_decay *
+        value`` to the gradient. (`AdamW` shrinks the values directly.)
     l1 : float, optional
-        The L1 penalty ``l1 * sum(|value|)``: adds ``l1 * sign(value)`` to the gradient, also in
-        `AdamW` (R. Tibshirani, "Regression shrinkage and selection via the lasso", 1996).
+        Factor of the L1 penalty ``l1 * sum(|value|)``, which adds ``l1 * sign(value)`` to the
+        gradient, also in `AdamW` (R. Tibshirani, "Regression shrinkage and selection via the
+        lasso", 1996).
     decay_biases : bool, optional
         Whether both penalties include parameters that are normally exempt, such as biases.
     clip_norm : float, optional
-        A gradient of the whole model whose Euclidean norm is larger than this is scaled down to it
-        (R. Pascanu et al., "On the difficulty of training recurrent neural networks", 2013).
-        Penalties are added afterwards.
+        Maximum Euclidean norm of the gradient of the whole model. A longer gradient is scaled down
+        to this norm (R. Pascanu et al., "On the difficulty of training recurrent neural networks",
+        2013). Penalties are added afterwards.
 
     Notes
     -----
     Penalties act through the gradient only: the reported loss does not include them.
 
-    A frozen parameter does not change, and neither do its state vectors and its count of steps.
+    A frozen parameter keeps its value, its state vectors and its count of steps.
 
     A custom optimizer names its state vectors in `slots` and defines `rule` and `scalars`.
     """
@@ -115,17 +118,17 @@ class Optimizer:
         self.moving = False  # whether a step has begun to change the parameters
         self._model_state: ModelState | None = None
         self._vectors: dict[str, Array] = {}
-        self._parameters: dict[str, Parameter] = {}  # by name, in the order of the vectors
-        self._frozen_steps: list[int] = []  # of each of them
+        self._parameters: dict[str, Parameter] = {}  # by name, in the order of the flat vectors
+        self._frozen_steps: list[int] = []  # one count per parameter
         self._parts: list[Stretch] = []  # see `stretches`
-        self._made_for: Any = None  # flags of the parameters for which they were made
-        self._prepared: Any = None  # the structure for which the update was made
+        self._made_for: Any = None  # the parameters' flags when `_parts` was made
+        self._prepared: Any = None  # the `structure` when `_update` was made
 
     def rule(self, xp: Any) -> Rule:
         """Return ``rule(value, *slots, grad, *scalars) -> (value, *slots)``.
 
-        `Backend.elementwise` compiles each function that is returned here: return the same one
-        every time.
+        `Backend.elementwise` compiles every function that it has not seen, so always return the
+        same function.
         """
         raise NotImplementedError(f"{type(self).__name__} has no rule")
 
@@ -134,7 +137,7 @@ class Optimizer:
         return (lr,)
 
     def bind(self, model: Layer) -> Self:
-        """Prepare to train `model`, and make the state vectors.
+        """Prepare to train `model`, and create the state vectors.
 
         Returns
         -------
@@ -144,8 +147,8 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If it is bound to another model; or, with one learning rate per layer, if a rate matches
-            no parameter or a parameter no rate.
+            If the optimizer is bound to another model. With one learning rate per layer, also if a
+            rate matches no parameter, or if a parameter has no rate.
         RuntimeError
             If a layer was added to the model after its weights were drawn.
         TypeError
@@ -167,7 +170,7 @@ class Optimizer:
         return self
 
     def _prepare(self, state: ModelState) -> None:
-        """Make what depends on the options: the state vectors, and their update from the rule."""
+        """Create everything that depends on the options: the state vectors and the update."""
         slots: Any = self.slots
         if isinstance(slots, str):
             raise TypeError(f"{self!r}: expected a tuple of slots, found {slots!r}")
@@ -209,15 +212,16 @@ class Optimizer:
         return state.backend.xp.zeros_like(state.values)
 
     def step(self) -> None:
-        """Update the parameters by their gradients, which the next backward pass overwrites.
+        """Update the parameters from their gradients. The next backward pass overwrites these.
 
         Raises
         ------
         RuntimeError
             If the optimizer is not bound to a model.
         DivergenceError
-            If a gradient in host memory is NaN or infinite, and so has no direction. Nothing has
-            changed then. (On a device, checking would mean waiting: the next loss is NaN.)
+            If a gradient in host memory is NaN or infinite. The parameters have not changed then.
+            (Gradients on a device are not checked, because that would mean waiting for the device.
+            The next loss is NaN instead.)
         """
         state = self._prepared_state()
         stretches = self._stretches()
@@ -262,7 +266,7 @@ class Optimizer:
         self._made_for = None
 
     def stretches(self) -> list[Stretch]:
-        """Return the longest parts of the flat vectors whose parameters share all numbers."""
+        """Split the trainable parts of the flat vectors into slices that share all numbers."""
         self._prepared_state()
         return self._stretches()
 
@@ -285,11 +289,11 @@ class Optimizer:
         return found
 
     def numbers(self, ahead: int = 0) -> list[float]:
-        """Return all numbers of the next step, or of a step further ahead.
+        """Return all numbers of the next step, or of the step that comes `ahead` steps later.
 
-        For each stretch these are `scalars`, `l1` and the decay: the share of a value that is added
-        to its gradient, or with decoupled decay the share of it that remains. The last number is
-        the norm to which gradients are clipped.
+        Each stretch has its `scalars`, `l1` and decay. The decay is the fraction of the value that
+        is added to the gradient. With decoupled decay, it is the factor that multiplies the value.
+        The last number is `clip_norm`, or 0.
         """
         return self._numbers(self.stretches(), self.steps + ahead)
 
@@ -331,18 +335,18 @@ class Optimizer:
         if self.l1 > 0.0:
             grad = grad + l1 * backend.kernel(sign)(value)
         if self.decoupled_decay:
-            value *= decay  # 1 - lr * weight_decay
+            value *= decay  # here decay is 1 - lr * weight_decay
         elif self.weight_decay > 0.0:
-            grad = grad + decay * value  # weight_decay itself
+            grad = grad + decay * value  # here decay is weight_decay
         return grad
 
     def state(self) -> dict[str, Any]:
-        """Return everything that is needed to resume a training, see `load_state`.
+        """Return everything that is needed to resume training, see `load_state`.
 
         Returns
         -------
         dict
-            JSON-compatible values, and under ``"vectors"`` copies of the state vectors by name.
+            JSON-compatible values, except for ``"vectors"``: a dict of copies of the state vectors.
         """
         vectors = {
             name: array_namespace(vector).asarray(vector, copy=True)
@@ -352,7 +356,7 @@ class Optimizer:
         return {**self.description(), **counts, "vectors": vectors}
 
     def description(self) -> dict[str, Any]:
-        """Return its kind, its numbers and the names of its schedules as JSON-compatible values."""
+        """Return the kind, the numbers and the names of schedules as JSON-compatible values."""
         options = self._options()
         if isinstance(self.lr, dict):
             del options["lr"]
@@ -369,15 +373,15 @@ class Optimizer:
         Parameters
         ----------
         state : dict
-            The same values; arrays may be of any library.
+            A result of `state`. Its arrays may belong to any library.
 
         Raises
         ------
         RuntimeError
             If the optimizer is not bound to a model.
         ValueError
-            If the state belongs to another kind of optimizer, to one with other schedules, or to a
-            model of another size. Nothing has changed then.
+            If the state belongs to another kind of optimizer, to an optimizer with other schedules,
+            or to a model of another size. Nothing has changed then.
         """
         own, backend = self.description(), self._prepared_state().backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
@@ -386,7 +390,7 @@ class Optimizer:
             schedules = ", ".join(state["schedules"])
             scheduled = f"schedules for {schedules}" if schedules else "no schedules"
             raise ValueError(
-                f"expected the optimizer of the training, {state['kind']!r} with the vectors "
+                f"expected the same optimizer as before, {state['kind']!r} with the vectors "
                 f"{list(state['vectors'])} and {scheduled}, found {self!r}"
             )
         for name, vector in self._vectors.items():
@@ -400,7 +404,7 @@ class Optimizer:
         count = len(self._parameters)
         if len(frozen) != count or not all(0 <= n <= steps for n in frozen):
             raise ValueError(
-                f"expected a number of frozen steps up to {steps} for each of {count} parameters, "
+                f"expected {count} numbers of frozen steps, one per parameter, from 0 to {steps}, "
                 f"found {frozen}"
             )
         numbers = {
@@ -420,7 +424,7 @@ class Optimizer:
             vector[...] = moved[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without the compiled rule, and with state vectors copied to host memory.
+        # Leave out the compiled rule, and copy the state vectors to host memory.
         hidden = {k: v for k, v in vars(self).items() if k not in ("_update", "_gradient")}
         hidden["_prepared"] = None
         if self._model_state is not None:

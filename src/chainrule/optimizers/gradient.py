@@ -1,4 +1,4 @@
-"""The gradient of a step: clipped, and checked to be finite in host memory."""
+"""Clipping of the gradient of a step, and a check in host memory that it is finite."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Gradient:
     """Prepares the gradient of a model for the rule of an optimizer.
 
     In host memory, an infinite gradient is an error because it has no direction. If the rule
-    squares gradients, their elements are limited to 2^-5 of the root of the largest number (5.8e17
-    in float32). On a device nothing is read, so nothing is checked or limited. Penalties are added
-    later and are not limited.
+    squares gradients, their elements are limited to 1/32 of the square root of the largest finite
+    number (5.8e17 in float32). On a device, gradients are not read, so their elements are neither
+    checked nor limited. Penalties are added later and are not limited.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Gradient:
         self.largest = math.sqrt(float(state.backend.xp.finfo(state.dtype).max)) / 32.0
 
     def prepare(self, grads: Array, clip_norm: Array | None) -> None:
-        """Limit the gradients in place, with `clip_norm` to this Euclidean norm.
+        """Check and limit the gradients in place; `clip_norm` is their maximum Euclidean norm.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Gradient:
             self._expect_finite(grads)
         if clip_norm is not None:
             scale, unit = (1.0, norm) if ordinary else scaled_norm(xp, grads)
-            factor = clip_norm / scale / (unit + 1e-6 / scale)  # 1e-6, as in PyTorch, against 0 / 0
+            factor = clip_norm / scale / (unit + 1e-6 / scale)  # 1e-6 avoids 0 / 0, as in PyTorch
             grads *= xp.minimum(factor, xp.ones_like(factor))
         if readable and self.squared and not ordinary:
             grads[...] = xp.clip(grads, -self.largest, self.largest)
@@ -64,6 +64,6 @@ class Gradient:
         for name, p in self.parameters.items():
             if not bool(xp.all(xp.isfinite(grads[p._part]))):
                 raise DivergenceError(
-                    f"expected a finite gradient, found NaN or infinity in that of {name!r}: the "
-                    "step was not made"
+                    f"expected finite gradients, found NaN or infinity in the gradient of {name!r}"
+                    ": the step was not made"
                 )

@@ -12,14 +12,14 @@ from ..types import LearningRate, LearningRates
 
 
 def checked_rates(name: str, lr: Any) -> LearningRates:
-    """Check a rate or a schedule, or a dict of them by the names of layers."""
+    """Check a learning rate, a schedule, or a dict with one of these for each name of a layer."""
     if not isinstance(lr, Mapping):
         return _checked(name, lr)
     if not lr:
         raise ValueError(f"expected {name} for at least one layer, found none")
     for layer in lr:
         if not isinstance(layer, str):
-            raise TypeError(f"expected {name} by names of layers such as '0', found {layer!r}")
+            raise TypeError(f"expected names of layers such as '0' in {name}, found {layer!r}")
     return {layer: _checked(f"{name}[{layer!r}]", rate) for layer, rate in lr.items()}
 
 
@@ -35,12 +35,12 @@ def _checked(name: str, lr: Any) -> LearningRate:
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:
-    """Return the name of the rate of each parameter: the longest one with which its name begins.
+    """For each parameter, return the longest key of `lr` that begins the parameter's name.
 
     Raises
     ------
     ValueError
-        If a parameter has no rate, or a rate no parameter.
+        If a parameter has no rate, or if a rate applies to no parameter.
     """
     if not isinstance(lr, Mapping):
         return [""] * len(parameters)

@@ -12,8 +12,8 @@ from .base import Optimizer
 class SGD(Optimizer):
     """Gradient descent ``value -= lr * grad``, with optional momentum.
 
-    With momentum, ``velocity = momentum * velocity + grad``; ``value -= lr * velocity``, or with
-    Nesterov's correction, ``value -= lr * (grad + momentum * velocity)``.
+    With momentum, ``velocity = momentum * velocity + grad``, then ``value -= lr * velocity``.
+    Nesterov's correction changes the second part to ``value -= lr * (grad + momentum * velocity)``.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep
     learning", 2013, in PyTorch's form, where the velocity does not contain the learning rate.
@@ -21,12 +21,12 @@ class SGD(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict
-        The learning rate, see `Optimizer`, which also describes the remaining options.
+        The learning rate. `Optimizer` describes it and the remaining options.
     momentum : float, optional
-        The share of the velocity that is kept at each step, 0 <= momentum < 1. At 0 there is no
-        velocity vector.
+        The fraction of the velocity that is kept at each step, 0 <= momentum < 1. With a momentum
+        of 0, there is no velocity vector.
     nesterov : bool, optional
-        Whether to use Nesterov's correction; needs momentum.
+        Whether to use Nesterov's correction. It needs a momentum above 0.
     """
 
     momentum = Checked(below_one)

@@ -143,7 +143,7 @@ def test_missing_memory_for_the_pool_is_reported(cupy, cublas):
         raise MemoryError("allocating 1 GB")
 
     step, _ = captured(cupy, needs_much)
-    with pytest.raises(cr.BackendError, match="no memory for a graph of its own: allocating 1 GB"):
+    with pytest.raises(cr.BackendError, match="not enough memory for the graph: allocating 1 GB"):
         step()
 
 

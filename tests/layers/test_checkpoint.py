@@ -84,11 +84,11 @@ LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
     ("changes", "message"),
     [
         ({"format_version": "2"}, "format version 1, found 2: a newer chainrule"),
-        ({"architecture": None}, r"without an architecture; .* model.load_weights\(path\)"),
-        ({"architecture": "{"}, "the architecture makes no model"),
-        ({"architecture": "[]"}, "the architecture makes no model"),
-        ({"architecture": '{"model": {"layer": "Linear"}}'}, "the architecture makes no model"),
-        ({"architecture": "[" * 100_000}, "the architecture makes no model"),
+        ({"architecture": None}, r"the file holds no architecture; .* model.load_weights\(path\)"),
+        ({"architecture": "{"}, "the architecture builds no model"),
+        ({"architecture": "[]"}, "the architecture builds no model"),
+        ({"architecture": '{"model": {"layer": "Linear"}}'}, "the architecture builds no model"),
+        ({"architecture": "[" * 100_000}, "the architecture builds no model"),
         (
             {"architecture": json.dumps({"dtype": "float32", "model": LINEAR})},
             "expected a Sequential, found Linear",
@@ -321,7 +321,7 @@ def test_foreign_files(model, tmp_path):
     path = tmp_path / "foreign.safetensors"
     tensors = {n: np.full(p.shape, 0.5, "float64") for n, p in model.named_parameters().items()}
     safetensors.numpy.save_file(tensors, path)
-    with pytest.raises(cr.FileFormatError, match="without an architecture"):
+    with pytest.raises(cr.FileFormatError, match="holds no architecture"):
         cr.load(path)
     model.load_weights(path)
     assert (model.state.values == 0.5).all()

@@ -20,8 +20,8 @@ class Own(cr.Layer):
 
 
 RETURNED = {
-    "no pair": (lambda x: x, "expected forward to return (y, backward), found"),
-    "no function": (lambda x: (x, x), "expected forward to return (y, backward), found"),
+    "no pair": (lambda x: x, "expected forward to return an array and a function, found"),
+    "no function": (lambda x: (x, x), "expected forward to return an array and a function, found"),
     "no array": (lambda x: (3.0, lambda dy: dy), "expected the output to be an array, found 3.0"),
     "no gradient": (
         lambda x: (x, lambda dy: None),

@@ -176,7 +176,7 @@ class Products:
         if out is None:
             out = self._cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
         elif out.dtype != a.dtype or not out.flags.c_contiguous:
-            raise BackendError(f"out is not a contiguous array of {a.dtype}")
+            raise BackendError(f"expected out to be contiguous {a.dtype}, found {out.dtype}")
         a, b = map(self._in_one_piece, (a, b))
         kind, factors = _KINDS[name], self._factors[name].ctypes.data
         sizes, (first, transposed_b, step_b), (second, transposed_a, step_a) = column_major(a, b)

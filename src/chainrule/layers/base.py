@@ -134,7 +134,7 @@ class Layer(Hints):
             raise
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
-                f"{self._label()}: expected forward to return (y, backward), found "
+                f"{self._label()}: expected forward to return an array and a function, found "
                 f"{result!r:.200}"
             )
         y = result[0]

@@ -116,7 +116,7 @@ ASIDE = ["waits", "aside", "in pool", "step", "back", "waits"]
 def test_a_step_is_run_twice_then_captured_then_launched(cupy, cublas):
     step, used = captured(cupy, lambda: cupy.log.append("step"))
     step()
-    assert cupy.log == ASIDE  # after all work before, and before all after it
+    assert cupy.log == ASIDE  # after all earlier work, and before all later work
     step()
     assert cupy.log == ASIDE * 2
     cupy.log.clear()
@@ -202,4 +202,4 @@ def test_a_failed_capture_is_reported_and_ended(cupy, cublas):
     with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
         step()
     assert not streams[0].capturing
-    assert used == ["in", "out", "in", "out", "in"]  # the error leaves `use`
+    assert used == ["in", "out", "in", "out", "in"]  # the error passes through `use`

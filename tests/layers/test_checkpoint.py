@@ -180,14 +180,14 @@ def test_models_with_nan_or_infinity_are_not_saved(where, bad, library, tmp_path
 
 
 class Sides(cr.Identity):
-    """Puts its arguments into a set: tuples become lists in a file, and lists cannot be hashed."""
+    """Puts its arguments into a set; files turn tuples into lists, which cannot be hashed."""
 
     def __init__(self, *sides):
         self.sides = set(sides)
 
 
 class TwoNames(cr.Sequential):
-    """Has one more layer each time that it is made."""
+    """Has one layer more than the previous instance of this class."""
 
     made = 0
 
@@ -259,7 +259,7 @@ def test_a_parameter_with_the_name_of_pytorchs_counter(tmp_path):
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("own", [False, True])
 def test_a_file_cannot_make_anything_be_drawn_or_imported(option, inner, own, path, monkeypatch):
-    """A model that was made with such options is saved without them."""
+    """The file of a model made with these options does not contain them."""
 
     class Net(cr.Sequential):
         def __init__(self, *layers, **options):

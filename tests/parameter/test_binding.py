@@ -89,4 +89,4 @@ def test_values_by_name_instead_of_random_ones():
     ):
         with pytest.raises(error):
             unbound.bind(values=values)
-    assert (unbound.bind()[0].weight.value == drawn).all()  # refused values leave no trace
+    assert (unbound.bind()[0].weight.value == drawn).all()  # refused values change nothing

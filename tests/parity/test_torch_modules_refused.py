@@ -1,4 +1,4 @@
-"""PyTorch modules without an equal layer, and objects that are not modules."""
+"""PyTorch modules without an equivalent layer, and objects that are not modules."""
 
 import re
 
@@ -11,7 +11,7 @@ import chainrule as cr
 from chainrule.interop import torch as torch_modules
 
 nn = torch.nn
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 
 
 class Doubled(nn.ReLU):

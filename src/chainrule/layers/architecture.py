@@ -24,6 +24,7 @@ class Describer:
     """Turns each layer into JSON: its class and its arguments.
 
     A layer that is used again is written as a reference to its first place.
+
     Attributes
     ----------
     own : dict of str to type

@@ -47,8 +47,8 @@ class Stored:
             self.shape = tuple(operator.index(n) for n in shape)
         except TypeError:
             raise TypeError(
-                f"expected the shape of a {kind}, such as (3,), found {shape!r}; its first value "
-                f"goes to {self._first_value_is}="
+                f"expected the shape of a {kind}, such as (3,), found {shape!r}; pass the initial "
+                f"value as {self._first_value_is}="
             ) from None
         if min(self.shape, default=1) < 1:
             raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
@@ -78,8 +78,8 @@ class Stored:
             self._layer.bind_model()
         if self._state is None:
             raise RuntimeError(
-                f"{self!r} has no value: it belongs to no layer; assign it to an attribute of one, "
-                "in __init__"
+                f"{self!r} has no value, as it belongs to no layer: assign it to an attribute of a "
+                "layer, in __init__"
                 if self._layer is None
                 else f"{self!r} was added to a model that already has its weights"
             )
@@ -205,7 +205,7 @@ class Parameter(Stored):
         self.decay = flag("decay", decay)
         self.max_norm = None if max_norm is None else above_zero("max_norm", max_norm)
         if max_norm is not None and len(self.shape) < 2:
-            raise ValueError(f"expected a parameter with rows for max_norm, found {self.shape}")
+            raise ValueError(f"expected at least two axes for max_norm, found {self.shape}")
         self.trainable = True
         self._grad: Array = None
         self._written = -1  # the generation of its gradient, see ModelState

@@ -161,7 +161,7 @@ def test_a_layer_with_buffers_assigned_too_late():
 
 
 def test_a_buffer_of_no_layer():
-    with pytest.raises(RuntimeError, match="belongs to no layer; assign it to an attribute"):
+    with pytest.raises(RuntimeError, match="belongs to no layer: assign it to an attribute"):
         cr.Buffer((2,)).value  # noqa: B018
 
 

@@ -85,8 +85,8 @@ class Backend:
             if self.device is None:
                 raise
             raise BackendError(
-                f"backend {self.name!r} cannot use device={self.device!r} ({error}); backend= "
-                "chooses the library"
+                f"backend {self.name!r} cannot use device={self.device!r} ({error}); to choose "
+                "the library, use backend="
             ) from error
         try:
             view = self.xp.reshape(vector[1:], (2, 1), copy=False)
@@ -271,7 +271,7 @@ def get_backend(
     if isinstance(backend, Backend):
         for name, asked in (("device", device), ("precision", precision)):
             if asked not in (None, getattr(backend, name)):
-                raise ValueError(f"{backend!r} already exists, without {name}={asked!r}")
+                raise ValueError(f"{backend!r} already exists and does not have {name}={asked!r}")
         return backend
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")

@@ -144,7 +144,7 @@ class Products:
         except Exception as error:  # not installed, or no cuBLAS, or no memory
             raise BackendError(
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
-                f"{to_install('cuda12,graphs12')}, with 13 for a newer driver"
+                f"{to_install('cuda12,graphs12')}, or with 13 instead of 12 for a newer driver"
             ) from error
         weakref.finalize(self, cublas.destroy, self._handle)
         self._cupy = cupy

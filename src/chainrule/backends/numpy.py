@@ -90,7 +90,7 @@ def has_numba() -> bool:
         if not (isinstance(error, ModuleNotFoundError) and error.name == "numba"):
             warnings.warn(
                 f"numba is installed, but cannot be imported ({error}): NumPy runs without it, "
-                "more slowly",
+                "which is slower",
                 RuntimeWarning,
                 stacklevel=3,
             )

@@ -147,7 +147,7 @@ def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...
     if shape is not None:
         if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
             raise ValueError(
-                "expected input_shape to be the sizes of one sample, such as (28, 28), found "
+                "expected input_shape to be the shape of one sample, such as (28, 28), found "
                 f"{shape!r}"
             )
         return tuple(map(int, shape))

@@ -151,7 +151,7 @@ class _Converter:
             if not tensor.is_floating_point():
                 _refuse(f"expected {name} to hold floating-point numbers, found {tensor.dtype}")
             if tensor.is_meta:
-                _refuse(f"expected {name} with values, found it on device 'meta', which has none")
+                _refuse(f"{name} has no values, as it is on device 'meta'")
             value = tensor.detach().cpu().double().numpy()
             if value.shape != part.shape:
                 _refuse(f"expected {name} of shape {part.shape}, found {value.shape}")
@@ -204,7 +204,7 @@ def _gelu(module: Any, rows: bool) -> Layer:
 def _prelu(module: Any, rows: bool) -> Layer:
     slopes = module.num_parameters
     if slopes > 1 and not rows:
-        _refuse(f"expected num_parameters=1, or rows of features after a Linear, found {slopes}")
+        _refuse(f"expected num_parameters=1 (more only after a Linear), found {slopes}")
     return layers.PReLU(slopes) if slopes > 1 else layers.PReLU()
 
 

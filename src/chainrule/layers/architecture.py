@@ -46,7 +46,7 @@ class Describer:
         kind = type(layer)
         own = kind is not Layer.built_in.get(kind.__name__)
         if own and self.own.setdefault(kind.__name__, kind) is not kind:
-            raise TypeError(f"two classes of layers have the name {kind.__name__!r}")
+            raise TypeError(f"two layer classes have the same name, {kind.__name__!r}")
         return {
             "layer": kind.__name__,
             **({"own": True} if own else {}),
@@ -71,8 +71,8 @@ class Describer:
         if type(value) in _INITIALIZERS.values():
             return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
         raise TypeError(
-            f"an argument of {owner!r} cannot be written to a file: expected numbers, strings, "
-            f"layers, initializers and lists of them, found {value!r}"
+            f"an argument of {owner!r} cannot be written to a file: expected a number, a string, "
+            f"a layer, an initializer or a list of these, found {value!r}"
         )
 
 

@@ -155,10 +155,10 @@ class Layer(Hints):
             raise TypeError(f"expected layers, found {part!r}{what_is_meant(part)}")
         if part._state is not None and part._state is not self._state:
             raise ValueError(
-                f"{part!r} already belongs to another model, or was used before this one was made. "
-                "To start from the same weights, give the new model layer.copy(); to share them, "
-                "use the layer twice within one model. (Only the outermost layer takes backend=, "
-                "dtype= and seed=.)"
+                f"{part!r} already belongs to another model, or was used before this model was "
+                "made. To start from the same weights, give the new model layer.copy(). To share "
+                "weights, use the layer twice within one model. (Only the outermost layer takes "
+                "backend=, dtype= and seed=.)"
             )
         if isinstance(part, Stored):
             part._layer = self
@@ -254,9 +254,9 @@ class Layer(Hints):
         for _, part in parts:
             if part._state is not None:
                 raise ValueError(
-                    f"{part!r} already belongs to a model, or was used before this one was made: "
-                    "layer.copy() can go into another model (and fill a list of layers before you "
-                    "assign it)"
+                    f"{part!r} already belongs to a model, or was used before this model was made: "
+                    "put layer.copy() into the new model, and fill a list of layers before you "
+                    "assign it to an attribute"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
         names = [name for name, part in parts if isinstance(part, Stored)]
@@ -377,7 +377,7 @@ class Layer(Hints):
         if dx.shape != shape:
             expected, found = tuple(shape), tuple(dx.shape)
             raise ShapeError(
-                f"{self._label()}: expected a gradient of shape {expected}, that of the input, "
+                f"{self._label()}: expected a gradient of shape {expected}, like the input, "
                 f"found {found}"
             )
 

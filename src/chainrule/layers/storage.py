@@ -85,11 +85,11 @@ def rebuilt(
         raise FileFormatError(f"{path}: expected a {kind.__name__}, found {type(model).__name__}")
     if model._state is not None:
         raise TypeError(
-            f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
-            "loaded, it has to take backend=, dtype= and seed= as arguments"
+            f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to load "
+            "the model, let the constructor take backend=, dtype= and seed= as arguments"
         )
     if next(itertools.islice(model._walk(), MOST_PARTS, None), None):
-        raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
+        raise FileFormatError(f"{path}: the model has more than {MOST_PARTS:,} layers or tensors")
     if dtype not in ("float32", "float64"):
         raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
     _freeze(model, frozen, path)

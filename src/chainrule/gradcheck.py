@@ -23,7 +23,7 @@ Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
 """Maps values to a number and a function that returns the gradients of this number."""
 
 _INPUT = "the input"
-_STEP = 1e-5  # minimizes the error of a central difference, to about 1e-10
+_STEP = 1e-5  # near the step with the least error of a central difference, 1e-10
 
 
 def gradcheck(

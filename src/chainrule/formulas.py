@@ -1,4 +1,4 @@
-"""Pure functions of an Array API namespace, each of which a backend may replace by a kernel."""
+"""Pure functions of an Array API namespace. A backend may replace each of them by a kernel."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from .types import Array
 
 
 def sign(xp: ModuleType, x: Array) -> Array:
-    """Return -1, 0 or 1; a formula because array-api-compat's version waits for the GPU on CuPy."""
+    """Return -1, 0 or 1 for each element.
+
+    It is a formula because array-api-compat's version makes CuPy wait for the GPU.
+    """
     return xp.sign(x)
 
 
 def dot(xp: ModuleType, a: Array, b: Array) -> Array:
-    """Return ``sum(a * b)`` over the last axis, which is kept.
+    """Return ``sum(a * b)`` over the last axis, which is kept with size 1.
 
-    A formula because array-api-compat computes it as a matrix product on CuPy.
+    It is a formula because array-api-compat computes it as a matrix product on CuPy.
     """
     return xp.vecdot(a, b)[..., None]
 
@@ -30,11 +33,11 @@ def squares(xp: Any, x: Array) -> Array:
 def scaled_norm(
     xp: Any, x: Array, axis: int | tuple[int, ...] | None = None
 ) -> tuple[Array, Array]:
-    """Return the Euclidean norm as two factors, so that it can exceed the largest number.
+    """Return the Euclidean norm as two factors, since their product may overflow.
 
-    The first factor is the largest absolute value, by which all elements are divided before they
-    are squared. The second is between 1 and the square root of their number, or 0. Both keep the
-    axes.
+    The first factor is the largest absolute value. All elements are divided by this value before
+    they are squared. The second factor is 0, or between 1 and the square root of the number of
+    elements. Both factors keep the reduced axes, with size 1.
     """
     scale = xp.max(xp.abs(x), axis=axis, keepdims=True)
     scale = xp.where((scale > 0) & xp.isfinite(scale), scale, 1.0)
@@ -45,9 +48,9 @@ def scaled_norm(
 def sum_over_batch(xp: Any, x: Array) -> Array:
     """Return the sum over all axes but the last, ``(batch, ..., features)`` to ``(features,)``.
 
-    Array libraries may add up the rows one after another. The larger the sum has become, the more
-    of the next row is lost in rounding. So a long batch is summed in blocks, and then the sums of
-    the blocks.
+    Array libraries may add up the rows one after another. As the sum grows, more of each new row is
+    lost to rounding. So a long batch is divided into blocks: each block is summed, and then the
+    sums of the blocks are added up.
     """
     if x.ndim > 2:
         x = xp.reshape(x, (-1, x.shape[-1]))
@@ -59,11 +62,11 @@ def sum_over_batch(xp: Any, x: Array) -> Array:
     return total + xp.sum(x[blocks * BLOCK :, :], axis=0) if rest else total
 
 
-BLOCK = 256  # rows
+BLOCK = 256  # rows per block
 
 
 def masked(xp: Any, x: Array, kept: Array, factor: float) -> Array:
-    """Return ``factor * x`` where `kept`, else 0, even for an infinite `x`."""
+    """Return ``factor * x`` where `kept` is true, and 0 elsewhere, even if `x` is infinite."""
     return xp.where(kept, x, 0.0) * factor
 
 
@@ -84,7 +87,7 @@ def sigmoid(xp: Any, x: Array) -> Array:
 
 
 def log_sigmoid(xp: Any, x: Array) -> Array:
-    """Return ``log(sigmoid(x))``, also where the sigmoid itself is rounded to 0."""
+    """Return ``log(sigmoid(x))``, which is accurate even where the sigmoid rounds to 0."""
     return xp.minimum(x, 0.0) - xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -102,7 +105,7 @@ def normal(xp: Any, x: Array) -> tuple[Array, Array]:
 
 DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
 
-# From the highest power down.
+# Coefficients from the highest power down.
 NORMAL_NUMERATOR = (
     0.0352624965998911, 0.700383064443688, 6.37396220353165, 33.912866078383, 112.079291497871,
     221.213596169931, 220.206867912376,
@@ -137,6 +140,6 @@ def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Arra
 
 
 def one_hot(xp: Any, y: Array, labels: Array) -> Array:
-    """Return rows like those of `y`, 1 at the label and 0 elsewhere."""
+    """Return an array of the shape of `y`, with 1 at the label of each row and 0 elsewhere."""
     classes = xp.arange(y.shape[1], dtype=labels.dtype, device=y.device)
     return xp.astype(labels[:, None] == classes[None, :], y.dtype)

@@ -20,10 +20,10 @@ Values = dict[str, np.ndarray]
 """The input and the parameters by name."""
 
 Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
-"""Maps values to one number, and a function that returns its gradients."""
+"""Maps values to a number and a function that returns the gradients of this number."""
 
 _INPUT = "the input"
-_STEP = 1e-5  # here the error of a central difference is near its minimum, about 1e-10
+_STEP = 1e-5  # near the step with the least error of a central difference, 1e-10
 
 
 def gradcheck(
@@ -38,9 +38,10 @@ def gradcheck(
 ) -> float:
     """Compare every gradient of a layer or a loss with central differences, in float64.
 
-    The input is drawn from a normal distribution. The outputs of a layer are added up with random
-    weights. The layer itself does not change: the check uses a copy, with nothing frozen. At a
-    kink, such as that of a rectifier, the derivative from either side is accepted.
+    The input is drawn from a normal distribution. For a layer, the check differentiates a sum of
+    the outputs with random weights. The layer itself does not change: the check uses a copy, in
+    which no parameter is frozen. At a kink, such as that of a rectifier, the derivative from either
+    side is accepted.
 
     Parameters
     ----------
@@ -54,16 +55,16 @@ def gradcheck(
         Whether to run the layer in training mode. Each run uses the same random masks and the same
         initial buffers.
     backend : str, Backend or namespace, optional
-        The backend that computes.
+        The backend to compute on.
     seed : int, optional
-        Seed of the input and of the parameters of a layer.
+        The seed of the input and of a layer's parameters.
     tolerance : float, optional
         Largest accepted difference, relative to the largest entry of the gradient.
 
     Returns
     -------
     float
-        The largest difference that was found, relative in the same way.
+        The largest difference found, relative to the largest entry of the gradient.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def gradcheck(
     gradients = [None if g is None else backend.to_numpy(g).copy() for g in found]
     worst, where = 0.0, ""
     for (name, host), gradient in zip(values.items(), gradients, strict=True):
-        if gradient is None:  # of a model that computes no gradient of its input
+        if gradient is None:  # a model that computes no gradient of its input
             continue
         if gradient.shape != host.shape:
             raise AssertionError(
@@ -120,7 +121,7 @@ def gradcheck(
 def _loss(
     loss: Loss, x: np.ndarray, backend: Backend, rng: np.random.Generator, target: Any
 ) -> tuple[Values, Run]:
-    """Return the input of a loss, and the loss as one number with its gradient."""
+    """Return the input of a loss, and a function that computes the loss and its gradient."""
     target, direction = backend.asarray(target), rng.normal(size=x.size)
 
     def run(values: Values) -> tuple[Array, Callable[[], list[Array]]]:
@@ -140,7 +141,7 @@ def _layer(
     training: bool,
     seed: int,
 ) -> tuple[Values, Run]:
-    """Return input and parameters of a layer, and its outputs as one number with gradients."""
+    """Return a layer's input and parameters, and a function for the sum and its gradients."""
     layer = layer.copy()
     layer.unfreeze()
     layer.bind(backend, dtype="float64", seed=seed)
@@ -162,7 +163,7 @@ def _layer(
             state.zero_grad()
             try:
                 dx = backward(dy, **options)
-                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # which may return none
+                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # Models may return None
                     layer._leaves_dtype("gradient", dx, dy)
             except ValueError as error:
                 layer._wrote_to_input(error)
@@ -180,7 +181,7 @@ def _asarray(backend: Backend, host: np.ndarray) -> Array:
 
 
 def _differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
-    """Compute second-order differences for each entry of `x`: central, forward and backward."""
+    """Return the central, forward and backward differences for each entry, of second order."""
     result, h = np.empty((3, *x.shape)), _STEP
     here = f(x)
     for entry in np.ndindex(x.shape):

@@ -1,7 +1,7 @@
-"""First values of parameters, drawn on the host in float64, so that all backends start alike.
+"""Initial values of parameters, drawn on the host in float64: the same on every backend.
 
-An initializer is a function of a NumPy Generator and the parameter's shape, ``(out, in)`` for the
-weight of a linear map, and returns an array of that shape.
+An initializer takes a NumPy Generator and the parameter's shape, and returns an array of that
+shape. The weight of a linear map has shape ``(out, in)``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def __dir__() -> list[str]:
 
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
-# Classes, so that they can be compared, copied and printed, but used as functions.
+# Used like functions, but defined as classes so that they can be compared, copied and printed.
 # ruff: noqa: N801
 
 

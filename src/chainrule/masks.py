@@ -9,7 +9,7 @@ from .types import Array
 
 
 def split_key(seed: int, draw: int) -> tuple[int, int]:
-    """Return two int32 from (seed, draw), mixed as in SplitMix64 (G. Steele et al., 2014)."""
+    """Hash (seed, draw) to two int32, mixed as in SplitMix64 (G. Steele et al., 2014)."""
     z = (_mix64(seed) + draw * 0x9E3779B97F4A7C15) % 2**64
     z = _mix64(z)
     return int32(z >> 32), int32(z)
@@ -23,7 +23,7 @@ def _mix64(z: int) -> int:
 
 
 def int32(bits: int) -> int:
-    """Return the signed integer of the lowest 32 bits."""
+    """Return the lowest 32 bits as a signed integer."""
     return (bits + 2**31) % 2**32 - 2**31
 
 
@@ -32,15 +32,15 @@ def keep_mask(
 ) -> Array:
     """Return a boolean array whose elements are true with this probability.
 
-    Each element is a hash of the key and of its index: multiply, xor, shift, after C. Wellons'
-    two-round 32-bit integer hashes ("hash prospector", 2018), with one of the key's two int32 mixed
-    in before each round. All arithmetic is in int32, which wraps on overflow: not every library has
-    shifts for unsigned integers.
+    Each element is a hash of the key and the element's index. The hash multiplies, xors and shifts,
+    as do C. Wellons' two-round 32-bit integer hashes ("hash prospector", 2018). One of the key's
+    two int32 is mixed in before each round. All arithmetic is in int32, which wraps on overflow,
+    because not every library can shift unsigned integers.
 
     Parameters
     ----------
     xp : namespace
-        An Array API namespace, left out by ``backend.kernel(keep_mask)``.
+        An Array API namespace; ``backend.kernel(keep_mask)`` does not take this argument.
     shape : tuple of int
         The shape of the mask.
     probability : float
@@ -52,9 +52,9 @@ def keep_mask(
     """
     first, second = key
     h = xp.arange(math.prod(shape), dtype=xp.int32, device=device)
-    h *= int32(0x9E3779B9)  # spreads the indices: 2^32 / the golden ratio, odd
+    h *= int32(0x9E3779B9)  # spreads the indices: 2^32 / golden ratio, made odd
     h ^= first
-    h ^= (h >> 16) & 0xFFFF  # the shift of a signed integer brings in its sign
+    h ^= (h >> 16) & 0xFFFF  # the shift copies the sign bit: clear the copies
     h *= int32(0x7FEB352D)
     h ^= second
     h ^= (h >> 15) & 0x1FFFF

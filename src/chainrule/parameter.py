@@ -1,4 +1,4 @@
-"""Parameters and buffers, and the flat vectors that hold those of a model.
+"""Parameters and buffers, and the flat vectors in which a model stores them.
 
 Each parameter is a view into its model's vector, and so is its gradient. An optimizer step, a
 gradient norm or an average of weights is therefore one operation on one vector, whatever the depth
@@ -23,23 +23,23 @@ from .formulas import scaled_norm
 from .masks import split_key
 from .types import Array
 
-_VECTORS = ("values", "_grads", "buffers")  # of a model, see ModelState
-_WEIGHTS = 1  # keeps the stream that draws weights apart from others that start from the same seed
+_VECTORS = ("values", "_grads", "buffers")  # the vectors of a model, see ModelState
+_WEIGHTS = 1  # separates the random stream for weights from other streams with the same seed
 
 
 class Stored:
-    """Base of `Parameter` and `Buffer`: an array of a layer, a view into a vector of its model.
+    """Base of `Parameter` and `Buffer`: a layer's array, a view into a vector of the model.
 
     Parameters
     ----------
     shape : tuple of int
-        Its shape.
+        The shape of the array.
     init : callable
-        Returns its first value, see `chainrule.initializers`.
+        Returns the initial value, see `chainrule.initializers`.
     """
 
-    _vector = ""  # the name of that vector in `ModelState`
-    _first_value_is = "init"  # the argument of the constructor
+    _vector = ""  # the name of the vector in `ModelState`
+    _first_value_is = "init"  # the constructor argument for the initial value
 
     def __init__(self, shape: tuple[int, ...], init: initializers.Initializer) -> None:
         kind = type(self).__name__.lower()
@@ -47,8 +47,8 @@ class Stored:
             self.shape = tuple(operator.index(n) for n in shape)
         except TypeError:
             raise TypeError(
-                f"expected the shape of a {kind}, such as (3,), found {shape!r}; its first value "
-                f"goes to {self._first_value_is}="
+                f"expected the shape of a {kind}, such as (3,), found {shape!r}; pass the initial "
+                f"value as {self._first_value_is}="
             ) from None
         if min(self.shape, default=1) < 1:
             raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
@@ -57,7 +57,7 @@ class Stored:
         self._state: ModelState | None = None
         self._part = slice(0)  # its place in the vector
         self._value: Array = None
-        self._first: np.ndarray | None = None  # its first value, if that is not drawn by init
+        self._first: np.ndarray | None = None  # the initial value, unless init draws it
 
     @property
     def size(self) -> int:
@@ -73,13 +73,13 @@ class Stored:
 
     @property
     def state(self) -> ModelState:
-        """The state of its model; the first use draws all values."""
+        """The state of the model; its first use draws all values."""
         if self._state is None and self._layer is not None:
             self._layer.bind_model()
         if self._state is None:
             raise RuntimeError(
-                f"{self!r} has no value: it belongs to no layer; assign it to an attribute of one, "
-                "in __init__"
+                f"{self!r} has no value, as it belongs to no layer: assign it to an attribute of a "
+                "layer, in __init__"
                 if self._layer is None
                 else f"{self!r} was added to a model that already has its weights"
             )
@@ -88,7 +88,7 @@ class Stored:
     def _no_array(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError(f"{self!r} is not an array, but its .value is one")
 
-    # Without these, NumPy would make an array of objects of it.
+    # Without these methods, NumPy would wrap a parameter in an array of objects.
     __array__ = __getitem__ = __setitem__ = __neg__ = _no_array
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __rpow__ = _no_array
     __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = _no_array
@@ -98,7 +98,7 @@ class Stored:
         return self.state.backend.xp.reshape(flat, self.shape, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copied view is no longer a view: the copy makes its own, of the copied vector.
+        # A copied view would not belong to the copied vector, so the copy creates its own view.
         return {**self.__dict__, "_value": None}
 
     def __repr__(self) -> str:
@@ -114,9 +114,9 @@ class Buffer(Stored):
     Parameters
     ----------
     shape : tuple of int
-        Its shape.
+        The shape of the array.
     fill : float or array, optional
-        The first value: a number for all elements, or an array of this shape, which is copied.
+        The initial value: a number for all elements, or an array of this shape, which is copied.
 
     Raises
     ------
@@ -161,28 +161,29 @@ class Parameter(Stored):
     Parameters
     ----------
     shape : tuple of int
-        Its shape; weights of a linear map are ``(out, in)``.
+        The shape of the array; the weights of a linear map are ``(out, in)``.
     init : callable, optional
-        Returns its first value: a function of a NumPy Generator and a shape, see
+        A function of a NumPy Generator and a shape that returns the initial value, see
         `chainrule.initializers`. Zeros if not given.
     decay : bool, optional
-        Whether an optimizer's weight decay and L1 penalty apply to it. Biases have False.
+        Whether an optimizer's weight decay and L1 penalty apply to this parameter. The biases of
+        built-in layers use False.
     max_norm : float, optional
-        After each step of an optimizer, a row that is longer than this is scaled down to it:
-        ``row *= max_norm / max(norm(row), max_norm)``, with the Euclidean norm. A row has the same
-        first index; for ``(out, in)`` it is the incoming weights of one unit. First values are not
-        scaled. (N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
-        overfitting", 2014.)
+        The largest Euclidean norm of a row. After each optimizer step, longer rows are scaled down:
+        ``row *= max_norm / max(norm(row), max_norm)``. A row consists of the elements with the same
+        first index; with shape ``(out, in)``, it holds the incoming weights of one unit. Initial
+        values are not scaled. (N. Srivastava et al., "Dropout: a simple way to prevent neural
+        networks from overfitting", 2014.)
 
     Attributes
     ----------
     trainable : bool
-        Whether optimizers change it, see `Layer.freeze`.
+        Whether optimizers change the parameter, see `Layer.freeze`.
 
     Raises
     ------
     ValueError
-        If there is a max_norm but fewer than two axes, or if max_norm is not finite and above 0.
+        If max_norm is given for fewer than two axes, or is not a finite number above 0.
     """
 
     _vector = "values"
@@ -204,30 +205,30 @@ class Parameter(Stored):
         self.decay = flag("decay", decay)
         self.max_norm = None if max_norm is None else above_zero("max_norm", max_norm)
         if max_norm is not None and len(self.shape) < 2:
-            raise ValueError(f"expected a parameter with rows for max_norm, found {self.shape}")
+            raise ValueError(f"expected at least two axes for max_norm, found {self.shape}")
         self.trainable = True
         self._grad: Array = None
         self._written = -1  # the generation of its gradient, see ModelState
-        self._zeroed = False  # whether that was set to zero because it is frozen
+        self._zeroed = False  # whether the gradient was zeroed for a frozen parameter
 
     @property
     def grad(self) -> Array:
-        """The gradient of the loss with respect to it, from the last backward pass.
+        """The gradient of the loss with respect to this parameter, from the last backward pass.
 
-        Zero if that pass did not reach it, and after `Layer.zero_grad`.
+        It is zero if that pass did not reach the parameter, and after `Layer.zero_grad`.
         """
         self._settle(self.state.shown)
         return self._gradient()
 
     def add_grad(self, grad: Array) -> None:
-        """Add `grad`; the first call after an optimizer's step overwrites the old gradient.
+        """Add `grad` to the gradient; the first call after an optimizer's step overwrites it.
 
         Raises
         ------
         ShapeError
             If `grad` does not have the parameter's shape.
         TypeError
-            If it does not have the model's dtype.
+            If `grad` does not have the model's dtype.
         """
         if grad.shape != self.shape:
             expected, found = self.shape, tuple(grad.shape)
@@ -243,7 +244,7 @@ class Parameter(Stored):
             total += grad
 
     def add_grad_matmul(self, a: Array, b: Array) -> None:
-        """Add the matrix product ``a @ b``, computed in place if it is the first."""
+        """Add ``a @ b`` to the gradient; the first product after a step is computed in place."""
         dtype = self.state.dtype
         if a.dtype != dtype or b.dtype != dtype:
             raise self._other_dtype(b if a.dtype == dtype else a)
@@ -256,7 +257,7 @@ class Parameter(Stored):
             total += self.state.backend.matmul(a, b)
 
     def _gradient(self) -> Array:
-        """Return the view into the vector of gradients, stale or not."""
+        """Return the parameter's view of the gradient vector, even if its values are stale."""
         if self._grad is None:
             self._grad = self._view("_grads")
         return self._grad
@@ -273,7 +274,7 @@ class Parameter(Stored):
         return first
 
     def _settle(self, shown: int) -> None:
-        """Write zeros if the pass `shown` has not written a gradient, or if this is frozen."""
+        """Zero the gradient if the pass `shown` did not write it, or if the parameter is frozen."""
         if self.trainable and self._written == shown:
             return
         if self.trainable or not self._zeroed:
@@ -287,15 +288,15 @@ class Parameter(Stored):
 class StepInputs(Protocol):
     """Inputs that change from step to step while the operations stay the same.
 
-    While a device repeats a step without its Python, they come from tables on the device, see
-    `chainrule.training.repeated`.
+    When a device repeats a step without running Python, the inputs come from tables on the device,
+    see `chainrule.training.repeated`.
     """
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the numbers of an optimizer's step, in one array, which is one transfer."""
+        """Return the numbers of an optimizer's step as one array, which takes one transfer."""
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two int32, Python's or 0-d arrays."""
+        """Return the key of the next random mask: two int32, as Python integers or 0-d arrays."""
 
 
 class HostInputs:
@@ -314,20 +315,20 @@ class ModelState:
     Attributes
     ----------
     parameters : list of Parameter
-        Each parameter once, those with weight decay first, in the order of the vectors.
+        Each parameter once, in the order of the vectors; those with weight decay come first.
     values : array
         The flat vector of the parameters, ``(size,)``, of the model's dtype.
     buffers : array
         The flat vector of the buffers, in the order of definition.
     generation : int
-        The generation of the gradients that are added next. An optimizer's step begins a new one,
-        whose first gradient overwrites.
+        The generation of the gradients that are added next. An optimizer's step begins a new
+        generation, in which each parameter's first gradient overwrites the old one.
     shown : int
-        The generation of the last backward pass, which `grads` shows.
+        The generation of the last backward pass; `grads` shows the gradients of this generation.
     draws : int
         The number of random masks drawn so far, see `chainrule.layers.Dropout`.
     inputs : StepInputs
-        The source of a step's numbers and of the keys of its masks.
+        The source of each step's numbers and mask keys.
     """
 
     def __init__(
@@ -357,11 +358,11 @@ class ModelState:
         self.values = self._laid_out(self.parameters, drawn)
         self._grads = backend.xp.zeros_like(self.values)
         self.buffers = self._laid_out(buffers, drawn)
-        for part in (*parameters, *buffers):  # last, so that a failure leaves the layers free
+        for part in (*parameters, *buffers):  # last: after a failure, the layers are still unbound
             part._state, part._first = self, None
 
     def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the given value, or the one that the initializer draws."""
+        """Return the given value, or the value that the initializer draws."""
         source = f"initializer {part.init!r}" if given is None else "values="
         try:
             value = to_numpy(part.init(rng, part.shape) if given is None else given)
@@ -376,7 +377,7 @@ class ModelState:
         return value
 
     def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
-        """Lay out first values in one vector, and note each part's place in it."""
+        """Lay out initial values in one vector, and note each part's place in the vector."""
         flat = np.empty(sum(part.size for part in parts), dtype=self.dtype_name)
         offset = 0
         for part in parts:
@@ -391,13 +392,13 @@ class ModelState:
         return xp.asarray(flat.astype(self.dtype_name), dtype=self.dtype, device=device, copy=True)
 
     def next_key(self) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two int32, Python's or 0-d arrays."""
+        """Return the key of the next random mask: two int32, as Python integers or 0-d arrays."""
         key = self.inputs.key(self)
         self.draws += 1
         return key
 
     def snapshot(self, *names: str) -> dict[str, Array]:
-        """Return copies of vectors on their device, by default of ``values`` and ``buffers``."""
+        """Return copies of the named vectors, on their device (default: values and buffers)."""
         xp, names = self.backend.xp, names or ("values", "buffers")
         vectors = {name: getattr(self, name) for name in names}
         return {name: xp.asarray(v, copy=True) for name, v in vectors.items() if v.shape[0]}
@@ -426,7 +427,7 @@ class ModelState:
         self.shown = self.generation
 
     def begin_step(self) -> Array:
-        """Return the gradients for a step: those added since the last step, zeros elsewhere."""
+        """Return the gradients added since the last step; where none was added, they are zero."""
         self.shown = self.generation
         return self.grads
 
@@ -435,7 +436,7 @@ class ModelState:
         self.generation += 1
 
     def note_step(self) -> None:
-        """Show the gradients of a step that a device repeated without its Python."""
+        """Make `grads` show the gradients of a step that a device repeated without Python."""
         self.shown = self.generation
         for p in self.parameters:
             p._written = self.shown

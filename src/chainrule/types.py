@@ -14,13 +14,13 @@ Backward: TypeAlias = Callable[..., Array]
 """A function that pulls the gradient of an output back to the input, see `Layer.forward`."""
 
 Rule: TypeAlias = Callable[..., tuple[Array, ...]]
-"""A function that returns new values of its first arguments, see `Backend.elementwise`."""
+"""A function that returns new values for its first arguments, see `Backend.elementwise`."""
 
 LearningRate: TypeAlias = float | Callable[[int], float]
-"""A number, or a function of the step, counted from 0."""
+"""A number, or a function of the step number, which starts at 0."""
 
 LearningRates: TypeAlias = LearningRate | Mapping[str, LearningRate]
-"""A rate for all parameters, or rates by the names of layers, see `Optimizer`."""
+"""One rate for all parameters, or a rate for each layer by name, see `Optimizer`."""
 
 Seed: TypeAlias = int | np.random.Generator
 """A seed, or a generator of random numbers."""

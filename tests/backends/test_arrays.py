@@ -36,7 +36,7 @@ def data_trainer(backend, **options):
 
 @pytest.fixture
 def gpu():
-    """Two libraries with a GPU."""
+    """Two libraries whose arrays are on a GPU."""
     return pretended.library("one"), pretended.library("other")
 
 
@@ -79,7 +79,7 @@ def test_training_on_another_librarys_arrays_leaves_them_on_the_device(gpu):
         here.evaluate(X, Y, sample_weight=WEIGHT)
     )
     assert one.left == []
-    assert max(other.left) < 20  # what the steps of an epoch measured
+    assert max(other.left) < 20  # the measurements of an epoch
     other.left.clear()
 
     predicted = there.model.predict(x, batch_size=7)
@@ -98,7 +98,7 @@ def test_batches_stay_on_the_device(gpu):
     assert one.left == other.left == []
 
 
-# Dtypes and layouts that not every library takes.
+# Dtypes and layouts that some libraries do not accept.
 
 NUMBERS = np.arange(12.0, dtype="float32").reshape(4, 3)
 
@@ -247,7 +247,7 @@ FORMS = {
 }
 
 
-# CuPy checks where an array is, and the pretended library's are on the host.
+# CuPy checks where an array is, and the pretended library's arrays are on the host.
 FORM_NAMES = [
     pytest.param(name, marks=pytest.mark.not_on("cupy")) if name == "device" else name
     for name in FORMS

@@ -1,4 +1,4 @@
-"""Backends: finding them, errors, and their seams."""
+"""Backends: how they are found, their errors and their seams."""
 
 import operator
 import os
@@ -36,7 +36,7 @@ def test_a_backend_is_made_once():
     assert cr.get_backend(array_api_strict) is cr.get_backend(array_api_strict)
     backend = cr.get_backend("numpy")
     assert cr.get_backend(backend) is backend
-    with pytest.raises(ValueError, match="already exists, without device='gpu'"):
+    with pytest.raises(ValueError, match="already exists and does not have device='gpu'"):
         cr.get_backend(backend, device="gpu")
 
 
@@ -47,7 +47,7 @@ def test_a_missing_device_is_reported_with_how_to_choose_the_library(device, lib
     name = library.backend.name
     if name == "torch" and device != "meta" and library.backend.xp.cuda.is_available():
         pytest.skip("there may be such a device")
-    message = rf"backend '{name}' cannot use device={device!r} \(.*\).*backend= chooses the library"
+    message = rf"backend '{name}' cannot use device={device!r} \(.*\).*to choose the library"
     with pytest.raises(cr.BackendError, match=message):
         cr.get_backend(library.backend.xp, device=device)
 
@@ -145,7 +145,7 @@ def test_matmul_writes_into_place(library):
 
 
 def test_elementwise_overwrites_what_the_rule_returns(library):
-    n = 40_000  # more than a block
+    n = 40_000  # more than one block
 
     def make(xp):
         return lambda x, y, z, c: (x + c * z, xp.sqrt(y))
@@ -226,7 +226,7 @@ def test_a_rule_that_numba_cannot_compile_runs_uncompiled():
 
 @pytest.mark.parametrize("reason", ["Numba needs NumPy 2.3 or less", None])
 def test_numpy_is_used_if_numba_is_missing_or_broken(reason, tmp_path):
-    """In a new process, which has not imported numba."""
+    """Run in a new process, in which numba is not imported yet."""
     if reason:
         (tmp_path / "numba.py").write_text(f"raise ImportError({reason!r})")
     else:
@@ -287,5 +287,5 @@ def test_precisions(library):
         assert pickle.loads(pickle.dumps(found)) is found
     with pytest.raises(ValueError, match="expected precision to be .*, found 'half'"):
         cr.get_backend(backend.xp, precision="half")
-    with pytest.raises(ValueError, match="already exists, without precision='half'"):
+    with pytest.raises(ValueError, match="already exists and does not have precision='half'"):
         cr.get_backend(backend, precision="half")

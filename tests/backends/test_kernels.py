@@ -1,4 +1,4 @@
-"""The kernels of a backend return the same as their formulas."""
+"""The kernels of a backend return the same results as their formulas."""
 
 import math
 from statistics import NormalDist

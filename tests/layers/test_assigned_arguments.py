@@ -36,7 +36,7 @@ def test_bad_numbers_are_refused(layer, name, bad):
 
 
 def test_a_new_number_takes_effect_everywhere(tmp_path):
-    """In the text, in files and in copies, even if the constructor was given nothing."""
+    """They appear in the repr, in files and in copies, even if the constructor got no argument."""
     layer = cr.LeakyReLU()
     layer.negative_slope = 0.5
     assert repr(layer) == "LeakyReLU(0.5)"

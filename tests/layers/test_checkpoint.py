@@ -84,11 +84,11 @@ LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
     ("changes", "message"),
     [
         ({"format_version": "2"}, "format version 1, found 2: a newer chainrule"),
-        ({"architecture": None}, r"without an architecture; .* model.load_weights\(path\)"),
-        ({"architecture": "{"}, "the architecture makes no model"),
-        ({"architecture": "[]"}, "the architecture makes no model"),
-        ({"architecture": '{"model": {"layer": "Linear"}}'}, "the architecture makes no model"),
-        ({"architecture": "[" * 100_000}, "the architecture makes no model"),
+        ({"architecture": None}, r"the file holds no architecture; .* model.load_weights\(path\)"),
+        ({"architecture": "{"}, "the architecture builds no model"),
+        ({"architecture": "[]"}, "the architecture builds no model"),
+        ({"architecture": '{"model": {"layer": "Linear"}}'}, "the architecture builds no model"),
+        ({"architecture": "[" * 100_000}, "the architecture builds no model"),
         (
             {"architecture": json.dumps({"dtype": "float32", "model": LINEAR})},
             "expected a Sequential, found Linear",
@@ -180,14 +180,14 @@ def test_models_with_nan_or_infinity_are_not_saved(where, bad, library, tmp_path
 
 
 class Sides(cr.Identity):
-    """Puts its arguments into a set: tuples become lists in a file, and lists cannot be hashed."""
+    """Puts its arguments into a set; files turn tuples into lists, which cannot be hashed."""
 
     def __init__(self, *sides):
         self.sides = set(sides)
 
 
 class TwoNames(cr.Sequential):
-    """Has one more layer each time that it is made."""
+    """Has one layer more than the previous instance of this class."""
 
     made = 0
 
@@ -215,7 +215,7 @@ def nested(depth):
     [
         (lambda: cr.Sequential(Sides((1, 2))), TypeError, "could not be loaded: .*unhashable"),
         (TwoNames, TypeError, r"could not be loaded: .*missing \['1.bias', '1.weight'\]"),
-        (lambda: cr.Sequential(Scale(2), another_scale()), TypeError, "two classes .* 'Scale'"),
+        (lambda: cr.Sequential(Scale(2), another_scale()), TypeError, "two layer .* 'Scale'"),
         (lambda: cr.Sequential(Named("x" * 2**22)), ValueError, "a header of at most 4194304"),
         (lambda: cr.Sequential(*[cr.ReLU()] * 100_001), TypeError, "more than 100,000 layers"),
     ],
@@ -259,7 +259,7 @@ def test_a_parameter_with_the_name_of_pytorchs_counter(tmp_path):
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("own", [False, True])
 def test_a_file_cannot_make_anything_be_drawn_or_imported(option, inner, own, path, monkeypatch):
-    """A model that was made with such options is saved without them."""
+    """The file of a model made with these options does not contain them."""
 
     class Net(cr.Sequential):
         def __init__(self, *layers, **options):
@@ -321,7 +321,7 @@ def test_foreign_files(model, tmp_path):
     path = tmp_path / "foreign.safetensors"
     tensors = {n: np.full(p.shape, 0.5, "float64") for n, p in model.named_parameters().items()}
     safetensors.numpy.save_file(tensors, path)
-    with pytest.raises(cr.FileFormatError, match="without an architecture"):
+    with pytest.raises(cr.FileFormatError, match="holds no architecture"):
         cr.load(path)
     model.load_weights(path)
     assert (model.state.values == 0.5).all()

@@ -20,16 +20,16 @@ class Own(cr.Layer):
 
 
 RETURNED = {
-    "no pair": (lambda x: x, "expected forward to return y and backward, a function, found"),
-    "no function": (lambda x: (x, x), "expected forward to return y and backward, a function"),
-    "no array": (lambda x: (3.0, lambda dy: dy), "expected the output as an array, found 3.0"),
+    "no pair": (lambda x: x, "expected forward to return an array and a function, found"),
+    "no function": (lambda x: (x, x), "expected forward to return an array and a function, found"),
+    "no array": (lambda x: (3.0, lambda dy: dy), "expected the output to be an array, found 3.0"),
     "no gradient": (
         lambda x: (x, lambda dy: None),
-        "expected the gradient as an array, found None",
+        "expected the gradient to be an array, found None",
     ),
     "a pair": (
         lambda x: (x, lambda dy: (dy, x)),
-        r"expected the gradient as an array, found \((tensor|.*rray)",
+        r"expected the gradient to be an array, found \((tensor|.*rray)",
     ),
 }
 

@@ -20,7 +20,7 @@ def test_masks_are_the_same_on_every_library(library):
 
 
 def test_masks_follow_the_formula():
-    """In Python's unbounded integers, cut to 32 and 64 bits: no overflow, no sign."""
+    """Compute a mask in Python's unbounded integers, cut to 32 and 64 bits, without signs."""
 
     def mix(z):
         z = (z + 0x9E3779B97F4A7C15) & (2**64 - 1)
@@ -33,7 +33,7 @@ def test_masks_follow_the_formula():
         h = (i * 0x9E3779B9) & (2**32 - 1) ^ (key >> 32)
         h = ((h ^ (h >> 16)) * 0x7FEB352D) & (2**32 - 1) ^ (key & (2**32 - 1))
         h = ((h ^ (h >> 15)) * 0x846CA68B) & (2**32 - 1)
-        return (h ^ 2**31) < int(p * 2**32)  # in the order of signed integers
+        return (h ^ 2**31) < int(p * 2**32)  # compared in the order of signed integers
 
     for seed, draw, p in [(0, 0, 0.5), (5, 3, 0.8), (2**40, 10**6, 0.1)]:
         expected = [kept(seed, draw, i, p) for i in range(500)]

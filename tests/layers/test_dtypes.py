@@ -7,7 +7,7 @@ import chainrule as cr
 
 
 class Noise(cr.Layer):
-    """Adds a float64 array, forward or backward."""
+    """Adds a float64 array in the forward or backward pass."""
 
     def __init__(self, *, forward=True):
         self.in_forward = forward
@@ -94,7 +94,7 @@ def test_a_gradient_of_another_dtype(library):
 
 @pytest.mark.parametrize("make", [lambda: Scale(4), lambda: cr.Linear(4, 4)], ids=["own", "ours"])
 def test_a_layer_that_is_the_model_names_its_parameter(make, library):
-    """It converts nothing, so float64 data reaches its parameters."""
+    """A layer used as the model converts nothing, so float64 data reaches its parameters."""
     layer = make()
     layer.bind(library.backend)
     dy = library.asarray(X, dtype=library.backend.dtype("float32"))

@@ -165,7 +165,7 @@ def test_weight_decay_does_not_apply_to_them():
 
 
 def test_the_order_of_the_batch_does_not_matter(library):
-    """Statistics of a batch treat all samples alike; those of a sample depend on it alone."""
+    """Batch statistics treat all samples alike; sample statistics depend on one sample."""
     x, order = np.random.default_rng(0).normal(size=(7, 3)), [3, 0, 6, 2, 5, 1, 4]
     for make in (cr.BatchNorm, cr.LayerNorm):
         layer = on(library, make(3))
@@ -216,7 +216,7 @@ def test_batch_norm_without_weights(library):
     assert layer.weight is layer.bias is None
     assert layer.parameters() == []
     assert list(layer.named_buffers()) == ["running_mean", "running_var"]
-    layer.freeze()  # has nothing to freeze
+    layer.freeze()  # this layer has nothing to freeze
     y, _ = layer.forward(library.asarray(X), training=True)
     expected = (X - [3.0, 40.0]) / np.sqrt([8 / 3 + 1, 2600 / 3 + 1])
     np.testing.assert_allclose(library.to_numpy(y), expected, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""Models as collections, as text, and in prediction."""
+"""Models: indexing, repr and prediction."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_a_forward_that_forgets_backward():
     model = cr.Sequential(Square())
     for call in (model.forward, model.predict):
         with pytest.raises(
-            TypeError, match=r"Square\(\): expected forward to return y and backward"
+            TypeError, match=r"Square\(\): expected forward to return an array and a function"
         ):
             call(np.ones((2, 3), "float32"))
 
@@ -163,7 +163,7 @@ def test_an_inner_model_in_a_list_that_is_filled_later_is_inner():
 
 
 class Weight(cr.Layer):
-    """Returns its parameter itself."""
+    """Returns its parameter, not a copy."""
 
     def __init__(self):
         self.weight = cr.Parameter((2, 3), init=cr.initializers.constant(1.0))

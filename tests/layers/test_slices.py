@@ -71,7 +71,7 @@ def test_a_copy_is_a_model(library):
     assert type(twin) is cr.Sequential
     assert twin[0] is twin[1][0]
     assert not twin[0].trainable
-    twin = cr.Sequential(*twin, backend=library.backend, dtype="float64")  # layers of no model yet
+    twin = cr.Sequential(*twin, backend=library.backend, dtype="float64")  # layers without a model
     np.testing.assert_array_equal(
         library.to_numpy(twin.predict(x)), library.to_numpy(model[:2].predict(x))
     )

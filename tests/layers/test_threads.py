@@ -9,7 +9,7 @@ import chainrule as cr
 
 
 def test_the_first_use_may_come_from_several_threads():
-    """With the interpreter switching as often as possible, one in six runs used to fail."""
+    """Threads switch as often as possible; one in six runs used to fail."""
     x, interval, failures = np.ones((1, 3), "float32"), sys.getswitchinterval(), []
     sys.setswitchinterval(1e-6)
     try:

@@ -143,7 +143,7 @@ def test_the_limit_survives_a_file(tmp_path):
 def test_invalid_limits_are_refused(bad):
     with pytest.raises(ValueError, match="expected max_norm to be finite and above 0"):
         cr.Linear(2, 2, max_norm=bad)
-    with pytest.raises(ValueError, match=r"a parameter with rows for max_norm, found \(3,\)"):
+    with pytest.raises(ValueError, match=r"expected at least two axes for max_norm, found \(3,\)"):
         cr.Parameter((3,), max_norm=1.0)
 
 

@@ -51,7 +51,7 @@ def test_a_layer_added_too_late():
 
 
 def test_a_parameter_of_no_layer():
-    with pytest.raises(RuntimeError, match="belongs to no layer; assign it to an attribute"):
+    with pytest.raises(RuntimeError, match="belongs to no layer: assign it to an attribute"):
         cr.Parameter((2,)).value  # noqa: B018
 
 
@@ -89,4 +89,4 @@ def test_values_by_name_instead_of_random_ones():
     ):
         with pytest.raises(error):
             unbound.bind(values=values)
-    assert (unbound.bind()[0].weight.value == drawn).all()  # refused values leave no trace
+    assert (unbound.bind()[0].weight.value == drawn).all()  # refused values change nothing

@@ -161,7 +161,7 @@ def test_a_layer_with_buffers_assigned_too_late():
 
 
 def test_a_buffer_of_no_layer():
-    with pytest.raises(RuntimeError, match="belongs to no layer; assign it to an attribute"):
+    with pytest.raises(RuntimeError, match="belongs to no layer: assign it to an attribute"):
         cr.Buffer((2,)).value  # noqa: B018
 
 
@@ -248,7 +248,7 @@ def test_any_flipped_bit_in_a_buffer_is_detected(tmp_path):
 
 
 def test_gradcheck_starts_from_the_same_buffers_each_time(library):
-    """The output depends on a buffer that every step moves."""
+    """The output depends on a buffer that every step changes."""
     layer = Counter(3)
     assert cr.gradcheck(layer, shape=(4, 3), training=True, backend=library.backend) < 1e-7
     assert layer._state is None

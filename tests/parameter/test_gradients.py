@@ -52,7 +52,7 @@ def test_frozen_parameters_stay(library):
     model[2].freeze()
     optimizer.clip_norm = 1.0
     optimizer.step()
-    assert not library.to_numpy(model[2].weight.grad).any()  # and it does not count in the norm
+    assert not library.to_numpy(model[2].weight.grad).any()  # nor does it count in the norm
     model[2].unfreeze()
     backward(model, library)
     optimizer.step()

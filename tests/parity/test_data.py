@@ -8,7 +8,7 @@ import torch
 import chainrule as cr
 from chainrule.metrics import mean_absolute_error
 
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 X = torch.tensor(np.random.default_rng(0).normal(size=(8, 3)), dtype=torch.float32)
 Y = torch.arange(8) % 2
 BACKENDS = ("numpy", "torch", "array_api_strict")
@@ -45,7 +45,7 @@ def trainer(name, loss=None, outputs=2):
 
 
 def as_numpy(x):
-    """Its numbers in float32, converted by PyTorch itself."""
+    """Return the numbers of a tensor in float32, as converted by PyTorch itself."""
     x = torch.stack(x) if isinstance(x, list) else x
     return x.detach().resolve_neg().float().numpy()
 

@@ -13,7 +13,7 @@ import chainrule as cr
 from chainrule.interop import onnx_operators
 from chainrule.layers.mlp import ACTIVATIONS
 
-BOUND = 1e-5  # of the largest output
+BOUND = 1e-5  # relative to the largest output
 
 
 class ResidualToOnnx(Residual):
@@ -137,7 +137,7 @@ def test_a_linear_layer_on_more_axes(path):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_custom_layer_that_adds_an_axis(inside, path):
-    """A linear layer within it or after it is no product of two matrices."""
+    """A linear layer inside or after a custom layer is not exported as Gemm."""
 
     class Doubled(cr.Layer):
         def __init__(self, inner):

@@ -69,7 +69,7 @@ def test_mistakes(path, monkeypatch):
     with pytest.raises(cr.ShapeError, match=r"layer '1', Linear\(12, 3\): expected input of"):
         cr.to_onnx(cr.Sequential(cr.Flatten(), cr.Linear(12, 3)), path, input_shape=(3, 5))
     for shape in (5, (-1,), (2.5,), "28"):
-        words = f"expected input_shape to be the sizes of one sample, .*found {shape!r}"
+        words = f"expected input_shape to be the shape of one sample, .*found {shape!r}"
         with pytest.raises(ValueError, match=re.sub(r"[()]", r"\\\g<0>", words)):
             cr.to_onnx(cr.mlp([2, 1]), path, input_shape=shape)
     with pytest.raises(ValueError, match="input_dtype to be a dtype of real numbers, found 'foo'"):

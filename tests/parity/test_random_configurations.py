@@ -1,4 +1,4 @@
-"""Trainings of random networks, losses and optimizers, compared with PyTorch."""
+"""Training runs of random networks, losses and optimizers, compared with PyTorch."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 
 STEPS, BOUND = 5, 1e-9
 
@@ -46,7 +46,7 @@ def choice(rng, things):
 
 
 def draw_layers(rng, features, outputs):
-    """Pairs of the same layer in both libraries."""
+    """Return pairs of the same layer in both libraries."""
     pairs = []
     for width in rng.integers(1, 17, size=rng.integers(1, 5)):
         width, bias = int(width), flip(rng)
@@ -67,7 +67,7 @@ def draw_layers(rng, features, outputs):
 
 
 def draw_loss(rng, samples, outputs):
-    """The layers before a loss, the loss in both libraries, and the targets of a step."""
+    """Return the layers before a loss, the loss in both libraries, and the targets of a step."""
     name = choice(rng, ["mse", "l1", "huber", "bce", "bce of logits", "kl", "labels", "shares"])
     reduction, before, options = choice(rng, ["mean", "sum"]), [], {}
     weight = rng.uniform(0.1, 3.0, outputs) if flip(rng) else None
@@ -112,7 +112,7 @@ def draw_loss(rng, samples, outputs):
 
 
 def reduced(loss, weight, reduction):
-    """PyTorch's loss, with weights of the outputs, reduced to one number."""
+    """Return PyTorch's loss, with weights for the outputs, reduced to one number."""
 
     def value(y, target):
         values = loss(y, target) if weight is None else weight * loss(y, target)
@@ -130,9 +130,9 @@ def plain(weight):
 
 
 def draw_optimizer(rng):
-    """The same optimizer in both libraries, PyTorch's as a function of the parameters."""
+    """Return an optimizer, and a function that makes PyTorch's from its parameters."""
     # A gradient that is 0 up to rounding is divided by eps, which must not make a large step. Nor
-    # may a training diverge, because that amplifies rounding errors.
+    # may training diverge, because that amplifies rounding errors.
     lr, eps = magnitude(rng, -4, -2.5), magnitude(rng, -4, -2)
     decay = choice(rng, [0.0, magnitude(rng, -4, -1)])
     name = choice(rng, ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
@@ -152,7 +152,7 @@ def draw_optimizer(rng):
     return ours, theirs, clip
 
 
-@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch's advice on batchmean
+@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch recommends batchmean
 def test_a_training(configuration):
     rng = np.random.default_rng([20, configuration])
     samples, features, outputs = (int(rng.integers(*ends)) for ends in ((2, 33), (1, 9), (2, 6)))

@@ -1,8 +1,8 @@
 """Repeated steps, as on a GPU, simulated with PyTorch: the operations of one step are replayed.
 
-A tape keeps each operation that PyTorch's dispatcher sees, with the tensors that it reads and
-writes, and plays them again: the Python of the step is not run. So a number that the step would
-have needed from Python, and a number that it read, would show.
+A tape records each operation that PyTorch's dispatcher sees, with the tensors that the operation
+reads and writes. The tape then replays the operations without running the Python code of the step.
+So the test fails if the step needs a new number from Python or passes a number to Python.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Tape(TorchDispatchMode):
 
 @pytest.fixture
 def played(monkeypatch):
-    """Let PyTorch's backend repeat steps by a tape, and count the replayed steps."""
+    """Make PyTorch's backend repeat steps with a tape, and count the replayed steps."""
     count = []
 
     def compile(self, step):
@@ -142,7 +142,7 @@ def test_a_step_can_be_repeated_without_its_python(case, played):
     expected = train("off", case)
     assert not played
     ours = train("auto", case)
-    # Three epochs of four full batches, of which the second is recorded.
+    # Three epochs of four full batches; the second batch is recorded.
     assert len(played) == 10
     assert len(set(played)) == 1
     assert_same(ours, expected)
@@ -170,13 +170,13 @@ class Changes(cr.Callback):
 
 def test_changes_between_epochs_are_recorded_again(played):
     ours, expected = (train(how, {"callbacks": [Changes()]}) for how in ("auto", "off"))
-    assert len(played) == 2 + 6  # of the first epoch, and of those after the change
+    assert len(played) == 2 + 6  # in the first epoch, and in the epochs after the change
     assert len(set(played)) == 2
     assert_same(ours, expected)
 
 
 def test_the_tape_shows_a_number_from_python(played):
-    """A layer that counts its steps in Python is repeated as it was recorded."""
+    """If a layer counts its steps in Python, the recorded count is repeated."""
 
     class Counts(cr.Layer):
         steps = 0

@@ -16,7 +16,7 @@ def sequential(optimizer, start_factor, steps, make):
     return lr_scheduler.SequentialLR(optimizer, [first, make(optimizer)], milestones=[steps])
 
 
-# Ours, PyTorch's, and the number of steps for which PyTorch's is defined, if limited.
+# Our schedule, PyTorch's, and the number of steps after which PyTorch's ends, if any.
 PAIRS = {
     "StepLR": (
         schedules.step_decay(BASE, step_size=30, gamma=0.4),
@@ -61,7 +61,7 @@ PAIRS = {
             o, BASE, 299, pct_start=0.45, anneal_strategy="linear", div_factor=10.0,
             final_div_factor=50.0,
         ),
-        299,  # PyTorch's refuses another step
+        299,  # PyTorch's scheduler refuses another step
     ),
     "LinearLR": (
         schedules.warmup(40, BASE, start=BASE / 3),

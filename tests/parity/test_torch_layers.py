@@ -8,7 +8,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 
 LAYERS = {
     "ReLU": (cr.ReLU(), nn.ReLU()),
@@ -60,7 +60,7 @@ def test_the_exact_gelu_in_both_dtypes():
 
 
 def test_more_axes():
-    """A linear layer and its gradients on sequences; the slopes of `PReLU` on images in rows."""
+    """Compare a linear layer and its gradients on sequences, and `PReLU` on rows of images."""
     x, dy = (np.random.default_rng(seed).normal(size=(4, 3, 2, 5)) for seed in (0, 1))
     for ours, theirs in (
         (cr.Linear(5, 5), nn.Linear(5, 5)),
@@ -82,7 +82,7 @@ def test_more_axes():
 
 
 def normalized(kind, norm, **options):
-    """The same model in both libraries in float64, with random weights everywhere."""
+    """Return the same model in both libraries, in float64, with all weights random."""
     model = cr.Sequential(
         cr.Linear(5, 4), kind(4, eps=1e-3, **options), cr.Tanh(),
         cr.Linear(4, 4), kind(4, **options), cr.Linear(4, 3), dtype="float64",

@@ -7,7 +7,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 T = np.random.default_rng(1).normal(size=(6, 3))
 ZERO_ONE = (T > 0).astype(float)
 LABELS = np.asarray([0, 2, 1, 1, 2, 0])
@@ -57,7 +57,7 @@ LOSSES = {
 
 @pytest.mark.parametrize(("ours", "theirs", "target", "before"), LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch's advice on batchmean
+@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch recommends batchmean
 def test_losses(ours, theirs, target, before, reduction):
     compare(ours, theirs, target, before, reduction)
 

@@ -14,7 +14,7 @@ import chainrule as cr
 from chainrule.interop import torch as torch_modules
 
 nn = torch.nn
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 
 # The same layer in both libraries, from four features to four.
 LAYERS = {
@@ -61,7 +61,7 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def net_of(theirs, dtype):
-    """A PyTorch model with this layer, whose weights and statistics are all random."""
+    """Return a PyTorch model with this layer; all weights and statistics are random."""
     net = nn.Sequential(nn.Linear(5, 4), theirs(), nn.Linear(4, 3)).to(getattr(torch, dtype))
     torch.manual_seed(0)
     for tensor in net.state_dict().values():
@@ -256,7 +256,7 @@ def test_a_saved_file_is_a_state_dict(theirs, ours, dtype, tmp_path):
     rng = np.random.default_rng(6)
     for parameter in model.parameters():
         parameter.value[...] = rng.uniform(0.5, 1.5, parameter.shape)
-    model.forward(inputs(dtype), training=True)  # moves running statistics
+    model.forward(inputs(dtype), training=True)  # changes the running statistics
     model.save(path)
     net = nn.Sequential(nn.Linear(5, 4), theirs(), nn.Linear(4, 3)).to(getattr(torch, dtype))
     net.load_state_dict(safetensors.torch.load_file(path), strict=True)

@@ -1,4 +1,4 @@
-"""PyTorch modules without an equal layer, and objects that are not modules."""
+"""PyTorch modules without an equivalent layer, and objects that are not modules."""
 
 import re
 
@@ -11,7 +11,7 @@ import chainrule as cr
 from chainrule.interop import torch as torch_modules
 
 nn = torch.nn
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 
 
 class Doubled(nn.ReLU):
@@ -57,7 +57,7 @@ REFUSED = {
     "another forward": (Doubled, NOT_SUPPORTED),
     "another chain": (lambda: Branches(nn.Linear(5, 5)), NOT_SUPPORTED),
     "a forward of its own": (replaced, NOT_SUPPORTED),
-    "PReLU": (lambda: nn.PReLU(3), "expected num_parameters=1, or rows of features .*, found 3"),
+    "PReLU": (lambda: nn.PReLU(3), "expected num_parameters=1 .*, found 3"),
     "Softplus": (lambda: nn.Softplus(beta=2), "expected beta=1.0, found beta=2"),
     "Softmax": (lambda: nn.Softmax(dim=0), "expected dim=-1, the last axis, found dim=0"),
     "LogSoftmax": (lambda: nn.LogSoftmax(), "expected dim=-1, the last axis, found dim=None"),
@@ -103,7 +103,7 @@ def test_modules_without_an_equal_layer(make, words):
 
 
 def test_weights_without_values():
-    with pytest.raises(TypeError, match=r"Linear\(.*: expected weight with values, found .*'meta'"):
+    with pytest.raises(TypeError, match=r"Linear\(.*: weight has no values, .*'meta'"):
         cr.from_torch(nn.Linear(2, 2, device="meta"))
 
 

@@ -7,7 +7,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # its threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 OPTIMIZERS = {
     "SGD": (lambda: cr.SGD(0.02), lambda p: torch.optim.SGD(p, 0.02)),
     "momentum": (
@@ -86,7 +86,7 @@ def test_a_hundred_steps(ours, theirs, clip, dtype, tolerance):
     [(cr.SGD, torch.optim.SGD), (cr.Adam, torch.optim.Adam), (cr.AdamW, torch.optim.AdamW)],
 )
 def test_penalties_and_limits(kind, theirs):
-    """With the penalty in PyTorch's loss, and rows clipped to the largest norm after each step."""
+    """In PyTorch, the loss includes the penalty, and rows are clipped after each step."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(
@@ -138,7 +138,7 @@ def test_penalties_and_limits(kind, theirs):
     ids=["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"],
 )
 def test_rates_by_layer_and_temporarily_frozen_layers(ours, theirs):
-    """With PyTorch's parameter groups; frozen parameters have no gradient and are left out."""
+    """Compare with PyTorch's parameter groups, which leave out frozen parameters."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(cr.Linear(9, 8), cr.Tanh(), cr.Linear(8, 4), dtype="float64", seed=1)

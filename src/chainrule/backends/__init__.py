@@ -1,7 +1,7 @@
 """The array libraries that models run on; no other folder names one."""
 
 from .base import Backend, available_backends, get_backend
-from .numpy import NumpyBackend  # the first of the known ones
+from .numpy import NumpyBackend  # first, so that `Backend.known` starts with it
 
 # isort: split
 from .cupy import CupyBackend

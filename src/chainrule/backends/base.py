@@ -2,7 +2,7 @@
 
 Everything else in the package is written against the Array API standard through ``xp`` and names
 no library. Each seam below is pure standard code, so any conforming library works unchanged. The
-other modules of this folder replace a seam where measurements showed that it pays.
+other modules of this folder replace a seam where measurements showed a gain.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ BackendLike: TypeAlias = "str | Backend | ModuleType"
 
 
 class Backend:
-    """An array library, as its Array API namespace and a device.
+    """An array library, given by its Array API namespace and a device.
 
     Parameters
     ----------
     xp : namespace
-        A module that conforms to the Array API standard, or one that array-api-compat can make
-        conform (``array_api_strict``, ``torch``, ...).
+        A module that conforms to the Array API standard, or one that array-api-compat can adapt to
+        it (``array_api_strict``, ``torch``, ...).
     device : optional
         A device in the library's own terms; the library's default if not given.
     precision : str, optional
@@ -53,7 +53,7 @@ class Backend:
     """Whether `compile` returns something faster than the step itself."""
 
     precisions: tuple[str, ...] = ()
-    """Choices of what `matmul` rounds float32 to, see `get_backend`."""
+    """The precisions to which `matmul` can round float32 factors, see `get_backend`."""
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -77,16 +77,16 @@ class Backend:
         self.precision = precision
 
     def _probe_views(self) -> None:
-        """Check that writing to a view writes to the vector, which the standard leaves open."""
+        """Check that writing to a view changes the vector; the standard does not guarantee it."""
         try:
             vector = self.xp.zeros(3, device=self.device)
             float(vector[2])
-        except Exception as error:  # each library raises its own
+        except Exception as error:  # each library raises its own kind of error
             if self.device is None:
                 raise
             raise BackendError(
-                f"backend {self.name!r} cannot use device={self.device!r} ({error}); backend= "
-                "chooses the library"
+                f"backend {self.name!r} cannot use device={self.device!r} ({error}); to choose "
+                "the library, use backend="
             ) from error
         try:
             view = self.xp.reshape(vector[1:], (2, 1), copy=False)
@@ -105,7 +105,7 @@ class Backend:
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
         """Return `x` as an array of this library on this device, copied only if necessary.
 
-        An array of another library on a device of the same kind is moved there by DLPack.
+        If `x` is an array of another library on a device of the same kind, DLPack converts it.
 
         Raises
         ------
@@ -132,20 +132,22 @@ class Backend:
         return out
 
     def elementwise(self, make_rule: Callable[[Any], Rule], *, outputs: int) -> Callable[..., None]:
-        """Make an in-place update of arrays from a rule for their elements.
+        """Return a function that applies an elementwise rule to arrays in place.
 
         Parameters
         ----------
         make_rule : callable
-            Takes a namespace and returns the rule: a pure function of arrays and 0-d arrays, made
-            of arithmetic and ``xp.sqrt`` only, that returns new values of its first arguments.
+            Takes a namespace and returns the rule: a pure function of arrays and 0-d arrays that
+            uses only arithmetic and ``xp.sqrt``. The rule returns new values for its first
+            arguments.
         outputs : int
-            The number of those arguments.
+            The number of arguments that get new values.
 
         Returns
         -------
         update : callable
-            Takes the rule's arguments and overwrites the first of them with the new values.
+            Takes the rule's arguments and overwrites the first `outputs` of them with the new
+            values.
 
         Examples
         --------
@@ -165,7 +167,7 @@ class Backend:
         return update
 
     def kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a formula for this library's arrays, as a single kernel if the backend has one.
+        """Return `function` for this library's arrays, as one kernel if the backend has one.
 
         Parameters
         ----------
@@ -175,7 +177,7 @@ class Backend:
         Returns
         -------
         callable
-            Takes the arguments without ``xp`` and returns the same up to rounding.
+            Takes the arguments without ``xp`` and returns the same result, up to rounding.
 
         Examples
         --------
@@ -204,14 +206,14 @@ class Backend:
         Parameters
         ----------
         step : callable
-            Does the same operations on the same arrays at each call, except for the first. After a
-            few calls, these operations are repeated without calling it.
+            Performs the same operations on the same arrays at every call except the first. After a
+            few calls, these operations are repeated without calling `step`.
 
         Raises
         ------
         BackendError
-            If a requirement is missing. The returned function raises it if the operations cannot
-            be repeated; it has then done nothing.
+            If a required package is missing. The returned function also raises this error if the
+            operations cannot be repeated; that call then has no effect.
         """
         return step
 
@@ -241,7 +243,7 @@ class Backend:
 def get_backend(
     backend: BackendLike, *, device: Any = None, precision: str | None = None
 ) -> Backend:
-    """Return the backend of this name or namespace, or `backend` itself if it is one.
+    """Return the backend with this name or namespace; a `Backend` is returned as it is.
 
     Parameters
     ----------
@@ -250,13 +252,13 @@ def get_backend(
     device : optional
         A device in the library's own terms; the library's default if not given.
     precision : {"float32", "tf32"}, optional
-        On CuPy, what matrix products of layers round their float32 factors to; sums and all other
-        operations stay in float32. CuPy's own setting if not given.
+        For CuPy only: the precision to which matrix products of layers round their float32 factors.
+        Sums and all other operations stay in float32. CuPy's own setting if not given.
 
     Raises
     ------
     ValueError
-        If no backend has this name, or if it has no such precision.
+        If no backend has this name, or if the backend does not offer this precision.
     BackendError
         If the library, the device or the hardware is missing.
 
@@ -265,11 +267,11 @@ def get_backend(
     >>> get_backend("numpy")
     Backend('numpy')
     """
-    device = getattr(device, "id", device)  # the number of a CuPy device, which has no hash
+    device = getattr(device, "id", device)  # a CuPy device has no hash: use its number
     if isinstance(backend, Backend):
         for name, asked in (("device", device), ("precision", precision)):
             if asked not in (None, getattr(backend, name)):
-                raise ValueError(f"{backend!r} already exists, without {name}={asked!r}")
+                raise ValueError(f"{backend!r} already exists and does not have {name}={asked!r}")
         return backend
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
@@ -307,7 +309,7 @@ def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def overwrite(arrays: Sequence[Array], results: Any) -> None:
-    """Write the tuple that a rule returned to as many arrays."""
+    """Write each element of the tuple returned by a rule to its own array."""
     expected = f"expected the rule to return a tuple (value, *slots) of {len(arrays)}"
     if not isinstance(results, tuple):
         raise TypeError(f"{expected}, found {results!r:.200}")
@@ -318,7 +320,7 @@ def overwrite(arrays: Sequence[Array], results: Any) -> None:
 
 
 def _restore(name: str, device: Any, precision: str | None) -> Backend:
-    library = importlib.import_module(name)  # noqa: TID251  (of another project)
+    library = importlib.import_module(name)  # noqa: TID251  (not a module of this package)
     return get_backend(library, device=device, precision=precision)
 
 

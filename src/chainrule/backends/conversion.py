@@ -1,4 +1,4 @@
-"""Convert data of any kind: `to_numpy` to host memory, `like` to where another array is."""
+"""Convert any kind of data: `to_numpy` to host memory, `like` to the device of another array."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _PYTHONS = frozenset({bool, int, float})
 def to_numpy(x: Any) -> np.ndarray:
     """Return `x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
 
-    Its dtype is one of the standard's, or float16, in the machine's byte order; others become the
-    nearest of those. The array may share its memory with `x`.
+    The result has one of the standard's dtypes, or float16, in the machine's byte order. Any other
+    dtype is converted to the nearest of these. The result may share its memory with `x`.
 
     Raises
     ------
     DataError
-        If it does not hold real numbers.
+        If `x` does not hold real numbers.
     """
     if type(x) is np.ndarray and x.dtype.char in _CODES and x.dtype.isnative:
         return x
     array: np.ndarray = _converted(_in_host_memory, x)
     if array.dtype.kind not in _NUMBERS:
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
-    kind = min(array.dtype.itemsize, 8)  # of long double the first 8 bytes' worth
+    kind = min(array.dtype.itemsize, 8)  # long double becomes float64
     with np.errstate(over="ignore"):
         return np.asarray(array, np.dtype(f"{array.dtype.kind}{kind}"))
 
@@ -44,15 +44,15 @@ def to_numpy(x: Any) -> np.ndarray:
 def like(array: Array, x: Any) -> Array:
     """Return `x` (a list, a frame, an array of any library) as an array like `array`.
 
-    The result is of the same library and on the same device.
+    The result belongs to the same library and is on the same device as `array`.
 
     Raises
     ------
     DataError
-        If it does not hold real numbers.
+        If `x` does not hold real numbers.
     """
     if type(x) is type(array) is np.ndarray:
-        return to_numpy(x)  # strings are NumPy arrays, too
+        return to_numpy(x)  # a NumPy array can hold strings, too
     xp = array_api_compat.array_namespace(array)
     if type(x) is type(array):
         return real(xp, x.detach() if hasattr(x, "detach") else x)
@@ -61,20 +61,20 @@ def like(array: Array, x: Any) -> Array:
 
 
 def brought_to(xp: Any, device: Any, x: Any) -> Array:
-    """Return `x` as something that the library's `asarray` takes: its own array or NumPy's."""
+    """Return `x` as an array that the library's `asarray` accepts: its own or NumPy's."""
     there = _kind_of_device(xp.empty(0, device=device))
     if there != _HOST and _kind_of_device(x) == there:
         return real(xp, _converted(xp.from_dlpack, x))
     array = to_numpy(x)
     if array.dtype == np.float16 and not hasattr(xp, "float16"):
         array = array.astype(np.float32)
-    if there == _HOST:  # a library that shares the memory may take no other kind (PyTorch)
+    if there == _HOST:  # PyTorch, which shares the memory, accepts no other arrays
         array = np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"])
     return array
 
 
 def real(xp: Any, array: Array) -> Array:
-    """Return `array` if its dtype is one of real numbers; else raise a `DataError`."""
+    """Return `array` if its dtype holds real numbers; otherwise raise a `DataError`."""
     if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
     return array
@@ -86,20 +86,20 @@ def on_host(x: Array) -> bool:
 
 
 def _kind_of_device(x: Any) -> int:
-    """Return the number of its device in DLPack; the host's for anything that is not an array."""
+    """Return the DLPack device type of an array, and the host's device type for anything else."""
     return int(x.__dlpack_device__()[0]) if hasattr(x, "__dlpack_device__") else _HOST
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
-    """Convert `x` without what other libraries refuse: autograd, lazy signs, narrow dtypes."""
+    """Convert `x`, first removing what libraries refuse: autograd, lazy signs, narrow dtypes."""
     try:
-        for resolved in ("detach", "resolve_neg"):  # DLPack forgets that a tensor is negated
+        for resolved in ("detach", "resolve_neg"):  # DLPack ignores a tensor's lazy sign
             x = getattr(x, resolved)() if hasattr(x, resolved) else x
         if str(getattr(x, "dtype", "")).removeprefix("torch.").startswith(("bfloat16", "float8")):
             xp = array_api_compat.array_namespace(x)
             x = xp.astype(x, xp.float32)
         return convert(x)
-    except DataError:  # from an item or a column
+    except DataError:  # raised for an item or a column of `x`
         raise
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
         found = type(x).__name__
@@ -107,18 +107,18 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
 
 
 def _in_host_memory(x: Any) -> np.ndarray:
-    """Return `x` as a NumPy array of whatever dtype it has."""
-    if hasattr(x, "compute"):  # Dask's own conversion loses masks, too
+    """Return `x` as a NumPy array, whatever its dtype."""
+    if hasattr(x, "compute"):  # Dask's own conversion to NumPy loses masks
         x = x.compute()
     if isinstance(x, list | tuple) and not _are_numbers(x):
-        x = [to_numpy(item) for item in x]  # NumPy loses masks within a list
-    if hasattr(x, "iter_columns"):  # Polars turns dates into numbers
+        x = [to_numpy(item) for item in x]  # NumPy loses the masks of arrays in a list
+    if hasattr(x, "iter_columns"):  # Polars, which would turn dates into numbers
         return _side_by_side(zip(x.columns, x.iter_columns(), strict=True))
     if hasattr(x, "itercolumns"):  # PyArrow
         return _side_by_side(zip(x.column_names, x.itercolumns(), strict=True))
     try:
         array = np.asanyarray(x)
-    except (TypeError, RuntimeError):  # from a device, from which a copy needs an explicit call
+    except (TypeError, RuntimeError):  # on a device that requires an explicit copy
         if not hasattr(x, "__dlpack__"):
             raise
         array = np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")
@@ -136,7 +136,7 @@ def _in_host_memory(x: Any) -> np.ndarray:
 def _are_numbers(items: Iterable[Any]) -> bool:
     kinds = (*_PYTHONS, np.bool_, np.number)
     return all(
-        issubclass(kind, kinds) and kind is not np.timedelta64  # an integer to NumPy
+        issubclass(kind, kinds) and kind is not np.timedelta64  # a subclass of np.integer
         for kind in set(map(type, items))
     )
 
@@ -153,7 +153,7 @@ def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:
 
 
 def _of_objects(array: np.ndarray) -> np.ndarray:
-    """Convert an array of objects: Python's numbers, or arrays within it."""
+    """Convert an array of objects, which may be Python numbers or arrays."""
     items = array.tolist()
     if _PYTHONS.issuperset(map(type, array.flat)):
         numbers = np.asarray(items)

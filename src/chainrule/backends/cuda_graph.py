@@ -1,7 +1,8 @@
 """A step as one CUDA graph, with matrix products that a graph can contain.
 
-CuPy does not allow its matrix products in a graph (cupy#6290). While a step is captured, they are
-made by nvmath-python's bindings to the same library, cuBLAS, with a separate handle.
+CuPy does not allow its matrix products in a graph (cupy#6290). While a step is captured, the
+products are computed through nvmath-python instead, which calls the same library, cuBLAS, with a
+separate handle.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _KINDS = {"float32": 0, "float64": 1}  # CUDA_R_32F and CUDA_R_64F of cudaDataTy
 class CapturedStep:
     """A step that is run twice, captured once, and from then on launched as a whole.
 
-    The first run may differ from the later ones, see `Backend.compile`. The second compiles all
-    kernels and fills the memory pool, which a capture could not do.
+    The first run may differ from the later ones, see `Backend.compile`. The second run compiles all
+    kernels and fills the memory pool, since neither is possible during the capture.
 
     Temporary arrays stay in a private memory pool for as long as the graph lives, so that no other
     work can use their memory.
@@ -37,14 +38,14 @@ class CapturedStep:
     step : callable
         See `Backend.compile`.
     products : Products
-        Makes the matrix products meanwhile.
+        Computes the matrix products while the step runs.
     use : callable
         A context in which the backend uses `products`.
 
     Raises
     ------
     BackendError
-        When it is called, if the step cannot be captured or memory runs out.
+        On a call, if the step cannot be captured or memory runs out.
     """
 
     def __init__(
@@ -73,13 +74,13 @@ class CapturedStep:
         try:
             with self._aside():
                 self._step()
-        except self._cupy.cuda.memory.OutOfMemoryError as error:  # its pool comes on top
-            raise BackendError(f"there is no memory for a graph of its own: {error}") from error
+        except self._cupy.cuda.memory.OutOfMemoryError as error:  # the pool needs extra memory
+            raise BackendError(f"there is not enough memory for the graph: {error}") from error
         self._runs += 1
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
-        """Use a private stream and memory pool, after all earlier work and before all later."""
+        """Use a private stream and memory pool; wait for earlier work first, and for this last."""
         self._cupy.cuda.get_current_stream().synchronize()
         try:
             with (
@@ -108,7 +109,7 @@ class CapturedStep:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Turn off Python's collector: freeing another graph would break a capture."""
+    """Turn off Python's garbage collector: freeing another graph would break a capture."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()
@@ -127,7 +128,7 @@ class Products:
     cupy : module
         CuPy.
     precision : {"float32", "tf32"}, optional
-        What products round their float32 factors to.
+        The precision to which the products round float32 factors.
 
     Raises
     ------
@@ -143,7 +144,7 @@ class Products:
         except Exception as error:  # not installed, or no cuBLAS, or no memory
             raise BackendError(
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
-                f"{to_install('cuda12,graphs12')}, with 13 for a newer driver"
+                f"{to_install('cuda12,graphs12')}, or with 13 instead of 12 for a newer driver"
             ) from error
         weakref.finalize(self, cublas.destroy, self._handle)
         self._cupy = cupy
@@ -152,16 +153,16 @@ class Products:
         compute = cublas.ComputeType
         single = {"float32": compute.COMPUTE_32F, "tf32": compute.COMPUTE_32F_FAST_TF32}[precision]
         self._compute = {"float32": int(single), "float64": int(compute.COMPUTE_64F)}
-        # Factors of the product and of the old value, which cuBLAS reads in host memory.
+        # Factors of the product and of the old `out`; cuBLAS reads them from host memory.
         self._factors = {name: np.asarray([1.0, 0.0], dtype=name) for name in _KINDS}
 
     @contextlib.contextmanager
     def on(self, stream: Any) -> Iterator[None]:
-        """Put the products on a stream."""
+        """Run the products on a stream."""
         self._cublas.set_stream(self._handle, stream.ptr)
         self._cublas.set_workspace(
             self._handle, self._workspace.ptr, _WORKSPACE
-        )  # which set_stream resets
+        )  # set_stream resets the workspace
         yield
 
     def __call__(self, a: Array, b: Array, *, out: Array | None = None) -> Array:
@@ -175,7 +176,7 @@ class Products:
         if out is None:
             out = self._cupy.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
         elif out.dtype != a.dtype or not out.flags.c_contiguous:
-            raise BackendError(f"expected a product of {out.dtype} in one piece, found {a.dtype}")
+            raise BackendError(f"expected out to be contiguous {a.dtype}, found {out.dtype}")
         a, b = map(self._in_one_piece, (a, b))
         kind, factors = _KINDS[name], self._factors[name].ctypes.data
         sizes, (first, transposed_b, step_b), (second, transposed_a, step_a) = column_major(a, b)
@@ -211,8 +212,8 @@ Operand = tuple[Array, bool, int]
 def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Operand]:
     """Describe the product ``a @ b`` of row-major matrices to cuBLAS, which is column-major.
 
-    A row-major matrix is, read by columns, its own transpose. So the product is computed as
-    ``(a @ b).T = b.T @ a.T``, whose columns are the rows of the result.
+    To cuBLAS, the memory of a row-major matrix holds the transpose of that matrix. So cuBLAS
+    computes ``(a @ b).T = b.T @ a.T``, whose columns are the rows of ``a @ b``.
 
     Parameters
     ----------
@@ -224,7 +225,8 @@ def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Ope
     sizes : tuple of int
         ``(n, m, k)``: the rows and columns of the transposed product, and the inner size.
     first, second : tuple
-        `b` and `a`, each with whether to transpose it and the distance of its columns.
+        `b` and `a`, each followed by whether to transpose it, and by the distance in memory from
+        one column to the next.
     """
 
     def operand(x: Array) -> Operand:

@@ -12,8 +12,8 @@ from ..types import Array, Rule
 from .base import Backend
 
 _INSTALL = (
-    'pip install "cupy-cuda12x[ctk]" for a driver of CUDA 12, '
-    'pip install "cupy-cuda13x[ctk]" for one of CUDA 13 or newer (nvidia-smi shows which)'
+    'pip install "cupy-cuda12x[ctk]" for a CUDA 12 driver, '
+    'pip install "cupy-cuda13x[ctk]" for a driver of CUDA 13 or newer (see nvidia-smi)'
 )
 
 
@@ -25,13 +25,13 @@ _COMPUTE_TYPES = {
 
 
 class CupyBackend(Backend, name="cupy"):
-    """CuPy; matrix products are written in place, and an optimizer's rule is one kernel.
+    """CuPy. Matrix products are written in place, and an optimizer's rule runs as one kernel.
 
     Parameters
     ----------
     device : int, optional
-        The GPU's number. CuPy uses the current device of the thread, so this GPU becomes the
-        current one, once; models on several GPUs need a process each.
+        The GPU's number. CuPy uses the thread's current device, so creating the backend makes this
+        GPU the current device. To use several GPUs, run one process for each.
     """
 
     repeats = True
@@ -59,7 +59,7 @@ class CupyBackend(Backend, name="cupy"):
                     f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
                 ) from error
         self._cupy = cupy
-        # Per thread, as CuPy's stream: what makes matrix products instead of CuPy, if anything.
+        # Per thread, like CuPy's stream: computes the matrix products while a step is captured.
         self._capturing = threading.local()
         if int(cupy.cuda.Device().compute_capability) < 80:  # no hardware for tf32
             self.precisions = ("float32",)
@@ -75,7 +75,7 @@ class CupyBackend(Backend, name="cupy"):
             product: Array = products(a, b, out=out)
         elif self.precision is None:
             product = self._cupy.matmul(a, b, out=out)
-        else:  # CuPy has one setting for all products
+        else:  # CuPy has one setting for all products: restore it afterwards
             core, kind = self._cupy._core, _COMPUTE_TYPES[self.precision]
             before = core.get_compute_type(np.float32)
             core.set_compute_type(np.float32, getattr(core._routines_linalg, kind))
@@ -106,7 +106,7 @@ class CupyBackend(Backend, name="cupy"):
         return CapturedStep(self._cupy, step, products, self._multiplying_by)
 
     def _precision_of_products(self) -> str:
-        """Return the precision asked for, or else CuPy's setting."""
+        """Return the requested precision, or CuPy's setting if none was requested."""
         if self.precision is not None:
             return self.precision
         core = self._cupy._core

@@ -1,8 +1,8 @@
-"""Rules and formulas as one compiled loop each (numba, the extra ``fast``).
+"""Each rule or formula as one compiled loop (needs numba, the ``fast`` extra).
 
-A loop reads and writes each element once, where NumPy makes a pass over memory for each operation.
-The results are NumPy's, bit for bit, except those of the cross-entropy, whose `exp`, `log` and
-order of summation differ. The loops use one thread: the threads of numba and of NumPy's BLAS would
+A loop reads and writes each element once, whereas NumPy passes over memory once per operation. The
+results equal NumPy's, bit for bit. The cross-entropy is an exception: its `exp`, `log` and order of
+summation differ. The loops use one thread, because numba's threads and those of NumPy's BLAS would
 wait for each other.
 """
 
@@ -38,7 +38,7 @@ def _cached(loop: Callable[..., None]) -> Any:
     """Compile a loop, and cache it on disk for the next process if possible."""
     try:
         return numba.njit(cache=True, error_model="numpy")(loop)
-    except RuntimeError:  # numba finds no place for the cache
+    except RuntimeError:  # numba finds no folder for the cache
         return _compiled(loop)
 
 
@@ -48,12 +48,12 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     Parameters
     ----------
     rule : callable
-        A function of arrays and then numbers; the first call compiles it.
+        A function whose arguments are arrays followed by numbers; the first call compiles it.
     outputs : int
-        The number of arrays that it overwrites.
+        The number of arrays that the update overwrites.
     otherwise : callable
-        The update for a number of arrays that has no loop here, and, with a warning, for a rule
-        that numba cannot compile.
+        The update to use if there is no loop for this number of arrays. It is also used, with a
+        warning, if numba cannot compile the rule.
     """
     loops = dict(_loops(rule, outputs))
 
@@ -65,7 +65,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
             return
         try:
             loop(*arguments[:arrays], arguments[arrays:])
-        except numba.core.errors.NumbaError as error:  # before anything was written
+        except numba.core.errors.NumbaError as error:  # raised before anything is written
             del loops[arrays]
             otherwise(*arguments)
             warnings.warn(f"{rule!r} runs uncompiled: {error}", RuntimeWarning, stacklevel=3)
@@ -75,7 +75,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
 
 @lru_cache(maxsize=64)
 def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
-    """Return loops by their numbers of arrays; compiling one takes a third of a second."""
+    """Return a loop for each number of arrays; compiling a loop takes a third of a second."""
     element = _compiled(rule)
     return {
         arrays: _compiled(make(element))
@@ -84,7 +84,7 @@ def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
     }
 
 
-# numba cannot unroll a list of arrays, so there is a loop for each number of them.
+# numba cannot unroll a list of arrays, so each number of arrays has its own loop.
 
 
 def _two_arrays(element: Any) -> Update:
@@ -114,7 +114,7 @@ def _four_arrays(element: Any) -> Update:
 _LOOPS = {(2, 1): _two_arrays, (3, 2): _three_arrays, (4, 3): _four_arrays}
 
 
-# Formulas, each next to the loop that computes it.
+# The loop of each formula, followed by the function that calls it.
 
 
 @_cached
@@ -153,7 +153,7 @@ def _relu_gradient(dy: Array, y: Array) -> Array:
 @_cached
 def _normal_loop(x: Array, bell: Array, above: Any, below: Any, share: Array) -> None:
     one = x.dtype.type(1)
-    for i in range(x.size):  # numba's exponential is not vectorised: `bell` is NumPy's
+    for i in range(x.size):  # `bell` comes from NumPy, as numba does not vectorise exp
         z = abs(x[i])
         numerator, denominator = above[0], below[0]
         for coefficient in above[1:]:
@@ -223,7 +223,7 @@ def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
 
 @_cached
 def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
-    for i in range(kept.size):  # as in `keep_mask`, on unsigned integers
+    for i in range(kept.size):  # as in `keep_mask`, but on unsigned integers
         h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first
         h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)) ^ second
         h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))

@@ -12,22 +12,22 @@ from ..types import Array, Rule
 from .base import Backend, overwrite
 from .conversion import to_numpy
 
-# The number of elements that a rule is applied to at once, so that temporaries stay in the cache.
+# The number of elements per block when a rule is applied, so that temporaries stay in the cache.
 _IN_CACHE = 16384
 
 
 class NumpyBackend(Backend, name="numpy"):
-    """NumPy; matrix products are written in place.
+    """NumPy. Matrix products are written in place.
 
-    A rule is a compiled loop if numba is installed (the extra ``fast``); otherwise it is applied
-    block by block.
+    If numba is installed (the ``fast`` extra), an optimizer's rule runs as a compiled loop.
+    Otherwise it is applied block by block.
     """
 
     def __init__(self, *, device: Any = None, precision: str | None = None) -> None:
         super().__init__(np, device=device, precision=precision)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        return np.asarray(to_numpy(x), dtype=dtype)  # an array of objects is a NumPy array, too
+        return np.asarray(to_numpy(x), dtype=dtype)  # NumPy arrays of objects are converted, too
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)
@@ -71,7 +71,7 @@ class NumpyBackend(Backend, name="numpy"):
 
 
 def _sum_over_batch(x: Array) -> Array:
-    """Compute the formula; for a batch of one block, in half the time of `np.sum`."""
+    """Compute `sum_over_batch`; a batch of one block takes half the time of `np.sum`."""
     return np.add.reduce(x) if x.ndim == 2 and x.shape[0] < 2 * BLOCK else sum_over_batch(np, x)
 
 
@@ -86,11 +86,11 @@ def has_numba() -> bool:
     """Return whether numba (the extra ``fast``) can be imported; warn once if it is broken."""
     try:
         import numba  # noqa: F401
-    except Exception as error:  # it may be too old for this NumPy
+    except Exception as error:  # such as a numba too old for this NumPy
         if not (isinstance(error, ModuleNotFoundError) and error.name == "numba"):
             warnings.warn(
                 f"numba is installed, but cannot be imported ({error}): NumPy runs without it, "
-                "more slowly",
+                "which is slower",
                 RuntimeWarning,
                 stacklevel=3,
             )

@@ -20,9 +20,9 @@ from ..version import __version__
 from .onnx_graph import Graph, import_onnx
 from .onnx_operators import writer
 
-OPSET = 20  # the first with Gelu
-IR_VERSION = 9  # the file format that came with it, so that older runtimes can read it
-LARGEST = 2**31 - 2**20  # bytes: protobuf's limit, less room for everything but weights
+OPSET = 20  # the first opset with Gelu
+IR_VERSION = 9  # the file format released with that opset, which older runtimes can read
+LARGEST = 2**31 - 2**20  # bytes of weights: protobuf's limit, minus room for everything else
 
 
 def to_onnx(
@@ -34,7 +34,7 @@ def to_onnx(
 ) -> None:
     """Write a model in inference mode to an ONNX file (needs onnx).
 
-    The file has one input, ``"input"``, and one output, ``"output"``, with a batch of any size. It
+    The file has one input, ``"input"``, and one output, ``"output"``, for batches of any size. It
     uses opset 20, which onnxruntime supports from version 1.17 on. The metadata names chainrule and
     its version, and ``onnx.checker`` checks the model before it is written.
 
@@ -45,16 +45,16 @@ def to_onnx(
     path : str or Path
         The file, which is written completely or not at all.
     input_shape : tuple of int, optional
-        The shape of one sample, such as ``(28, 28)``; the features of the first `Linear`,
-        `BatchNorm` or `LayerNorm` if not given.
+        The shape of one sample, such as ``(28, 28)``. By default, a sample is a vector with the
+        number of features of the first `Linear`, `BatchNorm` or `LayerNorm`.
     input_dtype : str, optional
-        The dtype of the input, such as ``"uint8"``, which the file then converts to float32 first;
-        float32 if not given.
+        The dtype of the input; float32 if not given. An input of another dtype, such as
+        ``"uint8"``, is first converted to float32 by the exported graph.
 
     Raises
     ------
     ImportError
-        If onnx is not installed; it says how to install it.
+        If onnx is not installed. The message says how to install it.
     TypeError
         If a custom layer has no method ``to_onnx``.
     DivergenceError
@@ -63,14 +63,15 @@ def to_onnx(
         If the input does not have the shape that a layer expects.
     ValueError
         If the model is in float64, for which runtimes lack operators; if the shape of the input is
-        not known; if its dtype does not hold real numbers; or if the model is larger than 2 GiB.
+        not known; if `input_dtype` does not hold real numbers; or if the model is larger than 2
+        GiB.
     OSError
-        If the file cannot be written; an older file is left as it was.
+        If the file cannot be written. An existing file is then left unchanged.
 
     Notes
     -----
-    A custom layer defines its export by a method that adds operators to a
-    `chainrule.interop.onnx_graph.Graph` and returns the name of the output::
+    To support export, a custom layer defines a method ``to_onnx`` that adds operators to a
+    `chainrule.interop.onnx_graph.Graph` and returns the name of the layer's output::
 
         class Scale(cr.Layer):
             ...
@@ -92,7 +93,7 @@ def to_onnx(
 
 
 def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> bytes:
-    """The checked content of the file."""
+    """Return the content of the file, after checking it."""
     onnx = import_onnx()
     state, dtype = model.state, _input_dtype(input_dtype or "float32")
     if state.dtype_name != "float32":
@@ -140,13 +141,13 @@ def _input_dtype(name: str) -> np.dtype[Any]:
 
 
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of one sample, as given or from the first layer that knows it."""
+    """Return the shape of one sample, as given or from the first layer that fixes it."""
     if not isinstance(model, Layer):
         raise TypeError(f"expected a Sequential, found {model!r}{what_is_meant(model)}")
     if shape is not None:
         if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
             raise ValueError(
-                "expected input_shape to be the sizes of one sample, such as (28, 28), found "
+                "expected input_shape to be the shape of one sample, such as (28, 28), found "
                 f"{shape!r}"
             )
         return tuple(map(int, shape))

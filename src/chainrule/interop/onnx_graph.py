@@ -17,7 +17,7 @@ Value: TypeAlias = str
 Operand: TypeAlias = Value | Stored | float | np.ndarray | None
 
 Writer: TypeAlias = "Callable[[Graph, Any, Value], Value]"
-"""Adds a layer to a graph: takes the name of its input and returns the name of its output."""
+"""Adds a layer to a graph: maps the name of the input to the name of the output."""
 
 
 class Graph:
@@ -28,10 +28,10 @@ class Graph:
     model : Layer
         The model to export.
     writer : callable
-        Returns the function that adds a layer, see `Writer`.
+        Takes a layer and returns the function that adds it to the graph, see `Writer`.
     rows : bool
-        Whether the input is known to be ``(batch, features)``; the attribute says so of the input
-        of the layer that is added next.
+        Whether the model's input is known to be ``(batch, features)``. The attribute `rows` says
+        the same about the input of the next layer to be added.
     """
 
     def __init__(self, model: Layer, writer: Callable[[Layer], Writer], *, rows: bool) -> None:
@@ -51,17 +51,17 @@ class Graph:
         Parameters
         ----------
         operator : str
-            Its name, see https://onnx.ai/onnx/operators.
+            The operator's name, see https://onnx.ai/onnx/operators.
         *operands : str, Parameter, Buffer, float, array or None
-            Its inputs: outputs of other operators, weights, numbers (written in float32, integer
-            arrays in int64), or None for an optional input that is left out.
+            The operator's inputs: outputs of other operators, weights, numbers, or None to leave
+            out an optional input. Numbers are written in float32, integer arrays in int64.
         **attributes
-            Its attributes.
+            The operator's attributes.
 
         Returns
         -------
         str
-            The name of its first output.
+            The name of the operator's first output.
         """
         inputs = [self._operand(operand) for operand in operands]
         name = self._name(operator)
@@ -105,7 +105,7 @@ class Graph:
         return name
 
     def _name(self, what: str) -> str:
-        """A new name within the layer that is being added."""
+        """Return a new name within the layer that is being added."""
         name = first = f"{self._place}/{what}".removeprefix("/")
         count = 1
         while name in self._taken:

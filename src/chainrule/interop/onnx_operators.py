@@ -12,7 +12,7 @@ from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer) -> Writer:
-    """Return the function that adds a layer; overriding `forward` loses that of the base class."""
+    """Return the function that adds a layer; a class with its own `forward` inherits none."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return _custom
@@ -27,7 +27,7 @@ def writer(layer: Layer) -> Writer:
 
 
 def _operator(name: str, *operands: Operand, **attributes: Any) -> Writer:
-    """A layer that is a single ONNX operator."""
+    """Return the function that adds a layer as a single ONNX operator."""
     return lambda graph, layer, x: graph.node(name, x, *operands, **attributes)
 
 
@@ -38,7 +38,7 @@ def _sequential(graph: Graph, layer: Sequential, x: Value) -> Value:
 
 
 def _custom(graph: Graph, layer: Any, x: Value) -> Value:
-    graph.rows = False  # whatever it does to the axes
+    graph.rows = False  # a custom layer may change the axes
     y: Value = layer.to_onnx(graph, x)
     graph.rows = False
     return y

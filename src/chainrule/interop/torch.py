@@ -23,23 +23,25 @@ def from_torch(
     """Convert a ``torch.nn.Sequential`` to a model with the same outputs and gradients.
 
     Weights and running statistics are copied, and a module that is used twice becomes a layer that
-    is used twice. Names such as ``"0.weight"`` stay the same; if a ``Sequential`` names its modules
-    by words (an ``OrderedDict``), they become numbers. Frozen parameters (``requires_grad=False``)
-    stay frozen; see `BatchNorm` for what that means there. In training, dropout draws other masks.
+    is used twice. Names such as ``"0.weight"`` stay the same. Modules that have words as names (in
+    an ``OrderedDict``) are numbered instead. Frozen parameters (``requires_grad=False``) stay
+    frozen; see `BatchNorm` for the effect on that layer. In training, the masks of dropout differ
+    from PyTorch's.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A ``Sequential``, within which there may be others, or one of ``BatchNorm1d``, ``Dropout``,
-        ``ELU``, ``Flatten``, ``GELU``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``,
+        A ``Sequential``, which may contain others, or one of ``BatchNorm1d``, ``Dropout``, ``ELU``,
+        ``Flatten``, ``GELU``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``,
         ``LogSoftmax``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``,
-        ``Softplus`` and ``Tanh``. Norms, softmaxes and the slopes of a ``PReLU`` are over the last
-        axis; PyTorch's axis 1 is taken for it after a ``Linear``, so such a model is for inputs
-        ``(batch, features)``.
+        ``Softplus`` and ``Tanh``. Norms, softmaxes and the slopes of a ``PReLU`` have to apply to
+        the last axis. After a ``Linear``, PyTorch's axis 1 is assumed to be the last axis, so such
+        a model takes inputs of shape ``(batch, features)``.
     backend, device : optional
         Where the model computes, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
-        The dtype of the computation; float64 if the module has it, else float32.
+        The dtype of the computation. By default, float64 if any tensor of the module is float64,
+        else float32.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def from_torch(
     >>> np.array_equal(model[0].weight.value, net[0].weight.detach())  # doctest: +SKIP
     True
     """
-    torch = sys.modules.get("torch")  # whoever has a module has imported it
+    torch = sys.modules.get("torch")  # a module can only exist if torch was imported
     if torch is None or not isinstance(module, torch.nn.Module):
         raise TypeError(
             f"expected a torch.nn.Sequential or another torch.nn.Module, found {module!r}"
@@ -84,7 +86,7 @@ class _UnsupportedError(Exception):
 
 
 class _Converter:
-    """Converts modules to layers, each of them once."""
+    """Converts modules to layers, each module once."""
 
     def __init__(self, nn: Any) -> None:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
@@ -114,7 +116,7 @@ class _Converter:
         return layer
 
     def kind(self, module: Any) -> Any:
-        """The PyTorch class of this module, unless its `forward` is overridden."""
+        """Return the PyTorch class of this module; refuse a module that overrides `forward`."""
         if "forward" not in vars(module):
             for kind in type(module).__mro__:
                 if kind in self.kinds or kind is self.sequential:
@@ -149,7 +151,7 @@ class _Converter:
             if not tensor.is_floating_point():
                 _refuse(f"expected {name} to hold floating-point numbers, found {tensor.dtype}")
             if tensor.is_meta:
-                _refuse(f"expected {name} with values, found it on device 'meta', which has none")
+                _refuse(f"{name} has no values, as it is on device 'meta'")
             value = tensor.detach().cpu().double().numpy()
             if value.shape != part.shape:
                 _refuse(f"expected {name} of shape {part.shape}, found {value.shape}")
@@ -174,7 +176,7 @@ def _without_hooks(module: Any) -> None:
 
 
 def _expect(module: Any, **options: Any) -> None:
-    """Refuse a module with options that the layer does not have."""
+    """Refuse a module that does not have these options, the only ones that the layer supports."""
     for name, value in options.items():
         found = getattr(module, name)
         if found != value:
@@ -185,7 +187,7 @@ Maker: TypeAlias = Callable[[Any, bool], Layer]
 
 
 def _plain(kind: type[Layer]) -> Maker:
-    """A layer without options."""
+    """Return a function that makes a layer without options."""
     return lambda module, rows: kind()
 
 
@@ -202,7 +204,7 @@ def _gelu(module: Any, rows: bool) -> Layer:
 def _prelu(module: Any, rows: bool) -> Layer:
     slopes = module.num_parameters
     if slopes > 1 and not rows:
-        _refuse(f"expected num_parameters=1, or rows of features after a Linear, found {slopes}")
+        _refuse(f"expected num_parameters=1 (more only after a Linear), found {slopes}")
     return layers.PReLU(slopes) if slopes > 1 else layers.PReLU()
 
 

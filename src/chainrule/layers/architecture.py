@@ -1,4 +1,4 @@
-"""The architecture of a model as JSON: the classes of its layers and their arguments."""
+"""A model's architecture as JSON: the class and the constructor arguments of each layer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ _INITIALIZERS = {
 
 
 class Describer:
-    """Turns layers into JSON: class and arguments; a layer that is used again, its first place.
+    """Turns each layer into JSON: its class and its arguments.
+
+    A layer that is used again is written as a reference to its first place.
 
     Attributes
     ----------
     own : dict of str to type
-        The classes of the custom layers among them, by name.
+        The classes of the custom layers found so far, by name.
     """
 
     def __init__(self) -> None:
@@ -44,7 +46,7 @@ class Describer:
         kind = type(layer)
         own = kind is not Layer.built_in.get(kind.__name__)
         if own and self.own.setdefault(kind.__name__, kind) is not kind:
-            raise TypeError(f"two classes of layers have the name {kind.__name__!r}")
+            raise TypeError(f"two layer classes have the same name, {kind.__name__!r}")
         return {
             "layer": kind.__name__,
             **({"own": True} if own else {}),
@@ -54,7 +56,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """Return a built-in initializer, or None: the weights themselves are in the file."""
+        """Return `init` if it is built in, else None: the file holds the weights themselves."""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:
@@ -69,13 +71,13 @@ class Describer:
         if type(value) in _INITIALIZERS.values():
             return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
         raise TypeError(
-            f"an argument of {owner!r} cannot be written to a file: expected numbers, strings, "
-            f"layers, initializers and lists of them, found {value!r}"
+            f"an argument of {owner!r} cannot be written to a file: expected a number, a string, "
+            f"a layer, an initializer or a list of these, found {value!r}"
         )
 
 
 class Builder:
-    """Makes layers from JSON, of the built-in classes and those passed as `own` only."""
+    """Makes layers from JSON, using only built-in classes and the classes passed as `own`."""
 
     def __init__(self, own: Mapping[str, type[Layer]]) -> None:
         self.own = own
@@ -93,7 +95,8 @@ class Builder:
             )
         args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
         kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
-        if where := classes[kind]._where & kwargs.keys():  # they would draw all weights
+        # With these arguments, the constructor would draw all weights.
+        if where := classes[kind]._where & kwargs.keys():
             raise FileFormatError(f"a {kind} in a file cannot have the arguments {sorted(where)}")
         layer: Layer = classes[kind](*args, **kwargs)
         self.made[place] = layer

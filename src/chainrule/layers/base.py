@@ -1,4 +1,4 @@
-"""The base of all layers: place in a model, parameters, arguments of the constructor."""
+"""The base class of layers: their place in a model, parameters and constructor arguments."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ..types import Array, Backward
 from .hints import Hints
 
 _Kind = TypeVar("_Kind", bound=Stored)
-_binding = threading.RLock()  # held while layers are bound: two threads may be the first to use one
+_binding = threading.RLock()  # held while binding, as two threads may use a new model at once
 
 
 class Layer(Hints):
     """A function with parameters, next to its derivative.
 
     A custom layer assigns its `Parameter` objects, `Buffer` objects and inner layers to attributes
-    in ``__init__`` and defines `forward`. The first use of the outermost layer, the model, draws
-    the values of all parameters and binds every layer to it. A layer belongs to one model.
+    in ``__init__`` and defines `forward`. The outermost layer is the model: its first use draws the
+    values of all parameters and binds every layer to it. A layer belongs to one model only.
 
     A layer that needs random numbers takes a key from the model, ``self.state.next_key()``, and
     draws a mask with `chainrule.masks.keep_mask`. Use each key for one mask only. Masks depend on
-    the model's seed and on the number of keys taken so far: they are the same on every backend and
-    in a training that was interrupted and resumed.
+    the model's seed and on the number of keys taken so far. They are therefore the same on every
+    backend, and do not change if training is interrupted and resumed.
 
     Examples
     --------
@@ -76,14 +76,14 @@ class Layer(Hints):
     """Whether `backward` takes ``input_gradient=False``, which saves the work for `dx`."""
 
     keeps_arguments = False
-    """Whether each argument of the constructor is an attribute of the same name and value. Then
-    ``layer.p = 0.1`` changes a `Dropout`, its text and its files."""
+    """Whether each constructor argument is kept in an attribute of the same name. Then setting
+    ``layer.p = 0.1`` on a `Dropout` changes its behaviour, its repr and its saved file."""
 
     _where: ClassVar[frozenset[str]] = frozenset()
-    """Arguments of the constructor that say where a model computes; they are neither shown nor
-    written to files."""
+    """Constructor arguments that say where and how a model computes. They are neither shown in the
+    repr nor written to files."""
 
-    # Bookkeeping, kept out of __init__ so that a custom layer need not call it.
+    # Bookkeeping, kept out of __init__ so that a custom layer need not call super().__init__().
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _parent: Layer | None = None
     _state: ModelState | None = None
@@ -94,7 +94,7 @@ class Layer(Hints):
         if cls.__module__.startswith(f"{__package__}."):
             Layer.built_in[cls.__name__] = cls
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
-            cls.takes_input_gradient = False  # the inherited value is about another forward
+            cls.takes_input_gradient = False  # the inherited value describes another forward
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -107,11 +107,12 @@ class Layer(Hints):
         Parameters
         ----------
         x : array
-            The input, ``(batch, features)``. A layer must not write to it, nor to `dy`, unless it
-            made them itself. On NumPy, a model passes both read-only; elsewhere it cannot.
+            The input, ``(batch, features)``. Do not write to `x` or `dy`, unless the layer itself
+            created the array. On NumPy, a model passes both as read-only arrays; other libraries
+            have no such arrays.
         training : bool, optional
-            Whether this is a step of training. Only then dropout acts, and batch normalisation
-            takes its statistics from the batch.
+            Whether this is a training step. Only then does dropout act, and only then does batch
+            normalisation use the statistics of the batch.
 
         Returns
         -------
@@ -125,7 +126,7 @@ class Layer(Hints):
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
-        """Call `forward`, check that it returns an array of the model's `dtype` and a function."""
+        """Call `forward`; check that it returns an array of the model's `dtype` and a function."""
         try:
             result = self.forward(x, training=training)
         except ValueError as error:
@@ -133,7 +134,7 @@ class Layer(Hints):
             raise
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
-                f"{self._label()}: expected forward to return y and backward, a function, found "
+                f"{self._label()}: expected forward to return an array and a function, found "
                 f"{result!r:.200}"
             )
         y = result[0]
@@ -154,10 +155,10 @@ class Layer(Hints):
             raise TypeError(f"expected layers, found {part!r}{what_is_meant(part)}")
         if part._state is not None and part._state is not self._state:
             raise ValueError(
-                f"{part!r} already belongs to another model, or was used before this one was made. "
-                "To start from the same weights, give the new model layer.copy(); to share them, "
-                "use the layer twice within one model. (Only the outermost layer takes backend=, "
-                "dtype= and seed=.)"
+                f"{part!r} already belongs to another model, or was used before this model was "
+                "made. To start from the same weights, give the new model layer.copy(). To share "
+                "weights, use the layer twice within one model. (Only the outermost layer takes "
+                "backend=, dtype= and seed=.)"
             )
         if isinstance(part, Stored):
             part._layer = self
@@ -165,13 +166,13 @@ class Layer(Hints):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield the parameters, buffers and layers in attributes, also in lists and dicts."""
+        """Yield the parameters, buffers and layers in attributes, including lists and dicts."""
         for name, value in list(vars(self).items()):  # another thread may be binding the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield all parts below this layer by name; a shared part, under each of its names."""
+        """Yield all parts below this layer by name; a shared part appears under each name."""
         for name, part in self.children():
             yield prefix + name, part
             if isinstance(part, Layer):
@@ -180,7 +181,7 @@ class Layer(Hints):
     def named_parameters(self) -> dict[str, Parameter]:
         """Return the parameters by name (``"0.weight"``), in the order of definition.
 
-        A shared parameter has the first of its names.
+        A shared parameter appears under its first name only.
         """
         return self._named(Parameter)
 
@@ -189,7 +190,7 @@ class Layer(Hints):
         return self._named(Buffer)
 
     def named_stored(self) -> dict[str, Stored]:
-        """Return parameters and buffers, a shared one under each of its names, as in files."""
+        """Return all parameters and buffers by name; shared ones appear under each name."""
         return {name: part for name, part in self._walk() if isinstance(part, Stored)}
 
     def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
@@ -221,14 +222,14 @@ class Layer(Hints):
         backend : str, Backend or namespace, optional
             See `chainrule.get_backend`.
         dtype : {"float32", "float64"}, optional
-            The dtype in which it computes.
+            The dtype in which the model computes.
         device : optional
             A device in the backend's own terms.
         seed : int, optional
-            The seed of the first values, of dropout masks and, in a `Trainer`, of the order of the
-            batches.
+            The seed of the initial values and of dropout masks. A `Trainer` also orders its batches
+            by this seed.
         values : mapping of str to array, optional
-            First values of parameters and buffers by name; the others are drawn.
+            Initial values of parameters and buffers by name; values not given are drawn.
 
         Returns
         -------
@@ -238,8 +239,8 @@ class Layer(Hints):
         Raises
         ------
         ValueError
-            If it, or a layer within it, already belongs to a model; if two parameters have the same
-            name; if the backend or the dtype is unknown; or if the seed is below 0.
+            If this layer, or a layer within it, already belongs to a model; if two parameters have
+            the same name; if the backend or the dtype is unknown; or if the seed is below 0.
         TypeError
             If the seed is not a whole number.
         KeyError
@@ -253,9 +254,9 @@ class Layer(Hints):
         for _, part in parts:
             if part._state is not None:
                 raise ValueError(
-                    f"{part!r} already belongs to a model, or was used before this one was made: "
-                    "layer.copy() can go into another model (and fill a list of layers before you "
-                    "assign it)"
+                    f"{part!r} already belongs to a model, or was used before this model was made: "
+                    "put layer.copy() into the new model, and fill a list of layers before you "
+                    "assign it to an attribute"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
         names = [name for name, part in parts if isinstance(part, Stored)]
@@ -291,7 +292,7 @@ class Layer(Hints):
         return self._state
 
     def bind_model(self) -> None:
-        """Bind the outermost layer with the defaults of `bind`, unless it is bound."""
+        """Bind the outermost layer with the defaults of `bind`, unless it is already bound."""
         root = self
         while root._parent is not None:
             root = root._parent
@@ -301,26 +302,26 @@ class Layer(Hints):
 
     @property
     def backend(self) -> Backend:
-        """The backend of its model."""
+        """The backend of the layer's model."""
         return self.state.backend
 
     @property
     def xp(self) -> Any:
-        """The Array API namespace of its model."""
+        """The Array API namespace of the layer's model."""
         return self.state.backend.xp
 
     @property
     def trainable(self) -> bool:
-        """Whether at least one of its parameters is trained."""
+        """Whether at least one of the layer's parameters is trained."""
         return any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
 
     def freeze(self) -> None:
-        """Keep its parameters fixed: they get no gradient, and no optimizer moves them."""
+        """Keep the layer's parameters fixed: they get no gradient, and no optimizer moves them."""
         for p in self.parameters():
             p.trainable = False
 
     def unfreeze(self) -> None:
-        """Train its parameters again."""
+        """Train the layer's parameters again."""
         for p in self.parameters():
             p.trainable = True
 
@@ -329,9 +330,9 @@ class Layer(Hints):
         self.state.zero_grad()
 
     def copy(self) -> Self:
-        """Return a layer with the same weights and buffers that belongs to no model yet.
+        """Return a copy of the layer, with its weights and buffers, that belongs to no model yet.
 
-        What is frozen stays frozen. To copy a model with its backend, dtype and position in the
+        Frozen parameters stay frozen. To copy a model with its backend, dtype and position in the
         sequence of dropout masks, use ``copy.deepcopy(model)``.
         """
         outside = {id(self._parent): None, id(self._state): None}
@@ -343,7 +344,7 @@ class Layer(Hints):
         return twin
 
     def expect_batch(self, samples: int) -> None:
-        """Raise a `ShapeError` if a batch of so few samples is too small to train on.
+        """Raise a `ShapeError` if a batch with this number of samples is too small to train on.
 
         `Trainer` calls this before the first step.
         """
@@ -361,11 +362,11 @@ class Layer(Hints):
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
         """Raise a TypeError that names this layer if `result` is not an array of the model's dtype.
 
-        A wrong dtype is this layer's fault only if `given`, its input, has the model's.
+        A wrong dtype is this layer's fault only if its input, `given`, has the model's dtype.
         """
         if not hasattr(result, "dtype"):
             raise TypeError(
-                f"{self._label()}: expected the {what} as an array, found {result!r:.200}"
+                f"{self._label()}: expected the {what} to be an array, found {result!r:.200}"
             )
         if result.dtype != given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
@@ -376,7 +377,7 @@ class Layer(Hints):
         if dx.shape != shape:
             expected, found = tuple(shape), tuple(dx.shape)
             raise ShapeError(
-                f"{self._label()}: expected a gradient of shape {expected}, that of the input, "
+                f"{self._label()}: expected a gradient of shape {expected}, like the input, "
                 f"found {found}"
             )
 
@@ -384,8 +385,8 @@ class Layer(Hints):
         """Raise an error that names this layer if NumPy's error is about writing to its input."""
         if "read-only" in str(error):
             raise ValueError(
-                f"{self._label()}: writes to x or dy, which others use too: make a new array, such "
-                "as x + 1 instead of x += 1"
+                f"{self._label()}: writes to x or dy, which other code uses too: make a new array, "
+                "such as x + 1 instead of x += 1"
             ) from error
 
     def _label(self) -> str:
@@ -397,7 +398,7 @@ class Layer(Hints):
         return f"{type(self).__name__}({', '.join(words)})"
 
     def arguments(self) -> inspect.BoundArguments:
-        """Return the arguments of the constructor, with later changes if `keeps_arguments`."""
+        """Return the constructor arguments, including later changes if `keeps_arguments` is set."""
         args, kwargs = self._arguments
         signature = inspect.signature(self.__init__)  # type: ignore[misc]
         bound = signature.bind(*args, **kwargs)
@@ -415,7 +416,7 @@ _BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
 def _named_parts(
     name: str, value: Any, kinds: tuple[type, ...] = (Layer, Stored)
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the parts of a layer in an attribute: its value, or the items of lists and dicts."""
+    """Yield the parts in one attribute: the value itself, or the items of a list or dict."""
     if isinstance(value, kinds):
         yield name, value
     elif isinstance(value, list | tuple):

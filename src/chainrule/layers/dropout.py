@@ -13,8 +13,9 @@ class Dropout(Layer):
     """In training, sets each element to zero with probability `p` and scales up the others.
 
     ``y = x * mask / (1 - p)``, so that the expected value of ``y`` is ``x``; in inference
-    ``y = x``. The mask is a hash of (seed, number of the draw, element): bit for bit the same on
-    every backend, without the state of a random generator.
+    ``y = x``. Each element of the mask is a hash of the seed, the number of the draw and the
+    element's index. So masks are bit for bit the same on every backend, and no random generator has
+    to keep its state.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
     overfitting", 2014.

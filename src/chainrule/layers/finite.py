@@ -8,7 +8,7 @@ from .base import Layer
 def not_finite(model: Layer) -> str | None:
     """Name the first parameter or buffer that holds NaN or infinity; None if there is none.
 
-    If all are finite, a single number is read from the device.
+    If all values are finite, only one number is read from the device.
     """
     xp, state = model.xp, model.state
     values, buffers = (xp.all(xp.isfinite(vector)) for vector in (state.values, state.buffers))

@@ -13,11 +13,12 @@ _HERE = {
     "eval": "model.predict(x) and forward(x, training=False) compute in inference mode",
     "evaluate": "cr.Trainer(model, loss=..., optimizer=...).evaluate(x, y)",
     "fit": "cr.Trainer(model, loss=..., optimizer=...).fit(x, y)",
-    "get_weights": "model.named_parameters() has the parameters by name, .value their arrays",
+    "get_weights": "model.named_parameters() returns the parameters by name; each has its array in "
+    ".value",
     "load_state_dict": "model.load_weights(path)",
     "modules": "for layer in model, or layer.children()",
     "requires_grad_": "layer.freeze() and layer.unfreeze()",
-    "state_dict": "model.named_stored() has parameters and buffers by name, model.save(path) "
+    "state_dict": "model.named_stored() returns parameters and buffers by name; model.save(path) "
     "writes them to a file",
     "to": "backend=, device= and dtype= in the constructor of the model",
     "train": "cr.Trainer(model, loss=..., optimizer=...).fit(x, y), or forward(x, training=True)",
@@ -25,7 +26,7 @@ _HERE = {
 
 
 class Hints:
-    """Base of layers: errors for names of PyTorch and Keras that say what to write here."""
+    """Base of layers. Names from PyTorch and Keras raise an error that says what to write here."""
 
     if not TYPE_CHECKING:  # type checkers report these names as missing
 
@@ -36,6 +37,6 @@ class Hints:
 
         def __call__(self, *inputs: Any, **options: Any) -> NoReturn:
             raise TypeError(
-                f"{type(self).__name__} cannot be called: model.predict(x) returns the outputs, "
-                "layer.forward(x) the output and the function that pulls a gradient back"
+                f"{type(self).__name__} cannot be called: model.predict(x) returns the outputs; "
+                "layer.forward(x) returns the output and the function that pulls a gradient back"
             )

@@ -17,8 +17,8 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        The last sizes of ``x`` ``(batch, ..., in_features)`` and ``y`` ``(batch, ...,
-        out_features)``, with any number of axes between.
+        The sizes of the last axis of ``x``, ``(batch, ..., in_features)``, and of ``y``, ``(batch,
+        ..., out_features)``. There may be any number of axes in between.
     bias : bool, optional
         Whether to add a bias, ``(out_features,)``.
     init : initializer, optional
@@ -27,12 +27,13 @@ class Linear(Layer):
     bias_init : initializer, optional
         Initializer of the bias; zeros if not given.
     max_norm : float, optional
-        The largest norm of a unit's incoming weights, a row of the weight; see `Parameter`.
+        The largest norm of a row of the weight, which holds the incoming weights of one unit; see
+        `Parameter`.
 
     Raises
     ------
     ShapeError
-        In `forward`, if ``x`` has another shape.
+        In `forward`, if the shape of ``x`` does not fit.
 
     Examples
     --------
@@ -79,7 +80,7 @@ class Linear(Layer):
         return y, backward
 
     def _over_last_axis(self, x: Array) -> tuple[Array, Backward]:
-        """Map each row of an array of more axes: all of them together are one matrix."""
+        """Map the last axis of an array with more than two axes, as the rows of one matrix."""
         xp, shape, features = self.xp, x.shape, self.in_features
         self.expect(x.ndim > 2 and shape[-1] == features, ("batch", "...", features), x)
         y, back = Linear.forward(self, xp.reshape(x, (-1, features)))

@@ -33,7 +33,7 @@ def load(
     backend, device : optional
         Where the model computes, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
-        The dtype in which it computes; that in which it was saved if not given.
+        The dtype in which the model computes; the saved dtype if not given.
     layers : mapping of str to type, optional
         The classes of custom layers by name: ``{"Scale": Scale}``.
 
@@ -47,7 +47,7 @@ def load(
     FileFormatError
         If the file is damaged, holds no architecture, or names an unknown layer.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     TypeError
         If a custom model chooses a backend, dtype or seed in its constructor, or if `layers` is not
         a dict of layer classes by name.
@@ -69,11 +69,11 @@ def build(
     seed: int,
     dtype: str | None = None,
 ) -> Sequential:
-    """Build the model of a file that was read, see `load`."""
+    """Build a model from the contents of its file, see `load`."""
     layers = _by_name(layers)
     if "architecture" not in metadata:
         raise FileFormatError(
-            f"{path}: a safetensors file without an architecture; build the model yourself and "
+            f"{path}: the file holds no architecture; build the model yourself and "
             "call model.load_weights(path)"
         )
     architecture = metadata["architecture"]
@@ -82,7 +82,7 @@ def build(
 
 
 def _by_name(layers: Any) -> Mapping[str, type[Layer]]:
-    """Return the classes of custom layers, checked to be a mapping from their names."""
+    """Return the classes of custom layers by name, after checking their types."""
     classes: Mapping[str, type[Layer]] = {} if layers is None else layers
     if not isinstance(classes, Mapping) or not all(
         isinstance(kind, type) and issubclass(kind, Layer) for kind in classes.values()

@@ -43,9 +43,9 @@ def mlp(
     Parameters
     ----------
     widths : sequence of int
-        The number of inputs, the widths of the hidden layers, the number of outputs.
+        The number of inputs, the widths of the hidden layers, and the number of outputs.
     activation : str or sequence of str, optional
-        Activation of the hidden layers, one name for all or a list with one for each: ``"none"``,
+        Activation of the hidden layers, as one name for all or a list of names: ``"none"``,
         ``"relu"``, ``"leaky_relu"``, ``"prelu"``, ``"relu6"``, ``"elu"``, ``"gelu"``, ``"silu"``,
         ``"sigmoid"``, ``"tanh"``, ``"softplus"``, ``"softmax"`` or ``"log_softmax"``.
     output : str, optional

@@ -18,24 +18,24 @@ from .linear import Linear
 
 
 class Model(Layer):
-    """Base of layers that can be the outermost one, such as `Sequential`."""
+    """Base class of layers that can be the outermost layer, such as `Sequential`."""
 
     layers: tuple[Layer, ...]
 
     def enter(self, x: Any) -> Array:
-        """Convert the model's input to its dtype; on NumPy the result is read-only.
+        """Convert an input to the model's dtype; on NumPy the result is read-only.
 
         Raises
         ------
         TypeError
-            If it is not an array of the model's backend.
+            If `x` is not an array of the model's backend.
         DataError
-            If it does not hold real numbers.
+            If `x` does not hold real numbers.
         """
         return self._converted(x)
 
     def _converted(self, x: Any) -> Array:
-        """Convert an array to the model's dtype, read-only where the library has that."""
+        """Convert an array to the model's dtype, and make it read-only if the library can."""
         state, own = self.state, self.state.backend.array_type
         if not isinstance(x, own):
             raise TypeError(
@@ -67,16 +67,16 @@ class Model(Layer):
         Parameters
         ----------
         x : array
-            ``(samples, features)``, of any library, a list or a frame; moved to the device one
-            batch at a time.
+            ``(samples, features)``: an array of any library, a list or a data frame. It is moved to
+            the device one batch at a time.
         batch_size : int, optional
-            The number of samples that are computed at once.
+            The number of samples per batch.
 
         Returns
         -------
         array
-            The raw outputs of the last layer, an array of the same library as `x`; a NumPy array
-            for lists and frames. It shares no memory with `x` or the model.
+            The raw outputs of the last layer, in an array of the same library as `x`, or a NumPy
+            array for lists and frames. This array shares no memory with `x` or the model.
         """
         backend = self.backend
         if isinstance(x, backend.array_type):
@@ -90,7 +90,7 @@ class Model(Layer):
         if x.ndim == 0 or x.shape[0] == 0:
             raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
         backend, samples = self.backend, x.shape[0]
-        if samples <= batch_size:  # a copy, as the output of some layers is their input
+        if samples <= batch_size:  # copied, as some layers return their input
             return backend.xp.asarray(self._output(backend.asarray(x)), copy=True)
         starts = range(0, samples, batch_size)
         batches = (x[i : min(i + batch_size, samples), ...] for i in starts)
@@ -100,12 +100,13 @@ class Model(Layer):
         return self._checked_forward(x, False, self.state.dtype)[0]
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
-        """Return a table of the layers, their output shapes and numbers of parameters.
+        """Return a table of the layers, their output shapes and their numbers of parameters.
 
         Parameters
         ----------
         input_shape : tuple of int, optional
-            The shape of one sample, such as ``(28, 28)``; that of the first `Linear` if not given.
+            The shape of one sample, such as ``(28, 28)``. By default, the model's first `Linear`
+            determines it.
 
         Examples
         --------
@@ -139,10 +140,10 @@ class Model(Layer):
     def save(self, path: str | Path) -> None:
         """Write weights, buffers and architecture to a safetensors file, see `chainrule.load`.
 
-        The tensors load into an equivalent ``torch.nn.Sequential`` as they are. The architecture
-        consists of the classes of the layers and their constructors' arguments: numbers, strings,
-        layers, initializers, and lists of them. Frozen parameters stay frozen when the model is
-        loaded. Anything else that a custom layer stores in attributes is not saved.
+        An equivalent ``torch.nn.Sequential`` can load the tensors as they are. The architecture
+        consists of each layer's class and constructor arguments. These arguments may be numbers,
+        strings, layers, initializers, and lists of them. Frozen parameters stay frozen when the
+        model is loaded. Anything else that a custom layer stores in attributes is not saved.
 
         Raises
         ------
@@ -156,18 +157,18 @@ class Model(Layer):
         OSError
             If the file cannot be written.
 
-        In each of these cases an older file stays as it was.
+        In each of these cases, an existing file is left unchanged.
         """
         storage.save_model(self, path)
 
     def load_weights(self, path: str | Path) -> None:
         """Read weights and buffers from a safetensors file, which any library may have written.
 
-        PyTorch's ``num_batches_tracked`` is ignored. What is frozen in the model stays frozen.
+        PyTorch's ``num_batches_tracked`` is ignored. The model's frozen parameters stay frozen.
 
         Raises
         ------
         FileFormatError
-            If the file is damaged or does not fit the model, which then stays as it was.
+            If the file is damaged or does not fit the model. The model is then left unchanged.
         """
         storage.load_weights(self, path)

@@ -14,17 +14,17 @@ from .base import Layer
 class BatchNorm(Layer):
     """Batch normalisation of each feature, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
-    In training, mean and variance are those of the batch, and running averages follow them:
-    ``running = (1 - momentum) * running + momentum * new``. The variance is the mean square over
-    the batch; the running one follows the sum of squares divided by ``batch - 1``, as in PyTorch.
-    In inference, the running averages are used.
+    In training, the layer uses the mean and variance of the batch, and running averages follow
+    them: ``running = (1 - momentum) * running + momentum * new``. The variance is the mean squared
+    deviation within the batch. The running variance instead follows the sum of squared deviations
+    divided by ``batch - 1``, as in PyTorch. In inference, the layer uses the running averages.
 
-    While weight and bias are frozen (`freeze`), the layer is a fixed function: in training, too, it
-    uses the running averages and does not change them. (In PyTorch they would keep moving.) Without
-    weight and bias there is nothing to freeze, and training always uses the batch.
+    While weight and bias are frozen (`freeze`), the layer is a fixed function: it uses the running
+    averages even in training, and does not change them. (PyTorch would keep updating them.) Without
+    weight and bias there is nothing to freeze, so training always uses the batch.
 
-    A linear layer before it needs no bias, because the mean is subtracted: ``Linear(...,
-    bias=False)``.
+    A linear layer directly before a `BatchNorm` needs no bias, because the mean is subtracted:
+    ``Linear(..., bias=False)``.
 
     Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by
     reducing internal covariate shift", 2015.
@@ -32,11 +32,11 @@ class BatchNorm(Layer):
     Parameters
     ----------
     features : int
-        The last size of ``x`` and ``y``, ``(batch, features)``. The parameters ``weight`` (ones at
-        first) and ``bias`` (zeros) and the buffers ``running_mean`` (zeros) and ``running_var``
-        (ones) are ``(features,)``.
+        The number of columns of ``x`` and ``y``, ``(batch, features)``. The parameters ``weight``
+        and ``bias`` and the buffers ``running_mean`` and ``running_var`` have shape
+        ``(features,)``. Weight and running variance start as ones, bias and running mean as zeros.
     eps : float, optional
-        Keeps the quotient finite where a feature is constant; above 0.
+        A number above 0 that keeps the quotient finite where a feature is constant.
     momentum : float, optional
         How far the running averages move in one step, 0 <= momentum <= 1.
     affine : bool, optional
@@ -45,7 +45,7 @@ class BatchNorm(Layer):
     Raises
     ------
     ShapeError
-        In `forward`, if ``x`` has another shape; in training, if the batch is a single sample.
+        In `forward`, if the shape of ``x`` does not fit, or if a training batch is a single sample.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class BatchNorm(Layer):
         if of_batch:
             self.expect_batch(samples)
             first = x[0, :]
-            centred = x - first  # the digits that all samples share need no adding up
+            centred = x - first  # sums of small deviations are more accurate
             mean = total(centred) / samples
             centred -= mean
             variance = total(centred * centred) / samples
@@ -138,23 +138,23 @@ class BatchNorm(Layer):
 class LayerNorm(Layer):
     """Layer normalisation of each sample, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
-    Mean and variance are taken over the last axis; the variance is the mean square. Training and
-    inference are the same, and a batch may be a single sample.
+    Mean and variance are taken over the last axis; the variance is the mean squared deviation.
+    Training and inference are the same, and a batch may be a single sample.
 
     Source: J. Ba et al., "Layer normalization", 2016.
 
     Parameters
     ----------
     features : int
-        The last size of ``x`` and ``y``, ``(batch, ..., features)``. The parameters ``weight``
-        (ones at first) and ``bias`` (zeros) are ``(features,)``.
+        The size of the last axis of ``x`` and ``y``, ``(batch, ..., features)``. The parameters
+        ``weight`` and ``bias`` have shape ``(features,)`` and start as ones and zeros.
     eps : float, optional
-        Keeps the quotient finite where a sample is constant; above 0.
+        A number above 0 that keeps the quotient finite where a sample is constant.
 
     Raises
     ------
     ShapeError
-        In `forward`, if ``x`` has another shape.
+        In `forward`, if the shape of ``x`` does not fit.
 
     Examples
     --------
@@ -178,7 +178,7 @@ class LayerNorm(Layer):
         self.expect(x.ndim > 1 and x.shape[-1] == features, ("batch", "...", features), x)
         weight, bias, kernel = self.weight, self.bias, self.backend.kernel
         row_dot, total = kernel(dot), kernel(sum_over_batch)
-        normal = x - x[..., :1]  # as in BatchNorm: what all have in common is not added up
+        normal = x - x[..., :1]  # as in BatchNorm: sums of small deviations are more accurate
         normal -= xp.mean(normal, axis=-1, keepdims=True)
         variance = row_dot(normal, normal) / features
         inverse = 1.0 / xp.sqrt(variance + self.eps)

@@ -1,6 +1,6 @@
 """The rectifier and its relatives: activations that are linear for large inputs.
 
-Inputs may have any shape; outputs have the same.
+Inputs may have any shape, and outputs have the same shape.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """ReLU with a slope below 0: ``y = x`` where x > 0, else ``negative_slope * x``.
+    """ReLU with a slope for x below 0: ``y = x`` where x > 0, else ``negative_slope * x``.
 
-    The derivative at 0 is the slope.
+    The derivative at 0 is ``negative_slope``.
 
     Source: A. Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
 
     Parameters
     ----------
     negative_slope : float, optional
-        The derivative below 0.
+        The derivative for x below 0.
     """
 
     keeps_arguments = True
@@ -51,25 +51,25 @@ class LeakyReLU(Layer):
 
 
 class PReLU(Layer):
-    """ReLU with a learned slope below 0: ``y = x`` where x > 0, else ``weight * x``.
+    """ReLU with a learned slope for x below 0: ``y = x`` where x > 0, else ``weight * x``.
 
     The derivative at 0 is the slope.
 
-    Source: K. He et al., "Delving deep into rectifiers", 2015. As there, weight decay leaves the
-    slopes alone.
+    Source: K. He et al., "Delving deep into rectifiers", 2015. As in that paper, weight decay does
+    not apply to the slopes.
 
     Parameters
     ----------
     features : int, optional
-        The number of slopes, ``weight`` ``(features,)``: 1 slope for all inputs, or one for each
-        feature, the last size of ``x`` ``(batch, ..., features)``.
+        The number of slopes, the size of ``weight``. With 1, all inputs share one slope. Otherwise
+        each feature has its own, and ``x`` has to be ``(batch, ..., features)``.
     init : initializer, optional
-        Of the slopes; 0.25 if not given.
+        Initializer of the slopes; 0.25 if not given.
 
     Raises
     ------
     ShapeError
-        In `forward`, if there are several slopes and ``x`` has another last size.
+        In `forward`, if there are several slopes and the last axis of ``x`` has another size.
     """
 
     def __init__(self, features: int = 1, *, init: Initializer | None = None) -> None:
@@ -151,14 +151,14 @@ class GELU(Layer):
         if self.approximate == "tanh":
             return self._approximate(x)
         xp = self.xp
-        x = xp.maximum(x, -40.0)  # beyond -40 and 40 the distribution function is 0 and 1
+        x = xp.maximum(x, -40.0)  # the distribution function is 0 below -40 and 1 above 40
         z = xp.minimum(x, 40.0)
         share, density = self.backend.kernel(normal)(z)
         return x * share, lambda dy: dy * (share + z * density)
 
     def _approximate(self, x: Array) -> tuple[Array, Backward]:
         xp, c, d = self.xp, math.sqrt(2 / math.pi), 0.044715
-        x = xp.maximum(x, -10.0)  # beyond -10 and 10 the distribution function is 0 and 1
+        x = xp.maximum(x, -10.0)  # the distribution function is 0 below -10 and 1 above 10
         z = xp.minimum(x, 10.0)
         square = z * z
         half = 0.5 * (1.0 + xp.tanh(z * (c + c * d * square)))
@@ -178,7 +178,7 @@ class SiLU(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp
-        x = xp.maximum(x, -1000.0)  # beyond -1000 and 1000 the sigmoid is 0 and 1
+        x = xp.maximum(x, -1000.0)  # the sigmoid is 0 below -1000 and 1 above 1000
         s = sigmoid(xp, x)
         return x * s, lambda dy: dy * (s * (1.0 + xp.minimum(x, 1000.0) * (1.0 - s)))
 

@@ -10,13 +10,13 @@ from .base import Layer
 class Rescaling(Layer):
     """Fixed scaling, ``y = scale * x + offset``, such as ``Rescaling(1 / 255)`` for images.
 
-    It is saved with the model, so that `predict` scales as training did. The data can stay in
-    uint8, which takes a quarter of the memory.
+    The scaling is saved with the model, so `predict` scales its inputs as training did. The data
+    can stay in uint8, which takes a quarter of the memory of float32.
 
     Parameters
     ----------
     scale, offset : float
-        The fixed numbers.
+        The factor, and the number added to the product.
     """
 
     keeps_arguments = True

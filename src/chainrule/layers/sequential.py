@@ -22,8 +22,9 @@ class Sequential(Model):
     *layers : Layer
         The layers in the order in which they are applied; a `Sequential` is a layer too.
     backend, dtype, device, seed : optional
-        See `Layer.bind`; for the outermost `Sequential` only. NumPy, float32 and seed 0 by default,
-        so two models of the same layers start from the same weights unless their seeds differ.
+        For the outermost `Sequential` only, see `Layer.bind`. The defaults are NumPy, float32 and
+        seed 0. So two models with the same layers start from the same weights unless their seeds
+        differ.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class Sequential(Model):
             self.bind(**given)
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield the layers by their numbers, and what a subclass has in other attributes."""
+        """Yield the layers by number, and the parts that a subclass keeps in other attributes."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
@@ -73,7 +74,7 @@ class Sequential(Model):
             The input, ``(batch, ...)``, of the model's backend; the outermost `Sequential` converts
             it to the model's dtype.
         training : bool, optional
-            Whether this is a step of training, see `Layer.forward`.
+            Whether this is a training step, see `Layer.forward`.
 
         Returns
         -------
@@ -81,8 +82,8 @@ class Sequential(Model):
             The output.
         backward : callable
             ``backward(dy, input_gradient=False)`` adds the gradients of the parameters. The
-            outermost `Sequential` converts `dy` to the model's dtype. It computes `dx` only with
-            ``input_gradient=True``, and returns None otherwise; an inner one always does.
+            outermost `Sequential` converts `dy` to the model's dtype. It returns `dx` only with
+            ``input_gradient=True``, otherwise None. An inner `Sequential` returns `dx` by default.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class Sequential(Model):
         return x, backward
 
     def _first_trainable(self) -> int:
-        """Return the number of the first layer that the gradient has to reach."""
+        """Return the index of the first trainable layer, where the backward pass can stop."""
         for i, layer in enumerate(self.layers):
             if layer.trainable:
                 return i
@@ -157,7 +158,7 @@ class Sequential(Model):
     @overload
     def __getitem__(self, index: slice) -> Slice: ...
     def __getitem__(self, index: int | slice) -> Layer | Slice:
-        """Return one layer, or a view of several (`Slice`); they stay in this model."""
+        """Return one layer, or a view of several (`Slice`); the layers stay in this model."""
         found = self.layers[index]
         return Slice(self, found) if isinstance(found, tuple) else found
 
@@ -221,7 +222,7 @@ class Slice(Hints):
     def copy(self) -> Sequential:
         """Return an unbound `Sequential` of copies of the layers, see `Layer.copy`."""
         twin = self._chain(self.model._state).copy()
-        twin.layers = twin.layers  # adopts them
+        twin.layers = twin.layers  # the assignment adopts the layers
         return twin
 
     def _chain(self, state: ModelState | None) -> Sequential:

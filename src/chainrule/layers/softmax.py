@@ -10,8 +10,8 @@ from .base import Layer
 class Softmax(Layer):
     """Softmax, ``y = exp(x) / sum(exp(x))`` over the last axis.
 
-    Leave it out to train a classifier: `CrossEntropyLoss` takes the logits, which is faster and
-    stable.
+    Leave this layer out when you train a classifier: `CrossEntropyLoss` takes the logits directly,
+    which is faster and numerically stable.
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:

@@ -1,7 +1,7 @@
 """Models in safetensors files: weights that any library can read, and the architecture.
 
-Buffers are stored among the weights, under their names; ``architecture`` (JSON) is in the metadata.
-See `chainrule.files.tensors` for the file itself.
+Buffers are stored by name, like the weights. The architecture is stored as JSON in the metadata,
+under ``architecture``. See `chainrule.files.tensors` for the file format.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .finite import not_finite
 
 Kind = TypeVar("Kind", bound=Layer)
 
-TRAINING = "training/"  # start of the names that are not the model's, see `resume`
-MOST_PARTS = 100_000  # shared layers count each time: a few bytes can describe 2**30 of them
+TRAINING = "training/"  # prefix of tensors that are not part of the model, see `resume`
+MOST_PARTS = 100_000  # counts each use of a shared layer: a few bytes can describe 2**30 uses
 
 
 def save_model(model: Layer, path: str | Path) -> None:
@@ -33,14 +33,14 @@ def save_model(model: Layer, path: str | Path) -> None:
 
 
 def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the tensors and the metadata of a model's file, checked to be loadable.
+    """Return the tensors and the metadata of a model's file, after checking that it loads.
 
     Raises
     ------
     DivergenceError
         If a parameter or a buffer holds NaN or infinity.
     TypeError
-        If the architecture would not make this model again.
+        If this model cannot be rebuilt from the architecture.
     """
     if where := not_finite(model):
         raise DivergenceError(
@@ -70,7 +70,7 @@ def rebuilt(
 ) -> tuple[Kind, str, dict[str, np.ndarray]]:
     """Return an unbound model of this kind, its dtype and its values; see `chainrule.load`.
 
-    Layers are made without values, so that nothing large is allocated before their shapes have been
+    Layers are built without values: nothing large is allocated until their shapes have been
     compared with the tensors.
     """
     try:
@@ -80,16 +80,16 @@ def rebuilt(
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except Exception as error:  # a constructor can raise anything
-        raise FileFormatError(f"{path}: the architecture makes no model: {error!r}") from error
+        raise FileFormatError(f"{path}: the architecture builds no model: {error!r}") from error
     if not isinstance(model, kind):
         raise FileFormatError(f"{path}: expected a {kind.__name__}, found {type(model).__name__}")
     if model._state is not None:
         raise TypeError(
-            f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to be "
-            "loaded, it has to take backend=, dtype= and seed= as arguments"
+            f"{type(model).__name__} chooses a backend, dtype or seed in its constructor: to load "
+            "the model, let the constructor take backend=, dtype= and seed= as arguments"
         )
     if next(itertools.islice(model._walk(), MOST_PARTS, None), None):
-        raise FileFormatError(f"{path}: a model of more than {MOST_PARTS:,} layers and parameters")
+        raise FileFormatError(f"{path}: the model has more than {MOST_PARTS:,} layers or tensors")
     if dtype not in ("float32", "float64"):
         raise FileFormatError(f"{path}: expected dtype 'float32' or 'float64', found {dtype!r}")
     if "frozen" in described:
@@ -98,7 +98,7 @@ def rebuilt(
 
 
 def _freeze(model: Layer, names: Any, path: str | Path) -> None:
-    """Freeze exactly these parameters; the names come from a file, which can hold anything."""
+    """Freeze exactly the parameters with these names, which come from a file and may be invalid."""
     parameters = model.named_parameters()
     known = isinstance(names, list) and all(isinstance(n, str) and n in parameters for n in names)
     if not known:
@@ -120,7 +120,7 @@ def load_weights(model: Layer, path: str | Path) -> None:
 def fitting(
     model: Layer, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
-    """Return the tensors in this dtype, checked to fit the model: names, shapes, numbers."""
+    """Return the tensors in this dtype, after checking their names, shapes and values."""
     stored = model.named_stored()
     tensors = {
         name: tensor
@@ -165,7 +165,7 @@ def fitting(
 
 
 def _is_count(name: str, stored: dict[str, Stored]) -> bool:
-    """Return whether this is PyTorch's count of the batches in a running average."""
+    """Return whether the name is that of PyTorch's batch counter for running averages."""
     layer, _, last = name.rpartition(".")
     known = name in stored or f"{layer}.running_mean" not in stored
     return last == "num_batches_tracked" and not known

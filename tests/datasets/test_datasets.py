@@ -193,7 +193,7 @@ def test_mnist_is_not_fashion_mnist(small):
     home, _ = small
     with pytest.raises(cr.datasets.DownloadError):
         cr.datasets.fashion_mnist(home / "mnist")
-    with pytest.raises(cr.FileFormatError, match="not the file of MNIST: expected content of MD5"):
+    with pytest.raises(cr.FileFormatError, match="file of MNIST: expected content with MD5"):
         cr.datasets.mnist(home / "fashion-mnist")
 
 

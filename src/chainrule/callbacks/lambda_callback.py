@@ -9,7 +9,7 @@ from .base import Callback, Training
 
 
 class LambdaCallback(Callback):
-    """Call functions of the trainer. It has no state to save, even if the functions do.
+    """Callback that calls your functions with the trainer. Any state of theirs is not saved.
 
     Parameters
     ----------

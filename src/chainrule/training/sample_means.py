@@ -1,4 +1,4 @@
-"""Metrics of the training steps, from the outputs that the steps compute anyway."""
+"""Training metrics, computed from the outputs of the training steps."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from ..types import Array
 
 
 class SampleMeans:
-    """The metrics that are means over samples, summed over the training steps.
+    """Metrics that are means over samples, as sums over the samples of a training step.
 
     Such a metric has a function ``per_sample(xp, outputs, targets)``, which returns a number or a
-    boolean for each sample, or for each output ``(samples, outputs)``. It must not read from the
-    device, and need not check its arguments: the metric itself checks those of the first batch.
+    boolean for each sample, or an array ``(samples, outputs)`` of them. This function must not read
+    from the device. It need not check its arguments: the metric itself is called on the first batch
+    to check them.
 
     Parameters
     ----------
     metrics : mapping of str to callable
         The metrics of a `Trainer`; those that are not means are ignored.
     ignore_index : int, optional
-        The label whose samples are left out, that of the loss.
+        The ``ignore_index`` of the loss: samples with this label are left out.
     """
 
     def __init__(self, metrics: Mapping[str, Metric], ignore_index: int | None = None) -> None:
@@ -39,12 +40,12 @@ class SampleMeans:
     def sums(
         self, xp: Any, outputs: Array, targets: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """The weight of a batch, and the weighted sum over its samples of each metric.
+        """Return the weight of a batch, and the weighted sum of each metric over its samples.
 
         Returns
         -------
         tuple of float or array
-            Each is a float or 0-d, of the outputs' dtype. Empty if there are no metrics.
+            Floats, or 0-d arrays with the dtype of the outputs. Empty if there are no metrics.
         """
         if not self.names:
             return ()
@@ -65,8 +66,8 @@ class SampleMeans:
 
 
 def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
-    """The sum over samples of their mean values, ``(samples,)`` or ``(samples, outputs)``."""
-    if weight is None and values.dtype == xp.bool:  # counting takes a third of the time of summing
+    """Sum `values` over the samples; take the mean first if a sample has several values."""
+    if weight is None and values.dtype == xp.bool:  # counting is three times as fast as summing
         total = xp.astype(xp.count_nonzero(values), dtype)
     else:
         values = xp.astype(values, dtype)

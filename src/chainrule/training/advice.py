@@ -54,9 +54,9 @@ def about_scale(model: Sequential, x: Array) -> str | None:
                 return None
             return (
                 f"the inputs of {layer._label()}, have a root mean square of {rms:.3g}; training "
-                "works best near 1, and may be slow or diverge. Scale the inputs: for images from 0 "
-                "to 255, add cr.Rescaling(1 / 255) as the first layer; for other data, standardise "
-                "each column to mean 0 and standard deviation 1"
+                "works best near 1, and may be slow or diverge. Scale the inputs: for images from "
+                "0 to 255, add cr.Rescaling(1 / 255) as the first layer; for other data, "
+                "standardise each column to mean 0 and standard deviation 1"
             )
         if layer.trainable or isinstance(layer, BatchNorm | LayerNorm):
             return None

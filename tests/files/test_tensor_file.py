@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     ("name", "array"),
     [
         ("a", np.ones(2, "complex128")),
-        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # like bfloat16
+        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # NumPy represents bfloat16 like this
         ("a", np.array(["text"])),
         ("__metadata__", np.ones(2)),
     ],

@@ -10,7 +10,7 @@ from mutation.sources import idx, optimizer, stored
 
 
 def check_idx(path, data):
-    """The file is refused, or gives the array of its bytes."""
+    """Check that the file is refused, or that the array has exactly its bytes."""
     array = read_idx(path)
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     if array.nbytes < 2**22:
@@ -19,7 +19,7 @@ def check_idx(path, data):
 
 
 def check_load(path, kind, model):
-    """The file is refused or gives the model bit for bit; with a right digest any model."""
+    """Check that the file is refused or gives the same model; any model if its digest is valid."""
     loaded = cr.load(path)
     assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
     assert kind != "foreign", "a model from a file without one"
@@ -29,7 +29,7 @@ def check_load(path, kind, model):
 
 
 def check_load_weights(path, kind, model):
-    """The file is refused and the model unchanged, or it gets the weights bit for bit."""
+    """Check that the model gets exactly the file's weights, or stays unchanged on an error."""
     target = model.copy().bind(dtype=model.state.dtype_name)
     target.state.values[...] = target.state.buffers[...] = 7.0
     before = weights(target)
@@ -46,7 +46,7 @@ def check_load_weights(path, kind, model):
 
 
 def compare_with_safetensors(path, target):
-    """The safetensors package reads the same numbers."""
+    """Check that the safetensors package reads the same numbers."""
     try:
         import safetensors.numpy
     except ImportError:
@@ -59,7 +59,7 @@ def compare_with_safetensors(path, target):
 
 
 def check_resume(path, kind, model, saved):
-    """The file is refused or gives the training; with a right digest any training."""
+    """Check that the file is refused or gives the same training; any if its digest is valid."""
     loss, rule = cr.MSELoss(), optimizer()
     try:
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
@@ -83,7 +83,7 @@ def weights(model):
 
 
 def read(mutated, sources, path):
-    """The outcome of each reader, ``loaded`` or ``refused``; other exceptions are passed on."""
+    """Return the outcome of each reader, ``loaded`` or ``refused``; raise other exceptions."""
     kind, _, data, which = mutated
     path.write_bytes(data)
     if kind in ("idx", "gzip"):

@@ -212,7 +212,7 @@ def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(
 
 
 def test_a_metric_may_need_all_of_the_data(library):
-    """A part of the data may lack classes, for instance the first samples of sorted data."""
+    """A small part of the data, such as the first samples of sorted data, may lack classes."""
 
     def needs_all_classes(outputs, targets):
         if len(np.unique(library.to_numpy(targets))) < 3:
@@ -248,7 +248,7 @@ def test_a_batch_that_is_too_small_is_reported_before_the_first_step(
 
 
 def test_a_metric_cannot_change_what_others_see(library):
-    """On NumPy, where arrays can be read-only; the user's targets are safe everywhere."""
+    """This holds with NumPy, whose arrays can be read-only; the user's targets are always safe."""
 
     def writes(outputs, targets):
         targets[...] = 0

@@ -65,10 +65,10 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
 class Callback:
     """Base class of all callbacks. `Trainer.fit` calls these methods; override those you need.
 
-    Each method receives the trainer, with its ``model``, ``optimizer`` and ``history``. The
-    current ``epoch`` and the last of all ``epochs`` are counted from 1 across all calls of `fit`;
-    each epoch has ``steps_per_epoch`` steps. ``trainer.stop()`` ends the training after the current
-    epoch.
+    Each method receives the trainer, with its ``model``, ``optimizer`` and ``history``. The current
+    epoch is ``epoch`` and the last one is ``epochs``, both counted from 1 across all calls of
+    `fit`; each epoch has ``steps_per_epoch`` steps. ``trainer.stop()`` ends the training after the
+    current epoch.
 
     Callbacks are called in the order in which they are given, except that those with `last` set
     come after all others. `on_fit_end` is called in reverse order. A callback starts afresh in each

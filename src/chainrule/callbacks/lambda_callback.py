@@ -9,7 +9,7 @@ from .base import Callback, Training
 
 
 class LambdaCallback(Callback):
-    """Callback that calls your functions with the trainer. Any state of theirs is not saved.
+    """Call your functions with the trainer. A state of these functions is not saved.
 
     Parameters
     ----------

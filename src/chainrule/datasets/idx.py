@@ -76,7 +76,7 @@ def _parse(
     if ndim > _MOST_AXES:
         raise FileFormatError(f"{path}: expected at most {_MOST_AXES} axes, found {ndim}")
     size = math.prod(found) * dtype.itemsize
-    # NumPy ignores axes of size 0 when it checks whether an array is too large; so does this.
+    # NumPy ignores axes of size 0 when it checks whether an array is too large: count them as 1.
     if (most := math.prod(n or 1 for n in found) * dtype.itemsize) > max_bytes:
         raise FileFormatError(
             f"{path}: expected at most {max_bytes:,} bytes (max_bytes= allows more), found {most:,}"

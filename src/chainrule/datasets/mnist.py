@@ -79,10 +79,10 @@ _FASHION = _Published(
 def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load MNIST, handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
 
-    The files are looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache. Each of these
-    folders can hold the files itself, in its subfolder ``mnist`` (or ``MNIST``), or in a subfolder
-    ``raw`` of either, as torchvision does. If the files are not found, they are downloaded to the
-    cache (this needs the extra ``datasets``).
+    The files are looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache. They can be in
+    this folder itself, in its subfolder ``mnist`` (or ``MNIST``), or in a subfolder ``raw`` of
+    either, where torchvision keeps them. If they are not found, they are downloaded to the cache
+    (this needs the extra ``datasets``).
 
     Parameters
     ----------
@@ -110,8 +110,7 @@ def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load Fashion-MNIST, articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT).
 
     The function works like `mnist`, but its subfolder is ``fashion-mnist`` (or ``FashionMNIST``).
-    The files
-    have the same names as those of MNIST; a folder that holds MNIST itself is skipped.
+    The files have the same names as those of MNIST; a folder that holds MNIST itself is skipped.
 
     Parameters
     ----------

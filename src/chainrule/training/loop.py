@@ -163,7 +163,7 @@ class Run:
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
         if names := self.step.means.names:
             total, *of_metrics = sums.sum(axis=0)
-            # A metric may count NaN outputs as correct, so it is NaN wherever the loss is NaN.
+            # A metric may count NaN outputs as correct, so report NaN if the loss is NaN.
             total = np.nan if np.isnan(losses).any() else total or 1.0
             means.update((name, each / total) for name, each in zip(names, of_metrics, strict=True))
         return {name: float(mean) for name, mean in means.items()}

@@ -11,7 +11,7 @@ from ..types import Array
 
 
 class SampleMeans:
-    """Metrics that are means over samples, as sums over the samples of a training step.
+    """Sums over each training batch, for the metrics that are means over samples.
 
     Such a metric has a function ``per_sample(xp, outputs, targets)``, which returns a number or a
     boolean for each sample, or an array ``(samples, outputs)`` of them. This function must not read

@@ -55,7 +55,7 @@ class Progress:
         self.sums.append(sums)
 
     def cut(self, steps: int) -> None:
-        """Keep only this many steps, the first ones."""
+        """Remove all steps after the first `steps`."""
         for kept in (self.losses, self.weights, self.sums):
             del kept[steps:]
 
@@ -118,7 +118,7 @@ class TrainingState:
         same callbacks, so a callback chooses a new file name if its file belongs to another
         training, instead of raising an error.
     advised : bool
-        Whether `fit` has already checked whether the model and the data train badly.
+        Whether `fit` has already looked for problems in the model and the data.
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None

@@ -1,10 +1,10 @@
 """Kill a training at random moments, resume it, and compare it with one that was never killed.
 
-Now and then a second process starts in the same folder, as when a queue starts a script twice. Then
-one of the two continues the training. The other reports it and leaves everything as it is.
+Now and then a second process starts in the same folder, as if a queue started a script twice. Then
+one of the two processes continues the training. The other one raises an error and changes nothing.
 
-``python tests/killing.py --count 200`` kills that often and prints what it found. The test suite
-does it a few times.
+``python tests/killing.py --count 200`` kills 200 times and prints what it found. The test suite
+kills a few times.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def kill_two(folder: Path, seconds: float, apart: float) -> int:
     Raises
     ------
     AssertionError
-        If a training ended with an error other than that the folder is in use, or if both did.
+        If a training ended with an unexpected error, or if both were refused.
     """
     command = [sys.executable, __file__, "--train", str(folder)]
     both = []
@@ -143,14 +143,14 @@ def check(count: int, seed: int = 0) -> dict[str, int]:
     Returns
     -------
     dict
-        The number of kills, and of those before the first checkpoint; how often two trainings were
-        started in the same folder; and the number of trainings that reached their end.
+        The number of kills, of kills before the first checkpoint, of times that two trainings were
+        started in the same folder, and of trainings that reached their end.
 
     Raises
     ------
     AssertionError
-        If a result differs in any bit, or if at any time after the first checkpoint there is none
-        that can be loaded.
+        If a result differs in any bit, or if there is ever no checkpoint that can be loaded after
+        the first one was written.
     """
     chance = random.Random(seed)
     found = {"kills": 0, "before a checkpoint": 0, "pairs": 0, "trainings": 0}
@@ -202,7 +202,7 @@ def main() -> None:
     else:
         found = check(options.count, options.seed)
         print(", ".join(f"{number} {what}" for what, number in found.items()))
-        print("every result equals that of the training that was never killed, bit for bit")
+        print("every result is bitwise identical to that of a training that was never killed")
 
 
 if __name__ == "__main__":

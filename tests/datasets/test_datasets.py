@@ -184,7 +184,7 @@ def test_missing_files_are_named(small):
     home, _ = small
     next((home / "mnist").glob("t10k-labels*")).unlink()
     with pytest.raises(
-        cr.datasets.DownloadError, match=r"\(train-images-idx3-ubyte\[.gz\], .*not all"
+        cr.datasets.DownloadError, match=r"\(train-images-idx3-ubyte\[.gz\], .*not all found"
     ):
         cr.datasets.mnist(home)
 

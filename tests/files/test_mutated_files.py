@@ -181,10 +181,17 @@ def half_written(model, path):
 BAD_READERS = {
     "undocumented": ("model", cr, "load", lambda path: {}[path], KeyError, "file"),
     "model": ("model", cr, "load", lambda path: cr.Sequential(), AssertionError, "architecture"),
-    "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "was changed"),
+    "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "changed the"),
     "none": ("model", cr.Sequential, "load_weights", print, AssertionError, "other weights"),
-    "foreign": ("foreign", cr.Sequential, "load_weights", print, AssertionError, "other numbers"),
-    "idx": ("idx", checks, "read_idx", lambda path: np.zeros(3), AssertionError, "another array"),
+    "foreign": (
+        "foreign",
+        cr.Sequential,
+        "load_weights",
+        print,
+        AssertionError,
+        "different numbers",
+    ),
+    "idx": ("idx", checks, "read_idx", lambda path: np.zeros(3), AssertionError, "array that"),
 }
 
 

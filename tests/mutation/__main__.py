@@ -1,7 +1,7 @@
 """Read many damaged files and print the figures as JSON.
 
-With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads as many;
-``--only 1234`` makes and reads that one alone, and shows the error in full.
+With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads 10000 files;
+``--only 1234`` makes and reads only file 1234, and shows the error in full.
 """
 
 import argparse

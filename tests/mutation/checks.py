@@ -15,16 +15,16 @@ def check_idx(path, data):
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     if array.nbytes < 2**22:
         content = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        assert idx(array, code) == content, "another array than the file's"
+        assert idx(array, code) == content, "an array that differs from the file's"
 
 
 def check_load(path, kind, model):
     """Check that the file is refused or gives the same model; any model if its digest is valid."""
     loaded = cr.load(path)
     assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
-    assert kind != "foreign", "a model from a file without one"
+    assert kind != "foreign", "a model from a file without a model"
     if kind == "model":
-        assert repr(loaded) == repr(model), "another architecture"
+        assert repr(loaded) == repr(model), "a different architecture"
         assert weights(loaded) == weights(model), "other weights"
 
 
@@ -36,7 +36,7 @@ def check_load_weights(path, kind, model):
     try:
         target.load_weights(path)
     except BaseException:
-        assert weights(target) == before, "a model that was changed by a file that was refused"
+        assert weights(target) == before, "a refused file changed the model"
         raise
     assert np.isfinite(target.state.values).all(), "numbers that are not finite"
     if kind == "model":
@@ -53,9 +53,9 @@ def compare_with_safetensors(path, target):
         return
     tensors = safetensors.numpy.load_file(path)
     parts = stored(target)
-    assert tensors.keys() == parts.keys(), "other names than in the file"
+    assert tensors.keys() == parts.keys(), "names that differ from the file's"
     for name, part in parts.items():
-        assert (part.value == tensors[name].astype(target.state.dtype)).all(), "other numbers"
+        assert (part.value == tensors[name].astype(target.state.dtype)).all(), "different numbers"
 
 
 def check_resume(path, kind, model, saved):
@@ -68,7 +68,7 @@ def check_resume(path, kind, model, saved):
             raise cr.FileFormatError(str(error)) from error  # as documented
         raise
     if kind == "model":
-        assert model is saved.model, "a training from a file without one"
+        assert model is saved.model, "a training from a file without a training"
         assert weights(resumed.model) == weights(model), "other weights"
         velocity = "velocity"
         assert (rule._vectors[velocity] == saved.optimizer._vectors[velocity]).all(), (

@@ -136,7 +136,7 @@ def _load(dataset: _Published, data_home: str | Path | None) -> tuple[Split, Spl
                     return _split(dataset, paths, arrays)
     names = ", ".join(f"{name}[.gz]" for name in _FILES)
     places = ", ".join(map(str, homes)) or "no folder"
-    paths = _download(dataset, f"its four IDX files ({names}) were not found in {places}")
+    paths = _download(dataset, f"its four IDX files ({names}) were not all found in {places}")
     return _split(dataset, paths, _read(paths))
 
 

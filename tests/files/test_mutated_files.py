@@ -183,14 +183,7 @@ BAD_READERS = {
     "model": ("model", cr, "load", lambda path: cr.Sequential(), AssertionError, "architecture"),
     "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "changed the"),
     "none": ("model", cr.Sequential, "load_weights", print, AssertionError, "other weights"),
-    "foreign": (
-        "foreign",
-        cr.Sequential,
-        "load_weights",
-        print,
-        AssertionError,
-        "different numbers",
-    ),
+    "foreign": ("foreign", cr.Sequential, "load_weights", print, AssertionError, "different n"),
     "idx": ("idx", checks, "read_idx", lambda path: np.zeros(3), AssertionError, "array that"),
 }
 

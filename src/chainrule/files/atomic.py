@@ -49,7 +49,7 @@ def replaceable(path: str | Path) -> Path:
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder of this file does not exist")
+        raise FileNotFoundError(f"{path}: cannot write this file: there is no such folder")
     if path.exists() and not path.is_file():  # otherwise even a device would be replaced
         raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
     return path

@@ -70,7 +70,7 @@ def train(folder: Path) -> None:
 
 
 def model() -> cr.Sequential:
-    """Return a model with everything that has a state: dropout and running statistics."""
+    """Return a model with every kind of state: dropout and running statistics."""
     return cr.Sequential(
         cr.Linear(20, 64), cr.BatchNorm(64), cr.ReLU(), cr.Dropout(0.2), cr.Linear(64, 3), seed=3
     )
@@ -202,7 +202,7 @@ def main() -> None:
     else:
         found = check(options.count, options.seed)
         print(", ".join(f"{number} {what}" for what, number in found.items()))
-        print("every result equals that of the training that was never killed, bit for bit")
+        print("every result is bitwise identical to that of a training that was never killed")
 
 
 if __name__ == "__main__":

@@ -33,14 +33,14 @@ class History:
         - ``epoch``, counted from 1;
         - ``loss`` over the epoch's steps: the mean over their samples with their weights, or the
           sum if the loss is a sum;
-        - metrics that are means over samples, such as ``accuracy``, over the same steps. Dropout is
-          active and the weights still move, see the notes of `Trainer`;
-        - with validation data, ``val_loss`` and each metric as ``val_...``, after the epoch;
-        - ``lr``, the learning rate of the last step; where layers have their own, one column each,
-          such as ``lr[0]``;
+        - metrics that are means over samples, such as ``accuracy``, over the same steps, with
+          dropout active and while the weights still change (see the notes of `Trainer`);
+        - with validation data, ``val_loss`` and ``val_...`` for each metric, after the epoch;
+        - ``lr``, the learning rate of the last step; if layers have their own rates, one column
+          for each of these layers, such as ``lr[0]``;
         - ``seconds``.
 
-        A callback may add columns of its own in `Callback.on_epoch_end`.
+        A callback can add more columns in `Callback.on_epoch_end`.
     step_losses : list of float
         The loss of every step.
 
@@ -60,7 +60,7 @@ class History:
         return len(self.epochs)
 
     def __getitem__(self, name: str) -> list[float]:
-        """One column: a number for each epoch, NaN where it was not measured."""
+        """Return one column: a number for each epoch, NaN where there is none."""
         names = self._names()
         if name not in names:
             raise KeyError(f"no {name!r} in this history; it has {', '.join(names) or 'no epochs'}")

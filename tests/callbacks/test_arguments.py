@@ -89,7 +89,7 @@ def test_a_metric_can_tell_its_direction(library, tmp_path):
     ],
 )  # fmt: skip
 def test_built_in_metrics_tell_their_direction(metric):
-    """Like scikit-learn's scorers: higher is better for all but errors."""
+    """As in scikit-learn's scorers, higher is better for all metrics except errors."""
     assert metric.higher_is_better is (metric is not metrics.mean_absolute_error)
 
 

@@ -48,7 +48,7 @@ def test_the_best_checkpoint(library, tmp_path):
     best = resumed(tmp_path / "best.safetensors", library)
     assert best.history["score"] == [3, 1]
     np.testing.assert_array_equal(vectors(best, library)[0], recorder.vectors[2][0])
-    # Another call of fit, even with a new callback, remembers the best value.
+    # Another call of fit still knows the best value, even with a new callback.
     for again in (keep, Checkpoint(tmp_path, monitor="score", mode="min")):
         trainer.fit(X, Y, callbacks=[again, score(*[1.5] * 9)], **FIT)
         assert resumed(tmp_path / "best.safetensors", library).history["score"] == [3, 1]
@@ -57,7 +57,7 @@ def test_the_best_checkpoint(library, tmp_path):
 
 
 def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
-    """Not from the end of the previous call, which would have as many epochs left."""
+    """It does not resume from the end of the previous call, with as many epochs left."""
     whole, parts = trainer_on(library), trainer_on(library)
     for trainer in (whole, parts):
         trainer.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path / str(id(trainer)))], **FIT)
@@ -91,7 +91,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c)
 
 
 def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
-    """Not of the best, which the model gets afterwards: training could not resume from those."""
+    """A training could not resume from the best weights, which the model gets afterwards."""
     stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     listeners = [Checkpoint(tmp_path, every_epochs=9), score(1, 2, 3), stop, recorder]
     trainer = trainer_on(library)
@@ -102,7 +102,7 @@ def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
 
 
 def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
-    """Even if the checkpoint is the first in the list."""
+    """This holds even if the checkpoint is the first callback in the list."""
     listeners = [
         Checkpoint(tmp_path),
         EarlyStopping("score", mode="min", patience=5),

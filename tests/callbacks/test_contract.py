@@ -89,7 +89,7 @@ def test_the_contract_covers_every_callback():
 
 
 class Saves(cr.Callback):
-    """Save after one step, and end the training after another as if it were killed."""
+    """Save after one step, and raise an error after another step, as if the process were killed."""
 
     last = True
 
@@ -103,14 +103,14 @@ class Saves(cr.Callback):
             raise ValueError("killed")
 
     def on_epoch_end(self, trainer):
-        if trainer.optimizer.steps == self.at:  # again, now with the epoch
+        if trainer.optimizer.steps == self.at:  # save again, now with the completed epoch
             trainer.save(self.path)
 
 
 @pytest.mark.parametrize("at", [10, 16])  # within an epoch, and at the end of one
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
 def test_a_pause_changes_nothing(kind, at, library, tmp_path):
-    """Saved to a file and resumed with new objects: the same training and the same callback."""
+    """Saving and resuming with new objects gives the same results as no interruption."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     make, outcome = CONTRACT[kind]
@@ -118,7 +118,7 @@ def test_a_pause_changes_nothing(kind, at, library, tmp_path):
     for folder in (whole, paused):
         folder.mkdir()
     path = tmp_path / "at.safetensors"
-    # A checkpoint resumes in a folder without later files; other callbacks must cope with them.
+    # Checkpoint needs a folder without later files; other callbacks must work with later files.
     later = 0 if kind is Checkpoint else 5
 
     trainer, callback = trainer_on(library), make(whole)
@@ -176,7 +176,7 @@ AFRESH = [kind for kind in CONTRACT if kind is not GradientNorms]  # it adds to 
 
 @pytest.mark.parametrize("kind", AFRESH, ids=lambda kind: kind.__name__)
 def test_a_callback_used_again_starts_afresh(kind, library, tmp_path):
-    """In a further call of fit it acts like a new one."""
+    """In a further call of fit, the callback acts like a new one."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     make, outcome = CONTRACT[kind]
@@ -194,7 +194,7 @@ def test_a_callback_used_again_starts_afresh(kind, library, tmp_path):
 
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
 def test_copies(kind, library, tmp_path):
-    """After a training, alone and together with the trainer."""
+    """Callbacks can be copied after a training, alone and together with the trainer."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     callback, trainer = CONTRACT[kind][0](tmp_path), trainer_on(library)

@@ -40,7 +40,7 @@ def test_the_average_is_applied_and_taken_back(library):
         inside, statistics = vectors(trainer, library)
         np.testing.assert_array_equal(inside, library.to_numpy(average.average))
         predicted = model.predict(X)
-        np.testing.assert_array_equal(statistics, buffers)  # those of the training
+        np.testing.assert_array_equal(statistics, buffers)  # the buffers of the training
     assert not np.array_equal(predicted, before)
     np.testing.assert_array_equal(model.predict(X), before)
     with pytest.raises(ZeroDivisionError), average.applied(model):
@@ -67,7 +67,7 @@ def test_the_average_for_a_model_of_another_backend(library):
 
 
 def test_another_model_gets_the_running_statistics_too(library):
-    """Without them its batch normalisation would use its initial statistics."""
+    """Otherwise the model's batch normalisation would use its initial statistics."""
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(5.0 + 3.0 * X, Y, epochs=5, callbacks=[average], **FIT)
     other = trainer_on(library).model
@@ -78,7 +78,7 @@ def test_another_model_gets_the_running_statistics_too(library):
 
 
 def test_averages_and_running_statistics_stay_together(library):
-    """Whatever the trained model does next, the averages keep their own statistics."""
+    """Later changes to the trained model do not affect the statistics kept with the averages."""
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
     with average.applied(trainer.model) as model:

@@ -21,7 +21,7 @@ WRITERS = {"checkpoint": Checkpoint, "csv": CSVLogger, "tensorboard": board}
 
 @pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
 def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
-    """The first one loses nothing, and afterwards the place is free."""
+    """The first training loses nothing, and its file or folder is free when it ends."""
     path, seen = tmp_path / "here", []
 
     def second(trainer):
@@ -45,7 +45,7 @@ def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
 
 
 def compare(path, other):
-    """The same files, except for times."""
+    """Check that two folders have the same files, except for times."""
     if path.is_file():
         assert [row["loss"] for row in rows(path)] == [row["loss"] for row in rows(other)]
     elif steps(path):
@@ -61,7 +61,7 @@ def compare(path, other):
 @pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("last", [False, True])
 def test_an_error_frees_the_place(make, last, library, tmp_path):
-    """An error at the start of another callback or in a step."""
+    """The error is raised at the start of another callback or in a step."""
 
     def fails(trainer):
         raise ValueError("here")
@@ -89,7 +89,7 @@ def test_an_error_at_its_own_start_frees_the_place(text, library, tmp_path):
 
 @pytest.mark.not_on("numpy-readonly", "strict", "strictest")
 def test_the_script_started_again_while_it_runs(library, tmp_path):
-    """It resumes from a checkpoint and stops at its start; the first training continues."""
+    """The second training resumes from a checkpoint and fails at its start; the first continues."""
     trainer, failed = trainer_on(library), []
     keep = Checkpoint(tmp_path, every_steps=1, keep_last=2)
     thread = threading.Thread(
@@ -120,7 +120,7 @@ def test_only_abandoned_files_are_removed(library, tmp_path):
 
 
 def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
-    """As long as their files are not the same."""
+    """This works if they write different files."""
     listeners = [board(tmp_path), Checkpoint(tmp_path), CSVLogger(tmp_path / "log.csv")]
     trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
     assert {"log.csv", "step-00000004.safetensors"} < set(names(tmp_path))
@@ -128,7 +128,7 @@ def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
 
 
 def test_two_callbacks_in_one_place(library, tmp_path):
-    """They would remove each other's files, and the error says so."""
+    """The callbacks would remove each other's files, so there is an error."""
     listeners = [Checkpoint(tmp_path), Checkpoint(tmp_path, monitor="loss")]
     with pytest.raises(FileExistsError, match=r"\(or another callback of this one\)"):
         trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
@@ -137,7 +137,7 @@ def test_two_callbacks_in_one_place(library, tmp_path):
 
 @pytest.mark.parametrize("make", [Checkpoint, CSVLogger])
 def test_copies_during_a_training(make, library, tmp_path):
-    """They neither own the place of the training nor free it."""
+    """Copies of a callback neither own the training's file or folder nor release it."""
     copies, writer = [], make(tmp_path / "here")
 
     def look(trainer):

@@ -58,7 +58,7 @@ def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_storage_of_inputs(library, dtype):
-    """The dtype of the data may differ from that of the model, with the same losses."""
+    """Data with another dtype than the model gives the same losses."""
     x = X.astype(dtype)
     trainer, wide = plain_trainer(library, dtype="float32"), plain_trainer(library, dtype="float32")
     options = {"epochs": 3, "batch_size": 16, "verbose": 0}
@@ -82,7 +82,7 @@ def test_batches_that_come_ready_made(library):
     options = {"epochs": 2, "verbose": 0}
     expected = []
     for _ in range(2):
-        for x, y, w in lists:  # each epoch is one call: one batch of this size
+        for x, y, w in lists:  # one call of fit for each batch
             arrays.fit(x, y, sample_weight=w, batch_size=len(x), shuffle=False, verbose=0)
             expected.append(arrays.history.step_losses[-1])
     history = ready.fit(lists, **options)

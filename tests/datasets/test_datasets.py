@@ -1,4 +1,4 @@
-"""IDX files, and where MNIST is searched; without network access."""
+"""IDX files, and the folders in which MNIST is looked for; without network access."""
 
 import gzip
 import importlib
@@ -85,7 +85,7 @@ def test_sizes_that_are_too_large(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit is POSIX's")
 def test_a_gzip_bomb_is_not_unpacked(tmp_path):
-    """2 GB of zeros after a header of 18 bytes, in a process with a memory limit."""
+    """Read 2 GB of zeros after a header of 18 bytes, in a process with a memory limit."""
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(GOOD)
@@ -107,7 +107,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Data sets of the same form but small; no cache, and no mirror answers."""
+    """Replace the data sets by small ones, without a cache and with mirrors that do not answer."""
     rng = np.random.default_rng(0)
     files = {name: (n // 1000, *rest) for name, (n, *rest) in module._FILES.items()}
     contents = {}
@@ -184,7 +184,7 @@ def test_missing_files_are_named(small):
     home, _ = small
     next((home / "mnist").glob("t10k-labels*")).unlink()
     with pytest.raises(
-        cr.datasets.DownloadError, match=r"\(train-images-idx3-ubyte\[.gz\], .*not all"
+        cr.datasets.DownloadError, match=r"\(train-images-idx3-ubyte\[.gz\], .*not all found"
     ):
         cr.datasets.mnist(home)
 
@@ -193,7 +193,7 @@ def test_mnist_is_not_fashion_mnist(small):
     home, _ = small
     with pytest.raises(cr.datasets.DownloadError):
         cr.datasets.fashion_mnist(home / "mnist")
-    with pytest.raises(cr.FileFormatError, match="not the file of MNIST: expected content of MD5"):
+    with pytest.raises(cr.FileFormatError, match="file of MNIST: expected content with MD5"):
         cr.datasets.mnist(home / "fashion-mnist")
 
 

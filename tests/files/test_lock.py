@@ -61,7 +61,7 @@ def test_in_another_process_that_is_killed(path):
         assert Lock(path).acquire().startswith(f"process {process.pid} on ")
     finally:
         end(process)
-    assert path.exists()  # left behind
+    assert path.exists()  # the killed process left it behind
     lock = Lock(path)
     assert lock.acquire() is None
     process, said = other_process(path)
@@ -78,7 +78,7 @@ def test_a_file_with_any_content_is_free(path):
 
 
 def test_never_two_at_once(path):
-    """While others take the lock, release it and remove the file."""
+    """Other threads keep taking the lock, releasing it and removing the file."""
     inside, most, taken = [], [], []
 
     def work():
@@ -126,7 +126,7 @@ def test_a_file_system_without_locks(path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_does_not_hold_the_lock(path):
-    """For example a data-loading worker that outlives the training."""
+    """The child could be a data-loading worker that outlives the training."""
     lock = Lock(path)
     lock.acquire()
     if (child := os.fork()) == 0:

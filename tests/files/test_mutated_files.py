@@ -17,12 +17,12 @@ from running import python
 
 import chainrule as cr
 
-POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions are POSIX's")
+POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions need POSIX")
 
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_files(count):
-    """Only documented exceptions, no other model, no hang, and little memory.
+    """Readers raise only documented exceptions, never load a different model or hang.
 
     The process may allocate at most 300 MB beyond its start, touched or not; otherwise it gets a
     MemoryError, which is not documented. Its resident memory, including the imports, stays below
@@ -53,7 +53,7 @@ def sources(tmp_path_factory):
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
 def test_each_bit_and_each_length_counts(which, sources, tmp_path):
-    """With every reader."""
+    """Flip each bit, and cut the file at each length, with every reader."""
     data = sources.files["model"][which]
     rng = random.Random(which)
     broken = [data[: rng.randrange(len(data))] for _ in range(100)]
@@ -68,7 +68,7 @@ def test_each_bit_and_each_length_counts(which, sources, tmp_path):
     assert set(found.values()) == {"loaded"}
 
 
-# A file that cannot be written. The small model is on the disk, the large one does not fit.
+# Overwriting the file of a small model with a large model that does not fit on the disk.
 
 WRITE = """
 import json, os, sys
@@ -101,12 +101,12 @@ print(json.dumps(errors))
 @POSIX
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
 def test_a_file_that_may_not_grow(limit, tmp_path):
-    """The write fails halfway as on a full disk, here because of a limit of the process."""
+    """A limit on the process's file size makes the write fail halfway, as on a full disk."""
     assert python("-c", WRITE, tmp_path / "file", limit) == [errno.EFBIG] * 2
 
 
 def test_a_full_disk(tmp_path):
-    """A file system of 64 kB, mounted where no other process sees it."""
+    """Write to a file system of 64 kB, mounted so that no other process sees it."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = f"mount -t tmpfs -o size=64k none '{folder}'"
@@ -181,16 +181,16 @@ def half_written(model, path):
 BAD_READERS = {
     "undocumented": ("model", cr, "load", lambda path: {}[path], KeyError, "file"),
     "model": ("model", cr, "load", lambda path: cr.Sequential(), AssertionError, "architecture"),
-    "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "was changed"),
+    "half": ("model", cr.Sequential, "load_weights", half_written, AssertionError, "changed the"),
     "none": ("model", cr.Sequential, "load_weights", print, AssertionError, "other weights"),
-    "foreign": ("foreign", cr.Sequential, "load_weights", print, AssertionError, "other numbers"),
-    "idx": ("idx", checks, "read_idx", lambda path: np.zeros(3), AssertionError, "another array"),
+    "foreign": ("foreign", cr.Sequential, "load_weights", print, AssertionError, "different n"),
+    "idx": ("idx", checks, "read_idx", lambda path: np.zeros(3), AssertionError, "array that"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_READERS)
 def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
-    """A faulty reader for each thing that a reader must not do."""
+    """There is a faulty reader for each kind of failure that the checks must detect."""
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)
     with pytest.raises(error, match=message):

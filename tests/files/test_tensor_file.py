@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     ("name", "array"),
     [
         ("a", np.ones(2, "complex128")),
-        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # like bfloat16
+        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # NumPy represents bfloat16 like this
         ("a", np.array(["text"])),
         ("__metadata__", np.ones(2)),
     ],
@@ -159,10 +159,10 @@ def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
 
 
 OTHERS = {
-    "torch.save": (b"PK\3\4\x14\0", r"found a zip archive, as torch.save.*torch.save_file\("),
-    "older": (b"\x80\2\x8a\nl\xfc", "found a pickle, as older versions of torch.save"),
+    "torch.save": (b"PK\3\4\x14\0", r"found a zip archive, as written .*torch.save_file\("),
+    "older": (b"\x80\2\x8a\nl\xfc", "found a pickle, as written by older versions of"),
     "keras": (b"\x89HDF\r\n\x1a\n", "found an HDF5 file"),
-    "numpy": (b"\x93NUMPY\1\0v\0", "found an array of numpy.save"),
+    "numpy": (b"\x93NUMPY\1\0v\0", "found an array, as written by numpy.save"),
 }
 
 

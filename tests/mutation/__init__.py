@@ -1,5 +1,5 @@
-"""Damaged files, made from valid ones with a fixed seed, and how the readers handle them.
+"""Damaged files, made from valid files with a fixed seed, and checks of how readers handle them.
 
-With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads as many and prints the
+With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads 10000 files and prints the
 figures as JSON.
 """

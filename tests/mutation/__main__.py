@@ -1,7 +1,7 @@
 """Read many damaged files and print the figures as JSON.
 
-With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads as many;
-``--only 1234`` makes and reads that one alone, and shows the error in full.
+With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads 10000 files;
+``--only 1234`` makes and reads only file 1234, and shows the error in full.
 """
 
 import argparse
@@ -24,7 +24,7 @@ LONGEST = 60  # seconds for one file, after which it counts as a hang
 
 
 def status(key):
-    """A line of this process's status, in bytes; 0 if there is no such file."""
+    """Return a value of this process's status in bytes; 0 if there is no status file."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -33,7 +33,7 @@ def status(key):
 
 
 def limit_memory():
-    """No allocation beyond 300 MB, touched or not; for this process."""
+    """Limit this process to 300 MB of further allocations, whether used or not."""
     if size := status("VmSize"):
         import resource
 
@@ -48,7 +48,7 @@ def run(count, seed, folder):
     outcomes, errors, slowest = collections.Counter(), [], (0.0, "")
     kinds = collections.Counter()
     began = time.perf_counter()
-    warnings.simplefilter("ignore")  # about other versions
+    warnings.simplefilter("ignore")  # warnings about other versions
     for number in range(count):
         faulthandler.dump_traceback_later(LONGEST, exit=True)
         mutated = mutant(number, seed, sources)
@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of one file")
     options = parser.parse_args()
-    sys.modules["numba"] = None  # a compiler takes memory, and reads no files
+    sys.modules["numba"] = None  # Numba's compiler takes memory, and is not needed to read files
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         if options.only is not None:

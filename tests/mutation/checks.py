@@ -10,33 +10,33 @@ from mutation.sources import idx, optimizer, stored
 
 
 def check_idx(path, data):
-    """The file is refused, or gives the array of its bytes."""
+    """Check that the file is refused, or that the array has exactly its bytes."""
     array = read_idx(path)
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     if array.nbytes < 2**22:
         content = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        assert idx(array, code) == content, "another array than the file's"
+        assert idx(array, code) == content, "an array that differs from the file's"
 
 
 def check_load(path, kind, model):
-    """The file is refused or gives the model bit for bit; with a right digest any model."""
+    """Check that the file is refused or gives the same model; any model if its digest is valid."""
     loaded = cr.load(path)
     assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
-    assert kind != "foreign", "a model from a file without one"
+    assert kind != "foreign", "a model from a file without a model"
     if kind == "model":
-        assert repr(loaded) == repr(model), "another architecture"
+        assert repr(loaded) == repr(model), "a different architecture"
         assert weights(loaded) == weights(model), "other weights"
 
 
 def check_load_weights(path, kind, model):
-    """The file is refused and the model unchanged, or it gets the weights bit for bit."""
+    """Check that the model gets exactly the file's weights, or stays unchanged on an error."""
     target = model.copy().bind(dtype=model.state.dtype_name)
     target.state.values[...] = target.state.buffers[...] = 7.0
     before = weights(target)
     try:
         target.load_weights(path)
     except BaseException:
-        assert weights(target) == before, "a model that was changed by a file that was refused"
+        assert weights(target) == before, "a refused file changed the model"
         raise
     assert np.isfinite(target.state.values).all(), "numbers that are not finite"
     if kind == "model":
@@ -46,20 +46,20 @@ def check_load_weights(path, kind, model):
 
 
 def compare_with_safetensors(path, target):
-    """The safetensors package reads the same numbers."""
+    """Check that the safetensors package reads the same numbers."""
     try:
         import safetensors.numpy
     except ImportError:
         return
     tensors = safetensors.numpy.load_file(path)
     parts = stored(target)
-    assert tensors.keys() == parts.keys(), "other names than in the file"
+    assert tensors.keys() == parts.keys(), "names that differ from the file's"
     for name, part in parts.items():
-        assert (part.value == tensors[name].astype(target.state.dtype)).all(), "other numbers"
+        assert (part.value == tensors[name].astype(target.state.dtype)).all(), "different numbers"
 
 
 def check_resume(path, kind, model, saved):
-    """The file is refused or gives the training; with a right digest any training."""
+    """Check that the file is refused or gives the same training; any if its digest is valid."""
     loss, rule = cr.MSELoss(), optimizer()
     try:
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
@@ -68,7 +68,7 @@ def check_resume(path, kind, model, saved):
             raise cr.FileFormatError(str(error)) from error  # as documented
         raise
     if kind == "model":
-        assert model is saved.model, "a training from a file without one"
+        assert model is saved.model, "a training from a file without a training"
         assert weights(resumed.model) == weights(model), "other weights"
         velocity = "velocity"
         assert (rule._vectors[velocity] == saved.optimizer._vectors[velocity]).all(), (
@@ -83,7 +83,7 @@ def weights(model):
 
 
 def read(mutated, sources, path):
-    """The outcome of each reader, ``loaded`` or ``refused``; other exceptions are passed on."""
+    """Return the outcome of each reader, ``loaded`` or ``refused``; raise other exceptions."""
     kind, _, data, which = mutated
     path.write_bytes(data)
     if kind in ("idx", "gzip"):

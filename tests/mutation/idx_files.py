@@ -29,7 +29,7 @@ def idx_many_axes(rng, data):
 
 
 def idx_sizes(rng, data):
-    """Sizes that are too large, negative if read as signed, or with a product of 2**64."""
+    """Write sizes that are too large, negative if read as signed, or have a product of 2**64."""
     sizes = [rng.choice((0, 1, 2**16, 2**31, 2**32 - 1, rng.randrange(2**32))) for _ in "1234"]
     sizes = rng.choice((sizes, [2**16] * 4, [2**31, 2, 2**31, 2], [0, *[2**32 - 1] * 3], [2**27]))
     rest = rng.choice((b"", data[4:]))
@@ -48,13 +48,13 @@ IDX += [truncate, append]
 
 
 def bomb(head, size, total):
-    """An IDX file of bytes that says `size` and unpacks to `total` zeros."""
+    """Make a compressed IDX file that states `size` bytes and unpacks to `total` zeros."""
     pack = zlib.compressobj(9, zlib.DEFLATED, -15)
     header = head + struct.pack(">I", size)
     start = pack.compress(header) + pack.flush(zlib.Z_FULL_FLUSH)
     block = pack.compress(bytes(2**20)) + pack.flush(zlib.Z_FULL_FLUSH)
     crc, zeros = zlib.crc32(header), bytes(2**20)
-    if total <= 2**27:  # larger ones are refused beforehand
+    if total <= 2**27:  # larger files are refused before their checksum matters
         for _ in range(total // 2**20):
             crc = zlib.crc32(zeros, crc)
     end = pack.flush() + struct.pack("<2I", crc, (len(header) + total) % 2**32)

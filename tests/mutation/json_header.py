@@ -1,4 +1,4 @@
-"""Damage to a header that stays JSON.
+"""Damage to a header that is still valid JSON.
 
 Each function takes a generator, the header and the data, and changes the header or returns other
 data.
@@ -18,7 +18,7 @@ def junk(rng):
 
 
 def graft(rng, tree):
-    """Replace a random node by junk, drop it, or add one."""
+    """Replace a random node by junk, remove it, or add a node."""
     nodes = [(tree, None)]
     for parent, _ in nodes:
         keys = (
@@ -57,7 +57,7 @@ def dtype(rng, header, data):
 
 
 def shape(rng, header, data):
-    """Negative, fractional, of another rank, of a product that overflows, and of none."""
+    """Make a shape negative, fractional, of another rank, overflowing, or not a list."""
     one = tensor(rng, header)
     size = one["data_offsets"][1] - one["data_offsets"][0]
     one["shape"] = rng.choice(
@@ -72,7 +72,7 @@ def shape(rng, header, data):
 
 
 def offsets(rng, header, data):
-    """Reversed, negative, beyond the end, overlapping, and of other types."""
+    """Make offsets reversed, negative, too large, overlapping, or of another type."""
     one, other = tensor(rng, header), tensor(rng, header)
     begin, end = one["data_offsets"]
     one["data_offsets"] = rng.choice(
@@ -87,7 +87,7 @@ def offsets(rng, header, data):
 
 
 def overlap(rng, header, data):
-    """All offsets moved to the start."""
+    """Make all tensors start at offset 0."""
     for name, one in header.items():
         if name != "__metadata__":
             begin, end = one["data_offsets"]
@@ -104,7 +104,7 @@ def hole(rng, header, data):
 
 
 def unordered(rng, header, data):
-    """Valid: the order of the tensors in the header is free."""
+    """Reorder the tensors in the header, which leaves the file valid."""
     items = list(header.items())
     rng.shuffle(items)
     header.clear()
@@ -126,7 +126,7 @@ def tensor_keys(rng, header, data):
 
 
 def tensors(rng, header, data):
-    """One renamed, missing, or new and empty."""
+    """Rename a tensor, remove it, or add an empty one."""
     name = rng.choice([name for name in header if name != "__metadata__"])
     change = rng.randrange(4)
     if change == 0:
@@ -166,7 +166,7 @@ def training(rng, header, data):
 
 
 def shared_architecture():
-    """Each layer holds the previous one twice, 2**30 of them in total."""
+    """Describe 2**30 layers: each layer holds the previous one twice."""
     model = '{"layer": "ReLU", "args": [], "kwargs": {}}'
     for i in reversed(range(30)):
         same = '{"same_as": "' + "/0" * (i + 1) + '"}'
@@ -175,7 +175,7 @@ def shared_architecture():
 
 
 def drawn_architecture(where):
-    """A model whose constructor would draw 300 million weights or import a library."""
+    """Describe a model whose constructor would draw 300 million weights or import a library."""
     large = '{"layer": "Linear", "args": [20000, 15000], "kwargs": {}}'
     model = f'{{"layer": "Sequential", "args": [{large}], "kwargs": {where}}}'
     return f'{{"dtype": "float32", "model": {model}}}'

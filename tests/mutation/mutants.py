@@ -20,7 +20,7 @@ KINDS = ("idx", "gzip", "model", "signed", "foreign")
 
 
 def damaged(rng, kind, file, other):
-    """A description of the damage, and the damaged file."""
+    """Return a description of the damage, and the damaged file."""
     if rng.random() < 0.4:
         if kind == "gzip":
             file, other = gzip.compress(file), gzip.compress(other)
@@ -36,7 +36,7 @@ def damaged(rng, kind, file, other):
 
 OURS = {"format_version": "1", "sha256": "0" * 64}
 ARRAYS = b"[" + b"[]," * (2**22 // 3 - 20) + b"[]]"
-# Files that take long to read, each used once.
+# Files that take long to read; each is used once.
 HEAVY = {
     "an architecture of 2**30 layers": (
         "signed",
@@ -76,7 +76,7 @@ HEAVY = {
 
 
 def mutant(number, seed, sources):
-    """The file of this number: its kind, the damage, its bytes, and the valid model if any."""
+    """Return file `number`: its kind, the damage, its bytes, and the valid model if any."""
     if number < len(HEAVY):
         what, (kind, make) = list(HEAVY.items())[number]
         return kind, what, sign(make()) if kind == "signed" else make(), 0

@@ -1,4 +1,4 @@
-"""Damage to the header of a safetensors file as it stands."""
+"""Damage to the raw header of a safetensors file."""
 
 import json
 import struct
@@ -14,7 +14,7 @@ def header_length(rng, file):
 
 
 def header_bytes(rng, file):
-    """Not UTF-8, or with a stray character, a byte-order mark or spaces."""
+    """Make the header invalid UTF-8, or add a stray character, a byte-order mark or spaces."""
     header, data = split(file)
     text = json.dumps(header).encode()
     at = rng.randrange(len(text))
@@ -29,7 +29,7 @@ def header_bytes(rng, file):
 
 
 def header_text(rng, file):
-    """Not JSON, JSON of another type, or JSON that is nested too deeply."""
+    """Replace the header by invalid JSON, JSON of another type, or JSON nested too deeply."""
     data = file[8 + int.from_bytes(file[:8], "little") :]
     texts = (
         b"", b"hello", b"{", b"{}", b"{} {}", b"{'a': 1}", b'{"a":', b"[]", b"[{}]", b"null", b"1",
@@ -41,7 +41,7 @@ def header_text(rng, file):
 
 
 def duplicate_key(rng, file):
-    """A tensor, or a key within one or within the metadata, twice."""
+    """Repeat a tensor, or a key within a tensor or within the metadata."""
     header, data = split(file)
     text = json.dumps(header, separators=(",", ":"))
     name = rng.choice(list(header))

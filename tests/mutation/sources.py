@@ -25,7 +25,7 @@ def models():
 
 
 def trainer():
-    """A training with momentum and running statistics, stopped within an epoch."""
+    """Return a training with momentum and running statistics, stopped within an epoch."""
     layers = cr.Linear(4, 3), cr.BatchNorm(3), cr.Dropout(0.1), cr.Linear(3, 2)
     made = cr.Trainer(cr.Sequential(*layers, seed=3), loss=cr.MSELoss(), optimizer=optimizer())
     x = np.random.default_rng(0).normal(size=(10, 4))
@@ -44,7 +44,7 @@ def split(file):
 
 
 def join(header, data):
-    """Make a safetensors file from a header, a dict or bytes, and data."""
+    """Make a safetensors file from a header (a dict or bytes) and data."""
     if not isinstance(header, str | bytes):
         header = json.dumps(header, separators=(",", ":")).replace('"@huge@"', "9" * 5000)
     header = header if isinstance(header, bytes) else header.encode(errors="surrogatepass")
@@ -52,7 +52,7 @@ def join(header, data):
 
 
 def foreign(model, dtype, code, metadata):
-    """The weights of a model in a file as another library writes it."""
+    """Write the weights of a model to a file as another library does."""
     header, data = dict(metadata), b""
     for name, p in stored(model).items():
         value = p.value.astype(dtype).tobytes()
@@ -63,7 +63,7 @@ def foreign(model, dtype, code, metadata):
 
 
 def sign(file):
-    """The file with its SHA-256 corrected wherever it has one."""
+    """Correct the SHA-256 of a file, if it has one."""
     at = file.find(b'"sha256":"') + 10
     if at < 10:
         return file

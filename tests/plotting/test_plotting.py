@@ -366,7 +366,7 @@ def test_save_or_show(tmp_path):
     figure = plotting.plot_history(history())[0].figure
     plotting.save_or_show(figure, tmp_path / "picture.svg")
     assert b"<svg" in (tmp_path / "picture.svg").read_bytes()
-    with pytest.raises(FileNotFoundError, match="no such folder to write to"):
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
         plotting.save_or_show(figure, tmp_path / "nowhere" / "picture.png")
     with pytest.raises(RuntimeError, match="no display .*: pass a file"):
         plotting.save_or_show(figure)

@@ -5,6 +5,6 @@ import pytest
 
 @pytest.fixture
 def repeating(library, monkeypatch):
-    """A library whose backend says that it can repeat steps, as one for a GPU does."""
+    """A library whose backend reports that it can repeat steps, as a GPU backend does."""
     monkeypatch.setattr(type(library.backend), "repeats", True)
     return library

@@ -95,7 +95,7 @@ def test_large_inputs_that_a_layer_scales(make, library):
 
 
 class Scaled(cr.Layer):
-    """A layer that learns, of which nothing is known."""
+    """A trained custom layer, unknown to the advice."""
 
     def __init__(self):
         self.gain = cr.Parameter((4,))
@@ -113,7 +113,7 @@ def test_inputs_that_may_be_as_they_are(library, monkeypatch):
     zeros, far = np.zeros((40, 4)), np.full((40, 4), 29.0)
     for x in (X, 1e-6 * X, zeros, far):
         trainer_on(library, cr.Linear(4, 3)).fit(x, Y, **OPTIONS)
-    # Ready-made batches come one by one, and a device is not waited for.
+    # There is no advice on ready-made batches or on data in device memory.
     trainer_on(library, cr.Linear(4, 3), lr=1e-9).fit([(100.0 * X, Y)], verbose=0)
     as_if_on_a_device(monkeypatch)
     monkeypatch.setattr(training.advice, "on_host", lambda x: False)

@@ -117,7 +117,7 @@ def test_bad_weights_are_reported_wherever_they_enter(weights, message, library)
 
 
 def test_bad_trainers():
-    with pytest.raises(TypeError, match=r"found Linear.*: cr.Sequential\(layer\) makes a model"):
+    with pytest.raises(TypeError, match=r"found Linear.*: cr.Sequential\(layer\) turns a layer"):
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
     with pytest.raises(TypeError, match=r"expected a Loss such as loss=cr.Cross.*, found None"):
         cr.Trainer(cr.mlp([4, 3]), optimizer=cr.SGD(0.1))
@@ -212,7 +212,7 @@ def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(
 
 
 def test_a_metric_may_need_all_of_the_data(library):
-    """A part of the data may lack classes, for instance the first samples of sorted data."""
+    """A small part of the data, such as the first samples of sorted data, may lack classes."""
 
     def needs_all_classes(outputs, targets):
         if len(np.unique(library.to_numpy(targets))) < 3:
@@ -248,7 +248,7 @@ def test_a_batch_that_is_too_small_is_reported_before_the_first_step(
 
 
 def test_a_metric_cannot_change_what_others_see(library):
-    """On NumPy, where arrays can be read-only; the user's targets are safe everywhere."""
+    """This holds with NumPy, whose arrays can be read-only; the user's targets are always safe."""
 
     def writes(outputs, targets):
         targets[...] = 0

@@ -16,7 +16,7 @@ def assert_equal(ours, theirs, library):
 
 
 class Cut(cr.SGD):
-    """An optimizer that is interrupted once, in or just after step 5, as by a second Ctrl-C."""
+    """An optimizer that raises KeyboardInterrupt once, in or just after step 5."""
 
     def __init__(self, *, inside):
         super().__init__(0.05, momentum=0.9)
@@ -99,7 +99,7 @@ def test_a_failing_callback_does_not_hide_the_step_from_others(failing_first, li
 
 
 def test_equal_new_callbacks_take_over(library):
-    """As in a notebook cell that is run again after Ctrl-C."""
+    """This happens when a notebook cell is run again after Ctrl-C."""
 
     def callbacks():
         stop = cr.callbacks.EarlyStopping("loss", patience=9)
@@ -127,7 +127,7 @@ class FullDisk(cr.Callback):
 
 
 def test_a_start_that_fails_loses_no_state(library, tmp_path):
-    """States of callbacks from a file survive a call that fails before its first step."""
+    """Callback states read from a file are kept if a call of fit fails before its first step."""
     trainer, average = trainer_on(library), cr.callbacks.ExponentialMovingAverage(0.5)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **OPTIONS, callbacks=[average, Breaks(step=5)])

@@ -9,7 +9,7 @@ import chainrule as cr
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
-    """With fewer parts, it draws fewer masks than a full batch."""
+    """The smaller batch has fewer parts, so it draws fewer masks than a full batch."""
     data = X[:61], Y[:61]  # three batches of 20, and one sample
 
     def make(library, compile):
@@ -35,7 +35,7 @@ def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
 @pytest.mark.parametrize("at", [1, 2, 3, 5, pytest.param(7, marks=pytest.mark.not_on("cupy"))])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, cr.BackendError])
 def test_an_interrupted_step_changes_nothing(kind, at, repeating):
-    """In the middle, when running statistics and the count of masks have already changed."""
+    """The step is interrupted after running statistics and the mask count have changed."""
 
     class BreaksOff(cr.Layer):
         def __init__(self):

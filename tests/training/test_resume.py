@@ -63,7 +63,7 @@ class Counts(cr.Callback):
 
 
 def assert_equal(ours, theirs, library):
-    """Equal in every bit, except for the seconds."""
+    """Check that two trainings are equal in every bit, except for the seconds."""
     for one, other in (
         (ours.model.state.values, theirs.model.state.values),
         (ours.model.state.buffers, theirs.model.state.buffers),
@@ -172,7 +172,7 @@ def test_every_generator_of_numpy(kind, library, tmp_path):
     ("kind", "place"), [("MT19937", 625), ("MT19937", -1), ("Philox", 5), ("Philox", -1)]
 )
 def test_a_generator_beyond_its_memory(kind, place, library, tmp_path):
-    """NumPy itself would read beyond its memory: a crash, or foreign numbers."""
+    """NumPy itself would read out of bounds and crash or return arbitrary numbers."""
     trainer, path = scheduled_trainer(library), tmp_path / "training.safetensors"
     trainer.rng = np.random.Generator(getattr(np.random, kind)(7))
     trainer.save(path)
@@ -274,7 +274,7 @@ def test_a_failed_save_loses_nothing(library, tmp_path):
 
 
 def test_ctrl_c_waits_for_the_step(library, ctrl_c, monkeypatch):
-    """The step under way is completed, and the training resumes exactly."""
+    """The current step is completed, and the training resumes exactly."""
     whole, trainer = scheduled_trainer(library), scheduled_trainer(library)
     whole.fit(X, Y, **FIT)
     step, calls = Step.__call__, []
@@ -303,7 +303,7 @@ def test_it_trains_in_other_threads_too(library):
 
 
 def test_the_files_json_is_plain(library, tmp_path):
-    """Any JSON reader can read it."""
+    """Any JSON parser can read the metadata."""
     from safetensors import safe_open
 
     trainer = scheduled_trainer(library)
@@ -328,6 +328,6 @@ def test_copies_continue_alike(library):
 
 @pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_resumed(count):
-    """``python tests/killing.py --count 200`` repeats it more often."""
+    """Run ``python tests/killing.py --count 200`` to kill more often."""
     found = killing.check(count)
     assert found["kills"] >= count

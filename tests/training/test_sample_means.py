@@ -23,7 +23,7 @@ WEIGHT = np.linspace(0.0, 2.0, 90)
 
 
 def test_the_metrics_are_those_of_the_outputs_of_the_steps(library):
-    """By hand: the predictions of each batch before its step, with its dropout mask."""
+    """The expected values use the outputs of each batch before its step, with its dropout mask."""
     trainer, twin = (plain_trainer(library, dropout=0.5, lr=0.1) for _ in range(2))
     history = trainer.fit(X, Y, epochs=3, shuffle=False, **FIT)
     x, y, right = library.asarray(X), library.asarray(Y), np.zeros(3)
@@ -59,7 +59,7 @@ METRICS = {
 @pytest.mark.parametrize(("metric", "y", "loss", "outputs"), METRICS.values(), ids=METRICS)
 @pytest.mark.parametrize("options", [{}, {"micro_batches": 3}], ids=["whole", "micro-batches"])
 def test_without_a_step_they_are_those_of_an_evaluation(metric, y, loss, outputs, options, library):
-    """At rate 0, though the batches are of different sizes."""
+    """At learning rate 0 they agree, even with batches of different sizes."""
     trainer = plain_trainer(library, lr=0.0, loss=loss, outputs=outputs, metrics={"m": metric})
     history = trainer.fit(X, y, **FIT, **options)
     assert history["m"] == pytest.approx([trainer.evaluate(X, y)["m"]], rel=1e-12)
@@ -69,7 +69,7 @@ def test_without_a_step_they_are_those_of_an_evaluation(metric, y, loss, outputs
 @pytest.mark.parametrize("name", ["accuracy", "binary", "absolute error", "weighted classes"])
 @pytest.mark.parametrize("options", [{}, {"micro_batches": 3}], ids=["whole", "micro-batches"])
 def test_samples_count_by_their_weight(name, options, library):
-    """The same as `numpy.average`; the weights of classes are those of the loss alone."""
+    """The result equals that of `numpy.average`; class weights affect only the loss."""
     metric, y, loss, outputs = METRICS[name]
     trainer = plain_trainer(library, lr=0.0, loss=loss, outputs=outputs, metrics={"m": metric})
     history = trainer.fit(X, y, sample_weight=WEIGHT, **FIT, **options)

@@ -1,4 +1,4 @@
-"""The base of all callbacks, and the part of a trainer that they may use."""
+"""The base class of all callbacks, and the attributes of a trainer that they may use."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Training(Protocol):
 
 
 def list_of_callbacks(callbacks: Any) -> list[Callback]:
-    """Return a list of callbacks.
+    """Check callbacks and return them as a list.
 
     Raises
     ------
@@ -63,18 +63,19 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
 
 
 class Callback:
-    """Base class of all callbacks: `Trainer.fit` calls these methods; override those you need.
+    """Base class of all callbacks. `Trainer.fit` calls these methods; override those you need.
 
-    Each gets the trainer, with its ``model``, ``optimizer`` and ``history`` and its position:
-    ``epoch`` of ``epochs`` (counted from 1, through all calls of `fit`) and ``steps_per_epoch``.
-    ``trainer.stop()`` ends the training after the current epoch.
+    Each method receives the trainer, with its ``model``, ``optimizer`` and ``history``. The current
+    epoch is ``epoch`` and the last one is ``epochs``, both counted from 1 across all calls of
+    `fit`; each epoch has ``steps_per_epoch`` steps. ``trainer.stop()`` ends the training after the
+    current epoch.
 
-    Callbacks are called in the order in which they are given, except that those with `last` come
-    after all others; `on_fit_end` is called in reverse order. A callback starts afresh in each call
-    of `fit`, unless that call continues an interrupted one: then ``trainer.resuming`` is true, and
-    the callback keeps its state, or the one that it got from `load_state`.
+    Callbacks are called in the order in which they are given, except that those with `last` set
+    come after all others. `on_fit_end` is called in reverse order. A callback starts afresh in each
+    call of `fit`, unless that call resumes an interrupted one. Then ``trainer.resuming`` is true,
+    and the callback keeps its state, or the state restored by `load_state`.
 
-    A number that a callback writes to ``trainer.history.epochs[-1]`` in `on_epoch_end` becomes a
+    If a callback writes a number to ``trainer.history.epochs[-1]`` in `on_epoch_end`, it becomes a
     column of the history, of progress lines and of log files.
 
     Examples
@@ -89,7 +90,7 @@ class Callback:
     """
 
     last: ClassVar[bool] = False
-    """Whether to call it after all others, because it uses their results."""
+    """Whether to call this callback after all others, because it uses their results."""
 
     def on_fit_start(self, trainer: Any) -> None:
         """Before the first epoch."""
@@ -98,7 +99,7 @@ class Callback:
         """Before the first step of an epoch."""
 
     def on_step_end(self, trainer: Any) -> None:
-        """After a step; reading a number from the device here makes it wait."""
+        """After a step. Reading a number from the device here makes the device wait."""
 
     def on_epoch_end(self, trainer: Any) -> None:
         """After an epoch; its measurements are the last row of ``trainer.history``."""
@@ -107,7 +108,7 @@ class Callback:
         """After the last epoch, or when the training ends with an error."""
 
     def state(self) -> dict[str, Any]:
-        """Return the state that it needs to continue after a restart; by default nothing.
+        """Return the state that the callback needs to resume after a restart; by default empty.
 
         Returns
         -------
@@ -118,10 +119,10 @@ class Callback:
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned, before `on_fit_start` of a call of `fit` that resumes.
+        """Restore the state, before `on_fit_start`, when a call of `fit` resumes.
 
         Parameters
         ----------
         state : dict
-            The same values; arrays are NumPy arrays.
+            The values that `state` returned; arrays are NumPy arrays.
         """

@@ -21,18 +21,19 @@ _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 class Checkpoint(Callback):
     """Write checkpoints into a folder; a training can resume from each of these files.
 
-    They are named ``step-00001200.safetensors`` after the optimizer's steps; ``best.safetensors``
-    is the best one according to `monitor`. One more is written when the training starts, so that a
-    folder without write permission is reported before the first step, and one when the training
-    ends or is interrupted between two steps. A file is written completely or not at all, and an
-    older one is removed only after the newer one is on disk, so there is always one to resume from.
+    Files are named after the optimizer's steps, such as ``step-00001200.safetensors``;
+    ``best.safetensors`` is the best checkpoint according to `monitor`. A checkpoint is also written
+    when the training starts, so that missing write permission is reported before the first step.
+    Another one is written when the training ends or is interrupted between two steps. A file is
+    written completely or not at all. An older file is removed only after the newer file is on disk,
+    so there is always a checkpoint to resume from.
 
-    It is called after all other callbacks, so that the file holds their state at the same moment.
+    This callback is called after all others, so that the file holds their state at the same moment.
 
-    A running training owns the folder: starting another one there is an error. After a crash or a
-    kill the folder is free at once. The fits of an estimator, for instance in a `GridSearchCV`, use
-    separate folders: if ``folder`` has checkpoints or is in use, they write to ``folder-2``,
-    ``folder-3`` and so on.
+    A running training owns the folder: starting another training there is an error. If the process
+    crashes or is killed, the folder is free at once. The fits of an estimator, for instance in a
+    `GridSearchCV`, use separate folders: if ``folder`` has checkpoints or is in use, they write to
+    ``folder-2``, ``folder-3`` and so on.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class Checkpoint(Callback):
         When the training starts, if another one is writing to the folder, or if the folder holds
         checkpoints of later steps, which belong to another training.
     DivergenceError
-        Instead of writing weights that are NaN or infinite.
+        If weights are NaN or infinite; no file is written then.
     OSError
         If a file cannot be written, for instance because the disk is full; older files stay
         unchanged.
@@ -141,7 +142,8 @@ class Checkpoint(Callback):
     def on_epoch_end(self, trainer: Training) -> None:
         if self.monitor is not None:
             value = self.monitor.read(trainer)
-            # First, so that a training that resumes from the other file writes this one again.
+            # Write the best before the step file. After a crash between the two, the training
+            # resumes from an earlier step and writes the best again.
             if self.monitor.better(value, than=self._best):
                 trainer.save(self.folder / _BEST)
                 self._best = value
@@ -149,10 +151,10 @@ class Checkpoint(Callback):
             self._write(trainer)
 
     def on_fit_end(self, trainer: Training) -> None:
-        # Not after an error in a step or in another callback, which may be half done.
+        # After an error in a step or in another callback, its work may be half done: do not save.
         try:
             if trainer.consistent and _moment(trainer) != self._saved:
-                with contextlib.suppress(DivergenceError):  # it would hide the training's own
+                with contextlib.suppress(DivergenceError):  # it would hide the first error
                     self._write(trainer)
         finally:
             self._target.release()
@@ -169,7 +171,7 @@ class Checkpoint(Callback):
             del self._written[0]
 
     def _remove_unfinished(self) -> None:
-        """Remove unfinished files of trainings that were killed; none is writing now."""
+        """Remove unfinished files of killed trainings; the lock excludes a running one."""
         for name in ("step-*", _BEST.removesuffix(".safetensors")):
             for unfinished in self.folder.glob(f".{name}.safetensors.*"):
                 unfinished.unlink(missing_ok=True)

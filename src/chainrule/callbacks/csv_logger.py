@@ -17,17 +17,18 @@ from .target import Target, seeks
 class CSVLogger(Callback):
     """Write the history to a CSV file, one row per epoch.
 
-    A row is in the file as soon as its epoch ends. A training that resumes from a checkpoint
-    continues the file, without the rows of later epochs, which are trained again. A new name
-    becomes a new column at the end, empty in earlier rows.
+    Each row is written as soon as its epoch ends. A training that resumes from a checkpoint
+    continues the file after the row of the checkpoint; later rows are removed, because their epochs
+    are trained again. A number that is new in the history gets a new column at the end, which is
+    empty in earlier rows.
 
     Parameters
     ----------
     path : str or Path
         The file; its folder is created if it does not exist.
     append : bool, optional
-        Keep the rows of an existing file, of earlier trainings or of another tool, and add to them.
-        By default an existing file is replaced when the first epoch ends.
+        Append to an existing file, whether an earlier training or another tool wrote it. By default
+        an existing file is replaced when the first epoch ends.
 
     Attributes
     ----------
@@ -105,7 +106,7 @@ class CSVLogger(Callback):
 
     def _read(self) -> list[dict[str, Any]]:
         try:
-            with self.path.open(newline="", encoding="utf-8-sig") as file:  # as Excel writes it
+            with self.path.open(newline="", encoding="utf-8-sig") as file:  # as Excel saves it
                 text = file.read()
         except FileNotFoundError:
             return []
@@ -117,7 +118,7 @@ class CSVLogger(Callback):
             raise ValueError(f"{self.path}: not a CSV file: {error}") from error
         names, *rows = lines or [["epoch"]]
         if rows and len(rows[-1]) < len(names) and not text.endswith(("\n", "\r")):
-            del rows[-1]  # a crash cut it off
+            del rows[-1]  # cut off by a crash
         table = [dict(zip(names, row, strict=False)) for row in rows]
         if (
             "epoch" not in names
@@ -127,7 +128,7 @@ class CSVLogger(Callback):
         ):
             raise ValueError(
                 f"{self.path}: expected a table with a number under 'epoch' in each row, and "
-                f"columns of different names, found the columns {', '.join(names)}"
+                f"columns with different names, found the columns {', '.join(names)}"
             )
         return table
 

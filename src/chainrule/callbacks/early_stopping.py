@@ -12,7 +12,7 @@ from .monitor import Monitor
 
 
 class EarlyStopping(Callback):
-    """Stop the training when a number has not improved for some epochs, and restore the best.
+    """Stop training when a number has not improved for some epochs, and restore the best weights.
 
     Source: L. Prechelt, "Early stopping, but when?", 1998.
 
@@ -23,14 +23,15 @@ class EarlyStopping(Callback):
     patience : int, optional
         The number of consecutive epochs without improvement after which to stop, at least 1.
     min_delta : float, optional
-        A change of at most this size is no improvement.
+        A change counts as an improvement only if it is larger than this.
     mode : {"auto", "min", "max"}, optional
-        Whether lower or higher is better. "auto" asks the trainer's metric of this name, see
-        `chainrule.metrics`, and otherwise looks at the words of the name: loss, error, mse, brier,
-        ... are better lower; accuracy, auc, f1, r2, score, ... higher. NaN is never better.
+        Whether lower or higher is better. With "auto", the trainer's metric of this name decides,
+        see `chainrule.metrics`. If it does not, words in the name decide: lower is better for loss,
+        error, mse, brier, ..., and higher for accuracy, auc, f1, r2, score, ... NaN is never
+        better.
     restore_best : bool, optional
-        Give the model the weights and running statistics of the best epoch when `fit` ends, be it
-        after the last epoch, by Ctrl-C or by an error. Continuing with ``resume=True`` starts from
+        Restore the weights and running statistics of the best epoch when `fit` ends, whether after
+        the last epoch, by Ctrl-C or with an error. A call of `fit` with ``resume=True`` starts from
         the last weights, not from the best ones.
 
     Attributes
@@ -38,16 +39,16 @@ class EarlyStopping(Callback):
     best : float or None
         The best number so far.
     best_epoch : int or None
-        The epoch that reached it.
+        The epoch that reached the best number.
     wait : int
-        The number of epochs since then.
+        The number of epochs since `best_epoch`.
 
     Raises
     ------
     ValueError
         When the training starts, if `mode` is "auto" and the direction is unknown, or if the
-        history will have no such column. (If another callback may write the column, that is known
-        only at the end of the first epoch.)
+        history will have no such column. (If a custom callback could add the column, the error is
+        raised only at the end of the first epoch.)
 
     Examples
     --------
@@ -66,7 +67,7 @@ class EarlyStopping(Callback):
     best_epoch: int | None
     wait: int
     _best: dict[str, Array]
-    _last: dict[str, Array]  # the last vectors, while the model has the best
+    _last: dict[str, Array]  # the last vectors, while the model holds the best ones
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class EarlyStopping(Callback):
         self.monitor = Monitor(monitor, mode, min_delta)
         self.patience = patience
         self.restore_best = restore_best
-        self.load_state({})  # the state at the start
+        self.load_state({})  # the initial state
 
     def on_fit_start(self, trainer: Training) -> None:
         self.monitor.start(trainer)

@@ -23,8 +23,7 @@ class GradientNorms(Callback):
     Attributes
     ----------
     norms : dict of str to list of float
-        The norms by the name of the parameter; parameters with one axis, such as biases, are left
-        out.
+        The norms for each parameter name. Parameters with one axis, such as biases, are left out.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from .base import Callback, Training
 
 
 class LambdaCallback(Callback):
-    """Call functions of the trainer. It has no state to save, even if the functions do.
+    """Call your functions with the trainer. A state of these functions is not saved.
 
     Parameters
     ----------

@@ -26,10 +26,10 @@ _REVERSING = {"neg", "negative", "negated", "minus", "non", "not", "inverse", "i
 
 
 def direction_by_name(name: str) -> bool | None:
-    """Whether higher is better, judged by the words of a name; None if they do not tell.
+    """Whether higher is better, judged by the words of a name; None if unknown.
 
-    If two words disagree, the one for lower counts: a ``score_error`` is an error. A reversing word
-    as in ``neg_mean_squared_error`` leaves it open.
+    If two words disagree, lower is better: a ``score_error`` is an error. A name with a reversing
+    word, such as ``neg_mean_squared_error``, gives None.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def direction_by_name(name: str) -> bool | None:
 
 
 class Monitor:
-    """A column of the history.
+    """A column of the history to watch.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ class Monitor:
         self.before: Mapping[str, Any] = {}  # the state before a restart
 
     def start(self, trainer: Training) -> None:
-        """Find out which direction is better, before the first step of a training.
+        """Determine, before the first training step, whether lower or higher is better.
 
         Raises
         ------
         ValueError
-            If the direction is unknown, if another column was watched before a restart, or if the
-            history will have no such column, unless a custom callback may write it.
+            If the direction is unknown, or if a different column was watched before a restart.
+            Also if the history will have no such column and no custom callback could add it.
         """
         if self.asked == "auto":
             marked = direction(trainer.metrics.get(self.name.removeprefix("val_")))
@@ -129,11 +129,11 @@ class Monitor:
         )
 
     def state(self) -> dict[str, str]:
-        """The name and the mode; a restart compares them with those in `before`."""
+        """Return the name and the mode; after a restart, `start` compares them with `before`."""
         return {"monitor": self.name, "mode": self.mode}
 
     def better(self, new: float, *, than: float | None) -> bool:
-        """Whether `new` is better than the best so far; NaN and the worst infinity never are."""
+        """Whether `new` is better than the best so far; NaN and the worse infinity never are."""
         delta: float = self.min_delta
         if self.mode == "max":
             return new > (-math.inf if than is None else than) + delta
@@ -149,7 +149,7 @@ class Monitor:
 
 
 def _only_reads(listener: Callback) -> bool:
-    """Whether a callback is known not to write to the history: it is one of this package."""
+    """Whether a callback is built in, so that it is known not to write to the history."""
     own = type(listener).__module__.startswith("chainrule.")
     return own and not isinstance(listener, LambdaCallback)
 

@@ -18,12 +18,12 @@ from .base import Callback, Training
 class ExponentialMovingAverage(Callback):
     """Exponential moving average of the weights; the training itself does not change.
 
-    ``average += (1 - decay) * (values - average)`` after each step, one operation on the flat
-    vector of all weights. It starts from the initial weights of the training and covers about
-    ``1 / (1 - decay)`` steps.
+    Each step is followed by ``average += (1 - decay) * (values - average)``, in one operation on
+    the flat vector of all weights. The average starts from the initial weights of the training and
+    covers about the last ``1 / (1 - decay)`` steps.
 
     Only parameters are averaged. Running statistics, such as those of ``BatchNorm``, are copied
-    from the last step and accompany the averages.
+    from the last step.
 
     Source: B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging",
     1992; in the form of A. Tarvainen and H. Valpola, "Mean teachers are better role models", 2017.
@@ -31,7 +31,7 @@ class ExponentialMovingAverage(Callback):
     Parameters
     ----------
     decay : float, optional
-        The share of the average that a step keeps, at least 0 and below 1.
+        The fraction of the average to keep in each step, at least 0 and below 1.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class ExponentialMovingAverage(Callback):
 
     @contextlib.contextmanager
     def applied(self, model: Layer) -> Iterator[Layer]:
-        """Give the model the averages within a ``with`` block, see `copy_to`.
+        """Use the averages as the model's weights within a ``with`` block, see `copy_to`.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class ExponentialMovingAverage(Callback):
         Raises
         ------
         ShapeError
-            If it has a different number of weights or running statistics.
+            If the model has a different number of weights or running statistics.
         """
         state, kept = model.state, {"values": self.average, "buffers": self._buffers}
         expected, found = (
@@ -133,7 +133,7 @@ class ExponentialMovingAverage(Callback):
     def state(self) -> dict[str, Any]:
         if self._average is None:
             return {}
-        # Copies: the next step writes to the arrays themselves.
+        # Copy them, because the next step overwrites these arrays.
         vectors = {"average": self._average, "buffers": self._buffers}
         return {name: array_namespace(v).asarray(v, copy=True) for name, v in vectors.items()}
 

@@ -1,4 +1,4 @@
-"""A smaller learning rate when a number stops improving."""
+"""Reduce the learning rate when a number stops improving."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class ReduceOnPlateau(Callback):
     patience : int, optional
         The number of consecutive epochs without improvement to tolerate; one more changes the rate.
     min_delta : float, optional
-        A change of at most this size is no improvement.
+        A change counts as an improvement only if it is larger than this.
     cooldown : int, optional
-        The number of epochs after a change that do not count.
+        The number of epochs to ignore after a change of the rate.
     min_lr : float, optional
         The lowest rate.
     mode : {"auto", "min", "max"}, optional
@@ -81,7 +81,7 @@ class ReduceOnPlateau(Callback):
         self.patience = patience
         self.cooldown = cooldown
         self.min_lr = min_lr
-        self.load_state({})  # the state at the start
+        self.load_state({})  # the initial state
 
     def on_fit_start(self, trainer: Training) -> None:
         self.monitor.start(trainer)

@@ -29,7 +29,7 @@ class ProgressBar(Callback):
 
     def on_fit_end(self, trainer: Training) -> None:
         self._bar.close()
-        del self._bar  # it has an open file, so the callback could not be copied
+        del self._bar  # its open file would prevent copying the callback
 
 
 class PrintEpochs(Callback):

@@ -14,17 +14,18 @@ from .base import Training
 class Target:
     """A file or folder that belongs to one training while `Trainer.fit` runs.
 
-    Two trainings in one place would overwrite and remove each other's files, so the second one is
-    an error. The fits of an estimator (``trainer.own_files``) choose another place instead, because
-    a search gives copies of one callback to many of them: a new training takes the first free one
-    of ``runs``, ``runs-2``, ``runs-3`` and so on.
+    Two trainings with the same target would overwrite and remove each other's files, so the second
+    one raises an error. The fits of an estimator (``trainer.own_files``) are an exception, because
+    a search gives many of them copies of one callback: each new fit takes the first free name of
+    ``runs``, ``runs-2``, ``runs-3`` and so on.
 
     Parameters
     ----------
     path : str or Path
-        The file, or the folder, which is created.
+        The file, or the folder (created if it does not exist).
     lock : str, optional
-        The name of the lock file in the folder. The lock of a file is next to it.
+        The name of the lock file inside the folder; by default the target is a file, and its lock
+        file is next to it.
     """
 
     def __init__(self, path: str | Path, *, lock: str | None = None) -> None:
@@ -39,14 +40,14 @@ class Target:
 
     @contextlib.contextmanager
     def taken(self, trainer: Training, obstacle: Callable[[], str | None]) -> Iterator[None]:
-        """Take the place until `release`, or until an error within the context.
+        """Lock the target until `release` is called, or until an error within the context.
 
         Parameters
         ----------
         trainer : Trainer
             The trainer that wants to write here.
         obstacle : callable
-            Returns the reason why this training cannot write to `path`, or None.
+            Function that returns the reason why this training cannot write to `path`, or None.
 
         Raises
         ------
@@ -63,7 +64,7 @@ class Target:
             raise
 
     def release(self) -> None:
-        """Free the place for other trainings."""
+        """Release the target for other trainings."""
         if self._lock is not None:
             self._lock.release()
         self._lock = None
@@ -78,7 +79,7 @@ class Target:
                 raise FileExistsError(reason)
 
     def _paths(self, trainer: Training) -> Iterator[Path]:
-        """The places to try; a training that has begun stays where it is."""
+        """Yield the paths to try. A fit that has begun keeps its path."""
         if not seeks(trainer):
             stays = trainer.own_files or trainer.resuming
             yield self.path if stays else self._asked
@@ -90,7 +91,7 @@ class Target:
             yield asked.parent / f"{stem}-{i}{suffix}"
 
     def _locked_by(self) -> str | None:
-        """Lock the path, or tell who has it."""
+        """Lock the path; return an error message if another training holds the lock."""
         if self._lock_name:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = Lock(self.path / self._lock_name)
@@ -106,5 +107,5 @@ class Target:
 
 
 def seeks(trainer: Training) -> bool:
-    """Whether this training is at its start and chooses a place where nothing was written."""
+    """Whether this is a new fit of an estimator, which chooses an unused path."""
     return trainer.own_files and not len(trainer.history)

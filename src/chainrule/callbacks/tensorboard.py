@@ -16,18 +16,18 @@ class TensorBoard(Callback):
     """Write the history for TensorBoard, one curve per column (needs tensorboardX).
 
     ``tensorboard --logdir runs`` shows the curves. A training that resumes from a checkpoint writes
-    the curves again from its history, and TensorBoard hides the earlier points, so that none is
-    lost or doubled. Give each training its own folder: two at once in one folder are an error. The
-    fits of an estimator, for instance in a `GridSearchCV`, use separate folders: if ``logdir`` has
-    curves or is in use, ``logdir-2``, ``logdir-3`` and so on.
+    its whole history again, and TensorBoard hides the earlier points, so that no point is lost or
+    shown twice. Give each training its own folder: two trainings cannot write to one folder at the
+    same time. The fits of an estimator, for instance in a `GridSearchCV`, use separate folders: if
+    ``logdir`` has curves or is in use, they write to ``logdir-2``, ``logdir-3`` and so on.
 
     Parameters
     ----------
     logdir : str or Path
         The folder; it is created if it does not exist.
     step_losses : bool, optional
-        Also write the loss of each step as ``step_loss``, with steps counted from 0. These are
-        written when their epoch ends, so the device need not wait.
+        Also write the loss of each step as ``step_loss``, with steps counted from 0. The losses are
+        written at the end of each epoch, so that the device need not wait.
 
     Attributes
     ----------
@@ -70,10 +70,10 @@ class TensorBoard(Callback):
             self._writer = self._make_writer(
                 str(self.logdir),
                 purge_step=0 if resuming else None,
-                # Files are named by the second; two short calls of fit need different names.
+                # The file name has the time in seconds only, so two short calls need a suffix.
                 filename_suffix=f".{trainer.epochs_done}",
             )
-            # Of a stream only the end of the history may be left.
+            # The history may hold only the most recent steps; find the number of its first step.
             kept = len(history.step_losses) + trainer.steps_done
             self._first = trainer.optimizer.steps - kept
             self._write(history)
@@ -85,7 +85,7 @@ class TensorBoard(Callback):
         try:
             self._writer.close()
         finally:
-            self._writer = None  # it has an open file, so the callback could not be copied
+            self._writer = None  # its open file would prevent copying the callback
             self._target.release()
 
     def _another_trainings(self, trainer: Training) -> str | None:

@@ -19,7 +19,7 @@ def __dir__() -> list[str]:
 
 
 Augmentation = Callable[[Array, np.random.Generator], Array]
-"""A function of a batch of inputs on its device and of a generator for the step."""
+"""A function that takes a batch of inputs on its device and a generator for the step."""
 
 
 class RandomShift:
@@ -59,7 +59,7 @@ class RandomShift:
         batch, height, width = images.shape
         wide = xp.zeros((batch, height + 2 * n, width + 2 * n), dtype=images.dtype, device=device)
         wide[:, n : n + height, n : n + width] = images
-        # The corner of each image in its padded one, then the index of each pixel when flat.
+        # Draw a corner of each image in its padded copy, then compute the flat index of each pixel.
         corners = xp.asarray(rng.integers(0, 2 * n + 1, size=(2, batch, 1, 1)), device=device)
         image, row, column = (
             xp.reshape(xp.arange(size, dtype=corners.dtype, device=device), shape)

@@ -20,9 +20,9 @@ class Batches:
     Parameters
     ----------
     arrays : tuple of array
-        ``(samples, ...)`` each, as `chainrule.data.moving.move` returns them.
+        Arrays ``(samples, ...)``, as returned by `chainrule.data.moving.move`.
     rng : numpy.random.Generator
-        The generator of the permutations.
+        The generator that draws the permutations.
     batch_size, shuffle, drop_last, backend
         See `minibatches`.
     """
@@ -68,7 +68,7 @@ class Batches:
         return self.starting_at(0)
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """Yield the batches of one pass except the first `step`, which are not even read."""
+        """Yield the batches of one pass from batch `step` on; the earlier ones are not read."""
         order = self.draw_order()
         on_device = None if order is None else self.backend.asarray(order)
         for i in range(step, len(self.sizes)):
@@ -79,7 +79,7 @@ class Batches:
         return self.rng.permutation(self.samples) if self.shuffle else None
 
     def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
-        """Batch `i` of an order, which is given both in host memory and on the device."""
+        """Return batch `i`; `order` (on the host) and `on_device` hold the same order."""
         rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
         return tuple(
             to_device(self.backend, a[rows if order is None else order[rows]])
@@ -89,7 +89,7 @@ class Batches:
         )
 
     def _gather(self, array: Array, rows: Any) -> Array:
-        if isinstance(rows, slice):  # a copy, like `take`: the data belongs to the user
+        if isinstance(rows, slice):  # copy, as `take` does: the data belongs to the user
             return self.backend.xp.asarray(array[rows, ...], copy=True)
         return self._take(array, rows, axis=0)
 
@@ -103,34 +103,35 @@ def minibatches(
     backend: BackendLike = "numpy",
     dtype: str | None = None,
 ) -> Batches:
-    """Batches of `arrays` to iterate over, in a new order in each pass.
+    """Split arrays into batches, in a new order in each pass.
 
     The data is checked and moved to the device once, here. A `numpy.memmap` stays on disk, and each
-    batch is moved when needed. Integers stay integers: uint8 as it is, others as int64. float16
-    stays float16, at half the memory; a model converts each batch to its own dtype.
+    batch is moved when needed. Integers stay integers: uint8 is unchanged, and other integer types
+    become int64. float16 stays float16, which takes half the memory of float32; a model converts
+    each batch to its own dtype.
 
     Parameters
     ----------
     *arrays : array
-        Inputs, targets and optional weights, ``(samples, ...)`` each: arrays of any library, lists
+        Inputs, targets and optional weights, all ``(samples, ...)``: arrays of any library, lists
         or frames.
     batch_size : int
-        The number of samples in a batch; the last one holds the rest.
+        The number of samples in a batch; the last batch holds the rest.
     seed : int or numpy.random.Generator, optional
-        Seed or generator of the permutations.
+        Seed or generator for the permutations.
     shuffle : bool, optional
         Permute the samples.
     drop_last : bool, optional
-        Leave out a last, smaller batch.
+        Leave out the last batch if it is smaller.
     backend : str, Backend or namespace, optional
         The backend of the batches, such as ``model.backend``.
     dtype : {"float32", "float64"}, optional
-        The dtype to convert floating-point data to, once; by default it keeps its own.
+        Convert floating-point data to this dtype; by default the data keeps its dtype.
 
     Returns
     -------
     Batches
-        An iterable of tuples with a batch of each array.
+        An iterable of tuples; each tuple holds one batch from each array.
 
     Raises
     ------

@@ -22,22 +22,22 @@ class BatchStream:
     ----------
     source : iterable or callable
         The source of batches ``(x, y)`` or ``(x, y, sample_weight)``: an iterable that can start
-        again, such as a list or a PyTorch ``DataLoader``, or a function of a NumPy Generator that
-        returns an iterator. A training resumes exactly in the middle of an epoch only if all
-        randomness comes from that generator, so not with a loader that shuffles by itself.
+        again, such as a list or a PyTorch ``DataLoader``, or a function that takes a NumPy
+        Generator and returns an iterator. Resuming in the middle of an epoch is exact only if all
+        randomness comes from that generator; with a loader that shuffles by itself it is not.
     rng : numpy.random.Generator
-        The generator to pass to a function.
+        The generator to pass to `source` if it is a function.
     backend : Backend
         The backend of the batches.
     dtype : {"float32", "float64"}
-        The dtype to convert floating-point data to.
+        Convert floating-point data to this dtype.
 
     Raises
     ------
     TypeError
-        If the source is an iterator, which works only once, or if a batch is not a tuple.
+        If the source is an iterator, which can be used only once, or if a batch is not a tuple.
     DataError, ShapeError
-        If `minibatches` would refuse the content of a batch.
+        If the content of a batch is invalid, see `minibatches`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class BatchStream:
             kind, hint = type(source).__name__, ": did you mean fit(x, y)?" if data else ""
             raise TypeError(
                 "fit(x) without y: expected an iterable of batches that can start again, or a "
-                f"function of a numpy.random.Generator that returns one, found {kind}{hint}"
+                f"function that takes a numpy.random.Generator and returns one, found {kind}{hint}"
             )
         self.source = source
         self.rng = rng
@@ -61,7 +61,7 @@ class BatchStream:
         return len(self.source) if hasattr(self.source, "__len__") else 0  # unknown
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """Yield the batches of one pass except the first `step`, which are drawn and dropped."""
+        """Yield the batches of one pass from batch `step` on; the earlier ones are discarded."""
         batches = self.source(self.rng) if callable(self.source) else self.source
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):

@@ -1,4 +1,4 @@
-"""A strict parser of the IDX format of the MNIST files (Y. LeCun, C. Cortes and C. Burges)."""
+"""A strict parser of IDX, the format of the MNIST files (Y. LeCun, C. Cortes and C. Burges)."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _MOST_AXES = 64  # as many as a NumPy array can have
 def read_idx(
     path: str | Path, *, shape: tuple[int, ...] | None = None, max_bytes: int = 2**27
 ) -> np.ndarray:
-    """Read an IDX file, plain or compressed by gzip.
+    """Read an IDX file, plain or compressed with gzip.
 
     Parameters
     ----------
     path : str or Path
         The file.
     shape : tuple of int, optional
-        The shape that it must have; by default any.
+        The shape that the array must have; by default any shape.
     max_bytes : int, optional
-        The largest size of the data, because a small compressed file can unpack to any size. Never
-        more is unpacked than the header announces. MNIST's images take 47 MB.
+        The largest size of data to accept, because a small compressed file can unpack to any size.
+        The file is never unpacked beyond the size in its header. MNIST's images take 47 MB.
 
     Returns
     -------
     array
-        The data, with the type and shape of the header, in the machine's byte order.
+        The data, with the dtype and shape given in the header, in the machine's byte order.
 
     Raises
     ------
     FileFormatError
-        If the file is truncated, longer than its header says, larger than `max_bytes`, or not an
+        If the file is truncated, longer than its header states, larger than `max_bytes`, or not an
         IDX file.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -76,7 +76,7 @@ def _parse(
     if ndim > _MOST_AXES:
         raise FileFormatError(f"{path}: expected at most {_MOST_AXES} axes, found {ndim}")
     size = math.prod(found) * dtype.itemsize
-    # NumPy ignores sizes of 0 when it checks whether an array is too large.
+    # NumPy ignores axes of size 0 when it checks whether an array is too large: count them as 1.
     if (most := math.prod(n or 1 for n in found) * dtype.itemsize) > max_bytes:
         raise FileFormatError(
             f"{path}: expected at most {max_bytes:,} bytes (max_bytes= allows more), found {most:,}"
@@ -87,7 +87,7 @@ def _parse(
     if len(data) < size:
         raise FileFormatError(f"{path}: truncated: expected {size:,} bytes, found {len(data):,}")
     if file.read(1):
-        raise FileFormatError(f"{path}: longer than the {size:,} bytes that its header says")
+        raise FileFormatError(f"{path}: longer than the {size:,} bytes stated in its header")
     array = np.frombuffer(data, dtype).reshape(found)
     if not dtype.isnative:
         array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))

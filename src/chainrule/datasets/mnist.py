@@ -33,8 +33,8 @@ class _Published:
     name: str
     folder: str
     mirrors: tuple[str, ...]
-    sha256: tuple[str, ...]  # of the published .gz files
-    md5: tuple[str, ...] = ()  # of their content, if published
+    sha256: tuple[str, ...]  # digests of the published .gz files
+    md5: tuple[str, ...] = ()  # digests of their content, if published
 
 
 # Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0.
@@ -79,16 +79,16 @@ _FASHION = _Published(
 def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load MNIST, handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
 
-    The files are searched in `data_home`, in ``$CHAINRULE_DATA`` and in the cache: in the subfolder
-    ``mnist`` (or ``MNIST``), in the folder itself, and in a subfolder ``raw`` of either, where
-    torchvision keeps them. Otherwise they are downloaded to the cache (needs the extra
-    ``datasets``).
+    The files are looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache. They can be in
+    this folder itself, in its subfolder ``mnist`` (or ``MNIST``), or in a subfolder ``raw`` of
+    either, where torchvision keeps them. If they are not found, they are downloaded to the cache
+    (this needs the extra ``datasets``).
 
     Parameters
     ----------
     data_home : str or Path, optional
-        A folder with the four IDX files, compressed or not; names such as
-        ``train-images.idx3-ubyte`` and capital letters work too.
+        A folder with the four IDX files, compressed or not. File names such as
+        ``train-images.idx3-ubyte`` and capital letters are also accepted.
 
     Returns
     -------
@@ -109,8 +109,8 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
 def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load Fashion-MNIST, articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT).
 
-    It works like `mnist`, with the subfolder ``fashion-mnist`` (or ``FashionMNIST``). The files
-    have the same names as those of MNIST; a folder that holds MNIST itself is skipped.
+    The function works like `mnist`, but its subfolder is ``fashion-mnist`` (or ``FashionMNIST``).
+    The files have the same names as those of MNIST; a folder that holds MNIST itself is skipped.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def _load(dataset: _Published, data_home: str | Path | None) -> tuple[Split, Spl
                     return _split(dataset, paths, arrays)
     names = ", ".join(f"{name}[.gz]" for name in _FILES)
     places = ", ".join(map(str, homes)) or "no folder"
-    paths = _download(dataset, f"its four IDX files ({names}) are not all in {places}")
+    paths = _download(dataset, f"its four IDX files ({names}) were not all found in {places}")
     return _split(dataset, paths, _read(paths))
 
 
@@ -164,23 +164,23 @@ def _letters(name: str) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their published names; of two, the compressed one."""
+    """Map published names to files in a folder; a compressed file takes precedence."""
     inner = sorted(folder.iterdir()) if folder.is_dir() else []
     published = {p: p.name.lower().removesuffix(".gz").replace(".idx", "-idx") for p in inner}
     return {name: path for path, name in published.items() if path.is_file()}
 
 
 def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> tuple[Split, Split]:
-    """Split the arrays into training and test data, after checks of their content."""
+    """Check the content of the arrays, then split them into training and test data."""
     for path, array, md5 in zip(paths, arrays, dataset.md5 or ("",) * 4, strict=True):
         if array.dtype != np.uint8 or (array.ndim == 1 and array.max() > 9):
             raise FileFormatError(
-                f"{path}: expected uint8, labels from 0 to 9, found {array.dtype} up to "
+                f"{path}: expected uint8, and labels from 0 to 9, found {array.dtype} up to "
                 f"{array.max()}"
             )
         if md5 and _md5(array) != md5:
             raise FileFormatError(
-                f"{path}: not the file of {dataset.name}: expected content of MD5 {md5}, found "
+                f"{path}: not the file of {dataset.name}: expected content with MD5 {md5}, found "
                 f"{_md5(array)}"
             )
     x_train, y_train, x_test, y_test = arrays
@@ -192,7 +192,7 @@ def _is_mnist(arrays: list[np.ndarray]) -> bool:
 
 
 def _md5(array: np.ndarray) -> str:
-    """The MD5 of the IDX file of this array, which tells whose data it is."""
+    """Compute the MD5 of this array as an IDX file, which identifies the data set."""
     header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(array.tobytes())
@@ -205,7 +205,7 @@ def _download(dataset: _Published, missing: str) -> list[Path]:
     except ImportError as error:
         raise DownloadError(
             f"{dataset.name}: {missing}. To download it: {to_install('datasets')}; or "
-            "point CHAINRULE_DATA at a folder with them"
+            "point CHAINRULE_DATA at a folder with these files"
         ) from error
     cache = _cache()
     assert cache is not None
@@ -217,7 +217,7 @@ def _download(dataset: _Published, missing: str) -> list[Path]:
             url = f"{mirror}{name}.gz"
             try:
                 pooch.retrieve(url, f"sha256:{sha256}", fname=f"{name}.gz", path=folder)
-            except Exception as error:  # the transports' errors share no other base
+            except Exception as error:  # download errors have no narrower common base
                 failures.append(f"{url}: {error}")
             else:
                 paths.append(folder / f"{name}.gz")
@@ -225,6 +225,6 @@ def _download(dataset: _Published, missing: str) -> list[Path]:
         else:
             raise DownloadError(
                 f"{dataset.name}: {missing}, and cannot be downloaded; point CHAINRULE_DATA at a "
-                "folder with them. " + "; ".join(failures)
+                "folder with these files. " + "; ".join(failures)
             )
     return paths

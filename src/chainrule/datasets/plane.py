@@ -15,9 +15,9 @@ Points = tuple[np.ndarray, np.ndarray]
 def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: int = 0) -> Points:
     """Spiral arms, one for each class, from the centre to radius 1.
 
-    Arm k turns by 4 radians, from 4k to 4k + 4, with normal noise on the angle. With six classes
-    two neighbouring arms are 0.57 radians apart, so at noise 0.2 no classifier can be right about
-    more than some 92 % of the points.
+    Arm k turns by 4 radians, from angle 4k to 4k + 4, with normally distributed noise on the angle.
+    With six classes, neighbouring arms are 0.57 radians apart. At noise 0.2, no classifier can
+    therefore be more than about 92 % accurate.
 
     Source: A. Karpathy, lecture notes of Stanford's CS231n, "Minimal neural network case study".
 
@@ -47,7 +47,7 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
     """
     classes, noise = whole("classes", classes, least=1), at_least_zero("noise", noise)
     if samples < classes or samples % classes:
-        raise ValueError(f"expected samples in multiples of {classes} classes, found {samples}")
+        raise ValueError(f"expected samples to be a multiple of {classes} classes, found {samples}")
     rng, n = np.random.default_rng(seed), samples // classes
     y = np.repeat(np.arange(classes), n)
     radius = np.tile(np.linspace(0.0, 1.0, n), classes)

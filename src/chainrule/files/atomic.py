@@ -9,7 +9,9 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` to a temporary file, then rename it: an error leaves `path` unchanged.
+    """Write `data` to a temporary file, then rename this file to `path`.
+
+    An error leaves an existing file unchanged.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    if os.name == "posix":  # the rename itself is on disk only once the folder is
+    if os.name == "posix":  # the rename is on disk only after the folder is written, too
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -38,7 +40,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def replaceable(path: str | Path) -> Path:
-    """Return the file to replace for this path: the target, if the path is a link.
+    """Return the file that writing to `path` replaces: the target, if `path` is a link.
 
     Raises
     ------
@@ -47,14 +49,14 @@ def replaceable(path: str | Path) -> Path:
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no such folder to write to")
-    if path.exists() and not path.is_file():  # a device would be replaced as well
+        raise FileNotFoundError(f"{path}: cannot write this file: there is no such folder")
+    if path.exists() and not path.is_file():  # otherwise even a device would be replaced
         raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
     return path
 
 
 def usual_mode(path: Path) -> int:
-    """The permissions of the file to replace, or those of a new file."""
+    """The permissions of the file to replace, or the default permissions of a new file."""
     try:
         return path.stat().st_mode & 0o777
     except OSError:

@@ -1,4 +1,4 @@
-"""Locks between threads and processes; each ends with the process that holds it."""
+"""Locks between threads and processes. A lock ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 if sys.platform == "win32":
     import msvcrt
-elif sys.platform != "emscripten":  # a browser has one process
+elif sys.platform != "emscripten":  # in a browser there is only one process
     import fcntl
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
@@ -24,8 +24,8 @@ _FAR = 2**30  # the byte that Windows locks, beyond the content
 class Lock:
     """A file that only one owner can lock at a time.
 
-    The operating system ends the lock with its process, however that ends: a file left behind by a
-    killed process is free. A copy of a `Lock` object does not hold the lock.
+    The operating system releases the lock when the process ends, even if it is killed: a file that
+    is left behind is not locked. A copy of a `Lock` object does not hold the lock.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Lock:
         Returns
         -------
         str or None
-            None if it was taken, or who holds it.
+            None if the lock was taken, otherwise a description of the process that holds it.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Lock:
                 _lock(file.fileno())
             except OSError as error:
                 return self._refused(file, error)
-            if self._is_there(file):  # its last owner may just have removed it
+            if self._is_there(file):  # the last owner may just have removed the file
                 break
             file.close()
         file.seek(0)
@@ -89,7 +89,7 @@ class Lock:
         """Release the lock."""
         file, self._file = self._file, None
         if file is not None:
-            with contextlib.suppress(OSError):  # Windows cannot remove an open file; it may stay
+            with contextlib.suppress(OSError):  # on Windows an open file might be left behind
                 os.unlink(self.path)
             file.close()
 

@@ -1,8 +1,8 @@
-"""Safetensors files, written atomically with a SHA-256 and read with suspicion.
+"""Safetensors files, written atomically with a SHA-256 digest and read with strict checks.
 
-The metadata of files by chainrule includes ``format_version`` and ``sha256``, the digest of the
-whole file with zeros instead of the digest. In a plain safetensors file a flipped bit often
-loads silently as another number; here it is an error.
+chainrule adds ``format_version`` and ``sha256`` to the metadata of its files. The digest is that of
+the whole file, with zeros in place of the digest itself. In a plain safetensors file, a flipped bit
+often loads silently as another number; here it is an error.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _DTYPES = {
     "C64": "<c8",
 }
 _OTHERS = {
-    b"PK\3\4": "a zip archive, as torch.save, Keras and numpy.savez write it",
-    b"\x80": "a pickle, as older versions of torch.save write it",
-    b"\x89HDF": "an HDF5 file, as Keras writes it",
-    b"\x93NUMPY": "an array of numpy.save",
+    b"PK\3\4": "a zip archive, as written by torch.save, Keras and numpy.savez",
+    b"\x80": "a pickle, as written by older versions of torch.save",
+    b"\x89HDF": "an HDF5 file, as written by Keras",
+    b"\x93NUMPY": "an array, as written by numpy.save",
 }
 """The first bytes of other kinds of weight files."""
 
@@ -55,15 +55,15 @@ def write_tensors(
     Raises
     ------
     TypeError, ValueError
-        If `read_tensors` would refuse the file: arrays of other kinds, a name that cannot be
-        written, a header longer than `MAX_HEADER`.
+        If `read_tensors` could not read the file, because of an array of another type, a reserved
+        name, or a header longer than `MAX_HEADER`.
     OSError
         If the file cannot be written.
 
     In all of these cases an existing file stays unchanged.
     """
     metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
-    # The safetensors package would write an array in another order as if it were in C order.
+    # The safetensors package writes any array as if it were in C order, so convert it first.
     ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     for name, array in ordered.items():
         if name == "__metadata__":
@@ -80,19 +80,19 @@ def write_tensors(
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read the arrays of a safetensors file, and the text if chainrule wrote it.
+    """Read the arrays of a safetensors file, and its metadata if chainrule wrote the file.
 
     Parameters
     ----------
     path : str or Path
-        The file. Files by other programs have no digest to verify.
+        The file. Files written by other programs have no digest to verify.
 
     Returns
     -------
     tensors : dict of str to array
         Arrays by name; bfloat16, which NumPy lacks, becomes float32.
     metadata : dict of str to str
-        The text of a file with ``format_version`` or ``sha256``; empty otherwise.
+        The metadata if it includes ``format_version`` or ``sha256``; empty otherwise.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
 
 
 def _array(dtype: str, shape: list[int], data: Any) -> np.ndarray:
-    """Make an array of one tensor; the package has checked its size against its shape."""
+    """Convert one tensor to an array. The safetensors package has already checked its size."""
     if dtype == "BF16":  # the upper half of float32
         upper = np.frombuffer(data, "<u2").astype("<u4") << 16
         return upper.view(np.float32).reshape(shape)
@@ -152,7 +152,7 @@ def _header_size(data: bytes) -> int:
 
 
 def _checked_metadata(data: bytes) -> dict[str, str]:
-    """The metadata, without what versions of the safetensors package read differently."""
+    """Return the metadata; refuse headers that safetensors versions read in different ways."""
     size = _header_size(data)
     if size > min(len(data) - 8, MAX_HEADER):
         raise ValueError(

@@ -14,12 +14,12 @@ from ..layers import BatchNorm, Layer, LayerNorm, Linear, LogSoftmax, Sequential
 from ..losses import Loss
 from ..types import Array
 
-_LARGE = 30.0  # the root mean square of inputs above which there is a warning
-_ROWS, _ELEMENTS = 1000, 2**20  # of the inputs that are looked at, at most
+_LARGE = 30.0  # warn if the root mean square of the inputs is above this
+_ROWS, _ELEMENTS = 1000, 2**20  # limits on the part of the inputs to examine
 
 
 def about_last_layer(model: Sequential, loss: Loss) -> str | None:
-    """The warning that a loss of logits gets outputs of a `Softmax` or a `Sigmoid`."""
+    """Return a warning if a loss that takes logits receives outputs of a `Softmax` or `Sigmoid`."""
     if type(model).forward is not Sequential.forward:
         return None
     last = [*_leaves(model)][-1:]
@@ -33,17 +33,17 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
 
 
 def about_scale(model: Sequential, x: Array) -> str | None:
-    """The warning that the first trained `Linear` gets inputs far above unit scale.
+    """Return a warning if the inputs of the first trained `Linear` are far above unit scale.
 
-    A sample of `x` goes through the layers before it. Nothing is said where the model is on a
-    device, and where something that normalises comes first, or a layer that is not known here.
+    Part of `x` is passed through the layers before this `Linear`. There is no warning if the model
+    is not in host memory, or if a normalisation layer or another trained layer comes first.
 
     Parameters
     ----------
     model : Sequential
         The model.
     x : array
-        Its inputs, as `chainrule.training.checking` moves them.
+        The training inputs, as returned by `chainrule.training.checking.move_checked`.
     """
     state = model.state
     if not on_host(state.values) or type(model).forward is not Sequential.forward:
@@ -60,9 +60,9 @@ def about_scale(model: Sequential, x: Array) -> str | None:
                 return None
             return (
                 f"the inputs of {layer._label()}, have a root mean square of {rms:.3g}; training "
-                "works best near 1, and may be slow or diverge. Scale them: images of 0 to 255 by "
-                "cr.Rescaling(1 / 255) as the first layer, other data to mean 0 and standard "
-                "deviation 1 in each column"
+                "works best near 1, and may be slow or diverge. Scale the inputs: for images from "
+                "0 to 255, add cr.Rescaling(1 / 255) as the first layer; for other data, "
+                "standardise each column to mean 0 and standard deviation 1"
             )
         if layer.trainable or isinstance(layer, BatchNorm | LayerNorm):
             return None
@@ -73,7 +73,7 @@ def about_scale(model: Sequential, x: Array) -> str | None:
 
 
 def _leaves(model: Sequential) -> Iterator[Layer]:
-    """The layers in the order of the data, with those of inner `Sequential`."""
+    """Yield the layers in order, including the layers of nested `Sequential` models."""
     for layer in model:
         if type(layer).forward is Sequential.forward:
             yield from _leaves(layer)  # type: ignore[arg-type]
@@ -82,6 +82,6 @@ def _leaves(model: Sequential) -> Iterator[Layer]:
 
 
 def _root_mean_square(x: np.ndarray) -> float:
-    """The root of the mean of the squares, without overflow."""
+    """Compute the root mean square without overflow."""
     largest = float(np.max(np.abs(x)))
     return largest * math.sqrt(np.mean((x / largest) ** 2)) if largest > 0.0 else 0.0

@@ -1,4 +1,4 @@
-"""The search for the place in a model where numbers first become NaN or infinite."""
+"""Find where in a model numbers first become NaN or infinite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation of a model: its loss and metrics, and reading numbers from a device."""
+"""Evaluate the loss and metrics of a model, and read numbers from a device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..metrics import Metric
 from ..parameter import ModelState
 from ..types import Array
 
-_TRIED = 64  # samples on which metrics are tried before the training
+_TRIED = 64  # number of samples on which to try the metrics before training
 
 
 def measure(
@@ -28,7 +28,7 @@ def measure(
     *,
     batch_size: int = 1024,
 ) -> dict[str, Any]:
-    """Compute the loss and the metrics over all of the data, still on the device.
+    """Compute the loss and the metrics over all of the data; the results stay on the device.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def measure(
     x, y, *weight = data
     backend = model.backend
     outputs = backend.asarray(model.predict(x, batch_size=batch_size))
-    # A metric that wrote to them would change the input of the next one and the user's targets.
+    # Otherwise a metric could change the input of the next metric or the user's targets.
     outputs, y = backend.read_only(outputs), backend.read_only(to_device(backend, y))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
@@ -58,9 +58,9 @@ def measure(
 def try_metrics(
     model: Sequential, loss: Loss, metrics: Mapping[str, Metric], data: tuple[Array, ...]
 ) -> None:
-    """Find out before the training whether its metrics work, on a part of the data.
+    """Check that the metrics work, before training starts, on a small part of the data.
 
-    A metric that fails there is tried on all of the data: a part may lack some of the classes.
+    If a metric fails, try again on all of the data: the small part may lack some classes.
     """
     try:
         measure(model, loss, metrics, tuple(array[:_TRIED, ...] for array in data))
@@ -83,7 +83,7 @@ def _expect_number(name: str, value: Any) -> None:
 def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
     """Convert numbers and 0-d arrays to floats; all arrays leave the device in one transfer."""
     xp, backend = state.backend.xp, state.backend
-    kinds = float, Real  # the quick test first
+    kinds = float, Real  # float comes first, because it is quicker to check
     arrays = [
         xp.asarray(number, dtype=state.dtype, device=backend.device)
         for number in numbers
@@ -94,7 +94,7 @@ def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric]:
-    """Metrics by name, with different names, all callable."""
+    """Return a dict of the metrics; check that they are callable and have different names."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(f"expected a list or a dict of metrics, found {metrics!r}")
     if not isinstance(metrics, dict):

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a consistent moment."""
+"""Postpone Ctrl-C until the training is in a consistent state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 
 
 class Interruption:
-    """A context that holds back a first Ctrl-C until `check`; a second one raises at once.
+    """Context manager that postpones the first Ctrl-C until `check`; a second one raises at once.
 
     It does nothing outside of the main thread, or if the signal already has another handler.
     """

@@ -1,4 +1,4 @@
-"""The training loop, the only one; callbacks provide everything else."""
+"""The training loop. There is only this one; callbacks provide everything else."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Run:
     batches : Batches or BatchStream
         The source of the batches.
     step : Step
-        The function that makes a step from a batch.
+        The function that makes one training step with a batch.
     repeated : RepeatedSteps or None
-        Its replacement on a device that can repeat steps.
+        Used instead of `step` on a device that can repeat steps.
     validation : tuple of array or None
         Data to evaluate after each epoch.
     check_at_epoch_end : bool
-        Whether the losses of an epoch are read only at its end. If one is NaN or infinite, the
-        steps of the epoch are made again to find it.
+        Whether the losses are read only at the end of each epoch. If a loss is NaN or infinite,
+        the epoch is repeated up to that step to find the cause.
     listeners : list of Callback
         The callbacks, in calling order.
     """
@@ -71,12 +71,12 @@ class Run:
             self._epoch(interruption)
         if self.step.terminate_on_nan and (where := not_finite(training.model)):
             raise DivergenceError(
-                f"after the last step, {training.optimizer.steps}, {where} holds NaN or infinity: "
+                f"after the last step ({training.optimizer.steps}), {where} holds NaN or infinity: "
                 f"{_REMEDY}"
             )
 
     def _epoch(self, interruption: Interruption) -> None:
-        """Make one pass through the data, or the rest of one that was interrupted."""
+        """Train for one epoch, or for the rest of an interrupted epoch."""
         training, start = self.training, time.perf_counter()
         training.epoch = training.epochs_done + 1
         self._tell("on_epoch_start")
@@ -105,21 +105,21 @@ class Run:
         interruption.check()
 
     def _tell(self, moment: str) -> None:
-        """Call this method of every callback, even of those after one that fails."""
+        """Call this method of every callback, even if an earlier callback raises an error."""
         failure: BaseException | None = None
         for listener in self.listeners:
             try:
                 getattr(listener, moment)(self.training)
-            except BaseException as error:  # raised once all callbacks were called
+            except BaseException as error:  # raised after all callbacks were called
                 failure = failure or error
         if failure is not None:
             raise failure
 
     def _begin(self) -> Progress:
-        """The progress of this epoch: of one that was interrupted, or none yet.
+        """Return the progress of this epoch, which is empty unless the epoch was interrupted.
 
-        The batches draw their order from the generator of the training. With the generator back in
-        its state from the start of the epoch, they draw the same order again.
+        The order of the batches is drawn from the training's generator. Resetting the generator to
+        its state at the start of the epoch reproduces this order.
         """
         training, batches = self.training, self.batches.description
         names = self.step.means.names
@@ -150,27 +150,27 @@ class Run:
             raise DataError("expected at least one batch, found none")
 
     def _validate(self) -> dict[str, Any]:
-        """Measure the loss and the metrics on the validation data, still on the device."""
+        """Compute the validation loss and metrics; the results stay on the device."""
         training = self.training
         if self.validation is None:
             return {}
         return measure(training.model, training.loss, training.metrics, self.validation)
 
     def _means(self, table: np.ndarray) -> dict[str, float]:
-        """Compute the loss and the metrics of an epoch from its steps, see `Progress.read`."""
+        """Compute the loss and metrics of an epoch from the table of `Progress.read`."""
         losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
         loss = losses @ weights / (weights.sum() or 1.0)
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
         pairs = sums.sum(axis=0).reshape(-1, 2)
         for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
-            # NaN outputs make the loss NaN, but they may count as right in a metric.
+            # A metric may count NaN outputs as correct, so report NaN if the loss is NaN.
             means[name] = np.nan if np.isnan(losses).any() else of_metric / (total or 1.0)
         return {name: float(mean) for name, mean in means.items()}
 
     def _find_divergence(
         self, progress: Progress, losses: np.ndarray, first: int
     ) -> DivergenceError:
-        """Repeat the steps of an epoch from its restored start, up to the first bad one."""
+        """Repeat the epoch from its restored start, and return the error of the first bad step."""
         bad = int(np.flatnonzero(~np.isfinite(losses))[0])
         batches = self.batches.starting_at(first)
         for batch in itertools.islice(batches, bad - first):
@@ -180,7 +180,7 @@ class Run:
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 
     def _diverged(self, found: NotFinite) -> DivergenceError:
-        """The error for a step that was not made because its loss is NaN or infinite."""
+        """Return the error for a step that was not made because its loss is NaN or infinite."""
         training = self.training
         where = culprit(training.model, training.loss, found.x, found.y)
         return DivergenceError(

@@ -1,9 +1,9 @@
-"""Steps whose inputs are all on the device beforehand, so that a device can repeat one step.
+"""Steps with all inputs prepared on the device, so that the device can repeat a recorded step.
 
-A GPU can repeat a recorded step (a CUDA graph) without launching its operations one by one. It
-repeats exactly: the same kernels on the same arrays. Everything that changes from step to step (the
-rows of the batch, the numbers of the optimizer, the keys of the random masks) is therefore in
-tables on the device, and the step looks up its own line.
+A GPU can repeat a recorded step (a CUDA graph) without launching its operations one by one. The
+repetition runs exactly the same kernels on the same arrays. Tables on the device therefore hold
+everything that changes from step to step: the rows of the batch, the numbers of the optimizer and
+the keys of the random masks. Each step looks up its own line in these tables.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ..parameter import ModelState
 from ..types import Array
 from .step import Step
 
-_LINES = 64  # lines of the tables of numbers and keys to fill at once
+_LINES = 64  # number of lines to fill at once in the tables of numbers and keys
 
 
 class RepeatedSteps:
-    """The steps of `fit` on batches of full size, repeated by the device where possible.
+    """The training steps of `fit`, with full-size batches repeated by the device if possible.
 
-    It also gives the model the inputs of a step, see `chainrule.parameter.StepInputs`.
+    This object also provides the model with its `chainrule.parameter.StepInputs`.
 
     Parameters
     ----------
     step : Step
-        The function that makes a step from a batch; its inputs are not augmented.
+        The function that makes one training step with a batch, without augmentation.
     batches : Batches
         Batches of arrays on the device.
     """
@@ -46,20 +46,20 @@ class RepeatedSteps:
         self._xp = xp = backend.xp
         whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
         self._real = real = {"dtype": state.dtype, "device": backend.device}
-        self.steps = batches.samples // batches.batch_size  # of full size
-        self._line = xp.zeros((1,), **whole)  # of the next step
+        self.steps = batches.samples // batches.batch_size  # with full-size batches
+        self._line = xp.zeros((1,), **whole)  # the line of the next step
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
-        # A vector for each number that a step returns, and the numbers that never change.
+        # One vector for each number that a step returns, and the values of constant numbers.
         self._vectors = [xp.zeros((self.steps,), **real) for _ in range(2 + len(step.means))]
         self._constants: list[float | None] = []
         self._masks: int | None = None  # the number of random masks per step, once known
-        self._filled: dict[int, list[float]] = {}  # the lines of `_numbers`, on the host
+        self._filled: dict[int, list[float]] = {}  # host copy of the filled lines of `_numbers`
         self._structure: Any = None
         self._compile()
 
     def _compile(self) -> None:
-        """Start over if the operations of a step have changed."""
+        """Compile the step again if its operations have changed."""
         parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
         things = repr((self.model, self.step.loss))
         optimizer = self.step.optimizer
@@ -76,7 +76,7 @@ class RepeatedSteps:
         del self._run
 
     def starting_at(self, first: int) -> Iterator[tuple[int]]:
-        """Yield the numbers of the steps of an epoch, except the first ones."""
+        """Yield the step numbers of an epoch, starting at `first`."""
         self._compile()
         order = self.batches.draw_order()
         drawn = np.arange(self.batches.samples) if order is None else order
@@ -97,8 +97,8 @@ class RepeatedSteps:
         before, state.inputs = state.inputs, self
         try:
             self._run()
-        except BackendError as error:  # the device cannot repeat it; nothing was done
-            message = f"compile='auto' has no effect, steps are launched one by one: {error}"
+        except BackendError as error:  # the device cannot repeat the step and has not made it
+            message = f"compile='auto' has no effect; steps are launched one by one: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up
             optimizer.counts, state.draws = counts, draws
@@ -111,13 +111,13 @@ class RepeatedSteps:
             shape, device = (self.steps, self._masks, 2), self.model.backend.device
             self._keys = self._xp.zeros(shape, dtype=self._xp.int32, device=device)
         optimizer.counts, state.draws = counts, draws + self._masks
-        optimizer.count_step()  # a repeated step does not count itself
+        optimizer.count_step()  # repeating a step does not run its Python code
         state.note_step()
         returned = zip(self._vectors, self._constants, strict=True)
         return tuple(vector[i] if same is None else same for vector, same in returned)
 
     def _fill(self, i: int) -> None:
-        """Fill the lines from step `i` on for the current optimizer, unless they are valid."""
+        """Fill the table lines from step `i` on, unless they match the optimizer's numbers."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
         parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
         if (optimizer.structure, parts) != self._structure[2:]:  # a callback changed an option
@@ -136,7 +136,7 @@ class RepeatedSteps:
             self._keys[here, ...] = backend.asarray(keys.reshape(count, self._masks, 2))
 
     def _look_up(self) -> None:
-        """Make one step from the tables: its operations are the same in every step."""
+        """Make one step with inputs from the tables; every step runs the same operations."""
         xp, line = self._xp, self._line
         self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         if self._masks:
@@ -152,16 +152,19 @@ class RepeatedSteps:
         line += 1
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """The numbers of the optimizer in the line of this step."""
+        """Return the optimizer's numbers for this step, from the table."""
         return self._own_numbers
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
-        """The key of the next random mask; from the host in the first step, which counts them."""
+        """Return the key of the next random mask.
+
+        The first step counts the masks and computes their keys on the host.
+        """
         if self._masks is None:
             return split_key(state.seed, state.draws)
         key = next(self._own_keys, None) if self._masks else None
         if key is None:
             raise BackendError(
-                f"it draws more than the {self._masks} random masks of an earlier step"
+                f"the step draws more random masks than the {self._masks} of an earlier step"
             )
         return key

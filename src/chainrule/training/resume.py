@@ -1,8 +1,8 @@
-"""A training in a file, to continue as if it had never stopped.
+"""Save a training to a file, and resume it as if it had never stopped.
 
-The file is that of a model with additions: `chainrule.load` finds the weights under their names and
-reads the model alone. Everything else is in ``training`` in the metadata (JSON) and in tensors
-whose names start with ``training/``.
+The file is a saved model with additions, so `chainrule.load` can read the model alone. The rest of
+the training is stored as JSON under ``training`` in the metadata, and in tensors whose names start
+with ``training/``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def save_training(training: TrainingState, path: str | Path) -> None:
                 "could not be resumed"
             )
     more["step_losses"] = np.asarray(training.history.step_losses, dtype=np.float64)
-    history = json.dumps(training.history.epochs)  # not in the header, which has to be short
+    history = json.dumps(training.history.epochs)  # not metadata, which has to be short
     more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:
@@ -84,7 +84,7 @@ class SavedTraining:
     path : str or Path
         The file.
     model : Sequential
-        Its model, ready to use.
+        The model, ready to use.
     values : dict
         The metadata that `save_training` wrote.
     arrays : dict of str to array
@@ -97,26 +97,26 @@ class SavedTraining:
     arrays: dict[str, np.ndarray]
 
     def restore(self, training: TrainingState) -> None:
-        """Give a new training of the model the saved state.
+        """Restore the saved state in a new training of the model.
 
         Raises
         ------
         FileFormatError
-            If the content of the file is not that of a training.
+            If the file does not contain a valid training.
         """
         try:
             self._restore(training)
             found = differences(dict(self.values["versions"]), versions())
             given, training.asked = training.asked, dict(self.values["asked"])
             changed = _changed(training.asked, given)
-        except (FileFormatError, MemoryError):  # also the device's memory
+        except (FileFormatError, MemoryError):  # MemoryError also covers device memory
             raise
         except Exception as error:  # a file can contain anything
             raise FileFormatError(f"{self.path}: no training to continue: {error!r}") from error
         if changed:
             warnings.warn(
-                f"{self.path}: this training continues with the options of the optimizer in the "
-                f"file, not with those given now: {', '.join(changed)}",
+                f"{self.path}: this training continues with the optimizer options in the file, "
+                f"not with those given now: {', '.join(changed)}",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -189,7 +189,7 @@ def _changed(asked: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
 
 
 def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
-    """The states of callbacks, with the name of each class and with arrays in host memory."""
+    """Return the class name and state of each callback, with arrays in host memory."""
     return [
         {
             "callback": type(listener).__name__,
@@ -203,7 +203,7 @@ def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
 
 
 def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
-    """Give callbacks the states of earlier ones of the same class.
+    """Restore callbacks from the states of earlier callbacks of the same class.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
     Raises
     ------
     ValueError
-        If a callback with a state is missing.
+        If no callback of the same class is left for a state that is not empty.
     """
     left = list(listeners)
     for state in states:
@@ -233,30 +233,30 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
 
 
 def _below(place: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays whose names start with `place`, under the rest of their names."""
+    """The arrays whose names start with `place`, with this prefix removed from their names."""
     return {n.removeprefix(place): a for n, a in arrays.items() if n.startswith(place)}
 
 
 def _described(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of a generator in the form of a file."""
+    """Convert the state of a generator to a form that JSON supports."""
     described: dict[str, Any] = _plain(state)
-    _generator(described)  # an error now rather than when it is read
+    _generator(described)  # raise an error on saving rather than on loading
     return described
 
 
 def _plain(state: Any) -> Any:
-    """The state in numbers, lists and dicts, as JSON has them."""
+    """Convert arrays and mappings in a state to numbers, lists and dicts."""
     if isinstance(state, Mapping):
         return {key: _plain(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
 
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:
-    """A generator in this state."""
+    """Create a generator with this state."""
     kind = state["bit_generator"]
     if kind not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
         raise ValueError(f"expected a bit generator of NumPy, found {kind!r}")
-    # At any other position NumPy reads beyond its memory.
+    # NumPy does not check the position: with any other value it would read out of bounds.
     place, most = {
         "MT19937": (state["state"].get("pos"), 624),
         "Philox": (state.get("buffer_pos"), 4),

@@ -1,4 +1,4 @@
-"""Metrics of the training steps, from the outputs that the steps compute anyway."""
+"""Training metrics, computed from the outputs of the training steps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ..types import Array
 
 
 class SampleMeans:
-    """The metrics that are means over samples, summed over the training steps.
+    """Sums over each training batch, for the metrics that are means over samples.
 
     Such a metric has a function ``per_sample(xp, outputs, targets)``, which returns a number or a
-    boolean for each sample, or for each output ``(samples, outputs)``. It must not read from the
-    device, and need not check its arguments: the metric itself checks those of the first batch.
+    boolean for each sample, or an array ``(samples, outputs)`` of them. This function must not read
+    from the device. It need not check its arguments: the metric itself is called on the first batch
+    to check them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The parts of a training, and its progress."""
+"""The state of a training, and the progress of its current epoch."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Progress:
     Attributes
     ----------
     rng : dict
-        The state of the generator of the batches when the epoch began.
+        The state of the training's random generator when the epoch began.
     batches : dict
         A description of the data and of how batches are drawn.
     names : list of str
         The names of the metrics that the steps compute.
     losses, weights : list
-        For each step its loss and its weight in the mean of the epoch, numbers or 0-d arrays.
+        The loss of each step and its weight in the epoch's mean, as numbers or 0-d arrays.
     sums : list of tuple
-        For each step the sums of its metrics, see `SampleMeans`.
+        The sums of the metrics in each step, see `SampleMeans.sums`.
     """
 
     rng: Mapping[str, Any]
@@ -55,12 +55,12 @@ class Progress:
         self.sums.append(sums)
 
     def cut(self, steps: int) -> None:
-        """Keep the first steps only."""
+        """Remove all steps after the first `steps`."""
         for kept in (self.losses, self.weights, self.sums):
             del kept[steps:]
 
     def read(self, state: ModelState, others: Sequence[Any] = ()) -> tuple[np.ndarray, list[float]]:
-        """Read all numbers, and others with them, from the device in one transfer.
+        """Read the numbers of all steps, and `others`, from the device in one transfer.
 
         Returns
         -------
@@ -81,12 +81,12 @@ class Progress:
         if names != self.names:
             raise ValueError(
                 f"an epoch was interrupted after {len(self.losses)} steps with the metrics "
-                f"{self.names}: expected the same to continue with, found {names}"
+                f"{self.names}: expected the same metrics to resume it, found {names}"
             )
         if batches != self.batches:
             raise ValueError(
                 f"an epoch was interrupted after {len(self.losses)} steps with {self.batches}: "
-                f"expected the same to continue with, found {batches}"
+                f"expected the same batches to resume it, found {batches}"
             )
 
 
@@ -105,24 +105,24 @@ class TrainingState:
     began : int
         The number of epochs done when the last call of `fit` began; -1 before the first call.
     progress : Progress or None
-        The epoch that has begun and not ended.
+        The progress of the current epoch; None between epochs.
     resuming, stopped, consistent : bool
-        Whether this call of `fit` continues another one, whether a callback ended it, and whether
-        the last step is complete, with all callbacks after it.
+        Whether this call of `fit` resumes an earlier one, whether a callback stopped the training,
+        and whether the last step and all callbacks after it are complete.
     half_done : bool
-        Whether a step was interrupted while the optimizer moved the weights.
+        Whether a step was interrupted while the optimizer was updating the weights.
     asked : dict
         The optimizer's numbers as given by the user.
     own_files : bool
-        Whether this is one of the fits of an estimator. In a search these have copies of the same
-        callbacks, so a callback whose file belongs to another training chooses a new name instead
-        of raising an error.
+        Whether an estimator runs this training. The fits of a parameter search have copies of the
+        same callbacks, so a callback chooses a new file name if its file belongs to another
+        training, instead of raising an error.
     advised : bool
-        Whether `fit` has looked for models and data that train badly.
+        Whether `fit` has already looked for problems in the model and the data.
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
-        The states read from a file, until the callbacks take them.
+        Callback states that were read from a file and not yet restored.
     """
 
     def __init__(

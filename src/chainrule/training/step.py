@@ -1,4 +1,4 @@
-"""One step of training: a batch goes forward, its gradient goes back, the optimizer moves."""
+"""One training step: a forward pass, a backward pass and an update by the optimizer."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..optimizers import Optimizer
 from ..types import Array
 from .sample_means import SampleMeans
 
-_AUGMENTATION = 2  # keeps the streams of augmenters apart from others of the same seed
+_AUGMENTATION = 2  # keeps these random numbers independent of others with the same seed
 
 
 class Penalty(Protocol):
-    """A term that is added to the sum of the loss over the samples of a batch."""
+    """A term to add to the summed loss of a batch."""
 
     def value(self) -> Any:
-        """The term."""
+        """Return the term."""
 
     def add_gradient(self, factor: Any) -> None:
-        """Add a multiple of its gradient, after the backward pass of all layers."""
+        """Add `factor` times the gradient of the term, after the backward pass of all layers."""
 
 
 class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see it)
@@ -38,10 +38,10 @@ class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see
 
 
 class Step:
-    """A function that makes a training step from a batch.
+    """A function that makes one training step with a batch.
 
-    If it raises, it restores the buffers and the counter of masks and marks the gradients stale.
-    The weights are unchanged, unless the optimizer itself was interrupted.
+    If an error occurs, it restores the buffers and the mask counter and marks the gradients as
+    stale. The weights are unchanged, unless the optimizer itself was interrupted.
 
     Parameters
     ----------
@@ -50,16 +50,16 @@ class Step:
     means : SampleMeans, optional
         Metrics to compute from the outputs of the step.
     penalty : Penalty, optional
-        A term to add to the sum of the loss over the samples.
+        A term to add to the summed loss of the batch.
     augment : callable, optional
-        A change to the inputs.
+        A function that changes the inputs, see `Trainer.fit`.
     micro_batches : int, optional
-        The number of parts in which a batch goes through the model.
+        The number of parts into which a batch is split.
     loss_on_host : bool, optional
-        Whether the loss is in host memory, where it can be read at once.
+        Whether the loss is in host memory, where it can be read without waiting.
     terminate_on_nan : bool, optional
-        Raise `NotFinite` if a loss that was read is NaN or infinite. If false, the step is skipped
-        when the optimizer finds that the gradient is not finite.
+        Raise `NotFinite` if the loss is in host memory and is NaN or infinite. If false, the step
+        is skipped when the optimizer finds that the gradient is not finite.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class Step:
         Returns
         -------
         loss, total_weight : float or array
-            The loss of the batch, and its weight in the mean of an epoch.
+            The loss of the batch, and its weight in the epoch's mean.
         *sums : float or array
-            Those of `SampleMeans`.
+            The results of `SampleMeans.sums`.
         """
         x, state = self.augmented(x), self.model.state
         draws, buffers = state.draws, state.snapshot("buffers")
@@ -118,13 +118,13 @@ class Step:
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """Make a step up to the optimizer. A failure leaves traces in the model."""
+        """Make a step without the optimizer's update. An error can leave the model changed."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, x, y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
             return self._checked(loss, x, y), *self._on_host(others)
-        # Scaling the gradient of a single part on its way back saves a pass over all parameters.
-        self.model.zero_grad()  # a callback may have computed some
+        # With a single part, scaling the gradient of the loss saves a pass over all parameters.
+        self.model.zero_grad()  # a callback may have computed gradients
         outputs, back_through_model = self.model.forward(x, training=True)
         loss_sum, total_weight, back_through_loss = self.loss.sums(
             outputs, y, sample_weight=sample_weight
@@ -140,11 +140,11 @@ class Step:
         return loss, total_weight, *sums
 
     def _on_host(self, numbers: Iterable[Any]) -> Iterable[Any]:
-        """Floats, if the numbers can be read without waiting."""
+        """Convert numbers to floats if they can be read without waiting."""
         return map(float, numbers) if self.loss_on_host else numbers
 
     def _checked(self, loss: Any, x: Array, y: Array) -> Any:
-        """The loss as a finite float, if it can be read without waiting."""
+        """Convert the loss to a float and check it, if it can be read without waiting."""
         if not self.loss_on_host:
             return loss
         loss = float(loss)
@@ -160,7 +160,7 @@ def accumulate(
     penalty: Penalty | None,
     means: SampleMeans | None = None,
 ) -> tuple[Any, ...]:
-    """Send data through a model in parts, and give it the gradient of one large batch.
+    """Pass data through a model in parts, and accumulate the gradient of one large batch.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def accumulate(
     total_weight : float or array
         The number of samples, or the sum of their weights.
     *sums : float or array
-        Those of `SampleMeans`.
+        The results of `SampleMeans.sums`, summed over the parts.
     """
     model.zero_grad()
     loss_sum: Any = 0.0
@@ -202,7 +202,7 @@ def accumulate(
 def _parts(
     count: int, x: Array, y: Array, sample_weight: Array | None
 ) -> Iterator[tuple[Array, ...]]:
-    """Split a batch into this many parts of nearly equal size, at most one per sample."""
+    """Split a batch into `count` parts of nearly equal size, at most one part per sample."""
     samples, count = x.shape[0], min(count, x.shape[0])
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
         part = x[start:stop, ...], y[start:stop, ...]

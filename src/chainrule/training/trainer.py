@@ -59,14 +59,15 @@ class Trainer(TrainingState):
     optimizer : Optimizer
         The optimizer; it is bound to the model.
     metrics : dict or list of callables, optional
-        Functions of outputs and targets to report next to the loss, under their own names or those
-        of the dict. By default accuracy if the loss is one of classification.
+        Functions of outputs and targets, to report along with the loss. A metric is named by its
+        key in the dict, or by the name of the function. By default accuracy for a classification
+        loss, and no metrics otherwise.
     seed : int or numpy.random.Generator, optional
-        Seed of the order of the batches; by default the model's.
+        Seed for the order of the batches; by default the seed of the model.
     compile : {"off", "auto"}, optional
-        With "auto" a GPU runs a whole step at once (a CUDA graph) where possible, with the same
-        results; a warning says why where it is not. The Python code of custom layers then runs in
-        the first steps only.
+        With "auto", a GPU runs each step as a whole (a CUDA graph) if possible, with the same
+        results. The Python code of custom layers then runs only in the first steps. If it is not
+        possible, a warning gives the reason.
 
     Attributes
     ----------
@@ -79,7 +80,7 @@ class Trainer(TrainingState):
     resuming : bool
         Whether the call of `fit` continues an interrupted one.
     consistent : bool
-        Whether the last step is complete, with all callbacks after it.
+        Whether the last step and all callbacks after it are complete.
 
     Notes
     -----
@@ -89,15 +90,16 @@ class Trainer(TrainingState):
 
     `evaluate` and the ``val_...`` columns of the history report all metrics. Those that are means
     over samples (accuracy, top-k accuracy, mean absolute error) are also computed from the outputs
-    of each training step, before its weights move, and averaged over the epoch with the weights of
-    the samples. **Training accuracy is thus measured with dropout active**, with the statistics of
-    each batch, and while the weights improve: it can be below ``val_accuracy`` without any
-    underfitting. For a direct comparison use ``trainer.evaluate(x, y)``. A custom metric joins in
-    if it has a function ``per_sample(xp, outputs, targets)`` that returns a number for each sample.
+    of each training step, before the step updates the weights, and averaged over the epoch using
+    the sample weights. **Training accuracy is thus measured with dropout active**, with the
+    statistics of each batch, and while the weights improve: it can be below ``val_accuracy``
+    without any underfitting. For a direct comparison use ``trainer.evaluate(x, y)``. A custom
+    metric is also computed in training if it has a function ``per_sample(xp, outputs, targets)``
+    that returns a number for each sample.
     """
 
     penalty: Penalty | None = None
-    """A term to add to the sum of the loss over the samples of a step, for subclasses to set."""
+    """A term to add to the summed loss of each step; subclasses can set it."""
 
     def __init__(
         self,
@@ -163,8 +165,8 @@ class Trainer(TrainingState):
     ) -> Self:
         """Load a trainer that `save` wrote, to continue with ``fit(..., resume=True)``.
 
-        On NumPy, on the same machine with the same versions and number of threads, the result is
-        bit for bit that of an uninterrupted training.
+        With the NumPy backend on the same machine, and with the same versions and number of
+        threads, the result is bitwise identical to that of an uninterrupted training.
 
         Parameters
         ----------
@@ -173,7 +175,7 @@ class Trainer(TrainingState):
         loss, metrics, compile
             The same as before, see `Trainer`.
         optimizer : Optimizer
-            A new optimizer of the same kind. Its numbers are replaced by those in the file, its
+            A new optimizer of the same kind. Its numbers are replaced by those in the file; its
             schedules are kept.
         backend, device, layers : optional
             See `chainrule.load`.
@@ -193,8 +195,8 @@ class Trainer(TrainingState):
         Warns
         -----
         RuntimeWarning
-            If versions, the machine or the number of threads differ from those in the file, or if
-            the optimizer was created with other numbers than in the file, which are used.
+            If versions, the machine or the number of threads differ from those in the file. Also
+            if the new optimizer's numbers differ from those in the file, which are used instead.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
@@ -223,11 +225,11 @@ class Trainer(TrainingState):
         """Train for some epochs.
 
         Arrays are checked and moved to the device once (files and ready-made batches step by step).
-        Numbers leave the device once per epoch. The first Ctrl-C ends the training after the
-        current step, a second one at once.
+        Losses and metrics are read from the device once per epoch. The first Ctrl-C ends the
+        training after the current step; a second Ctrl-C ends it at once.
 
-        The order of the batches follows from the seed of the trainer, 0 by default: two models
-        with the same seed that are trained alike end up the same, see `Trainer`.
+        The trainer's seed, 0 by default, determines the order of the batches. Two models with the
+        same seed that are trained in the same way end up with the same weights, see `Trainer`.
 
         Parameters
         ----------
@@ -242,29 +244,31 @@ class Trainer(TrainingState):
         validation_data : tuple of array, optional
             ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch.
         sample_weight : array, optional
-            ``(samples,)``, finite and at least 0. A step divides by the sum of its own batch.
+            ``(samples,)``, finite and not negative. Each step divides its loss by the sum of the
+            weights in its batch.
         shuffle, drop_last : bool, optional
             See `minibatches`.
         augment : callable, optional
-            A change to the inputs of each step, such as `chainrule.augmentation.RandomShift`. It
-            takes the inputs and a generator for this step, and returns a new array.
+            A function that changes the inputs of each step, such as
+            `chainrule.augmentation.RandomShift`. It takes the inputs and a generator for this step,
+            and returns a new array.
         micro_batches : int, optional
-            The number of parts in which a batch goes through the model, one after another. The
-            step is the same to rounding and needs less memory. (Two layers differ: `BatchNorm`
-            takes its statistics from a part, and `Dropout` draws other masks.)
+            Split each batch into this many parts and process them one after another, which needs
+            less memory. The step is the same up to rounding, except with two layers: `BatchNorm`
+            computes its statistics for each part, and `Dropout` draws different masks.
         terminate_on_nan : bool, optional
             Raise `DivergenceError` when the loss or a gradient becomes NaN or infinite. If false, a
-            step without a finite gradient is skipped (on a GPU it is made).
+            step whose gradient is not finite is skipped (but not on a GPU).
         callbacks : iterable of Callback, optional
             Callbacks, see `chainrule.callbacks`.
         verbose : {0, 1, 2}, optional
             Silent, a progress bar, or one line per epoch.
         resume : bool, optional
-            Continue the last call of `fit`, which was interrupted, even in the middle of an epoch;
-            `epochs` includes those already done. With the same data and arguments the result is
-            that of an uninterrupted call. Without an earlier call, training starts from the
-            beginning. Callbacks may be the same objects, or equal new ones, which get the state of
-            the earlier ones.
+            Continue the last call of `fit` after an interruption, even in the middle of an epoch;
+            `epochs` includes the epochs already done. With the same data and arguments, the result
+            is the same as without the interruption. Without an earlier call, training starts from
+            the beginning. Pass the same callbacks, or equal new ones: new callbacks take over the
+            state of the earlier ones.
         **unknown
             Any other argument is an error, with a hint.
 
@@ -282,9 +286,9 @@ class Trainer(TrainingState):
         RuntimeError
             If `resume` is true, but the optimizer was interrupted in the middle of a step.
         DivergenceError
-            If the loss or a gradient becomes NaN or infinite: at that step, or on a GPU at the end
-            of its epoch. The model is then in its state before that step. Also if a weight becomes
-            NaN or infinite in the very last step, which is not undone.
+            If the loss or a gradient becomes NaN or infinite. The error is raised at that step (on
+            a GPU, at the end of the epoch) and leaves the model in its state before that step. Also
+            raised if the very last step makes a weight NaN or infinite; that step is not undone.
 
         Warns
         -----
@@ -293,8 +297,7 @@ class Trainer(TrainingState):
             before `CrossEntropyLoss`, a `Sigmoid` before `BCEWithLogitsLoss`), or if the first
             trained `Linear` receives inputs whose root mean square is above 30.
         RuntimeWarning
-            If ``compile="auto"`` is not possible, or if a training that a callback ended is
-            resumed.
+            If ``compile="auto"`` is not possible, or on resuming a training that a callback ended.
         """
         for name in unknown:
             raise TypeError(_unknown_argument(name))
@@ -325,7 +328,7 @@ class Trainer(TrainingState):
         means = SampleMeans(self.metrics)
         self.columns = ["epoch", "loss", *means.names, *measured, *self._rates(), "seconds"]
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
-        loss_on_host = on_host(self.model.state.values)  # read without waiting for a device
+        loss_on_host = on_host(self.model.state.values)  # can be read without waiting
         step = Step(
             self.model,
             self.loss,
@@ -344,7 +347,7 @@ class Trainer(TrainingState):
             repeated = self._repeated(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
-            for listener in listeners:  # each that has started will be ended
+            for listener in listeners:  # each one that starts is also ended
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
             run = Run(
@@ -360,7 +363,7 @@ class Trainer(TrainingState):
         return self.history
 
     def _advise(self, batches: Batches | BatchStream) -> None:
-        """Warn once about a model or data that train badly; not in the fits of an estimator."""
+        """Warn once, but never in an estimator, if the model or the data will train badly."""
         if self.advised or self.own_files:
             return
         self.advised = True
@@ -373,7 +376,7 @@ class Trainer(TrainingState):
     def _batches(
         self, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool, drop_last: bool
     ) -> Batches | BatchStream:
-        """The source of the batches."""
+        """Check the data and return the source of the batches."""
         backend, dtype = self.model.backend, self.model.state.dtype_name
         if y is None:
             if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
@@ -405,7 +408,7 @@ class Trainer(TrainingState):
                 return RepeatedSteps(step, batches)
             except BackendError as error:
                 obstacle = str(error)
-        message = f"compile='auto' has no effect, steps are launched one by one: {obstacle}"
+        message = f"compile='auto' has no effect; steps are launched one by one: {obstacle}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
         return None
 
@@ -415,8 +418,8 @@ class Trainer(TrainingState):
         if self.resuming:
             if self.stopped:
                 warnings.warn(
-                    f"a callback ended this training after epoch {self.epochs_done}: it does not "
-                    "continue; without resume=True, fit trains further",
+                    f"a callback ended this training after epoch {self.epochs_done}, so it is not "
+                    "resumed; call fit without resume=True to train further",
                     RuntimeWarning,
                     stacklevel=3,
                 )
@@ -457,17 +460,17 @@ class Trainer(TrainingState):
 
 
 def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
-    """`thing`, if it is of this kind."""
+    """Return `thing`; raise an error if it is not of this kind."""
     if isinstance(thing, kind):
         return thing
     hint = what_is_meant(thing)
     if kind is Sequential and isinstance(thing, Layer):
-        hint = ": cr.Sequential(layer) makes a model of a layer"
+        hint = ": cr.Sequential(layer) turns a layer into a model"
     raise TypeError(f"expected {what}, found {thing!r:.200}{hint}")
 
 
 def _unknown_argument(name: str) -> str:
-    """The error for an argument that `fit` does not have, with a hint."""
+    """Return the error message for an argument that `fit` does not have, with a hint."""
     names = [n for n, p in signature(Trainer.fit).parameters.items() if p.kind is p.KEYWORD_ONLY]
     close = difflib.get_close_matches(name, names, n=1)
     hint = _HINTS.get(name) or (f"did you mean {close[0]!r}?" if close else ", ".join(names))

@@ -157,7 +157,7 @@ class polynomial:
 
 @dataclass(frozen=True)
 class cosine:
-    """Half a cosine from `lr` at step 0 to `end` from step `steps` on.
+    """Half a cosine from `lr` at step 0 to `end` at step `steps`, constant afterwards.
 
     The rate is ``end + (lr - end) (1 + cos(pi step / steps)) / 2``. PyTorch's ``CosineAnnealingLR``
     is the same until step `steps`, but then rises again.
@@ -195,7 +195,7 @@ class cosine:
 
 @dataclass(frozen=True)
 class cosine_restarts:
-    """Half a cosine from `lr` towards `end`, repeated without end.
+    """Half a cosine from `lr` towards `end`, repeated indefinitely.
 
     At step k of a cycle of n steps, the rate is ``end + (lr - end) (1 + cos(pi k / n)) / 2``. The
     first cycle has `steps` steps. Each later cycle has `factor` times as many steps as the cycle

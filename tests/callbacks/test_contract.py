@@ -118,7 +118,7 @@ def test_a_pause_changes_nothing(kind, at, library, tmp_path):
     for folder in (whole, paused):
         folder.mkdir()
     path = tmp_path / "at.safetensors"
-    # Checkpoint needs a folder without later files; other callbacks must work with later files.
+    # Checkpoint needs a folder without files of later epochs; other callbacks must tolerate them.
     later = 0 if kind is Checkpoint else 5
 
     trainer, callback = trainer_on(library), make(whole)

@@ -29,7 +29,7 @@ def idx_many_axes(rng, data):
 
 
 def idx_sizes(rng, data):
-    """Write sizes that are too large, negative if read as signed, or have a product of 2**64."""
+    """Write sizes that are too large, negative as signed integers, or multiply to 2**64."""
     sizes = [rng.choice((0, 1, 2**16, 2**31, 2**32 - 1, rng.randrange(2**32))) for _ in "1234"]
     sizes = rng.choice((sizes, [2**16] * 4, [2**31, 2, 2**31, 2], [0, *[2**32 - 1] * 3], [2**27]))
     rest = rng.choice((b"", data[4:]))

@@ -43,7 +43,7 @@ def _cached(loop: Callable[..., None]) -> Any:
 
 
 def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
-    """Return an update of arrays by `rule` as a compiled loop, see `Backend.elementwise`.
+    """Return a compiled loop that updates arrays by `rule`, see `Backend.elementwise`.
 
     Parameters
     ----------

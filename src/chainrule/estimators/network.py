@@ -1,4 +1,4 @@
-"""The model of an estimator and its optimizer, from scikit-learn's parameters."""
+"""Build an estimator's model and optimizer from its parameters."""
 
 from __future__ import annotations
 

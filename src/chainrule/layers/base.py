@@ -166,7 +166,7 @@ class Layer(Hints):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield the parameters, buffers and layers in attributes, including lists and dicts."""
+        """Yield parameters, buffers and layers in attributes, and in lists and dicts in them."""
         for name, value in list(vars(self).items()):  # another thread may be binding the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)

@@ -1,4 +1,4 @@
-"""Layers that change the shape, or nothing at all."""
+"""Layers that change only the shape, and one that changes nothing."""
 
 from __future__ import annotations
 

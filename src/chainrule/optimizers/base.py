@@ -289,7 +289,7 @@ class Optimizer:
         return found
 
     def numbers(self, ahead: int = 0) -> list[float]:
-        """Return all numbers of the next step, or of the step that comes `ahead` steps later.
+        """Return all values that the next step uses, or the step `ahead` steps after it.
 
         Each stretch has its `scalars`, `l1` and decay. The decay is the fraction of the value that
         is added to the gradient. With decoupled decay, it is the factor that multiplies the value.

@@ -45,7 +45,7 @@ class Progress:
 
     @property
     def width(self) -> int:
-        """The number of numbers that a step adds."""
+        """The number of values that each step appends."""
         return 2 + 2 * len(self.names)
 
     def add(self, loss: Any, weight: Any, *sums: Any) -> None:
@@ -91,7 +91,7 @@ class Progress:
 
 
 class TrainingState:
-    """The parts and counters of a training, shared by a `Trainer`, its loop and its files.
+    """The components and counters of a training run, shared by a `Trainer`, its loop and its files.
 
     Attributes
     ----------

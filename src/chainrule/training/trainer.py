@@ -141,7 +141,7 @@ class Trainer(TrainingState):
         DivergenceError
             If a parameter, a buffer or a vector of the optimizer holds NaN or infinity.
         TypeError, ValueError
-            If the file could not be read again, see `Sequential.save`.
+            If the saved file could not be loaded again, see `Sequential.save`.
         OSError
             If the file cannot be written.
 

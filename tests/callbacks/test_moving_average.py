@@ -52,6 +52,19 @@ def test_the_average_is_applied_and_taken_back(library):
     np.testing.assert_array_equal(model.predict(X), before)
 
 
+def test_weights_that_change_while_the_average_is_applied(library):
+    average, trainer = ExponentialMovingAverage(0.9), trainer_on(library)
+    trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
+    before = vectors(trainer, library)
+    with (
+        pytest.raises(RuntimeError, match="changed within applied.*: .* use copy_to"),
+        average.applied(trainer.model),
+    ):
+        trainer.fit(X, Y, **FIT)
+    for found, expected in zip(vectors(trainer, library), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_the_average_for_a_model_of_another_backend(library):
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)

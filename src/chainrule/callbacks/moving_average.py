@@ -97,13 +97,25 @@ class ExponentialMovingAverage(Callback):
         Layer
             The model itself. It gets its own weights and running statistics back at the end, even
             after an error.
+
+        Raises
+        ------
+        RuntimeError
+            At the end of the block, if the weights were changed within it, as by a training.
         """
-        own = model.state.snapshot()
+        state, own = model.state, model.state.snapshot()
         self.copy_to(model)
+        averaged = state.backend.xp.asarray(state.values, copy=True)
         try:
             yield model
+            unchanged = bool(state.backend.xp.all(state.values == averaged))
         finally:
-            model.state.restore(own)
+            state.restore(own)
+        if not unchanged:
+            raise RuntimeError(
+                "the weights were changed within applied(model), which has put back those from "
+                "before: to train from the averages, use copy_to(model)"
+            )
 
     def copy_to(self, model: Layer) -> None:
         """Copy the averages, and the running statistics of the last step, into a model.

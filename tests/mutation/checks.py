@@ -1,4 +1,4 @@
-"""What the readers must do with a damaged file."""
+"""Checks of what the readers do with a damaged file."""
 
 import gzip
 

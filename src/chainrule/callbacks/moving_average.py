@@ -108,7 +108,8 @@ class ExponentialMovingAverage(Callback):
         averaged = state.backend.xp.asarray(state.values, copy=True)
         try:
             yield model
-            unchanged = bool(state.backend.xp.all(state.values == averaged))
+            same = (state.values == averaged) | (averaged != averaged)  # NaN stays NaN
+            unchanged = bool(state.backend.xp.all(same))
         finally:
             state.restore(own)
         if not unchanged:

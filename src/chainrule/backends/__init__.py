@@ -1,7 +1,7 @@
-"""The array libraries that models run on; no other folder names one."""
+"""The array libraries that models run on. No other folder names an array library."""
 
 from .base import Backend, available_backends, get_backend
-from .numpy import NumpyBackend  # first, so that `Backend.known` starts with it
+from .numpy import NumpyBackend  # imported first, so that `Backend.known` starts with NumPy
 
 # isort: split
 from .cupy import CupyBackend

@@ -1,8 +1,8 @@
-"""The array library that a model runs on: its namespace, and the few seams where libraries differ.
+"""The array library that a model runs on, with one method for each place where libraries differ.
 
-Everything else in the package is written against the Array API standard through ``xp`` and names
-no library. Each seam below is pure standard code, so any conforming library works unchanged. The
-other modules of this folder replace a seam where measurements showed a gain.
+The rest of the package uses only the Array API standard, through the namespace ``xp``, and names no
+library. The methods of `Backend` use only the standard too, so every conforming library works. The
+other modules of this folder override a method where measurements showed a gain.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ class Backend:
     Parameters
     ----------
     xp : namespace
-        A module that conforms to the Array API standard, or one that array-api-compat can adapt to
-        it (``array_api_strict``, ``torch``, ...).
+        A module that conforms to the Array API standard, such as ``array_api_strict``, or that
+        array-api-compat can adapt to the standard, such as ``torch``.
     device : optional
-        A device in the library's own terms; the library's default if not given.
+        A device, as the library names it. By default, the library's default device.
     precision : str, optional
-        One of `precisions`; the library's own setting if not given.
+        One of `precisions`. By default, the library's own setting.
 
     Raises
     ------
     TypeError
-        If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy
-        instead of a view. Parameters are views into one vector, so training would silently do
-        nothing.
+        If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy instead
+        of a view. Parameters are views into one vector, so with copies, training would have no
+        effect.
     BackendError
-        If the library has no such device.
+        If the library does not have this device.
     """
 
     known: ClassVar[dict[str, type[Backend]]] = {}
     """The backends by name."""
 
     repeats = False
-    """Whether `compile` returns something faster than the step itself."""
+    """Whether `compile` returns a function that is faster than the step."""
 
     precisions: tuple[str, ...] = ()
-    """The precisions to which `matmul` can round float32 factors, see `get_backend`."""
+    """The precisions to which `matmul` can round float32 factors; `get_backend` explains them."""
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -77,7 +77,7 @@ class Backend:
         self.precision = precision
 
     def _probe_views(self) -> None:
-        """Check that writing to a view changes the vector; the standard does not guarantee it."""
+        """Check that writing to a view changes the vector; the standard does not guarantee this."""
         try:
             vector = self.xp.zeros(3, device=self.device)
             float(vector[2])
@@ -100,10 +100,10 @@ class Backend:
                 f"backend {self.name!r} cannot train: its reshaped slices are copies, not views"
             )
 
-    # The seams.
+    # Operations that differ between libraries.
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        """Return `x` as an array of this library on this device, copied only if necessary.
+        """Return `x` as an array of this library on this device; copy it only if necessary.
 
         If `x` is an array of another library on a device of the same kind, DLPack converts it.
 
@@ -117,15 +117,15 @@ class Backend:
         return self.xp.asarray(x, dtype=dtype, device=self.device)
 
     def to_numpy(self, x: Array) -> np.ndarray:
-        """Return `x` as a NumPy array, which may share its memory with `x`."""
+        """Return `x` as a NumPy array, which may share memory with `x`."""
         return np.array(to_numpy(x))
 
     def read_only(self, x: Array) -> Array:
-        """Return a read-only view of `x` if the library has such views, else `x`."""
+        """Return a read-only view of `x` if the library supports it, else `x`."""
         return x
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """Return the matrix product ``a @ b``, written to `out` if given."""
+        """Return the matrix product ``a @ b``; write it to `out` if given."""
         if out is None:
             return a @ b
         out[...] = a @ b
@@ -137,17 +137,17 @@ class Backend:
         Parameters
         ----------
         make_rule : callable
-            Takes a namespace and returns the rule: a pure function of arrays and 0-d arrays that
-            uses only arithmetic and ``xp.sqrt``. The rule returns new values for its first
-            arguments.
+            A function that takes a namespace and returns the rule. The rule is a pure function of
+            arrays and 0-d arrays that uses only arithmetic and ``xp.sqrt``. The rule returns new
+            values for its first arguments.
         outputs : int
-            The number of arguments that get new values.
+            The number of arguments for which the rule returns new values.
 
         Returns
         -------
         update : callable
-            Takes the rule's arguments and overwrites the first `outputs` of them with the new
-            values.
+            A function that takes the rule's arguments and overwrites the first `outputs` of them
+            with the new values.
 
         Examples
         --------
@@ -167,7 +167,7 @@ class Backend:
         return update
 
     def kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function` for this library's arrays, as one kernel if the backend has one.
+        """Return `function` for this library's arrays, as one kernel where the backend has one.
 
         Parameters
         ----------
@@ -177,7 +177,8 @@ class Backend:
         Returns
         -------
         callable
-            Takes the arguments without ``xp`` and returns the same result, up to rounding.
+            A function that takes the arguments without ``xp`` and returns the same result, up to
+            rounding.
 
         Examples
         --------
@@ -195,32 +196,32 @@ class Backend:
         return partial(function, self.xp)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
-        """Add ``values[i]`` to row ``target[index[i]]`` for every `i`; repeated rows add up."""
+        """Add ``values[i]`` to row ``target[index[i]]`` for every `i`; indices may repeat."""
         rows = self.xp.arange(target.shape[0], dtype=index.dtype, device=self.device)
         one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
         target += one_hot @ values
 
     def compile(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Return a faster equivalent of a step, or the step itself.
+        """Return a faster version of a training step, or the step itself.
 
         Parameters
         ----------
         step : callable
-            Performs the same operations on the same arrays at every call except the first. After a
-            few calls, these operations are repeated without calling `step`.
+            A function that performs the same operations on the same arrays at every call except the
+            first. After a few calls, the backend repeats these operations without calling `step`.
 
         Raises
         ------
         BackendError
             If a required package is missing. The returned function also raises this error if the
-            operations cannot be repeated; that call then has no effect.
+            operations cannot be repeated. The failed call has no effect.
         """
         return step
 
     def synchronize(self) -> None:
-        """Wait until the device has done all its work (for timing)."""
+        """Wait until the device has finished all its work (for timing)."""
 
-    # Identity.
+    # Names, text and copies.
 
     def dtype(self, name: str) -> Any:
         """Return the library's dtype called `name`, ``"float32"`` or ``"float64"``."""
@@ -243,17 +244,17 @@ class Backend:
 def get_backend(
     backend: BackendLike, *, device: Any = None, precision: str | None = None
 ) -> Backend:
-    """Return the backend with this name or namespace; a `Backend` is returned as it is.
+    """Return the backend with this name or namespace; return a `Backend` unchanged.
 
     Parameters
     ----------
     backend : str, Backend or namespace
         ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
     device : optional
-        A device in the library's own terms; the library's default if not given.
+        A device, as the library names it. By default, the library's default device.
     precision : {"float32", "tf32"}, optional
-        For CuPy only: the precision to which matrix products of layers round their float32 factors.
-        Sums and all other operations stay in float32. CuPy's own setting if not given.
+        For CuPy only: the precision to which layers round the float32 factors of matrix products.
+        Sums and all other operations stay in float32. By default, CuPy's own setting.
 
     Raises
     ------
@@ -267,7 +268,7 @@ def get_backend(
     >>> get_backend("numpy")
     Backend('numpy')
     """
-    device = getattr(device, "id", device)  # a CuPy device has no hash: use its number
+    device = getattr(device, "id", device)  # a CuPy device cannot be hashed, so use its number
     if isinstance(backend, Backend):
         for name, asked in (("device", device), ("precision", precision)):
             if asked not in (None, getattr(backend, name)):
@@ -287,7 +288,7 @@ def get_backend(
     return _known(name, device, precision)
 
 
-# A backend is probed once, when it is first used.
+# Creating a backend takes time, so each backend is created only once.
 
 
 @cache
@@ -303,13 +304,13 @@ def _foreign(namespace: ModuleType, device: Any, precision: str | None) -> Backe
 
 
 def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the kernel of a formula for arrays of this namespace, see `Backend.kernel`."""
+    """Return the kernel of a formula for this namespace's arrays (see `Backend.kernel`)."""
     name = xp.__name__.removeprefix("array_api_compat.")
     return get_backend(xp).kernel(function) if name in Backend.known else partial(function, xp)
 
 
 def overwrite(arrays: Sequence[Array], results: Any) -> None:
-    """Write each element of the tuple returned by a rule to its own array."""
+    """Write the results of a rule, a tuple, to the arrays."""
     expected = f"expected the rule to return a tuple (value, *slots) of {len(arrays)}"
     if not isinstance(results, tuple):
         raise TypeError(f"{expected}, found {results!r:.200}")

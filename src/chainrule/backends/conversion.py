@@ -1,4 +1,4 @@
-"""Convert any kind of data: `to_numpy` to host memory, `like` to the device of another array."""
+"""Convert data to a NumPy array (`to_numpy`), or to the library of another array (`like`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from ..types import Array
 
-_HOST = 1  # kDLCPU
+_HOST = 1  # kDLCPU, DLPack's number for host memory
 _NUMBERS = "biuf"  # the kinds of NumPy's dtypes that hold real numbers
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _CODES = frozenset(np.dtype(k).char for k in ("bool", *_INTEGERS, "float16", "float32", "float64"))
@@ -23,8 +23,9 @@ _PYTHONS = frozenset({bool, int, float})
 def to_numpy(x: Any) -> np.ndarray:
     """Return `x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
 
-    The result has one of the standard's dtypes, or float16, in the machine's byte order. Any other
-    dtype is converted to the nearest of these. The result may share its memory with `x`.
+    The dtype of the result is float16 or a real dtype of the Array API standard, in the machine's
+    byte order. Other dtypes are converted to the nearest of these dtypes. The result may share
+    memory with `x`.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def to_numpy(x: Any) -> np.ndarray:
     array: np.ndarray = _converted(_in_host_memory, x)
     if array.dtype.kind not in _NUMBERS:
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
-    kind = min(array.dtype.itemsize, 8)  # long double becomes float64
+    kind = min(array.dtype.itemsize, 8)  # 8 at most, so that long double becomes float64
     with np.errstate(over="ignore"):
         return np.asarray(array, np.dtype(f"{array.dtype.kind}{kind}"))
 
@@ -44,7 +45,7 @@ def to_numpy(x: Any) -> np.ndarray:
 def like(array: Array, x: Any) -> Array:
     """Return `x` (a list, a frame, an array of any library) as an array like `array`.
 
-    The result belongs to the same library and is on the same device as `array`.
+    The result is an array of the same library, on the same device as `array`.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def like(array: Array, x: Any) -> Array:
         If `x` does not hold real numbers.
     """
     if type(x) is type(array) is np.ndarray:
-        return to_numpy(x)  # a NumPy array can hold strings, too
+        return to_numpy(x)  # checks for strings, which a NumPy array can hold
     xp = array_api_compat.array_namespace(array)
     if type(x) is type(array):
         return real(xp, x.detach() if hasattr(x, "detach") else x)
@@ -61,39 +62,39 @@ def like(array: Array, x: Any) -> Array:
 
 
 def brought_to(xp: Any, device: Any, x: Any) -> Array:
-    """Return `x` as an array that the library's `asarray` accepts: its own or NumPy's."""
+    """Return `x` as an array that the library's `asarray` accepts."""
     there = _kind_of_device(xp.empty(0, device=device))
     if there != _HOST and _kind_of_device(x) == there:
         return real(xp, _converted(xp.from_dlpack, x))
     array = to_numpy(x)
     if array.dtype == np.float16 and not hasattr(xp, "float16"):
         array = array.astype(np.float32)
-    if there == _HOST:  # PyTorch, which shares the memory, accepts no other arrays
+    if there == _HOST:  # PyTorch shares the memory and requires this layout
         array = np.require(array, requirements=["C_CONTIGUOUS", "WRITEABLE"])
     return array
 
 
 def real(xp: Any, array: Array) -> Array:
-    """Return `array` if its dtype holds real numbers; otherwise raise a `DataError`."""
+    """Return `array` if its dtype is for real numbers; otherwise raise a `DataError`."""
     if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
     return array
 
 
 def on_host(x: Array) -> bool:
-    """Return whether `x` is in host memory, where reading a number needs no synchronisation."""
+    """Return whether `x` is in host memory, where reading a number does not wait for a device."""
     return _kind_of_device(x) == _HOST
 
 
 def _kind_of_device(x: Any) -> int:
-    """Return the DLPack device type of an array, and the host's device type for anything else."""
+    """Return the DLPack device type of an array, or `_HOST` for anything else."""
     return int(x.__dlpack_device__()[0]) if hasattr(x, "__dlpack_device__") else _HOST
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
-    """Convert `x`, first removing what libraries refuse: autograd, lazy signs, narrow dtypes."""
+    """Convert `x`; first remove autograd, lazy negation and dtypes such as bfloat16."""
     try:
-        for resolved in ("detach", "resolve_neg"):  # DLPack ignores a tensor's lazy sign
+        for resolved in ("detach", "resolve_neg"):  # DLPack ignores lazy negation
             x = getattr(x, resolved)() if hasattr(x, resolved) else x
         if str(getattr(x, "dtype", "")).removeprefix("torch.").startswith(("bfloat16", "float8")):
             xp = array_api_compat.array_namespace(x)
@@ -108,24 +109,24 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
 
 def _in_host_memory(x: Any) -> np.ndarray:
     """Return `x` as a NumPy array, whatever its dtype."""
-    if hasattr(x, "compute"):  # Dask's own conversion to NumPy loses masks
+    if hasattr(x, "compute"):  # a Dask array; Dask's own conversion to NumPy loses masks
         x = x.compute()
     if isinstance(x, list | tuple) and not _are_numbers(x):
-        x = [to_numpy(item) for item in x]  # NumPy loses the masks of arrays in a list
-    if hasattr(x, "iter_columns"):  # Polars, which would turn dates into numbers
+        x = [to_numpy(item) for item in x]  # NumPy would lose the masks of arrays in a list
+    if hasattr(x, "iter_columns"):  # Polars, whose own conversion turns dates into numbers
         return _side_by_side(zip(x.columns, x.iter_columns(), strict=True))
-    if hasattr(x, "itercolumns"):  # PyArrow
+    if hasattr(x, "itercolumns"):  # a PyArrow table
         return _side_by_side(zip(x.column_names, x.itercolumns(), strict=True))
     try:
         array = np.asanyarray(x)
-    except (TypeError, RuntimeError):  # on a device that requires an explicit copy
+    except (TypeError, RuntimeError):  # `x` is on a device that requires an explicit copy
         if not hasattr(x, "__dlpack__"):
             raise
         array = np.from_dlpack(x) if on_host(x) else np.from_dlpack(x, device="cpu")
     if np.ma.is_masked(array):
         raise DataError("expected an array without masked elements (fill them first)")
     if array.dtype.kind in "US" and not isinstance(x, np.ndarray):
-        array = array.astype(object)  # so that the error shows one of the strings
+        array = array.astype(object)  # then the error message shows one of the strings
     if array.dtype != object:
         return np.asarray(array)
     if array.ndim == 2 and hasattr(x, "items"):
@@ -136,13 +137,13 @@ def _in_host_memory(x: Any) -> np.ndarray:
 def _are_numbers(items: Iterable[Any]) -> bool:
     kinds = (*_PYTHONS, np.bool_, np.number)
     return all(
-        issubclass(kind, kinds) and kind is not np.timedelta64  # a subclass of np.integer
+        issubclass(kind, kinds) and kind is not np.timedelta64  # it derives from np.integer
         for kind in set(map(type, items))
     )
 
 
 def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:
-    """Stack the columns of a frame, whose dtypes may differ."""
+    """Stack the columns of a frame into an array; the columns' dtypes may differ."""
     arrays = []
     for name, column in columns:
         try:
@@ -153,7 +154,7 @@ def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:
 
 
 def _of_objects(array: np.ndarray) -> np.ndarray:
-    """Convert an array of objects, which may be Python numbers or arrays."""
+    """Convert an array of dtype object, whose elements may be Python numbers or arrays."""
     items = array.tolist()
     if _PYTHONS.issuperset(map(type, array.flat)):
         numbers = np.asarray(items)

@@ -1,7 +1,7 @@
-"""A step as one CUDA graph, with matrix products that a graph can contain.
+"""Run a training step as one CUDA graph, with matrix products that a graph can contain.
 
-CuPy does not allow its matrix products in a graph (cupy#6290). While a step is captured, the
-products are computed through nvmath-python instead, which calls the same library, cuBLAS, with a
+CuPy does not allow its own matrix products in a graph (cupy#6290). While a step is captured,
+nvmath-python computes the products instead. It calls the same library as CuPy, cuBLAS, but with a
 separate handle.
 """
 
@@ -18,18 +18,18 @@ import numpy as np
 from ..errors import BackendError, to_install
 from ..types import Array
 
-_WORKSPACE = 32 * 2**20  # bytes, as cuBLAS recommends for the largest cards
-_KINDS = {"float32": 0, "float64": 1}  # CUDA_R_32F and CUDA_R_64F of cudaDataType_t
+_WORKSPACE = 32 * 2**20  # in bytes; cuBLAS recommends this size for the largest GPUs
+_KINDS = {"float32": 0, "float64": 1}  # the values of CUDA_R_32F and CUDA_R_64F in cudaDataType_t
 
 
 class CapturedStep:
-    """A step that is run twice, captured once, and from then on launched as a whole.
+    """A step that runs normally twice, is then captured as a graph, and is later only launched.
 
-    The first run may differ from the later ones, see `Backend.compile`. The second run compiles all
-    kernels and fills the memory pool, since neither is possible during the capture.
+    The first run may differ from later runs (see `Backend.compile`). The second run compiles all
+    kernels and fills the memory pool, because a capture can do neither.
 
-    Temporary arrays stay in a private memory pool for as long as the graph lives, so that no other
-    work can use their memory.
+    Temporary arrays stay in a private memory pool as long as the graph exists. So no other work can
+    use their memory.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ class CapturedStep:
     step : callable
         See `Backend.compile`.
     products : Products
-        Computes the matrix products while the step runs.
+        The object that computes the matrix products while the step runs.
     use : callable
-        A context in which the backend uses `products`.
+        A function that takes `products` and returns a context in which the backend uses them.
 
     Raises
     ------
     BackendError
-        On a call, if the step cannot be captured or memory runs out.
+        When called, if the step cannot be captured or if memory runs out.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CapturedStep:
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
-        """Use a private stream and memory pool; wait for earlier work first, and for this last."""
+        """Use a private stream and memory pool; wait for all work before and after the block."""
         self._cupy.cuda.get_current_stream().synchronize()
         try:
             with (
@@ -100,7 +100,7 @@ class CapturedStep:
                 self._step()
                 return self._stream.end_capture()
             except BaseException as error:
-                with contextlib.suppress(Exception):  # a failed capture has to be ended, too
+                with contextlib.suppress(Exception):  # a failed capture must be ended as well
                     self._stream.end_capture()
                 if not isinstance(error, Exception) or isinstance(error, BackendError):
                     raise
@@ -141,7 +141,7 @@ class Products:
             from nvmath.bindings import cublas
 
             self._handle = cublas.create()
-        except Exception as error:  # not installed, or no cuBLAS, or no memory
+        except Exception as error:  # nvmath-python, cuBLAS or memory is missing
             raise BackendError(
                 f"CUDA graphs need nvmath-python, which does not work here ({error!r}): "
                 f"{to_install('cuda12,graphs12')}, or with 13 instead of 12 for a newer driver"
@@ -153,7 +153,7 @@ class Products:
         compute = cublas.ComputeType
         single = {"float32": compute.COMPUTE_32F, "tf32": compute.COMPUTE_32F_FAST_TF32}[precision]
         self._compute = {"float32": int(single), "float64": int(compute.COMPUTE_64F)}
-        # Factors of the product and of the old `out`; cuBLAS reads them from host memory.
+        # cuBLAS computes ``1.0 * a @ b + 0.0 * out`` and reads both factors from host memory.
         self._factors = {name: np.asarray([1.0, 0.0], dtype=name) for name in _KINDS}
 
     @contextlib.contextmanager
@@ -162,11 +162,11 @@ class Products:
         self._cublas.set_stream(self._handle, stream.ptr)
         self._cublas.set_workspace(
             self._handle, self._workspace.ptr, _WORKSPACE
-        )  # set_stream resets the workspace
+        )  # needed after each set_stream, which resets the workspace
         yield
 
     def __call__(self, a: Array, b: Array, *, out: Array | None = None) -> Array:
-        """Return ``a @ b`` for matrices of one dtype, written to `out` if given."""
+        """Return ``a @ b`` for two matrices of the same dtype; write it to `out` if given."""
         name = str(a.dtype)
         if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or name not in _KINDS:
             raise BackendError(
@@ -210,10 +210,10 @@ Operand = tuple[Array, bool, int]
 
 
 def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Operand]:
-    """Describe the product ``a @ b`` of row-major matrices to cuBLAS, which is column-major.
+    """Return cuBLAS's arguments for ``a @ b``; cuBLAS expects column-major matrices.
 
-    To cuBLAS, the memory of a row-major matrix holds the transpose of that matrix. So cuBLAS
-    computes ``(a @ b).T = b.T @ a.T``, whose columns are the rows of ``a @ b``.
+    cuBLAS reads the memory of a row-major matrix as the transposed matrix. So cuBLAS computes ``(a
+    @ b).T = b.T @ a.T``. Read row by row, the result in memory is ``a @ b``.
 
     Parameters
     ----------
@@ -223,10 +223,10 @@ def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Ope
     Returns
     -------
     sizes : tuple of int
-        ``(n, m, k)``: the rows and columns of the transposed product, and the inner size.
+        ``(n, m, k)``: the transposed product is ``(n, m)``, and `k` is the inner size.
     first, second : tuple
-        `b` and `a`, each followed by whether to transpose it, and by the distance in memory from
-        one column to the next.
+        `b` and `a`. Each tuple holds the matrix, whether cuBLAS must transpose it, and the distance
+        in memory from one column to the next.
     """
 
     def operand(x: Array) -> Operand:

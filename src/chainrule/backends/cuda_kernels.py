@@ -1,4 +1,4 @@
-"""Each formula as a single CUDA kernel; CuPy alone would launch one kernel per operation."""
+"""A single CUDA kernel for each formula. CuPy alone would launch one kernel per operation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..formulas import (
 from ..masks import keep_mask
 from ..types import Array
 
-_ROWS = 4  # rows per block; each warp computes one row
+_ROWS = 4  # the number of rows per block; each warp computes one row
 
 SOFTMAX_CROSS_ENTROPY = """
 extern "C" __global__ void softmax_cross_entropy(
@@ -50,7 +50,7 @@ extern "C" __global__ void softmax_cross_entropy(
 
 
 def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Return a dict from formulas to their kernels, each of which is compiled on first use."""
+    """Return a dict of kernels by formula; each kernel is compiled on first use."""
     gradient = cupy.ElementwiseKernel(
         "T dy, T y", "T dx", "dx = dy * (T)(y > 0)", "chainrule_relu_gradient"
     )
@@ -66,7 +66,7 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     mask = cupy.ElementwiseKernel(
         "int32 first, int32 second, int64 threshold",
         "bool kept",
-        # As in `keep_mask`, on unsigned integers; `i` is the index of the element.
+        # The computation of `keep_mask` on unsigned integers. `i` is the index of the element.
         """
         unsigned int h = (unsigned int)i * 0x9E3779B9u ^ (unsigned int)first;
         h = (h ^ (h >> 16)) * 0x7FEB352Du ^ (unsigned int)second;
@@ -110,7 +110,7 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         sign: cupy.sign,
         dot: lambda a, b: cupy.sum(a * b, axis=-1, keepdims=True),
-        sum_over_batch: lambda x: cupy.sum(x, axis=tuple(range(x.ndim - 1))),  # adds as a tree
+        sum_over_batch: lambda x: cupy.sum(x, axis=tuple(range(x.ndim - 1))),  # an accurate sum
         relu_gradient: of_relu,
         masked: of_masked,
         normal: of_normal,

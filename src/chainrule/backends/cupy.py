@@ -30,8 +30,8 @@ class CupyBackend(Backend, name="cupy"):
     Parameters
     ----------
     device : int, optional
-        The GPU's number. CuPy uses the thread's current device, so creating the backend makes this
-        GPU the current device. To use several GPUs, run one process for each.
+        The number of the GPU. CuPy uses the current device of the thread, so the constructor makes
+        this GPU the current device. To use several GPUs, run one process for each.
     """
 
     repeats = True
@@ -59,9 +59,10 @@ class CupyBackend(Backend, name="cupy"):
                     f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
                 ) from error
         self._cupy = cupy
-        # Per thread, like CuPy's stream: computes the matrix products while a step is captured.
+        # Holds the object that computes the matrix products while a step is captured. Each thread
+        # has its own, because each thread has its own CUDA stream.
         self._capturing = threading.local()
-        if int(cupy.cuda.Device().compute_capability) < 80:  # no hardware for tf32
+        if int(cupy.cuda.Device().compute_capability) < 80:  # this GPU has no hardware for tf32
             self.precisions = ("float32",)
         super().__init__(cupy, device=device, precision=precision)
 
@@ -75,7 +76,7 @@ class CupyBackend(Backend, name="cupy"):
             product: Array = products(a, b, out=out)
         elif self.precision is None:
             product = self._cupy.matmul(a, b, out=out)
-        else:  # CuPy has one setting for all products: restore it afterwards
+        else:  # CuPy has one global setting, so restore it afterwards
             core, kind = self._cupy._core, _COMPUTE_TYPES[self.precision]
             before = core.get_compute_type(np.float32)
             core.set_compute_type(np.float32, getattr(core._routines_linalg, kind))
@@ -106,7 +107,7 @@ class CupyBackend(Backend, name="cupy"):
         return CapturedStep(self._cupy, step, products, self._multiplying_by)
 
     def _precision_of_products(self) -> str:
-        """Return the requested precision, or CuPy's setting if none was requested."""
+        """Return the requested precision, or CuPy's setting if no precision was requested."""
         if self.precision is not None:
             return self.precision
         core = self._cupy._core

@@ -1,9 +1,9 @@
-"""Each rule or formula as one compiled loop (needs numba, the ``fast`` extra).
+"""One compiled loop for each rule and formula (needs numba, which the ``fast`` extra installs).
 
 A loop reads and writes each element once, whereas NumPy passes over memory once per operation. The
-results equal NumPy's, bit for bit. The cross-entropy is an exception: its `exp`, `log` and order of
-summation differ. The loops use one thread, because numba's threads and those of NumPy's BLAS would
-wait for each other.
+results equal NumPy's results bit for bit. The cross-entropy is an exception, because numba has its
+own `exp` and `log` and adds in another order. The loops use one thread, because several threads of
+numba and of NumPy's BLAS would wait for each other.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from ..masks import keep_mask
 from ..types import Array, Rule
 
 Update = Callable[..., None]
-_compiled: Any = numba.njit(error_model="numpy")  # division by zero gives infinity, no exception
+_compiled: Any = numba.njit(error_model="numpy")  # x / 0 is infinity, not an error
 
 
 def _cached(loop: Callable[..., None]) -> Any:
     """Compile a loop, and cache it on disk for the next process if possible."""
     try:
         return numba.njit(cache=True, error_model="numpy")(loop)
-    except RuntimeError:  # numba finds no folder for the cache
+    except RuntimeError:  # numba found no folder for the cache
         return _compiled(loop)
 
 
 def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
-    """Return a compiled loop that updates arrays by `rule`, see `Backend.elementwise`.
+    """Return a compiled loop that updates arrays by `rule` (see `Backend.elementwise`).
 
     Parameters
     ----------
     rule : callable
-        A function whose arguments are arrays followed by numbers; the first call compiles it.
+        A function whose arguments are arrays followed by numbers. It is compiled at the first call.
     outputs : int
         The number of arrays that the update overwrites.
     otherwise : callable
-        The update to use if there is no loop for this number of arrays. It is also used, with a
-        warning, if numba cannot compile the rule.
+        The function to call instead if there is no loop for this number of arrays. If numba cannot
+        compile the rule, this function is called too, and a warning is issued.
     """
     loops = dict(_loops(rule, outputs))
 
@@ -65,7 +65,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
             return
         try:
             loop(*arguments[:arrays], arguments[arrays:])
-        except numba.core.errors.NumbaError as error:  # raised before anything is written
+        except numba.core.errors.NumbaError as error:  # no array was changed yet
             del loops[arrays]
             otherwise(*arguments)
             warnings.warn(f"{rule!r} runs uncompiled: {error}", RuntimeWarning, stacklevel=3)
@@ -75,7 +75,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
 
 @lru_cache(maxsize=64)
 def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
-    """Return a loop for each number of arrays; compiling a loop takes a third of a second."""
+    """Return the rule's loops, by number of arrays. Compiling a loop takes a third of a second."""
     element = _compiled(rule)
     return {
         arrays: _compiled(make(element))
@@ -84,7 +84,7 @@ def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
     }
 
 
-# numba cannot unroll a list of arrays, so each number of arrays has its own loop.
+# numba cannot unroll a list of arrays, so there is one loop for each number of arrays.
 
 
 def _two_arrays(element: Any) -> Update:
@@ -114,7 +114,7 @@ def _four_arrays(element: Any) -> Update:
 _LOOPS = {(2, 1): _two_arrays, (3, 2): _three_arrays, (4, 3): _four_arrays}
 
 
-# The loop of each formula, followed by the function that calls it.
+# For each formula: the compiled loop, then the function that calls this loop.
 
 
 @_cached
@@ -153,7 +153,7 @@ def _relu_gradient(dy: Array, y: Array) -> Array:
 @_cached
 def _normal_loop(x: Array, bell: Array, above: Any, below: Any, share: Array) -> None:
     one = x.dtype.type(1)
-    for i in range(x.size):  # `bell` comes from NumPy, as numba does not vectorise exp
+    for i in range(x.size):  # NumPy computed `bell`, because numba does not vectorise exp
         z = abs(x[i])
         numerator, denominator = above[0], below[0]
         for coefficient in above[1:]:
@@ -202,7 +202,7 @@ def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient
         largest = y[i, 0]
         for j in range(1, classes):
             largest = max(largest, y[i, j])
-        precise = 0.0  # in float64, as there may be many classes
+        precise = 0.0  # a sum in float64, because there may be many classes
         for j in range(classes):
             gradient[i, j] = np.exp(y[i, j] - largest)
             precise += gradient[i, j]
@@ -223,7 +223,7 @@ def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
 
 @_cached
 def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
-    for i in range(kept.size):  # as in `keep_mask`, but on unsigned integers
+    for i in range(kept.size):  # the computation of `keep_mask` on unsigned integers
         h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first
         h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)) ^ second
         h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))

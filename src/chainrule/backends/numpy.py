@@ -12,7 +12,7 @@ from ..types import Array, Rule
 from .base import Backend, overwrite
 from .conversion import to_numpy
 
-# The number of elements per block when a rule is applied, so that temporaries stay in the cache.
+# A rule is applied to blocks of this many elements, so that temporaries stay in the CPU's cache.
 _IN_CACHE = 16384
 
 
@@ -20,14 +20,14 @@ class NumpyBackend(Backend, name="numpy"):
     """NumPy. Matrix products are written in place.
 
     If numba is installed (the ``fast`` extra), an optimizer's rule runs as a compiled loop.
-    Otherwise it is applied block by block.
+    Otherwise, the rule is applied to one block of elements at a time.
     """
 
     def __init__(self, *, device: Any = None, precision: str | None = None) -> None:
         super().__init__(np, device=device, precision=precision)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        return np.asarray(to_numpy(x), dtype=dtype)  # NumPy arrays of objects are converted, too
+        return np.asarray(to_numpy(x), dtype=dtype)  # converts NumPy arrays of objects, too
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)
@@ -71,25 +71,25 @@ class NumpyBackend(Backend, name="numpy"):
 
 
 def _sum_over_batch(x: Array) -> Array:
-    """Compute `sum_over_batch`; a batch of one block takes half the time of `np.sum`."""
+    """Return `sum_over_batch`; for small batches, `np.add.reduce` is faster than `np.sum`."""
     return np.add.reduce(x) if x.ndim == 2 and x.shape[0] < 2 * BLOCK else sum_over_batch(np, x)
 
 
 _KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
-    squares: lambda x: np.vdot(x, x),  # twice as fast, and no warning on overflow
+    squares: lambda x: np.vdot(x, x),  # twice as fast, without a warning on overflow
     sum_over_batch: _sum_over_batch,
 }
 
 
 @cache
 def has_numba() -> bool:
-    """Return whether numba (the extra ``fast``) can be imported; warn once if it is broken."""
+    """Return whether numba (the ``fast`` extra) can be imported; warn once if numba is broken."""
     try:
         import numba  # noqa: F401
-    except Exception as error:  # such as a numba too old for this NumPy
+    except Exception as error:  # for example, numba is too old for this NumPy
         if not (isinstance(error, ModuleNotFoundError) and error.name == "numba"):
             warnings.warn(
-                f"numba is installed, but cannot be imported ({error}): NumPy runs without it, "
+                f"numba is installed, but cannot be imported ({error}): NumPy runs without numba, "
                 "which is slower",
                 RuntimeWarning,
                 stacklevel=3,

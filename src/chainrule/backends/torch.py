@@ -1,4 +1,4 @@
-"""PyTorch as an array library, without its autograd."""
+"""PyTorch as an array library. Its autograd is not used."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class TorchBackend(Backend, name="torch"):
 
 
 def _plain(x: Array) -> Array:
-    """Return a dense tensor without autograd, which would track every step."""
+    """Return a dense tensor that autograd does not track."""
     kind = "quantized" if x.is_quantized else str(x.layout).removeprefix("torch.")
     if kind != "strided" or x.is_meta:
         found = "one without values, on device 'meta'" if x.is_meta else f"a {kind} one"

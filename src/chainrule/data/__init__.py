@@ -1,4 +1,4 @@
-"""Data: batches drawn from arrays or ready-made, and augmentation of their inputs."""
+"""Batches of data: cut from arrays or ready-made, with optional augmentation of the inputs."""
 
 from . import augmentation
 from .minibatches import Batches, minibatches

@@ -1,4 +1,4 @@
-"""Random changes to a batch of inputs that keep the labels valid."""
+"""Random changes to a batch of inputs that do not affect the labels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def __dir__() -> list[str]:
 
 
 Augmentation = Callable[[Array, np.random.Generator], Array]
-"""A function that takes a batch of inputs on its device and a generator for the step."""
+"""A function of a batch of inputs and a random generator that returns the changed batch."""
 
 
 class RandomShift:
-    """Shift each image by a random whole number of pixels; new pixels are zero.
+    """Shift each image by a random number of pixels, and fill the uncovered pixels with zeros.
 
     Source: P. Simard et al., "Best practices for convolutional neural networks applied to visual
     document analysis", 2003.
@@ -31,7 +31,8 @@ class RandomShift:
     Parameters
     ----------
     pixels : int
-        The largest shift along each of the two axes, at least 0. All shifts are equally likely.
+        The largest shift along each of the two axes, at least 0. All shifts from ``-pixels`` to
+        ``pixels`` are equally likely.
 
     Raises
     ------
@@ -59,7 +60,8 @@ class RandomShift:
         batch, height, width = images.shape
         wide = xp.zeros((batch, height + 2 * n, width + 2 * n), dtype=images.dtype, device=device)
         wide[:, n : n + height, n : n + width] = images
-        # Draw a corner of each image in its padded copy, then compute the flat index of each pixel.
+        # For each image, draw the corner of a window in the padded image. Then compute the flat
+        # index of each pixel of the window.
         corners = xp.asarray(rng.integers(0, 2 * n + 1, size=(2, batch, 1, 1)), device=device)
         image, row, column = (
             xp.reshape(xp.arange(size, dtype=corners.dtype, device=device), shape)

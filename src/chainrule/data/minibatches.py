@@ -1,4 +1,4 @@
-"""Batches drawn from arrays, in a new order in each pass."""
+"""Batches of samples from arrays, in a new random order in each pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .moving import move, to_device
 
 
 class Batches:
-    """Batches of checked arrays, in a new order in each pass.
+    """Batches of samples from checked arrays, in a new random order in each pass.
 
     Parameters
     ----------
@@ -68,18 +68,18 @@ class Batches:
         return self.starting_at(0)
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """Yield the batches of one pass from batch `step` on; the earlier ones are not read."""
+        """Yield the batches of one pass, beginning with batch `step`; read no earlier batches."""
         order = self.draw_order()
         on_device = None if order is None else self.backend.asarray(order)
         for i in range(step, len(self.sizes)):
             yield self.batch(i, order, on_device)
 
     def draw_order(self) -> np.ndarray | None:
-        """Draw the next order of the samples; None if they are not shuffled."""
+        """Return a new random order of the samples, or None without shuffling."""
         return self.rng.permutation(self.samples) if self.shuffle else None
 
     def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
-        """Return batch `i`; `order` (on the host) and `on_device` hold the same order."""
+        """Return batch `i`. `order` and its copy `on_device` give the order of the samples."""
         rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
         return tuple(
             to_device(self.backend, a[rows if order is None else order[rows]])
@@ -89,7 +89,7 @@ class Batches:
         )
 
     def _gather(self, array: Array, rows: Any) -> Array:
-        if isinstance(rows, slice):  # copy, as `take` does: the data belongs to the user
+        if isinstance(rows, slice):  # copy, so that nobody can change the user's data
             return self.backend.xp.asarray(array[rows, ...], copy=True)
         return self._take(array, rows, axis=0)
 
@@ -103,35 +103,35 @@ def minibatches(
     backend: BackendLike = "numpy",
     dtype: str | None = None,
 ) -> Batches:
-    """Split arrays into batches, in a new order in each pass.
+    """Split arrays into batches, in a new random order in each pass.
 
-    The data is checked and moved to the device once, here. A `numpy.memmap` stays on disk, and each
-    batch is moved when needed. Integers stay integers: uint8 is unchanged, and other integer types
-    become int64. float16 stays float16, which takes half the memory of float32; a model converts
-    each batch to its own dtype.
+    This function checks the data and moves it to the device, once. The data of a `numpy.memmap`
+    stays on disk; each batch is moved when it is needed. uint8 stays uint8, and all other integer
+    types become int64. float16 stays float16, which takes half the memory of float32. A model
+    converts each batch to the model's own dtype.
 
     Parameters
     ----------
     *arrays : array
-        Inputs, targets and optional weights, all ``(samples, ...)``: arrays of any library, lists
-        or frames.
+        Inputs, targets and optional sample weights, each with one row per sample. Arrays of any
+        library, lists and frames are accepted.
     batch_size : int
-        The number of samples in a batch; the last batch holds the rest.
+        The number of samples in a batch. The last batch may be smaller.
     seed : int or numpy.random.Generator, optional
         Seed or generator for the permutations.
     shuffle : bool, optional
-        Permute the samples.
+        Shuffle the samples before each pass.
     drop_last : bool, optional
         Leave out the last batch if it is smaller.
     backend : str, Backend or namespace, optional
-        The backend of the batches, such as ``model.backend``.
+        The backend on which the batches are returned, such as ``model.backend``.
     dtype : {"float32", "float64"}, optional
-        Convert floating-point data to this dtype; by default the data keeps its dtype.
+        Convert floating-point data to this dtype. By default, the dtype is kept.
 
     Returns
     -------
     Batches
-        An iterable of tuples; each tuple holds one batch from each array.
+        An iterable of batches. A batch is a tuple with one part of each array.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def minibatches(
     ShapeError
         If the arrays have different lengths.
     ValueError
-        If the batch size is smaller than 1 or larger than the data.
+        If the batch size is smaller than 1 or larger than the number of samples.
 
     Examples
     --------

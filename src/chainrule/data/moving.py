@@ -11,20 +11,20 @@ from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError
 from ..types import Array
 
-CHECKED_AT_ONCE = 2**24  # bytes of a file to read at a time
+CHECKED_AT_ONCE = 2**24  # the number of bytes of a file that are read at a time
 
 
 def to_device(backend: Backend, array: Array) -> Array:
-    """Move an array returned by `move`, or a part of it, to the device; this reads a file."""
+    """Move an array, or a part of a file on disk, to the device."""
     if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
         return array
     return _of_few_dtypes(backend, backend.asarray(np.array(array)))
 
 
 def _of_few_dtypes(backend: Backend, array: Array) -> Array:
-    """Convert integers other than uint8 to int64, because some libraries lack the other types.
+    """Convert integers other than uint8 to int64, because some libraries lack other integer types.
 
-    If any integer is too large for int64, convert the array to float64.
+    If an integer is too large for int64, the array becomes float64.
     """
     xp = backend.xp
     if array.dtype in (xp.uint8, xp.int64) or not xp.isdtype(array.dtype, "integral"):
@@ -36,9 +36,9 @@ def _of_few_dtypes(backend: Backend, array: Array) -> Array:
 
 
 def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
-    """Move arrays to the device and check them: finite numbers, equal lengths of at least 1.
+    """Move arrays to the device; require finite numbers and equal lengths of at least 1.
 
-    A `numpy.memmap` is checked too, but stays on disk.
+    The data of a `numpy.memmap` is checked, but stays on disk.
     """
     if not arrays:
         raise TypeError("expected at least one array")
@@ -55,7 +55,7 @@ def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     try:
         array = data if on_disk else backend.asarray(data)
         if on_disk:
-            to_numpy(np.empty(0, data.dtype))  # raises an error for text, without reading the file
+            to_numpy(np.empty(0, data.dtype))  # an error if the file holds text
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     if array.ndim == 0 or 0 in array.shape:

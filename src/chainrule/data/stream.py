@@ -16,28 +16,30 @@ from .moving import move
 
 
 class BatchStream:
-    """Ready-made batches, checked and moved to the device one at a time.
+    """Ready-made batches, which are checked and moved to the device one at a time.
 
     Parameters
     ----------
     source : iterable or callable
-        The source of batches ``(x, y)`` or ``(x, y, sample_weight)``: an iterable that can start
-        again, such as a list or a PyTorch ``DataLoader``, or a function that takes a NumPy
-        Generator and returns an iterator. Resuming in the middle of an epoch is exact only if all
-        randomness comes from that generator; with a loader that shuffles by itself it is not.
+        The source of the batches. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. The source
+        is an iterable that can start again, such as a list or a PyTorch ``DataLoader``, or a
+        function that takes a NumPy Generator and returns an iterator. Resuming in the middle of an
+        epoch is exact only if all randomness comes from this Generator. For example, it is not
+        exact with a loader that shuffles by itself.
     rng : numpy.random.Generator
         The generator to pass to `source` if it is a function.
     backend : Backend
-        The backend of the batches.
+        The backend on which the batches are returned.
     dtype : {"float32", "float64"}
         Convert floating-point data to this dtype.
 
     Raises
     ------
     TypeError
-        If the source is an iterator, which can be used only once, or if a batch is not a tuple.
+        If the source is an iterator, which can be used only once, or if a batch is not a tuple of
+        two or three arrays.
     DataError, ShapeError
-        If the content of a batch is invalid, see `minibatches`.
+        If the data in a batch is invalid, as for `minibatches`.
     """
 
     def __init__(
@@ -58,10 +60,10 @@ class BatchStream:
         self.description = {"source": type(source).__name__}
 
     def __len__(self) -> int:
-        return len(self.source) if hasattr(self.source, "__len__") else 0  # unknown
+        return len(self.source) if hasattr(self.source, "__len__") else 0  # 0 means unknown
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """Yield the batches of one pass from batch `step` on; the earlier ones are discarded."""
+        """Yield the batches of one pass, beginning with batch `step`; discard earlier batches."""
         batches = self.source(self.rng) if callable(self.source) else self.source
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):

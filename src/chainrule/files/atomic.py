@@ -1,4 +1,4 @@
-"""Atomic writes: a reader sees the old file or the new one, never half of one."""
+"""Atomic writes: a reader sees the complete old file or the complete new file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write `data` to a temporary file, then rename this file to `path`.
 
-    An error leaves an existing file unchanged.
+    If an error occurs, an existing file stays unchanged.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    if os.name == "posix":  # the rename is on disk only after the folder is written, too
+    if os.name == "posix":  # writes the folder to disk, which makes the rename permanent
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -40,23 +40,23 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def replaceable(path: str | Path) -> Path:
-    """Return the file that writing to `path` replaces: the target, if `path` is a link.
+    """Return the path of the file to replace; a symbolic link is followed to its target.
 
     Raises
     ------
     OSError
-        If the folder does not exist, or if the path is not a file.
+        If the folder does not exist, or if the path is a folder, a pipe or a device.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: cannot write this file: there is no such folder")
-    if path.exists() and not path.is_file():  # otherwise even a device would be replaced
+    if path.exists() and not path.is_file():  # a device must not be replaced
         raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
     return path
 
 
 def usual_mode(path: Path) -> int:
-    """The permissions of the file to replace, or the default permissions of a new file."""
+    """Return the permissions of an existing file, or the default permissions of a new file."""
     try:
         return path.stat().st_mode & 0o777
     except OSError:

@@ -1,4 +1,4 @@
-"""Locks between threads and processes. A lock ends with the process that holds it."""
+"""Locks between threads and processes. When a process ends, its locks are released."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any
 
 if sys.platform == "win32":
     import msvcrt
-elif sys.platform != "emscripten":  # in a browser there is only one process
+elif sys.platform != "emscripten":  # in a browser, there is only one process
     import fcntl
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
-_FAR = 2**30  # the byte that Windows locks, beyond the content
+_FAR = 2**30  # Windows locks this byte, which lies beyond the end of the content
 
 
 class Lock:
     """A file that only one owner can lock at a time.
 
-    The operating system releases the lock when the process ends, even if it is killed: a file that
-    is left behind is not locked. A copy of a `Lock` object does not hold the lock.
+    The operating system releases the lock when the process ends, even if the process is killed. The
+    file may then remain, but it is not locked. A copy of a `Lock` object does not hold the lock.
 
     Parameters
     ----------
     path : Path
-        The file; it is created when the lock is taken and removed when it is released.
+        The path of the file. Taking the lock creates the file, and releasing the lock removes it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class Lock:
         Returns
         -------
         str or None
-            None if the lock was taken, otherwise a description of the process that holds it.
+            None if the lock was taken. Otherwise, a description of the process that holds the lock.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Lock:
                 _lock(file.fileno())
             except OSError as error:
                 return self._refused(file, error)
-            if self._is_there(file):  # the last owner may just have removed the file
+            if self._is_there(file):  # the previous owner may have removed the file
                 break
             file.close()
         file.seek(0)
@@ -81,7 +81,7 @@ class Lock:
             owner = file.read(200).decode(errors="replace")
         if error.errno in _TAKEN:
             return owner or "an unknown process"
-        message = f"{self.path}: cannot detect other trainings that write here: {error}"
+        message = f"{self.path}: cannot detect other training runs that write here: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return None
 
@@ -89,7 +89,7 @@ class Lock:
         """Release the lock."""
         file, self._file = self._file, None
         if file is not None:
-            with contextlib.suppress(OSError):  # on Windows an open file might be left behind
+            with contextlib.suppress(OSError):  # Windows may refuse to remove an open file
                 os.unlink(self.path)
             file.close()
 
@@ -104,7 +104,7 @@ class Lock:
 
 
 def _lock(handle: int) -> None:
-    """Lock an open file or raise an `OSError`."""
+    """Lock an open file, or raise an `OSError` if the file is already locked."""
     if sys.platform == "win32":
         os.lseek(handle, _FAR, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)

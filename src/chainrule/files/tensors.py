@@ -1,8 +1,9 @@
-"""Safetensors files, written atomically with a SHA-256 digest and read with strict checks.
+"""Safetensors files: atomic writes with a SHA-256 digest, and strict checks when reading.
 
-chainrule adds ``format_version`` and ``sha256`` to the metadata of its files. The digest is that of
-the whole file, with zeros in place of the digest itself. In a plain safetensors file, a flipped bit
-often loads silently as another number; here it is an error.
+chainrule adds ``format_version`` and ``sha256`` to the metadata of its files. The digest is
+computed over the whole file, with the digest itself replaced by zeros. In a plain safetensors file,
+a flipped bit often goes unnoticed and changes a number. With the digest, a flipped bit raises an
+error.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..errors import FileFormatError
 from .atomic import write_atomically
 
 FORMAT_VERSION = "1"
-MAX_HEADER = 2**22  # bytes; parsed JSON can take thirty times as much memory
+MAX_HEADER = 2**22  # in bytes; the parsed JSON can take 30 times as much memory
 _NO_DIGEST = "0" * 64
 _DTYPES = {
     "BOOL": "?",
@@ -41,29 +42,30 @@ _OTHERS = {
 def write_tensors(
     path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write arrays and text to a safetensors file, completely or not at all.
+    """Write arrays and text to a safetensors file, either completely or not at all.
 
     Parameters
     ----------
     path : str or Path
-        The file; an existing one is replaced once the new one is complete.
+        The path of the file. An existing file is replaced once the new file is complete.
     tensors : mapping of str to array
         Arrays of booleans, integers or floating-point numbers.
     metadata : mapping of str to str
-        Text; ``sha256`` is added, and ``format_version`` if it is missing.
+        Text entries. The entry ``sha256`` is added, and ``format_version`` if it is missing.
 
     Raises
     ------
     TypeError, ValueError
-        If `read_tensors` could not read the file, because of an array of another type, a reserved
-        name, or a header longer than `MAX_HEADER`.
+        If an array has another type, if a name is reserved, or if the header is longer than
+        `MAX_HEADER`. `read_tensors` could not read such a file.
     OSError
         If the file cannot be written.
 
-    In all of these cases an existing file stays unchanged.
+    After any of these errors, an existing file is unchanged.
     """
     metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
-    # The safetensors package writes any array as if it were in C order, so convert it first.
+    # The safetensors package writes every array as if it were in C order. So convert other orders
+    # first.
     ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     for name, array in ordered.items():
         if name == "__metadata__":
@@ -90,9 +92,9 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     Returns
     -------
     tensors : dict of str to array
-        Arrays by name; bfloat16, which NumPy lacks, becomes float32.
+        The arrays by name. bfloat16 becomes float32, because NumPy has no bfloat16.
     metadata : dict of str to str
-        The metadata if it includes ``format_version`` or ``sha256``; empty otherwise.
+        The metadata of a file that chainrule wrote; empty for other files.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
         tensors = {name: _array(**tensor) for name, tensor in deserialize(data)}
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
-    except Exception as error:  # the reader's errors have no common base
+    except Exception as error:  # safetensors and json raise many kinds of errors
         for start, other in _OTHERS.items():
             if data.startswith(start):
                 raise FileFormatError(
@@ -139,7 +141,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
 
 def _array(dtype: str, shape: list[int], data: Any) -> np.ndarray:
     """Convert one tensor to an array. The safetensors package has already checked its size."""
-    if dtype == "BF16":  # the upper half of float32
+    if dtype == "BF16":  # bfloat16 is the upper half of float32
         upper = np.frombuffer(data, "<u2").astype("<u4") << 16
         return upper.view(np.float32).reshape(shape)
     if dtype not in _DTYPES:
@@ -152,11 +154,11 @@ def _header_size(data: bytes) -> int:
 
 
 def _checked_metadata(data: bytes) -> dict[str, str]:
-    """Return the metadata; refuse headers that safetensors versions read in different ways."""
+    """Return the metadata, or raise an error for a header that is not strictly valid."""
     size = _header_size(data)
     if size > min(len(data) - 8, MAX_HEADER):
         raise ValueError(
-            f"expected a header of at most {MAX_HEADER} bytes, found one of {size} in a file of "
+            f"expected a header of at most {MAX_HEADER} bytes, found {size} bytes in a file of "
             f"{len(data)}"
         )
     header = json.loads(
@@ -171,7 +173,7 @@ def _checked_metadata(data: bytes) -> dict[str, str]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("expected different keys in the header, found one twice")
+        raise ValueError("expected unique keys in the header, found a repeated key")
     return found
 
 
@@ -180,5 +182,5 @@ def _no_constant(word: str) -> NoReturn:
 
 
 def _with_digest(data: bytes, new: str, old: str = _NO_DIGEST) -> bytes:
-    # Quotes within a text are escaped, so only the metadata's own key matches.
+    # Quotes inside JSON strings are escaped. So only the key of the metadata itself can match.
     return data.replace(f'"sha256":"{old}"'.encode(), f'"sha256":"{new}"'.encode(), 1)

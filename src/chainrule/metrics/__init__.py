@@ -2,25 +2,26 @@
 
 A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
 takes a list of them, or a dict with names of your choice. Metrics never read values back from a
-device. Targets may be a list, a frame or an array of another library: they are moved to the device
-of the outputs. For targets in host memory, NaN and labels outside the classes raise a `DataError`.
-NaN among the outputs is not an error: these samples count as wrong, or the metric is NaN.
+device. Targets may be a list, a frame or an array of another library. Metrics move the targets to
+the device of the outputs. For targets in host memory, NaN and labels outside the classes raise a
+`DataError`. NaN among the outputs is not an error. Depending on the metric, samples with NaN count
+as wrong, or the result is NaN.
 
-For classification, outputs are logits or probabilities ``(samples, classes)``, and targets are
-labels ``(samples,)`` from 0 to ``classes - 1``, or one-hot rows. Rows of targets must sum to 1. So
-several labels per sample raise a `DataError`; use `binary_accuracy` for these. A row that is not
-one-hot (a smoothed or mixed label) stands for the class of its largest entry.
+For classification, outputs are logits or probabilities ``(samples, classes)``. Targets are one-hot
+rows, or labels ``(samples,)`` from 0 to ``classes - 1``. Each row of the targets must sum to 1, so
+several labels per sample raise a `DataError`. For several labels per sample, use `binary_accuracy`.
+If a row is not one-hot (a smoothed or mixed label), the class of the largest entry counts.
 
 For two classes, `precision`, `recall`, `f1` and `confusion_matrix` also take a single output,
-``(samples,)`` or ``(samples, 1)``. Outputs above `threshold` are class 1. The targets are 0 and 1,
-in the shape of the outputs.
+``(samples,)`` or ``(samples, 1)``. Outputs above `threshold` are class 1. Targets are 0 or 1 and
+have the shape of the outputs.
 
 Outputs and targets may have any real dtype. Counts and sums always use integers and float64. If the
-outputs are float32 or float64, the result has their dtype. Otherwise it is float64.
+outputs are float32 or float64, the result has the same dtype. Otherwise the result is float64.
 
 The attribute ``higher_is_better`` of a metric is True if larger values are better, and False if
-smaller values are better. Callbacks that watch a metric rely on this attribute, so set it on your
-own metrics too.
+smaller values are better. Callbacks that watch a metric rely on ``higher_is_better``, so set this
+attribute on custom metrics too.
 
 Examples
 --------

@@ -30,17 +30,17 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     outputs : array
         ``(samples, classes)``: logits or probabilities.
     targets : array
-        Labels ``(samples,)``, or rows with the shape of the outputs. A row is one-hot, or another
-        distribution whose largest entry marks the correct class.
+        Labels ``(samples,)``, or rows with the shape of the outputs. Each row is a probability
+        distribution, often one-hot; the largest entry marks the correct class.
     ignore_index : int, optional
-        Samples with this label are left out. If no samples remain, the accuracy is 0. By default,
-        `Trainer` passes the `ignore_index` of its `CrossEntropyLoss`. The other metrics do not have
-        this option.
+        Samples with this label are not counted. If no samples remain, the accuracy is 0. By
+        default, `Trainer` passes the `ignore_index` of its `CrossEntropyLoss`. The other metrics do
+        not have this option.
 
     Returns
     -------
     array
-        0-d, a quotient of exact counts; see `chainrule.metrics` for its dtype.
+        The accuracy, as a 0-d array. `chainrule.metrics` describes the dtype.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
 
 
 def _right(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Return whether each sample is right (see `chainrule.training.sample_means`)."""
+    """Return for each sample whether the prediction is right."""
     return xp.argmax(outputs, axis=-1) == _labels(xp, outputs, targets)
 
 
@@ -71,7 +71,7 @@ accuracy.per_sample = _right  # type: ignore[attr-defined]
 
 
 def _labels(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Return labels unchanged, and convert one-hot rows to labels."""
+    """Return the labels; one-hot rows are converted to labels."""
     if targets.ndim == 1:
         return targets
     return xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
@@ -84,8 +84,8 @@ class binary_accuracy:
     Parameters
     ----------
     threshold : float
-        Outputs above this value are class 1, all others class 0. Use 0 for logits and 0.5 for
-        probabilities. Targets above 0.5 are class 1.
+        Outputs above this value predict class 1, all other outputs class 0. Use 0 for logits and
+        0.5 for probabilities. Targets above 0.5 mean class 1.
 
     Examples
     --------
@@ -112,14 +112,15 @@ class binary_accuracy:
 class top_k_accuracy:
     """Share of samples whose correct class has one of the `k` largest outputs.
 
-    If two outputs are equal, the output of the lower class counts as larger. So a model whose
-    outputs are all equal is not always right. With `k` = 1, this metric is `accuracy`.
+    If two outputs are equal, the class with the lower index ranks higher. A model that returns the
+    same value for every class is therefore not always right. With `k` = 1, this metric is
+    `accuracy`.
 
     Parameters
     ----------
     k : int
-        Number of largest outputs, at least 1. The metric's name contains it, as in
-        ``top_2_accuracy``.
+        The number of largest outputs to consider, at least 1. The name of the metric contains `k`,
+        as in ``top_2_accuracy``.
 
     Raises
     ------
@@ -160,6 +161,7 @@ class top_k_accuracy:
         rows = xp.arange(samples, device=outputs.device)
         own = outputs[rows, labels][:, None]
         after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels[:, None]
-        # Count the smaller outputs, not the larger ones: if `own` is NaN, none would be larger.
+        # Count the outputs that are smaller than `own`. If `own` is NaN, this count is 0, so the
+        # sample counts as wrong.
         beaten = (own > outputs) | ((own == outputs) & after)
         return xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k

@@ -1,4 +1,4 @@
-"""Checks of outputs and targets, exact counts, and the direction in which a metric improves."""
+"""Helpers for metrics: argument checks, exact counts, and marks for whether higher is better."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _Marked = TypeVar("_Marked", bound=Metric)
 
 
 def higher_is_better(metric: _Marked) -> _Marked:
-    """Mark a metric that rises as a model improves."""
+    """Mark a metric whose value rises as a model improves."""
     metric.higher_is_better = True  # type: ignore[attr-defined]
     return metric
 
 
 def lower_is_better(metric: _Marked) -> _Marked:
-    """Mark a metric that falls as a model improves."""
+    """Mark a metric whose value falls as a model improves."""
     metric.higher_is_better = False  # type: ignore[attr-defined]
     return metric
 
 
 def direction(metric: Metric | None) -> bool | None:
-    """Return whether a higher value of the metric is better, or None if it is not marked."""
+    """Return whether a higher value of the metric is better, or None for an unmarked metric."""
     while isinstance(metric, partial):
         metric = metric.func
     mark = getattr(metric, "higher_is_better", None)
@@ -41,7 +41,7 @@ def labelled(
 ) -> tuple[Any, Array, Array]:
     """Return the namespace, outputs ``(samples, classes)``, and targets as labels.
 
-    Labels equal to `ignore_index` become -1.
+    Labels equal to `ignore_index` are replaced by -1.
     """
     xp, outputs = as_outputs(outputs)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
@@ -102,10 +102,10 @@ def predicted_classes(xp: Any, outputs: Array) -> Array:
 
 
 def share(xp: Any, right: Array, dtype: Any, *, among: Array | None = None) -> Array:
-    """Return the share of True values in `right`, or in the part of it that `among` selects.
+    """Return the share of True values in `right`, or among the elements that `among` selects.
 
-    Counts are in float64, because large counts are not exact in float32. If `among` selects
-    nothing, the share is 0.
+    The counts are float64, because float32 cannot represent large counts exactly. If `among`
+    selects no elements, the share is 0.
     """
     if among is None:
         return xp.astype(xp.mean(xp.astype(right, xp.float64)), dtype)

@@ -15,23 +15,25 @@ _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) -> Array:
     """Confusion matrix: classes in rows, predicted classes in columns.
 
-    ``M[i, j]`` is the number of samples of class i whose largest output is the j-th. Samples with
-    NaN outputs are not counted.
+    ``M[i, j]`` is the number of samples of class i that are predicted as class j. Samples with NaN
+    outputs are not counted.
 
     Parameters
     ----------
     outputs : array
-        ``(samples, classes)``. For two classes, it can also be a single output, ``(samples,)`` or
-        ``(samples, 1)``.
+        ``(samples, classes)``. For two classes, a single output per sample is also allowed:
+        ``(samples,)`` or ``(samples, 1)``.
     targets : array
-        Labels or one-hot rows. For a single output, 0 and 1 in the shape of the outputs.
+        Labels or one-hot rows. For a single output, an array of 0 and 1 with the shape of the
+        outputs.
     threshold : float, optional
-        A single output above this value is class 1. Use 0 for logits and 0.5 for probabilities.
+        A single output above this value predicts class 1. Use 0 for logits and 0.5 for
+        probabilities.
 
     Returns
     -------
     array
-        ``(classes, classes)`` integers.
+        ``(classes, classes)``, with integer entries.
 
     Raises
     ------
@@ -60,25 +62,26 @@ def precision(
 ) -> Array:
     """Precision: the share of the samples predicted as a class that belong to this class.
 
-    ``right / predicted``, in numbers of samples. A class that is never predicted has precision 0,
-    as in scikit-learn.
+    Formula: ``right / predicted``, where both are numbers of samples. If a class is never
+    predicted, its precision is 0, as in scikit-learn.
 
     Parameters
     ----------
     outputs, targets : array
         See `confusion_matrix`.
     average : {"auto", "binary", "macro", "micro", "weighted"}, optional
-        How to combine the scores of the classes. "binary" is the score of class 1 alone, for two
-        classes. "macro" is the mean over the classes that occur among targets or predictions.
-        "weighted" is the mean weighted by the number of samples of each class. "micro" divides the
-        sums of the counts of all classes. "auto" is "binary" for two classes and "macro" for more.
+        How to combine the scores of the classes. "binary" is for two classes and returns the score
+        of class 1 alone. "macro" is the mean over all classes that occur among the targets or the
+        predictions. "weighted" is the mean weighted by the number of samples of each class. "micro"
+        adds up the counts of all classes before the division. "auto" is "binary" for two classes
+        and "macro" for more.
     threshold : float, optional
         See `confusion_matrix`.
 
     Returns
     -------
     array
-        0-d, a quotient of exact counts; see `chainrule.metrics` for its dtype.
+        The score, as a 0-d array. `chainrule.metrics` describes the dtype.
 
     Raises
     ------
@@ -106,8 +109,8 @@ def recall(
 ) -> Array:
     """Recall: the share of the samples of a class that are predicted as this class.
 
-    ``right / actual``, in numbers of samples. A class without samples has recall 0, as in
-    scikit-learn.
+    Formula: ``right / actual``, where both are numbers of samples. If a class has no samples, its
+    recall is 0, as in scikit-learn.
 
     Parameters
     ----------
@@ -129,8 +132,8 @@ def recall(
 def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
     """F1 score: the harmonic mean of precision and recall.
 
-    ``2 right / (predicted + actual)``, in numbers of samples. The score of a class that does not
-    occur is 0, as in scikit-learn.
+    Formula: ``2 right / (predicted + actual)``, in numbers of samples. If a class has neither
+    samples nor predictions, its score is 0, as in scikit-learn.
 
     Source: C. van Rijsbergen, "Information retrieval", 1979.
 
@@ -138,7 +141,7 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
     ----------
     outputs, targets, average, threshold
         See `precision`, which also describes the result and the errors. "macro" is the mean of the
-        F1 scores of the classes, not the F1 score of their mean precision and recall.
+        F1 scores of all classes. It is not the F1 score of the mean precision and the mean recall.
 
     Examples
     --------
@@ -154,10 +157,11 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
 def _of_classes(
     name: str, outputs: Array, targets: Array, threshold: float
 ) -> tuple[Any, Array, Array]:
-    """Return the namespace, outputs ``(samples, classes)`` and labels; one output becomes two."""
+    """Return the namespace, outputs of shape ``(samples, classes)``, and labels."""
     xp, outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
-        # Treat a single output as two, with the first fixed at the threshold.
+        # Turn a single output into two outputs: the threshold for class 0, and the output for class
+        # 1.
         xp, outputs, targets = fitting_targets(name, outputs, targets)
         outputs = xp.reshape(outputs, (-1,))
         targets = xp.astype(xp.reshape(targets, (-1,)), outputs.dtype)
@@ -176,7 +180,7 @@ def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
 
 @dataclass
 class _Counts:
-    """Counts for each class, in float64: right predictions, all predictions, and all samples."""
+    """Three counts per class, in float64: right predictions, all predictions, and all samples."""
 
     xp: Any
     dtype: Any  # of the result
@@ -221,5 +225,5 @@ class _Counts:
 
 
 def _quotient(xp: Any, part: Array, whole: Array) -> Array:
-    """Return ``part / whole``, with 0 / 0 = 0. `whole` is a count, so it is 0 or at least 1."""
+    """Return ``part / whole``, or 0 where both are 0. `whole` must hold integer counts."""
     return part / xp.maximum(whole, 1.0)

@@ -10,11 +10,11 @@ from .base import fitting_targets, higher_is_better, lower_is_better
 
 @higher_is_better
 def r2(outputs: Array, targets: Array) -> Array:
-    """Coefficient of determination: the share of the variance of the targets that is explained.
+    """Coefficient of determination: the share of the targets' variance that the outputs explain.
 
-    ``1 - sum((t - y)^2) / sum((t - mean(t))^2)``, with sums over the samples. The result is
-    averaged over the features. For constant targets, it is 1 if all outputs are right, and
-    otherwise 0, as in scikit-learn.
+    For each feature, ``1 - sum((t - y)^2) / sum((t - mean(t))^2)``, with sums over the samples. The
+    result is the mean over the features. A feature with constant targets scores 1 if all its
+    outputs are right and 0 otherwise, as in scikit-learn.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def r2(outputs: Array, targets: Array) -> Array:
     Returns
     -------
     array
-        0-d, at most 1, and 0 if each output is the mean of the targets; see `chainrule.metrics` for
-        its dtype.
+        The score, as a 0-d array: at most 1, and 0 if every output is the mean of the targets.
+        `chainrule.metrics` describes the dtype.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def r2(outputs: Array, targets: Array) -> Array:
     # Subtract the first sample, so that constant targets have a variance of exactly 0.
     targets = targets - targets[:1, ...]
     deviation = targets - xp.mean(targets, axis=0, keepdims=True)
-    scale = xp.max(xp.abs(deviation), axis=0)  # so that squares neither overflow nor vanish
+    scale = xp.max(xp.abs(deviation), axis=0)  # avoids overflow and underflow of the squares
     varies = scale > 0.0
     scale = xp.where(varies, scale, 1.0)
     unexplained, total = (xp.sum((d / scale) ** 2, axis=0) for d in (error, deviation))
@@ -64,7 +64,7 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     Returns
     -------
     array
-        0-d; see `chainrule.metrics` for its dtype.
+        The mean error, as a 0-d array. `chainrule.metrics` describes the dtype.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
 
 
 def _absolute_errors(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Return the absolute error of each output (see `chainrule.training.sample_means`)."""
+    """Return the absolute error of each output."""
     return xp.abs(outputs - xp.astype(targets, outputs.dtype))
 
 
@@ -90,6 +90,6 @@ mean_absolute_error.per_sample = _absolute_errors  # type: ignore[attr-defined]
 
 
 def _in_float64(name: str, outputs: Array, targets: Array) -> tuple[Any, Any, Array, Array]:
-    """Return the namespace, the dtype of the result, and outputs and targets in float64."""
+    """Return the namespace, the result's dtype, and the outputs and targets in float64."""
     xp, outputs, targets = fitting_targets(name, outputs, targets)
     return xp, outputs.dtype, xp.astype(outputs, xp.float64), xp.astype(targets, xp.float64)

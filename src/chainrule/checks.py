@@ -1,4 +1,4 @@
-"""Checks of arguments. Each returns the argument, or raises an error that says what is expected."""
+"""Argument checks, which return the argument or raise an error that says what is expected."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .errors import what_is_meant
 
 
 class Checked:
-    """An attribute that is checked whenever it is assigned, in the constructor and later.
+    """A descriptor: an attribute that is checked at every assignment.
 
     Parameters
     ----------
     check : callable
-        Takes the name of the attribute and the value. Returns the value to store, or raises an
-        error.
+        A function of the attribute's name and the value. It returns the value to store, or raises
+        an error.
 
     Examples
     --------
@@ -42,13 +42,13 @@ class Checked:
     def __set__(self, instance: Any, value: Any) -> None:
         vars(instance)[self.name] = self.check(self.name, value)
 
-    if TYPE_CHECKING:  # at run time, the value is read from the instance's `__dict__`
+    if TYPE_CHECKING:  # at run time, Python reads the value from the instance's `__dict__`
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
 def whole(name: str, number: Any, *, least: int) -> int:
-    """Return `number` if it is an integer no smaller than `least`."""
+    """Return `number` if it is an integer and at least `least`; otherwise raise an error."""
     try:
         found = operator.index(number)
     except TypeError:
@@ -61,41 +61,41 @@ def whole(name: str, number: Any, *, least: int) -> int:
 
 
 def is_function(thing: Any) -> bool:
-    """Return whether `thing` can be called and is neither a class nor a layer."""
+    """Return whether `thing` is callable, but neither a class nor a layer."""
     return callable(thing) and not isinstance(thing, type) and not hasattr(thing, "forward")
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return `value` if it is True or False."""
+    """Return `value` if it is True or False; otherwise raise an error."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"expected {name} to be True or False, found {value!r}")
     return bool(value)
 
 
 def finite(name: str, number: Any) -> float:
-    """Return `number` if it is finite."""
+    """Return `number` if it is finite; otherwise raise an error."""
     return _expect(math.isfinite(x := _real(name, number)), f"{name} to be finite", x)
 
 
 def at_least_zero(name: str, number: Any) -> float:
-    """Return `number` if it is finite and at least 0."""
+    """Return `number` if it is finite and at least 0; otherwise raise an error."""
     x = _real(name, number)
     return _expect(0.0 <= x < math.inf, f"{name} to be finite and at least 0", x)
 
 
 def above_zero(name: str, number: Any) -> float:
-    """Return `number` if it is finite and above 0."""
+    """Return `number` if it is finite and above 0; otherwise raise an error."""
     x = _real(name, number)
     return _expect(0.0 < x < math.inf, f"{name} to be finite and above 0", x)
 
 
 def below_one(name: str, number: Any) -> float:
-    """Return `number` if it is at least 0 and below 1."""
+    """Return `number` if it is at least 0 and below 1; otherwise raise an error."""
     return _expect(0.0 <= (x := _real(name, number)) < 1.0, f"0 <= {name} < 1", x)
 
 
 def at_least(least: int) -> Callable[[str, Any], int]:
-    """Return a check that accepts integers no smaller than `least`."""
+    """Return a check that accepts only integers that are at least `least`."""
     return lambda name, number: whole(name, number, least=least)
 
 
@@ -111,12 +111,12 @@ def one_of(*choices: str) -> Callable[[str, Any], str]:
 
 
 def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    """Return a check that accepts None, and everything that `check` accepts."""
+    """Return a check that accepts None and every value that `check` accepts."""
     return lambda name, value: None if value is None else check(name, value)
 
 
 def share(name: str, number: Any) -> float:
-    """Return `number` if it is from 0 to 1."""
+    """Return `number` if it is from 0 to 1; otherwise raise an error."""
     return _expect(0.0 <= (x := _real(name, number)) <= 1.0, f"0 <= {name} <= 1", x)
 
 

@@ -1,4 +1,4 @@
-"""Exceptions, each derived from the built-in one that users would catch, and hints for messages."""
+"""Exceptions, which derive from the fitting built-in exceptions, and hints for error messages."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class ShapeError(ValueError):
 
 
 class DataError(ValueError):
-    """Data is unusable: no rows, not numbers, NaN, or labels outside the classes."""
+    """Data is unusable: it is empty, is not numeric, or holds NaN or labels outside the classes."""
 
 
 class BackendError(ImportError):
-    """An array library, or the hardware that it needs, is missing."""
+    """An array library is missing, or the hardware that the library needs."""
 
 
 class FileFormatError(ValueError):
-    """A file is damaged, has another format, or does not fit the model that loads it."""
+    """A file is damaged, has a different format, or does not fit the model that loads the file."""
 
 
 class DivergenceError(ArithmeticError):
@@ -27,14 +27,14 @@ class DivergenceError(ArithmeticError):
 
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
-    """Return the error for an array whose dtype is not the one that a model or a loss uses."""
+    """Return the error for an array with a different dtype from the model or the loss."""
     return TypeError(
         f"{what} is {found}, the model computes in {expected}: xp.astype(y, x.dtype) converts it"
     )
 
 
 def what_is_meant(thing: Any) -> str:
-    """Return a hint about a `thing` of the wrong type, to append to an error message."""
+    """Return a hint about an object of the wrong type, to append to an error message."""
     if instead := getattr(type(thing), "instead", ""):
         return f": {instead}"
     kind = thing if isinstance(thing, type) else type(thing)
@@ -50,5 +50,5 @@ def what_is_meant(thing: Any) -> str:
 
 
 def to_install(extra: str) -> str:
-    """Return the command that installs an extra, for error messages (chainrule is not on PyPI)."""
+    """Return the command that installs an extra (chainrule is not on PyPI)."""
     return f'pip install ".[{extra}]" in a clone of chainrule\'s repository'

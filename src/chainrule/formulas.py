@@ -1,4 +1,4 @@
-"""Pure functions of an Array API namespace. A backend may replace each of them by a kernel."""
+"""Formulas as pure functions of a namespace and arrays. A backend may replace each by a kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .types import Array
 def sign(xp: ModuleType, x: Array) -> Array:
     """Return -1, 0 or 1 for each element.
 
-    It is a formula because array-api-compat's version makes CuPy wait for the GPU.
+    CuPy's backend replaces this function, because array-api-compat's version waits for the GPU.
     """
     return xp.sign(x)
 
@@ -20,7 +20,7 @@ def sign(xp: ModuleType, x: Array) -> Array:
 def dot(xp: ModuleType, a: Array, b: Array) -> Array:
     """Return ``sum(a * b)`` over the last axis, which is kept with size 1.
 
-    It is a formula because array-api-compat computes it as a matrix product on CuPy.
+    CuPy's backend replaces this function, because array-api-compat's version is a matrix product.
     """
     return xp.vecdot(a, b)[..., None]
 
@@ -33,11 +33,11 @@ def squares(xp: Any, x: Array) -> Array:
 def scaled_norm(
     xp: Any, x: Array, axis: int | tuple[int, ...] | None = None
 ) -> tuple[Array, Array]:
-    """Return the Euclidean norm as two factors, since their product may overflow.
+    """Return the Euclidean norm as two factors, because their product may overflow.
 
-    The first factor is the largest absolute value. All elements are divided by this value before
-    they are squared. The second factor is 0, or between 1 and the square root of the number of
-    elements. Both factors keep the reduced axes, with size 1.
+    The first factor is the largest absolute value of the elements. The second factor is the norm of
+    the elements divided by the first factor. It is 0, or between 1 and the square root of the
+    number of elements. In both factors, the reduced axes have size 1.
     """
     scale = xp.max(xp.abs(x), axis=axis, keepdims=True)
     scale = xp.where((scale > 0) & xp.isfinite(scale), scale, 1.0)
@@ -46,11 +46,12 @@ def scaled_norm(
 
 
 def sum_over_batch(xp: Any, x: Array) -> Array:
-    """Return the sum over all axes but the last, ``(batch, ..., features)`` to ``(features,)``.
+    """Return the sum over all axes except the last axis.
 
-    Array libraries may add up the rows one after another. As the sum grows, more of each new row is
-    lost to rounding. So a long batch is divided into blocks: each block is summed, and then the
-    sums of the blocks are added up.
+    The shape ``(batch, ..., features)`` becomes ``(features,)``. Array libraries may add up the
+    rows one after another. As the sum grows, more of each new row is lost to rounding. So a long
+    batch is divided into blocks of rows. Each block is summed first, and then the sums of all
+    blocks are added.
     """
     if x.ndim > 2:
         x = xp.reshape(x, (-1, x.shape[-1]))
@@ -62,11 +63,11 @@ def sum_over_batch(xp: Any, x: Array) -> Array:
     return total + xp.sum(x[blocks * BLOCK :, :], axis=0) if rest else total
 
 
-BLOCK = 256  # rows per block
+BLOCK = 256  # the number of rows in a block
 
 
 def masked(xp: Any, x: Array, kept: Array, factor: float) -> Array:
-    """Return ``factor * x`` where `kept` is true, and 0 elsewhere, even if `x` is infinite."""
+    """Return ``factor * x`` where `kept` is true. Elsewhere, return 0, even if `x` is infinite."""
     return xp.where(kept, x, 0.0) * factor
 
 
@@ -76,27 +77,28 @@ def relu(xp: Any, x: Array) -> Array:
 
 
 def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
-    """Return `dy` where the output `y` is positive, else 0."""
+    """Return `dy` where the output `y` is positive, and 0 elsewhere."""
     return dy * xp.astype(y > 0, dy.dtype)
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))`` without overflow: the exponent is never positive."""
+    """Return ``1 / (1 + exp(-x))``. The exponent is never positive, which avoids overflow."""
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
 def log_sigmoid(xp: Any, x: Array) -> Array:
-    """Return ``log(sigmoid(x))``, which is accurate even where the sigmoid rounds to 0."""
+    """Return ``log(sigmoid(x))``, accurate even where the sigmoid rounds to 0."""
     return xp.minimum(x, 0.0) - xp.log1p(xp.exp(-xp.abs(x)))
 
 
 def normal(xp: Any, x: Array) -> tuple[Array, Array]:
-    """Return the share of the standard normal distribution below `x`, and its density at `x`.
+    """Return the distribution function and the density of the standard normal distribution.
 
-    The share beyond ``|x|`` is ``exp(-x^2 / 2)`` times a quotient of polynomials, with an error
-    below 1e-15. Source: J. F. Hart et al., "Computer approximations", 1968, in the form of G. West,
-    "Better approximations to cumulative normal functions", 2005. `x` has to be finite.
+    The probability of values above ``|x|`` is ``exp(-x^2 / 2)`` times a quotient of polynomials,
+    with an error below 1e-15. `x` must be finite. Source: J. F. Hart et al., "Computer
+    approximations", 1968, in the form of G. West, "Better approximations to cumulative normal
+    functions", 2005.
     """
     z, bell = xp.abs(x), xp.exp(-0.5 * (x * x))
     beyond = bell * (_polynomial(NORMAL_NUMERATOR, z) / _polynomial(NORMAL_DENOMINATOR, z))
@@ -105,7 +107,7 @@ def normal(xp: Any, x: Array) -> tuple[Array, Array]:
 
 DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
 
-# Coefficients from the highest power down.
+# Coefficients of the polynomials, from the highest power to the lowest.
 NORMAL_NUMERATOR = (
     0.0352624965998911, 0.700383064443688, 6.37396220353165, 33.912866078383, 112.079291497871,
     221.213596169931, 220.206867912376,
@@ -117,7 +119,7 @@ NORMAL_DENOMINATOR = (
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
-    """Evaluate a polynomial by Horner's rule, its coefficients from the highest power down."""
+    """Evaluate a polynomial by Horner's rule; `coefficients` begins with the highest power."""
     first, second, *rest = coefficients
     y = first * x + second
     for coefficient in rest:
@@ -127,19 +129,19 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
 
 
 def log_softmax(xp: Any, x: Array) -> Array:
-    """Return ``x - log(sum(exp(x)))`` over the last axis; the largest `x` is subtracted first."""
+    """Return ``x - log(sum(exp(x)))`` over the last axis, without overflow."""
     shifted = x - xp.max(x, axis=-1, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
 
 def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Array]:
-    """Return ``-log softmax(y)[label]`` per row, and the derivative ``softmax(y) - one_hot``."""
+    """Return ``-log softmax(y)[label]`` for each row, and its derivative."""
     log_p = log_softmax(xp, y)
     rows = xp.arange(y.shape[0], device=y.device)
     return -log_p[rows, labels], xp.exp(log_p) - one_hot(xp, y, labels)
 
 
 def one_hot(xp: Any, y: Array, labels: Array) -> Array:
-    """Return an array of the shape of `y`, with 1 at the label of each row and 0 elsewhere."""
+    """Return an array with the shape of `y`: 1 at the label of each row, and 0 elsewhere."""
     classes = xp.arange(y.shape[1], dtype=labels.dtype, device=y.device)
     return xp.astype(labels[:, None] == classes[None, :], y.dtype)

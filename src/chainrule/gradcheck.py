@@ -1,4 +1,4 @@
-"""Gradient check: gradients compared with finite differences."""
+"""Gradient check: compare gradients with finite differences."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .losses import Loss
 from .types import Array
 
 Values = dict[str, np.ndarray]
-"""The input and the parameters by name."""
+"""The values of the input and of the parameters, by name."""
 
 Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
-"""Maps values to a number and a function that returns the gradients of this number."""
+"""A function that takes values. It returns a number, and a function for the number's gradients."""
 
 _INPUT = "the input"
-_STEP = 1e-5  # near the step with the least error of a central difference, 1e-10
+_STEP = 1e-5  # the error of central differences, about 1e-10, is smallest near this step
 
 
 def gradcheck(
@@ -36,12 +36,12 @@ def gradcheck(
     seed: int = 0,
     tolerance: float = 1e-6,
 ) -> float:
-    """Compare every gradient of a layer or a loss with central differences, in float64.
+    """Compare every gradient of a layer or a loss with finite differences, in float64.
 
-    The input is drawn from a normal distribution. For a layer, the check differentiates a sum of
-    the outputs with random weights. The layer itself does not change: the check uses a copy, in
-    which no parameter is frozen. At a kink, such as that of a rectifier, the derivative from either
-    side is accepted.
+    The input is drawn from a normal distribution. For a layer, the check differentiates a weighted
+    sum of the outputs, with random weights. The check runs on a copy of the layer in which no
+    parameter is frozen, so the layer itself does not change. At a kink, such as ReLU at 0, the
+    derivative from either side is accepted.
 
     Parameters
     ----------
@@ -52,24 +52,25 @@ def gradcheck(
     target : array, optional
         The targets of a loss.
     training : bool, optional
-        Whether to run the layer in training mode. Each run uses the same random masks and the same
+        Whether to run the layer in training mode. All runs use the same random masks and the same
         initial buffers.
     backend : str, Backend or namespace, optional
-        The backend to compute on.
+        The backend to run the check on.
     seed : int, optional
-        The seed of the input and of a layer's parameters.
+        The seed for the input and for the parameters of the layer.
     tolerance : float, optional
-        Largest accepted difference, relative to the largest entry of the gradient.
+        The largest accepted difference, divided by the largest entry of the gradient.
 
     Returns
     -------
     float
-        The largest difference found, relative to the largest entry of the gradient.
+        The largest difference that was found, divided by the largest entry of the gradient.
 
     Raises
     ------
     AssertionError
-        If a gradient is wrong. The message names the worst entry and both values.
+        If a gradient is wrong. The message shows the gradient and the finite difference of the
+        worst entry.
 
     Examples
     --------
@@ -93,7 +94,7 @@ def gradcheck(
     gradients = [None if g is None else backend.to_numpy(g).copy() for g in found]
     worst, where = 0.0, ""
     for (name, host), gradient in zip(values.items(), gradients, strict=True):
-        if gradient is None:  # a model that computes no gradient of its input
+        if gradient is None:  # a model may omit the gradient of its input
             continue
         if gradient.shape != host.shape:
             raise AssertionError(
@@ -141,7 +142,7 @@ def _layer(
     training: bool,
     seed: int,
 ) -> tuple[Values, Run]:
-    """Return a layer's input and parameters, and a function for the sum and its gradients."""
+    """Return the values to vary, and a function for the weighted sum and its gradients."""
     layer = layer.copy()
     layer.unfreeze()
     layer.bind(backend, dtype="float64", seed=seed)
@@ -163,7 +164,7 @@ def _layer(
             state.zero_grad()
             try:
                 dx = backward(dy, **options)
-                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # Models may return None
+                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # may be None
                     layer._leaves_dtype("gradient", dx, dy)
             except ValueError as error:
                 layer._wrote_to_input(error)
@@ -181,7 +182,7 @@ def _asarray(backend: Backend, host: np.ndarray) -> Array:
 
 
 def _differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
-    """Return the central, forward and backward differences for each entry, of second order."""
+    """Return second-order central, forward and backward differences for each entry of `x`."""
     result, h = np.empty((3, *x.shape)), _STEP
     here = f(x)
     for entry in np.ndindex(x.shape):

@@ -1,4 +1,4 @@
-"""The record of a training."""
+"""The record of a training run."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ class History:
         One dict per epoch, with these columns:
 
         - ``epoch``, counted from 1;
-        - ``loss`` over the epoch's steps: the mean over their samples with their weights, or the
-          sum if the loss is a sum;
-        - metrics that are means over samples, such as ``accuracy``, over the same steps, with
-          dropout active and while the weights still change (see the notes of `Trainer`);
-        - with validation data, ``val_loss`` and ``val_...`` for each metric, after the epoch;
-        - ``lr``, the learning rate of the last step; if layers have their own rates, one column
-          for each of these layers, such as ``lr[0]``;
-        - ``seconds``.
+        - ``loss``: the weighted mean over all samples of the epoch, or the sum if the loss is a
+          sum;
+        - metrics that are means over samples, such as ``accuracy``; they are measured during the
+          steps, with dropout active and changing weights (see the notes of `Trainer`);
+        - with validation data, ``val_loss`` and ``val_...`` for each metric, measured after the
+          epoch;
+        - ``lr``: the learning rate of the last step; if layers have different rates, there is a
+          column for each of these layers, such as ``lr[0]``;
+        - ``seconds``: the duration of the epoch.
 
         A callback can add more columns in `Callback.on_epoch_end`.
     step_losses : list of float
@@ -60,7 +61,7 @@ class History:
         return len(self.epochs)
 
     def __getitem__(self, name: str) -> list[float]:
-        """Return one column: a number for each epoch, NaN where there is none."""
+        """Return one column as a list with a number for each epoch; a missing number is NaN."""
         names = self._names()
         if name not in names:
             raise KeyError(f"no {name!r} in this history; it has {', '.join(names) or 'no epochs'}")
@@ -70,7 +71,7 @@ class History:
         return list(dict.fromkeys(name for row in self.epochs for name in row))
 
     def to_dict(self) -> dict[str, list[float]]:
-        """The columns by name."""
+        """Return all columns by name."""
         return {name: self[name] for name in self._names()}
 
     def to_csv(self, path: str | Path) -> None:

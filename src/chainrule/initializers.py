@@ -1,7 +1,7 @@
-"""Initial values of parameters, drawn on the host in float64: the same on every backend.
+"""Initial values of parameters, drawn with NumPy in float64 and thus the same on every backend.
 
-An initializer takes a NumPy Generator and the parameter's shape, and returns an array of that
-shape. The weight of a linear map has shape ``(out, in)``.
+An initializer takes a NumPy Generator and the shape of a parameter, and returns an array of this
+shape. The weight of a linear layer has shape ``(out, in)``.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def __dir__() -> list[str]:
 
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
-# Used like functions, but defined as classes so that they can be compared, copied and printed.
+# Initializers are classes instead of functions, so that they can be compared, copied and printed.
 # ruff: noqa: N801
 
 
 @dataclass(frozen=True)
 class constant:
-    """The same number `fill` for every element.
+    """Every element is `fill`.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class constant:
 
 @dataclass(frozen=True)
 class zeros:
-    """Zero for every element."""
+    """Every element is zero."""
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape)
@@ -66,7 +66,7 @@ class zeros:
 
 @dataclass(frozen=True)
 class uniform:
-    """Uniform in [`a`, `b`)."""
+    """Uniform distribution on [`a`, `b`)."""
 
     a: float
     b: float
@@ -81,7 +81,7 @@ class uniform:
 
 @dataclass(frozen=True)
 class normal:
-    """Normal with mean 0 and standard deviation `std`."""
+    """Normal distribution with mean 0 and standard deviation `std`."""
 
     std: float
 
@@ -94,7 +94,7 @@ class normal:
 
 @dataclass(frozen=True)
 class he_normal:
-    """Normal with variance 2 / in, which keeps the scale of activations through ReLU layers.
+    """Normal distribution with variance 2 / in, which keeps the scale of activations with ReLU.
 
     Source: K. He et al., "Delving deep into rectifiers", 2015.
     """
@@ -105,7 +105,7 @@ class he_normal:
 
 @dataclass(frozen=True)
 class he_uniform:
-    """Uniform with variance 2 / in, see `he_normal`."""
+    """Uniform distribution with variance 2 / in, the same variance as `he_normal`."""
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return _uniform(rng, shape, 2.0 / _fans(shape)[0])
@@ -113,7 +113,9 @@ class he_uniform:
 
 @dataclass(frozen=True)
 class glorot_normal:
-    """Normal with variance 2 / (in + out), which keeps the scale of activations and gradients.
+    """Normal distribution with variance 2 / (in + out).
+
+    This variance keeps the scale of activations and gradients through linear layers.
 
     Source: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward
     neural networks", 2010.
@@ -125,7 +127,7 @@ class glorot_normal:
 
 @dataclass(frozen=True)
 class glorot_uniform:
-    """Uniform with variance 2 / (in + out), see `glorot_normal`."""
+    """Uniform distribution with variance 2 / (in + out), the same variance as `glorot_normal`."""
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return _uniform(rng, shape, 2.0 / sum(_fans(shape)))
@@ -133,7 +135,7 @@ class glorot_uniform:
 
 @dataclass(frozen=True)
 class lecun_normal:
-    """Normal with variance 1 / in, which keeps the scale of activations through linear layers.
+    """Normal distribution with variance 1 / in, which keeps the scale through linear layers.
 
     Source: Y. LeCun et al., "Efficient BackProp", 1998.
     """
@@ -144,7 +146,7 @@ class lecun_normal:
 
 @dataclass(frozen=True)
 class lecun_uniform:
-    """Uniform with variance 1 / in, see `lecun_normal`."""
+    """Uniform distribution with variance 1 / in, the same variance as `lecun_normal`."""
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return _uniform(rng, shape, 1.0 / _fans(shape)[0])
@@ -152,7 +154,7 @@ class lecun_uniform:
 
 @dataclass(frozen=True, eq=False)
 class given:
-    """The values of an array, such as the weights of another layer."""
+    """The values of a given array, such as the weights of another layer."""
 
     array: Any
 
@@ -164,7 +166,7 @@ class given:
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the numbers of inputs and outputs of a linear map of shape ``(out, in)``."""
+    """Return the number of inputs and the number of outputs for a weight ``(out, in)``."""
     if len(shape) != 2:
         raise ValueError(f"expected weights of shape (out, in), found {shape}")
     return shape[1], shape[0]

@@ -1,4 +1,4 @@
-"""Random masks from a seed and a counter: bit for bit the same on every backend."""
+"""Random masks computed from a seed and a counter, identical on every backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .types import Array
 
 
 def split_key(seed: int, draw: int) -> tuple[int, int]:
-    """Hash (seed, draw) to two int32, mixed as in SplitMix64 (G. Steele et al., 2014)."""
+    """Hash a seed and a counter to two int32, as in SplitMix64 (G. Steele et al., 2014)."""
     z = (_mix64(seed) + draw * 0x9E3779B97F4A7C15) % 2**64
     z = _mix64(z)
     return int32(z >> 32), int32(z)
@@ -30,34 +30,35 @@ def int32(bits: int) -> int:
 def keep_mask(
     xp: Any, shape: tuple[int, ...], probability: float, key: tuple[Any, Any], device: Any
 ) -> Array:
-    """Return a boolean array whose elements are true with this probability.
+    """Return a boolean array whose elements are True with the given probability.
 
-    Each element is a hash of the key and the element's index. The hash multiplies, xors and shifts,
-    as do C. Wellons' two-round 32-bit integer hashes ("hash prospector", 2018). One of the key's
-    two int32 is mixed in before each round. All arithmetic is in int32, which wraps on overflow,
-    because not every library can shift unsigned integers.
+    Each element is computed from a hash of the key and the index of the element. The hash is a
+    two-round 32-bit integer hash as in C. Wellons' "hash prospector", 2018. Before each round, one
+    of the two integers of the key is mixed in. All arithmetic uses int32, which wraps on overflow,
+    because some libraries cannot shift unsigned integers.
 
     Parameters
     ----------
     xp : namespace
-        An Array API namespace; ``backend.kernel(keep_mask)`` does not take this argument.
+        An Array API namespace. The function ``backend.kernel(keep_mask)`` does not take this
+        argument.
     shape : tuple of int
         The shape of the mask.
     probability : float
-        The probability of True.
+        The probability that an element is True.
     key : tuple
-        A key that is used for no other mask, from ``layer.state.next_key()``.
+        A key from ``layer.state.next_key()``. Use a new key for each mask.
     device : device
-        Where the mask is made, such as ``x.device``.
+        The device of the mask, such as ``x.device``.
     """
     first, second = key
     h = xp.arange(math.prod(shape), dtype=xp.int32, device=device)
-    h *= int32(0x9E3779B9)  # spreads the indices: 2^32 / golden ratio, made odd
+    h *= int32(0x9E3779B9)  # 2^32 / golden ratio, made odd, spreads the indices
     h ^= first
-    h ^= (h >> 16) & 0xFFFF  # the shift copies the sign bit: clear the copies
+    h ^= (h >> 16) & 0xFFFF  # `&` clears the copies of the sign bit
     h *= int32(0x7FEB352D)
     h ^= second
     h ^= (h >> 15) & 0x1FFFF
     h *= int32(0x846CA68B)
-    threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31  # in the range of int32
+    threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31  # shifted to the range of int32
     return xp.reshape(h < threshold, shape)

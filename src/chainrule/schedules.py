@@ -1,8 +1,8 @@
-"""Schedules: learning rates that change, as plain functions of the step.
+"""Schedules: learning rates that change during training, as functions of the step number.
 
-Optimizers take a schedule wherever they take a learning rate. Steps are counted from 0: step 0 is
-the first update of the weights. After its end, a schedule keeps its last rate. Any other function
-of an integer is a schedule too.
+An optimizer accepts a schedule wherever it accepts a learning rate. Steps are counted from 0: step
+0 is the first update of the weights. A schedule that has ended keeps its last rate. Any function
+from a step number to a learning rate can serve as a schedule.
 
 Examples
 --------
@@ -42,7 +42,7 @@ def __dir__() -> list[str]:
 
 
 def _power(gamma: float, exponent: int) -> float:
-    """Return ``gamma ** exponent``, or infinity on overflow, which the optimizer reports."""
+    """Return ``gamma ** exponent``, or infinity on overflow; the optimizer rejects infinity."""
     try:
         return gamma**exponent
     except OverflowError:
@@ -51,7 +51,7 @@ def _power(gamma: float, exponent: int) -> float:
 
 @dataclass(frozen=True)
 class step_decay:
-    """Staircase: multiply the rate by `gamma` after every `step_size` steps.
+    """Stepwise decay: multiply the rate by `gamma` after every `step_size` steps.
 
     The rate is ``lr gamma^floor(step / step_size)``, as in PyTorch's ``StepLR``.
 
@@ -60,9 +60,9 @@ class step_decay:
     lr : float
         The rate at step 0, at least 0.
     step_size : int
-        Number of steps with the same rate, at least 1.
+        Number of steps between two changes of the rate, at least 1.
     gamma : float, optional
-        Factor from one stair to the next, above 0.
+        Factor by which the rate changes, above 0.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class exponential:
     lr : float
         The rate at step 0, at least 0.
     gamma : float
-        Factor from one step to the next, above 0.
+        Factor by which the rate changes after every step, above 0.
 
     Examples
     --------
@@ -118,10 +118,10 @@ class exponential:
 
 @dataclass(frozen=True)
 class polynomial:
-    """Polynomial decay from `lr` at step 0 to `end` from step `steps` on.
+    """Polynomial decay from `lr` at step 0 to `end` at step `steps`, constant afterwards.
 
-    The rate is ``end + (lr - end) (1 - step / steps)^power``, a straight line for a power of 1.
-    With ``end=0`` this is PyTorch's ``PolynomialLR``.
+    The rate is ``end + (lr - end) (1 - step / steps)^power``, which is a straight line if the power
+    is 1. With ``end=0``, the schedule equals PyTorch's ``PolynomialLR``.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class polynomial:
     steps : int
         Number of steps between them, at least 1.
     power : float, optional
-        The exponent, above 0.
+        Exponent of the polynomial, above 0.
 
     Examples
     --------
@@ -160,7 +160,7 @@ class cosine:
     """Half a cosine from `lr` at step 0 to `end` at step `steps`, constant afterwards.
 
     The rate is ``end + (lr - end) (1 + cos(pi step / steps)) / 2``. PyTorch's ``CosineAnnealingLR``
-    is the same until step `steps`, but then rises again.
+    gives the same rates until step `steps`, but then rises again.
 
     Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017, without the restarts.
@@ -197,10 +197,10 @@ class cosine:
 class cosine_restarts:
     """Half a cosine from `lr` towards `end`, repeated indefinitely.
 
-    At step k of a cycle of n steps, the rate is ``end + (lr - end) (1 + cos(pi k / n)) / 2``. The
+    In a cycle of n steps, the rate at step k is ``end + (lr - end) (1 + cos(pi k / n)) / 2``. The
     first cycle has `steps` steps. Each later cycle has `factor` times as many steps as the cycle
-    before. The rate never reaches `end`: at step n, the next cycle starts. This is PyTorch's
-    ``CosineAnnealingWarmRestarts``.
+    before. The rate never reaches `end`, because the next cycle starts at step n. The schedule
+    equals PyTorch's ``CosineAnnealingWarmRestarts``.
 
     Source: I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
     2017.
@@ -210,9 +210,10 @@ class cosine_restarts:
     lr, end : float
         The rate at the start of each cycle, and the rate that the cycle approaches, at least 0.
     steps : int
-        Number of steps of the first cycle, at least 1; ``T_0`` in the paper.
+        Number of steps of the first cycle, at least 1. The paper calls it ``T_0``.
     factor : int, optional
-        Length of a cycle relative to the one before, at least 1; ``T_mult`` in the paper.
+        Length of a cycle divided by the length of the previous cycle, at least 1. The paper calls
+        it ``T_mult``.
 
     Examples
     --------
@@ -236,7 +237,7 @@ class cosine_restarts:
         length = self.steps
         if self.factor == 1:
             step %= length
-        # Count in integers, because a rounded logarithm could miss a restart.
+        # This loop is exact, whereas a formula with a rounded logarithm could miss a restart.
         while step >= length:
             step -= length
             length *= self.factor
@@ -245,16 +246,17 @@ class cosine_restarts:
 
 @dataclass(frozen=True)
 class one_cycle:
-    """One cycle: up from a low rate to `max_lr`, then down to a much lower rate.
+    """A single cycle: the rate rises from a low value to `max_lr`, then falls to a lower value.
 
-    The first rate is ``max_lr / div_factor``, and the last ``max_lr / div_factor /
-    final_div_factor``. The maximum is at step ``pct_start * steps - 1`` and the end at step
-    ``steps - 1``. From a rate a to a rate b, the schedule follows ``b + (a - b) (1 + cos(pi d)) /
-    2``, or the line ``b + (a - b) (1 - d)``, where d goes from 0 to 1. This is PyTorch's
-    ``OneCycleLR`` without the cycle of the momentum.
+    The first rate is ``max_lr / div_factor``, and the last rate is
+    ``max_lr / div_factor / final_div_factor``. The rate is highest at step
+    ``pct_start * steps - 1``, and the cycle ends at step ``steps - 1``. From a rate a to a rate b,
+    the schedule follows the cosine ``b + (a - b) (1 + cos(pi d)) / 2`` or the line
+    ``b + (a - b) (1 - d)``, where d goes from 0 to 1. The schedule equals PyTorch's ``OneCycleLR``
+    with ``cycle_momentum=False``.
 
     Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018. The
-    cycle has two phases, as in fastai. The paper has a third phase for the much lower rates.
+    cycle has two phases, as in fastai. The paper adds a third phase, with much lower rates.
 
     Parameters
     ----------
@@ -263,11 +265,12 @@ class one_cycle:
     steps : int
         Number of steps of the cycle, at least 1.
     pct_start : float, optional
-        Share of the steps in which the rate rises, 0 < pct_start < 1.
+        Share of the steps during which the rate rises, 0 < pct_start < 1.
     anneal_strategy : {"cos", "linear"}, optional
-        Shape of the rise and the fall: half cosines or straight lines.
+        Shape of both phases: half a cosine or a straight line.
     div_factor, final_div_factor : float, optional
-        Ratio of the highest rate to the first, and of the first to the last, above 0.
+        The highest rate divided by the first rate, and the first rate divided by the last rate;
+        both above 0.
 
     Examples
     --------
@@ -311,11 +314,11 @@ class one_cycle:
 
 @dataclass(frozen=True)
 class warmup:
-    """Linear warmup from `start` to the first rate of `then`, followed by `then`.
+    """Linear warmup from `start` to the first rate of the schedule `then`, which then follows.
 
-    The rate is ``start + (then(0) - start) step / steps`` before step `steps`, and ``then(step -
-    steps)`` from there on. In PyTorch, this is ``LinearLR`` with a ``start_factor`` of ``start /
-    then(0)``, followed by another scheduler.
+    The rate is ``start + (then(0) - start) step / steps`` before step `steps`. From step `steps`
+    on, the rate is ``then(step - steps)``. The equivalent in PyTorch is ``LinearLR`` with a
+    ``start_factor`` of ``start / then(0)``, followed by another scheduler.
 
     Source: P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.
 
@@ -324,7 +327,8 @@ class warmup:
     steps : int
         Number of steps of the warmup, at least 0.
     then : float or callable
-        The rate after the warmup: a number, or a schedule, which then starts at its own step 0.
+        The rate after the warmup: a number or a schedule. After the warmup, the schedule starts at
+        its step 0.
     start : float, optional
         The rate at step 0, at least 0.
 

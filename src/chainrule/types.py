@@ -8,19 +8,19 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Array: TypeAlias = Any
-"""An array of any library: the standard defines no common class."""
+"""An array of any library. The Array API standard defines no common class for arrays."""
 
 Backward: TypeAlias = Callable[..., Array]
-"""A function that pulls the gradient of an output back to the input, see `Layer.forward`."""
+"""A function that computes the gradient of the input from the gradient of the output."""
 
 Rule: TypeAlias = Callable[..., tuple[Array, ...]]
-"""A function that returns new values for its first arguments, see `Backend.elementwise`."""
+"""A function that returns new values for its first arguments (see `Backend.elementwise`)."""
 
 LearningRate: TypeAlias = float | Callable[[int], float]
-"""A number, or a function of the step number, which starts at 0."""
+"""A number, or a function of the step number. Steps are counted from 0."""
 
 LearningRates: TypeAlias = LearningRate | Mapping[str, LearningRate]
-"""One rate for all parameters, or a rate for each layer by name, see `Optimizer`."""
+"""One rate for all parameters, or a dict of rates by layer name (see `Optimizer`)."""
 
 Seed: TypeAlias = int | np.random.Generator
-"""A seed, or a generator of random numbers."""
+"""A seed or a random generator."""

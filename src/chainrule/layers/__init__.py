@@ -1,4 +1,4 @@
-"""Layers: functions with parameters, each with its derivative next to it."""
+"""Layers: functions with parameters. Each layer also computes its derivative."""
 
 from .base import Layer
 from .dropout import Dropout

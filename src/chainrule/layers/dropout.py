@@ -10,12 +10,12 @@ from .base import Layer
 
 
 class Dropout(Layer):
-    """In training, sets each element to zero with probability `p` and scales up the others.
+    """In training, sets each element to zero with probability `p` and scales up all others.
 
-    ``y = x * mask / (1 - p)``, so that the expected value of ``y`` is ``x``; in inference
-    ``y = x``. Each element of the mask is a hash of the seed, the number of the draw and the
-    element's index. So masks are bit for bit the same on every backend, and no random generator has
-    to keep its state.
+    In training, ``y = x * mask / (1 - p)``, so that the expected value of ``y`` is ``x``. In
+    inference, ``y = x``. Each element of the mask is a hash of the seed, the number of the mask and
+    the index of the element. So every backend computes exactly the same masks, without a random
+    generator.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
     overfitting", 2014.

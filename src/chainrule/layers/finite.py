@@ -1,4 +1,4 @@
-"""Check that the numbers of a model are finite."""
+"""Check that the parameters and buffers of a model are finite."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from .base import Layer
 
 
 def not_finite(model: Layer) -> str | None:
-    """Name the first parameter or buffer that holds NaN or infinity; None if there is none.
+    """Name the first parameter or buffer with NaN or infinity; return None if all are finite.
 
-    If all values are finite, only one number is read from the device.
+    If all values are finite, this function reads only one number from the device.
     """
     xp, state = model.xp, model.state
     values, buffers = (xp.all(xp.isfinite(vector)) for vector in (state.values, state.buffers))

@@ -1,4 +1,4 @@
-"""Names from PyTorch and Keras, and what to write here instead."""
+"""Hints for names from PyTorch and Keras, with their equivalents in chainrule."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _HERE = {
 
 
 class Hints:
-    """Base of layers. Names from PyTorch and Keras raise an error that says what to write here."""
+    """Base class of layers: for names from PyTorch and Keras, the error shows the equivalent."""
 
-    if not TYPE_CHECKING:  # type checkers report these names as missing
+    if not TYPE_CHECKING:  # type checkers should report these names
 
         def __getattr__(self, name: str) -> Any:
             if name in _HERE:
                 raise AttributeError(f"{type(self).__name__} has no {name!r}: {_HERE[name]}")
-            return object.__getattribute__(self, name)  # raises the error that led here
+            return object.__getattribute__(self, name)  # raises Python's usual error
 
         def __call__(self, *inputs: Any, **options: Any) -> NoReturn:
             raise TypeError(

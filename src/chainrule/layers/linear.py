@@ -1,4 +1,4 @@
-"""The linear map."""
+"""The fully connected layer."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .base import Layer
 
 
 class Linear(Layer):
-    """Linear map, ``y = x @ weight.T + bias``.
+    """Fully connected layer, ``y = x @ weight.T + bias``.
 
     Parameters
     ----------
     in_features, out_features : int
-        The sizes of the last axis of ``x``, ``(batch, ..., in_features)``, and of ``y``, ``(batch,
-        ..., out_features)``. There may be any number of axes in between.
+        The number of inputs and of outputs. ``x`` has shape ``(batch, ..., in_features)``, and
+        ``y`` has shape ``(batch, ..., out_features)``, with any number of axes in between.
     bias : bool, optional
-        Whether to add a bias, ``(out_features,)``.
+        Whether to add a bias of shape ``(out_features,)``.
     init : initializer, optional
-        Initializer of the weight, ``(out_features, in_features)``; `initializers.he_normal` if not
-        given.
+        Initializer of the weight, which has shape ``(out_features, in_features)``. By default,
+        `initializers.he_normal`.
     bias_init : initializer, optional
-        Initializer of the bias; zeros if not given.
+        Initializer of the bias. By default, the bias starts at zero.
     max_norm : float, optional
-        The largest norm of a row of the weight, which holds the incoming weights of one unit; see
-        `Parameter`.
+        The largest Euclidean norm that a row of the weight may have. Each row holds the incoming
+        weights of one unit. `Parameter` describes the constraint.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class Linear(Layer):
         return y, backward
 
     def _over_last_axis(self, x: Array) -> tuple[Array, Backward]:
-        """Map the last axis of an array with more than two axes, as the rows of one matrix."""
+        """Apply the layer to an array with more than two axes, reshaped to a matrix."""
         xp, shape, features = self.xp, x.shape, self.in_features
         self.expect(x.ndim > 2 and shape[-1] == features, ("batch", "...", features), x)
         y, back = Linear.forward(self, xp.reshape(x, (-1, features)))

@@ -1,4 +1,4 @@
-"""A multilayer perceptron from a list of widths."""
+"""Construct a multilayer perceptron from a list of widths."""
 
 from __future__ import annotations
 
@@ -38,22 +38,23 @@ def mlp(
     init: Initializer | None = None,
     **options: Any,
 ) -> Sequential:
-    """Return a multilayer perceptron: linear layers of these widths, with activations.
+    """Return a multilayer perceptron with linear layers of these widths.
 
     Parameters
     ----------
     widths : sequence of int
-        The number of inputs, the widths of the hidden layers, and the number of outputs.
+        The number of inputs, the width of each hidden layer, and the number of outputs.
     activation : str or sequence of str, optional
-        Activation of the hidden layers, as one name for all or a list of names: ``"none"``,
-        ``"relu"``, ``"leaky_relu"``, ``"prelu"``, ``"relu6"``, ``"elu"``, ``"gelu"``, ``"silu"``,
-        ``"sigmoid"``, ``"tanh"``, ``"softplus"``, ``"softmax"`` or ``"log_softmax"``.
+        Activations of the hidden layers: a name for all layers, or a list with a name for each
+        layer. The names are ``"none"``, ``"relu"``, ``"leaky_relu"``, ``"prelu"``, ``"relu6"``,
+        ``"elu"``, ``"gelu"``, ``"silu"``, ``"sigmoid"``, ``"tanh"``, ``"softplus"``, ``"softmax"``
+        or ``"log_softmax"``.
     output : str, optional
         Activation of the last layer.
     init : initializer, optional
-        Initializer of the weights, see `Linear`.
+        Initializer of the weights. `Linear` describes the default.
     **options
-        ``backend``, ``dtype``, ``device`` and ``seed``, see `Layer.bind`.
+        ``backend``, ``dtype``, ``device`` and ``seed``. `Layer.bind` describes these options.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def mlp(
     ------
     ValueError
         If there are fewer than two widths, if an activation is unknown, or if a list of activations
-        does not have one for each hidden layer.
+        does not have one name for each hidden layer.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Layers that shift and scale a batch or a sample to mean 0 and variance 1."""
+"""Layers that normalise to mean 0 and variance 1, over the batch or over each sample."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from .base import Layer
 class BatchNorm(Layer):
     """Batch normalisation of each feature, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
-    In training, the layer uses the mean and variance of the batch, and running averages follow
-    them: ``running = (1 - momentum) * running + momentum * new``. The variance is the mean squared
-    deviation within the batch. The running variance instead follows the sum of squared deviations
-    divided by ``batch - 1``, as in PyTorch. In inference, the layer uses the running averages.
+    In training, the layer normalises with the mean and variance of the batch, and updates running
+    averages of both: ``running = (1 - momentum) * running + momentum * new``. In inference, the
+    layer normalises with the running averages. The variance of a batch is the sum of squared
+    deviations divided by the batch size. For the running variance, the sum is divided by ``batch -
+    1``, as in PyTorch.
 
-    While weight and bias are frozen (`freeze`), the layer is a fixed function: it uses the running
-    averages even in training, and does not change them. (PyTorch would keep updating them.) Without
-    weight and bias there is nothing to freeze, so training always uses the batch.
+    While weight and bias are frozen (`freeze`), the layer uses the running averages even in
+    training and does not update them. (PyTorch would keep updating the running averages.) Without
+    weight and bias, the layer cannot be frozen, so training always uses the batch.
 
-    A linear layer directly before a `BatchNorm` needs no bias, because the mean is subtracted:
-    ``Linear(..., bias=False)``.
+    A linear layer directly before a `BatchNorm` needs no bias, because `BatchNorm` subtracts the
+    mean: use ``Linear(..., bias=False)``.
 
     Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by
     reducing internal covariate shift", 2015.
@@ -32,15 +33,17 @@ class BatchNorm(Layer):
     Parameters
     ----------
     features : int
-        The number of columns of ``x`` and ``y``, ``(batch, features)``. The parameters ``weight``
-        and ``bias`` and the buffers ``running_mean`` and ``running_var`` have shape
-        ``(features,)``. Weight and running variance start as ones, bias and running mean as zeros.
+        The number of columns of ``x`` and ``y``, which have shape ``(batch, features)``. The
+        parameters ``weight`` and ``bias`` and the buffers ``running_mean`` and ``running_var`` have
+        shape ``(features,)``. Weight and running variance start at 1. Bias and running mean start
+        at 0.
     eps : float, optional
-        A number above 0 that keeps the quotient finite where a feature is constant.
+        A number above 0 that avoids a division by zero if a feature is constant.
     momentum : float, optional
-        How far the running averages move in one step, 0 <= momentum <= 1.
+        The weight of the current batch in the running averages, 0 <= momentum <= 1.
     affine : bool, optional
-        Whether to multiply by a weight and add a bias. If False, both attributes are None.
+        Whether to multiply by a weight and add a bias. If False, the attributes ``weight`` and
+        ``bias`` are None.
 
     Raises
     ------
@@ -92,7 +95,7 @@ class BatchNorm(Layer):
         if of_batch:
             self.expect_batch(samples)
             first = x[0, :]
-            centred = x - first  # sums of small deviations are more accurate
+            centred = x - first  # sums of small numbers are more accurate
             mean = total(centred) / samples
             centred -= mean
             variance = total(centred * centred) / samples
@@ -138,18 +141,19 @@ class BatchNorm(Layer):
 class LayerNorm(Layer):
     """Layer normalisation of each sample, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
-    Mean and variance are taken over the last axis; the variance is the mean squared deviation.
-    Training and inference are the same, and a batch may be a single sample.
+    Mean and variance are computed over the last axis. The variance is the mean squared deviation.
+    Training and inference do not differ, and a batch may have a single sample.
 
     Source: J. Ba et al., "Layer normalization", 2016.
 
     Parameters
     ----------
     features : int
-        The size of the last axis of ``x`` and ``y``, ``(batch, ..., features)``. The parameters
-        ``weight`` and ``bias`` have shape ``(features,)`` and start as ones and zeros.
+        The size of the last axis of ``x`` and ``y``, which have shape ``(batch, ..., features)``.
+        The parameters ``weight`` and ``bias`` have shape ``(features,)``. ``weight`` starts at 1,
+        and ``bias`` at 0.
     eps : float, optional
-        A number above 0 that keeps the quotient finite where a sample is constant.
+        A number above 0 that avoids a division by zero if all features of a sample are equal.
 
     Raises
     ------
@@ -178,7 +182,7 @@ class LayerNorm(Layer):
         self.expect(x.ndim > 1 and x.shape[-1] == features, ("batch", "...", features), x)
         weight, bias, kernel = self.weight, self.bias, self.backend.kernel
         row_dot, total = kernel(dot), kernel(sum_over_batch)
-        normal = x - x[..., :1]  # as in BatchNorm: sums of small deviations are more accurate
+        normal = x - x[..., :1]  # sums of small numbers are more accurate
         normal -= xp.mean(normal, axis=-1, keepdims=True)
         variance = row_dot(normal, normal) / features
         inverse = 1.0 / xp.sqrt(variance + self.eps)

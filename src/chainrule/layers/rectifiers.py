@@ -1,6 +1,6 @@
-"""The rectifier and its relatives: activations that are linear for large inputs.
+"""ReLU and similar activations, most of them linear for large positive inputs.
 
-Inputs may have any shape, and outputs have the same shape.
+Inputs may have any shape. The output has the shape of the input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .base import Layer
 
 
 class ReLU(Layer):
-    """Rectified linear unit, ``y = max(x, 0)``; the derivative at 0 is taken to be 0."""
+    """Rectified linear unit, ``y = max(x, 0)``. The derivative at 0 is defined as 0."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         kernel = self.backend.kernel
@@ -35,7 +35,7 @@ class LeakyReLU(Layer):
     Parameters
     ----------
     negative_slope : float, optional
-        The derivative for x below 0.
+        The slope of the function for x below 0.
     """
 
     keeps_arguments = True
@@ -46,30 +46,32 @@ class LeakyReLU(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, slope = self.xp, self.negative_slope
-        y = xp.where(x > 0, x, slope * x) if slope else relu(xp, x)  # 0 times infinity is NaN
+        # With a slope of 0, ``slope * x`` would be NaN for an infinite `x`.
+        y = xp.where(x > 0, x, slope * x) if slope else relu(xp, x)
         return y, lambda dy: xp.where(x > 0, dy, slope * dy)
 
 
 class PReLU(Layer):
     """ReLU with a learned slope for x below 0: ``y = x`` where x > 0, else ``weight * x``.
 
-    The derivative at 0 is the slope.
+    The derivative at 0 is ``weight``.
 
-    Source: K. He et al., "Delving deep into rectifiers", 2015. As in that paper, weight decay does
-    not apply to the slopes.
+    Source: K. He et al., "Delving deep into rectifiers", 2015. Following this paper, weight decay
+    does not apply to the slopes.
 
     Parameters
     ----------
     features : int, optional
-        The number of slopes, the size of ``weight``. With 1, all inputs share one slope. Otherwise
-        each feature has its own, and ``x`` has to be ``(batch, ..., features)``.
+        The number of slopes, which is the size of ``weight``. With 1, all inputs share one slope.
+        Otherwise, each feature has its own slope, and ``x`` must have shape
+        ``(batch, ..., features)``.
     init : initializer, optional
-        Initializer of the slopes; 0.25 if not given.
+        Initializer of the slopes. By default, all slopes start at 0.25.
 
     Raises
     ------
     ShapeError
-        In `forward`, if there are several slopes and the last axis of ``x`` has another size.
+        In `forward`, if there are several slopes and the last axis of ``x`` has a different size.
     """
 
     def __init__(self, features: int = 1, *, init: Initializer | None = None) -> None:
@@ -93,7 +95,7 @@ class PReLU(Layer):
 
 
 class ReLU6(Layer):
-    """ReLU with an upper limit, ``y = min(max(x, 0), 6)``; the derivative at both corners is 0.
+    """ReLU with an upper limit, ``y = min(max(x, 0), 6)``. The derivative at 0 and at 6 is 0.
 
     Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
     """
@@ -130,14 +132,15 @@ class ELU(Layer):
 
 
 class GELU(Layer):
-    """Gaussian error linear unit, ``y = x Phi(x)`` with the normal distribution function Phi.
+    """Gaussian error linear unit, ``y = x Phi(x)``.
 
-    Source: D. Hendrycks and K. Gimpel, "Gaussian error linear units", 2016.
+    Phi is the cumulative distribution function of the standard normal distribution. Source: D.
+    Hendrycks and K. Gimpel, "Gaussian error linear units", 2016.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}, optional
-        With "none" Phi is exact. With "tanh" it is approximated by
+        With "none", Phi is exact. With "tanh", the layer approximates Phi by
         ``(1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``, which changes `y` by at most 4.8e-4.
     """
 
@@ -151,14 +154,14 @@ class GELU(Layer):
         if self.approximate == "tanh":
             return self._approximate(x)
         xp = self.xp
-        x = xp.maximum(x, -40.0)  # the distribution function is 0 below -40 and 1 above 40
+        x = xp.maximum(x, -40.0)  # Phi is 0 below -40 and 1 above 40
         z = xp.minimum(x, 40.0)
         share, density = self.backend.kernel(normal)(z)
         return x * share, lambda dy: dy * (share + z * density)
 
     def _approximate(self, x: Array) -> tuple[Array, Backward]:
         xp, c, d = self.xp, math.sqrt(2 / math.pi), 0.044715
-        x = xp.maximum(x, -10.0)  # the distribution function is 0 below -10 and 1 above 10
+        x = xp.maximum(x, -10.0)  # Phi is 0 below -10 and 1 above 10
         z = xp.minimum(x, 10.0)
         square = z * z
         half = 0.5 * (1.0 + xp.tanh(z * (c + c * d * square)))

@@ -1,4 +1,4 @@
-"""Fixed scaling, as part of the model."""
+"""Fixed scaling of the inputs, as part of the model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .base import Layer
 class Rescaling(Layer):
     """Fixed scaling, ``y = scale * x + offset``, such as ``Rescaling(1 / 255)`` for images.
 
-    The scaling is saved with the model, so `predict` scales its inputs as training did. The data
-    can stay in uint8, which takes a quarter of the memory of float32.
+    The scaling is saved with the model, so `predict` scales inputs in the same way as training. The
+    data can stay in uint8, which takes a quarter of the memory of float32.
 
     Parameters
     ----------
     scale, offset : float
-        The factor, and the number added to the product.
+        The factor ``scale``, and the number ``offset`` to add to the product.
     """
 
     keeps_arguments = True

@@ -1,4 +1,4 @@
-"""Layers that change only the shape, and one that changes nothing."""
+"""Layers that keep all values: `Flatten` changes only the shape, and `Identity` nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .base import Layer
 
 
 class Flatten(Layer):
-    """Turns each sample into a row: ``(batch, height, width)`` to ``(batch, height * width)``."""
+    """Flattens each sample: ``(batch, height, width)`` becomes ``(batch, height * width)``."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, shape = self.xp, x.shape

@@ -1,4 +1,4 @@
-"""Activations that saturate on both sides, for inputs of any shape."""
+"""Activations with an upper and a lower limit, for inputs of any shape."""
 
 from __future__ import annotations
 

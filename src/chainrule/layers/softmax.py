@@ -1,4 +1,4 @@
-"""Softmax and its logarithm over the last axis of ``(..., classes)``."""
+"""Softmax and log-softmax over the last axis of ``(..., classes)``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .base import Layer
 class Softmax(Layer):
     """Softmax, ``y = exp(x) / sum(exp(x))`` over the last axis.
 
-    Leave this layer out when you train a classifier: `CrossEntropyLoss` takes the logits directly,
-    which is faster and numerically stable.
+    A classifier trained with `CrossEntropyLoss` must not end with this layer. `CrossEntropyLoss`
+    takes the logits, which is faster and numerically stable.
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:

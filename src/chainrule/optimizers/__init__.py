@@ -1,4 +1,4 @@
-"""Optimizers. Each has named state vectors, and one rule that is applied to every element."""
+"""Optimizers. Each optimizer has named state vectors, and one rule for every element."""
 
 from .adam import Adam, AdamW
 from .adaptive import Adagrad, RMSprop

@@ -19,22 +19,24 @@ def _betas(name: str, betas: Any) -> tuple[float, float]:
 
 
 class Adam(Optimizer):
-    """Adam: the mean gradient divided by the root of the mean squared gradient, bias-corrected.
+    """Adam: steps along the mean gradient, divided by the root of the mean squared gradient.
 
-    ``mean = b1 * mean + (1 - b1) * grad``; ``square = b2 * square + (1 - b2) * grad^2``;
-    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)`` at step t. Both means
-    start at zero, and the factors ``1 - b^t`` correct this bias.
+    At step t: ``mean = b1 * mean + (1 - b1) * grad``; ``square = b2 * square + (1 - b2) * grad^2``;
+    ``value -= lr * mean / (1 - b1^t) / (sqrt(square / (1 - b2^t)) + eps)``. ``mean`` and ``square``
+    start at zero, which makes them too small at first. The factors ``1 - b1^t`` and ``1 - b2^t``
+    correct this bias.
 
     Source: D. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
 
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Optimizer` describes it and the remaining options.
+        The learning rate. `Optimizer` describes the learning rate and the other options.
     betas : tuple of float, optional
-        Decay rates of the mean and of the mean square: the fractions that are kept at each step.
+        The decay rates ``b1`` and ``b2``: the fractions of ``mean`` and ``square`` that are kept at
+        each step.
     eps : float, optional
-        Added to the denominator, so that the quotient stays finite.
+        A small number that avoids a division by zero.
     """
 
     slots = ("mean", "square")
@@ -73,7 +75,7 @@ class Adam(Optimizer):
             eps: Array,
         ) -> tuple[Array, ...]:
             mean = b1 * mean + new1 * grad
-            square = b2 * square + new2 * grad * grad  # new2 first, to delay overflow
+            square = b2 * square + new2 * grad * grad  # grad * grad alone could overflow
             return value - rate * mean / (unbias * sqrt(square) + eps), mean, square
 
         return adam
@@ -88,14 +90,14 @@ class AdamW(Adam):
     """`Adam` with decoupled weight decay: each step starts with ``value *= 1 - lr * weight_decay``.
 
     Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019, in PyTorch's
-    form, where the decay is multiplied by the learning rate.
+    form: the decay is multiplied by the learning rate.
 
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Adam` describes it and the remaining options.
+        The learning rate. `Adam` describes the other options.
     weight_decay : float, optional
-        Each step shrinks values by the fraction ``lr * weight_decay``.
+        At each step, all values shrink by the fraction ``lr * weight_decay``.
     """
 
     decoupled_decay = True

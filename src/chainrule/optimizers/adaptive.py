@@ -12,21 +12,21 @@ from .base import Optimizer
 
 
 class RMSprop(Optimizer):
-    """RMSprop: the gradient divided by the root of its mean square.
+    """RMSprop: steps along the gradient, divided by the root of the mean squared gradient.
 
-    ``square = alpha * square + (1 - alpha) * grad^2``;
-    ``value -= lr * grad / (sqrt(square) + eps)``.
+    At each step: ``square = alpha * square + (1 - alpha) * grad^2``; ``value -= lr * grad /
+    (sqrt(square) + eps)``.
 
     Source: G. Hinton, "Neural networks for machine learning", lecture 6e, 2012.
 
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Optimizer` describes it and the remaining options.
+        The learning rate. `Optimizer` describes the learning rate and the other options.
     alpha : float, optional
-        Decay rate of the mean square: the fraction that is kept at each step.
+        The decay rate: the fraction of ``square`` that is kept at each step.
     eps : float, optional
-        Added to the denominator, so that the quotient stays finite.
+        A small number that avoids a division by zero.
     """
 
     slots = ("square",)
@@ -49,7 +49,7 @@ class RMSprop(Optimizer):
         def rmsprop(
             value: Array, square: Array, grad: Array, lr: Array, keep: Array, new: Array, eps: Array
         ) -> tuple[Array, ...]:
-            square = keep * square + new * grad * grad  # new first, to delay overflow
+            square = keep * square + new * grad * grad  # grad * grad alone could overflow
             return value - lr * grad / (sqrt(square) + eps), square
 
         return rmsprop
@@ -59,9 +59,9 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Adagrad: the gradient divided by the root of the sum of all squared gradients.
+    """Adagrad: steps along the gradient, divided by the root of the sum of squared gradients.
 
-    ``total += grad^2``; ``value -= lr * grad / (sqrt(total) + eps)``.
+    At each step: ``total += grad^2``; ``value -= lr * grad / (sqrt(total) + eps)``.
 
     Source: J. Duchi et al., "Adaptive subgradient methods for online learning and stochastic
     optimization", 2011.
@@ -69,11 +69,11 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Optimizer` describes it and the remaining options.
+        The learning rate. `Optimizer` describes the learning rate and the other options.
     initial_accumulator_value : float, optional
-        Initial value of the sum of squares.
+        The initial value of ``total``.
     eps : float, optional
-        Added to the denominator, so that the quotient stays finite.
+        A small number that avoids a division by zero.
     """
 
     slots = ("total",)

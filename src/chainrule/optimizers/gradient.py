@@ -1,4 +1,4 @@
-"""Clipping of the gradient of a step, and a check in host memory that it is finite."""
+"""Clip the gradient of a step, and check gradients in host memory for NaN and infinity."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ..types import Array
 
 
 class Gradient:
-    """Prepares the gradient of a model for the rule of an optimizer.
+    """Checks and clips the gradient of a model before the optimizer's rule uses it.
 
-    In host memory, an infinite gradient is an error because it has no direction. If the rule
-    squares gradients, their elements are limited to 1/32 of the square root of the largest finite
-    number (5.8e17 in float32). On a device, gradients are not read, so their elements are neither
-    checked nor limited. Penalties are added later and are not limited.
+    For a model in host memory, NaN or infinity in the gradient is an error. If the optimizer's rule
+    squares gradients, large elements are clipped, so that the squares do not overflow. The limit is
+    1/32 of the square root of the largest finite number (5.8e17 in float32). For a model on a
+    device, the gradient is not read, so it is neither checked nor limited in this way. The
+    gradients of penalties are added later and are not limited.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class Gradient:
         self.largest = math.sqrt(float(state.backend.xp.finfo(state.dtype).max)) / 32.0
 
     def prepare(self, grads: Array, clip_norm: Array | None) -> None:
-        """Check and limit the gradients in place; `clip_norm` is their maximum Euclidean norm.
+        """Check `grads`, and clip them in place to the Euclidean norm `clip_norm`.
 
         Raises
         ------
@@ -54,7 +55,7 @@ class Gradient:
             self._expect_finite(grads)
         if clip_norm is not None:
             scale, unit = (1.0, norm) if ordinary else scaled_norm(xp, grads)
-            factor = clip_norm / scale / (unit + 1e-6 / scale)  # 1e-6 avoids 0 / 0, as in PyTorch
+            factor = clip_norm / scale / (unit + 1e-6 / scale)  # 1e-6 prevents 0 / 0, as in PyTorch
             grads *= xp.minimum(factor, xp.ones_like(factor))
         if readable and self.squared and not ordinary:
             grads[...] = xp.clip(grads, -self.largest, self.largest)

@@ -1,4 +1,4 @@
-"""Learning rates: one for all parameters, or one per layer by name."""
+"""Learning rates: one rate for all parameters, or a rate for each layer by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..types import LearningRate, LearningRates
 
 
 def checked_rates(name: str, lr: Any) -> LearningRates:
-    """Check a learning rate, a schedule, or a dict with one of these for each name of a layer."""
+    """Check a learning rate: a number, a schedule, or a dict of these by layer name."""
     if not isinstance(lr, Mapping):
         return _checked(name, lr)
     if not lr:
@@ -35,7 +35,7 @@ def _checked(name: str, lr: Any) -> LearningRate:
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:
-    """For each parameter, return the longest key of `lr` that begins the parameter's name.
+    """Return the key of `lr` for each parameter: the longest layer name that contains it.
 
     Raises
     ------

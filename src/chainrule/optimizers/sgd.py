@@ -10,23 +10,24 @@ from .base import Optimizer
 
 
 class SGD(Optimizer):
-    """Gradient descent ``value -= lr * grad``, with optional momentum.
+    """Stochastic gradient descent, ``value -= lr * grad``, with optional momentum.
 
-    With momentum, ``velocity = momentum * velocity + grad``, then ``value -= lr * velocity``.
-    Nesterov's correction changes the second part to ``value -= lr * (grad + momentum * velocity)``.
+    With momentum, each step first computes ``velocity = momentum * velocity + grad`` and then
+    ``value -= lr * velocity``. With Nesterov's correction, the second formula is
+    ``value -= lr * (grad + momentum * velocity)``.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep
-    learning", 2013, in PyTorch's form, where the velocity does not contain the learning rate.
+    learning", 2013, in PyTorch's form: the velocity does not contain the learning rate.
 
     Parameters
     ----------
     lr : float, callable or dict
-        The learning rate. `Optimizer` describes it and the remaining options.
+        The learning rate. `Optimizer` describes the learning rate and the other options.
     momentum : float, optional
         The fraction of the velocity that is kept at each step, 0 <= momentum < 1. With a momentum
         of 0, there is no velocity vector.
     nesterov : bool, optional
-        Whether to use Nesterov's correction. It needs a momentum above 0.
+        Whether to use Nesterov's correction, which needs a momentum above 0.
     """
 
     momentum = Checked(below_one)

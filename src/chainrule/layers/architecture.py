@@ -21,14 +21,14 @@ _INITIALIZERS = {
 
 
 class Describer:
-    """Turns each layer into JSON: its class and its arguments.
+    """Describes layers as JSON: the class and the constructor arguments of each layer.
 
-    A layer that is used again is written as a reference to its first place.
+    If a layer occurs more than once, later occurrences are references to the first.
 
     Attributes
     ----------
     own : dict of str to type
-        The classes of the custom layers found so far, by name.
+        The classes of all custom layers found so far, by name.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """Return `init` if it is built in, else None: the file holds the weights themselves."""
+        """Return a built-in initializer unchanged, and None for others (weights are saved)."""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:
@@ -77,7 +77,7 @@ class Describer:
 
 
 class Builder:
-    """Makes layers from JSON, using only built-in classes and the classes passed as `own`."""
+    """Builds layers from JSON, with the built-in classes and the custom classes in `own`."""
 
     def __init__(self, own: Mapping[str, type[Layer]]) -> None:
         self.own = own
@@ -95,7 +95,7 @@ class Builder:
             )
         args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
         kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
-        # With these arguments, the constructor would draw all weights.
+        # With a backend, dtype, device or seed, the constructor would draw all weights.
         if where := classes[kind]._where & kwargs.keys():
             raise FileFormatError(f"a {kind} in a file cannot have the arguments {sorted(where)}")
         layer: Layer = classes[kind](*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Load models from the files that `Sequential.save` writes."""
+"""Load models from files that were written by `Sequential.save`."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def load(
     dtype: str | None = None,
     layers: Mapping[str, type[Layer]] | None = None,
 ) -> Sequential:
-    """Load a model that `Sequential.save` has written.
+    """Load a model from a file that was written by `Sequential.save`.
 
     Parameters
     ----------
     path : str or Path
         The file.
     backend, device : optional
-        Where the model computes, see `Layer.bind`.
+        The backend and device on which the model computes. `Layer.bind` describes both options.
     dtype : {"float32", "float64"}, optional
-        The dtype in which the model computes; the saved dtype if not given.
+        The dtype in which the model computes. By default, the saved dtype.
     layers : mapping of str to type, optional
         The classes of custom layers by name: ``{"Scale": Scale}``.
 
@@ -69,7 +69,7 @@ def build(
     seed: int,
     dtype: str | None = None,
 ) -> Sequential:
-    """Build a model from the contents of its file, see `load`."""
+    """Build a model from the contents of a file (see `load`)."""
     layers = _by_name(layers)
     if "architecture" not in metadata:
         raise FileFormatError(

@@ -1,4 +1,4 @@
-"""The methods that a model has and a layer does not: predict, summary, save, load_weights."""
+"""Methods that only models have, such as `predict`, `summary`, `save` and `load_weights`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .linear import Linear
 
 
 class Model(Layer):
-    """Base class of layers that can be the outermost layer, such as `Sequential`."""
+    """Base class of layers that can serve as a complete model, such as `Sequential`."""
 
     layers: tuple[Layer, ...]
 
     def enter(self, x: Any) -> Array:
-        """Convert an input to the model's dtype; on NumPy the result is read-only.
+        """Convert an input to the model's dtype. NumPy arrays are returned as read-only views.
 
         Raises
         ------
@@ -35,7 +35,7 @@ class Model(Layer):
         return self._converted(x)
 
     def _converted(self, x: Any) -> Array:
-        """Convert an array to the model's dtype, and make it read-only if the library can."""
+        """Convert an array to the model's dtype, and make the result read-only where possible."""
         state, own = self.state, self.state.backend.array_type
         if not isinstance(x, own):
             raise TypeError(
@@ -48,7 +48,7 @@ class Model(Layer):
         return state.backend.read_only(array)
 
     def _cast(self, x: Array) -> Array:
-        """Cast to the model's dtype; in host memory, raise an error if a number overflows."""
+        """Cast to the model's dtype; raise an error if a number in host memory overflows."""
         state, xp = self.state, self.xp
         with np.errstate(over="ignore"):
             cast = state.backend.asarray(x, dtype=state.dtype)
@@ -56,27 +56,27 @@ class Model(Layer):
         if may_overflow and not bool(xp.all(xp.isfinite(cast) | ~xp.isfinite(x))):
             found = float(xp.max(xp.where(xp.isfinite(x), xp.abs(x), 0.0)))
             raise DataError(
-                f"expected numbers within the range of {state.dtype_name}, found one of size "
+                f"expected numbers within the range of {state.dtype_name}, found a number of size "
                 f"{found:.3g}"
             )
         return cast
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
-        """Return the outputs for all of `x`, in inference mode.
+        """Return the outputs for all samples, computed in inference mode.
 
         Parameters
         ----------
         x : array
-            ``(samples, features)``: an array of any library, a list or a data frame. It is moved to
-            the device one batch at a time.
+            ``(samples, features)``: an array of any library, a list or a data frame. The data is
+            moved to the device one batch at a time.
         batch_size : int, optional
             The number of samples per batch.
 
         Returns
         -------
         array
-            The raw outputs of the last layer, in an array of the same library as `x`, or a NumPy
-            array for lists and frames. This array shares no memory with `x` or the model.
+            The outputs of the last layer, as an array of the same library as `x`. For lists and
+            frames, a NumPy array. The array does not share memory with `x` or the model.
         """
         backend = self.backend
         if isinstance(x, backend.array_type):
@@ -90,7 +90,7 @@ class Model(Layer):
         if x.ndim == 0 or x.shape[0] == 0:
             raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
         backend, samples = self.backend, x.shape[0]
-        if samples <= batch_size:  # copied, as some layers return their input
+        if samples <= batch_size:  # copy, because some layers return their input
             return backend.xp.asarray(self._output(backend.asarray(x)), copy=True)
         starts = range(0, samples, batch_size)
         batches = (x[i : min(i + batch_size, samples), ...] for i in starts)
@@ -100,13 +100,13 @@ class Model(Layer):
         return self._checked_forward(x, False, self.state.dtype)[0]
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
-        """Return a table of the layers, their output shapes and their numbers of parameters.
+        """Return a table of the layers with output shapes and parameter counts.
 
         Parameters
         ----------
         input_shape : tuple of int, optional
-            The shape of one sample, such as ``(28, 28)``. By default, the model's first `Linear`
-            determines it.
+            The shape of one sample, such as ``(28, 28)``. By default, a vector that fits the first
+            `Linear` of the model.
 
         Examples
         --------
@@ -138,37 +138,39 @@ class Model(Layer):
         return "\n".join([*lines, f"total {total:,} parameters, {trained:,} trainable"])
 
     def save(self, path: str | Path) -> None:
-        """Write weights, buffers and architecture to a safetensors file, see `chainrule.load`.
+        """Write weights, buffers and architecture to a safetensors file, for `chainrule.load`.
 
-        An equivalent ``torch.nn.Sequential`` can load the tensors as they are. The architecture
-        consists of each layer's class and constructor arguments. These arguments may be numbers,
-        strings, layers, initializers, and lists of them. Frozen parameters stay frozen when the
-        model is loaded. Anything else that a custom layer stores in attributes is not saved.
+        An equivalent ``torch.nn.Sequential`` can load the tensors unchanged. The architecture is
+        stored as the class and the constructor arguments of each layer. Constructor arguments may
+        be numbers, strings, layers, initializers, and lists of these types. Frozen parameters stay
+        frozen when the model is loaded. Anything else that a custom layer stores in attributes is
+        not saved.
 
         Raises
         ------
         DivergenceError
             If a parameter or a buffer holds NaN or infinity.
         TypeError
-            If an argument of a layer cannot be written, or if the layers cannot be rebuilt from
+            If a constructor argument has another type, or if the layers cannot be rebuilt from
             their arguments.
         ValueError
             If the names and the architecture take more than 4 MiB.
         OSError
             If the file cannot be written.
 
-        In each of these cases, an existing file is left unchanged.
+        After any of these errors, an existing file is unchanged.
         """
         storage.save_model(self, path)
 
     def load_weights(self, path: str | Path) -> None:
-        """Read weights and buffers from a safetensors file, which any library may have written.
+        """Read weights and buffers from a safetensors file, written by any library.
 
-        PyTorch's ``num_batches_tracked`` is ignored. The model's frozen parameters stay frozen.
+        PyTorch's ``num_batches_tracked`` is ignored. Frozen parameters of the model are replaced
+        too, and stay frozen.
 
         Raises
         ------
         FileFormatError
-            If the file is damaged or does not fit the model. The model is then left unchanged.
+            If the file is damaged or does not fit the model. The model stays unchanged.
         """
         storage.load_weights(self, path)

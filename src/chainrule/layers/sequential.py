@@ -15,16 +15,16 @@ from .model import Model
 
 
 class Sequential(Model):
-    """A chain of layers; the outermost `Sequential` is the model.
+    """A chain of layers. The outermost `Sequential` is the model.
 
     Parameters
     ----------
     *layers : Layer
-        The layers in the order in which they are applied; a `Sequential` is a layer too.
+        The layers, in the order in which they are applied. A `Sequential` is a layer too.
     backend, dtype, device, seed : optional
-        For the outermost `Sequential` only, see `Layer.bind`. The defaults are NumPy, float32 and
-        seed 0. So two models with the same layers start from the same weights unless their seeds
-        differ.
+        For the outermost `Sequential` only. `Layer.bind` describes these options. The defaults are
+        NumPy, float32 and seed 0. So two models with the same layers start with the same weights,
+        unless their seeds differ.
 
     Examples
     --------
@@ -62,33 +62,34 @@ class Sequential(Model):
             self.bind(**given)
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield the layers by number, and the parts that a subclass keeps in other attributes."""
+        """Yield the layers with their numbers, and a subclass's other layers and parameters."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        """Return the last layer's output, and the function that pulls a gradient back.
+        """Return the output of the last layer, and the function for the backward pass.
 
         Parameters
         ----------
         x : array
-            The input, ``(batch, ...)``, of the model's backend; the outermost `Sequential` converts
-            it to the model's dtype.
+            The input, ``(batch, ...)``, as an array of the model's backend. The outermost
+            `Sequential` converts the input to the model's dtype.
         training : bool, optional
-            Whether this is a training step, see `Layer.forward`.
+            Whether to run in training mode. `Layer.forward` describes the difference.
 
         Returns
         -------
         y : array
             The output.
         backward : callable
-            ``backward(dy, input_gradient=False)`` adds the gradients of the parameters. The
-            outermost `Sequential` converts `dy` to the model's dtype. It returns `dx` only with
-            ``input_gradient=True``, otherwise None. An inner `Sequential` returns `dx` by default.
+            ``backward(dy, input_gradient=False)`` adds to the gradients of the parameters. The
+            outermost `Sequential` converts `dy` to the model's dtype. With ``input_gradient=True``,
+            ``backward`` returns `dx`, otherwise None. For an inner `Sequential`,
+            ``input_gradient=True`` is the default.
 
         Raises
         ------
         TypeError
-            If a layer returns an output or a gradient that is not of the model's dtype.
+            If a layer returns an output or a gradient with a different dtype from the model's.
         """
         passed, dtype = [], self.state.dtype
         is_model = not self._name  # only layers inside a model have names
@@ -141,11 +142,11 @@ class Sequential(Model):
         if type(self).forward is not Sequential.forward:
             return super()._output(x)
         x, dtype = self.enter(x), self.state.dtype
-        for layer in self.layers:  # not self.forward, which would keep all activations
+        for layer in self.layers:  # self.forward would keep all activations
             x = layer._checked_forward(x, False, dtype)[0]
         return x
 
-    # As a collection and as text.
+    # Methods of a collection, and the text.
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -158,7 +159,7 @@ class Sequential(Model):
     @overload
     def __getitem__(self, index: slice) -> Slice: ...
     def __getitem__(self, index: int | slice) -> Layer | Slice:
-        """Return one layer, or a view of several (`Slice`); the layers stay in this model."""
+        """Return a layer, or for a slice such as ``[:2]``, a view of several layers (`Slice`)."""
         found = self.layers[index]
         return Slice(self, found) if isinstance(found, tuple) else found
 
@@ -169,8 +170,9 @@ class Sequential(Model):
 class Slice(Hints):
     """A view of some layers of a model, such as ``model[:2]``.
 
-    It computes with the model's own layers and shares their weights. It cannot be trained, saved or
-    put into another model; `copy` returns an independent model that can.
+    The view computes with the layers of the model and shares their weights. A view cannot be
+    trained, saved or put into another model. `copy` returns an independent model without these
+    limits.
 
     Parameters
     ----------
@@ -198,35 +200,35 @@ class Slice(Hints):
         self.layers = layers
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        """Apply the layers, see `Sequential.forward`."""
+        """Apply the layers (see `Sequential.forward`)."""
         return self._chain(self.model.state).forward(x, training=training)
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Any:
-        """Return the outputs for all of `x` in inference mode, see `Sequential.predict`."""
+        """Return the outputs for all samples in inference mode (see `Sequential.predict`)."""
         return self._chain(self.model.state).predict(x, batch_size=batch_size)
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
-        """Return a table of the layers, see `Sequential.summary`."""
+        """Return a table of the layers (see `Sequential.summary`)."""
         return self._chain(self.model.state).summary(input_shape)
 
     def freeze(self) -> None:
-        """Freeze the layers within their model, see `Layer.freeze`."""
+        """Freeze the layers within the model (see `Layer.freeze`)."""
         for layer in self.layers:
             layer.freeze()
 
     def unfreeze(self) -> None:
-        """Train the layers again."""
+        """Unfreeze the layers within the model (see `Layer.unfreeze`)."""
         for layer in self.layers:
             layer.unfreeze()
 
     def copy(self) -> Sequential:
-        """Return an unbound `Sequential` of copies of the layers, see `Layer.copy`."""
+        """Return an unbound `Sequential` with copies of the layers (see `Layer.copy`)."""
         twin = self._chain(self.model._state).copy()
-        twin.layers = twin.layers  # the assignment adopts the layers
+        twin.layers = twin.layers  # makes the layers belong to `twin`
         return twin
 
     def _chain(self, state: ModelState | None) -> Sequential:
-        """Return a `Sequential` that computes with the layers but does not adopt them."""
+        """Return a `Sequential` of the layers; the layers stay in their own model."""
         chain = Sequential()
         chain._parent, chain._state = self.model, state
         object.__setattr__(chain, "layers", self.layers)
@@ -258,7 +260,7 @@ class Slice(Hints):
 
 
 def _lines(model: Sequential | Slice, layers: Iterable[tuple[Any, Any]]) -> str:
-    """Return the layers as text, one per line."""
+    """Return the layers as text, with one layer per line."""
     lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in layers]
     return "\n  ".join([f"{type(model).__name__}(", *lines]) + "\n)"
 

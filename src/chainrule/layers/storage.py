@@ -1,7 +1,7 @@
-"""Models in safetensors files: weights that any library can read, and the architecture.
+"""Store models in safetensors files: the weights, which any library can read, and the architecture.
 
-Buffers are stored by name, like the weights. The architecture is stored as JSON in the metadata,
-under ``architecture``. See `chainrule.files.tensors` for the file format.
+Weights and buffers are stored by name. The architecture is stored as JSON in the metadata entry
+``architecture``. `chainrule.files.tensors` describes the file format.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .finite import not_finite
 
 Kind = TypeVar("Kind", bound=Layer)
 
-TRAINING = "training/"  # prefix of tensors that are not part of the model, see `resume`
-MOST_PARTS = 100_000  # counts each use of a shared layer: a few bytes can describe 2**30 uses
+TRAINING = "training/"  # prefix of tensors that belong to the training run
+MOST_PARTS = 100_000  # a limit, because a file of a few bytes can describe 2**30 uses of a layer
 
 
 def save_model(model: Layer, path: str | Path) -> None:
-    """Write a model's weights, buffers and architecture, see `Sequential.save`."""
+    """Write a model's weights, buffers and architecture (see `Sequential.save`)."""
     write_tensors(path, *contents(model))
 
 
 def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the tensors and the metadata of a model's file, after checking that it loads.
+    """Return the tensors and the metadata to store; check that they can be loaded again.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """
     if where := not_finite(model):
         raise DivergenceError(
-            f"{where} holds NaN or infinity: the model is not saved, as it could not be loaded"
+            f"{where} holds NaN or infinity: the model is not saved, because loading it would fail"
         )
     describer = Describer()
     architecture = {"dtype": model.state.dtype_name, "model": describer.layer(model, "")}
@@ -56,7 +56,9 @@ def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         rebuilt(type(model), text, tensors, describer.own, "the model")
     except (FileFormatError, TypeError) as error:
-        raise TypeError(f"the model is not saved, as it could not be loaded: {error}") from error
+        raise TypeError(
+            f"the model is not saved, because loading it would fail: {error}"
+        ) from error
     return tensors, {"architecture": text}
 
 
@@ -68,10 +70,10 @@ def rebuilt(
     path: str | Path,
     dtype: str | None = None,
 ) -> tuple[Kind, str, dict[str, np.ndarray]]:
-    """Return an unbound model of this kind, its dtype and its values; see `chainrule.load`.
+    """Return an unbound model of class `kind`, its dtype, and the values of its parameters.
 
-    Layers are built without values: nothing large is allocated until their shapes have been
-    compared with the tensors.
+    The layers are built without values. So no large array is allocated before the shapes of the
+    layers have been compared with the tensors.
     """
     try:
         described = json.loads(architecture)
@@ -79,8 +81,8 @@ def rebuilt(
         dtype = dtype or described["dtype"]
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    except Exception as error:  # a constructor can raise anything
-        raise FileFormatError(f"{path}: the architecture builds no model: {error!r}") from error
+    except Exception as error:  # a constructor can raise any error
+        raise FileFormatError(f"{path}: cannot build the model: {error!r}") from error
     if not isinstance(model, kind):
         raise FileFormatError(f"{path}: expected a {kind.__name__}, found {type(model).__name__}")
     if model._state is not None:
@@ -98,7 +100,7 @@ def rebuilt(
 
 
 def _freeze(model: Layer, names: Any, path: str | Path) -> None:
-    """Freeze exactly the parameters with these names, which come from a file and may be invalid."""
+    """Freeze exactly the parameters with these names; raise an error for an invalid name."""
     parameters = model.named_parameters()
     known = isinstance(names, list) and all(isinstance(n, str) and n in parameters for n in names)
     if not known:
@@ -108,7 +110,7 @@ def _freeze(model: Layer, names: Any, path: str | Path) -> None:
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
-    """Read weights into a model, see `Sequential.load_weights`."""
+    """Read weights into a model (see `Sequential.load_weights`)."""
     values = fitting(model, read_tensors(path)[0], path, model.state.dtype_name)
     state, stored = model.state, model.named_stored()
     asarray, dtype = state.backend.asarray, state.dtype
@@ -120,7 +122,7 @@ def load_weights(model: Layer, path: str | Path) -> None:
 def fitting(
     model: Layer, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
-    """Return the tensors in this dtype, after checking their names, shapes and values."""
+    """Check the names, shapes and values of the tensors, and return them in this dtype."""
     stored = model.named_stored()
     tensors = {
         name: tensor
@@ -165,7 +167,7 @@ def fitting(
 
 
 def _is_count(name: str, stored: dict[str, Stored]) -> bool:
-    """Return whether the name is that of PyTorch's batch counter for running averages."""
+    """Return whether this name belongs to the batch counter of PyTorch's ``BatchNorm``."""
     layer, _, last = name.rpartition(".")
     known = name in stored or f"{layer}.running_mean" not in stored
     return last == "num_batches_tracked" and not known

@@ -1,4 +1,4 @@
-"""Losses: how far outputs are from targets. Each gradient is defined next to its value."""
+"""Losses measure how far outputs are from targets. Each loss also computes its gradient."""
 
 from .base import Loss
 from .binary import BCELoss, BCEWithLogitsLoss

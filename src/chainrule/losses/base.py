@@ -1,4 +1,4 @@
-"""Base class of all losses: checks, weights and the reduction to one number."""
+"""The base class of all losses: argument checks, sample weights and reductions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import DataError, ShapeError, other_dtype
 from ..types import Array
 
 Formula = tuple[Array, Callable[[], Array]]
-"""The values of a formula, and a function that returns their derivative."""
+"""The values of the loss, and a function that returns the derivative of the values."""
 
 
 class Loss:
@@ -25,18 +25,18 @@ class Loss:
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, optional
-        Return the mean of all values, their sum, or the values themselves.
+        Whether to return the mean of all values, the sum, or the values themselves.
 
     Notes
     -----
-    A custom loss defines `formula`. It overrides `as_target` if targets have another shape than the
-    outputs, and `check_values` if some targets are invalid. Sample weights, reductions and
-    micro-batches work without further code.
+    To write a custom loss, define `formula`. Override `as_target` if targets and outputs have
+    different shapes. Override `check_values` if some target values are invalid. Sample weights,
+    reductions and micro-batches work without further code.
 
     Examples
     --------
-    The negative log-likelihood of a Gaussian. Each target has two outputs: the mean and the
-    logarithm of the variance.
+    The negative log-likelihood of a Gaussian distribution. For each target, the model has two
+    outputs: the mean and the logarithm of the variance.
 
     >>> class GaussianNLL(cr.Loss):
     ...     def as_target(self, xp, y, target):
@@ -67,7 +67,7 @@ class Loss:
         self.reduction = reduction
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Return the values, and a function that computes their derivative.
+        """Return the values of the loss, and a function that computes the derivative of the values.
 
         Parameters
         ----------
@@ -82,28 +82,27 @@ class Loss:
         -------
         values : array
             ``(batch,)`` or ``(batch, ...)``, in the dtype of `y`. If a sample has several values,
-            "mean" averages them.
+            the reduction "mean" averages over all values.
         derivative : callable
-            ``derivative()`` returns an array with the shape and dtype of `y`. For each sample, it
-            contains the derivative of the sum of the sample's values with respect to the sample's
-            outputs.
+            ``derivative()`` returns an array with the shape and dtype of `y`: for each sample, the
+            derivative of the sum of the sample's values with respect to the sample's outputs.
         """
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        """Raise an error if the loss cannot take these outputs. May read from the device."""
+        """Raise an error if the loss cannot take these outputs. This may read from the device."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Raise a `DataError` if `target` (from `as_target`) is invalid. Reads from the device."""
+        """Raise a `DataError` if `target` has invalid values. This reads from the device."""
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
-        """Return `target` in the dtype that `formula` takes: by default, the dtype of `y`.
+        """Check the shape of `target`, and convert `target` to the dtype that `formula` takes.
 
         Raises
         ------
         ShapeError
-            If the shape of `target` does not fit the outputs `y`. By default, the two shapes must
-            be equal.
+            If the shape of `target` does not fit the outputs `y`. By default, both shapes must be
+            equal.
         """
         if target.shape != y.shape:
             expected, found = in_words(y, target)
@@ -114,17 +113,18 @@ class Loss:
         return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
-        """Return a weight for each sample that depends on its target, or None if all are 1.
+        """Return a weight for each sample that depends on the target, or None if all weights are 1.
 
-        The mean divides by the sum of these weights. The values already include them.
+        The reduction "mean" divides by the sum of these weights. The values of `formula` already
+        include the weights.
         """
         return None
 
     def check(self, y: Array, target: Array) -> None:
-        """Raise an error if targets have the wrong shape for the outputs `y`, or invalid values.
+        """Raise an error if the shape or the values of the targets are invalid for the outputs `y`.
 
-        Calling the loss also checks targets in host memory. Only this method reads targets on a
-        device. `Trainer` checks all data once.
+        A call of the loss also checks targets, but only targets in host memory. This method also
+        reads targets on a device. `Trainer` calls this method once for all data.
         """
         xp, y = as_outputs(y)
         self.check_values(xp, y, self.as_target(xp, y, like(y, target)))
@@ -132,37 +132,37 @@ class Loss:
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, Callable[..., Array]]:
-        """Return the loss of outputs `y`, and a function that computes its gradient.
+        """Return the loss of outputs `y`, and a function that computes the gradient.
 
         Parameters
         ----------
         y : array
             Outputs, ``(batch, features)``. A list or a frame becomes a NumPy array. Outputs in
-            float32 or float64 keep their dtype. All others (integers, float16) become float64.
+            float32 or float64 keep their dtype. Other dtypes (integers, float16) become float64.
         target : array
-            Targets of the same shape; `CrossEntropyLoss` also takes labels. A list, a frame or an
-            array of another library is moved to the device of the outputs.
+            Targets with the shape of the outputs. `CrossEntropyLoss` also accepts labels. A list, a
+            frame or an array of another library is moved to the device of the outputs.
         sample_weight : array, optional
-            ``(batch,)``, not negative. The mean becomes a weighted mean, in which a sample of
-            weight 2 counts like two samples.
+            ``(batch,)``, with weights of at least 0. The mean becomes a weighted mean: a sample
+            with weight 2 counts like two samples.
 
         Returns
         -------
         value : array
-            0-d. With ``reduction="none"``, an array of all values.
+            The loss, as a 0-d array. With ``reduction="none"``, an array of all values.
         backward : callable
-            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`, an array with the
+            ``backward(dvalue=1.0)`` returns the gradient with respect to `y`. The gradient has the
             shape of `y` and the dtype of the loss.
 
         Raises
         ------
         ShapeError
-            If the shapes do not fit. ``(n,)`` and ``(n, 1)`` are not broadcast.
+            If the shapes do not fit. The shapes ``(n,)`` and ``(n, 1)`` do not fit either.
         DataError
             If targets in host memory are invalid (see `check`), or if sample weights in host memory
             are negative or do not have a finite sum.
         """
-        if sample_weight is not None:  # `Trainer` checks its weights once, before training
+        if sample_weight is not None:  # not in `sums`: `Trainer` has checked the weights
             xp, outputs = as_outputs(y)
             weight = xp.astype(like(outputs, sample_weight), outputs.dtype)
             if on_host(weight):
@@ -177,7 +177,7 @@ class Loss:
     def sums(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, float | Array, Callable[[Any], Array]]:
-        """Return the loss as a sum over samples, which can be added up over parts of a batch.
+        """Return the loss as a sum over samples, so that the parts of a batch can be added up.
 
         Parameters
         ----------
@@ -187,15 +187,17 @@ class Loss:
         Returns
         -------
         loss_sum : array
-            0-d, the sum over the samples. The loss is ``scale(total_weight) * loss_sum``.
+            The sum over the samples, as a 0-d array. The loss is
+            ``scale(total_weight) * loss_sum``.
         total_weight : float or array
-            The number of samples, or the sum of their weights.
+            The sum of the sample weights. Without weights, the number of samples.
         backward : callable
-            ``backward(factor)`` returns `factor` times the gradient of `loss_sum`.
+            ``backward(factor)`` returns the gradient of `loss_sum`, multiplied by `factor`.
         """
         xp, y, target, weight = self._inputs(y, target, sample_weight)
         values, back = self._values(xp, y, target, weight)
-        # "mean" also averages over the elements of a sample; "batchmean" and "sum" add them up.
+        # If a sample has several values, "mean" averages over these values, while "batchmean" and
+        # "sum" add them up.
         share = y.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0
         by_target = self.target_weight(xp, y, target)
         if by_target is not None:
@@ -206,10 +208,10 @@ class Loss:
         return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: Any) -> float | Array:
-        """Return the factor that turns a sum over samples into the loss: 1 or ``1 / total_weight``.
+        """Return the factor from a sum over samples to the loss: 1 or ``1 / total_weight``.
 
-        The factor is 0 if all weights are 0 (as in a batch of ignored samples), or if the sum of
-        the weights is too small to divide by.
+        The factor is 0 if all weights are 0, for example if all samples of a batch are ignored. It
+        is also 0 if the sum of the weights is too small to divide by.
         """
         if self.reduction == "sum":
             return 1.0
@@ -222,7 +224,7 @@ class Loss:
     def _inputs(
         self, y: Any, target: Any, sample_weight: Any
     ) -> tuple[Any, Array, Array, Array | None]:
-        """Return the namespace, and all arguments as checked arrays of this namespace."""
+        """Check all arguments, and return the arguments with their namespace."""
         xp, y = as_outputs(y)
         if y.ndim == 0 or y.shape[0] == 0:
             raise DataError(
@@ -242,7 +244,7 @@ class Loss:
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
-        """Return the values times the sample weights, and a function for their gradient."""
+        """Return the values times the sample weights, and a function for the gradient."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: gradient() * _along(dvalues, y)
@@ -252,23 +254,23 @@ class Loss:
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Apply the formula, then multiply by the weights of outputs or labels, if any."""
+        """Apply the formula, then multiply by the weights of outputs or labels if there are any."""
         return self._checked_formula(xp, y, target)
 
     def _checked_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Call `formula`, and check that it returns values and a function for the derivative."""
+        """Call `formula`, and check the values and the derivative that it returns."""
         result = self.formula(xp, y, target)
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
-                f"{self!r}: expected formula to return an array of values and the function that "
-                f"gives their derivative, found {result!r:.200}"
+                f"{self!r}: expected formula to return an array of values and a function that "
+                f"returns the derivative, found {result!r:.200}"
             )
         values, derivative = result
         self._expect_array("values", values, y, axes=1)
         return values, lambda: self._expect_array("gradient", derivative(), y)
 
     def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:
-        """Return `result` if it has the dtype and shape of `y` (or its first `axes` lengths)."""
+        """Return `result` if its dtype and shape fit `y`; otherwise raise an error."""
         if not hasattr(result, "dtype"):
             raise TypeError(f"{self!r}: expected an array as {what}, found {result!r:.200}")
         if result.shape[:axes] != y.shape[:axes]:
@@ -285,15 +287,16 @@ class Loss:
 
 
 def as_outputs(y: Any) -> tuple[Any, Array]:
-    """Return the namespace of outputs, and the outputs in float32 or float64.
+    """Return the namespace of the outputs, and the outputs in float32 or float64.
 
-    Other dtypes become float64. Integer outputs would truncate the targets, and sums in float16
-    would be inexact. A list or a frame becomes a NumPy array.
+    Outputs of another dtype become float64, because the targets are converted to the dtype of the
+    outputs. Integers would truncate the targets, and float16 would make sums inexact. A list or a
+    frame becomes a NumPy array.
     """
     own = isinstance(y, np.ndarray) or not is_array_api_obj(y)
     if own:
         y = to_numpy(y)
-    xp: Any = array_api_compat.numpy if own else array_namespace(y)  # slower
+    xp: Any = array_api_compat.numpy if own else array_namespace(y)  # array_namespace is slow
     if y.dtype in (xp.float32, xp.float64):
         return xp, y
     if xp.isdtype(y.dtype, "complex floating"):
@@ -302,7 +305,7 @@ def as_outputs(y: Any) -> tuple[Any, Array]:
 
 
 def in_words(*arrays: Array) -> list[str]:
-    """Format the shapes of arrays. The first axis is called "batch" if all have the same length."""
+    """Format shapes as text, with "batch" for the first axis if all arrays have the same length."""
     shapes = [tuple(map(str, array.shape)) for array in arrays]
     if len({shape[:1] for shape in shapes}) == 1:
         shapes = [("batch", *shape[1:]) for shape in shapes]
@@ -310,7 +313,7 @@ def in_words(*arrays: Array) -> list[str]:
 
 
 def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
-    """Raise a `DataError` if an element is not from `low` to `high`. Reads from the device."""
+    """Raise a `DataError` if an element is outside `low` to `high`. This reads from the device."""
     least, most = float(xp.min(x)), float(xp.max(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least
@@ -318,7 +321,7 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
 
 
 def as_labels(xp: Any, integers: Array) -> Array:
-    """Convert integers to int64. Those that are too large become the largest int64 number."""
+    """Convert integers to int64. Integers that are too large become the largest int64."""
     labels = xp.astype(integers, xp.int64)
     if integers.dtype == xp.uint64:
         labels = xp.where(labels < 0, LARGEST, labels)
@@ -329,7 +332,7 @@ LARGEST = 2**63 - 1
 
 
 def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
-    """Raise a `DataError` if a label is not from 0 to `classes` - 1. Reads from the device."""
+    """Raise a `DataError` if a label is outside the classes. This reads from the device."""
     least, most = int(xp.min(labels)), int(xp.max(labels))
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
@@ -341,9 +344,9 @@ def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None
 
 
 def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
-    """Raise a `DataError` if a row is not a distribution. Reads from the device.
+    """Raise a `DataError` if a row is not a distribution. This reads from the device.
 
-    The sum of a row may be off by the rounding error of bfloat16, 2^-8.
+    The sum of a row may differ from 1 by the rounding error of bfloat16, 2^-8.
     """
     check_range(xp, rows, 0, math.inf, "entries of one-hot rows")
     worst = float(xp.max(xp.abs(xp.sum(rows, axis=-1) - 1.0)))
@@ -352,14 +355,14 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
 
 
 def times(xp: Any, x: Array, weight: Array) -> Array:
-    """Return ``x * weight``, and 0 wherever the weight is 0, even if `x` is infinite or NaN."""
+    """Return ``x * weight``. Where the weight is 0, return 0, even if `x` is infinite or NaN."""
     return xp.where(weight == 0.0, 0.0, x) * weight
 
 
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:
-    """Raise a `DataError` if sample weights are invalid. Reads from the device.
+    """Raise a `DataError` if sample weights are invalid. This reads from the device.
 
-    If `zeros` is true, all weights may be 0.
+    If `zeros` is True, the weights may all be 0. Otherwise, at least one must be above 0.
     """
     least, most, total = (float(f(weight)) for f in (xp.min, xp.max, xp.sum))
     limits = xp.finfo(weight.dtype)
@@ -373,6 +376,6 @@ def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> 
 
 
 def _along(factor: Any, y: Array) -> Any:
-    """Append axes to `factor` (one number, or one per sample or value) to match those of `y`."""
+    """Append axes to `factor`, so that it has as many axes as `y`; a number stays a number."""
     axes = getattr(factor, "ndim", 0)
     return factor if axes in (0, y.ndim) else factor[(..., *(None,) * (y.ndim - axes))]

@@ -1,4 +1,4 @@
-"""Binary cross-entropy of probabilities and of logits."""
+"""Binary cross-entropy for probabilities and for logits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .weights import OutputWeight, WeightedOutputs
 
 
 class BCELoss(WeightedOutputs):
-    """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` of probabilities `y`.
+    """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` for probabilities `y`.
 
-    The loss and its gradient stay finite: no logarithm is taken of a number below the smallest
-    normal number, and the denominator of the gradient is at least 1e-12. For logits, use
-    `BCEWithLogitsLoss`, which is exact and faster.
+    The loss and its gradient are always finite. The arguments of the logarithms are at least the
+    smallest normal number, and the denominator of the gradient is at least 1e-12. If the outputs
+    are logits, use `BCEWithLogitsLoss`, which is exact and faster.
     """
 
     outputs = "binary probabilities"
@@ -26,7 +26,7 @@ class BCELoss(WeightedOutputs):
         check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # `Trainer` reports NaN
+        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN passes; `Trainer` reports it
             raise DataError("BCELoss: expected probabilities; for logits, use BCEWithLogitsLoss")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -40,16 +40,16 @@ class BCELoss(WeightedOutputs):
 
 
 class BCEWithLogitsLoss(WeightedOutputs):
-    """Binary cross-entropy of ``sigmoid(y)``, computed from the logits `y` without overflow.
+    """Binary cross-entropy for logits `y`, computed without overflow.
 
     For a target t, the loss is ``(1 - t) y + (1 + (pos_weight - 1) t) log(1 + exp(-y))``.
 
     Parameters
     ----------
     pos_weight : sequence of float, optional
-        ``(features,)``, the weight of class 1 relative to class 0 for each output.
+        ``(features,)``, the weight of class 1 relative to class 0, for each output.
     **options
-        ``weight`` and ``reduction``, see `WeightedOutputs`.
+        ``weight`` and ``reduction``, as in `WeightedOutputs`.
     """
 
     outputs = "binary logits"

@@ -16,23 +16,24 @@ from .weights import OutputWeight, WeightedOutputs
 
 
 class CrossEntropyLoss(Loss):
-    """Cross-entropy ``-sum(q log softmax(y))`` of logits `y` and targets `q`.
+    """Cross-entropy ``-sum(q log softmax(y))`` for logits `y` and targets `q`.
 
-    There is one value per sample. Targets are labels, ``(batch,)`` integers, or rows ``(batch,
-    classes)``: one-hot or any other distribution. A label and its one-hot row give the same loss.
-    (PyTorch differs for rows with `weight`: it divides the mean by the number of samples, not by
-    the sum of their weights.)
+    There is one value per sample. Targets are integer labels ``(batch,)``, or rows
+    ``(batch, classes)`` with a probability for each class, often one-hot. A label and the
+    equivalent one-hot row give the same loss. (PyTorch differs for rows if `weight` is given: the
+    mean is the sum divided by the number of samples instead of the sum of the weights.)
 
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(classes,)``, a weight for each class; the mean is a weighted mean.
+        ``(classes,)``, a weight for each class. The mean becomes a weighted mean.
     label_smoothing : float, optional
-        The share of each target that is spread evenly over all classes (C. Szegedy et al.,
-        "Rethinking the Inception architecture", 2016).
+        The share of the target probability that is spread evenly over all classes (C. Szegedy et
+        al., "Rethinking the Inception architecture", 2016).
     ignore_index : int, optional
-        Samples with this label, such as -100, are ignored: their gradient is 0, and the mean is
-        over the other samples. If a batch has no other samples, its loss is 0 (in PyTorch, NaN).
+        Ignore samples with this label, such as -100. Ignored samples have a gradient of 0, and the
+        mean is taken over the other samples. If all samples of a batch are ignored, the loss is 0
+        (in PyTorch, NaN).
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
 
@@ -105,7 +106,7 @@ class CrossEntropyLoss(Loss):
         if self.weight:
             q = q * self.weight.on(xp, y)
         log_p = log_softmax(xp, y)
-        values = -xp.sum(times(xp, log_p, q), axis=1)  # `times`, as a logit may be -inf
+        values = -xp.sum(times(xp, log_p, q), axis=1)  # `times`, because a logit may be -inf
         return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
@@ -126,10 +127,10 @@ class CrossEntropyLoss(Loss):
         return times(xp, values, counts), lambda: times(xp, derivative(), counts[:, None])
 
     def _counted(self, xp: Any, y: Array, target: Array) -> tuple[Array, Array | None]:
-        """Return the labels, and a weight for each sample: 0 if its label is ignored, otherwise 1.
+        """Return labels and sample weights: 0 if the label is ignored, otherwise 1.
 
-        Ignored labels are replaced by 0. The weights are None if targets are rows, or if there is
-        no `ignore_index`.
+        Ignored labels are replaced by 0. The weights are None for targets that are rows, and if
+        there is no `ignore_index`.
         """
         if self.ignore_index is None or target.ndim == 2:
             return target, None
@@ -138,7 +139,7 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers. Their dtype may not be the user's, so omit it."""
+    """Describe targets that are not integers, without their dtype, which the user may not know."""
     if target.dtype == xp.bool:
         return "booleans: y.astype(int) turns them into labels"
     if bool(xp.all(target == xp.floor(target))):
@@ -149,7 +150,8 @@ def _no_labels(xp: Any, target: Array) -> str:
 class KLDivLoss(WeightedOutputs):
     """Kullback-Leibler divergence ``KL(t || exp(y))`` for targets `t` and log-probabilities `y`.
 
-    The value of each element is ``t (log t - y)``. The divergence of a sample is their sum.
+    The value of each element is ``t (log t - y)``. The divergence of a sample is the sum of its
+    values.
 
     Source: S. Kullback and R. Leibler, "On information and sufficiency", 1951.
 
@@ -158,8 +160,8 @@ class KLDivLoss(WeightedOutputs):
     weight : sequence of float, optional
         See `WeightedOutputs`.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
-        See `Loss`. "batchmean" is the divergence itself: the sum over the elements of each sample,
-        averaged over the batch.
+        See `Loss`. "batchmean" is the divergence averaged over the batch: the sum of all values
+        divided by the number of samples.
     """
 
     outputs = "log-probabilities"
@@ -173,6 +175,6 @@ class KLDivLoss(WeightedOutputs):
 
 
 def relative_entropy(xp: Any, t: Array, y: Array) -> Array:
-    """Return ``t (log t - y)``, and 0 wherever `t` is 0, even if `y` is minus infinity."""
+    """Return ``t (log t - y)``. Where `t` is 0, return 0, even if `y` is minus infinity."""
     present = t > 0.0
     return t * xp.where(present, xp.log(xp.where(present, t, 1.0)) - y, 0.0)

@@ -21,7 +21,7 @@ class MSELoss(WeightedOutputs):
 
 
 class L1Loss(WeightedOutputs):
-    """Absolute error ``|y - target|``. Its derivative at 0 is taken to be 0."""
+    """Absolute error ``|y - target|``. The derivative at 0 is defined as 0."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d = y - target
@@ -29,18 +29,19 @@ class L1Loss(WeightedOutputs):
 
 
 class HuberLoss(WeightedOutputs):
-    """Huber loss, which is quadratic for small errors and linear for large ones.
+    """Huber loss, which is quadratic for small errors and linear for large errors.
 
-    With ``d = |y - target|``, it is ``d^2 / 2`` if ``d <= delta``, else ``delta (d - delta / 2)``.
+    With ``d = |y - target|``, the loss is ``d^2 / 2`` if ``d <= delta``, and
+    ``delta (d - delta / 2)`` otherwise.
 
     Source: P. Huber, "Robust estimation of a location parameter", 1964.
 
     Parameters
     ----------
     delta : float, optional
-        The error beyond which the loss grows linearly instead of quadratically.
+        The largest error for which the loss is quadratic. For larger errors, it is linear.
     **options
-        ``weight`` and ``reduction``, see `WeightedOutputs`.
+        ``weight`` and ``reduction``, as in `WeightedOutputs`.
     """
 
     delta = Checked(above_zero)

@@ -13,13 +13,13 @@ from .base import Formula, Loss, times
 
 
 class WeightedOutputs(Loss):
-    """Base class of losses with one value per output; each output may have a weight.
+    """Base class of losses with one value per output, and an optional weight per output.
 
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(features,)``, a factor for the values of each output. The mean still divides by the
-        number of values, as in PyTorch.
+        ``(features,)``, a factor for the values of each output. The mean is the sum divided by the
+        number of values, not by the sum of the weights, as in PyTorch.
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
     """
@@ -39,7 +39,7 @@ class WeightedOutputs(Loss):
 
 
 class OutputWeight:
-    """One weight per output, moved to the device of the outputs at its first use.
+    """One weight per output. The weights are moved to the device of the outputs when needed.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class OutputWeight:
 
     @classmethod
     def of(cls, weights: Sequence[float] | None) -> OutputWeight | None:
-        """Wrap `weights`, or return None if there are none."""
+        """Wrap `weights`; return None if `weights` is None."""
         return None if weights is None else cls(weights)
 
     def on(self, xp: Any, y: Array) -> Array:

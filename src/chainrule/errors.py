@@ -42,11 +42,11 @@ def what_is_meant(thing: Any) -> str:
     if not theirs:
         return f": did you mean {kind.__name__}()?" if thing is kind else ""
     if not theirs[0].__module__.startswith(("torch.nn.modules.loss", "torch.optim")):
-        return ": it is PyTorch's; cr.from_torch(module) converts a module to a model"
+        return ": this comes from PyTorch; cr.from_torch(module) converts a module to a model"
     name = theirs[0].__name__
     if hasattr(sys.modules["chainrule"], name):
-        return f": it is PyTorch's; did you mean cr.{name}(...)?"
-    return ": it is PyTorch's; chainrule has its own losses and optimizers"
+        return f": this comes from PyTorch; did you mean cr.{name}(...)?"
+    return ": this comes from PyTorch; chainrule has its own losses and optimizers"
 
 
 def to_install(extra: str) -> str:

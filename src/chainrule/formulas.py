@@ -1,4 +1,4 @@
-"""Formulas as pure functions of a namespace and arrays. A backend may replace each by a kernel."""
+"""Formulas as pure functions of a namespace and arrays. A backend may use kernels instead."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from .types import Array
 
 
 def split_key(seed: int, draw: int) -> tuple[int, int]:
-    """Hash a seed and a counter to two int32, as in SplitMix64 (G. Steele et al., 2014)."""
+    """Hash a seed and a counter to two integers, as in SplitMix64 (G. Steele et al., 2014)."""
     z = (_mix64(seed) + draw * 0x9E3779B97F4A7C15) % 2**64
     z = _mix64(z)
     return int32(z >> 32), int32(z)

@@ -314,7 +314,7 @@ class one_cycle:
 
 @dataclass(frozen=True)
 class warmup:
-    """Linear warmup from `start` to the first rate of the schedule `then`, which then follows.
+    """Linear warmup from `start` to the first rate of `then`, followed by the schedule `then`.
 
     The rate is ``start + (then(0) - start) step / steps`` before step `steps`. From step `steps`
     on, the rate is ``then(step - steps)``. The equivalent in PyTorch is ``LinearLR`` with a

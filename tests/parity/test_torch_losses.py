@@ -104,7 +104,7 @@ THEIRS = {
     "an unknown loss": ({"loss": nn.NLLLoss()}, "chainrule has its own losses and optimizers$"),
     "an optimizer": (
         {"optimizer": torch.optim.Adam(parameters)},
-        r"(?s)expected an Optimizer.*: it is PyTorch's; did you mean cr.Adam\(...\)\?$",
+        r"(?s)expected an Optimizer.*: this comes from PyTorch; did you mean cr.Adam\(...\)\?$",
     ),
     "a module": ({"loss": nn.Linear(1, 1)}, r"cr.from_torch\(module\) converts a module"),
 }

@@ -110,7 +110,7 @@ class Backend:
         Raises
         ------
         DataError
-            If `x` does not hold real numbers (strings, objects, ragged lists, complex numbers).
+            If `x` holds strings, objects, ragged lists or complex numbers instead of real numbers.
         """
         is_own = isinstance(x, self.array_type)
         x = real(self.xp, x) if is_own else brought_to(self.xp, self.device, x)

@@ -23,7 +23,7 @@ _KINDS = {"float32": 0, "float64": 1}  # the values of CUDA_R_32F and CUDA_R_64F
 
 
 class CapturedStep:
-    """A step that runs normally twice, is then captured as a graph, and is later only launched.
+    """A step that runs twice as usual, and from then on as a CUDA graph.
 
     The first run may differ from later runs (see `Backend.compile`). The second run compiles all
     kernels and fills the memory pool, because a capture can do neither.

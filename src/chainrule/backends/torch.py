@@ -1,4 +1,4 @@
-"""PyTorch as an array library. Its autograd is not used."""
+"""PyTorch as an array library, without the use of its autograd."""
 
 from typing import Any
 

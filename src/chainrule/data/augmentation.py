@@ -19,7 +19,7 @@ def __dir__() -> list[str]:
 
 
 Augmentation = Callable[[Array, np.random.Generator], Array]
-"""A function of a batch of inputs and a random generator that returns the changed batch."""
+"""A function that takes a batch of inputs and a random generator, and returns a changed batch."""
 
 
 class RandomShift:

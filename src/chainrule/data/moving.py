@@ -55,7 +55,7 @@ def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     try:
         array = data if on_disk else backend.asarray(data)
         if on_disk:
-            to_numpy(np.empty(0, data.dtype))  # an error if the file holds text
+            to_numpy(np.empty(0, data.dtype))  # raises an error for a dtype such as text
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     if array.ndim == 0 or 0 in array.shape:

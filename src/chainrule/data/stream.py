@@ -24,8 +24,8 @@ class BatchStream:
         The source of the batches. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. The source
         is an iterable that can start again, such as a list or a PyTorch ``DataLoader``, or a
         function that takes a NumPy Generator and returns an iterator. Resuming in the middle of an
-        epoch is exact only if all randomness comes from this Generator. For example, it is not
-        exact with a loader that shuffles by itself.
+        epoch is exact only if all randomness comes from this Generator. For example, resuming is
+        not exact with a loader that shuffles by itself.
     rng : numpy.random.Generator
         The generator to pass to `source` if it is a function.
     backend : Backend
@@ -51,7 +51,7 @@ class BatchStream:
             kind, hint = type(source).__name__, ": did you mean fit(x, y)?" if data else ""
             raise TypeError(
                 "fit(x) without y: expected an iterable of batches that can start again, or a "
-                f"function that takes a numpy.random.Generator and returns one, found {kind}{hint}"
+                f"function from a numpy.random.Generator to an iterator, found {kind}{hint}"
             )
         self.source = source
         self.rng = rng

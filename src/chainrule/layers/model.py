@@ -151,8 +151,8 @@ class Model(Layer):
         DivergenceError
             If a parameter or a buffer holds NaN or infinity.
         TypeError
-            If a constructor argument has another type, or if the layers cannot be rebuilt from
-            their arguments.
+            If a constructor argument has a type that cannot be stored, or if the layers cannot be
+            rebuilt from their arguments.
         ValueError
             If the names and the architecture take more than 4 MiB.
         OSError

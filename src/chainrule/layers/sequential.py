@@ -62,7 +62,7 @@ class Sequential(Model):
             self.bind(**given)
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield the layers with their numbers, and a subclass's other layers and parameters."""
+        """Yield the layers by number, and other layers and parameters that a subclass defines."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:

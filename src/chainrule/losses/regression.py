@@ -39,7 +39,7 @@ class HuberLoss(WeightedOutputs):
     Parameters
     ----------
     delta : float, optional
-        The largest error for which the loss is quadratic. For larger errors, it is linear.
+        The largest error for which the loss is quadratic. For larger errors, the loss is linear.
     **options
         ``weight`` and ``reduction``, as in `WeightedOutputs`.
     """

@@ -183,7 +183,7 @@ class _Counts:
     """Three counts per class, in float64: right predictions, all predictions, and all samples."""
 
     xp: Any
-    dtype: Any  # of the result
+    dtype: Any  # the dtype of the result
     average: str
     right: Array
     predicted: Array

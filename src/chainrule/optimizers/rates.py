@@ -12,7 +12,7 @@ from ..types import LearningRate, LearningRates
 
 
 def checked_rates(name: str, lr: Any) -> LearningRates:
-    """Check a learning rate: a number, a schedule, or a dict of these by layer name."""
+    """Check a learning rate: a number, a schedule, or a dict with a rate for each layer."""
     if not isinstance(lr, Mapping):
         return _checked(name, lr)
     if not lr:
@@ -35,7 +35,7 @@ def _checked(name: str, lr: Any) -> LearningRate:
 
 
 def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:
-    """Return the key of `lr` for each parameter: the longest layer name that contains it.
+    """Return the key of `lr` that applies to each parameter: the longest matching layer name.
 
     Raises
     ------

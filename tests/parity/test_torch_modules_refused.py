@@ -141,7 +141,9 @@ def test_modules_that_were_not_converted():
         lambda: cr.gradcheck(module, shape=(2, 3)),
         lambda: cr.to_onnx(module, "model.onnx"),
     ):
-        with pytest.raises(TypeError, match=r"this comes from PyTorch; cr\.from_torch\(module\) converts"):
+        with pytest.raises(
+            TypeError, match=r"this comes from PyTorch; cr\.from_torch\(module\) converts"
+        ):
             use()
 
 

@@ -90,3 +90,35 @@ def test_a_dropped_unit_is_zero_even_if_infinite(dtype, library):
     y, dx = run(cr.Dropout(0.5), library, x, np.ones_like(x))
     assert set(np.unique(y)) == {0.0, INF}
     np.testing.assert_array_equal(dx, np.where(y == 0.0, 0.0, 2.0))
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("kind", [cr.LayerNorm, cr.BatchNorm])
+@pytest.mark.parametrize("dtype", LARGE)
+def test_normalisation_of_deviations_whose_squares_overflow(kind, dtype, library):
+    rng = np.random.default_rng(0)
+    usual, dy = rng.normal(size=(2, 6, 6)).astype(dtype)
+    for large in LARGE[dtype][0], LARGE[dtype][1] / 100:
+        scale = np.ones((6, 6))
+        scale[2:4] = large  # the others do not overflow
+        scale = (scale if kind is cr.LayerNorm else scale.T).astype(dtype)
+        axis = 0 if kind is cr.BatchNorm else 1
+        x = usual.astype("float64")
+        deviations = x - x.mean(axis, keepdims=True)
+        variance = (deviations**2).mean(axis, keepdims=True)
+        normal = deviations / np.sqrt(variance + np.where(scale == 1.0, 1e-5, 0.0))
+        y, dx = run(kind(6), library, usual * scale, dy)
+        np.testing.assert_allclose(y, normal, rtol=2e-5, atol=1e-6)
+        dz = dy - dy.mean(axis, keepdims=True)
+        dz = dz - normal * (dy * normal).mean(axis, keepdims=True)
+        expected = dz / np.sqrt(variance + np.where(scale == 1.0, 1e-5, 0.0))
+        np.testing.assert_allclose(dx * scale, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_an_infinite_running_variance_is_reported(library):
+    x = np.asarray([[1e20], [-1e20]], "float32")
+    model = cr.Sequential(cr.BatchNorm(1), cr.Linear(1, 1), backend=library.backend)
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    with pytest.raises(cr.DivergenceError, match="running_var"):
+        trainer.fit(x, np.zeros((2, 1)), verbose=0)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import initializers
+from ..backends import Backend
+from ..backends.conversion import on_host
 from ..checks import Checked, above_zero, flag, share, whole
 from ..errors import ShapeError
-from ..formulas import dot, sum_over_batch
+from ..formulas import dot, scaled_norm, squares, sum_over_batch
 from ..parameter import Buffer, Parameter
 from ..types import Array, Backward
 from .base import Layer
@@ -23,6 +27,9 @@ class BatchNorm(Layer):
     While weight and bias are frozen (`freeze`), the layer uses the running averages even in
     training and does not update them. (PyTorch would keep updating the running averages.) Without
     weight and bias, the layer cannot be frozen, so training always uses the batch.
+
+    The running variance has to be finite: in float32, deviations above 1.8e19 make it infinite,
+    which `Trainer.fit` reports as an error.
 
     A linear layer directly before a `BatchNorm` needs no bias, because `BatchNorm` subtracts the
     mean: use ``Linear(..., bias=False)``.
@@ -104,6 +111,8 @@ class BatchNorm(Layer):
             centred = x - self.running_mean.value
             variance = self.running_var.value
         inverse = 1.0 / xp.sqrt(variance + self.eps)
+        if of_batch:
+            inverse = _without_overflow(self.backend, inverse, variance, centred, axis=0)
         scale = inverse if weight is None else weight.value * inverse
         y = centred * scale
         if bias is not None:
@@ -142,7 +151,8 @@ class LayerNorm(Layer):
     """Layer normalisation of each sample, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
     Mean and variance are computed over the last axis. The variance is the mean squared deviation.
-    Training and inference do not differ, and a batch may have a single sample.
+    Training and inference do not differ, and a batch may have a single sample. On a GPU, the layer
+    does not check for overflow: where float32 deviations exceed 1.8e19, `y` is the bias alone.
 
     Source: J. Ba et al., "Layer normalization", 2016.
 
@@ -186,6 +196,7 @@ class LayerNorm(Layer):
         normal -= xp.mean(normal, axis=-1, keepdims=True)
         variance = row_dot(normal, normal) / features
         inverse = 1.0 / xp.sqrt(variance + self.eps)
+        inverse = _without_overflow(self.backend, inverse, variance, normal, axis=-1)
         normal *= inverse
         y = normal * weight.value
         y += bias.value
@@ -201,3 +212,19 @@ class LayerNorm(Layer):
             return dx
 
         return y, backward
+
+
+def _without_overflow(
+    backend: Backend, inverse: Array, variance: Array, deviations: Array, axis: int
+) -> Array:
+    """Return `inverse`, corrected where the variance of finite deviations is infinite.
+
+    There the deviations are divided by the largest one before they are squared. Only in host memory
+    can an overflow be seen without waiting for the result.
+    """
+    if not on_host(variance) or math.isfinite(float(backend.kernel(squares)(variance))):
+        return inverse
+    xp = backend.xp
+    scale, norm = scaled_norm(xp, deviations, axis)
+    exact = xp.reshape(math.sqrt(deviations.shape[axis]) / norm / scale, variance.shape)
+    return xp.where(xp.isfinite(variance), inverse, exact)

@@ -340,6 +340,33 @@ def test_finite_weights_with_an_infinite_sum(library):
         cr.CrossEntropyLoss(weight=[1e39, 1.0])(y, target)
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_finite_mean_of_values_with_an_infinite_sum(weighted, library):
+    x, t = np.ones((8, 2), "float32"), np.zeros((8, 2), "float32")
+    given = {"sample_weight": library.asarray(np.ones(8, "float32"))} if weighted else {}
+    for loss, error, mean in ((cr.L1Loss(), 2e38, 2e38), (cr.MSELoss(), 1.5e19, 2.25e38)):
+        y = library.asarray(x * np.float32(error))
+        value, backward = loss(y, library.asarray(t), **given)
+        assert value.dtype == y.dtype
+        assert float(value) == pytest.approx(mean, rel=1e-6)
+        assert np.isfinite(library.to_numpy(backward())).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("options", [{}, {"micro_batches": 4}], ids=str)
+def test_training_on_values_with_an_infinite_sum(options, library):
+    model = cr.Sequential(
+        cr.Linear(1, 1, init=cr.initializers.constant(2e38)), backend=library.backend
+    )
+    metrics = [cr.metrics.mean_absolute_error]
+    trainer = cr.Trainer(model, loss=cr.L1Loss(), optimizer=cr.SGD(0.1), metrics=metrics)
+    x, y = np.ones((8, 1), "float32"), np.zeros((8, 1), "float32")
+    history = trainer.fit(x, y, verbose=0, validation_data=(x, y), **options)
+    for name in ("loss", "mean_absolute_error", "val_loss", "val_mean_absolute_error"):
+        assert history[name] == [pytest.approx(2e38, rel=1e-6)]
+
+
 def test_weights_whose_sum_has_no_inverse(library):
     """1 / 1e-44 is infinite in float32. This is an error on the CPU; on a device, the loss is 0."""
     y = library.asarray(np.ones((4, 2)), dtype=library.backend.xp.float32)

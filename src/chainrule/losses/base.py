@@ -162,9 +162,9 @@ class Loss:
             If targets in host memory are invalid (see `check`), or if sample weights in host memory
             are negative or do not have a finite sum.
         """
+        xp, y = as_outputs(y)
         if sample_weight is not None:  # not in `sums`: `Trainer` has checked the weights
-            xp, outputs = as_outputs(y)
-            weight = xp.astype(like(outputs, sample_weight), outputs.dtype)
+            weight = xp.astype(like(y, sample_weight), y.dtype)
             if on_host(weight):
                 check_weights("sample_weight", xp, weight, zeros=True)
         if self.reduction == "none":
@@ -172,7 +172,8 @@ class Loss:
             return values, lambda dvalue=1.0: back(dvalue)
         loss_sum, total_weight, back = self.sums(y, target, sample_weight=sample_weight)
         scale = self.scale(total_weight)
-        return loss_sum * scale, lambda dvalue=1.0: back(dvalue * scale)
+        value = xp.astype(loss_sum * scale, y.dtype, copy=False)
+        return value, lambda dvalue=1.0: back(dvalue * scale)
 
     def sums(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
@@ -187,7 +188,7 @@ class Loss:
         Returns
         -------
         loss_sum : array
-            The sum over the samples, as a 0-d array. The loss is
+            The sum over the samples, as a 0-d array (see `total`). The loss is
             ``scale(total_weight) * loss_sum``.
         total_weight : float or array
             The sum of the sample weights. Without weights, the number of samples.
@@ -205,7 +206,7 @@ class Loss:
         total_weight = float(y.shape[0]) if weight is None else xp.sum(weight)
         if by_target is not None and on_host(weight) and not bool(xp.isfinite(total_weight)):
             raise DataError(f"expected weights with a finite sum in {y.dtype}, found infinity")
-        return xp.sum(values) * share, total_weight, lambda factor: back(factor * share)
+        return total(xp, values) * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: Any) -> float | Array:
         """Return the factor from a sum over samples to the loss: 1 or ``1 / total_weight``.
@@ -357,6 +358,17 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
 def times(xp: Any, x: Array, weight: Array) -> Array:
     """Return ``x * weight``. Where the weight is 0, return 0, even if `x` is infinite or NaN."""
     return xp.where(weight == 0.0, 0.0, x) * weight
+
+
+def total(xp: Any, values: Array) -> Array:
+    """Return the sum of all values, in float64 if it overflows in float32: their mean is finite.
+
+    Only in host memory can an overflow be seen without waiting for the result.
+    """
+    result = xp.sum(values)
+    if not on_host(result) or math.isfinite(float(result)):
+        return result
+    return xp.sum(xp.astype(values, xp.float64))
 
 
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ..losses.base import times
+from ..losses.base import times, total
 from ..metrics import Metric
 from ..types import Array
 
@@ -45,7 +45,7 @@ class SampleMeans:
         Returns
         -------
         tuple of float or array
-            Each is a float or 0-d, of the outputs' dtype.
+            Each is a float or 0-d.
         """
         if not self.names:
             return ()
@@ -79,10 +79,10 @@ def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
     """Return the sum over samples of their mean values, ``(samples, ...)``."""
     outputs = math.prod(values.shape[1:])
     if weight is None and values.dtype == xp.bool:  # counting takes a third of the time of summing
-        total = xp.astype(xp.count_nonzero(values), dtype)
+        of_batch = xp.astype(xp.count_nonzero(values), dtype)
     else:
         values = xp.astype(values, dtype)
         if weight is not None:
             values = times(xp, values, weight[(..., *(None,) * (values.ndim - 1))])
-        total = xp.sum(values)
-    return total if outputs == 1 else total / outputs
+        of_batch = total(xp, values)
+    return of_batch if outputs == 1 else of_batch / outputs

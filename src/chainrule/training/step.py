@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..backends.conversion import on_host
 from ..data.augmentation import Augmentation
 from ..errors import DivergenceError
 from ..layers import Sequential
@@ -190,6 +191,8 @@ def accumulate(
             more = means.sums(model.xp, outputs, y, weight)
             sums = [a + b for a, b in zip(sums, more, strict=True)]
         back_through_model(back_through_loss(1.0))
+        if on_host(of_part):  # in float64, as the sum of all parts may overflow in float32
+            of_part = model.xp.astype(of_part, model.xp.float64)
         loss_sum, total_weight = loss_sum + of_part, total_weight + weight_of_part
     if penalty is not None:
         loss_sum = loss_sum + penalty.value()

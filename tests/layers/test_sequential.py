@@ -225,6 +225,32 @@ def test_a_layer_that_writes_to_its_input_is_reported_and_the_data_unchanged(dty
     assert (dy == 1.0).all()
 
 
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_layer_in_the_middle_that_writes_to_its_input_is_reported(position):
+    x, dy = np.ones((4, 3), "float32"), np.ones((4, 3), "float32")
+    for wrong in (WritesToX(), WritesToDy()):
+        layers = [cr.Linear(3, 3), cr.ReLU(), cr.Linear(3, 3)]
+        layers.insert(position, wrong)
+        model = cr.Sequential(*layers)
+        with pytest.raises(ValueError, match=f"^layer '{position}', .*: writes to x or dy"):
+            model.forward(x, training=True)[1](dy, input_gradient=True)
+    inner = cr.Sequential(cr.Linear(3, 3), cr.Sequential(cr.Tanh(), WritesToX()), cr.Linear(3, 1))
+    with pytest.raises(ValueError, match="^layer '1.1', .*: writes to x or dy"):
+        inner.predict(x)
+
+
+def test_a_custom_layer_may_pass_its_input_on():
+    class Same(cr.Layer):
+        def forward(self, x, *, training=False):
+            return x, lambda dy: dy
+
+    model = cr.Sequential(cr.Linear(3, 3), Same(), cr.ReLU(), Same())
+    x = np.ones((4, 3), "float32")
+    y, backward = model.forward(x, training=True)
+    assert backward(y, input_gradient=True).shape == x.shape
+    assert model.predict(x).flags.writeable
+
+
 def test_other_errors_of_a_layer_are_passed_on():
     class Broken(cr.Layer):
         def forward(self, x, *, training=False):

@@ -72,6 +72,10 @@ class Layer(Hints):
     built_in: ClassVar[dict[str, type[Layer]]] = {}
     """The built-in layer classes, by the names used in files."""
 
+    is_custom = True
+    """Whether this is not a layer of chainrule. Within a model, a custom layer gets read-only views
+    of `x` and `dy` on NumPy, so that writing to them is an error."""
+
     takes_input_gradient = False
     """Whether `backward` takes ``input_gradient=False``, which saves the work for `dx`."""
 
@@ -93,6 +97,9 @@ class Layer(Hints):
         super().__init_subclass__(**options)
         if cls.__module__.startswith(f"{__package__}."):
             Layer.built_in[cls.__name__] = cls
+            cls.is_custom = False
+        else:
+            cls.is_custom = True  # the inherited value describes a built-in class
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
             cls.takes_input_gradient = False  # the inherited value describes another forward
 
@@ -127,6 +134,8 @@ class Layer(Hints):
 
     def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
         """Call `forward`; check that it returns an array of the model's `dtype` and a function."""
+        if self.is_custom:
+            x = self.state.backend.read_only(x)
         try:
             result = self.forward(x, training=training)
         except ValueError as error:

@@ -63,7 +63,8 @@ class Optimizer:
     clip_norm : float, optional
         Maximum Euclidean norm of the gradient of the whole model. A longer gradient is scaled down
         to this norm (R. Pascanu et al., "On the difficulty of training recurrent neural networks",
-        2013). Penalties are added afterwards.
+        2013). Penalties are added afterwards and are not limited, as in PyTorch, where
+        ``clip_grad_norm_`` comes before the ``weight_decay`` of the optimizer.
 
     Notes
     -----

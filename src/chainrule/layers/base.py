@@ -135,7 +135,7 @@ class Layer(Hints):
     def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
         """Call `forward`; check that it returns an array of the model's `dtype` and a function."""
         if self.is_custom:
-            x = self.state.backend.read_only(x)
+            x = self.backend.read_only(x)
         try:
             result = self.forward(x, training=training)
         except ValueError as error:
@@ -146,9 +146,12 @@ class Layer(Hints):
                 f"{self._label()}: expected forward to return an array and a function, found "
                 f"{result!r:.200}"
             )
-        y = result[0]
+        y, back = result
         if not hasattr(y, "dtype") or y.dtype != dtype:
             self._leaves_dtype("output", y, x)
+        if self.is_custom:
+            read_only = self.backend.read_only
+            return y, lambda dy, **options: back(read_only(dy), **options)
         return result
 
     # The tree of layers.

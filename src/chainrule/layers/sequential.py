@@ -91,7 +91,7 @@ class Sequential(Model):
         TypeError
             If a layer returns an output or a gradient with a different dtype from the model's.
         """
-        passed, dtype, read_only = [], self.state.dtype, self.state.backend.read_only
+        passed, dtype = [], self.state.dtype
         is_model = not self._name  # only layers inside a model have names
         if is_model:
             x = self.enter(x)
@@ -112,7 +112,7 @@ class Sequential(Model):
             layer: Layer = self
             try:
                 for layer, back, given in reversed(passed[first + 1 :]):
-                    dx = back(dy if not layer.is_custom else read_only(dy))
+                    dx = back(dy)
                     if not hasattr(dx, "dtype") or dx.dtype != dtype or dx.shape != given:
                         layer._refuse_gradient(dx, dy, given)
                     dy = dx
@@ -120,8 +120,6 @@ class Sequential(Model):
                     return dy
                 if first < len(passed):
                     layer, back, _ = passed[first]
-                    if layer.is_custom:
-                        dy = read_only(dy)
                     if layer.takes_input_gradient:
                         back(dy, input_gradient=False)
                     else:

@@ -25,7 +25,7 @@ import chainrule as cr
 EPOCHS, BATCH = 12, 32
 RESULT = "result.npz"
 REFUSALS = (
-    "FileExistsError",  # another training is writing here, or has written later steps
+    "FileExistsError",  # another training run is writing here, or has written later steps
     "No such file",  # the checkpoint to resume from was just replaced by a newer one
 )
 

@@ -27,9 +27,9 @@ def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
     def second(trainer):
         other = trainer_on(library)
         started = LambdaCallback(on_step_end=lambda trainer: seen.append("a step"))
-        with pytest.raises(FileExistsError, match="here: another training is writing .*: process"):
+        with pytest.raises(FileExistsError, match="another training run .* here: process"):
             other.fit(X, Y, callbacks=[started, make(path)], **FIT)
-        with pytest.raises(FileExistsError, match="this callback is in use by another training"):
+        with pytest.raises(FileExistsError, match="callback is in use by another training run"):
             other.fit(X, Y, callbacks=[started, writer], **FIT)
         seen.append(len(other.history))
 
@@ -130,7 +130,7 @@ def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
 def test_two_callbacks_in_one_place(library, tmp_path):
     """The callbacks would remove each other's files, so there is an error."""
     listeners = [Checkpoint(tmp_path), Checkpoint(tmp_path, monitor="loss")]
-    with pytest.raises(FileExistsError, match=r"\(or another callback of this one\)"):
+    with pytest.raises(FileExistsError, match=r"\(or another callback of this run\)"):
         trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
     trainer_on(library).fit(X, Y, callbacks=listeners[:1], epochs=2, resume=True, **FIT)
 
@@ -142,7 +142,7 @@ def test_copies_during_a_training(make, library, tmp_path):
 
     def look(trainer):
         copies.append(copy.deepcopy(writer))
-        with pytest.raises(FileExistsError, match="another training is writing here"):
+        with pytest.raises(FileExistsError, match="another training run .* is writing here"):
             trainer_on(library).fit(X, Y, callbacks=[copies[-1]], **FIT)
 
     look = LambdaCallback(on_epoch_end=look)

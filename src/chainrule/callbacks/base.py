@@ -1,4 +1,4 @@
-"""The base class of all callbacks, and the attributes of a trainer that they may use."""
+"""The base class of all callbacks, and the trainer attributes that callbacks may use."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Training(Protocol):
 
     @property
     def epochs_done(self) -> int:
-        """The number of epochs done, in all calls of `fit`."""
+        """The number of completed epochs, over all calls of `fit`."""
 
     @property
     def steps_done(self) -> int:
-        """The number of steps done in the current epoch."""
+        """The number of completed steps in the current epoch."""
 
     def stop(self) -> None:
-        """End the training after the current epoch."""
+        """Stop training after the current epoch."""
 
     def save(self, path: str | Path) -> None:
-        """Write everything that the training needs to continue."""
+        """Write everything that is needed to resume training."""
 
 
 def list_of_callbacks(callbacks: Any) -> list[Callback]:
@@ -50,7 +50,7 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
     Raises
     ------
     TypeError
-        If they are not in an iterable, or if one is not a callback.
+        If `callbacks` is not iterable, or if an element is not a callback.
     """
     if not isinstance(callbacks, Iterable):
         hint = ": write callbacks=[...]" if isinstance(callbacks, Callback) else ""
@@ -63,20 +63,20 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
 
 
 class Callback:
-    """Base class of all callbacks. `Trainer.fit` calls these methods; override those you need.
+    """Base class of all callbacks. `Trainer.fit` calls its methods; override those you need.
 
-    Each method receives the trainer, with its ``model``, ``optimizer`` and ``history``. The current
-    epoch is ``epoch`` and the last one is ``epochs``, both counted from 1 across all calls of
-    `fit`; each epoch has ``steps_per_epoch`` steps. ``trainer.stop()`` ends the training after the
-    current epoch.
+    Each method receives the trainer, with its ``model``, ``optimizer`` and ``history``.
+    ``trainer.epoch`` is the current epoch and ``trainer.epochs`` is the last epoch, counted from 1
+    across all calls of `fit`. Each epoch has ``trainer.steps_per_epoch`` steps. ``trainer.stop()``
+    ends training after the current epoch.
 
-    Callbacks are called in the order in which they are given, except that those with `last` set
-    come after all others. `on_fit_end` is called in reverse order. A callback starts afresh in each
-    call of `fit`, unless that call resumes an interrupted one. Then ``trainer.resuming`` is true,
-    and the callback keeps its state, or the state restored by `load_state`.
+    Callbacks are called in the given order, except that callbacks with ``last = True`` come after
+    all others. `on_fit_end` is called in reverse order. A callback starts afresh in each call of
+    `fit`, unless `fit` resumes an interrupted training run. In that case, ``trainer.resuming`` is
+    true, and the callback keeps its current state or the state restored by `load_state`.
 
-    If a callback writes a number to ``trainer.history.epochs[-1]`` in `on_epoch_end`, it becomes a
-    column of the history, of progress lines and of log files.
+    A number that `on_epoch_end` writes to ``trainer.history.epochs[-1]`` becomes a column of the
+    history, of progress lines and of log files.
 
     Examples
     --------
@@ -93,33 +93,34 @@ class Callback:
     """Whether to call this callback after all others, because it uses their results."""
 
     def on_fit_start(self, trainer: Any) -> None:
-        """Before the first epoch."""
+        """Called before the first epoch."""
 
     def on_epoch_start(self, trainer: Any) -> None:
-        """Before the first step of an epoch."""
+        """Called before the first step of each epoch."""
 
     def on_step_end(self, trainer: Any) -> None:
-        """After a step. Reading a number from the device here makes the device wait."""
+        """Called after each step. Reading numbers from the device here slows down training."""
 
     def on_epoch_end(self, trainer: Any) -> None:
-        """After an epoch; its measurements are the last row of ``trainer.history``."""
+        """Called after each epoch, whose measurements are the last row of ``trainer.history``."""
 
     def on_fit_end(self, trainer: Any) -> None:
-        """After the last epoch, or when the training ends with an error."""
+        """Called after the last epoch, or when training ends with an error."""
 
     def state(self) -> dict[str, Any]:
-        """Return the state that the callback needs to resume after a restart; by default empty.
+        """Return the state that the callback needs to resume after a restart. By default, it is
+        empty.
 
         Returns
         -------
         dict
             Values that JSON supports (None, numbers, strings, lists and dicts of them) and arrays,
-            with strings as keys. Arrays must not be written to afterwards.
+            with strings as keys. The callback must not modify these arrays later.
         """
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore the state, before `on_fit_start`, when a call of `fit` resumes.
+        """Restore a saved state. When `fit` resumes, it calls this method before `on_fit_start`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Checkpoints: files from which a training can resume."""
+"""Checkpoints: files from which training can resume."""
 
 from __future__ import annotations
 
@@ -19,53 +19,55 @@ _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
 
 class Checkpoint(Callback):
-    """Write checkpoints into a folder; a training can resume from each of these files.
+    """Write checkpoints to a folder. Training can resume from each of these files.
 
-    Files are named after the optimizer's steps, such as ``step-00001200.safetensors``;
-    ``best.safetensors`` is the best checkpoint according to `monitor`. A checkpoint is also written
-    when the training starts, so that missing write permission is reported before the first step.
-    Another one is written when the training ends or is interrupted between two steps. A file is
-    written completely or not at all. An older file is removed only after the newer file is on disk,
-    so there is always a checkpoint to resume from.
+    Files are named after the number of optimizer steps, such as ``step-00001200.safetensors``. The
+    file ``best.safetensors`` is the best checkpoint according to `monitor`. A checkpoint is also
+    written when training starts, so that missing write permission is reported before the first
+    step. Another checkpoint is written when training ends or is interrupted between two steps. A
+    file is written completely or not at all. An older file is removed only after the newer file is
+    on disk, so there is always a checkpoint to resume from.
 
-    This callback is called after all others, so that the file holds their state at the same moment.
+    This callback is called after all others, so that the file holds the state of all callbacks
+    after the same step.
 
-    A running training owns the folder: starting another training there is an error. If the process
-    crashes or is killed, the folder is free at once. The fits of an estimator, for instance in a
-    `GridSearchCV`, use separate folders: if ``folder`` has checkpoints or is in use, they write to
-    ``folder-2``, ``folder-3`` and so on.
+    A folder belongs to one training run at a time: starting a second run in the same folder is an
+    error. If the process crashes or is killed, the folder is free at once. Each fit of an
+    estimator, for instance in a `GridSearchCV`, uses its own folder: if ``folder`` has checkpoints
+    or is in use, the fit writes to ``folder-2``, ``folder-3`` and so on.
 
     Parameters
     ----------
     folder : str or Path
         The folder; it is created if it does not exist.
     every_epochs : int, optional
-        Write a checkpoint every so many epochs; every epoch if neither this nor `every_steps` is
-        given.
+        Number of epochs between two checkpoints. If neither `every_epochs` nor `every_steps` is
+        given, a checkpoint is written after each epoch.
     every_steps : int, optional
-        Write a checkpoint every so many steps of the optimizer.
+        Number of optimizer steps between two checkpoints.
     monitor : str, optional
-        The column of the history that decides which checkpoint is the best; by default none is.
+        The column of the history that decides which checkpoint is the best. By default, no
+        checkpoint is kept as the best.
     mode : {"auto", "min", "max"}, optional
         Whether lower or higher is better, see `EarlyStopping`.
     keep_last : int or None, optional
-        How many checkpoints to keep in addition to the best; all if None. Only files of this
-        training are removed.
+        Number of checkpoints to keep in addition to the best; None keeps all. Only files of this
+        training run are removed.
 
     Attributes
     ----------
     folder : Path
-        The folder of the current or last training.
+        The folder of the current or most recent training run.
 
     Raises
     ------
     FileExistsError
-        When the training starts, if another one is writing to the folder, or if the folder holds
-        checkpoints of later steps, which belong to another training.
+        When training starts, if another training run is writing to the folder, or if the folder
+        holds checkpoints of later steps, which belong to another run.
     DivergenceError
-        If weights are NaN or infinite; no file is written then.
+        If weights are NaN or infinite. In this case, no file is written.
     OSError
-        If a file cannot be written, for instance because the disk is full; older files stay
+        If a file cannot be written, for instance because the disk is full. Older files stay
         unchanged.
 
     See Also
@@ -142,8 +144,8 @@ class Checkpoint(Callback):
     def on_epoch_end(self, trainer: Training) -> None:
         if self.monitor is not None:
             value = self.monitor.read(trainer)
-            # Write the best before the step file. After a crash between the two, the training
-            # resumes from an earlier step and writes the best again.
+            # Write the best file before the step file. After a crash between the two, training
+            # resumes from an earlier step and writes the best file again.
             if self.monitor.better(value, than=self._best):
                 trainer.save(self.folder / _BEST)
                 self._best = value
@@ -151,10 +153,11 @@ class Checkpoint(Callback):
             self._write(trainer)
 
     def on_fit_end(self, trainer: Training) -> None:
-        # After an error in a step or in another callback, its work may be half done: do not save.
+        # Do not save after an error in a step or in another callback, whose work may be half done.
         try:
             if trainer.consistent and _moment(trainer) != self._saved:
-                with contextlib.suppress(DivergenceError):  # it would hide the first error
+                # This error would hide the error that ended training.
+                with contextlib.suppress(DivergenceError):
                     self._write(trainer)
         finally:
             self._target.release()
@@ -162,22 +165,24 @@ class Checkpoint(Callback):
     def _write(self, trainer: Training) -> None:
         step = trainer.optimizer.steps
         if self.keep_last is not None and step not in self._written:
-            self._written.append(step)  # beforehand, because the file contains this list
+            # Add the step before saving, because the file contains this list.
+            self._written.append(step)
         trainer.save(self.folder / _name(step))
         self._saved = _moment(trainer)
         while self.keep_last is not None and len(self._written) > self.keep_last:
-            with contextlib.suppress(OSError):  # one file too many is no reason to stop
+            # Failing to remove an old file is no reason to stop training.
+            with contextlib.suppress(OSError):
                 (self.folder / _name(self._written[0])).unlink()
             del self._written[0]
 
     def _remove_unfinished(self) -> None:
-        """Remove unfinished files of killed trainings; the lock excludes a running one."""
+        """Remove unfinished files of killed training runs; the lock excludes active runs."""
         for name in ("step-*", _BEST.removesuffix(".safetensors")):
             for unfinished in self.folder.glob(f".{name}.safetensors.*"):
                 unfinished.unlink(missing_ok=True)
 
     def _another_trainings(self, trainer: Training) -> str | None:
-        """The reason why this training must not write here, if there is one."""
+        """Return the reason why this training run must not write to the folder, or None."""
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
         first = step == 0 and not trainer.resuming
@@ -186,9 +191,8 @@ class Checkpoint(Callback):
         if not found:
             return None
         return (
-            f"{self.folder}: expected no checkpoints beyond step {step}, where this training "
-            f"starts, found {found[-1]}: load it to resume from there, remove it, or choose "
-            "another folder"
+            f"{self.folder}: expected no checkpoints beyond step {step}, where this training run "
+            f"starts, found {found[-1]}: resume from this file, remove it, or choose another folder"
         )
 
     def state(self) -> dict[str, Any]:
@@ -199,7 +203,7 @@ class Checkpoint(Callback):
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:
-    """Find the checkpoint with the highest step in a folder of `Checkpoint`.
+    """Find the checkpoint with the highest step number in a folder.
 
     Parameters
     ----------
@@ -209,7 +213,7 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     Returns
     -------
     Path or None
-        The file; None if there is none, or if the folder does not exist.
+        The file; None if the folder has no checkpoint or does not exist.
 
     Examples
     --------
@@ -225,7 +229,7 @@ def _name(step: int) -> str:
 
 
 def _steps(folder: Path) -> list[int]:
-    """The steps of the checkpoints in a folder, in order."""
+    """Return the step numbers of the checkpoints in a folder, in increasing order."""
     if not folder.is_dir():
         return []
     found = (_STEP.fullmatch(path.name) for path in folder.iterdir())

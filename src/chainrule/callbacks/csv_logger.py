@@ -1,4 +1,4 @@
-"""The history as a CSV file that grows with the training."""
+"""A callback that writes the history to a CSV file."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from .target import Target, seeks
 class CSVLogger(Callback):
     """Write the history to a CSV file, one row per epoch.
 
-    Each row is written as soon as its epoch ends. A training that resumes from a checkpoint
-    continues the file after the row of the checkpoint; later rows are removed, because their epochs
-    are trained again. A number that is new in the history gets a new column at the end, which is
-    empty in earlier rows.
+    Each row is written as soon as its epoch ends. When training resumes from a checkpoint, the file
+    continues after the checkpoint's row. Later rows are removed, because their epochs are trained
+    again. A number that first appears in a later epoch gets a new last column, which is empty in
+    earlier rows.
 
     Parameters
     ----------
     path : str or Path
         The file; its folder is created if it does not exist.
     append : bool, optional
-        Append to an existing file, whether an earlier training or another tool wrote it. By default
-        an existing file is replaced when the first epoch ends.
+        Append to an existing file, which may come from an earlier training run or another tool. By
+        default, an existing file is replaced when the first epoch ends.
 
     Attributes
     ----------
     path : Path
-        The file of the current or last training.
+        The file of the current or most recent training run.
 
     Raises
     ------
     FileExistsError
-        When the training starts, if another one is writing to the file.
+        When training starts, if another training run is writing to the file.
     OSError
-        When the training starts, if the file cannot be written.
+        When training starts, if the file cannot be written.
     ValueError
-        When the training starts, if the file to continue is not a table of epochs.
+        When training starts, if the existing file to continue is not a table of epochs.
 
     Examples
     --------
@@ -73,10 +73,12 @@ class CSVLogger(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
             replaceable(self.path)
-            self._columns = []  # the first row writes the whole file
+            # With no known columns, the first new row makes the callback rewrite the whole file.
+            self._columns = []
             self._rows = self._read() if self.append or trainer.resuming else []
             if trainer.resuming and self._kept is not None:
-                del self._rows[self._kept :]  # epochs after the checkpoint
+                # Remove the epochs after the checkpoint.
+                del self._rows[self._kept :]
             self._kept = None
 
     def on_fit_end(self, trainer: Training) -> None:
@@ -100,13 +102,13 @@ class CSVLogger(Callback):
         self._kept = state.get("rows")
 
     def _another_trainings(self, trainer: Training) -> str | None:
-        """The reason why this fit of an estimator must not write here, if there is one."""
+        """Return the reason why this fit of an estimator must not write to the file, or None."""
         taken = seeks(trainer) and not self.append and self.path.exists()
         return f"{self.path} exists" if taken else None
 
     def _read(self) -> list[dict[str, Any]]:
         try:
-            with self.path.open(newline="", encoding="utf-8-sig") as file:  # as Excel saves it
+            with self.path.open(newline="", encoding="utf-8-sig") as file:  # Excel adds a BOM
                 text = file.read()
         except FileNotFoundError:
             return []
@@ -118,7 +120,7 @@ class CSVLogger(Callback):
             raise ValueError(f"{self.path}: not a CSV file: {error}") from error
         names, *rows = lines or [["epoch"]]
         if rows and len(rows[-1]) < len(names) and not text.endswith(("\n", "\r")):
-            del rows[-1]  # cut off by a crash
+            del rows[-1]  # a crash cut this row off
         table = [dict(zip(names, row, strict=False)) for row in rows]
         if (
             "epoch" not in names

@@ -1,4 +1,4 @@
-"""Early stopping, with the best weights."""
+"""Early stopping that restores the best weights."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class EarlyStopping(Callback):
         A change counts as an improvement only if it is larger than this.
     mode : {"auto", "min", "max"}, optional
         Whether lower or higher is better. With "auto", the trainer's metric of this name decides,
-        see `chainrule.metrics`. If it does not, words in the name decide: lower is better for loss,
-        error, mse, brier, ..., and higher for accuracy, auc, f1, r2, score, ... NaN is never
-        better.
+        see `chainrule.metrics`. If there is no such metric or the metric has no direction, words in
+        the name decide: lower is better for loss, error, mse, brier, ..., and higher for accuracy,
+        auc, f1, r2, score, ... NaN never counts as an improvement.
     restore_best : bool, optional
         Restore the weights and running statistics of the best epoch when `fit` ends, whether after
         the last epoch, by Ctrl-C or with an error. A call of `fit` with ``resume=True`` starts from
@@ -46,8 +46,8 @@ class EarlyStopping(Callback):
     Raises
     ------
     ValueError
-        When the training starts, if `mode` is "auto" and the direction is unknown, or if the
-        history will have no such column. (If a custom callback could add the column, the error is
+        When training starts, if `mode` is "auto" and the direction is unknown, or if the history
+        will not have the column `monitor`. (If a custom callback could add the column, the error is
         raised only at the end of the first epoch.)
 
     Examples
@@ -67,7 +67,7 @@ class EarlyStopping(Callback):
     best_epoch: int | None
     wait: int
     _best: dict[str, Array]
-    _last: dict[str, Array]  # the last vectors, while the model holds the best ones
+    _last: dict[str, Array]  # the last weights, while the model holds the best weights
 
     def __init__(
         self,

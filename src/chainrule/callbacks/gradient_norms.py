@@ -17,13 +17,14 @@ from .base import Callback, Training
 class GradientNorms(Callback):
     """Record the Euclidean norm of the gradient of each weight at each step, after clipping.
 
-    The norms stay on the device and are read when the training ends. Further calls of `fit` add to
-    them.
+    The norms stay on the device until training ends. Further calls of `fit` append to the recorded
+    norms.
 
     Attributes
     ----------
     norms : dict of str to list of float
-        The norms for each parameter name. Parameters with one axis, such as biases, are left out.
+        For each parameter name, one norm per step. Parameters with one axis, such as biases, are
+        left out.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from .base import Callback, Training
 
 
 class LambdaCallback(Callback):
-    """Call your functions with the trainer. A state of these functions is not saved.
+    """Call your functions with the trainer. State held by these functions is not saved.
 
     Parameters
     ----------

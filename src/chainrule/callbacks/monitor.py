@@ -28,8 +28,8 @@ _REVERSING = {"neg", "negative", "negated", "minus", "non", "not", "inverse", "i
 def direction_by_name(name: str) -> bool | None:
     """Whether higher is better, judged by the words of a name; None if unknown.
 
-    If two words disagree, lower is better: a ``score_error`` is an error. A name with a reversing
-    word, such as ``neg_mean_squared_error``, gives None.
+    If two words disagree, lower is better: a ``score_error`` is an error. For a name with a word
+    that reverses the direction, such as ``neg_mean_squared_error``, the result is None.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Monitor:
     mode : {"auto", "min", "max"}
         Whether lower or higher is better, see `EarlyStopping`.
     min_delta : float, optional
-        The size that an improvement must exceed.
+        A change counts as an improvement only if it is larger than this.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Monitor:
         self.min_delta = min_delta
         self.asked = mode
         self.mode = _mode(direction_by_name(name)) if mode == "auto" else mode
-        self.before: Mapping[str, Any] = {}  # the state before a restart
+        self.before: Mapping[str, Any] = {}  # the state saved before a restart
 
     def start(self, trainer: Training) -> None:
         """Determine, before the first training step, whether lower or higher is better.
@@ -82,8 +82,8 @@ class Monitor:
         Raises
         ------
         ValueError
-            If the direction is unknown, or if a different column was watched before a restart.
-            Also if the history will have no such column and no custom callback could add it.
+            If the direction is unknown, if a different column was watched before a restart, or if
+            neither the trainer nor a custom callback can add the column to the history.
         """
         if self.asked == "auto":
             marked = direction(trainer.metrics.get(self.name.removeprefix("val_")))
@@ -103,12 +103,12 @@ class Monitor:
                 )
 
     def read(self, trainer: Training) -> float:
-        """Read the number of the last epoch.
+        """Read the value of the last epoch from the history.
 
         Raises
         ------
         ValueError
-            If there is no such column.
+            If the history has no column of this name.
         """
         row = trainer.history.epochs[-1]
         self._expect_among([*row])
@@ -133,14 +133,14 @@ class Monitor:
         return {"monitor": self.name, "mode": self.mode}
 
     def better(self, new: float, *, than: float | None) -> bool:
-        """Whether `new` is better than the best so far; NaN and the worse infinity never are."""
+        """Whether `new` improves on the best value so far. NaN and the worst infinity never do."""
         delta: float = self.min_delta
         if self.mode == "max":
             return new > (-math.inf if than is None else than) + delta
         return new < (math.inf if than is None else than) - delta
 
     def best(self, values: list[float]) -> float | None:
-        """The best of some numbers."""
+        """Return the best of these values; None if there is none."""
         best = None
         for value in values:
             if self.better(value, than=best):
@@ -149,7 +149,7 @@ class Monitor:
 
 
 def _only_reads(listener: Callback) -> bool:
-    """Whether a callback is built in, so that it is known not to write to the history."""
+    """Whether a callback is built in and therefore never writes to the history."""
     own = type(listener).__module__.startswith("chainrule.")
     return own and not isinstance(listener, LambdaCallback)
 

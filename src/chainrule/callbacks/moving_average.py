@@ -16,10 +16,10 @@ from .base import Callback, Training
 
 
 class ExponentialMovingAverage(Callback):
-    """Exponential moving average of the weights; the training itself does not change.
+    """Exponential moving average of the weights, which leaves training itself unchanged.
 
-    Each step is followed by ``average += (1 - decay) * (values - average)``, in one operation on
-    the flat vector of all weights. The average starts from the initial weights of the training and
+    After each step, ``average += (1 - decay) * (values - average)`` updates the flat vector of all
+    weights in one operation. The average starts from the weights at the start of training and
     covers about the last ``1 / (1 - decay)`` steps.
 
     Only parameters are averaged. Running statistics, such as those of ``BatchNorm``, are copied
@@ -58,7 +58,7 @@ class ExponentialMovingAverage(Callback):
         Raises
         ------
         RuntimeError
-            Before the first training.
+            If no model was trained with this callback yet.
         """
         if self._average is None:
             raise RuntimeError("there is no average yet: train with fit(..., callbacks=[this])")
@@ -90,32 +90,34 @@ class ExponentialMovingAverage(Callback):
         Parameters
         ----------
         model : Layer
-            The model, with the same parameters as the trained one.
+            A model with the same parameters as the trained model.
 
         Yields
         ------
         Layer
-            The model itself. It gets its own weights and running statistics back at the end, even
-            after an error.
+            The model itself. At the end of the block, even after an error, its own weights and
+            running statistics are restored.
 
         Raises
         ------
         RuntimeError
-            At the end of the block, if the weights were changed within it, as by a training.
+            At the end of the block, if the weights were changed within the block, for instance by
+            training.
         """
         state, own = model.state, model.state.snapshot()
         self.copy_to(model)
         averaged = state.backend.xp.asarray(state.values, copy=True)
         try:
             yield model
-            same = (state.values == averaged) | (averaged != averaged)  # NaN stays NaN
+            # An average that is NaN counts as unchanged.
+            same = (state.values == averaged) | (averaged != averaged)
             unchanged = bool(state.backend.xp.all(same))
         finally:
             state.restore(own)
         if not unchanged:
             raise RuntimeError(
-                "the weights were changed within applied(model), which has put back those from "
-                "before: to train from the averages, use copy_to(model)"
+                "the weights were changed within applied(model), and the earlier weights were "
+                "restored: to train from the averages, use copy_to(model)"
             )
 
     def copy_to(self, model: Layer) -> None:
@@ -124,7 +126,7 @@ class ExponentialMovingAverage(Callback):
         Parameters
         ----------
         model : Layer
-            The model, with the same parameters as the trained one, on any backend.
+            A model with the same parameters as the trained model, on any backend.
 
         Raises
         ------
@@ -138,15 +140,15 @@ class ExponentialMovingAverage(Callback):
         )
         if found != expected:
             raise ShapeError(
-                "expected a model with {} weights and {} running statistics, like the trained one, "
-                "found {} and {}".format(*expected, *found)
+                "expected a model with {} weights and {} running statistics, as in the trained "
+                "model, found {} and {}".format(*expected, *found)
             )
         state.restore(kept)
 
     def state(self) -> dict[str, Any]:
         if self._average is None:
             return {}
-        # Copy them, because the next step overwrites these arrays.
+        # Copy the arrays, because the next step overwrites them.
         vectors = {"average": self._average, "buffers": self._buffers}
         return {name: array_namespace(v).asarray(v, copy=True) for name, v in vectors.items()}
 

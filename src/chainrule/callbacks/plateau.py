@@ -13,9 +13,9 @@ from .monitor import Monitor
 class ReduceOnPlateau(Callback):
     """Multiply the learning rate by a factor when a number has not improved for some epochs.
 
-    ``lr = max(factor * lr, min_lr)`` after more than `patience` consecutive epochs without
-    improvement, like PyTorch's ``ReduceLROnPlateau`` with ``threshold_mode="abs"``. A further call
-    of `fit` starts from the reduced rate.
+    After more than `patience` consecutive epochs without improvement, the learning rate becomes
+    ``max(factor * lr, min_lr)``, as in PyTorch's ``ReduceLROnPlateau`` with
+    ``threshold_mode="abs"``. A further call of `fit` starts from the reduced rate.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class ReduceOnPlateau(Callback):
     factor : float, optional
         The factor, at least 0 and below 1.
     patience : int, optional
-        The number of consecutive epochs without improvement to tolerate; one more changes the rate.
+        Number of consecutive epochs without improvement to tolerate before the rate is reduced.
     min_delta : float, optional
         A change counts as an improvement only if it is larger than this.
     cooldown : int, optional
@@ -42,7 +42,7 @@ class ReduceOnPlateau(Callback):
     Raises
     ------
     TypeError
-        When the training starts, if the optimizer's rate is a schedule.
+        When training starts, if the optimizer's rate is a schedule.
     ValueError
         See `EarlyStopping`.
 

@@ -1,4 +1,4 @@
-"""Two ways to report a training while it runs."""
+"""Two ways to report progress during training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ProgressBar(Callback):
         from tqdm.auto import tqdm
 
         steps = (trainer.epochs - trainer.epochs_done) * trainer.steps_per_epoch
-        steps -= trainer.steps_done  # done before an interruption
+        steps -= trainer.steps_done  # steps already done before an interruption
         self._bar: Any = tqdm(total=steps if steps > 0 else None, unit="step")
 
     def on_epoch_start(self, trainer: Training) -> None:
@@ -29,11 +29,11 @@ class ProgressBar(Callback):
 
     def on_fit_end(self, trainer: Training) -> None:
         self._bar.close()
-        del self._bar  # its open file would prevent copying the callback
+        del self._bar  # the bar's open file would prevent copying the callback
 
 
 class PrintEpochs(Callback):
-    """One line per epoch (``verbose=2``)."""
+    """Prints one line per epoch (``verbose=2``)."""
 
     def on_epoch_end(self, trainer: Training) -> None:
         print(f"epoch {trainer.epoch}/{trainer.epochs}  {_numbers(trainer)}", flush=True)

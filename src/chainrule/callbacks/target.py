@@ -1,4 +1,4 @@
-"""The file or folder that a callback writes to, owned by one training at a time."""
+"""The file or folder that a callback writes to, owned by one training run at a time."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .base import Training
 
 
 class Target:
-    """A file or folder that belongs to one training while `Trainer.fit` runs.
+    """A file or folder that belongs to one training run while `Trainer.fit` is active.
 
-    Two trainings with the same target would overwrite and remove each other's files, so the second
-    one raises an error. The fits of an estimator (``trainer.own_files``) are an exception, because
-    a search gives many of them copies of one callback: each new fit takes the first free name of
-    ``runs``, ``runs-2``, ``runs-3`` and so on.
+    Two training runs with the same target would overwrite and remove each other's files, so the
+    second run raises an error. Fits of an estimator (``trainer.own_files``) are an exception,
+    because a search passes copies of one callback to many fits. Each new fit takes the first free
+    name among ``runs``, ``runs-2``, ``runs-3`` and so on.
 
     Parameters
     ----------
     path : str or Path
         The file, or the folder (created if it does not exist).
     lock : str, optional
-        The name of the lock file inside the folder; by default the target is a file, and its lock
-        file is next to it.
+        The name of the lock file inside the target folder. If not given, the target is a file, and
+        the lock file is next to the target.
     """
 
     def __init__(self, path: str | Path, *, lock: str | None = None) -> None:
@@ -35,27 +35,27 @@ class Target:
 
     @property
     def locked(self) -> bool:
-        """Whether this object has the lock, so that no other training can write here."""
+        """Whether this object has the lock, so that no other training run can write here."""
         return self._lock is not None and self._lock.held
 
     @contextlib.contextmanager
     def taken(self, trainer: Training, obstacle: Callable[[], str | None]) -> Iterator[None]:
-        """Lock the target until `release` is called, or until an error within the context.
+        """Lock the target until `release` is called, or until an error occurs within the context.
 
         Parameters
         ----------
         trainer : Trainer
-            The trainer that wants to write here.
+            The trainer that wants to write to the target.
         obstacle : callable
-            Function that returns the reason why this training cannot write to `path`, or None.
+            Function that returns the reason why this training run cannot write to `path`, or None.
 
         Raises
         ------
         FileExistsError
-            If another training writes here, or if there is an obstacle.
+            If another training run writes to the target, or if `obstacle` returns a reason.
         """
         if self.locked:
-            raise FileExistsError(f"{self.path}: this callback is in use by another training")
+            raise FileExistsError(f"{self.path}: this callback is in use by another training run")
         try:
             self._take(trainer, obstacle)
             yield
@@ -64,7 +64,7 @@ class Target:
             raise
 
     def release(self) -> None:
-        """Release the target for other trainings."""
+        """Release the target for other training runs."""
         if self._lock is not None:
             self._lock.release()
         self._lock = None
@@ -79,7 +79,7 @@ class Target:
                 raise FileExistsError(reason)
 
     def _paths(self, trainer: Training) -> Iterator[Path]:
-        """Yield the paths to try. A fit that has begun keeps its path."""
+        """Yield the paths to try. A fit that has already started keeps its path."""
         if not seeks(trainer):
             stays = trainer.own_files or trainer.resuming
             yield self.path if stays else self._asked
@@ -91,7 +91,7 @@ class Target:
             yield asked.parent / f"{stem}-{i}{suffix}"
 
     def _locked_by(self) -> str | None:
-        """Lock the path; return an error message if another training holds the lock."""
+        """Lock the path; return an error message if another training run holds the lock."""
         if self._lock_name:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = Lock(self.path / self._lock_name)
@@ -99,8 +99,8 @@ class Target:
             lock = Lock(self.path.with_name(f".{self.path.name}.lock"))
         if owner := lock.acquire():
             return (
-                f"{self.path}: another training is writing here (or another callback of this one): "
-                f"{owner}"
+                f"{self.path}: another training run (or another callback of this run) is writing "
+                f"here: {owner}"
             )
         self._lock = lock
         return None

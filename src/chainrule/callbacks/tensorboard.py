@@ -15,11 +15,12 @@ from .target import Target, seeks
 class TensorBoard(Callback):
     """Write the history for TensorBoard, one curve per column (needs tensorboardX).
 
-    ``tensorboard --logdir runs`` shows the curves. A training that resumes from a checkpoint writes
-    its whole history again, and TensorBoard hides the earlier points, so that no point is lost or
-    shown twice. Give each training its own folder: two trainings cannot write to one folder at the
-    same time. The fits of an estimator, for instance in a `GridSearchCV`, use separate folders: if
-    ``logdir`` has curves or is in use, they write to ``logdir-2``, ``logdir-3`` and so on.
+    ``tensorboard --logdir runs`` shows the curves. When training resumes from a checkpoint, the
+    callback writes the whole history again, and TensorBoard hides the earlier points. No point is
+    lost or shown twice. Give each training run its own folder: two runs cannot write to one folder
+    at the same time. Each fit of an estimator, for instance in a `GridSearchCV`, uses its own
+    folder: if ``logdir`` has curves or is in use, the fit writes to ``logdir-2``, ``logdir-3`` and
+    so on.
 
     Parameters
     ----------
@@ -27,17 +28,17 @@ class TensorBoard(Callback):
         The folder; it is created if it does not exist.
     step_losses : bool, optional
         Also write the loss of each step as ``step_loss``, with steps counted from 0. The losses are
-        written at the end of each epoch, so that the device need not wait.
+        written at the end of each epoch, so that steps never wait for them.
 
     Attributes
     ----------
     logdir : Path
-        The folder of the current or last training.
+        The folder of the current or most recent training run.
 
     Raises
     ------
     FileExistsError
-        When the training starts, if another one is writing to the folder.
+        When training starts, if another training run is writing to the folder.
     ImportError
         If tensorboardX is not installed; the message says how to install it.
     """
@@ -63,14 +64,15 @@ class TensorBoard(Callback):
     def on_fit_start(self, trainer: Training) -> None:
         history, resuming = trainer.history, trainer.resuming
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
-            # A resumed training writes all of its history again.
+            # After resuming, write the whole history again.
             self._rows, self._steps = (
                 (0, 0) if resuming else (len(history), len(history.step_losses))
             )
             self._writer = self._make_writer(
                 str(self.logdir),
                 purge_step=0 if resuming else None,
-                # The file name has the time in seconds only, so two short calls need a suffix.
+                # The file name holds the time in whole seconds, so two short calls of `fit` would
+                # otherwise write to the same file.
                 filename_suffix=f".{trainer.epochs_done}",
             )
             # The history may hold only the most recent steps; find the number of its first step.
@@ -85,13 +87,13 @@ class TensorBoard(Callback):
         try:
             self._writer.close()
         finally:
-            self._writer = None  # its open file would prevent copying the callback
+            self._writer = None  # the writer's open file would prevent copying the callback
             self._target.release()
 
     def _another_trainings(self, trainer: Training) -> str | None:
-        """The reason why this fit of an estimator must not write here, if there is one."""
+        """Return the reason why this fit of an estimator must not write to the folder, or None."""
         taken = seeks(trainer) and any(self.logdir.glob("events.*"))
-        return f"{self.logdir} has curves already" if taken else None
+        return f"{self.logdir} already has curves" if taken else None
 
     def _write(self, history: History) -> None:
         """Write the new rows of the history."""

@@ -14,7 +14,7 @@ from ..errors import FileFormatError
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 2**20
-_MOST_AXES = 64  # as many as a NumPy array can have
+_MOST_AXES = 64  # NumPy's limit
 
 
 def read_idx(
@@ -29,8 +29,9 @@ def read_idx(
     shape : tuple of int, optional
         The shape that the array must have; by default any shape.
     max_bytes : int, optional
-        The largest size of data to accept, because a small compressed file can unpack to any size.
-        The file is never unpacked beyond the size in its header. MNIST's images take 47 MB.
+        The largest accepted size of the data. A limit is needed because a small compressed file can
+        unpack to any size. The file is never unpacked beyond the size in its header. MNIST's images
+        take 47 MB.
 
     Returns
     -------

@@ -34,7 +34,7 @@ class _Published:
     folder: str
     mirrors: tuple[str, ...]
     sha256: tuple[str, ...]  # digests of the published .gz files
-    md5: tuple[str, ...] = ()  # digests of their content, if published
+    md5: tuple[str, ...] = ()  # digests of the unpacked files, if published
 
 
 # Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0.
@@ -80,9 +80,9 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load MNIST, handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
 
     The files are looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache. They can be in
-    this folder itself, in its subfolder ``mnist`` (or ``MNIST``), or in a subfolder ``raw`` of
-    either, where torchvision keeps them. If they are not found, they are downloaded to the cache
-    (this needs the extra ``datasets``).
+    one of these folders itself, in its subfolder ``mnist`` (or ``MNIST``), or in a subfolder
+    ``raw`` of either folder, where torchvision keeps them. If they are not found, they are
+    downloaded to the cache (this needs the extra ``datasets``).
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     Raises
     ------
     FileFormatError
-        If a file is damaged or holds something else.
+        If a file is damaged or does not belong to the data set.
     DownloadError
         If the data set is not found and cannot be downloaded.
     """
@@ -153,7 +153,7 @@ def _cache() -> Path | None:
 
 
 def _folders(dataset: _Published, home: Path) -> list[Path]:
-    """The places to search: folders named like the data set, and the folder itself."""
+    """Return the folders to search: subfolders named like the data set, then `home` itself."""
     inner = sorted(home.iterdir()) if home.is_dir() else []
     named = [folder for folder in inner if _letters(folder.name) == _letters(dataset.name)]
     return [place for folder in (*named, home) for place in (folder, folder / "raw")]
@@ -164,7 +164,7 @@ def _letters(name: str) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Map published names to files in a folder; a compressed file takes precedence."""
+    """Map published names to the files in a folder. A compressed file takes precedence."""
     inner = sorted(folder.iterdir()) if folder.is_dir() else []
     published = {p: p.name.lower().removesuffix(".gz").replace(".idx", "-idx") for p in inner}
     return {name: path for path, name in published.items() if path.is_file()}
@@ -192,7 +192,7 @@ def _is_mnist(arrays: list[np.ndarray]) -> bool:
 
 
 def _md5(array: np.ndarray) -> str:
-    """Compute the MD5 of this array as an IDX file, which identifies the data set."""
+    """Compute the MD5 of this array written as an IDX file, to identify the data set."""
     header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(array.tobytes())
@@ -217,7 +217,7 @@ def _download(dataset: _Published, missing: str) -> list[Path]:
             url = f"{mirror}{name}.gz"
             try:
                 pooch.retrieve(url, f"sha256:{sha256}", fname=f"{name}.gz", path=folder)
-            except Exception as error:  # download errors have no narrower common base
+            except Exception as error:  # download errors share no narrower base class
                 failures.append(f"{url}: {error}")
             else:
                 paths.append(folder / f"{name}.gz")

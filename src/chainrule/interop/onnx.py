@@ -21,7 +21,7 @@ from .onnx_graph import Graph, import_onnx
 from .onnx_operators import writer
 
 OPSET = 20  # the first opset with Gelu
-IR_VERSION = 9  # the file format released with that opset, which older runtimes can read
+IR_VERSION = 9  # the file format released with opset 20
 LARGEST = 2**31 - 2**20  # bytes of weights: protobuf's limit, minus room for everything else
 
 
@@ -34,9 +34,9 @@ def to_onnx(
 ) -> None:
     """Write a model in inference mode to an ONNX file (needs onnx).
 
-    The file has one input, ``"input"``, and one output, ``"output"``, for batches of any size. It
-    uses opset 20, which onnxruntime supports from version 1.17 on. The metadata names chainrule and
-    its version, and ``onnx.checker`` checks the model before it is written.
+    The file has one input, ``"input"``, and one output, ``"output"``, for batches of any size. The
+    file uses opset 20, which onnxruntime supports from version 1.17 on. The metadata names
+    chainrule and its version, and ``onnx.checker`` checks the model before it is written.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     if 4 * numbers > LARGEST:
         raise ValueError("the model is too large: an ONNX file holds at most 2 GiB")
     zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
-    output_shape = model.forward(zeros)[0].shape[1:]  # raises if the shape does not fit
+    output_shape = model.forward(zeros)[0].shape[1:]  # raises an error if the shape does not fit
 
     graph = Graph(model, writer, rows=len(shape) == 1)
     float32 = onnx.TensorProto.FLOAT
@@ -141,7 +141,7 @@ def _input_dtype(name: str) -> np.dtype[Any]:
 
 
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the shape of one sample, as given or from the first layer that fixes it."""
+    """Return the given shape of one sample, or infer it from the first layer that fixes a shape."""
     if not isinstance(model, Layer):
         raise TypeError(f"expected a Sequential, found {model!r}{what_is_meant(model)}")
     if shape is not None:

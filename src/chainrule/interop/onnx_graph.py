@@ -30,8 +30,8 @@ class Graph:
     writer : callable
         Takes a layer and returns the function that adds it to the graph, see `Writer`.
     rows : bool
-        Whether the model's input is known to be ``(batch, features)``. The attribute `rows` says
-        the same about the input of the next layer to be added.
+        Whether the model's input is known to be ``(batch, features)``. The attribute `rows` tells
+        whether the next layer's input is known to have this shape.
     """
 
     def __init__(self, model: Layer, writer: Callable[[Layer], Writer], *, rows: bool) -> None:
@@ -70,7 +70,7 @@ class Graph:
         return name
 
     def layer(self, layer: Layer, x: Value) -> Value:
-        """Add a layer with the input `x`; custom layers add their inner layers this way."""
+        """Add a layer with the input `x`. Custom layers call this method to add inner layers."""
         write = self._writer(layer)
         outside, self._place = self._place, layer._name
         y = write(self, layer, x)

@@ -12,7 +12,7 @@ from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer) -> Writer:
-    """Return the function that adds a layer; a class with its own `forward` inherits none."""
+    """Return the function that adds a layer. A subclass with its own `forward` inherits none."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return _custom
@@ -21,8 +21,8 @@ def writer(layer: Layer) -> Writer:
         if "forward" in vars(kind):
             break
     raise TypeError(
-        f"{layer._label()}: no ONNX operators are known for it; give its class a method "
-        "to_onnx(self, graph, x), see chainrule.to_onnx"
+        f"{layer._label()}: no ONNX operators are known for this layer; define "
+        "to_onnx(self, graph, x) in its class, see chainrule.to_onnx"
     )
 
 

@@ -38,7 +38,7 @@ def from_torch(
         the last axis. After a ``Linear``, PyTorch's axis 1 is assumed to be the last axis, so such
         a model takes inputs of shape ``(batch, features)``.
     backend, device : optional
-        Where the model computes, see `Layer.bind`.
+        The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
         The dtype of the computation. By default, float64 if any tensor of the module is float64,
         else float32.
@@ -92,8 +92,8 @@ class _Converter:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
         self.sequential = nn.Sequential
         self.made: dict[int, Layer] = {}
-        self.values: dict[int, np.ndarray] = {}  # of each parameter and buffer
-        self.owners: dict[int, str] = {}  # the place of each tensor's module
+        self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
+        self.owners: dict[int, str] = {}  # the place of the module that each tensor belongs to
         self.rows = False  # whether arrays are (batch, features) from here on
 
     def layer(self, module: Any, place: str) -> Layer:
@@ -176,7 +176,7 @@ def _without_hooks(module: Any) -> None:
 
 
 def _expect(module: Any, **options: Any) -> None:
-    """Refuse a module that does not have these options, the only ones that the layer supports."""
+    """Refuse a module whose options differ from these, because the layer supports no others."""
     for name, value in options.items():
         found = getattr(module, name)
         if found != value:

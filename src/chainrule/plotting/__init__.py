@@ -1,7 +1,7 @@
 """Plots of training curves, predictions and weights, with matplotlib (the extra ``plot``).
 
 Each ``plot_`` function draws into ``ax=``, or into a new figure if `ax` is not given, and returns
-what it drew. These functions change no global style and need no display. Arrays can come from any
+what it drew. The functions change no global style and need no display. Arrays can come from any
 library.
 """
 

@@ -1,4 +1,4 @@
-"""Animations of a training."""
+"""Animations of training."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Animation(Callback):
-    """Draws a frame every few epochs, and writes the animation when the training ends.
+    """Draws a frame every few epochs, and writes the animation when training ends.
 
-    Two trainings cannot write to the same file at once. Each fit of an estimator writes its own
+    Two training runs cannot write to the same file at once. Each fit of an estimator writes its own
     file: if ``film.gif`` exists or is in use, the fit writes ``film-2.gif`` instead, and so on.
 
     Parameters
@@ -47,7 +47,7 @@ class Animation(Callback):
     Raises
     ------
     FileExistsError
-        When the training starts, if another training is writing to this file.
+        When training starts, if another training run is writing to this file.
     ValueError
         If the path ends in neither ``.gif`` nor ``.mp4``.
     RuntimeError
@@ -86,7 +86,8 @@ class Animation(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
-            # Use the same folder, so that an unwritable folder raises an error now.
+            # Create the temporary file in the target's folder. A folder without write permission
+            # then raises an error now, not at the end.
             handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
             os.close(handle)
             self._temporary = Path(name)
@@ -121,5 +122,5 @@ class Animation(Callback):
             self._target.release()
 
     def _another_trainings(self, trainer: Trainer) -> str | None:
-        """The reason why an estimator's fit must not write to this file, or None."""
+        """Return the reason why this fit of an estimator must not write to the file, or None."""
         return f"{self.path} exists" if seeks(trainer) and self.path.exists() else None

@@ -1,4 +1,4 @@
-"""Curves of a training, of gradient norms, and of one quantity for several settings."""
+"""Curves of the history, of gradient norms, and of one quantity for several settings."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
 
 
 def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any]:
-    """Draw the norm of each gradient over the steps of a training, on a logarithmic axis.
+    """Draw the norm of each gradient over the training steps, on a logarithmic axis.
 
     More than 200 steps are divided into 100 intervals of nearly equal length. The line then shows
     the median norm of each interval, and the band shows the smallest and the largest norm.
@@ -116,11 +116,11 @@ def plot_sweep(
     by: str | None = None,
     ax: Any = None,
 ) -> list[Any]:
-    """Plot one quantity against another, with a curve for each value of a third.
+    """Plot one quantity against another, with one curve for each value of a third quantity.
 
     The horizontal axis is logarithmic if its values are positive, span at least a factor of 10, and
-    are spaced more evenly by ratio than by difference. Each value gets a label if there are at most
-    eight.
+    are spaced more evenly by ratio than by difference. If a logarithmic axis has at most eight
+    values, each of them is labelled.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def _kind(thing: Any) -> str:
 
 
 def _shade(i: int, n: int) -> Any:
-    """The colour of the i-th of n curves, from dark to light, so that they differ in grey."""
+    """Return the colour of curve i of n, from dark to light, so that curves differ in greyscale."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * i / max(n - 1, 1))

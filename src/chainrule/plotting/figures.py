@@ -12,7 +12,7 @@ from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError, to_install
 from ..files.atomic import write_atomically
 
-# Okabe and Ito's palette, safe for colour-blind readers; markers tell curves apart in grey.
+# Okabe and Ito's palette for colour-blind readers. Markers distinguish the curves in greyscale.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 COLORS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "os^DvP*X"

@@ -37,7 +37,7 @@ def plot_predictions(
     predictions, labels : array
         Classes as integers, ``(n,)``. Without labels, no prediction is marked as wrong.
     names : sequence of str, optional
-        Names of the classes; their numbers if not given.
+        Names of the classes. If not given, the class numbers are shown.
     columns : int, optional
         Maximum number of images per row. The rows are filled evenly.
     ax : matplotlib.axes.Axes, optional
@@ -185,7 +185,7 @@ def _columns(count: int) -> int:
 
 
 def _name(class_: int, names: list[str] | None) -> str:
-    """The name of a class, or its number where there are no names."""
+    """Return the name of a class, or the class number if there are no names."""
     return names[class_] if names else str(class_)
 
 
@@ -217,13 +217,13 @@ class _Grid:
         self.step = max(1.0, across) + 0.15, ratio + below + 0.15
 
     def axes(self, ax: Any, *, extra: float = 0.0) -> Any:
-        """`ax`, or the axes of a new figure of the right size, wider by `extra` inches."""
+        """Return `ax`, or the axes of a new figure: the grid, and `extra` inches of width."""
         across, down = self.step
         width = extra + _INCHES * across * self.columns
         return axes(ax, figsize=(max(1.5, width), max(1.0, _INCHES * down * self.rows)))
 
     def width(self, ax: Any) -> float:
-        """Inches from one image to the next, an estimate made before the figure is laid out."""
+        """Estimate the distance from one image to the next in inches, before layout."""
         inches: float = ax.get_window_extent().width / ax.figure.dpi
         return inches / self.columns
 

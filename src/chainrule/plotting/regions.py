@@ -1,4 +1,4 @@
-"""The outputs of a model over a plane."""
+"""Plots of a model's outputs over a plane."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _limits(x: np.ndarray) -> tuple[float, float, float, float]:
 def _over_the_plane(
     model: Sequential, limits: tuple[float, float, float, float], resolution: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grid and the model's outputs on it, ``(resolution, resolution, outputs)``."""
+    """Return a grid and the model's outputs there, ``(resolution, resolution, outputs)``."""
     left, right, bottom, top = limits
     across, up = np.meshgrid(
         np.linspace(left, right, resolution), np.linspace(bottom, top, resolution)

@@ -13,14 +13,14 @@ import chainrule as cr
 
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
-BACKENDS = ("numpy", "torch", "cupy")  # backends that have a name
-TRAININGS = ("callbacks", "data", "training")  # folders whose tests use layers tested elsewhere
-ON_REQUEST = ("slow", "lessons")  # markers, each with an option of the same name
+BACKENDS = ("numpy", "torch", "cupy")  # backends that users select by name
+TRAININGS = ("callbacks", "data", "training")  # folders whose tests take their layers as given
+ON_REQUEST = ("slow", "lessons")  # markers; `--slow` and `--lessons` run these tests
 
 
 @dataclass(frozen=True)
 class Library:
-    """A backend, and conversions to and from its arrays."""
+    """A backend, with conversions between its arrays and NumPy's."""
 
     name: str
     backend: cr.Backend
@@ -74,7 +74,7 @@ def wanted(item, config):
 
 @functools.cache
 def works(name):
-    """Return whether this library is available. Import no other: PyTorch takes seconds."""
+    """Return whether this library can be imported; import no other, as PyTorch takes seconds."""
     try:
         cr.get_backend(name)
     except cr.BackendError:
@@ -113,7 +113,7 @@ def library(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Restore Python's default SIGINT handler: background processes start with SIGINT ignored."""
+    """Restore Python's default handler of Ctrl-C, which background processes ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Kinds of data: arrays of any library, which stay on their device, frames and lists."""
+"""Data may be arrays of any library, data frames or lists; arrays stay on their device."""
 
 import datetime
 import decimal
@@ -36,7 +36,7 @@ def data_trainer(backend, **options):
 
 @pytest.fixture
 def gpu():
-    """Two libraries whose arrays are on a GPU."""
+    """Two array libraries that pretend to hold their arrays on a GPU."""
     return pretended.library("one"), pretended.library("other")
 
 
@@ -48,7 +48,7 @@ def test_an_array_on_a_device_is_shared_in_place(gpu):
     assert float(y[0, 0]) == 5.0
     assert cr.get_backend(other).asarray(x, dtype=other.float32).dtype == other.float32
     assert one.left == other.left == []
-    assert cr.get_backend("numpy").asarray(x).shape == (40, 3)  # copied to the host
+    assert cr.get_backend("numpy").asarray(x).shape == (40, 3)  # this copies x to the host
     assert cr.get_backend(other).asarray(X).dtype == other.float64
     assert one.left == [120]
 
@@ -79,7 +79,7 @@ def test_training_on_another_librarys_arrays_leaves_them_on_the_device(gpu):
         here.evaluate(X, Y, sample_weight=WEIGHT)
     )
     assert one.left == []
-    assert max(other.left) < 20  # the measurements of an epoch
+    assert max(other.left) < 20  # only one epoch's measurements leave the device
     other.left.clear()
 
     predicted = there.model.predict(x, batch_size=7)
@@ -98,7 +98,7 @@ def test_batches_stay_on_the_device(gpu):
     assert one.left == other.left == []
 
 
-# Dtypes and layouts that some libraries do not accept.
+# Data with dtypes and layouts that some libraries do not accept.
 
 NUMBERS = np.arange(12.0, dtype="float32").reshape(4, 3)
 
@@ -247,7 +247,7 @@ FORMS = {
 }
 
 
-# CuPy checks where an array is, and the pretended library's arrays are on the host.
+# CuPy checks where an array is. The arrays of the pretended library are really on the host.
 FORM_NAMES = [
     pytest.param(name, marks=pytest.mark.not_on("cupy")) if name == "device" else name
     for name in FORMS

@@ -1,4 +1,4 @@
-"""Backends: how they are found, their errors and their seams."""
+"""Backends: how they are found, the errors that they raise, and the operations they replace."""
 
 import operator
 import os
@@ -73,7 +73,7 @@ def test_reshapes_that_copy_are_refused():
 
 
 def probe(namespace):
-    """Run the probe alone: array-api-compat would find NumPy itself behind these arrays."""
+    """Call the probe directly; `get_backend` would find NumPy itself behind these arrays."""
     backend = cr.Backend.__new__(cr.Backend)
     backend.xp, backend.name, backend.device = namespace, namespace.__name__, None
     backend._probe_views()
@@ -226,7 +226,7 @@ def test_a_rule_that_numba_cannot_compile_runs_uncompiled():
 
 @pytest.mark.parametrize("reason", ["Numba needs NumPy 2.3 or less", None])
 def test_numpy_is_used_if_numba_is_missing_or_broken(reason, tmp_path):
-    """Run in a new process, in which numba is not imported yet."""
+    """A new process is needed, because numba may already be imported in this one."""
     if reason:
         (tmp_path / "numba.py").write_text(f"raise ImportError({reason!r})")
     else:

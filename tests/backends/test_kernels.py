@@ -71,8 +71,8 @@ def test_relu_of_views_and_of_other_dtypes():
 def test_softmax_cross_entropy(library, dtype):
     y = drawn((50, 9), dtype, awkward=False)
     labels = np.random.default_rng(1).integers(0, 9, 50)
-    y[0, (labels[0] + 1) % 9] = -np.inf  # an impossible class that is not the label
-    y[1, labels[1]] = -np.inf  # an impossible class that is
+    y[0, (labels[0] + 1) % 9] = -np.inf  # a class of probability 0, not the label
+    y[1, labels[1]] = -np.inf  # a label of probability 0
     y[2] = 300.0 * y[2]
     y[3, 4] = np.nan
     found, expected = both(library, softmax_cross_entropy, y, labels)

@@ -1,4 +1,4 @@
-"""The GPU benchmark counts operations and writes tables correctly; dry runs use the CPU."""
+"""The GPU benchmark, run on the CPU, counts operations and writes tables correctly."""
 
 import sys
 from itertools import pairwise

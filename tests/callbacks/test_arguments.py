@@ -89,7 +89,7 @@ def test_a_metric_can_tell_its_direction(library, tmp_path):
     ],
 )  # fmt: skip
 def test_built_in_metrics_tell_their_direction(metric):
-    """As in scikit-learn's scorers, higher is better for all metrics except errors."""
+    """Higher is better for all metrics except errors, as in scikit-learn's scorers."""
     assert metric.higher_is_better is (metric is not metrics.mean_absolute_error)
 
 
@@ -98,7 +98,7 @@ def test_a_column_that_does_not_exist(library):
     for watching in (EarlyStopping, ReduceOnPlateau):
         with pytest.raises(ValueError, match="lr, seconds, found 'val_loss': it needs fit"):
             trainer.fit(X, Y, callbacks=[watching()], verbose=0)
-    trainer.metrics = {"f1": metrics.f1}  # no mean over samples
+    trainer.metrics = {"f1": metrics.f1}  # f1 is not a mean over samples
     message = "one of epoch, loss, val_loss, val_f1, lr, seconds, found 'f1': did you mean 'val_f1'"
     with pytest.raises(ValueError, match=message):
         trainer.fit(X, Y, callbacks=[EarlyStopping("f1")], **FIT)
@@ -134,7 +134,7 @@ def test_wrong_arguments(make, message):
 
 
 def test_wrong_arguments_assigned_later(tmp_path):
-    """Numbers and flags are checked at each assignment."""
+    """Numbers and flags of a callback are checked whenever they are assigned."""
     numbers = (
         (EarlyStopping(), ("patience", "restore_best")),
         (ReduceOnPlateau(), ("factor", "patience", "cooldown", "min_lr")),

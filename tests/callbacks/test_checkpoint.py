@@ -1,4 +1,4 @@
-"""Checkpoint: the files that it writes, and trainings that resume from them."""
+"""Checkpoint: the files that it writes, and training runs that resume from these files."""
 
 import math
 import os
@@ -48,7 +48,7 @@ def test_the_best_checkpoint(library, tmp_path):
     best = resumed(tmp_path / "best.safetensors", library)
     assert best.history["score"] == [3, 1]
     np.testing.assert_array_equal(vectors(best, library)[0], recorder.vectors[2][0])
-    # Another call of fit still knows the best value, even with a new callback.
+    # A further call of fit still knows the best value so far, even with a new callback.
     for again in (keep, Checkpoint(tmp_path, monitor="score", mode="min")):
         trainer.fit(X, Y, callbacks=[again, score(*[1.5] * 9)], **FIT)
         assert resumed(tmp_path / "best.safetensors", library).history["score"] == [3, 1]
@@ -57,7 +57,7 @@ def test_the_best_checkpoint(library, tmp_path):
 
 
 def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
-    """It does not resume from the end of the previous call, with as many epochs left."""
+    """After an error, the second call of fit trains only the epochs that it has left."""
     whole, parts = trainer_on(library), trainer_on(library)
     for trainer in (whole, parts):
         trainer.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path / str(id(trainer)))], **FIT)
@@ -72,7 +72,7 @@ def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
 
 
 def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c):
-    """The file holds the state after that step, and training resumes exactly from there."""
+    """The file holds the state after the interrupted step; training resumes from that state."""
     whole, parts = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, epochs=3, **FIT)
 
@@ -91,7 +91,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c)
 
 
 def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
-    """A training could not resume from the best weights, which the model gets afterwards."""
+    """The last checkpoint holds the last weights, although EarlyStopping restores the best ones."""
     stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     listeners = [Checkpoint(tmp_path, every_epochs=9), score(1, 2, 3), stop, recorder]
     trainer = trainer_on(library)
@@ -102,7 +102,7 @@ def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
 
 
 def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
-    """This holds even if the checkpoint is the first callback in the list."""
+    """The states belong to the same step even if Checkpoint is the first callback in the list."""
     listeners = [
         Checkpoint(tmp_path),
         EarlyStopping("score", mode="min", patience=5),
@@ -123,7 +123,7 @@ def test_checkpoints_of_another_training_are_not_overwritten(library, tmp_path):
         new.fit(X, Y, callbacks=[Checkpoint(tmp_path)], **FIT)
     assert len(new.history) == 0
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    # Existing ones are not removed either.
+    # Checkpoints of the earlier training run are not removed either.
     new.fit(X, Y, epochs=3, **FIT)
     new.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path, keep_last=1)], **FIT)
     assert steps(tmp_path) == [0, 4, 8, 20]
@@ -139,5 +139,5 @@ def test_nothing_is_written_twice(library, tmp_path):
     trainer.save = lambda path: saved.append(path.name) or cr.Trainer.save(trainer, path)
     keep = Checkpoint(tmp_path)
     trainer.fit(X, Y, epochs=2, callbacks=[keep], **FIT)
-    trainer.fit(X, Y, epochs=2, callbacks=[keep], resume=True, **FIT)  # nothing left to do
+    trainer.fit(X, Y, epochs=2, callbacks=[keep], resume=True, **FIT)  # all epochs are done
     assert saved == [f"step-0000000{step}.safetensors" for step in (0, 4, 8)]

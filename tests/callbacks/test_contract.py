@@ -30,7 +30,8 @@ def curves(folder):
     return {name: curve for name, curve in points(folder).items() if name != "seconds"}
 
 
-# How to make each callback and how to read its result; `folder` belongs to it.
+# For each callback: a function that makes it, and a function that reads its results. Each callback
+# has its own `folder`.
 CONTRACT = {
     cr.Callback: (lambda folder: cr.Callback(), lambda callback, folder, library: None),
     Checkpoint: (
@@ -89,7 +90,7 @@ def test_the_contract_covers_every_callback():
 
 
 class Saves(cr.Callback):
-    """Save after one step, and raise an error after another step, as if the process were killed."""
+    """Save after step `at` and raise an error after step `until`, as if training were killed."""
 
     last = True
 
@@ -103,14 +104,14 @@ class Saves(cr.Callback):
             raise ValueError("killed")
 
     def on_epoch_end(self, trainer):
-        if trainer.optimizer.steps == self.at:  # save again, now with the completed epoch
+        if trainer.optimizer.steps == self.at:  # save again after the epoch
             trainer.save(self.path)
 
 
-@pytest.mark.parametrize("at", [10, 16])  # within an epoch, and at the end of one
+@pytest.mark.parametrize("at", [10, 16])  # a step within an epoch, and the last step of an epoch
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
 def test_a_pause_changes_nothing(kind, at, library, tmp_path):
-    """Saving and resuming with new objects gives the same results as no interruption."""
+    """Resuming from a file with new objects gives the results of an uninterrupted run."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     make, outcome = CONTRACT[kind]
@@ -118,7 +119,8 @@ def test_a_pause_changes_nothing(kind, at, library, tmp_path):
     for folder in (whole, paused):
         folder.mkdir()
     path = tmp_path / "at.safetensors"
-    # Checkpoint needs a folder without files of later epochs; other callbacks must tolerate them.
+    # Checkpoint needs a folder without files of later epochs. Other callbacks must accept results
+    # of later epochs in their files.
     later = 0 if kind is Checkpoint else 5
 
     trainer, callback = trainer_on(library), make(whole)
@@ -158,7 +160,7 @@ def test_a_state_holds_json_values_and_arrays(kind, library, tmp_path):
     take(None)
     array_types = np.ndarray, library.backend.array_type
     for state, then in found:
-        np.testing.assert_equal(on_host(state, library), then)  # not written to afterwards
+        np.testing.assert_equal(on_host(state, library), then)  # unchanged since
         values = {k: v for k, v in state.items() if not isinstance(v, array_types)}
         arrays = {k: v for k, v in on_host(state, library).items() if k not in values}
         twin = make(tmp_path)
@@ -171,12 +173,13 @@ def on_host(state, library):
     return {k: library.to_numpy(v) if isinstance(v, array) else v for k, v in state.items()}
 
 
-AFRESH = [kind for kind in CONTRACT if kind is not GradientNorms]  # it adds to its earlier results
+# GradientNorms adds to its earlier results.
+AFRESH = [kind for kind in CONTRACT if kind is not GradientNorms]
 
 
 @pytest.mark.parametrize("kind", AFRESH, ids=lambda kind: kind.__name__)
 def test_a_callback_used_again_starts_afresh(kind, library, tmp_path):
-    """In a further call of fit, the callback acts like a new one."""
+    """In a second call of fit, a callback gives the same results as a new callback."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     make, outcome = CONTRACT[kind]
@@ -194,7 +197,7 @@ def test_a_callback_used_again_starts_afresh(kind, library, tmp_path):
 
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
 def test_copies(kind, library, tmp_path):
-    """Callbacks can be copied after a training, alone and together with the trainer."""
+    """Callbacks can be copied after training, both alone and together with the trainer."""
     if kind is TensorBoard:
         pytest.importorskip("tensorboardX")
     callback, trainer = CONTRACT[kind][0](tmp_path), trainer_on(library)

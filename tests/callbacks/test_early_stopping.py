@@ -1,4 +1,4 @@
-"""EarlyStopping: when a training stops, and which weights it leaves."""
+"""EarlyStopping: when it stops training, and which weights the model then has."""
 
 import math
 

@@ -17,7 +17,7 @@ def test_moving_average(library):
     weights = []
     take = LambdaCallback(on_step_end=lambda trainer: weights.append(vectors(trainer, library)[0]))
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.9)
-    for _ in range(2):  # a second use starts afresh
+    for _ in range(2):  # in a second call, the average starts afresh
         expected = vectors(trainer, library)[0]
         weights.clear()
         trainer.fit(X, Y, epochs=2, callbacks=[average, take], **FIT)
@@ -40,7 +40,7 @@ def test_the_average_is_applied_and_taken_back(library):
         inside, statistics = vectors(trainer, library)
         np.testing.assert_array_equal(inside, library.to_numpy(average.average))
         predicted = model.predict(X)
-        np.testing.assert_array_equal(statistics, buffers)  # the buffers of the training
+        np.testing.assert_array_equal(statistics, buffers)  # buffers are not averaged
     assert not np.array_equal(predicted, before)
     np.testing.assert_array_equal(model.predict(X), before)
     with pytest.raises(ZeroDivisionError), average.applied(model):
@@ -69,7 +69,7 @@ def test_the_average_for_a_model_of_another_backend(library):
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
     layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
-    other = cr.Sequential(*layers)  # on NumPy, in float32
+    other = cr.Sequential(*layers)  # a float32 model on NumPy
     average.copy_to(other)
     expected = library.to_numpy(average.average)
     np.testing.assert_allclose(other.state.values, expected, rtol=1e-6)
@@ -80,7 +80,7 @@ def test_the_average_for_a_model_of_another_backend(library):
 
 
 def test_another_model_gets_the_running_statistics_too(library):
-    """Otherwise the model's batch normalisation would use its initial statistics."""
+    """Copying averages also copies the running statistics, which batch normalisation needs."""
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(5.0 + 3.0 * X, Y, epochs=5, callbacks=[average], **FIT)
     other = trainer_on(library).model
@@ -91,7 +91,7 @@ def test_another_model_gets_the_running_statistics_too(library):
 
 
 def test_averages_and_running_statistics_stay_together(library):
-    """Later changes to the trained model do not affect the statistics kept with the averages."""
+    """Further use of the trained model does not change the statistics kept with the averages."""
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
     with average.applied(trainer.model) as model:

@@ -17,7 +17,7 @@ def test_reduce_on_plateau(library):
     values = [5, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]
     trainer = trainer_on(library, lr=0.1)
     trainer.fit(X, Y, epochs=12, callbacks=[rates, score(*values), slower], **FIT)
-    # Each reduction follows two epochs without improvement and two ignored ones.
+    # Each reduction follows two ignored epochs and two epochs without improvement.
     assert found == [0.1] * 4 + [0.05] * 4 + [0.03] * 4
     assert slower.best == 4
     trainer.optimizer.lr = 0.01  # below the callback's min_lr

@@ -1,4 +1,4 @@
-"""Callbacks that write files, and a second training in the same place."""
+"""Callbacks that write files, and a second training run that writes to the same place."""
 
 import copy
 import threading
@@ -21,7 +21,7 @@ WRITERS = {"checkpoint": Checkpoint, "csv": CSVLogger, "tensorboard": board}
 
 @pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
 def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
-    """The first training loses nothing, and its file or folder is free when it ends."""
+    """The first training run loses nothing and frees its file or folder when it ends."""
     path, seen = tmp_path / "here", []
 
     def second(trainer):
@@ -45,7 +45,7 @@ def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
 
 
 def compare(path, other):
-    """Check that two folders have the same files, except for times."""
+    """Check that two folders hold the same files, apart from recorded times."""
     if path.is_file():
         assert [row["loss"] for row in rows(path)] == [row["loss"] for row in rows(other)]
     elif steps(path):
@@ -61,13 +61,13 @@ def compare(path, other):
 @pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("last", [False, True])
 def test_an_error_frees_the_place(make, last, library, tmp_path):
-    """The error is raised at the start of another callback or in a step."""
+    """An error in another callback's start or in a step frees the file or folder."""
 
     def fails(trainer):
         raise ValueError("here")
 
     broken = LambdaCallback(**{"on_step_end" if last else "on_fit_start": fails})
-    broken.last = True  # after the checkpoint
+    broken.last = True  # called after Checkpoint
     writer = make(tmp_path / "here")
     for one in (writer, make(tmp_path / "here")):
         with pytest.raises(ValueError, match="^here$"):
@@ -89,7 +89,7 @@ def test_an_error_at_its_own_start_frees_the_place(text, library, tmp_path):
 
 @pytest.mark.not_on("numpy-readonly", "strict", "strictest")
 def test_the_script_started_again_while_it_runs(library, tmp_path):
-    """The second training resumes from a checkpoint and fails at its start; the first continues."""
+    """A second run that resumes from a checkpoint fails at once; the first run continues."""
     trainer, failed = trainer_on(library), []
     keep = Checkpoint(tmp_path, every_steps=1, keep_last=2)
     thread = threading.Thread(
@@ -99,7 +99,7 @@ def test_the_script_started_again_while_it_runs(library, tmp_path):
     while thread.is_alive():
         try:
             again = resumed(latest_checkpoint(tmp_path), library)
-        except (FileNotFoundError, TypeError):  # just removed, or not written yet
+        except (FileNotFoundError, TypeError):  # no checkpoint at this moment
             continue
         if again.optimizer.steps < 80:
             with pytest.raises(FileExistsError, match=r"another training|beyond step"):
@@ -120,7 +120,7 @@ def test_only_abandoned_files_are_removed(library, tmp_path):
 
 
 def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
-    """This works if they write different files."""
+    """Callbacks that write different files can share a folder."""
     listeners = [board(tmp_path), Checkpoint(tmp_path), CSVLogger(tmp_path / "log.csv")]
     trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
     assert {"log.csv", "step-00000004.safetensors"} < set(names(tmp_path))
@@ -128,7 +128,7 @@ def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
 
 
 def test_two_callbacks_in_one_place(library, tmp_path):
-    """The callbacks would remove each other's files, so there is an error."""
+    """Two Checkpoints in one folder are an error: they would remove each other's files."""
     listeners = [Checkpoint(tmp_path), Checkpoint(tmp_path, monitor="loss")]
     with pytest.raises(FileExistsError, match=r"\(or another callback of this run\)"):
         trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
@@ -137,7 +137,7 @@ def test_two_callbacks_in_one_place(library, tmp_path):
 
 @pytest.mark.parametrize("make", [Checkpoint, CSVLogger])
 def test_copies_during_a_training(make, library, tmp_path):
-    """Copies of a callback neither own the training's file or folder nor release it."""
+    """Copies of a callback neither own nor release the file or folder of the training run."""
     copies, writer = [], make(tmp_path / "here")
 
     def look(trainer):

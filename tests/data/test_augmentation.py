@@ -1,4 +1,4 @@
-"""Augmentation: the right pixels, new in each step, the same on every library."""
+"""Augmentation moves the right pixels, differs in each step, and is the same on every library."""
 
 import numpy as np
 import pytest

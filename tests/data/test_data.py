@@ -1,4 +1,4 @@
-"""Batches: every sample once, in a new order in each pass; and refused data."""
+"""Batches contain every sample once, in a new order in each pass; invalid data is refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Data that does not fit in memory: files, ready-made batches and micro-batches."""
+"""Training on data that does not fit in memory: files, ready-made batches and micro-batches."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def test_large_integers_in_a_file_do_not_wrap(library, tmp_path):
 
 def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
     for module in (moving, checking):
-        monkeypatch.setattr(module, "CHECKED_AT_ONCE", 100)  # bytes: three rows
+        monkeypatch.setattr(module, "CHECKED_AT_ONCE", 100)  # 100 bytes hold three rows
     bad = X.copy()
     bad[[7, 30, 31], 2] = np.nan
     with pytest.raises(cr.DataError, match="in 3 of 60 samples, first in sample 7"):
@@ -58,7 +58,7 @@ def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_storage_of_inputs(library, dtype):
-    """Data with another dtype than the model gives the same losses."""
+    """Losses do not depend on whether the inputs have the dtype of the model."""
     x = X.astype(dtype)
     trainer, wide = plain_trainer(library, dtype="float32"), plain_trainer(library, dtype="float32")
     options = {"epochs": 3, "batch_size": 16, "verbose": 0}
@@ -82,7 +82,7 @@ def test_batches_that_come_ready_made(library):
     options = {"epochs": 2, "verbose": 0}
     expected = []
     for _ in range(2):
-        for x, y, w in lists:  # one call of fit for each batch
+        for x, y, w in lists:  # call fit for each batch
             arrays.fit(x, y, sample_weight=w, batch_size=len(x), shuffle=False, verbose=0)
             expected.append(arrays.history.step_losses[-1])
     history = ready.fit(lists, **options)
@@ -196,7 +196,7 @@ print(peak[0] // 1024)
 def test_gigabytes_train_in_half_of_one(gigabytes, tmp_path):
     path, rows = tmp_path / "data", gigabytes * 250_000
     with path.open("wb") as file:
-        file.truncate(4 * 1024 * rows)  # zeros that take no space on the disk
+        file.truncate(4 * 1024 * rows)  # a sparse file of zeros takes no disk space
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, path, str(rows)],
         capture_output=True,

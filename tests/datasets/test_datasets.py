@@ -1,4 +1,4 @@
-"""IDX files, and the folders in which MNIST is looked for; without network access."""
+"""IDX files, and the folders that are searched for MNIST. No test uses the network."""
 
 import gzip
 import importlib
@@ -12,7 +12,7 @@ import pytest
 import chainrule as cr
 from chainrule.datasets import read_idx
 
-module = importlib.import_module("chainrule.datasets.mnist")  # the function has the same name
+module = importlib.import_module("chainrule.datasets.mnist")  # `datasets.mnist` is the function
 
 
 def idx(array, kind=0x08):
@@ -85,7 +85,7 @@ def test_sizes_that_are_too_large(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit is POSIX's")
 def test_a_gzip_bomb_is_not_unpacked(tmp_path):
-    """Read 2 GB of zeros after a header of 18 bytes, in a process with a memory limit."""
+    """A small file that unpacks to 2 GB is refused without using the memory."""
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(GOOD)
@@ -107,7 +107,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Replace the data sets by small ones, without a cache and with mirrors that do not answer."""
+    """Replace the data sets by small ones, with no cache and with mirrors that do not answer."""
     rng = np.random.default_rng(0)
     files = {name: (n // 1000, *rest) for name, (n, *rest) in module._FILES.items()}
     contents = {}

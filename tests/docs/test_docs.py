@@ -20,7 +20,7 @@ def blocks(page, language):
 
 
 def readme(*, extra=None):
-    """Yield the README's code blocks that need exactly this extra (None: no extra)."""
+    """Yield the README's code blocks that need this extra, or those that need none."""
     needs = {"sklearn": "sklearn", "dask": "distributed"}
     for block in blocks(ROOT / "README.md", "python"):
         imported = set(re.findall(r"^from (\w+)", block, re.MULTILINE)) & needs.keys()
@@ -45,7 +45,7 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """Run the README's search in one process; return its names and the folder it wrote to."""
+    """Run the README's search; return the variables it defines and the folder it writes to."""
     pytest.importorskip("sklearn")
     (code,) = readme(extra="sklearn")
     names, folder = {"cr": cr}, tmp_path_factory.mktemp("search")
@@ -62,7 +62,7 @@ def test_the_readmes_search_runs(searched):
 
 @pytest.mark.slow
 def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
-    """Use two local worker processes instead of a cluster."""
+    """The README's search runs on two local Dask workers instead of a cluster."""
     distributed = pytest.importorskip("dask.distributed", exc_type=ImportError)
     here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     client = partial(distributed.Client, **here)
@@ -100,7 +100,7 @@ def test_every_public_name_is_documented(name):
 
 @pytest.mark.parametrize("name", CALLABLE)
 def test_every_parameter_is_documented(name):
-    """Skip ``*args`` and ``**kwargs``: the functions that receive them document them."""
+    """Every parameter is documented, except ``*args`` and ``**kwargs``."""
     thing = CALLABLE[name]
     if isinstance(thing, type) and issubclass(thing, Exception):
         return

@@ -1,4 +1,4 @@
-"""Arrays of other libraries and frames, as data of an estimator."""
+"""Estimators accept arrays of other libraries and data frames."""
 
 import pickle
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_arrays_of_another_library_stay_in_that_library(library, solver, weight):
-    """With the same initial weights and batches, the result equals NumPy's."""
+    """An estimator trains on another library's arrays as on NumPy's, without converting them."""
     x, y, labels, numbers = map(library.asarray, (X, THREE, LABELS, NUMBERS))
     theirs = library.backend.array_type
     weights = None if weight is None else library.asarray(weight)
@@ -76,9 +76,11 @@ def test_arrays_on_a_device_stay_there(kind, y, elsewhere, options):
     model = fitted(kind, one.asarray(y), x, one.asarray(WEIGHTS), **options)
     expected = []
     if kind is MLPClassifier:
-        expected += [y.size, 130]  # labels to learn the classes, weights to balance them
+        # The labels are copied to find the classes, and the weights to balance the classes.
+        expected += [y.size, 130]
         if "early_stopping" in options and y is not LABELS:
-            expected.append(130)  # to choose validation data
+            # The labels are copied to choose validation data.
+            expected.append(130)
     assert [n for n in one.left if n >= 130] == expected
     one.left.clear()
     other.left.clear()
@@ -136,7 +138,7 @@ def test_frames_train_like_arrays(kind, y, frame):
 
 
 def test_another_backend_for_numpy_arrays(backend_name):
-    """Inputs and outputs are NumPy arrays; the training runs on another backend."""
+    """Training may run on another backend while inputs and outputs are NumPy arrays."""
     early = {"early_stopping": True, "max_iter": 6}
     for data in (X, sparse.csr_array(X)):
         model = fitted(MLPClassifier, NAMES, data, backend=backend_name, **early)
@@ -158,7 +160,7 @@ def test_bad_arrays_of_another_library():
         model.fit(x, y[:100])
     with pytest.raises(ValueError, match="NaN"):
         model.fit(x * strict.nan, y)
-    assert isinstance(fitted(MLPClassifier, NAMES, x).predict(x), np.ndarray)  # strings
+    assert isinstance(fitted(MLPClassifier, NAMES, x).predict(x), np.ndarray)  # string labels
 
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])

@@ -1,4 +1,4 @@
-"""Streams of batches: bad batches change nothing, and long streams need no more memory."""
+"""Streams of batches: a bad batch changes nothing, and a long stream needs no more memory."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ from chainrule.estimators import MLPClassifier, MLPRegressor, lbfgs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # the overflows are intended
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # the tests overflow on purpose
 ]
 HUGE = 1.7e308
 
@@ -31,7 +31,7 @@ def started(kind, **options):
 
 
 def everything(model):
-    """The complete state of an estimator and its results, as copies in host memory."""
+    """Copies of an estimator's complete state and results, in host memory."""
     trainer, state = model.trainer_, model.model_.state
     shown = {name: copy.deepcopy(value) for name, value in vars(model).items() if name[-1] == "_"}
     del shown["model_"], shown["trainer_"]
@@ -62,9 +62,7 @@ def test_a_bad_batch_does_not_change_an_estimator(kind, options):
     weights, parts = model.coefs_[0], (model.model_, model.trainer_)
     huge = 3e38 if options.get("precision") else HUGE
     late = X.copy()
-    late[-1] = np.copysign(
-        huge, weights[:, 0]
-    )  # one of four batches overflows, the others make steps
+    late[-1] = np.copysign(huge, weights[:, 0])  # only the last batch overflows
     for x in (np.tile(late[-1], (130, 1)), late):
         with pytest.raises(ValueError, match="Solver produced .*non-finite .* large values"):
             model.partial_fit(x, y)
@@ -95,7 +93,7 @@ def test_a_non_finite_gradient_is_reported():
 
 
 def test_running_statistics_that_overflow():
-    """Outputs stay finite when a variance is infinite: they are all 0."""
+    """An infinite running variance is reported, although the outputs, all 0, are finite."""
     model, _ = started(MLPRegressor, batch_norm=True, hidden_layer_sizes=(3,), batch_size=130)
     before = model.predict(X)
     with pytest.raises(ValueError, match="non-finite"):
@@ -107,7 +105,7 @@ def test_running_statistics_that_overflow():
     ("how", "error"),
     [
         *((how, ValueError) for how in ("partial_fit", "fit", "warm", "early", "lbfgs")),
-        ("lbfgs", KeyboardInterrupt),  # other solvers keep their weights and warn
+        ("lbfgs", KeyboardInterrupt),  # after Ctrl-C, other solvers warn and keep their weights
     ],
 )
 def test_an_exception_during_training_does_not_change_an_estimator(how, error, monkeypatch):
@@ -160,7 +158,7 @@ def test_a_stream_keeps_only_its_losses_in_memory():
     assert model.trainer_.optimizer.steps == 2002
     assert not model.trainer_.listeners
     assert not model.trainer_.metrics
-    assert len(pickle.dumps(model)) < size + 1000 * 20 + 500  # a float takes 9 bytes in a pickle
+    assert len(pickle.dumps(model)) < size + 1000 * 20 + 500  # 9 bytes for each pickled loss
     model.set_params(callbacks=[norms]).partial_fit(x, y)
     assert {len(column) for column in norms.norms.values()} == {2}
 

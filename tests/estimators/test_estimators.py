@@ -57,8 +57,8 @@ def test_copies_are_equal_and_independent(kind, y, solver, tmp_path):
         if solver != "lbfgs":
             twin.partial_fit(X, y)
             again = copy.deepcopy(model).partial_fit(X, y)
-            assert_same_weights(twin, again, atol=0)  # the state of the optimizer is copied as well
-            assert twin.trainer_.penalty is twin._penalty  # which receives a new alpha
+            assert_same_weights(twin, again, atol=0)  # the optimizer's state is copied, too
+            assert twin.trainer_.penalty is twin._penalty  # a new alpha goes to this object
         twin.coefs_[0][...] = 0.0
     np.testing.assert_array_equal(model.predict(X), before)
     for old, new in zip(mine, parameters(model), strict=True):
@@ -103,7 +103,7 @@ def test_weights_can_be_changed_and_replaced():
         model.coefs_[i] = other.coefs_[i].copy()
     model.intercepts_ = [b.tolist() for b in other.intercepts_]
     np.testing.assert_array_equal(model.predict(X), other.predict(X))
-    model.coefs_[2] *= 2.0  # the array was copied in, and this is a view again
+    model.coefs_[2] *= 2.0  # assigning copied the array: coefs_ is still a view of the model
     model.intercepts_[2][...] *= 2.0
     np.testing.assert_allclose(model.predict(X), 2.0 * other.predict(X))
     model.coefs_[0] = np.zeros((7, 5))
@@ -135,7 +135,7 @@ def test_the_model_is_a_chainrule_model(tmp_path):
 
 
 def test_the_model_is_printed_without_its_weights():
-    """Copies and pickles are printed without them, too."""
+    """Copies and unpickled models are printed without their weights, too."""
     model = fitted(MLPRegressor, NUMBER, batch_norm=True).model_
     expected = """Sequential(
   0: Linear(5, 7)

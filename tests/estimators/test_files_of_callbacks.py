@@ -1,4 +1,4 @@
-"""Each fit with copies of the same callbacks writes to its own files."""
+"""Each fit of an estimator writes the files of its callbacks to its own place."""
 
 import warnings
 
@@ -54,7 +54,7 @@ def test_each_fold_writes_to_its_own_files(engine, tmp_path):
     assert sorted(folder.name for folder in folders) == ["v1.5", "v1.5-2", "v1.5-3"]
     for one in found["estimator"]:
         keep, log = one.callbacks
-        assert names(keep.folder)[0] == "best.safetensors"  # and no temporary files
+        assert names(keep.folder)[0] == "best.safetensors"  # no temporary file is left
         assert steps(keep.folder) == [1, 2, 3]
         again = cr.load(keep.folder / "step-00000003.safetensors")
         np.testing.assert_array_equal(again.state.values, one.model_.state.values)
@@ -111,7 +111,7 @@ def test_partial_fit_keeps_writing_to_the_same_place(tmp_path):
 
 
 def test_a_plain_training_raises_instead_of_choosing_another_place(tmp_path):
-    """The path is meant for one training, so a second training is an error."""
+    """A trainer writes to exactly the given path, so a second training run is an error."""
     estimator(Checkpoint(tmp_path)).fit(X, Y)
     trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())
     with pytest.raises(FileExistsError, match="expected no checkpoints beyond step 0"):

@@ -1,4 +1,4 @@
-"""Invalid parameters, targets and weights."""
+"""Invalid parameters, targets and weights of estimators are refused."""
 
 import builtins
 import importlib
@@ -168,7 +168,7 @@ def test_dates_in_frames():
 
 
 def test_words_are_labels():
-    """Labels may be stored in any kind of string array, and are predicted as given."""
+    """Labels may be stored in any kind of string array, and predictions are these strings."""
     words = np.asarray(["cat", "dog", "emu"])[THREE]
     expected = fitted(MLPClassifier, THREE).predict(X)
     for y in (words, words.tolist(), words.astype(object), words.astype(np.dtypes.StringDType())):

@@ -26,7 +26,7 @@ rng = np.random.default_rng(0)
 @pytest.mark.parametrize("alpha", [0.0, 2.0])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
-    """Compare with finite differences along a direction; the gradients of two parts add up."""
+    """The gradient equals a finite difference, and the gradients of two batches add up."""
     model = cr.mlp([5, 4, 3], activation="tanh", dtype="float64")
     penalty, state = Penalty(model, alpha), model.state
     rows = [slice(0, 90), slice(90, 130)]

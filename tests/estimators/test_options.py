@@ -1,4 +1,4 @@
-"""Options that scikit-learn lacks: layers, optimizers, losses, class weights, precision."""
+"""Options that scikit-learn lacks: layers, optimizers, losses, class weights and precision."""
 
 import copy
 
@@ -49,7 +49,8 @@ def test_dropout_and_batch_norm():
     assert len(model.coefs_) == 3
     np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
     assert_same_weights(model, fitted(MLPClassifier, THREE, dropout=[0.2, 0.0], batch_norm=True))
-    for x in (X, sparse.csr_array(X)):  # the last batch has one sample, and so no variance
+    # The last batch has one sample and therefore no variance. Training leaves this batch out.
+    for x in (X, sparse.csr_array(X)):
         model = fitted(MLPClassifier, THREE, x, batch_norm=True, batch_size=43)
         assert model.trainer_.optimizer.steps == 3 * model.n_iter_
     early = fitted(MLPClassifier, THREE, batch_norm=True, early_stopping=True, max_iter=40)

@@ -39,7 +39,7 @@ TARGETS = {
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: "-".join(map(str, s.values())))
 @pytest.mark.parametrize("target", TARGETS)
 def test_training_equals_scikit_learns_on_the_same_batches(target, solver, weight):
-    """With the same initial weights, a smaller last batch, and a strong penalty."""
+    """The weights are scikit-learn's, even with a smaller last batch and a strong penalty."""
     name, y, loss = TARGETS[target]
     options = {"shuffle": False, "alpha": 0.1, **loss, **solver}
     ours = fitted(getattr(estimators, name), y, weight=weight, **options)
@@ -49,7 +49,7 @@ def test_training_equals_scikit_learns_on_the_same_batches(target, solver, weigh
     for attribute in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_"):
         assert getattr(ours, attribute) == getattr(theirs, attribute), attribute
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-6)
-    if weight is None:  # with weights, our loss is the weighted mean, not the mean over batches
+    if weight is None:  # with weights, the loss curves are defined differently
         assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
         if options.get("solver") != "lbfgs":
             np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-9)

@@ -31,7 +31,7 @@ KEPT = SOME > 0.0
 
 
 def first(y, **options):
-    """A classifier after the first batch of a stream with the classes 0 and 1."""
+    """Return a classifier after one call of `partial_fit` with the classes 0 and 1."""
     return MLPClassifier(**SMALL, **options).partial_fit(X, y, classes=[0, 1])
 
 
@@ -74,7 +74,7 @@ def test_weights_of_0_in_arrays_of_another_library(library):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_early_stopping_with_few_weighted_samples(seed):
-    """Hold out two of four samples, although a tenth is requested and one class has one sample."""
+    """At least two samples are held out, even if a tenth of the samples is less than two."""
     weight = np.where(np.arange(130) < 4, 1.0, 0.0)
     y = np.r_[0, 1, 1, 1, THREE[4:]]
     options = {"early_stopping": True, "random_state": seed, "batch_size": "auto"}
@@ -93,7 +93,7 @@ def test_too_few_weighted_samples_for_batch_norm():
 
 @pytest.mark.parametrize("rows", [np.arange(130), THREE != 2], ids=["", "a class without weight"])
 def test_balanced_classes_have_equal_total_weight(rows):
-    """Doubling the weights of one class, or of all, does not change the balance."""
+    """With balanced classes, doubling the sample weights of one class changes nothing."""
     weight = np.where(rows if rows.dtype == bool else True, WEIGHTS, 0.0)
     sums = np.bincount(THREE, weights=weight, minlength=3)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -111,11 +111,11 @@ def test_classes_that_are_unnamed_or_absent_have_weight_1():
     for y, factor, given in (
         (zeros, 1.0, {1: 5.0}), (zeros, 1.0, {}), (zeros, 3.0, {0: 3.0}),
         (TWO, np.where(TWO == 1, 5.0, 1.0), {1: 5.0}),
-        (zeros, 2.0, {0: 2.0, 1: 5.0, 7: 9.0}),  # all classes are named, including an absent one
+        (zeros, 2.0, {0: 2.0, 1: 5.0, 7: 9.0}),  # this names all classes and an absent class
     ):  # fmt: skip
         SGDClassifier(class_weight=given).partial_fit(
             X, y, classes=[0, 1]
-        )  # scikit-learn accepts it, too
+        )  # scikit-learn accepts these weights, too
         same = MLPClassifier(**SMALL).partial_fit(X, y, factor * np.ones(130), classes=[0, 1])
         assert_same_weights(first(y, class_weight=given), same, atol=0)
     named = MLPClassifier(**SMALL, class_weight={"a": 2.0})
@@ -132,7 +132,7 @@ def test_class_weights_of_labels():
     product *= np.where(LABELS[:, 2], 1.0, 0.5)
     model = fitted(MLPClassifier, LABELS, class_weight=each)
     assert_same_weights(model, fitted(MLPClassifier, LABELS, weight=product))
-    none = LABELS * [1, 0, 1]  # the second label is never 1
+    none = LABELS * [1, 0, 1]  # no sample has the second label
     fitted(MLPClassifier, none, class_weight=each)
     for wrong in ({1: 2.0}, each[:2], "even"):
         with pytest.raises(ValueError, match="a list of dicts, one for each; found"):
@@ -175,7 +175,7 @@ def test_a_single_class_has_probability_1(options):
     np.testing.assert_array_equal(model.predict_log_proba(far), np.zeros((130, 1)))
     assert model.predict(far).tolist() == y.tolist()
     assert model.score(X, y) == 1.0
-    if "solver" not in options:  # the loss uses the probability of this class
+    if "solver" not in options:  # the loss depends on the probability of the single class
         curve = model.loss_curve_
         assert curve[-1] < curve[0]
 

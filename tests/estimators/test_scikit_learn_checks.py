@@ -1,4 +1,4 @@
-"""scikit-learn's checks of estimators."""
+"""The estimators pass scikit-learn's checks of estimators."""
 
 import pytest
 

@@ -10,11 +10,11 @@ import pytest
 
 sklearn = pytest.importorskip("sklearn", "1.9")
 HERE = Path(__file__).parent
-PLUGINS = HERE.parent  # where replaced_estimators.py is
+PLUGINS = HERE.parent  # the folder of replaced_estimators.py
 
 
 def run(*arguments, **environment):
-    """Run pytest in a new process, which imports each library as requested."""
+    """Run pytest in a new process with these arguments and environment variables."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *map(str, arguments)]
     done = subprocess.run(
         command,
@@ -32,7 +32,8 @@ def test_scikit_learns_tests_pass_with_our_classes(tmp_path):
     import replaced_estimators
 
     package = Path(sklearn.__file__).parent
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # not this project's or scikit-learn's
+    # An empty file keeps pytest from reading the settings of this project or of scikit-learn.
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
     found = run(
         "-c", tmp_path / "pytest.ini", "--rootdir", package, "-p", "replaced_estimators",
         package / "neural_network" / "tests" / "test_mlp.py",

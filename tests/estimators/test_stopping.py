@@ -53,7 +53,7 @@ def test_validation_data_that_cannot_be_stratified_is_drawn_at_random(y, loss):
 
 
 def test_a_callback_that_watches_the_score():
-    """Higher scores are better; a callback that minimised the score would stop at once."""
+    """A callback takes higher scores for better; otherwise training would stop at once."""
     stop = EarlyStopping("val_score", patience=30)
     model = fitted(MLPClassifier, THREE, callbacks=[stop], early_stopping=True, max_iter=30)
     assert stop.monitor.mode == "max"
@@ -105,7 +105,7 @@ def test_warnings():
 
 
 def cancer_gradient(model, x, y):
-    """The largest element of the gradient of the mean log-loss, in NumPy."""
+    """Compute the largest element of the gradient of the mean log-loss with NumPy."""
     (w, v), (b, c) = model.coefs_, model.intercepts_
     hidden = np.maximum(x @ w + b, 0.0)
     dz = (1.0 / (1.0 + np.exp(-(hidden @ v + c))) - y[:, None]) / len(y)
@@ -115,7 +115,7 @@ def cancer_gradient(model, x, y):
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
 def test_lbfgs_ends_at_tol(tol):
-    """With SciPy's own tolerance for the loss, training would stop at a gradient of 0.01."""
+    """L-BFGS stops when the gradient reaches `tol`, not at SciPy's own tolerance for the loss."""
     x, y = load_breast_cancer(return_X_y=True)
     options = {"max_iter": 20_000, "max_fun": 1_000_000, "alpha": 0.0, "random_state": 0}
     with warnings.catch_warnings():
@@ -127,7 +127,7 @@ def test_lbfgs_ends_at_tol(tol):
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_lbfgs_reports_that_rounding_ended_it(precision):
-    """For targets in the thousands, the gradient of a linear model never falls below 1e-14."""
+    """Rounding keeps the gradient above tol=1e-14 when the targets are in the thousands."""
     target = 1e3 * (X @ np.arange(1.0, 6.0) + NUMBER)
     options = {"solver": "lbfgs", "precision": precision, "tol": 1e-14, "activation": "identity"}
     words = f"at most tol=1e-14, found .*; the line search finds no smaller loss in {precision}"
@@ -164,7 +164,8 @@ def test_non_finite_weights_are_reported():
             fitted(MLPRegressor, NUMBER, X * 1e300)
         options = {"solver": "sgd", "activation": "identity", "learning_rate_init": 10.0}
         model = fitted(MLPRegressor, NUMBER, early_stopping=True, max_iter=30, **options)
-        assert np.isnan(model.validation_scores_[-1])  # the best weights were kept
+        # Training diverged, but the best weights are kept.
+        assert np.isnan(model.validation_scores_[-1])
         assert np.isfinite(model.predict(X)).all()
 
 

@@ -31,7 +31,7 @@ GRID = {
     "mlp__hidden_layer_sizes": [(8,), (16, 8)],
     "mlp__dropout": [0.0, 0.3],
 }
-CLOSE = {"rtol": 1e-9, "atol": 0.0}  # the number of threads changes how products are rounded
+CLOSE = {"rtol": 1e-9, "atol": 0.0}  # rounding depends on the number of threads
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def dask_client():
 
 @pytest.fixture(params=["processes", "threads", pytest.param("dask", marks=pytest.mark.slow)])
 def engine(request):
-    """A context in which joblib runs two trainings at a time."""
+    """A context in which joblib runs two fits at a time."""
     if request.param == "dask":
         request.getfixturevalue("dask_client")
         return lambda: joblib.parallel_config("dask")
@@ -64,7 +64,7 @@ def engine(request):
     return lambda: joblib.parallel_config(backend, n_jobs=2)
 
 
-@pytest.mark.parametrize("engine", ENGINES, indirect=True)  # no engine is slow here
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)  # this test is fast on every engine
 def test_the_engines_run_where_they_should(engine, request):
     with engine():
         found = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))
@@ -95,7 +95,7 @@ def assert_same_search(found, expected, x):
 def test_a_grid_search_is_the_same_everywhere(digits, engine):
     search = GridSearchCV(classifier(), GRID, cv=3, scoring="neg_log_loss")
     serial = clone(search).fit(*digits)
-    assert len(np.unique(serial.cv_results_["mean_test_score"])) == 8  # all settings differ
+    assert len(np.unique(serial.cv_results_["mean_test_score"])) == 8  # all scores differ
     with engine():
         search.fit(*digits)
     assert_same_search(search, serial, digits[0])
@@ -129,7 +129,7 @@ def test_n_jobs_changes_no_score(digits):
 
 
 def test_cross_validation_scores_equal_those_by_hand(digits):
-    """Scores equal those of models that are trained and scored by hand."""
+    """Cross-validation gives the scores of models that are trained and scored by hand."""
     x, y = digits
     folds = KFold(3, shuffle=True, random_state=0)
     scores = cross_val_score(classifier(dropout=0.2), x, y, cv=folds)
@@ -146,11 +146,12 @@ def test_a_search_sets_parameters_through_the_pipeline(digits):
     mlp = search.best_estimator_.named_steps["mlp"]
     assert (mlp.activation, mlp.dropout) == ("tanh", 0.25)
     assert [type(layer).__name__ for layer in mlp.model_] == ["Linear", "Tanh", "Dropout", "Linear"]
-    assert search.estimator.get_params()["mlp__dropout"] == 0.0  # a search fits clones
+    # A search fits clones, so its own estimator stays unchanged.
+    assert search.estimator.get_params()["mlp__dropout"] == 0.0
 
 
 def test_models_come_back_from_where_they_were_trained(digits, engine):
-    """Returned models predict as before and can be trained further."""
+    """Models that other processes return predict as before and can be trained further."""
     x, y = digits
     mlp = classifier()["mlp"]
     serial = cross_validate(mlp, x, y, cv=2, return_estimator=True)["estimator"]

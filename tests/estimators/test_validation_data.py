@@ -22,7 +22,7 @@ CASES = [
 
 
 def trained(kind, y, x=X, *, weight=None, fit_weight=None, **options):
-    """An estimator trained on 90 samples, with the 40 others as validation data."""
+    """Return an estimator trained on 90 samples, with the other 40 as validation data."""
     held_out = (x[HELD_OUT], y[HELD_OUT]) + (() if weight is None else (weight[HELD_OUT],))
     model = kind(**{**SMALL, **options})
     return model.fit(x[TRAIN], y[TRAIN], fit_weight, validation_data=held_out)
@@ -42,7 +42,7 @@ def test_without_early_stopping_it_is_only_measured(kind, y):
 
 @pytest.mark.parametrize(("kind", "y"), CASES)
 def test_early_stopping_looks_at_it(kind, y):
-    """The estimator trains on all training samples and ends with the best weights."""
+    """Early stopping scores the given data, holds out no training samples, and keeps the best."""
     model = trained(kind, y, early_stopping=True, max_iter=40, learning_rate_init=0.05)
     assert model.t_ == 90 * model.n_iter_
     assert model.validation_scores_ == model.trainer_.history["val_score"]
@@ -62,7 +62,7 @@ def test_the_loss_is_that_of_the_validation_data():
 
 
 def test_sample_weights_of_the_validation_data():
-    """Weights count in the score; samples of weight 0 count as absent."""
+    """The score is weighted, and validation samples of weight 0 count as absent."""
     halves = np.where(np.arange(130) % 2, 1.0, 0.0)
     for kind, y in CASES:
         a = trained(kind, y, weight=halves, early_stopping=True)

@@ -118,7 +118,7 @@ def test_a_warm_start_accepts_an_equivalent_network():
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_a_warm_start_trains_on_other_data(kind, early):
-    """Each call has its own best value: the best value of other data might be out of reach."""
+    """A warm start on new data does not compete with the best value of the old data."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))
     first, second = (x > 0).astype(int).T
@@ -143,7 +143,7 @@ def test_a_warm_start_trains_on_other_data(kind, early):
 def test_a_warm_start_on_the_same_data_has_its_own_patience():
     options = {"tol": 1.0, "n_iter_no_change": 3}
     model = fitted(MLPClassifier, THREE, warm_start=True, **options)
-    for _ in range(2):  # the first epoch always improves
+    for _ in range(2):  # in each call, the first epoch counts as an improvement
         assert model.n_iter_ == 5
         model.fit(X, THREE)
 

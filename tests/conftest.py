@@ -14,8 +14,8 @@ import chainrule as cr
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
 BACKENDS = ("numpy", "torch", "cupy")  # backends that users select by name
-TRAININGS = ("callbacks", "data", "training")  # folders whose tests take their layers as given
-ON_REQUEST = ("slow", "lessons")  # markers; `--slow` and `--lessons` run these tests
+TRAININGS = ("callbacks", "data", "training")  # folders with fewer tests on "strictest"
+ON_REQUEST = ("slow", "lessons")  # markers of tests that run with --slow or --lessons
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A small data set with several targets, and scikit-learn-like estimators fitted to it."""
+"""A small data set with several targets, and a function that fits estimators to this data."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ SMALL = {"hidden_layer_sizes": (7, 4), "max_iter": 15, "batch_size": 40, "random
 
 
 def fitted(kind, y, x=X, weight=None, **options):
-    """Fit an estimator of this class to the data; the network is small by default."""
+    """Fit an estimator of class `kind` to the data, by default with a small network."""
     return kind(**{**SMALL, **options}).fit(x, y, sample_weight=weight)
 
 
@@ -31,7 +31,7 @@ def assert_same_weights(a, b, **tolerance):
 
 
 class Brier(Loss):
-    """The squared distance between probabilities and their target."""
+    """The squared distance between predicted probabilities and targets."""
 
     def formula(self, xp, y, target):
         d = y - target

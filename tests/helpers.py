@@ -20,7 +20,7 @@ FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps 
 
 
 def model_on(library, *layers, **options):
-    """Return a float64 model on this library, with two linear layers by default."""
+    """Return a float64 model on this library; without `layers`, it has two linear layers."""
     layers = layers or (cr.Linear(4, 3), cr.Tanh(), cr.Linear(3, 2))
     return cr.Sequential(*layers, **{"backend": library.backend, "dtype": "float64", **options})
 
@@ -33,7 +33,7 @@ def backward(model, library, seed=0):
 
 
 def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="float64", **options):
-    """Return a trainer on this library, by default with running statistics and dropout."""
+    """Return a trainer on this library; by default, its model has BatchNorm and dropout."""
     if not layers:
         layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
     return cr.Trainer(
@@ -45,7 +45,7 @@ def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="floa
 
 
 def plain_trainer(library, *, dropout=0.0, lr=1e-2, outputs=3, optimizer=None, **options):
-    """Return a trainer for a network that treats each sample independently."""
+    """Return a trainer of a model without BatchNorm, so samples do not affect each other."""
     layers = cr.Linear(4, 16), cr.Tanh(), cr.Dropout(dropout), cr.Linear(16, outputs)
     return trainer_on(library, *layers, optimizer=optimizer or cr.Adam(lr), **options)
 
@@ -67,7 +67,7 @@ def vectors(trainer, library):
 
 
 def score(*values):
-    """Return a callback that writes one of these numbers as the ``score`` of each epoch."""
+    """Return a callback that writes these numbers, one per epoch, as the column ``score``."""
 
     def write(trainer):
         trainer.history.epochs[-1]["score"] = values[trainer.epoch - 1]
@@ -86,7 +86,7 @@ class Recorder(cr.Callback):
 
 
 class Moments(cr.Callback):
-    """List the methods that were called, and stop the training after two epochs."""
+    """Record which callback methods are called, and stop training after two epochs."""
 
     def __init__(self):
         self.moments = []
@@ -110,7 +110,7 @@ class Moments(cr.Callback):
 
 
 class Breaks(cr.Callback):
-    """Raise an error after this step of the optimizer."""
+    """Raise an error after the given number of optimizer steps."""
 
     def __init__(self, *, step, error=KeyboardInterrupt):
         self.step, self.error = step, error
@@ -126,7 +126,7 @@ def names(folder):
 
 
 def steps(folder):
-    """Return the steps of the checkpoints in a folder."""
+    """Return the step numbers of the checkpoints in a folder."""
     return [int(name[5:13]) for name in names(folder) if name.startswith("step-")]
 
 
@@ -137,7 +137,7 @@ def rows(path):
 
 
 def points(folder):
-    """Return the curves in the event files of a folder, as TensorBoard shows them."""
+    """Return the curves that TensorBoard shows for the event files of a folder."""
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     curves = {}
@@ -157,7 +157,7 @@ def points(folder):
 
 
 def as_if_on_a_device(monkeypatch):
-    """Make the library treat all arrays as if they were on a GPU, where the host reads slowly."""
+    """Make chainrule treat all arrays as if they were on a GPU, from which reading is slow."""
     for module in (
         losses.base,
         metrics.base,

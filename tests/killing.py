@@ -1,10 +1,10 @@
-"""Kill a training at random moments, resume it, and compare it with one that was never killed.
+"""Kill a training run at random moments, resume it, and compare it with an unkilled run.
 
-Now and then a second process starts in the same folder, as when a queue starts a script twice. Then
-one of the two continues the training. The other reports an error and changes nothing.
+Sometimes a second process starts in the same folder, as if a queue had started a script twice. Then
+one process continues training, and the other reports an error and changes nothing.
 
-``python tests/killing.py --count 200`` kills trainings 200 times and prints a summary. The test
-suite does the same with a few kills.
+``python tests/killing.py --count 200`` kills 200 processes and prints a summary. The test suite
+kills only a few.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(folder: Path) -> dict[str, np.ndarray]:
-    """Run a training in this folder to its end, and return the result."""
+    """Train in this folder to the end, in a new process, and return the result."""
     if start(folder).wait():
         raise RuntimeError("a resumed training ended with an error")
     with np.load(folder / RESULT) as result:
@@ -97,7 +97,7 @@ def finish(folder: Path) -> dict[str, np.ndarray]:
 
 
 def kill(folder: Path, seconds: float) -> bool:
-    """Start a training in this folder, kill it after a time, and return if it was still running."""
+    """Start training in this folder, kill the process later, and return if it was running."""
     process = start(folder)
     try:
         process.wait(seconds)
@@ -110,17 +110,17 @@ def kill(folder: Path, seconds: float) -> bool:
 
 
 def kill_two(folder: Path, seconds: float, apart: float) -> int:
-    """Start two trainings in this folder, the second a little later, and kill both after a time.
+    """Start two processes in this folder, the second a little later, and kill both.
 
     Returns
     -------
     int
-        The number of trainings that were still running when they were killed.
+        The number of processes that were still running when they were killed.
 
     Raises
     ------
     AssertionError
-        If both trainings ended with an error, or if one ended with an unexpected error.
+        If both processes ended with an error, or if one of them ended with an unexpected error.
     """
     command = [sys.executable, __file__, "--train", str(folder)]
     both = []
@@ -138,13 +138,13 @@ def kill_two(folder: Path, seconds: float, apart: float) -> int:
 
 
 def check(count: int, seed: int = 0) -> dict[str, int]:
-    """Kill trainings `count` times in total, and compare each result with an unkilled training.
+    """Kill processes `count` times in total, and compare each result with an unkilled run.
 
     Returns
     -------
     dict
         The number of kills, the number of kills before the first checkpoint, how often two
-        trainings were started in the same folder, and how many trainings reached their end.
+        processes were started in the same folder, and how many training runs were completed.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def _made(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Run one training, or kill trainings and print a summary."""
+    """Train once, or kill processes and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=200)
@@ -202,7 +202,7 @@ def main() -> None:
     else:
         found = check(options.count, options.seed)
         print(", ".join(f"{number} {what}" for what, number in found.items()))
-        print("every result is bitwise identical to that of a training that was never killed")
+        print("every result is bitwise identical to the result of a run that was never killed")
 
 
 if __name__ == "__main__":

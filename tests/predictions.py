@@ -5,7 +5,7 @@ import numpy as np
 RNG = np.random.default_rng(0)
 SAMPLES, CLASSES = 60, 5
 
-# The fourth and fifth class are never predicted, and the fifth is never a target.
+# Classes 3 and 4 are never predicted, and class 4 is never a target.
 LOGITS = RNG.normal(size=(SAMPLES, CLASSES)) - np.asarray([0.0, 0.0, 0.0, 9.0, 9.0])
 LABELS = RNG.choice(4, p=[0.4, 0.3, 0.2, 0.1], size=SAMPLES)
 ROWS = np.eye(CLASSES)[LABELS]

@@ -1,7 +1,7 @@
-"""Array libraries that pretend that their arrays are on a GPU, and record copies to the host.
+"""Array libraries that pretend to hold their arrays on a GPU, and record copies to the host.
 
-Underneath, they are NumPy. As with CuPy and PyTorch, arrays move from one such library to another
-only through DLPack, and to NumPy only if the copy to the host is explicit.
+The arrays really are NumPy arrays. As with CuPy and PyTorch, an array moves to another such library
+only through DLPack, and to NumPy only by an explicit copy to the host.
 """
 
 import types
@@ -9,7 +9,7 @@ import types
 import numpy as np
 from array_api_compat import numpy as xp
 
-HOST, GPU = (1, 0), (2, 0)  # DLPack's numbers
+HOST, GPU = (1, 0), (2, 0)  # DLPack's device numbers
 OPERATORS = (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor",
     "radd", "rsub", "rmul", "rtruediv", "rpow", "rmatmul", "lshift", "rshift",
@@ -25,7 +25,7 @@ def library(name):
 
     class Array:
         device = "gpu"
-        __array_ufunc__ = None  # NumPy's operators defer to the operators of this class
+        __array_ufunc__ = None  # NumPy then uses this class's operators
 
         def __init__(self, hidden):
             self.hidden = np.asarray(hidden)
@@ -105,7 +105,7 @@ def library(name):
 
 
 class Capsule:
-    """Data that NumPy may read."""
+    """A DLPack capsule that NumPy accepts, because it reports the host as its device."""
 
     def __init__(self, capsule):
         self.capsule = capsule

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class DeviceArray(np.ndarray):
-    """An array that has its address in ``data.ptr``, as CuPy's arrays do."""
+    """A NumPy array with its address in ``data.ptr``, as in CuPy."""
 
     @property
     def data(self):

@@ -22,7 +22,7 @@ SPECIAL = ("__call__", "__getitem__", "__iter__", "__len__")
 
 
 def interface() -> tuple[list[str], list[str]]:
-    """Return the lines, and the modules that cannot be imported because an extra is missing."""
+    """Return the lines, and the modules that need an extra that is not installed."""
     lister, missing = Lister(), []
     lister.module(importlib.import_module(PACKAGE))
     for name in OPTIONAL:
@@ -43,7 +43,7 @@ class Lister:
         self.described: dict[int, str] = {}
 
     def module(self, module: ModuleType, place: str = PACKAGE) -> None:
-        """Add all public names of a module once: classes first, because others derive from them."""
+        """Add the public names of a module once, base classes before their subclasses."""
         if id(module) in self.described:
             return
         self.lines.append(f"{place} (module)")
@@ -72,7 +72,7 @@ class Lister:
             self.module(inner, f"{place}.{name}")
 
     def kind(self, path: str, kind: type) -> None:
-        """Add a class: its constructor, and its members that no listed base class has."""
+        """Add a class: its constructor, and the members that no listed base class has."""
         self.lines.append(f"{path}{constructor(kind)}")
         members: dict[str, Any] = {}
         listed = [base for base in kind.__mro__[1:] if id(base) in self.described]
@@ -103,7 +103,7 @@ def is_ours(thing: Any) -> bool:
 
 
 def constructor(kind: type) -> str:
-    """Return the constructor's parameters, or dots if another library defines them."""
+    """Return the parameters of a constructor, or dots if another library defines them."""
     owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
     if owner is object:
         return "()"
@@ -111,7 +111,7 @@ def constructor(kind: type) -> str:
 
 
 def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
-    """Yield the line of a member, or nothing if the constructor or a base class lists it.
+    """Yield the line of a member, unless the constructor or a base class lists the member.
 
     Members that a library such as scikit-learn adds to a class have no line either.
     """
@@ -141,14 +141,14 @@ def parameters(function: Any, *, bound: bool = False) -> str:
 
 
 class Default:
-    """The text of a default value: dots if it may differ from run to run."""
+    """The text of a default value, or dots if the text may differ from run to run."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """Return the text of a literal, or the name of a class or function."""
+        """Return the text of a literal value, or the name of a class or function."""
         if value is inspect.Parameter.empty:
             return value
         if isinstance(value, type | FunctionType):

@@ -1,4 +1,4 @@
-"""Run the same training twice: step by step, and with repeated steps."""
+"""Train the same model twice: step by step, and with repeated steps."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class StepRecorder(cr.Callback):
 
 
 def both(library, make=repeating_trainer, data=(X, Y), **options):
-    """Return two trained trainers: one trained step by step, one with repeated steps."""
+    """Train one trainer step by step and another with repeated steps; return both trainers."""
     options = {"epochs": 3, "batch_size": 20, "verbose": 0, **options}
     trainers = [make(library, compile) for compile in ("off", "auto")]
     for trainer in trainers:
@@ -46,7 +46,8 @@ def both(library, make=repeating_trainer, data=(X, Y), **options):
 
 def assert_same(trainers, library):
     one, other = trainers
-    # On CuPy, a captured step computes matrix products with other functions of cuBLAS.
+    # On CuPy, captured steps use other cuBLAS functions for matrix products, which round
+    # differently.
     rtol, atol = (1e-9, 1e-12) if library.name == "cupy" else (0.0, 0.0)
     np.testing.assert_allclose(one.seen.seen, other.seen.seen, rtol, atol)
     for vector in ("values", "buffers"):

@@ -12,13 +12,14 @@ EXCEPTIONS = {
 
 
 def pytest_configure(config):
-    """Replace the classes here, not at import time: doctest collection imports this file too."""
+    """Replace the classes. Doing this on import would also affect the collection of doctests."""
     from sklearn import neural_network
 
     from chainrule.estimators import MLPClassifier, MLPRegressor
 
     neural_network.MLPClassifier, neural_network.MLPRegressor = MLPClassifier, MLPRegressor
-    # Two tests read the learning rate of a private object. Give them the trainer's rate.
+    # Two tests read the learning rate of the private attribute `_optimizer`. Give them the
+    # trainer's rate.
     MLPClassifier._optimizer = property(
         lambda self: SimpleNamespace(learning_rate=self.trainer_.optimizer.lr)
     )

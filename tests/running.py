@@ -1,4 +1,4 @@
-"""Run examples, scripts and command lines as a user does, and parse the numbers they print."""
+"""Run examples, scripts and commands as a user does, and parse the numbers that they print."""
 
 import json
 import os
@@ -43,13 +43,13 @@ def lesson(script, folder, *options, **environment):
 
 
 def numbers(pattern, out):
-    """Return the groups of the only line that matches the pattern, as numbers."""
+    """Return the groups of the pattern as numbers. Exactly one line must match."""
     (found,) = re.findall(f"^{pattern}$", out, re.MULTILINE)
     return [float(group) for group in ([found] if isinstance(found, str) else found)]
 
 
 def all_numbers(pattern, out):
-    """Return the numbers that stand where the pattern has ``#``, one row for each match."""
+    """Return the numbers at the places marked ``#`` in the pattern, one row per match."""
     pattern = pattern.replace("#", r"(-?\d+\.?\d*(?:e[+-]\d+)?)")
     found = re.findall(pattern, out)
     assert found, f"no {pattern!r} in {out}"
@@ -70,6 +70,6 @@ def python(*arguments, wrapped=()):
 
 
 def mnist_is_here():
-    """Return whether CHAINRULE_DATA points to MNIST's files."""
+    """Return whether the folder CHAINRULE_DATA holds MNIST's files."""
     home = os.environ.get("CHAINRULE_DATA")
     return home is not None and next(Path(home).rglob("train-images-idx3-ubyte*"), None)

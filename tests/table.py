@@ -42,7 +42,7 @@ def shared():
 
 
 def drawn(layer):
-    """Draw random weights and statistics for a normalisation layer, as if it had been trained."""
+    """Give a normalisation layer random weights and statistics, as after training; return it."""
     for parameter in layer.parameters():
         parameter.init = cr.initializers.normal(1.0)
     if layer.named_buffers():

@@ -1,4 +1,4 @@
-"""The same seed gives the same loss curve on every library, including dropout."""
+"""The same seed gives the same loss curve on every library, even with dropout."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The contract of every layer, loss and optimizer in the table, on every library."""
+"""Every layer, loss and optimizer in `table.py` meets its contract, on every library."""
 
 import copy
 import pickle
@@ -65,7 +65,7 @@ def test_layer_used_twice_gets_the_sum_of_gradients(make, shape, library):
 def test_layer_survives_a_file(make, shape, library, tmp_path):
     model = model_of(make, library, seed=3)
     x = np.random.default_rng(0).normal(size=shape)
-    model.forward(library.asarray(x), training=True)  # updates the buffers, which are saved too
+    model.forward(library.asarray(x), training=True)  # changes the buffers
     model.save(tmp_path / "model.safetensors")
     for backend in (library.backend, "numpy"):
         loaded = cr.load(tmp_path / "model.safetensors", backend=backend, layers=OWN)
@@ -94,7 +94,7 @@ def test_loss_gradients_are_right(make, target, before, reduction, library):
             return loss(y, target, sample_weight=weight)
 
     for function in (loss, Weighted()):
-        # The outputs come from a layer, so that they suit the loss.
+        # A layer makes outputs that suit the loss, such as probabilities.
         assert check_loss(function, target, before(), library) <= 1e-6
 
 

@@ -1,4 +1,4 @@
-"""Distributions of initial values."""
+"""Initial values have the documented distributions."""
 
 import numpy as np
 import pytest

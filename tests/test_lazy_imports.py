@@ -37,7 +37,7 @@ def test_first_use_imports_a_part(name, extra):
     ],
 )
 def test_a_missing_extra_is_named(missing, use, extra):
-    """None in `sys.modules` makes an import fail, as if the library were not installed."""
+    """If a library is missing, here because of None in `sys.modules`, the error names the extra."""
     code = f"""
 import sys
 sys.modules[{missing!r}] = None

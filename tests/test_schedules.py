@@ -1,4 +1,4 @@
-"""Schedules: their formulas, their ends, their use in optimizers, and the errors they raise."""
+"""Schedules: their formulas, their last steps, their use in optimizers, and their errors."""
 
 import copy
 import math
@@ -24,7 +24,7 @@ def cosine_between(a, b, done):
 
 
 def restarts(step):
-    """A cycle of 3 steps, then of 6, 12 and so on."""
+    """Compute cosine restarts with cycles of 3 steps, 6 steps, 12 steps and so on."""
     starts = [3 * (2**i - 1) for i in range(9)]
     cycle = max(i for i, start in enumerate(starts) if start <= step)
     return cosine_between(0.8, 0.1, (step - starts[cycle]) / (3 * 2**cycle))
@@ -37,7 +37,7 @@ def one_cycle_of_cosines(step):
 
 
 def one_cycle_of_lines(step):
-    """A cycle whose peak, at 19.8, is between two steps."""
+    """Compute a linear cycle whose peak, at 19.8, lies between two steps."""
     if step <= 19.8:
         return 0.1 + (0.5 - 0.1) * step / 19.8
     return 0.5 + (0.01 - 0.5) * min((step - 19.8) / (51 - 19.8), 1)

@@ -1,4 +1,4 @@
-"""Lesson 1, run as a user would, and the numbers that it prints."""
+"""Lesson 1 runs as a script and prints the right numbers."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ pytest.importorskip("matplotlib")
 def test_one_neuron(tmp_path, backend_name):
     out = lesson("01_one_neuron.py", tmp_path, "--backend", backend_name)
     only_m, m_and_b, repeated, varied = all_numbers("m #  b #  squared", out)
-    # After five steps at x = 2, the distance from the nearest m and b with 2 m + b = y has shrunk
-    # by the factor (1 - 0.08 * 2 * (x² + 1))^5. Without b, the factor is (1 - 0.08 * 2 * x²)^5.
+    # Five steps at x = 2 shrink the distance from the nearest solution of 2 m + b = y by the factor
+    # (1 - 0.08 * 2 * (x² + 1))^5. Without b, the factor is (1 - 0.08 * 2 * x²)^5.
     np.testing.assert_allclose(only_m, [3 * (1 - 0.36**5), 0], atol=6e-4)
     np.testing.assert_allclose(m_and_b, np.multiply([2.4, 1.2], 1 - 0.2**5), atol=6e-4)
     np.testing.assert_allclose(repeated, np.multiply([4.4, 2.2], 1 - 0.2**5), atol=6e-4)

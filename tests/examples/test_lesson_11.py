@@ -1,4 +1,4 @@
-"""Lesson 11, run as a user would, and the numbers that it prints."""
+"""Lesson 11 runs as a script and prints the right numbers."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def check_sweep(out):
 
 def test_sweep(tmp_path):
     (rate, width, dropout), accuracy, others, tested = check_sweep(lesson("11_sweep.py", tmp_path))
-    assert rate in (0.003, 0.01, 0.03)  # not at the edge of the grid
+    assert rate in (0.003, 0.01, 0.03)  # within the grid, not at its edge
     assert width in (32, 128)
     assert dropout in (0.0, 0.2, 0.5)
     assert accuracy > 0.96

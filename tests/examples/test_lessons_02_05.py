@@ -1,4 +1,4 @@
-"""Lessons 2 to 5, run as a user would, and the numbers that they print."""
+"""Lessons 2 to 5 run as scripts and print the right numbers."""
 
 from itertools import product
 
@@ -20,11 +20,11 @@ def test_vectorised(tmp_path, backend_name):
     rows = all_numbers("rate #, .*: test error # at best, in epoch #, # at the end, .* by # %", out)
     slow, right, fast, bouncing = rows
     training = all_numbers("training error #, at the end #", out)
-    assert (slow[2], slow[1]) == (1000, slow[3])  # the test error is still falling
+    assert (slow[2], slow[1]) == (1000, slow[3])  # the test error falls to the end
     for row, errors in zip((right, fast), training[1:3], strict=True):
         assert row[2] < 500
-        assert row[3] > 1.2 * row[1]  # overfitted: the test error has risen again,
-        assert errors[1] < errors[0]  # while the training error has fallen further
+        assert row[3] > 1.2 * row[1]  # overfitting: the test error rises again
+        assert errors[1] < errors[0]  # the training error keeps falling
     assert max(slow[4], right[4], fast[4]) < 1.5
     assert bouncing[4] > 3
     assert bouncing[1] > 1.2 * right[1]
@@ -38,7 +38,7 @@ def test_hidden_layers(tmp_path, backend_name):
     np.testing.assert_allclose(rows[:, 4], 3, atol=0.05)
     np.testing.assert_allclose(rows[:, 5], 2, atol=0.002)
 
-    # The error of the single neuron in closed form: m and b approach 3 and 2 independently.
+    # The single neuron's error has a closed form, because m and b approach 3 and 2 independently.
     square = np.mean(np.linspace(-1, 1, 20) ** 2)
     for rate, error in rows[[0, 6], :][:, [0, 2]]:
         m, b = 2.5 * (1 - 2 * rate * square) ** 99, 2 * (1 - 2 * rate) ** 99
@@ -47,8 +47,8 @@ def test_hidden_layers(tmp_path, backend_name):
     fast, slow = np.reshape(rows[:, 3], (2, 6))
     np.testing.assert_allclose(slow / fast, 2, rtol=0.05)
     for epochs in (fast, slow):
-        assert epochs[2] < 0.8 * epochs[1] < 0.3 * epochs[0]  # depth helps,
-        assert epochs[2] < epochs[4] < epochs[5]  # until it slows down the start
+        assert epochs[2] < 0.8 * epochs[1] < 0.3 * epochs[0]  # deeper chains learn faster
+        assert epochs[2] < epochs[4] < epochs[5]  # very deep chains start slowly
     assert rows[5, 2] > 100 * rows[2, 2]
 
 
@@ -83,7 +83,7 @@ def test_no_linear_threshold_separates_odd_from_even():
     order = np.argsort(directions @ signs.T, axis=1)
     below = np.cumsum(
         np.where(odd, 1, -1)[order], axis=1
-    )  # odd minus even points below each threshold
+    )  # number of odd minus even points below each threshold
     best = (8 + np.abs(below).max()) / 16
     assert best <= 0.75
 

@@ -1,4 +1,4 @@
-"""Lessons 6 to 10, run as a user would, and the numbers that they print."""
+"""Lessons 6 to 10 run as scripts and print the right numbers."""
 
 import re
 from statistics import NormalDist
@@ -56,7 +56,7 @@ def test_circles_moons_blobs_spirals(tmp_path):
     assert accuracy["blobs"][0] > 0.9
     assert accuracy["spirals, noise 0.1"][0] >= 0.99
 
-    # Arms 0 and 3 turn by 0 and by 12 radians, which is 0.57 short of two whole turns.
+    # Arm 3 is turned by 12 radians from arm 0, which is 0.57 radians less than two whole turns.
     formula = NormalDist().cdf((4 * np.pi - 12) / 2 / 0.2)
     (average,) = numbers(r"the rule on 600,000 points: (.+)", out)
     assert average == pytest.approx(formula, abs=0.02)
@@ -133,7 +133,7 @@ def test_table(tmp_path, backend_name):
     assert 150 < shop < 250
     assert 330 < temperature < 470
     assert 330 < price < 470
-    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # the effects of an offer in the script
+    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # as set in the lesson
     for product, ratio in ratios.items():
         without, with_offer = numbers(f"  {product}: (.+) and (.+)", out)
         assert with_offer / without == pytest.approx(ratio, rel=0.1)

@@ -1,4 +1,4 @@
-"""Locks: one owner at a time among threads and processes, however a process ends."""
+"""A lock has one owner at a time among threads and processes, however a process ends."""
 
 import copy
 import errno
@@ -29,7 +29,7 @@ def path(tmp_path):
 
 
 def other_process(path):
-    """Start a process that takes a lock if it can, and return it with its message."""
+    """Start a process that tries to take a lock; return the process and what it prints."""
     command = [sys.executable, "-c", HOLD, str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, process.stdout.readline().strip()
@@ -46,7 +46,7 @@ def test_one_at_a_time(path):
     assert first.acquire() is None
     assert second.acquire().startswith(f"process {os.getpid()} on ")
     assert (first.held, second.held) == (True, False)
-    second.release()  # it holds no lock
+    second.release()  # no effect: `second` holds no lock
     assert path.exists()
     first.release()
     assert not path.exists()
@@ -61,7 +61,7 @@ def test_in_another_process_that_is_killed(path):
         assert Lock(path).acquire().startswith(f"process {process.pid} on ")
     finally:
         end(process)
-    assert path.exists()  # the killed process left it behind
+    assert path.exists()  # the killed process left the file behind
     lock = Lock(path)
     assert lock.acquire() is None
     process, said = other_process(path)
@@ -78,7 +78,7 @@ def test_a_file_with_any_content_is_free(path):
 
 
 def test_never_two_at_once(path):
-    """Other threads keep taking the lock, releasing it and removing the file."""
+    """Threads that repeatedly take and release a lock never hold it at the same time."""
     inside, most, taken = [], [], []
 
     def work():
@@ -126,7 +126,7 @@ def test_a_file_system_without_locks(path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_does_not_hold_the_lock(path):
-    """The child could be a data-loading worker that outlives the training."""
+    """A forked child, such as a data-loading worker, does not keep the lock of its parent."""
     lock = Lock(path)
     lock.acquire()
     if (child := os.fork()) == 0:

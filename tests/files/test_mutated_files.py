@@ -1,4 +1,4 @@
-"""Damaged files and full disks: an error or the right result, and nothing is lost."""
+"""Damaged files and full disks give an error or the right result, and no data is lost."""
 
 import errno
 import os
@@ -22,11 +22,10 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions ne
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_files(count):
-    """Readers raise only documented exceptions, never load a different model or hang.
+    """Readers raise only documented exceptions. They never load a wrong model, and never hang.
 
-    The process may allocate at most 300 MB beyond its start, touched or not; otherwise it gets a
-    MemoryError, which is not documented. Its resident memory, including the imports, stays below
-    300 MB.
+    The process may allocate at most 300 MB after its start. Beyond that, it gets a MemoryError,
+    which no reader documents. Its resident memory, including the imports, stays below 300 MB.
     """
     figures = python("-m", "mutation", "--count", count)
     assert figures["undocumented"] == []
@@ -53,7 +52,7 @@ def sources(tmp_path_factory):
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
 def test_each_bit_and_each_length_counts(which, sources, tmp_path):
-    """Flip each bit, and cut the file at each length, with every reader."""
+    """Every reader checks a file with any one bit flipped, and a file cut at any length."""
     data = sources.files["model"][which]
     rng = random.Random(which)
     broken = [data[: rng.randrange(len(data))] for _ in range(100)]
@@ -68,7 +67,7 @@ def test_each_bit_and_each_length_counts(which, sources, tmp_path):
     assert set(found.values()) == {"loaded"}
 
 
-# Overwriting the file of a small model with a large model that does not fit on the disk.
+# This script overwrites the file of a small model with a large model that does not fit on the disk.
 
 WRITE = """
 import json, os, sys
@@ -101,12 +100,12 @@ print(json.dumps(errors))
 @POSIX
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
 def test_a_file_that_may_not_grow(limit, tmp_path):
-    """A limit on the process's file size makes the write fail halfway, as on a full disk."""
+    """A write that fails halfway keeps the old file; a limit on file sizes makes it fail."""
     assert python("-c", WRITE, tmp_path / "file", limit) == [errno.EFBIG] * 2
 
 
 def test_a_full_disk(tmp_path):
-    """Write to a file system of 64 kB, mounted so that no other process sees it."""
+    """A write to a full file system of 64 kB, mounted for this process only, keeps the old file."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = f"mount -t tmpfs -o size=64k none '{folder}'"
@@ -141,7 +140,7 @@ except PermissionError as error:
 
 @POSIX
 def test_a_folder_without_write_permission():
-    with tempfile.TemporaryDirectory() as home:  # not tmp_path: only its owner may enter that
+    with tempfile.TemporaryDirectory() as home:  # only the owner may enter tmp_path
         os.chmod(home, 0o755)
         folder = Path(home) / "folder"
         folder.mkdir()
@@ -190,7 +189,7 @@ BAD_READERS = {
 
 @pytest.mark.parametrize("case", BAD_READERS)
 def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
-    """There is a faulty reader for each kind of failure that the checks must detect."""
+    """The checks detect each kind of failure, here of readers that are made to fail."""
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)
     with pytest.raises(error, match=message):

@@ -1,4 +1,4 @@
-"""Safetensors files: round trips, and why a file is refused."""
+"""Safetensors files: round trips, and invalid files, which are refused."""
 
 import hashlib
 import json
@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     ("name", "array"),
     [
         ("a", np.ones(2, "complex128")),
-        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # NumPy represents bfloat16 like this
+        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # such a dtype stands for bfloat16
         ("a", np.array(["text"])),
         ("__metadata__", np.ones(2)),
     ],

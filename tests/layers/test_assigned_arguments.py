@@ -1,4 +1,4 @@
-"""Arguments that are assigned later are checked as in the constructor."""
+"""Arguments of layers that are assigned later are checked like those of the constructor."""
 
 import math
 
@@ -36,7 +36,7 @@ def test_bad_numbers_are_refused(layer, name, bad):
 
 
 def test_a_new_number_takes_effect_everywhere(tmp_path):
-    """They appear in the repr, in files and in copies, even if the constructor got no argument."""
+    """A number assigned later appears in the repr, in files and in copies."""
     layer = cr.LeakyReLU()
     layer.negative_slope = 0.5
     assert repr(layer) == "LeakyReLU(0.5)"

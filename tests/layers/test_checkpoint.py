@@ -1,4 +1,4 @@
-"""Files of models: round trips, and files that are refused."""
+"""Files of models: round trips, and invalid files, which are refused."""
 
 import json
 import math
@@ -180,7 +180,7 @@ def test_models_with_nan_or_infinity_are_not_saved(where, bad, library, tmp_path
 
 
 class Sides(cr.Identity):
-    """Puts its arguments into a set; files turn tuples into lists, which cannot be hashed."""
+    """Puts its arguments into a set. Tuples become lists in a file, and lists cannot be hashed."""
 
     def __init__(self, *sides):
         self.sides = set(sides)
@@ -247,7 +247,7 @@ def test_duplicate_names():
 
 
 def test_a_parameter_with_the_name_of_pytorchs_counter(tmp_path):
-    """PyTorch's own counter is ignored if the model has no parameter of this name."""
+    """A parameter called num_batches_tracked is loaded; only PyTorch's counter is ignored."""
     model = cr.Sequential(Named("running_mean", "num_batches_tracked"), seed=0)
     model[0].num_batches_tracked.value[...] = 3.0
     model.save(tmp_path / "model.safetensors")
@@ -259,7 +259,7 @@ def test_a_parameter_with_the_name_of_pytorchs_counter(tmp_path):
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("own", [False, True])
 def test_a_file_cannot_make_anything_be_drawn_or_imported(option, inner, own, path, monkeypatch):
-    """The file of a model made with these options does not contain them."""
+    """Loading a file with binding options is an error, and no weights are drawn before it."""
 
     class Net(cr.Sequential):
         def __init__(self, *layers, **options):

@@ -1,4 +1,4 @@
-"""Mistakes in custom layers, and names from other libraries: errors that say what to write."""
+"""Mistakes in custom layers and names from other libraries give errors that say what to write."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ import chainrule as cr
 
 
 class Own(cr.Layer):
-    """A layer whose forward is the given function."""
+    """A layer whose `forward` calls the given function."""
 
     def __init__(self, function):
         self.function = function

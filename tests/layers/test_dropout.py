@@ -1,4 +1,4 @@
-"""Dropout's masks: as random as they need to be, and the same everywhere."""
+"""Dropout's masks look random, and are the same on every library."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_masks_are_the_same_on_every_library(library):
 
 
 def test_masks_follow_the_formula():
-    """Compute a mask in Python's unbounded integers, cut to 32 and 64 bits, without signs."""
+    """Masks equal those computed with Python's integers, reduced to unsigned 32 and 64 bits."""
 
     def mix(z):
         z = (z + 0x9E3779B97F4A7C15) & (2**64 - 1)
@@ -33,7 +33,7 @@ def test_masks_follow_the_formula():
         h = (i * 0x9E3779B9) & (2**32 - 1) ^ (key >> 32)
         h = ((h ^ (h >> 16)) * 0x7FEB352D) & (2**32 - 1) ^ (key & (2**32 - 1))
         h = ((h ^ (h >> 15)) * 0x846CA68B) & (2**32 - 1)
-        return (h ^ 2**31) < int(p * 2**32)  # compared in the order of signed integers
+        return (h ^ 2**31) < int(p * 2**32)  # flipping the sign bit compares as signed integers do
 
     for seed, draw, p in [(0, 0, 0.5), (5, 3, 0.8), (2**40, 10**6, 0.1)]:
         expected = [kept(seed, draw, i, p) for i in range(500)]
@@ -46,7 +46,7 @@ def test_the_fraction_kept(p):
     kept = np.asarray([mask((n,), p, 3, draw).mean() for draw in range(draws)])
     deviations = (kept - p) / np.sqrt(p * (1 - p) / n)
     assert np.abs(deviations).max() < 4.5
-    assert 0.6 < deviations.std() < 1.5  # neither constant nor too even
+    assert 0.6 < deviations.std() < 1.5  # close to 1, the standard deviation of random masks
 
 
 @pytest.mark.parametrize("what", ["draws", "seeds", "elements", "rows"])
@@ -65,7 +65,7 @@ def test_no_correlation(what):
 
 
 def test_all_runs_of_bits_are_equally_likely():
-    """Chi-square over the 256 patterns of eight neighbours."""
+    """A chi-square test of the 256 patterns of eight neighbours finds no preference."""
     bits = np.concatenate([mask((8000,), 0.5, 1, d) for d in range(100)]).reshape(-1, 8)
     counts = np.bincount(np.packbits(bits, axis=1)[:, 0], minlength=256)
     expected = counts.sum() / 256

@@ -1,4 +1,4 @@
-"""One dtype in a model: inputs are converted, and layers that leave the dtype are reported."""
+"""A model has one dtype: inputs are converted, and layers that return another are reported."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def test_a_gradient_of_another_dtype(library):
 
 @pytest.mark.parametrize("make", [lambda: Scale(4), lambda: cr.Linear(4, 4)], ids=["own", "ours"])
 def test_a_layer_that_is_the_model_names_its_parameter(make, library):
-    """A layer used as the model converts nothing, so float64 data reaches its parameters."""
+    """A layer without a model converts no inputs, so float64 data is reported at its parameter."""
     layer = make()
     layer.bind(library.backend)
     dy = library.asarray(X, dtype=library.backend.dtype("float32"))

@@ -8,7 +8,7 @@ import chainrule as cr
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear_on_more_axes(bias, library):
-    """The numbers and gradients are those of the reshaped 2-D input."""
+    """Outputs and gradients equal those for the input reshaped to two axes."""
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(3, 2, 4, 5)), rng.normal(size=(3, 2, 4, 6))
     layer = cr.Linear(5, 6, bias=bias)

@@ -1,4 +1,4 @@
-"""Sums over long batches in float32, compared with float64."""
+"""Sums over long batches in float32 agree with sums in float64."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models from lists of widths, and the problems of two features."""
+"""Models made by `mlp`, and generated data sets with two features."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Normalisation: values by hand, training and inference, and errors."""
+"""Normalisation layers: values computed by hand, training, inference and errors."""
 
 import numpy as np
 import pytest
@@ -38,9 +38,7 @@ def test_layer_norm_by_hand(library):
     layer = on(library, cr.LayerNorm(2, eps=1.0))
     layer.weight.value[...] = library.asarray([2.0, 3.0])
     layer.bias.value[...] = library.asarray([0.5, -1.0])
-    half = np.asarray(
-        [[4.5], [13.5], [37.5]]
-    )  # half the difference in a row: its standard deviation
+    half = np.asarray([[4.5], [13.5], [37.5]])  # standard deviation of each row
     expected = np.concatenate([-half, half], axis=1) / np.sqrt(half**2 + 1) * [2, 3] + [0.5, -1]
     for training in (False, True):
         y, _ = layer.forward(library.asarray(X), training=training)
@@ -95,7 +93,7 @@ def test_a_frozen_layer_is_a_fixed_function(library):
     assert not library.to_numpy(layer.state.grads).any()
     layer.forward(
         library.asarray(X[:1]), training=True
-    )  # needs no statistics, so one sample is enough
+    )  # one sample is enough without batch statistics
     layer.unfreeze()
     assert not np.array_equal(library.to_numpy(layer.forward(x, training=True)[0]), expected)
     assert not np.array_equal(statistics(layer, library)[0], before[0])
@@ -165,7 +163,7 @@ def test_weight_decay_does_not_apply_to_them():
 
 
 def test_the_order_of_the_batch_does_not_matter(library):
-    """Batch statistics treat all samples alike; sample statistics depend on one sample."""
+    """Reordering the samples of a batch only reorders the outputs."""
     x, order = np.random.default_rng(0).normal(size=(7, 3)), [3, 0, 6, 2, 5, 1, 4]
     for make in (cr.BatchNorm, cr.LayerNorm):
         layer = on(library, make(3))

@@ -134,7 +134,7 @@ def test_inputs_that_overflow_the_models_dtype():
     for use in (model.predict, model.forward):
         with pytest.raises(cr.DataError, match=r"within the range of float32, found .* 1e\+39"):
             use(x)
-    x[...] = np.inf  # which float32 has
+    x[...] = np.inf  # unlike 1e39, float32 can hold infinity
     x[1, :] = 1.0
     assert np.isfinite(model.predict(x)).all(axis=1).tolist() == [False, True]
 
@@ -163,7 +163,7 @@ def test_an_inner_model_in_a_list_that_is_filled_later_is_inner():
 
 
 class Weight(cr.Layer):
-    """Returns its parameter, not a copy."""
+    """A layer that returns its parameter itself, not a copy."""
 
     def __init__(self):
         self.weight = cr.Parameter((2, 3), init=cr.initializers.constant(1.0))

@@ -1,4 +1,4 @@
-"""Slices of models: views that compute, and errors that name `copy`."""
+"""Slices of models compute as views; all other uses give errors that name `copy`."""
 
 import copy
 import pickle
@@ -71,7 +71,8 @@ def test_a_copy_is_a_model(library):
     assert type(twin) is cr.Sequential
     assert twin[0] is twin[1][0]
     assert not twin[0].trainable
-    twin = cr.Sequential(*twin, backend=library.backend, dtype="float64")  # layers without a model
+    # The layers of a copy belong to no bound model yet.
+    twin = cr.Sequential(*twin, backend=library.backend, dtype="float64")
     np.testing.assert_array_equal(
         library.to_numpy(twin.predict(x)), library.to_numpy(model[:2].predict(x))
     )

@@ -1,4 +1,4 @@
-"""The first use of a model, from several threads at once."""
+"""Several threads may use a new model at the same time."""
 
 import sys
 import threading
@@ -9,7 +9,7 @@ import chainrule as cr
 
 
 def test_the_first_use_may_come_from_several_threads():
-    """Threads switch as often as possible; one in six runs used to fail."""
+    """No thread fails, although threads switch as often as possible."""
     x, interval, failures = np.ones((1, 3), "float32"), sys.getswitchinterval(), []
     sys.setswitchinterval(1e-6)
     try:

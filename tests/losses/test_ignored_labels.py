@@ -7,7 +7,7 @@ import chainrule as cr
 
 Y = np.random.default_rng(0).normal(size=(6, 3))
 LABELS = np.asarray([0, 2, 1, 1, 2, 0])
-KEPT = [0, 2, 3, 5]  # the others are ignored
+KEPT = [0, 2, 3, 5]  # indices of the samples that are not ignored
 
 OPTIONS = {
     "plain": {},

@@ -8,7 +8,7 @@ import pytest
 import chainrule as cr
 
 Y = np.asarray([[1.0, -2.0], [0.5, 3.0]])
-T = np.asarray([[0.0, 1.0], [0.5, -1.0]])  # differences 1, -3, 0, 4
+T = np.asarray([[0.0, 1.0], [0.5, -1.0]])  # y - t is 1, -3, 0, 4
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_extreme_outputs_stay_finite(dtype, library):
 
 
 INF = np.inf
-# Loss, outputs and targets of one sample, values and their derivatives.
+# Each row: loss, outputs and targets of one sample, expected values, and expected derivatives.
 EXTREMES = {
     "BCEWithLogits": (
         cr.BCEWithLogitsLoss, [-INF, INF, -INF, INF], [0, 1, 1, 0], [0, 0, INF, INF], [0, 0, -1, 1],
@@ -211,7 +211,7 @@ def test_a_target_class_with_a_logit_of_minus_infinity(options, value, form, lib
     ],
     ids=["MSE", "Huber", "BCEWithLogits", "KLDiv", "CrossEntropy", "CrossEntropy, weighted"],
 )
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # from a softmax of infinity
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # the softmax of infinity
 def test_a_sample_of_weight_0_counts_as_absent(loss, target, bad, library):
     y = np.random.default_rng(0).normal(size=(3, 2))
     value, backward = loss(library.asarray(y[:2]), library.asarray(target[:2]))
@@ -271,7 +271,7 @@ def test_targets_out_of_range_are_refused(loss, target, message, library):
     y, target = library.asarray(np.full((2, 3), 0.5)), library.asarray(target)
     with pytest.raises(cr.DataError, match=message):
         loss.check(y, target)
-    if library.name != "cupy":  # in host memory, every call checks
+    if library.name != "cupy":  # in host memory, every call checks the targets
         with pytest.raises(cr.DataError, match=message):
             loss(y, target)
 
@@ -368,7 +368,7 @@ def test_training_on_values_with_an_infinite_sum(options, library):
 
 
 def test_weights_whose_sum_has_no_inverse(library):
-    """1 / 1e-44 is infinite in float32. This is an error on the CPU; on a device, the loss is 0."""
+    """A sum of 1e-44 has an infinite inverse: an error on the CPU, a loss of 0 on a GPU."""
     y = library.asarray(np.ones((4, 2)), dtype=library.backend.xp.float32)
     weights, loss = library.asarray(np.full(4, 1e-45)), cr.MSELoss()
     if library.name != "cupy":

@@ -1,4 +1,4 @@
-"""Metrics for classification, compared with counting sample by sample, on every library."""
+"""Classification metrics equal counts made sample by sample, on every library."""
 
 import copy
 import pickle
@@ -32,7 +32,7 @@ def counted(predicted, actual, classes):
 
 
 def scored(name, right, predicted, actual):
-    """Compute precision, recall or F1 from three counts by its definition."""
+    """Compute precision, recall or F1 by its definition, from three counts of samples."""
     p = right / predicted if predicted else 0.0
     r = right / actual if actual else 0.0
     harmonic = 2 * p * r / (p + r) if p + r else 0.0
@@ -40,7 +40,7 @@ def scored(name, right, predicted, actual):
 
 
 def averaged(name, matrix, average):
-    """Average over the classes that occur."""
+    """Average a score over the classes that occur."""
     counts = [
         (matrix[i, i], matrix[:, i].sum(), matrix[i, :].sum())
         for i in range(len(matrix))

@@ -1,4 +1,4 @@
-"""Contract of every metric: its result, its device, and invalid shapes and targets."""
+"""The contract of every metric: its result, its device, and errors for invalid inputs."""
 
 from functools import partial
 
@@ -59,7 +59,7 @@ def test_a_metric_is_one_number_with_the_dtype_of_the_outputs(
 
 @every_metric
 def test_a_metric_reads_no_values_from_the_device(metric, outputs, targets, monkeypatch):
-    """The replaced methods would wait until the device has finished all work."""
+    """No metric calls a method that waits for the device; here, these methods raise an error."""
     xp = pytest.importorskip("array_api_strict")
     y, t = xp.asarray(outputs), xp.asarray(targets)
 
@@ -153,7 +153,7 @@ def test_labels_may_be_floats(library):
 
 @every_metric
 def test_outputs_that_are_nan_are_never_right(metric, outputs, targets, library):
-    """NaN outputs are not an error, so that a diverged model can be evaluated."""
+    """NaN outputs count as wrong instead of raising an error, so a diverged model can be scored."""
     found = float(metric(library.asarray(np.full_like(outputs, np.nan)), library.asarray(targets)))
     assert found == 0.0 or np.isnan(found)
     right = library.asarray(np.full((4, 2), np.nan)), library.asarray([0, 0, 0, 0])

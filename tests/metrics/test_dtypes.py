@@ -1,4 +1,4 @@
-"""Outputs and targets of any real dtype, and rows of targets that are not classes."""
+"""Metrics accept any real dtype and refuse rows of targets that are not classes."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ def arrays(library, *given):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_counts_are_exact(dtype, library):
-    """6001 samples are predicted as class 1, 3000 of them correctly. Float16 counts to 2048."""
+    """Counts of 3000 and more are exact in every dtype, although float16 only counts to 2048."""
     samples = 6001
     y, one, t = arrays(
         library,
@@ -61,7 +61,7 @@ def test_counts_are_exact(dtype, library):
 
 @pytest.mark.slow
 def test_counts_beyond_the_range_of_float32():
-    """20 million samples are predicted as class 1, 15 million correctly. Float32 counts to 2^24."""
+    """Counts of 20 million are exact, although float32 counts only to 2^24, 16.8 million."""
     outputs = np.ones(20_000_000, "float32")
     targets = np.arange(20_000_000) % 4 > 0
     assert float(precision(outputs, targets)) == 0.75
@@ -74,7 +74,7 @@ def test_counts_beyond_the_range_of_float32():
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "float16", "float32", "float64"])
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_targets_are_not_cast_to_the_dtype_of_the_outputs(kind, dtype, library):
-    """The expected values are fractions that floating-point numbers represent exactly."""
+    """Metrics equal fractions that are exact in floating point, not values of rounded targets."""
     y, t = arrays(library, np.asarray([1, 2, 3], dtype), np.asarray([1.5, 2.5, 3.5], kind))
     assert float(mean_absolute_error(y, t)) == 0.5
     assert float(r2(y, t)) == 0.625
@@ -142,7 +142,7 @@ def test_complex_outputs_are_refused():
     ],
 )
 def test_r2_of_numbers_whose_squares_overflow_or_vanish(outputs, targets, expected, library):
-    """The expected values come from the formula, without the numbers' powers of ten."""
+    """R² is right even if the squares of the numbers overflow or vanish."""
     found = metrics.r2(library.asarray(outputs), library.asarray(targets))
     assert float(found) == pytest.approx(expected, rel=1e-12)
 

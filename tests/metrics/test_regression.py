@@ -1,4 +1,4 @@
-"""R² and the mean absolute error, compared with sums over the samples."""
+"""R² and the mean absolute error equal sums computed sample by sample."""
 
 import numpy as np
 import pytest

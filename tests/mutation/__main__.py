@@ -20,11 +20,11 @@ from mutation.mutants import mutant
 from mutation.sources import Sources
 
 MOST_MEMORY = 300 * 2**20
-LONGEST = 60  # seconds for one file, after which it counts as a hang
+LONGEST = 60  # seconds; a reader that takes longer counts as hanging
 
 
 def status(key):
-    """Return a value of this process's status in bytes; 0 if there is no status file."""
+    """Return a field of this process's status file in bytes; 0 if there is no such file."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -57,7 +57,7 @@ def run(count, seed, folder):
         try:
             found = read(mutated, sources, folder / "mutated")
             outcomes.update(f"{mutated[0]} {name}: {what}" for name, what in found.items())
-        except Exception as error:  # undocumented exceptions are what this test looks for
+        except Exception as error:  # the readers do not document this exception
             errors.append(f"{number} ({mutated[0]}, {mutated[1]}): {error!r}"[:300])
         slowest = max(slowest, (time.perf_counter() - start, f"{number} {mutated[1]}"))
     faulthandler.cancel_dump_traceback_later()

@@ -1,8 +1,8 @@
-"""Damage that does not depend on the format. Each function takes a generator and a valid file."""
+"""Damage to files of any format. Each function takes a random generator and a valid file."""
 
 
 def scramble(rng, data, other):
-    """Make one to eight random changes; `other` is a valid file to take pieces from."""
+    """Make one to eight random changes, some of which insert pieces of the valid file `other`."""
     data = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         i, j = sorted(rng.randrange(len(data) + 1) for _ in range(2))

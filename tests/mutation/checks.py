@@ -10,7 +10,7 @@ from mutation.sources import idx, optimizer, stored
 
 
 def check_idx(path, data):
-    """Check that the file is refused, or that the array has exactly its bytes."""
+    """Check that the file is refused, or that the array has exactly the bytes of the file."""
     array = read_idx(path)
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     if array.nbytes < 2**22:
@@ -19,7 +19,7 @@ def check_idx(path, data):
 
 
 def check_load(path, kind, model):
-    """Check that the file is refused or gives the same model; any model if its digest is valid."""
+    """Check that the file is refused or gives the same model, or any model if the digest fits."""
     loaded = cr.load(path)
     assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
     assert kind != "foreign", "a model from a file without a model"
@@ -46,7 +46,7 @@ def check_load_weights(path, kind, model):
 
 
 def compare_with_safetensors(path, target):
-    """Check that the safetensors package reads the same numbers."""
+    """Check that the safetensors package reads the same numbers from the file."""
     try:
         import safetensors.numpy
     except ImportError:
@@ -59,16 +59,16 @@ def compare_with_safetensors(path, target):
 
 
 def check_resume(path, kind, model, saved):
-    """Check that the file is refused or gives the same training; any if its digest is valid."""
+    """Check that the file is refused or resumes the same state, or any if the digest fits."""
     loss, rule = cr.MSELoss(), optimizer()
     try:
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
     except ValueError as error:
         if kind == "signed" and "expected the same optimizer as before" in str(error):
-            raise cr.FileFormatError(str(error)) from error  # as documented
+            raise cr.FileFormatError(str(error)) from error  # a documented error
         raise
     if kind == "model":
-        assert model is saved.model, "a training from a file without a training"
+        assert model is saved.model, "a trainer from a file without training state"
         assert weights(resumed.model) == weights(model), "other weights"
         velocity = "velocity"
         assert (rule._vectors[velocity] == saved.optimizer._vectors[velocity]).all(), (
@@ -101,7 +101,7 @@ def read(mutated, sources, path):
         try:
             reader()
         except cr.FileFormatError as error:
-            str(error).encode()  # a message that can be printed
+            str(error).encode()  # the message must be printable
             outcomes[name] = "refused"
         else:
             outcomes[name] = "loaded"

@@ -1,4 +1,4 @@
-"""Damage to IDX files, plain and compressed. Each function takes a generator and a valid file."""
+"""Damage to IDX files, plain or compressed. Each function takes a generator and a file."""
 
 import gzip
 import struct
@@ -29,7 +29,7 @@ def idx_many_axes(rng, data):
 
 
 def idx_sizes(rng, data):
-    """Write sizes that are too large, negative as signed integers, or multiply to 2**64."""
+    """Write sizes that are too large, negative if read as signed, or have the product 2**64."""
     sizes = [rng.choice((0, 1, 2**16, 2**31, 2**32 - 1, rng.randrange(2**32))) for _ in "1234"]
     sizes = rng.choice((sizes, [2**16] * 4, [2**31, 2, 2**31, 2], [0, *[2**32 - 1] * 3], [2**27]))
     rest = rng.choice((b"", data[4:]))
@@ -54,7 +54,7 @@ def bomb(head, size, total):
     start = pack.compress(header) + pack.flush(zlib.Z_FULL_FLUSH)
     block = pack.compress(bytes(2**20)) + pack.flush(zlib.Z_FULL_FLUSH)
     crc, zeros = zlib.crc32(header), bytes(2**20)
-    if total <= 2**27:  # larger files are refused before their checksum matters
+    if total <= 2**27:  # larger files are refused before the checksum is read
         for _ in range(total // 2**20):
             crc = zlib.crc32(zeros, crc)
     end = pack.flush() + struct.pack("<2I", crc, (len(header) + total) % 2**32)

@@ -1,7 +1,7 @@
 """Damage to a header that is still valid JSON.
 
-Each function takes a generator, the header and the data, and changes the header or returns other
-data.
+Each function takes a random generator, the header and the data of a file. It changes the header in
+place, or returns new data.
 """
 
 import json
@@ -166,7 +166,7 @@ def training(rng, header, data):
 
 
 def shared_architecture():
-    """Describe 2**30 layers: each layer holds the previous one twice."""
+    """Describe a model of 2**30 layers: each `Sequential` holds the previous one twice."""
     model = '{"layer": "ReLU", "args": [], "kwargs": {}}'
     for i in reversed(range(30)):
         same = '{"same_as": "' + "/0" * (i + 1) + '"}'

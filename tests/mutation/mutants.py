@@ -1,4 +1,4 @@
-"""Mutants by number: which file is damaged, and how."""
+"""Mutants: the number of a mutant decides which file is damaged, and how."""
 
 import gzip
 import random
@@ -36,7 +36,7 @@ def damaged(rng, kind, file, other):
 
 OURS = {"format_version": "1", "sha256": "0" * 64}
 ARRAYS = b"[" + b"[]," * (2**22 // 3 - 20) + b"[]]"
-# Files that take long to read; each is used once.
+# Files that take long to read. Each of them is read only once.
 HEAVY = {
     "an architecture of 2**30 layers": (
         "signed",
@@ -76,7 +76,7 @@ HEAVY = {
 
 
 def mutant(number, seed, sources):
-    """Return file `number`: its kind, the damage, its bytes, and the valid model if any."""
+    """Return the kind of the file, the damage, the damaged bytes, and the valid model if any."""
     if number < len(HEAVY):
         what, (kind, make) = list(HEAVY.items())[number]
         return kind, what, sign(make()) if kind == "signed" else make(), 0

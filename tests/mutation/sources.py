@@ -15,7 +15,7 @@ def idx(array, code):
 
 
 def models():
-    """Small models with every feature of an architecture."""
+    """Return small models that together have every feature of an architecture."""
     shared = cr.Linear(3, 3, init=cr.initializers.normal(0.5))
     return [
         cr.Sequential(cr.Linear(4, 3), cr.ReLU(), cr.Linear(3, 2), seed=1),
@@ -25,7 +25,7 @@ def models():
 
 
 def trainer():
-    """Return a training with momentum and running statistics, stopped within an epoch."""
+    """Return a trainer with momentum and running statistics, stopped within an epoch."""
     layers = cr.Linear(4, 3), cr.BatchNorm(3), cr.Dropout(0.1), cr.Linear(3, 2)
     made = cr.Trainer(cr.Sequential(*layers, seed=3), loss=cr.MSELoss(), optimizer=optimizer())
     x = np.random.default_rng(0).normal(size=(10, 4))

@@ -19,7 +19,7 @@ RULES = {
 ADAPTIVE = {name: RULES[name] for name in ("RMSprop", "Adagrad", "Adam", "AdamW")}
 FIRST_STEP = {"RMSprop": 0.1 / math.sqrt(0.01), "Adagrad": 0.1, "Adam": 0.1, "AdamW": 0.1}
 
-ON_A_DEVICE = pytest.mark.not_on("cupy")  # gradients on a device are not read
+ON_A_DEVICE = pytest.mark.not_on("cupy")  # on a GPU, sizes of gradients are not read
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")
 
 
@@ -30,7 +30,7 @@ def one_weight(library, dtype="float32", outputs=1):
 
 
 def step(model, optimizer, *grads):
-    """Make a step, and return how far each weight moves against its gradient."""
+    """Make a step with these gradients, and return how far each weight moves against them."""
     before = model.backend.to_numpy(model.state.values).copy()
     grads = np.asarray(grads)[:, None]
     model[0].weight.add_grad(model.backend.asarray(grads, dtype=model.state.dtype))
@@ -65,7 +65,7 @@ def test_the_first_step_does_not_depend_on_the_size(name, make, dtype, size, lib
 
 @ON_A_DEVICE
 def test_a_weight_keeps_moving_after_a_huge_gradient(library):
-    """The expected values come from Adam in float64, where nothing overflows."""
+    """After a huge gradient, a weight moves as computed by Adam in float64."""
     model, wide = one_weight(library), one_weight(library, "float64")
     found, expected = cr.Adam(1e-3).bind(model), cr.Adam(1e-3).bind(wide)
     for grad in [2e19] + [1.0] * 200:
@@ -104,7 +104,7 @@ def test_a_gradient_that_is_nan_or_infinite_changes_nothing(make, bad, clip_norm
 
 
 class Steep(cr.Layer):
-    """The identity, with an infinite gradient for inputs above 1."""
+    """The identity function, but with an infinite gradient for inputs above 1."""
 
     def forward(self, x, *, training=False):
         return x, lambda dy: self.xp.where(x > 1.0, self.xp.asarray(np.inf, dtype=x.dtype), dy)

@@ -1,4 +1,4 @@
-"""Steps computed by hand, clipping, weight decay, learning rates and invalid arguments."""
+"""Optimizers: steps computed by hand, clipping, weight decay, rates and invalid arguments."""
 
 import math
 
@@ -9,7 +9,7 @@ import chainrule as cr
 
 
 def single(library, value=1.0, **options):
-    """A model of one weight and one bias, both with this value."""
+    """Return a model of one weight and one bias, both with this value."""
     start = cr.initializers.constant(value)
     layer = cr.Linear(1, 1, init=start, bias_init=start)
     return cr.Sequential(layer, backend=library.backend, dtype="float64", **options)
@@ -160,7 +160,7 @@ CUSTOM = {
 def test_a_custom_optimizer_must_return_tuples(members, message, library):
     own = {"rule": lambda self, xp: cr.SGD._plain, **members}
     optimizer = type("Own", (cr.Optimizer,), own)(0.1)
-    for outputs in (1, 3):  # `zip` would accept an array of one element as a tuple
+    for outputs in (1, 3):  # an array of one element is no tuple, although `zip` accepts it
         model = cr.Sequential(cr.Linear(1, outputs, bias=False), backend=library.backend)
         before = library.to_numpy(model.state.values).copy()
         with pytest.raises(TypeError, match=message):

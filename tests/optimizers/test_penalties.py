@@ -1,4 +1,4 @@
-"""Penalties, limited rows and output weights: values by hand, and invalid arguments."""
+"""Penalties, norm limits and output weights: values computed by hand, and invalid arguments."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from chainrule.losses.weights import WeightedOutputs
 
 
 def single(library, value):
-    """A model of one weight and one bias, both with this value."""
+    """Return a model of one weight and one bias, both with this value."""
     start = cr.initializers.constant(value)
     layer = cr.Linear(1, 1, init=start, bias_init=start)
     return cr.Sequential(layer, backend=library.backend, dtype="float64")
@@ -57,11 +57,11 @@ def test_l1_drives_irrelevant_weights_to_zero(library):
         return library.to_numpy(model[0].weight.value)[0], trainer, history
 
     (plain, *_), (sparse, trainer, history) = learned(), learned(l1=0.4)
-    assert np.abs(sparse[2:]).max() <= 0.005  # one step across zero and back
+    assert np.abs(sparse[2:]).max() <= 0.005  # a step of L1 alone moves a weight by 0.004
     assert np.abs(plain[2:]).max() > 0.005
     assert abs(sparse[1]) < 1.9
     residual = float(np.mean((trainer.model.predict(x) - y) ** 2))
-    assert trainer.evaluate(x, y)["loss"] == pytest.approx(residual)  # without the penalty
+    assert trainer.evaluate(x, y)["loss"] == pytest.approx(residual)  # no penalty
     assert history.step_losses[-1] == pytest.approx(residual, rel=1e-2)
 
 
@@ -86,7 +86,7 @@ def test_rows_over_the_limit_are_scaled_down(kind, library):
     expected = [[1.2, 1.6], [0.3, 0.4], [0.0, 0.0]]
     found = library.to_numpy(model[0].weight.value)
     np.testing.assert_allclose(found, expected, rtol=1e-14)
-    np.testing.assert_array_equal(found[1:], expected[1:])  # to the last bit
+    np.testing.assert_array_equal(found[1:], expected[1:])  # rows within the limit keep every bit
     assert (library.to_numpy(model[0].bias.value) == 9.0).all()
 
 
@@ -148,7 +148,7 @@ def test_invalid_limits_are_refused(bad):
 
 
 Y = np.asarray([[1.0, -2.0], [0.5, 3.0]])
-T = np.asarray([[0.0, 1.0], [0.5, -1.0]])  # differences 1, -3, 0, 4
+T = np.asarray([[0.0, 1.0], [0.5, -1.0]])  # y - t is 1, -3, 0, 4
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_output_weights_with_more_axes(library):
     np.testing.assert_allclose(library.to_numpy(backward())[..., 0], 2 / 24)
     np.testing.assert_allclose(library.to_numpy(backward())[..., 1], 1 / 24)
     flat, _ = loss(library.asarray(np.ones((4, 2))), library.asarray(np.zeros((4, 2))))
-    assert float(flat) == pytest.approx(0.75)  # the same weights, now with two axes
+    assert float(flat) == pytest.approx(0.75)  # the weight of each output, given with two axes
 
 
 def test_output_weights_need_one_value_per_output():

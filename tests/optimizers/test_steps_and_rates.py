@@ -1,4 +1,4 @@
-"""Steps of frozen parameters, learning rates by layer, and options that change."""
+"""Optimizers: step counts of frozen parameters, learning rates by layer, and changed options."""
 
 import copy
 import math
@@ -28,7 +28,7 @@ def step(model, optimizer):
 @pytest.mark.parametrize("kind", [cr.Adam, cr.AdamW])
 @pytest.mark.parametrize("frozen_steps", [1, 100])
 def test_a_frozen_parameter_counts_no_steps(kind, frozen_steps, library):
-    """With a constant gradient, the length of Adam's first steps is the learning rate."""
+    """After unfreezing, Adam's first steps are as long as those of a new parameter."""
     model = two_weights(library)
     optimizer = kind(0.01, eps=0.0).bind(model)
     if kind is cr.AdamW:
@@ -53,7 +53,7 @@ def test_a_gradient_of_zero_counts_as_a_step(library):
 
 
 def test_copies_and_files_keep_the_step_counts(library, tmp_path):
-    """Training continues with a copy, or after loading a file, as with the original optimizer."""
+    """A copy and a trainer loaded from a file continue exactly like the original."""
     model = two_weights(library)
     trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.Adam(0.01))
     x, y = np.asarray([[1.0], [2.0]]), np.asarray([[3.0], [5.0]])
@@ -181,7 +181,7 @@ def test_a_plateau_reduces_each_rate():
     ids=repr,
 )
 def test_a_changed_option_takes_effect(before, after, library):
-    """From the next step on, the optimizer behaves as if it had been created with this option."""
+    """After an option is changed, steps equal those of an optimizer created with the new value."""
     changed, fresh = two_weights(library), two_weights(library)
     optimizer = cr.SGD(0.1, **before).bind(changed)
     for name, value in after.items():
@@ -214,7 +214,7 @@ def test_a_changed_option_is_checked(optimizer, name, bad):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_repeated_steps_are_counted_alike(frozen, library, monkeypatch):
-    """Repeated steps read their numbers from tables. Here, a layer is frozen for one epoch."""
+    """With a layer frozen for an epoch, repeated steps equal steps launched one by one."""
 
     def trained(compile):
         model = two_weights(library)
@@ -236,7 +236,7 @@ def test_repeated_steps_are_counted_alike(frozen, library, monkeypatch):
 
 
 def test_a_callback_may_change_options_within_an_epoch(library, monkeypatch):
-    """After the change, a repeated step consists of other operations."""
+    """Options that change the operations of a repeated step take effect from the next step on."""
 
     class Changes(cr.Callback):
         def on_step_end(self, trainer):

@@ -1,4 +1,4 @@
-"""The model that a parameter belongs to, and parts that are added too late."""
+"""A parameter belongs to one model, and parts cannot be added after the weights are drawn."""
 
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ import chainrule as cr
 
 
 class Counter(cr.Layer):
-    """Counts steps and sums inputs; its output depends on these sums, which have no gradient."""
+    """Counts steps and sums inputs. The sums affect the output but have no gradient."""
 
     def __init__(self, features):
         self.steps = cr.Buffer(())
@@ -248,7 +248,7 @@ def test_any_flipped_bit_in_a_buffer_is_detected(tmp_path):
 
 
 def test_gradcheck_starts_from_the_same_buffers_each_time(library):
-    """The output depends on a buffer that every step changes."""
+    """gradcheck restores a buffer that each forward pass changes and the output depends on."""
     layer = Counter(3)
     assert cr.gradcheck(layer, shape=(4, 3), training=True, backend=library.backend) < 1e-7
     assert layer._state is None
@@ -259,7 +259,7 @@ def test_gradcheck_starts_from_the_same_buffers_each_time(library):
 
 
 class Moved(cr.Layer):
-    """Subtracts fixed numbers."""
+    """A layer that subtracts fixed numbers, held in a buffer."""
 
     def __init__(self, by):
         self.by = cr.Buffer((3,), fill=by)

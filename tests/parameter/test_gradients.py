@@ -1,4 +1,4 @@
-"""The life of gradients: overwritten, added up, frozen, and written in place."""
+"""Gradients are overwritten, added up, frozen, and written in place."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,8 @@ def test_frozen_parameters_stay(library):
     model[2].freeze()
     optimizer.clip_norm = 1.0
     optimizer.step()
-    assert not library.to_numpy(model[2].weight.grad).any()  # nor does it count in the norm
+    # A frozen gradient is 0 and therefore does not count in the norm.
+    assert not library.to_numpy(model[2].weight.grad).any()
     model[2].unfreeze()
     backward(model, library)
     optimizer.step()
@@ -130,7 +131,7 @@ def test_a_subclass_with_a_plain_backward_as_the_first_layer():
 
 
 class Skip(cr.Layer):
-    """A branch that can be skipped, as in stochastic depth."""
+    """A layer with a branch that can be skipped, as in stochastic depth."""
 
     def __init__(self):
         self.inner, self.on = cr.Linear(4, 4), True
@@ -153,7 +154,8 @@ def test_gradients_that_the_last_pass_did_not_reach_read_as_zero(library):
         assert (inner.any(), outer.any()) == (on, True)
         assert library.to_numpy(model.state.grads)[:4].any() == on
         optimizer.step()
-        assert library.to_numpy(skip.inner.weight.grad).any() == on  # the gradient of the last step
+        # Reading a gradient after the step gives the gradient of that step.
+        assert library.to_numpy(skip.inner.weight.grad).any() == on
     model.zero_grad()
     assert not library.to_numpy(model[1].weight.grad).any()
     assert not library.to_numpy(model.state.grads).any()

@@ -5,16 +5,16 @@ import importlib.util
 import pytest
 
 if importlib.util.find_spec("onnxruntime") is None:
-    collect_ignore_glob = ["test_onnx*.py"]  # `nox -s parity` installs it and runs them
+    collect_ignore_glob = ["test_onnx*.py"]  # `nox -s parity` installs onnx and runs these tests
 
 
 def pytest_addoption(parser):
-    # Only ``pytest tests/parity`` knows this option; elsewhere its default applies.
+    # The option exists only in ``pytest tests/parity``. Otherwise, its default applies.
     parser.addoption(
         "--configurations",
         type=int,
         default=30,
-        help="how many trainings test_random_configurations.py draws",
+        help="number of random training runs in test_random_configurations.py",
     )
 
 

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 EPOCHS = 120
 X, Y = RNG.normal(size=(2, 6, 3))
 
-# Losses that fall and get stuck, noise, and a few that are NaN.
+# Losses that fall and then stay constant, random losses, and a few losses that are NaN.
 FALLING = np.exp(-np.arange(EPOCHS) / 15.0).round(2) + 0.005 * RNG.normal(size=EPOCHS)
 NOISE = RNG.normal(size=EPOCHS)
 BROKEN = np.where(np.arange(EPOCHS) % 5 == 0, math.nan, np.where(NOISE > 1, math.inf, NOISE))
@@ -65,7 +65,7 @@ def test_the_rates_of_reduce_on_plateau(options, mode, values):
 
 @pytest.mark.parametrize("decay", [0.0, 0.9, 0.999])
 def test_the_moving_average(decay):
-    """PyTorch's average starts from the first values that it gets."""
+    """The average equals PyTorch's if PyTorch's average gets the initial weights first."""
     one = trainer()
     weights = torch.nn.Parameter(torch.tensor(one.model.state.values))
     holder = torch.nn.ParameterList([weights])

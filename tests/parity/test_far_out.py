@@ -1,4 +1,4 @@
-"""Activations and losses far from 0, compared with mpmath, and with PyTorch where it is correct."""
+"""Activations and losses far from 0, compared with mpmath and, where it is right, PyTorch."""
 
 import mpmath
 import numpy as np
@@ -39,7 +39,7 @@ def test_values_and_slopes(layer, formula, dtype):
     h = mpmath.mpf(10) ** -60
     slopes = [(formula(p + h) - formula(p)) / h if p > 0 else (formula(p) - formula(p - h)) / h
               for p in points]  # fmt: skip
-    # Relative to the value, or absolute for values below 1.
+    # The tolerance is relative for values above 1, and absolute for smaller values.
     tolerance = 8 * np.finfo(dtype).eps
     expected = np.asarray([[float(formula(p)) for p in points]])
     np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
@@ -109,7 +109,7 @@ def test_losses(ours, theirs, y, target):
 
 @pytest.mark.parametrize("mean", [0.0, 1e4])
 def test_batch_norm_of_a_long_batch(mean):
-    """In float32, compared with PyTorch in float64."""
+    """A long batch in float32 gives PyTorch's results in float64."""
     x = np.random.default_rng(0).normal(mean, size=(60_000, 4)).astype("float32")
     y, _ = cr.BatchNorm(4).forward(x, training=True)
     expected = nn.BatchNorm1d(4).double()(torch.tensor(x).double()).detach().numpy()

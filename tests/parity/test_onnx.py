@@ -13,7 +13,7 @@ import chainrule as cr
 from chainrule.interop import onnx_operators
 from chainrule.layers.mlp import ACTIVATIONS
 
-BOUND = 1e-5  # relative to the largest output
+BOUND = 1e-5  # error relative to the largest output
 
 
 class ResidualToOnnx(Residual):
@@ -137,7 +137,7 @@ def test_a_linear_layer_on_more_axes(path):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_custom_layer_that_adds_an_axis(inside, path):
-    """A linear layer inside or after a custom layer is not exported as Gemm."""
+    """Near a custom layer, Linear is not exported as Gemm, which takes only two axes."""
 
     class Doubled(cr.Layer):
         def __init__(self, inner):
@@ -181,7 +181,7 @@ def test_other_backends(path):
 
 
 class Hidden(cr.Linear):
-    """A subclass that computes the same."""
+    """A subclass that computes the same as `Linear`."""
 
 
 def test_a_subclass_with_the_same_forward(path):

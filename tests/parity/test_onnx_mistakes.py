@@ -1,4 +1,4 @@
-"""ONNX: invalid layers, shapes and paths."""
+"""Export to ONNX refuses invalid layers, shapes and paths."""
 
 import re
 import subprocess

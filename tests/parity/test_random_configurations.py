@@ -46,7 +46,7 @@ def choice(rng, things):
 
 
 def draw_layers(rng, features, outputs):
-    """Return pairs of the same layer in both libraries."""
+    """Return pairs of layers, each pair the same layer in both libraries."""
     pairs = []
     for width in rng.integers(1, 17, size=rng.integers(1, 5)):
         width, bias = int(width), flip(rng)
@@ -67,14 +67,14 @@ def draw_layers(rng, features, outputs):
 
 
 def draw_loss(rng, samples, outputs):
-    """Return the layers before a loss, the loss in both libraries, and the targets of a step."""
+    """Return the layers before a loss, the loss in both libraries, and a function for targets."""
     name = choice(rng, ["mse", "l1", "huber", "bce", "bce of logits", "kl", "labels", "shares"])
     reduction, before, options = choice(rng, ["mean", "sum"]), [], {}
     weight = rng.uniform(0.1, 3.0, outputs) if flip(rng) else None
     if name in ("labels", "shares"):
         smoothing = options["label_smoothing"] = choice(rng, [0.0, float(rng.random())])
         if name == "shares" and reduction == "mean":
-            weight = None  # PyTorch divides by the number of samples
+            weight = None  # PyTorch's mean then divides by the batch size
         theirs = nn.CrossEntropyLoss(
             weight=tensor(weight), label_smoothing=smoothing, reduction=reduction
         )
@@ -131,8 +131,8 @@ def plain(weight):
 
 def draw_optimizer(rng):
     """Return an optimizer, and a function that makes PyTorch's from its parameters."""
-    # A gradient that is 0 up to rounding is divided by eps, which must not make a large step. Nor
-    # may training diverge, because that amplifies rounding errors.
+    # A small eps would turn a gradient of 0, up to rounding, into a large step. A large rate could
+    # make training diverge, which amplifies rounding errors.
     lr, eps = magnitude(rng, -4, -2.5), magnitude(rng, -4, -2)
     decay = choice(rng, [0.0, magnitude(rng, -4, -1)])
     name = choice(rng, ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
@@ -164,11 +164,11 @@ def test_a_training(configuration):
     model = cr.Sequential(*layers, dtype="float64", seed=configuration)
     for parameter in model.parameters():
         if len(parameter.shape) == 1:
-            # Away from 0, where a rounding error would decide the side of a rectifier.
+            # Keep biases away from 0, where a rounding error decides whether a rectifier is active.
             parameter.value[...] += rng.normal(0.0, 0.5, parameter.shape)
     net = nn.Sequential(*layers_torch).double()
     weights = {name: torch.tensor(p.value) for name, p in model.named_parameters().items()}
-    net.load_state_dict(weights, strict=False)  # both start with the same statistics
+    net.load_state_dict(weights, strict=False)  # both libraries start with the same statistics
     optimizer.bind(model)
     optimizer_torch = optimizer_torch(net.parameters())
     print(model, loss, optimizer, f"{samples} samples", sep="\n")

@@ -1,8 +1,8 @@
-"""Repeated steps, as on a GPU, simulated with PyTorch: the operations of one step are replayed.
+"""Repeated steps, as on a GPU, are simulated with PyTorch by replaying the operations of a step.
 
 A tape records each operation that PyTorch's dispatcher sees, with the tensors that the operation
 reads and writes. The tape then replays the operations without running the Python code of the step.
-So the test fails if the step needs a new number from Python or passes a number to Python.
+A test therefore fails if a step needs a new number from Python or passes a number to Python.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Tape(TorchDispatchMode):
         name = function.overloadpacket.__name__
         if name == "_local_scalar_dense":
             raise AssertionError("a number is read on the host")
-        if name == "lift_fresh" and result.ndim:  # a 0-d tensor: a Python number in a formula
+        if name == "lift_fresh" and result.ndim:  # 0-d tensors are numbers in formulas
             raise AssertionError(f"{result.numel()} numbers come from the host")
         self.calls.append((function, arguments, options or {}, result))
         return result
@@ -142,7 +142,7 @@ def test_a_step_can_be_repeated_without_its_python(case, played):
     expected = train("off", case)
     assert not played
     ours = train("auto", case)
-    # Three epochs of four full batches; the second batch is recorded.
+    # There are 12 full batches. The first runs as usual, the second is recorded, ten are replayed.
     assert len(played) == 10
     assert len(set(played)) == 1
     assert_same(ours, expected)
@@ -170,13 +170,13 @@ class Changes(cr.Callback):
 
 def test_changes_between_epochs_are_recorded_again(played):
     ours, expected = (train(how, {"callbacks": [Changes()]}) for how in ("auto", "off"))
-    assert len(played) == 2 + 6  # in the first epoch, and in the epochs after the change
+    assert len(played) == 2 + 6  # 2 in the first epoch, 6 after the change
     assert len(set(played)) == 2
     assert_same(ours, expected)
 
 
 def test_the_tape_shows_a_number_from_python(played):
-    """If a layer counts its steps in Python, the recorded count is repeated."""
+    """A layer that counts its steps in Python gives wrong losses, because the count is replayed."""
 
     class Counts(cr.Layer):
         steps = 0

@@ -16,7 +16,8 @@ def sequential(optimizer, start_factor, steps, make):
     return lr_scheduler.SequentialLR(optimizer, [first, make(optimizer)], milestones=[steps])
 
 
-# Our schedule, PyTorch's, and the number of steps after which PyTorch's ends, if any.
+# Each row: our schedule, PyTorch's schedule, and the number of steps after which the comparison
+# ends.
 PAIRS = {
     "StepLR": (
         schedules.step_decay(BASE, step_size=30, gamma=0.4),
@@ -36,7 +37,7 @@ PAIRS = {
     "CosineAnnealingLR": (
         schedules.cosine(BASE, steps=250, end=0.01),
         lambda o: lr_scheduler.CosineAnnealingLR(o, 250, eta_min=0.01),
-        251,  # PyTorch's rate rises again from there on
+        251,  # after the last of these steps, PyTorch's rate rises again
     ),
     "CosineAnnealingWarmRestarts": (
         schedules.cosine_restarts(BASE, steps=35),
@@ -94,5 +95,5 @@ def test_the_rates_are_the_same(ours, theirs, steps):
         if step < steps - 1:
             scheduler.step()
     found = [ours(step) for step in range(steps)]
-    # PyTorch computes each rate from the last, so rounding errors add up where a rate ends at 0.
+    # PyTorch computes each rate from the previous rate, so rounding errors add up.
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)

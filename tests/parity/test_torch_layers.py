@@ -60,7 +60,7 @@ def test_the_exact_gelu_in_both_dtypes():
 
 
 def test_more_axes():
-    """Compare a linear layer and its gradients on sequences, and `PReLU` on rows of images."""
+    """`Linear` on sequences and `PReLU` on rows of images give PyTorch's outputs and gradients."""
     x, dy = (np.random.default_rng(seed).normal(size=(4, 3, 2, 5)) for seed in (0, 1))
     for ours, theirs in (
         (cr.Linear(5, 5), nn.Linear(5, 5)),
@@ -82,7 +82,7 @@ def test_more_axes():
 
 
 def normalized(kind, norm, **options):
-    """Return the same model in both libraries, in float64, with all weights random."""
+    """Return the same float64 model in both libraries, with the same random weights."""
     model = cr.Sequential(
         cr.Linear(5, 4), kind(4, eps=1e-3, **options), cr.Tanh(),
         cr.Linear(4, 4), kind(4, **options), cr.Linear(4, 3), dtype="float64",
@@ -95,7 +95,8 @@ def normalized(kind, norm, **options):
     for parameter in model.parameters():
         parameter.value[...] = rng.normal(size=parameter.shape)
     weights = {name: torch.tensor(p.value) for name, p in model.named_parameters().items()}
-    net.load_state_dict(weights, strict=kind is cr.LayerNorm)  # both start with the same statistics
+    # Running statistics are not loaded: both libraries start with the same values.
+    net.load_state_dict(weights, strict=kind is cr.LayerNorm)
     return model, net
 
 

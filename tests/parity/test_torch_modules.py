@@ -1,4 +1,4 @@
-"""Models and files from and to PyTorch: the same weights, outputs and gradients."""
+"""Models and files converted from and to PyTorch have the same weights, outputs and gradients."""
 
 import copy
 import doctest
@@ -16,7 +16,7 @@ from chainrule.interop import torch as torch_modules
 nn = torch.nn
 torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
 
-# The same layer in both libraries, from four features to four.
+# Each row: the same layer in both libraries, with four features as input and output.
 LAYERS = {
     "Linear": (lambda: nn.Linear(4, 4), lambda: cr.Linear(4, 4)),
     "Linear without bias": (
@@ -54,7 +54,8 @@ LAYERS = {
         lambda: cr.Sequential(cr.Linear(4, 6), cr.Sequential(cr.Tanh(), cr.Linear(6, 4))),
     ),
 }
-BOUND = {"float32": 1e-5, "float64": 1e-12}  # relative to the largest number, or to 1
+# Errors are relative to the largest number, or to 1 if all numbers are smaller.
+BOUND = {"float32": 1e-5, "float64": 1e-12}
 
 every_layer = pytest.mark.parametrize(("theirs", "ours"), LAYERS.values(), ids=LAYERS)
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -120,7 +121,7 @@ def test_from_torch(theirs, ours, dtype):
     assert model.named_parameters().keys() | model.named_buffers().keys() == tensors
     same_in_inference(model, net, inputs(dtype))
     for parameter in model.parameters():
-        parameter.value[...] += 0.0  # copies, so they do not share memory with PyTorch
+        parameter.value[...] += 0.0  # the values are writable copies
     same_in_training(model, net, inputs(dtype, seed=2))
     same_in_inference(model, net, inputs(dtype, seed=3))
     for parameter in model.parameters():
@@ -220,7 +221,7 @@ def test_training_continues_as_in_torch():
 
 
 class Named(nn.Linear):
-    """A subclass that computes the same."""
+    """A subclass that computes the same as `nn.Linear`."""
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
@@ -256,7 +257,7 @@ def test_a_saved_file_is_a_state_dict(theirs, ours, dtype, tmp_path):
     rng = np.random.default_rng(6)
     for parameter in model.parameters():
         parameter.value[...] = rng.uniform(0.5, 1.5, parameter.shape)
-    model.forward(inputs(dtype), training=True)  # changes the running statistics
+    model.forward(inputs(dtype), training=True)  # this updates the running statistics
     model.save(path)
     net = nn.Sequential(nn.Linear(5, 4), theirs(), nn.Linear(4, 3)).to(getattr(torch, dtype))
     net.load_state_dict(safetensors.torch.load_file(path), strict=True)

@@ -1,4 +1,4 @@
-"""PyTorch modules without an equivalent layer, and objects that are not modules."""
+"""`from_torch` refuses modules without an equivalent layer, and objects that are not modules."""
 
 import re
 

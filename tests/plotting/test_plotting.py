@@ -1,4 +1,4 @@
-"""The contents of plots, and invalid arguments."""
+"""Plots have the right contents, and invalid arguments are refused."""
 
 import sys
 
@@ -29,7 +29,7 @@ def test_history():
 
 
 def test_a_validation_column_is_drawn_as_one():
-    """The history has ``val_accuracy``, but no training accuracy."""
+    """A history with validation accuracy only is drawn as one curve, labelled validation."""
     for name in ("accuracy", "val_accuracy"):
         lines = plotting.plot_history(measured := accuracies(), name=name)
         assert [line.get_label() for line in lines] == ["validation"]
@@ -80,7 +80,7 @@ def test_predictions_that_do_not_fit():
     [(3, 8, [3]), (8, 8, [8]), (10, 8, [5, 5]), (9, 8, [5, 4]), (5, 3, [3, 2]), (2, 1, [1, 1])],
 )
 def test_a_grid_has_no_empty_columns(count, columns, expected):
-    """Rows have nearly the same length, and the axes are no wider than the rows."""
+    """The rows of a grid are filled evenly, and the axes are as wide as the longest row."""
     drawn = plotting.plot_predictions(np.zeros((count, 4, 4)), np.zeros(count), columns=columns)
     corners = [image.get_extent()[::3] for image in drawn]
     rows = [
@@ -109,7 +109,7 @@ def test_long_names_do_not_run_together(into):
 
 
 def test_weights(library, tmp_path):
-    """One image per unit; all share one colour scale with 0 in the middle."""
+    """Each unit gives one image, and all images share a colour scale with 0 in the middle."""
     weight = np.random.default_rng(0).normal(size=(6, 9))
     linear = cr.Linear(9, 6, init=cr.initializers.given(weight))
     linear.bind(library.backend, dtype="float64")
@@ -132,10 +132,10 @@ def test_the_shape_of_weights():
     np.testing.assert_array_equal(drawn.get_array(), image)
     left, right, bottom, top = drawn.get_extent()
     assert (bottom - top) / (right - left) == 0.75
-    drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # the weights of a convolution
+    drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # weights like those of a convolution
     assert [image.get_array().shape for image in drawn] == [(3, 3)] * 10
     assert drawn[0].get_clim() == (-1.0, 1.0)
-    assert len({image.get_extent()[0] for image in drawn}) == 5  # in two full rows
+    assert len({image.get_extent()[0] for image in drawn}) == 5  # five columns, so two full rows
     ax = plotting.plot_history(history())[0].axes
     assert plotting.plot_weights(np.zeros((2, 4)), columns=1, ax=ax)[1].axes is ax
 
@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """A model of two features with the boundary x0 = 0, or with three sectors as classes."""
+    """Return a model of two features: one output, with boundary x0 = 0, or three sectors."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -221,7 +221,7 @@ def test_sweep():
     assert (low.get_label(), high.get_label()) == ("lr 0.1", "lr 0.5")
     assert (low.axes.get_xlabel(), low.axes.get_ylabel()) == ("epochs", "error")
     assert low.get_color()[:3] != high.get_color()[:3]
-    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # distinguishable in grey as well
+    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # also different in greyscale
     (line,) = plotting.plot_sweep(rows[:3], x="epochs", y="error")
     assert len(line.get_xdata()) == 3
     with pytest.raises(cr.DataError, match="expected rows to draw, found none"):
@@ -240,8 +240,8 @@ def test_sweep():
         ([0.0, 0.001, 0.1], "linear"),
         ([-1.0, 0.001, 0.1], "linear"),
         ([0.0, 0.2, 0.5], "linear"),
-        ([0.1, 0.4, 0.9], "linear"),  # less than a factor of 10
-        ([1.0, 100.0], "linear"),  # two values have only one gap
+        ([0.1, 0.4, 0.9], "linear"),  # the values span less than a factor of 10
+        ([1.0, 100.0], "linear"),  # two values do not show a spacing
         (["adam", "sgd", "rmsprop"], "linear"),
         ([1.0, 10.0, np.inf], "linear"),
     ],
@@ -281,7 +281,7 @@ def test_gradient_norms(library):
 
 
 def test_gradient_norms_of_many_steps():
-    """A line of medians, and a band from the smallest norm to the largest."""
+    """Many steps are drawn as a line of medians in a band from the smallest to the largest norm."""
     norms = np.random.default_rng(0).lognormal(size=2000)
     (line,) = plotting.plot_gradient_norms({"0.weight": norms})
     stretches = norms.reshape(100, 20)
@@ -316,7 +316,7 @@ def test_animation(tmp_path):
     path = tmp_path / "film.gif"
     fit(film(path, every=2))
     with Image.open(path) as image:
-        assert image.n_frames == 3  # before the first epoch, after the second and the fourth
+        assert image.n_frames == 3  # frames of epochs 0, 2 and 4
     assert [p.name for p in tmp_path.iterdir()] == ["film.gif"]
 
 
@@ -415,7 +415,7 @@ X = np.asarray([[0.0, 1.0], [1.0, 0.0]])
 
 
 class Labels:
-    """Predicts labels, as estimators do."""
+    """A model whose `predict` returns labels, as that of an estimator does."""
 
     def predict(self, x):
         return x[:, 0] > 0

@@ -1,7 +1,7 @@
-"""Settings of hypothesis: the same examples in every run, and more of them on request.
+"""Settings of hypothesis: every run uses the same examples, and more of them on request.
 
-``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws new examples in every run, and
-thirty times as many.
+``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws thirty times as many examples,
+and new ones in every run.
 """
 
 import importlib.util

@@ -9,7 +9,7 @@ import chainrule as cr
 
 @st.composite
 def batches(draw):
-    """Draw a function that makes the same batches each time, and their data."""
+    """Draw data, and a function that makes the same batches of this data in each call."""
     samples = draw(st.integers(1, 40))
     x = np.arange(2.0 * samples).reshape(samples, 2)
     y = np.arange(samples)

@@ -25,7 +25,7 @@ SMALL = st.floats(1e-6, 1.0)
 
 @st.composite
 def linear(draw, features):
-    """Draw a linear layer, and return it with the number of its outputs."""
+    """Draw a linear layer, and return the layer and the number of its outputs."""
     outputs = draw(st.integers(1, 5))
     options = {
         "bias": draw(st.booleans()),
@@ -55,8 +55,8 @@ def of_one_width(features):
 
 @st.composite
 def layers(draw, features, depth=0):
-    """Draw a chain of layers, and return it with the number of outputs of the last one."""
-    chain, again = [], {}  # `again`: layers that can be reused, by width
+    """Draw a chain of layers, and return the chain and the number of its outputs."""
+    chain, again = [], {}  # `again` holds reusable layers by width
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["linear", "other", "nested", "shared"]))
         before = features
@@ -77,7 +77,7 @@ def layers(draw, features, depth=0):
 
 @st.composite
 def models(draw):
-    """Draw a model that was trained on one batch, and return it with the number of its inputs."""
+    """Draw a model that was trained on one batch, and return the model and its number of inputs."""
     features = draw(st.integers(1, 5))
     chain, _ = draw(layers(features))
     model = cr.Sequential(
@@ -87,7 +87,7 @@ def models(draw):
         if draw(st.booleans()):
             layer.freeze()
     x = np.random.default_rng(1).normal(size=(6, features))
-    model.forward(model.backend.asarray(x), training=True)  # changes the running statistics
+    model.forward(model.backend.asarray(x), training=True)  # this updates the running statistics
     return model, features
 
 

@@ -1,4 +1,4 @@
-"""Every loss and its gradient are weighted sums over samples, computed here in plain NumPy."""
+"""Every loss and its gradient equal weighted sums over samples, computed here with plain NumPy."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ TINY = np.finfo(np.float64).smallest_normal
 
 
 def binary_cross_entropy(y, t, pos_weight=1.0):
-    """Binary cross-entropy of logits; ``log(1 + exp(-y))`` is ``logaddexp(0, -y)``."""
+    """Compute binary cross-entropy of logits; ``logaddexp(0, -y)`` is ``log(1 + exp(-y))``."""
     return (1 - t) * np.logaddexp(0, y) + pos_weight * t * np.logaddexp(0, -y)
 
 
@@ -32,7 +32,7 @@ def divergence(y, t):
 
 
 def numbers(least, most):
-    """Floats, except subnormal ones, whose products have no relative accuracy."""
+    """Draw floats; subnormal numbers are left out, because their products lose accuracy."""
     return st.floats(least, most, allow_subnormal=False)
 
 
@@ -40,7 +40,7 @@ WIDE, SHARE, WEIGHT = numbers(-30, 30), numbers(0, 1), st.just(0.0) | numbers(0.
 
 
 def weights(size):
-    """Weights of outputs or classes: at least 0, not all 0."""
+    """Draw weights of outputs or classes, which are at least 0 and not all 0."""
     return st.none() | arrays(float, size, elements=WEIGHT).filter(np.any).map(np.ndarray.tolist)
 
 
@@ -57,7 +57,7 @@ LOSSES = {
 
 @st.composite
 def elementwise(draw, kind):
-    """Draw a loss (to be called with a reduction), outputs, targets, values, and a 1 per sample."""
+    """Draw an elementwise loss and its data: outputs, targets, expected values and totals."""
     formula, outputs, targets = LOSSES[kind]
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple))
     y = draw(arrays(float, shape, elements=outputs))
@@ -75,7 +75,7 @@ def elementwise(draw, kind):
 
 @st.composite
 def classes(draw):
-    """Draw the same for cross-entropy, with the samples' class weights instead of ones."""
+    """Draw cross-entropy and its data: outputs, targets, expected values and totals."""
     batch, count = draw(st.integers(1, 6)), draw(st.integers(2, 4))
     y = draw(arrays(float, (batch, count), elements=WIDE))
     if draw(st.booleans()):
@@ -105,7 +105,7 @@ def sample_weights(batch):
 
 
 def close(found, expected, size):
-    """Compare with a tolerance for rounding, relative to the size of the summands."""
+    """Check that numbers agree up to rounding, relative to the size of the summands."""
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * (1 + np.max(size)))
 
 
@@ -124,13 +124,13 @@ every_loss = pytest.mark.parametrize(
 @every_loss
 @given(data=st.data())
 def test_reductions(losses, data):
-    """The mean divides by the total weight, ``sum(sample_weight * totals)``."""
+    """Every reduction gives its formula; the mean divides by ``sum(sample_weight * totals)``."""
     make, y, t, values, totals = data.draw(losses)
     weight = data.draw(sample_weights(len(y)), label="sample_weight")
     batch, per_sample = len(y), values.size // len(y)
     w = np.ones(batch) if weight is None else weight
     values = w.reshape(batch, *(1,) * (values.ndim - 1)) * values
-    total = (w * totals).sum() or np.inf  # a batch of ignored samples: the loss is 0
+    total = (w * totals).sum() or np.inf  # if all samples are ignored, the loss is 0
     expected = {
         "none": (values, 1.0),
         "sum": (values.sum(), 1.0),
@@ -158,7 +158,7 @@ def test_an_integer_weight_repeats_a_sample(losses, data):
         value, backward = loss(y, t, sample_weight=times.astype(float))
         repeated, back_repeated = loss(np.repeat(y, times, axis=0), np.repeat(t, times, axis=0))
         close(value, repeated, np.abs(repeated))
-        first = np.cumsum(times)[times > 0] - times[times > 0]  # where each sample begins
+        first = np.cumsum(times)[times > 0] - times[times > 0]  # the first copy of each sample
         of_each = np.add.reduceat(back_repeated(), first, axis=0)
         close(backward()[times > 0], of_each, np.abs(of_each))
         assert not backward()[times == 0].any()

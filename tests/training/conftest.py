@@ -1,10 +1,10 @@
-"""A library whose steps are repeated."""
+"""A fixture for tests of repeated steps."""
 
 import pytest
 
 
 @pytest.fixture
 def repeating(library, monkeypatch):
-    """A library whose backend reports that it can repeat steps, as a GPU backend does."""
+    """Make the backend report that it can repeat steps, as a GPU backend does."""
     monkeypatch.setattr(type(library.backend), "repeats", True)
     return library

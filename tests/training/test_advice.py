@@ -1,4 +1,4 @@
-"""Warnings about models and data that train, but badly."""
+"""Warnings about models and data that train without errors, but badly."""
 
 import warnings
 
@@ -28,7 +28,7 @@ def test_a_last_layer_that_the_loss_repeats(layers, loss, y, library):
     with pytest.warns(UserWarning, match=message) as caught:
         trainer.fit(X, y, **OPTIONS)
     assert [w.filename for w in caught] == [__file__]
-    trainer.fit(X, y, **OPTIONS)  # once is enough
+    trainer.fit(X, y, **OPTIONS)  # no second warning
 
 
 def test_a_last_layer_that_the_loss_needs(library):
@@ -95,7 +95,7 @@ def test_large_inputs_that_a_layer_scales(make, library):
 
 
 class Scaled(cr.Layer):
-    """A trained custom layer, unknown to the advice."""
+    """A custom layer with a parameter; no advice is given on the inputs of such layers."""
 
     def __init__(self):
         self.gain = cr.Parameter((4,))

@@ -1,4 +1,4 @@
-"""Arguments and data that are refused before the first step."""
+"""Invalid arguments and data are refused before the first step."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_errors_name_the_data_at_fault(x, y, options, message, library):
         trainer.fit(x, y, verbose=0)
     with pytest.raises(ValueError, match=f"^{message}"):
         trainer.evaluate(x, y)
-    if not options:  # other losses and models do not fit the training data either
+    if not options:  # with other losses and models, training data does not fit either
         with pytest.raises(ValueError, match=f"^validation {message}"):
             trainer.fit(X, Y, validation_data=(x, y), verbose=0)
     assert trainer.optimizer.steps == 0
@@ -212,7 +212,7 @@ def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(
 
 
 def test_a_metric_may_need_all_of_the_data(library):
-    """A small part of the data, such as the first samples of sorted data, may lack classes."""
+    """A metric that needs all classes is not checked on too few samples of sorted data."""
 
     def needs_all_classes(outputs, targets):
         if len(np.unique(library.to_numpy(targets))) < 3:
@@ -243,12 +243,12 @@ def test_a_batch_that_is_too_small_is_reported_before_the_first_step(
     ):
         trainer.fit(X[:samples], Y[:samples], **options)
     assert trainer.optimizer.steps == 0
-    layers[1].freeze()  # its running statistics need no batch
+    layers[1].freeze()  # a frozen layer uses its running statistics
     trainer.fit(X[:samples], Y[:samples], **options)
 
 
 def test_a_metric_cannot_change_what_others_see(library):
-    """This holds with NumPy, whose arrays can be read-only; the user's targets are always safe."""
+    """A metric never changes the user's targets. With NumPy, trying to change them is an error."""
 
     def writes(outputs, targets):
         targets[...] = 0

@@ -1,4 +1,4 @@
-"""Losses that become NaN or infinite: errors name the place and the step."""
+"""If the loss becomes NaN or infinite, the error names the place and the step."""
 
 import numpy as np
 import pytest
@@ -18,17 +18,17 @@ def test_divergence_is_reported_with_its_step(library):
     ):
         trainer.fit(X, X, epochs=3, batch_size=30, verbose=0)
     assert len(trainer.history) == 1
-    assert len(trainer.history.step_losses) == 3  # the losses of completed epochs
+    assert len(trainer.history.step_losses) == 3  # only losses of completed epochs
     trainer.optimizer.lr = 0.0
     trainer.model.state.values[...] = 0.0
-    trainer.fit(X, X, epochs=3, batch_size=30, resume=True, verbose=0)  # from the bad step on
+    trainer.fit(X, X, epochs=3, batch_size=30, resume=True, verbose=0)  # the bad step is repeated
     assert (trainer.optimizer.steps, len(trainer.history.step_losses)) == (9, 9)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.parametrize("where", ["host", "device"])
 def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
-    """On a device, the place is found at the end of the epoch, by repeating its steps."""
+    """The error names the layer; on a device, this needs a second run of the epoch's steps."""
     if where == "device":
         as_if_on_a_device(monkeypatch)
 
@@ -38,7 +38,7 @@ def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
         return cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())
 
     x, options = X.copy(), {"batch_size": 10, "verbose": 0}
-    x[37] = 1e308  # a sum of four of these is infinite
+    x[37] = 1e308  # the sum of four such numbers is infinite
     order = np.random.default_rng(1)
     order.permutation(90)
     step = int(np.flatnonzero(order.permutation(90) == 37)[0]) // 10
@@ -54,7 +54,7 @@ def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
     before.fit(X, Y, **options)
     with pytest.raises(KeyboardInterrupt):
         before.fit(X, Y, **options, callbacks=[Breaks(step=9 + step)])
-    for vector in ("values", "buffers"):  # those before the step
+    for vector in ("values", "buffers"):  # both are as before the step
         found, expected = (getattr(t.model.state, vector) for t in (ours, before))
         np.testing.assert_array_equal(library.to_numpy(found), library.to_numpy(expected))
     assert ours.model.state.draws == before.model.state.draws
@@ -81,7 +81,7 @@ def test_a_nan_loss_can_be_allowed(library, where, monkeypatch):
 @pytest.mark.parametrize("where", ["host", "device"])
 @pytest.mark.parametrize("validated", [False, True])
 def test_weights_are_checked_after_the_last_step(library, where, validated, monkeypatch):
-    """The check is needed because a step computes its loss before it updates the weights."""
+    """NaN weights after the last step are reported, although every loss before was finite."""
     if where == "device":
         as_if_on_a_device(monkeypatch)
     schedule = lambda step: 1e308 if step == 2 else 0.0  # noqa: E731

@@ -1,4 +1,4 @@
-"""The history of a training, and what is printed of it."""
+"""The history: its columns, its CSV file, and the printed progress lines."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Trainings that are interrupted and continue in the same process."""
+"""Training that is interrupted resumes in the same process."""
 
 import numpy as np
 import pytest
@@ -51,12 +51,12 @@ def test_a_half_done_step_cannot_be_resumed(inside, library, tmp_path):
         with pytest.raises(RuntimeError, match="interrupted in step .: resume it from its last"):
             call()
     assert not (tmp_path / "training").exists()
-    trainer.fit(X, Y, **options)  # a new training, from these weights
+    trainer.fit(X, Y, **options)  # start again with the current weights
     trainer.save(tmp_path / "training")
 
 
 def test_a_step_that_fails_before_the_optimizer_moves_can_be_resumed(library):
-    """The backward pass fails, so the weights are those of the previous step."""
+    """After an error in the backward pass, training resumes from the previous step."""
     trainer, whole = trainer_on(library), trainer_on(library)
     options = {"epochs": 2, "batch_size": 20, "verbose": 0}
     sums, left = trainer.loss.sums, [3]
@@ -99,7 +99,7 @@ def test_a_failing_callback_does_not_hide_the_step_from_others(failing_first, li
 
 
 def test_equal_new_callbacks_take_over(library):
-    """This happens when a notebook cell is run again after Ctrl-C."""
+    """New callbacks continue from the interrupted ones, as in a notebook cell that is rerun."""
 
     def callbacks():
         stop = cr.callbacks.EarlyStopping("loss", patience=9)
@@ -127,7 +127,7 @@ class FullDisk(cr.Callback):
 
 
 def test_a_start_that_fails_loses_no_state(library, tmp_path):
-    """Callback states read from a file are kept if a call of fit fails before its first step."""
+    """If fit fails before its first step, the next call still restores callback states."""
     trainer, average = trainer_on(library), cr.callbacks.ExponentialMovingAverage(0.5)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **OPTIONS, callbacks=[average, Breaks(step=5)])

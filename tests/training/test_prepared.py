@@ -1,4 +1,4 @@
-"""Repeated steps give the same training as steps launched one by one."""
+"""Repeated steps give the same results as steps launched one by one."""
 
 import gc
 import weakref
@@ -65,11 +65,11 @@ def test_changes_by_a_callback_apply_from_the_next_step(repeating, monkeypatch):
         trainer.fit(X, Y, epochs=3, batch_size=20, verbose=0, callbacks=callbacks)
         trainers.append(trainer)
     assert_same(trainers, repeating)
-    assert len(made) == 1  # a rate is a number, not an operation
+    assert len(made) == 1  # a new rate needs no new recording
 
 
 def test_changes_between_epochs_are_noticed(repeating):
-    """A repeated step uses the current model, loss and optimizer."""
+    """Changes of the model and optimizer between epochs apply to repeated steps, too."""
 
     class Changes(cr.Callback):
         def on_epoch_end(self, trainer):

@@ -1,4 +1,4 @@
-"""Repeated steps that are interrupted, diverge, or cannot be repeated."""
+"""Repeated steps: interruptions, divergence, and steps that cannot be repeated."""
 
 import pytest
 from helpers import Breaks, as_if_on_a_device
@@ -9,8 +9,8 @@ import chainrule as cr
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
-    """The smaller batch has fewer parts, so it draws fewer masks than a full batch."""
-    data = X[:61], Y[:61]  # three batches of 20, and one sample
+    """Training resumes exactly at a last batch that has fewer parts and draws fewer masks."""
+    data = X[:61], Y[:61]  # three batches of 20 and a batch of 1
 
     def make(library, compile):
         model = cr.Sequential(
@@ -31,11 +31,11 @@ def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
     assert_same([whole, broken], repeating)
 
 
-# On CuPy a captured step no longer runs the model: there is no seventh call.
+# On CuPy, a captured step does not run the model's Python code, so there is no seventh call.
 @pytest.mark.parametrize("at", [1, 2, 3, 5, pytest.param(7, marks=pytest.mark.not_on("cupy"))])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, cr.BackendError])
 def test_an_interrupted_step_changes_nothing(kind, at, repeating):
-    """The step is interrupted after running statistics and the mask count have changed."""
+    """A step interrupted after changing statistics and drawing masks can be repeated exactly."""
 
     class BreaksOff(cr.Layer):
         def __init__(self):
@@ -64,7 +64,7 @@ def test_an_interrupted_step_changes_nothing(kind, at, repeating):
     trainer.seen = StepRecorder()
     breaks.left = at
     options = {"epochs": 3, "batch_size": 20, "callbacks": [trainer.seen], "verbose": 0}
-    if kind is cr.BackendError and at % 5:  # a smaller batch is not repeated
+    if kind is cr.BackendError and at % 5:  # every fifth batch is smaller and is not repeated
         with pytest.warns(RuntimeWarning, match="steps are launched one by one: broken off"):
             trainer.fit(X, Y, **options)
     else:

@@ -1,4 +1,4 @@
-"""A training that stopped, was saved and resumed, compared with one that never stopped."""
+"""Training that is stopped, saved and resumed gives the results of an uninterrupted run."""
 
 import contextlib
 import copy
@@ -18,7 +18,7 @@ from chainrule.files.tensors import read_tensors, write_tensors
 from chainrule.training.step import Step
 
 X, Y = three_classes(70)
-FIT = {"epochs": 4, "batch_size": 16, "verbose": 0}  # five steps an epoch, the last of 6 samples
+FIT = {"epochs": 4, "batch_size": 16, "verbose": 0}  # five steps per epoch, the last with 6 samples
 
 
 def parts(options):
@@ -35,7 +35,7 @@ def resumed(path, library, **options):
 
 
 class Counts(cr.Callback):
-    """A callback with a number and an array as its state; it raises or stops at a step."""
+    """A callback with a number and an array as state, which raises an error or stops at a step."""
 
     def __init__(self, error_at=None, stop_at=None):
         self.error_at, self.stop_at = error_at, stop_at
@@ -63,7 +63,7 @@ class Counts(cr.Callback):
 
 
 def assert_equal(ours, theirs, library):
-    """Check that two trainings are equal in every bit, except for the seconds."""
+    """Check that two trainers are equal in every bit, except for the measured seconds."""
     for one, other in (
         (ours.model.state.values, theirs.model.state.values),
         (ours.model.state.buffers, theirs.model.state.buffers),
@@ -104,7 +104,7 @@ def test_between_calls_of_fit(library, tmp_path):
     parts.fit(X, Y, **FIT)
     parts.save(tmp_path / "one.safetensors")
     parts = resumed(tmp_path / "one.safetensors", library)
-    parts.fit(X, Y, **FIT, resume=True)  # that call was complete
+    parts.fit(X, Y, **FIT, resume=True)  # nothing to resume: all epochs were done
     assert len(parts.history) == 4
     parts.fit(X, Y, **FIT)
     assert_equal(parts, whole, library)
@@ -172,7 +172,7 @@ def test_every_generator_of_numpy(kind, library, tmp_path):
     ("kind", "place"), [("MT19937", 625), ("MT19937", -1), ("Philox", 5), ("Philox", -1)]
 )
 def test_a_generator_beyond_its_memory(kind, place, library, tmp_path):
-    """NumPy itself would read out of bounds and crash or return arbitrary numbers."""
+    """A file with an invalid generator position is refused; NumPy would read out of bounds."""
     trainer, path = scheduled_trainer(library), tmp_path / "training.safetensors"
     trainer.rng = np.random.Generator(getattr(np.random, kind)(7))
     trainer.save(path)
@@ -274,7 +274,7 @@ def test_a_failed_save_loses_nothing(library, tmp_path):
 
 
 def test_ctrl_c_waits_for_the_step(library, ctrl_c, monkeypatch):
-    """The current step is completed, and the training resumes exactly."""
+    """After Ctrl-C, the current step is completed, and training resumes exactly."""
     whole, trainer = scheduled_trainer(library), scheduled_trainer(library)
     whole.fit(X, Y, **FIT)
     step, calls = Step.__call__, []
@@ -303,7 +303,7 @@ def test_it_trains_in_other_threads_too(library):
 
 
 def test_the_files_json_is_plain(library, tmp_path):
-    """Any JSON parser can read the metadata."""
+    """Any JSON parser can read the metadata of a file."""
     from safetensors import safe_open
 
     trainer = scheduled_trainer(library)
@@ -328,6 +328,6 @@ def test_copies_continue_alike(library):
 
 @pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_resumed(count):
-    """Run ``python tests/killing.py --count 200`` to kill more often."""
+    """Killed runs resume exactly; ``python tests/killing.py --count 200`` kills more often."""
     found = killing.check(count)
     assert found["kills"] >= count

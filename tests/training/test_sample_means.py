@@ -1,4 +1,4 @@
-"""Metrics and learning rates of the training steps in the history."""
+"""The history's training metrics and learning rates, measured during training steps."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ WEIGHT = np.linspace(0.0, 2.0, 90)
 
 
 def test_the_metrics_are_those_of_the_outputs_of_the_steps(library):
-    """The expected values use the outputs of each batch before its step, with its dropout mask."""
+    """Training metrics are those of the outputs that each step itself computes, with dropout."""
     trainer, twin = (plain_trainer(library, dropout=0.5, lr=0.1) for _ in range(2))
     history = trainer.fit(X, Y, epochs=3, shuffle=False, **FIT)
     x, y, right = library.asarray(X), library.asarray(Y), np.zeros(3)
@@ -59,7 +59,7 @@ METRICS = {
 @pytest.mark.parametrize(("metric", "y", "loss", "outputs"), METRICS.values(), ids=METRICS)
 @pytest.mark.parametrize("options", [{}, {"micro_batches": 3}], ids=["whole", "micro-batches"])
 def test_without_a_step_they_are_those_of_an_evaluation(metric, y, loss, outputs, options, library):
-    """At learning rate 0 they agree, even with batches of different sizes."""
+    """At learning rate 0, training metrics equal those of `evaluate`, whatever the batch sizes."""
     trainer = plain_trainer(library, lr=0.0, loss=loss, outputs=outputs, metrics={"m": metric})
     history = trainer.fit(X, y, **FIT, **options)
     assert history["m"] == pytest.approx([trainer.evaluate(X, y)["m"]], rel=1e-12)
@@ -69,7 +69,7 @@ def test_without_a_step_they_are_those_of_an_evaluation(metric, y, loss, outputs
 @pytest.mark.parametrize("name", ["accuracy", "binary", "absolute error", "weighted classes"])
 @pytest.mark.parametrize("options", [{}, {"micro_batches": 3}], ids=["whole", "micro-batches"])
 def test_samples_count_by_their_weight(name, options, library):
-    """The result equals that of `numpy.average`; class weights affect only the loss."""
+    """Metrics equal `numpy.average` with the sample weights; class weights have no effect."""
     metric, y, loss, outputs = METRICS[name]
     trainer = plain_trainer(library, lr=0.0, loss=loss, outputs=outputs, metrics={"m": metric})
     history = trainer.fit(X, y, sample_weight=WEIGHT, **FIT, **options)
@@ -88,7 +88,7 @@ def test_samples_count_by_their_weight(name, options, library):
     "metric", [binary_accuracy(0.0), mean_absolute_error], ids=["accuracy", "error"]
 )
 def test_outputs_of_more_axes(metric, weight, library):
-    """Each sample counts with the mean over all its outputs."""
+    """A sample with several outputs counts with the mean over its outputs."""
     x = np.random.default_rng(0).normal(size=(90, 5, 4))
     y = (x[:, :, :2] > 0.5).astype(float)
     trainer = trainer_on(
@@ -145,7 +145,7 @@ def test_where_no_metric_is_a_mean_nothing_is_computed(library):
 
 def test_a_custom_metric_of_each_sample(library):
     class Margin:
-        """The mean of the largest output."""
+        """A custom metric: the mean of each sample's largest output."""
 
         def __call__(self, outputs, targets):
             return library.backend.xp.mean(library.backend.xp.max(outputs, axis=1))

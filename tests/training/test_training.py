@@ -1,4 +1,4 @@
-"""Training: learning, reports, further calls and weights of samples."""
+"""Training: learning, history, further calls of fit, and sample weights."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
     trainer.fit(X, Y, epochs=1, batch_size=30, verbose=0)
     read = []
     conversions = ["float", "int", "bool", "index", "array", "dlpack"]
-    if hasattr(kind, "__buffer__"):  # NumPy reads it from Python 3.12 on
+    if hasattr(kind, "__buffer__"):  # NumPy reads `__buffer__` from Python 3.12 on
         conversions.append("buffer")
     for name in (f"__{conversion}__" for conversion in conversions):
         method = getattr(kind, name)
@@ -71,7 +71,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
 
     class Reset(cr.Callback):
         def on_fit_start(self, trainer):
-            read.clear()  # the data was checked, once
+            read.clear()  # ignore the single check of the data
 
         def on_fit_end(self, trainer):
             self.read = list(read)
@@ -79,7 +79,7 @@ def test_numbers_leave_the_device_once_an_epoch(monkeypatch):
     reset = Reset()
     options = {"validation_data": (X, Y), "callbacks": [reset], "verbose": 0}
     trainer.fit(X, Y, epochs=3, batch_size=30, **options)
-    assert len(reset.read) == 4, reset.read  # one per epoch, and the check of the last weights
+    assert len(reset.read) == 4, reset.read  # three epochs, one final check
 
 
 def weighted_loss():

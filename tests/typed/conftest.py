@@ -1,3 +1,3 @@
-"""Nothing in this folder is run: mypy reads it."""
+"""The files in this folder are not run; mypy checks them."""
 
 collect_ignore_glob = ["*.py"]

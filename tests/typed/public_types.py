@@ -1,4 +1,4 @@
-"""Types that users of the library see: read by mypy in ``nox -s types``, run by nothing."""
+"""Uses of the public types, checked by mypy in ``nox -s types`` and never run."""
 
 from pathlib import Path
 from typing import Any, assert_type
@@ -41,7 +41,7 @@ class StopAt(cr.Callback):
 
 
 class QuietTrainer(cr.Trainer):
-    """A subclass, whose constructors are its own."""
+    """A subclass of `Trainer`, whose class methods must return the subclass."""
 
 
 def models(path: Path) -> None:
@@ -71,7 +71,7 @@ def trainings(path: str) -> None:
     assert_type(optimizer.bind(model), cr.Adam)
     trainer = QuietTrainer(model, loss=loss, optimizer=optimizer, metrics=[cr.metrics.accuracy])
     average = ExponentialMovingAverage(0.9)
-    training: Training = trainer  # a trainer has what callbacks may use
+    training: Training = trainer  # a trainer satisfies this protocol
     average.on_fit_start(training)
     history = trainer.fit(
         x, y, validation_data=(x, y), callbacks=[StopAt(), EarlyStopping("val_loss"), average]
@@ -97,6 +97,6 @@ def loops(model: cr.Sequential) -> None:
 
 
 def parts_with_an_extra() -> None:
-    """They are imported when they are first used, and mypy knows their names."""
+    """mypy knows the modules that are imported only when first used."""
     assert_type(cr.estimators.MLPClassifier(), cr.estimators.MLPClassifier)
     assert_type(cr.plotting.plot_weights(x), list[Any])

@@ -43,7 +43,7 @@ class Lister:
         self.described: dict[int, str] = {}
 
     def module(self, module: ModuleType, place: str = PACKAGE) -> None:
-        """Add the public names of a module once, base classes before their subclasses."""
+        """Add the public names of a module, each once: the classes first, then everything else."""
         if id(module) in self.described:
             return
         self.lines.append(f"{place} (module)")

@@ -176,3 +176,39 @@ def test_words_are_labels():
         assert found.classes_.tolist() == ["cat", "dog", "emu"]
         assert (found.predict(X) == np.asarray(["cat", "dog", "emu"])[expected]).all()
         assert found.score(X, y) == np.mean(expected == THREE)
+
+
+def missing_values():
+    pandas = pytest.importorskip("pandas")
+    return {"<NA>": pandas.NA, "NaT": pandas.NaT, "None": None, "masked": np.ma.masked}
+
+
+@pytest.mark.parametrize("value", ["<NA>", "NaT", "None", "masked"])
+@pytest.mark.parametrize(
+    "form", [list, lambda y: np.asarray(y, dtype=object)], ids=["list", "objects"]
+)
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_missing_values_in_lists(kind, form, value):
+    y, x, weight = TWO.tolist(), X.tolist(), [1.0] * len(X)
+    model = fitted(kind, TWO)
+    y[3] = x[3][1] = weight[3] = missing_values()[value]
+    y, x, weight = map(form, (y, x, weight))
+    for name, use in {
+        "y": lambda: fitted(kind, y),
+        "X": lambda: fitted(kind, TWO, x),
+        "sample_weight": lambda: fitted(kind, TWO, X, weight),
+        "y ": lambda: model.score(X, y),
+        "X ": lambda: model.predict(x),
+    }.items():
+        message = f"^{name.strip()}: expected no missing values, found {value} in row 3$"
+        with pytest.raises(cr.DataError, match=message):
+            use()
+    with pytest.raises(cr.DataError, match="^validation_data: y: expected no missing values"):
+        model.fit(X, TWO, validation_data=(X, y))
+    strings = pytest.importorskip("pandas").Series(["a", "b"] * (len(X) // 2), dtype="string")
+    strings[1] = None
+    if kind is MLPClassifier:
+        with pytest.raises(
+            cr.DataError, match="^y: expected no missing values, found <NA> in row 1"
+        ):
+            fitted(kind, strings)

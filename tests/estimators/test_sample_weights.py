@@ -200,3 +200,23 @@ def test_a_single_class_in_an_array_of_another_library(library):
     np.testing.assert_array_equal(library.to_numpy(p), np.ones((130, 1)))
     np.testing.assert_array_equal(library.to_numpy(model.predict(x)), np.full(130, 3))
     assert all(np.isfinite(p).all() for p in map(library.to_numpy, model.coefs_))
+
+
+def test_a_batch_whose_classes_all_have_weight_0():
+    model = first(TWO, class_weight={0: 0.0})
+    before = model.model_.state.values.copy()
+    with pytest.raises(ValueError, match=r"found only classes of weight 0: \[0\]$"):
+        model.partial_fit(X[:5], np.zeros(5, int))
+    np.testing.assert_array_equal(model.model_.state.values, before)
+    model.partial_fit(X, TWO)
+    assert not np.array_equal(model.model_.state.values, before)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_penalty_that_tiny_weights_make_huge():
+    tiny = np.full(len(X), 1e-50)
+    options = {"solver": "sgd", "learning_rate_init": 0.1}
+    with pytest.raises(ValueError, match="^Solver produced .* sum of the sample weights, 1.3e-48"):
+        fitted(MLPClassifier, TWO, X, tiny, **options)
+    model = fitted(MLPClassifier, TWO, X, tiny, alpha=0.0, **options)
+    assert_same_weights(model, fitted(MLPClassifier, TWO, X, alpha=0.0, **options), atol=1e-9)

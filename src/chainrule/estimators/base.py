@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+from array_api_compat import array_namespace
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -222,7 +223,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
                     left_out = self._train(
                         data, y, held_out, random, parameters, incremental=incremental
                     )
-                self._check_finite(model, left_out, incremental=incremental)
+                self._check_finite(model, left_out, weight, incremental=incremental)
         return self
 
     def _held_out(self, given: tuple[Any, ...], model: Sequential) -> tuple[steps.Data, Array]:
@@ -286,12 +287,20 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
 
         return score
 
-    def _check_finite(self, model: Sequential, left_out: int, *, incremental: bool) -> None:
+    def _check_finite(
+        self, model: Sequential, left_out: int, weight: Array | None, *, incremental: bool
+    ) -> None:
         """Raise a `ValueError` if numbers overflowed; warn if the result is still usable."""
         cause = (
             "The input data may contain large values and need to be preprocessed. "
             "Scale it, for example with StandardScaler, or lower the learning rate."
         )
+        total = math.inf if weight is None else float(array_namespace(weight).sum(weight))
+        if self.alpha > total:
+            cause = (
+                f"The penalty, alpha={self.alpha:g}, is divided by the sum of the sample weights, "
+                f"{total:g}. Scale the weights to a mean of 1, or set alpha=0."
+            )
         finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
         if left_out and (
             incremental or not finite_loss

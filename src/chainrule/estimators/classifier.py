@@ -16,7 +16,7 @@ from ..formulas import log_softmax
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron, has_steps
-from .inputs import codes_of, read, targets_on_host, to_host
+from .inputs import codes_of, expect_present, read, targets_on_host, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
 from .sample_weights import sample_weights, times_class_weight, with_weight
@@ -235,6 +235,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             if not hasattr(self, "classes_"):
                 if classes is None:
                     raise ValueError("classes must be passed on the first call to partial_fit.")
+                expect_present("classes", classes)
                 self._learn_classes(y, classes)
             elif classes is not None:
                 found = unique_labels(to_host(classes))

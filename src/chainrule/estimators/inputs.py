@@ -42,6 +42,7 @@ def targets_on_host(y: Any) -> Any:
     """Targets of a score, in host memory; masked elements, which scikit-learn reads, are errors."""
     if isinstance(y, np.ma.MaskedArray):
         expect_numbers("y", y)
+    expect_present("y", y)
     return to_host(y)
 
 
@@ -61,6 +62,7 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
         learned before.
     """
     given = y
+    expect_present("y", y)
     if not is_foreign(x):
         x, y = validated(
             estimator,
@@ -107,6 +109,8 @@ def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
     frame = hasattr(x, "columns")  # check a frame first, so that an error can name the column
     if frame:
         expect_numbers("X", x)
+    else:
+        expect_present("X", x)
     data = validate_data(estimator, x, *others, **options)
     if not frame:
         expect_numbers("X", x)
@@ -120,6 +124,42 @@ def expect_numbers(name: str, data: Any) -> None:
             to_numpy(data)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
+
+
+def expect_present(name: str, data: Any) -> None:
+    """Raise a `DataError` if a value in a list or in an array of objects is missing.
+
+    Missing values are None, masked elements, NaN, and pandas's NA and NaT. scikit-learn reports NaN
+    in arrays of numbers.
+    """
+    if data is None or is_foreign(data) or is_sparse(data):
+        return
+    if not isinstance(data, list | tuple):
+        array = np.asarray(data)
+        if array.dtype != object:
+            return
+        data = array.tolist()
+    if not isinstance(data, list | tuple) or _PRESENT.issuperset(map(type, data)):
+        return
+    for i, sample in enumerate(data):
+        values = sample if isinstance(sample, list | tuple) else [sample]
+        if not _PRESENT.issuperset(map(type, values)):
+            for value in filter(_is_missing, values):
+                raise DataError(f"{name}: expected no missing values, found {value!r} in row {i}")
+
+
+_PRESENT = frozenset({bool, int, float, str})  # scikit-learn reports a float that is NaN
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or value is np.ma.masked:
+        return True
+    try:
+        return bool(value != value)  # true of NaN and NaT
+    except TypeError:  # pandas's NA is neither equal nor unequal
+        return True
+    except ValueError:  # an array
+        return False
 
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:

@@ -13,7 +13,7 @@ from sklearn.utils import check_array
 
 from ..backends.conversion import like
 from ..types import Array
-from .inputs import check_foreign, expect_numbers, is_foreign, taken, to_host
+from .inputs import check_foreign, expect_numbers, expect_present, is_foreign, taken, to_host
 
 
 def sample_weights(weight: Any, samples: int) -> Array | None:
@@ -24,6 +24,7 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
         weight = np.full(samples, weight)
     if not is_foreign(weight):
         given = weight
+        expect_present("sample_weight", given)
         weight = check_array(given, ensure_2d=False, dtype=float, input_name="sample_weight")
         expect_numbers("sample_weight", given)
     else:
@@ -81,6 +82,11 @@ def times_class_weight(
         pairs = zip(each, columns, strict=True)
         factors = [_of_classes(one, column, classes) for one, column in pairs]
     product: Array = math.prod(factors)
+    if not np.any(product):
+        raise ValueError(
+            "expected at least one sample of a class whose class_weight is above 0, found only "
+            f"classes of weight 0: {np.unique(labels).tolist()}"
+        )
     if weight is None:
         return _checked(product, "class_weight")
     return _checked(weight * like(weight, product), "sample_weight times class_weight")

@@ -1,4 +1,4 @@
-"""The sessions of this project: ``nox -l`` lists them, ``nox -s NAME`` runs one."""
+"""The nox sessions of this project. ``nox -l`` lists the sessions; ``nox -s NAME`` runs one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types"]
 
 TEST_TOOLS = ("pytest>=9", "pytest-xdist>=3.6", "hypothesis>=6.150", "array-api-strict>=2.6")
-FRAMES = ("polars>=1.20", "pyarrow>=18")  # data frames other than pandas
+FRAMES = ("polars>=1.20", "pyarrow>=18")  # libraries of data frames other than pandas
 TESTED_EXTRAS = ".[examples,tensorboard,distributed]"
 PYTEST = ("python", "-m", "pytest")
-PARALLEL = (*PYTEST, "-n", "2")  # two processes; ``-- -n 0`` runs the tests in a single one
+PARALLEL = (*PYTEST, "-n", "2")  # ``nox -s tests -- -n 0`` runs all tests in one process
 PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy", "--ignore", "tests/parity")
-COMPILED = (  # the tests of code that has compiled loops
+COMPILED = (  # tests of code that has compiled loops
     *(f"tests/{room}" for room in ("backends", "layers", "losses", "optimizers", "training")),
     *("tests/test_agreement.py", "tests/test_contract.py"),
     "tests/estimators/test_same_as_scikit_learn.py",
@@ -43,7 +43,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_fast(session: nox.Session) -> None:
-    """Run the tests on NumPy with the extra ``fast``: compiled loops must not change results."""
+    """Run the tests on NumPy with the extra ``fast``, whose loops must not change results."""
     session.install(".[examples,fast]", *TEST_TOOLS)
     session.run(*PARALLEL, "--library", "numpy", *COMPILED, *session.posargs, env=ONE_THREAD)
 
@@ -64,7 +64,8 @@ def slow(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
     session.install(".[all]", *lowest_versions(), *TEST_TOOLS, *FRAMES)
-    # Warnings are not errors here: old releases use features that are deprecated by now.
+    # Warnings are not errors in this session, because old releases use features that are deprecated
+    # now.
     environment = {**ONE_THREAD, "PYTHONWARNINGS": "default"}
     session.run(*PARALLEL, "-W", "default", *session.posargs, env=environment)
 
@@ -99,7 +100,8 @@ def gpu(session: nox.Session) -> None:
     session.run(*mnist, env=environment)
     session.run(*mnist, "--compile", "auto", env=environment)
     if session.venv_backend != "none":
-        for other in (TORCH, f"jax[cuda{cuda_driver()[0]}]"):  # a failed install is no error
+        # If an installation fails, the benchmark leaves out that library.
+        for other in (TORCH, f"jax[cuda{cuda_driver()[0]}]"):
             session.install(other, success_codes=[0, 1])
     benchmark = ("python", "-m", "benchmarks.gpu", "--write", "docs/gpu.md", *session.posargs)
     for precision in ("float32", "tf32"):
@@ -148,7 +150,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def mnist(session: nox.Session) -> None:
-    """Run the MNIST example; arguments are passed on: ``nox -s mnist -- --epochs 3``."""
+    """Run the MNIST example with the given arguments: ``nox -s mnist -- --epochs 3``."""
     session.install(".[examples]")
     session.run("python", "examples/mnist.py", *session.posargs)
 
@@ -174,7 +176,7 @@ def bench(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, *options: str) -> None:
-    """Install everything that the tests need on a CPU, and run them."""
+    """Install everything that the tests need on a CPU, and run the tests."""
     session.install(TESTED_EXTRAS, *TEST_TOOLS, *FRAMES)
     session.run(*PARALLEL, *options, *session.posargs, env=ONE_THREAD)
 
@@ -207,7 +209,7 @@ def on_gpu(session: nox.Session) -> dict[str, str]:
 
 
 def cuda_driver() -> tuple[int, str]:
-    """Return the major CUDA version of the NVIDIA driver, or 0 and why no GPU can be used."""
+    """Return the major CUDA version of the driver, or 0 and the reason why no GPU can be used."""
     name = ctypes.util.find_library("cuda") or "libcuda.so.1"
     try:
         driver = ctypes.CDLL("nvcuda.dll" if ctypes.util.find_library("nvcuda") else name)
@@ -220,4 +222,4 @@ def cuda_driver() -> tuple[int, str]:
     major = version.value // 1000
     if major < 12:
         return 0, f"the driver is for CUDA {major}, but CuPy needs 12 or newer"
-    return min(major, 13), ""  # a driver also runs programs built for older versions
+    return min(major, 13), ""  # newer drivers run CUDA 13 programs, too

@@ -1,4 +1,4 @@
-"""The work of a step in NumPy alone: a lower bound for libraries built on NumPy."""
+"""A training step written directly in NumPy: a lower bound for libraries built on NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .task import weights
 
 
 def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
-    """The matrix products of a step alone, in NumPy."""
+    """Return a function that computes only the matrix products of a step, in NumPy."""
     rng = np.random.default_rng(0)
     products = []
     for layer, (inner, out) in enumerate(pairwise(widths)):
@@ -29,9 +29,9 @@ def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
 
 
 def bare_step(widths: list[int], batch: int) -> Callable[[], list[np.ndarray]]:
-    """Forward and backward pass in NumPy: products, biases, rectifiers; no loss or optimizer.
+    """Return a forward and backward pass in NumPy, without loss and optimizer.
 
-    The step returns the gradients with respect to weights and biases for an output gradient of 1.
+    The function returns the gradients of weights and biases if the gradient of each output is 1.
     """
     parameters = weights(widths)
     layers = list(zip(parameters[::2], parameters[1::2], strict=True))

@@ -1,11 +1,11 @@
-"""The speed of chainrule relative to other libraries in the same run, and other costs.
+"""Speed, memory and import time of chainrule, compared with other libraries in the same run.
 
 ``python -m benchmarks.compare`` trains four networks with every installed library of `libraries`.
-All use Adam in float32, start from the same weights and train on the same batches of 60,000 x 784
-floats. Before the timing, it checks that all libraries compute the same losses. Other sections
-measure memory, import time, the time to draw a batch, and how the time of a step grows with the
-network. ``--what`` selects sections. The script prints tables of medians with quartiles, and writes
-them to ``--json`` and ``--markdown``.
+All libraries use Adam in float32, start from the same weights and train on the same batches of
+60,000 x 784 floats. Before timing, the script checks that all libraries compute the same losses.
+Other sections measure memory, import time, the time to draw a batch, and how the time of a step
+grows with the network. ``--what`` selects sections. The script prints tables of medians with
+quartiles, and writes them to ``--json`` and ``--markdown``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECTIONS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Run the measurements, print the tables and write the files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

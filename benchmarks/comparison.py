@@ -1,6 +1,6 @@
-"""A training step, an epoch and predictions compared with other libraries, and the floor of a step.
+"""Time of a training step, an epoch and predictions, compared with other libraries.
 
-The floor is the time of the step's matrix products alone.
+The tables also give the floor of a step: the time of its matrix products alone.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from .rounds import Calls, race
 from .task import make_data
 from .text import ratio, rows, share, spread
 
-NETWORKS = {  # batch size, and batches per epoch: all samples, or fewer to save time
+NETWORKS = {  # batch size, and batches per epoch (fewer in the last network, to save time)
     "784-32-10": (32, 1875),
     "784-128-10": (128, 468),
     "784-512-512-10": (128, 468),
     "784-2500-2000-1500-1000-500-10": (256, 20),
 }
 PREDICTED = (1, 128, 10_000)
-EPOCHS = 3  # maximum number of rounds for a whole epoch
+EPOCHS = 3  # maximum number of rounds in which an epoch is timed
 
 
 def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Seconds per call for each network, with its batch size and the samples of an epoch."""
+    """Return the seconds per call for each network, its batch size and samples per epoch."""
     results = {}
     for name in networks:
         batch, steps = NETWORKS[name]
@@ -39,7 +39,7 @@ def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str,
 def calls(
     library: str, widths: list[int], batch: int, steps: int, samples: int = 60_000
 ) -> tuple[list[float], Calls]:
-    """The calls of one library; chainrule's process also times NumPy's products alone."""
+    """Return the calls of a library; chainrule's process also times the products alone."""
     data = make_data(widths[0], batch, samples, steps)
     task = LIBRARIES[library](widths, data)
     timed: Calls = {("step", library): task.step, ("epoch", library): task.epoch}
@@ -51,7 +51,7 @@ def calls(
 
 
 def table(results: dict[str, Any]) -> str:
-    """Times, ratios to chainrule's time in the same round, and the floor."""
+    """Return tables of times, of ratios to chainrule's time in the same round, and of floors."""
     lines, floors = [], []
     for name, result in results.items():
         network, seconds = f"{name}, {result['batch']}", dict(result["seconds"])

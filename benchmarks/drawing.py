@@ -1,6 +1,6 @@
-"""Batches of 60,000 x 784 held as float32, or as bytes that the model scales.
+"""Time to draw batches of 60,000 x 784 images, held as float32 or as bytes.
 
-Bytes take a quarter of the memory; the model then starts with `Rescaling`.
+Bytes take a quarter of the memory. A model of bytes starts with `Rescaling`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ WIDTHS, BATCH = [784, 128, 10], 128
 
 
 def measure(rounds: int) -> Times:
-    """Seconds per draw and per step."""
+    """Return the seconds per drawn batch and per step."""
     return race(calls, [()], rounds)
 
 
 def calls(samples: int = 60_000) -> tuple[list[float], Calls]:
-    """A draw and a step for each kind of images; drawing bytes includes scaling them."""
+    """Return a draw and a step for each kind of images. Drawing bytes includes scaling them."""
     data = make_data(WIDTHS[0], BATCH, samples)
     bytewise = replace(data, images=(255 * data.images).astype(np.uint8))
     steps = {
@@ -44,12 +44,12 @@ def calls(samples: int = 60_000) -> tuple[list[float], Calls]:
 
 
 def scaling(*layers: cr.Layer) -> cr.Sequential:
-    """A model of these layers that takes bytes."""
+    """Return a model that scales bytes and then applies these layers."""
     return cr.Sequential(cr.Rescaling(1 / 255), *layers, seed=0)
 
 
 def table(results: Times) -> str:
-    """A line for each kind of images."""
+    """Return a table with a line for each kind of images."""
     lines = [
         (kind, *(spread(times[kind]) for times in results.values())) for kind in results["step"]
     ]

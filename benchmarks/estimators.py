@@ -1,10 +1,10 @@
-"""`chainrule.estimators` compared with scikit-learn's: scores and times for several seeds.
+"""Scores and times of `chainrule.estimators`, compared with scikit-learn's for several seeds.
 
 ``python -m benchmarks.estimators`` trains the multilayer perceptrons of scikit-learn and of this
-package with the same parameters, on the digits and on synthetic data like California's housing.
-Each seed gives a different split and different weights. The time covers training and predicting all
-of the test data. Set ``OMP_NUM_THREADS=1``: the products are small, and threads only wait for each
-other.
+package with the same parameters, on the digits and on generated data that resembles the California
+housing data. Each seed gives a different split and different weights. The time covers training, and
+predicting the test data. Set ``OMP_NUM_THREADS=1``, because threads only wait for each other in
+small matrix products.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ LIBRARIES: dict[str, Any] = {"scikit-learn": neural_network, "chainrule": estima
 
 
 def digits() -> Data:
-    """1,797 images of 8 x 8 pixels."""
+    """Return 1,797 images of 8 x 8 pixels and their labels."""
     data: Data = load_digits(return_X_y=True)
     return data
 
 
 def housing(samples: int = 20640, seed: int = 0) -> Data:
-    """Eight features and a price, distributed and correlated like the census data of 1990.
+    """Generate eight features and a price, with distributions like those of the 1990 census.
 
-    Incomes and rooms are lognormal, and places lie in two clusters. Prices rise with the income and
-    fall with the distance to the coast and the number of people in a house. They are noisy and cut
+    Incomes and rooms are lognormal, and places lie in two clusters. Prices rise with income, and
+    fall with the distance to the coast and the number of people per house. Prices are noisy and cut
     off at 5, as in the census.
     """
     rng = np.random.default_rng(seed)
@@ -74,7 +74,7 @@ TASKS: dict[str, tuple[Callable[[], Data], str, dict[str, Any]]] = {
 
 
 def run(make: Any, data: tuple[np.ndarray, ...], seed: int, options: Any) -> tuple[float, float]:
-    """Seconds to train and to predict the test data, and the score on it."""
+    """Return the seconds to train and to predict the test data, and the test score."""
     x_train, x_test, y_train, y_test = data
     model = make(random_state=seed, **options)
     start = time.perf_counter()
@@ -85,7 +85,7 @@ def run(make: Any, data: tuple[np.ndarray, ...], seed: int, options: Any) -> tup
 
 
 def measure(name: str, seeds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds and scores of each library, one for each seed."""
+    """Return the seconds and scores of each library, one of each per seed."""
     load, estimator, options = TASKS[name]
     x, y = load()
     found: dict[str, dict[str, list[float]]] = {k: {"seconds": [], "scores": []} for k in LIBRARIES}
@@ -105,7 +105,7 @@ def measure(name: str, seeds: int) -> dict[str, dict[str, list[float]]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Scores with standard deviations, and times as a percentage of scikit-learn's."""
+    """Return a table of scores with standard deviations, and times relative to scikit-learn's."""
     lines = []
     for task, found in results.items():
         reference = np.asarray(found["scikit-learn"]["seconds"])
@@ -122,7 +122,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Run the measurements, print the tables and write the files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

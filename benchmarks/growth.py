@@ -1,6 +1,6 @@
 """How the time of a step grows with depth, width and batch size.
 
-The reference is the bare arithmetic in NumPy: no loss, no optimizer, no drawing of a batch.
+The reference is a step in bare NumPy, without loss, optimizer and drawing of batches.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SWEEPS: dict[str, dict[int, tuple[list[int], int]]] = {
     "width of 2 hidden layers, batch 128": {n: ([784, n, n, 10], 128) for n in WIDTHS},
     "batch of 784-128-10": {n: ([784, 128, 10], n) for n in BATCHES},
 }
-"""Widths and batch size of the networks, by the quantity that varies."""
+"""Networks (widths and batch size) for each quantity that varies."""
 
 
 def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Seconds per step in each sweep, and per additional hidden layer, by library."""
+    """Return the seconds per step in each sweep, and per additional hidden layer, by library."""
     compared = [(library,) for library in libraries if library in ("chainrule", "torch")]
     times = race(calls, compared, rounds)
     sweeps = {
@@ -38,7 +38,7 @@ def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
 
 
 def calls(library: str, samples: int = 60_000) -> tuple[list[float], Calls]:
-    """The steps of all networks; chainrule's process also times NumPy."""
+    """Return the steps of all networks. chainrule's process also times bare NumPy."""
     data = make_data(784, 1, samples)
     losses: list[float] = []
     timed: Calls = {}
@@ -53,14 +53,14 @@ def calls(library: str, samples: int = 60_000) -> tuple[list[float], Calls]:
 
 
 def slope(depths: dict[str, dict[str, list[float]]], who: str) -> list[float]:
-    """Seconds per additional layer, by least squares in each round."""
+    """Fit the seconds per additional layer by least squares, in each round."""
     seconds = [times[who] for times in depths.values()]
     slopes: list[float] = np.polyfit([*map(int, depths)], seconds, 1)[0].tolist()
     return slopes
 
 
 def table(results: dict[str, Any]) -> str:
-    """A table for each sweep, and the cost of an additional layer."""
+    """Return a table for each sweep, and the cost of an additional layer."""
     tables = []
     for name, sweep in results["sweeps"].items():
         who = [*next(iter(sweep.values()))]

@@ -1,4 +1,4 @@
-"""Import time in a fresh interpreter, compared with the array library's."""
+"""Time of `import chainrule` in a new interpreter, compared with importing NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from .text import rows, spread
 
 OURS, THEIRS = "import chainrule", "import array_api_compat.numpy"
-IMPORTS = {  # the imports before the timing, and the timed import
+IMPORTS = {  # imports before the timing, and the timed import
     "import numpy": ("", "import numpy"),
     THEIRS: ("", THEIRS),
     OURS: ("", OURS),
@@ -20,7 +20,7 @@ _TIMED = "import time\n{}\nstart = time.perf_counter()\n{}\nprint(time.perf_coun
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
-    """Seconds, one figure per round, after a warm-up round."""
+    """Return the seconds of each import in each round, after a warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for turn in range(rounds + 1):
         for name, code in IMPORTS.items():
@@ -32,9 +32,10 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 
 def table(results: dict[str, list[float]]) -> str:
-    """Import times, and the difference between two of them in each round.
+    """Return a table of import times, and of the difference between two imports in each round.
 
-    It can be negative: chainrule imports no array library before the first model needs one.
+    The difference can be negative, because chainrule imports no array library before the first
+    model needs one.
     """
     lines = [(name, spread(seconds)) for name, seconds in results.items()]
     less = np.subtract(results[OURS], results[THEIRS]).tolist()

@@ -1,8 +1,8 @@
-"""The same network in each library: a step of training with Adam, an epoch, and a prediction.
+"""The same network in each library: a training step with Adam, an epoch, and a prediction.
 
 Each function makes a `Task` for a network of given widths, with the same initial weights and the
-same batches, drawn from float32 data in memory. If the library allows it, the losses of an epoch
-are read only at its end. Each library is imported in its own process only.
+same batches, drawn from float32 data in memory. If a library allows it, the losses are read only at
+the end of each epoch. Each library is imported only in its own process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .task import LR, Data, Task, network, weights
 
 
 def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
-    """chainrule: steps by a visible loop, epochs by a `Trainer`; `model` replaces the network."""
+    """Set up chainrule: steps in a visible loop, epochs by a `Trainer`. `model` is optional."""
     model = network(widths) if model is None else model
     loss, optimizer, drawn = cr.CrossEntropyLoss(), cr.Adam(lr=LR), data.batches()
     trainer = cr.Trainer(model, loss=loss, optimizer=optimizer)
@@ -44,7 +44,7 @@ def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None)
 
 
 def chainrule_plain(widths: list[int], data: Data) -> Task:
-    """Chainrule without the extra ``fast``: this process cannot import numba."""
+    """Set up chainrule without the extra ``fast``, in a process that cannot import numba."""
     sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
     task = chainrule(widths, data)
     if "numba" in sys.modules:
@@ -53,7 +53,7 @@ def chainrule_plain(widths: list[int], data: Data) -> Task:
 
 
 class WithoutNumba(PathFinder):
-    """Finds modules as usual, except for numba."""
+    """An import finder that does not find numba."""
 
     @classmethod
     def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -62,7 +62,7 @@ class WithoutNumba(PathFinder):
 
 
 def torch(widths: list[int], data: Data, *, compiled: bool = False, fused: bool = False) -> Task:
-    """PyTorch with its defaults, with a compiled model, or with its fused Adam."""
+    """Set up PyTorch with its defaults, with a compiled model, or with its fused Adam."""
     import torch
 
     model = torch_model(widths)
@@ -92,7 +92,7 @@ def torch(widths: list[int], data: Data, *, compiled: bool = False, fused: bool 
 
 
 def torch_model(widths: list[int]) -> Any:
-    """The network as a PyTorch module."""
+    """Return the network as a PyTorch module."""
     import torch
 
     layers: list[Any] = []
@@ -106,7 +106,7 @@ def torch_model(widths: list[int]) -> Any:
 
 
 def jax(widths: list[int], data: Data) -> Task:
-    """JAX, with a jitted step that gathers its batch."""
+    """Set up JAX, with a jitted step that also gathers the batch."""
     import jax
     import jax.numpy as jnp
 
@@ -136,7 +136,7 @@ def jax(widths: list[int], data: Data) -> Task:
 
 
 def jax_state(widths: list[int]) -> tuple[Any, Any, Any]:
-    """The parameters, and the means and mean squares of their gradients."""
+    """Return the parameters, and Adam's means and mean squares of their gradients."""
     import jax.numpy as jnp
 
     parameters = [jnp.asarray(w) for w in weights(widths)]
@@ -145,7 +145,7 @@ def jax_state(widths: list[int]) -> tuple[Any, Any, Any]:
 
 
 def jax_update(state: Any, t: Any, images: Any, labels: Any) -> tuple[Any, Any]:
-    """The state after step `t` of Adam, counted from 1, and the loss before it."""
+    """Make step `t` of Adam, counted from 1; return the new state and the loss before the step."""
     import jax
     import jax.numpy as jnp
 
@@ -175,15 +175,15 @@ def _jax_logits(parameters: list[Any], images: Any) -> Any:
 
 
 def sklearn(widths: list[int], data: Data) -> Task:
-    """scikit-learn's MLPClassifier: each call of `partial_fit` is one batch, or one epoch."""
+    """Set up scikit-learn's MLPClassifier. A call of `partial_fit` gets a batch or an epoch."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(widths[1:-1], batch_size=data.batch, learning_rate_init=LR, alpha=0.0)
     drawn, classes = data.batches(), np.arange(widths[-1])
-    model.partial_fit(*next(data.batches()), classes=classes)  # creates the arrays
+    model.partial_fit(*next(data.batches()), classes=classes)  # this call creates the arrays
     model.coefs_[:] = [w.T.copy() for w in weights(widths)[::2]]
     model.intercepts_[:] = [b.copy() for b in weights(widths)[1::2]]
-    del model._optimizer  # its state belongs to the old weights
+    del model._optimizer  # the optimizer's state belongs to the old weights
 
     def fit(images: np.ndarray, labels: np.ndarray) -> float:
         model.partial_fit(images, labels)
@@ -197,7 +197,7 @@ def sklearn(widths: list[int], data: Data) -> Task:
 
 
 def thinc(widths: list[int], data: Data) -> Task:
-    """Thinc with its defaults: its own build of BLIS, on one thread."""
+    """Set up Thinc with its defaults, which use its own build of BLIS on one thread."""
     from thinc.api import Adam, Relu, Softmax, chain
 
     layers: list[Any] = [Relu(m, n) for n, m in pairwise(widths[:-1])]
@@ -211,7 +211,7 @@ def thinc(widths: list[int], data: Data) -> Task:
 
     def update(images: np.ndarray, labels: np.ndarray) -> float:
         probabilities, backprop = model.begin_update(images)
-        loss = -np.log(probabilities[each, labels]).mean()  # Thinc's own loss has a different form
+        loss = -np.log(probabilities[each, labels]).mean()  # Thinc reports another loss
         probabilities[each, labels] -= 1.0
         probabilities /= len(images)
         backprop(probabilities)
@@ -234,11 +234,11 @@ LIBRARIES: dict[str, Callable[[list[int], Data], Task]] = {
     "sklearn": sklearn,
     "thinc": thinc,
 }
-"""The libraries by the name that is printed."""
+"""The function for each library, by the printed name of the library."""
 
 _NEEDS = {"chainrule-plain": "numba", "torch.fused": "torch", "torch.compile": "torch"}
 
 
 def installed() -> list[str]:
-    """The installed libraries; chainrule without numba counts only where numba is installed."""
+    """Return the installed libraries; without numba, "chainrule plain" would be the same."""
     return [n for n in LIBRARIES if importlib.util.find_spec(_NEEDS.get(n, n)) is not None]

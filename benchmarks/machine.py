@@ -1,4 +1,4 @@
-"""The machine that is measured: its processor, library versions and NumPy's BLAS."""
+"""A description of the machine: its processor, library versions and NumPy's BLAS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VARIABLES = (
 
 
 def machine() -> dict[str, Any]:
-    """The processor, environment variables that affect its speed, and its load."""
+    """Return the processor, its load, and environment variables that affect the speed."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": processor(),
@@ -35,14 +35,14 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries."""
+    """Return the versions of Python and of the installed libraries."""
     here = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions()}
     python = {"python": platform.python_version()}
     return python | {name: here[name] for name in _PACKAGES if name in here}
 
 
 def processor() -> str:
-    """The model name of the processor."""
+    """Return the model name of the processor."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -52,7 +52,7 @@ def processor() -> str:
 
 
 def blas() -> dict[str, Any]:
-    """NumPy's BLAS library; threads and kernels are None without threadpoolctl."""
+    """Describe NumPy's BLAS. Without threadpoolctl, its threads and kernels are None."""
     built: Any = np.show_config(mode="dicts")
     library = built["Build Dependencies"]["blas"]
     found = {"name": library["name"], "version": library["version"]}
@@ -66,7 +66,7 @@ def blas() -> dict[str, Any]:
 
 
 def header(results: dict[str, Any]) -> str:
-    """The machine and the versions as lines of text."""
+    """Return the machine and the versions as lines of text."""
     m = results["machine"]
     blas = m["blas"]
     lines = [

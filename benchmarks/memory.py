@@ -1,7 +1,7 @@
-"""Peak memory of a training, compared with what the method itself needs.
+"""Peak memory of training, compared with the memory that Adam and backpropagation need.
 
-The method needs four vectors of the size of the parameters: values, gradients, and Adam's two
-averages. It also needs the activations: the batch and one output per layer.
+Four vectors of the size of the parameters are needed: values, gradients, and Adam's two averages.
+The activations are also needed: the batch and one output per layer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def measure(libraries: list[str]) -> dict[str, Any]:
-    """Peak bytes, by library."""
+    """Return the peak number of bytes of each library."""
     spawn = multiprocessing.get_context("spawn")
     found = {}
     for library in libraries:
@@ -38,15 +38,15 @@ def measure(libraries: list[str]) -> dict[str, Any]:
 
 
 def needed(widths: list[int], batch: int) -> int:
-    """Bytes of four vectors of parameters and of the activations, in float32."""
+    """Return the bytes of the activations and of four vectors of parameters, in float32."""
     parameters = sum(n * m + m for n, m in pairwise(widths))
     return 4 * (4 * parameters + batch * sum(widths))
 
 
 def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
-    """Peak bytes while the model is made and while it trains, minus the bytes in use before.
+    """Return the peak bytes while a model is made and trained, minus the bytes in use before.
 
-    A small network runs first, so that code and buffers that are loaded once do not count.
+    A small network trains first, so that code and buffers that are loaded only once do not count.
     """
     data, make = make_data(widths[0], batch, samples=STEPS * batch), LIBRARIES[library]
     for _ in range(2):
@@ -62,12 +62,12 @@ def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
 
 
 def _resident() -> int:
-    """Bytes in memory; outside Linux the peak so far."""
+    """Return the bytes in memory. Outside Linux, return the peak since the process started."""
     return _status("VmRSS")
 
 
 def _highest() -> int:
-    """Peak bytes in memory since `_tidy`; outside Linux since the start."""
+    """Return the peak bytes since `_tidy`. Outside Linux, return the peak since the start."""
     return _status("VmHWM")
 
 
@@ -82,7 +82,7 @@ def _status(field: str) -> int:
 
 
 def _tidy() -> bool:
-    """Give free memory back and reset the peak; return whether the reset was possible."""
+    """Release free memory and reset the peak; return whether the reset was possible."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -94,7 +94,7 @@ def _tidy() -> bool:
 
 
 def table(results: dict[str, Any]) -> str:
-    """A line for each library."""
+    """Return a table with a line for each library."""
     need, found = results["needed"], results["peaks"]
     lines = [
         (k, *(f"{number(v[what] / 1e6)} MB, {v[what] / need:.2f}" for what in ("trained", "made")))
@@ -109,6 +109,6 @@ def table(results: dict[str, Any]) -> str:
     note = (
         ""
         if since
-        else "\n\nThese are peaks since the process started: this system reports no others."
+        else "\n\nThese are peaks since the process started: this system reports no other peaks."
     )
     return rows(head, lines) + note

@@ -1,4 +1,4 @@
-"""Timing in turns, so that a slow moment of the machine affects all libraries alike.
+"""Timing of libraries in turns, so that a slow moment of the machine affects all of them.
 
 Each library runs in its own process, because its idle threads would slow down the others.
 """
@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-ROUND = 0.1  # seconds per round, or one call if that takes longer
-SETTLE = 0.05  # seconds until the threads of a library sleep
+ROUND = 0.1  # seconds per round; a longer call is made once
+SETTLE = 0.05  # seconds until the idle threads of a library sleep
 
 Calls = dict[tuple[str, str], Callable[[], object]]
-"""The functions to time, by call and by library."""
+"""For each call and library, the function to time."""
 
 Make = Callable[..., tuple[list[float], Calls]]
-"""Returns the losses, which must be the same in all processes, and the calls to time."""
+"""A function that returns some losses, which must agree in all processes, and the calls to time."""
 
 Times = dict[str, dict[str, list[float]]]
-"""Seconds per call, by call and by library, one figure per round."""
+"""For each call and library, the seconds per call in each round."""
 
 
 class Seconds(float):
-    """The result of a call that has measured its own time; it replaces the time measured here."""
+    """The result of a call that has measured its own time, to be used instead of the time here."""
 
 
 def race(
@@ -46,13 +46,14 @@ def race(
     make : callable
         A `Make` function at the top level of a module, so that a new process finds it.
     processes : list of tuple
-        The arguments of `make` in each process. All processes must compute the same losses as the
-        first. If one of the others fails, it is left out, with a message on standard error.
+        The arguments of `make` in each process. All processes must compute the losses of the first
+        process. If another process fails, it is left out, with a message on standard error.
     rounds : int
         The number of rounds.
     long : dict of str to int, optional
-        The number of rounds for each slow function, which is called once per round. In each round,
-        any other function is called once before it is timed, so that caches and threads are warm.
+        The number of rounds for each slow function. A slow function is called once per round. All
+        other functions are called once before they are timed in a round, so that caches and threads
+        are warm.
     tolerance : float, optional
         The relative tolerance of the losses.
     """
@@ -99,14 +100,14 @@ def race(
 
 
 def _work(pipe: Connection, make: Make, arguments: tuple[Any, ...]) -> None:
-    """Time one round of the requested call, for each request."""
+    """Wait for requests, and time one round of the requested call for each."""
     losses, calls = make(*arguments)
     pipe.send((losses, list(calls)))
     repeats: dict[tuple[str, str], int] = {}
-    with contextlib.suppress(EOFError):  # until the other end is closed
+    with contextlib.suppress(EOFError):  # EOFError: the other end is closed
         while True:
             key, once = pipe.recv()
-            seconds = _timed(calls[key], 1)  # also wakes the library's threads
+            seconds = _timed(calls[key], 1)  # this call also wakes the threads
             if not once:
                 if key not in repeats:
                     repeats[key] = max(1, int(ROUND / min(seconds, _timed(calls[key], 1))))
@@ -115,7 +116,7 @@ def _work(pipe: Connection, make: Make, arguments: tuple[Any, ...]) -> None:
 
 
 def _timed(call: Callable[[], object], repeats: int) -> float:
-    """Seconds per call."""
+    """Return the seconds per call."""
     start = time.perf_counter()
     for _ in range(repeats):
         result = call()

@@ -1,13 +1,14 @@
-"""Many values at once: one step on n samples instead of n steps on one sample each.
+"""Many samples at once: one gradient of n samples instead of n gradients of one sample each.
 
-The gradient of a mean is the mean of the gradients. So we can make n samples of 25 inputs each the
-rows of a matrix, and one matrix product replaces a slow loop.
+The gradient of a mean is the mean of the gradients. So we can write n samples of 25 inputs each as
+the rows of a matrix, and replace a slow loop by one matrix product.
 
 How long should we train, and at which learning rate? There are only 30 samples, they are noisy, and
 only 3 of the inputs matter. Look for three things in the curves. With a small rate, the neuron is
-still learning at the end. With a larger one it overfits: the training error keeps falling, but at
-some point the test error starts to rise, because the neuron memorises the noise. With the largest
-rate it bounces: each step jumps across the minimum to the other side, and the error never settles.
+still learning at the end. With a larger rate, the neuron overfits: the training error keeps
+falling, but at some point the test error starts to rise, because the neuron memorises the noise.
+With the largest rate, the weights bounce: each step jumps across the minimum to the other side, and
+the error never settles.
 """
 
 import time
@@ -28,13 +29,13 @@ true_w[0, :3] = 3, -2, 1
 
 
 def draw(samples):
-    """Inputs of variance 1, and targets with noise of variance 4."""
+    """Draw inputs of variance 1, and targets with noise of variance 4."""
     x = rng.normal(size=(samples, 25))
     return x, x @ true_w.T + true_b + rng.normal(0, 2, size=(samples, 1))
 
 
 def neuron():
-    """A neuron with 25 inputs; all weights start at zero."""
+    """Return a neuron with 25 inputs, whose weights start at zero."""
     linear = cr.Linear(25, 1, init=cr.initializers.zeros())
     return cr.Sequential(linear, backend=options.backend, dtype="float64", seed=options.seed)
 
@@ -45,7 +46,7 @@ x, y = model.backend.asarray(x_test), model.backend.asarray(y_test)
 
 
 def gradient(x, y):
-    """The gradient of the loss with respect to the weights, as a NumPy array."""
+    """Return the gradient of the loss with respect to the weights, as a NumPy array."""
     model.zero_grad()
     output, back_through_model = model.forward(x, training=True)
     _, back_through_loss = loss(output, y)

@@ -1,12 +1,13 @@
-"""Hidden layers, each one neuron wide: y = 3 x + 2, learned by a chain of 1 to 9 neurons.
+"""Hidden layers that are one neuron wide: a chain of 1 to 9 neurons learns y = 3 x + 2.
 
 Without activations, a chain of neurons still computes a straight line: m is the product of all
-weights. So depth does not change what the chain can express, but it changes how it learns. Look for
-two things. First, on a logarithmic axis, the error of the single neuron falls along a straight
-line: it shrinks by the same factor in each epoch. Second, the error of a deeper chain falls faster,
-because a step changes every factor of the product. But the gradient of one weight contains the
-product of all the others, which start at 0.5. So a long chain hardly moves at first, and the longer
-the chain, the longer this lasts. Half the learning rate needs twice as many epochs.
+weights. So depth does not change what the chain can express, but depth changes how the chain
+learns. Look for two things. First, on a logarithmic axis, the error of the single neuron falls
+along a straight line, because the error shrinks by the same factor in each epoch. Second, the error
+of a deeper chain falls faster, because a step changes every factor of the product. But the gradient
+of each weight contains the product of all other weights, which start at 0.5. So a long chain learns
+very slowly at first, and a longer chain stays slow for longer. Half the learning rate needs twice
+as many epochs.
 """
 
 import matplotlib.pyplot as plt

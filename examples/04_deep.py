@@ -1,15 +1,16 @@
-"""The L-layer model, with any widths and any activation after each layer; and why width matters.
+"""A model of L layers, with any widths and any activation after each layer, and why width matters.
 
-There are four inputs, and the class is 1 if an odd number of them is negative. Every point comes
-with all 16 combinations of signs. Look at the costs: the wide networks learn the task. Layers of
-one neuron do not learn it. Neither does a wide network without activations, which is just one
-linear map. Their cost stays near ln 2, the cost of guessing by a coin flip.
+There are four inputs, and the class is 1 if an odd number of inputs is negative. Every point comes
+with all 16 combinations of signs. Look at the costs: the wide networks learn the task. Networks
+with layers of one neuron do not learn the task, and neither does a wide network without
+activations, which is just one linear map. The cost of these networks stays near ln 2, the cost of
+guessing by a coin flip.
 
 Why width 1 is not enough: the first layer passes on a single number, t = w x + b. The output can
 only rise with t or only fall with t, so the network answers 1 only on one side of some threshold
 for t. Now flip the signs of two inputs: (+ +) and (- -) belong to one class, (+ -) and (- +) to the
-other, yet the values of t have the same sum in both pairs, so no threshold separates the pairs. At
-least one point in four is wrong, so at most 75 % are right.
+other, yet the values of t have the same sum in both pairs, so no threshold separates the pairs. So
+at least one point in four is wrong, and at most 75 % of the points are right.
 """
 
 from itertools import product
@@ -28,7 +29,7 @@ signs = np.array(list(product([1, -1], repeat=4)))
 
 
 def draw(points):
-    """Points with every combination of signs, and how many of their inputs are negative."""
+    """Draw points with every combination of signs; return them and their numbers of minus signs."""
     x = rng.uniform(0.5, 1.5, size=(points, 1, 4)) * signs
     return x.reshape(-1, 4), np.sum(x < 0, axis=2).reshape(-1, 1)
 

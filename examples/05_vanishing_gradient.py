@@ -2,14 +2,14 @@
 
 On its way back through a layer, the gradient is multiplied by the derivative of the activation. For
 a sigmoid, the derivative is y (1 - y), which is at most 0.25. So each layer gets only a fraction of
-the gradient of the layer after it, and the first of seven layers gets almost nothing. For ReLU, the
-derivative is 1 wherever a neuron is active. Look at the gradient norms of the layers: they are
-orders of magnitude apart for sigmoids and close together for ReLU. The ReLU network learns to
-separate two circles, while the loss of the sigmoid network stays at ln 2, the loss of guessing by a
-coin flip.
+the next layer's gradient, and the first of seven layers gets almost no gradient. For ReLU, the
+derivative is 1 wherever a neuron is active. Look at the gradient norms: the norms of different
+layers are orders of magnitude apart for sigmoids and close together for ReLU. The ReLU network
+learns to separate two circles, while the loss of the sigmoid network stays at ln 2, the loss of
+guessing by a coin flip.
 
-The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output is so certain that
-it rounds to 1, the naive formula computes 0 times log 0, which is NaN. `cr.BCELoss` avoids this.
+The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output rounds to 1, the
+naive formula computes 0 times log 0, which is NaN. `cr.BCELoss` avoids this product.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ y = 1 - inner.reshape(-1, 1)  # class 1 is the outer circle
 
 
 class BothLosses(cr.Callback):
-    """Measures the loss on all data after each epoch, by `cr.BCELoss` and by the naive formula."""
+    """Computes the loss of all data after each epoch, with `cr.BCELoss` and the naive formula."""
 
     def __init__(self):
         self.careful, self.naive = [], []

@@ -1,13 +1,13 @@
-"""XOR: a network with two hidden neurons learns it, and faster with the product as a third input.
+"""Two hidden neurons learn XOR, and learn faster if the product of the inputs is a third input.
 
 XOR is 1 at the two points where exactly one of x and y is 1. No straight line separates these two
 points from the other two, so one neuron cannot learn XOR. Two hidden sigmoids can bend the plane
-far enough, but from some initial weights they get stuck on the way. With x y as a third input,
-nothing has to be bent: XOR is x + y - 2 x y.
+far enough, but from some initial weights the training gets stuck. With x y as a third input, no
+bending is needed, because XOR is x + y - 2 x y.
 
 Look at the curves, one for each seed. With the third input, every curve falls early. Without the
-third input, the curves stay flat for longer, and some never leave a plateau: the network gives two
-or three of the four points the same output, between 0 and 1.
+third input, the curves stay flat for longer, and some never leave a plateau. On the plateau, two or
+three of the four points have the same output, between 0 and 1.
 """
 
 import matplotlib.pyplot as plt
@@ -38,7 +38,7 @@ class WithProduct(cr.Layer):
 
 
 class StopWhenLearned(cr.Callback):
-    """Stops the training at a mean squared error of 0.01: every answer is then within 0.2."""
+    """Stops training at a mean squared error of 0.01. Each output is then off by at most 0.2."""
 
     def on_epoch_end(self, trainer):
         if trainer.history.epochs[-1]["loss"] < 0.01:
@@ -46,7 +46,7 @@ class StopWhenLearned(cr.Callback):
 
 
 def train(inputs, seed, *callbacks):
-    """Train two hidden neurons and an output neuron, on one point at a time."""
+    """Train two hidden neurons and an output neuron on one point at a time."""
     uniform = cr.initializers.uniform(-1, 1)
     model = cr.Sequential(
         WithProduct() if inputs == 3 else cr.Identity(),
@@ -90,7 +90,7 @@ medians = {}
 for inputs, name, color in (2, "x and y", COLORS[6]), (3, "x, y and x y", COLORS[2]):
     trainers = [train(inputs, seed) for seed in range(options.seeds)]
     learned = sum(trainer.history["loss"][-1] < 0.01 for trainer in trainers)
-    # A run that never learned counts as the longest, so that the median is over all seeds.
+    # A run that never learned counts with its full length, so the median covers all seeds.
     medians[inputs] = np.median([len(trainer.history) for trainer in trainers])
     print(f"{name}: {learned} of {options.seeds} seeds learned, median {medians[inputs]:g} epochs")
     for trainer in trainers:

@@ -1,18 +1,20 @@
-"""Two features, so that everything can be seen: circles, moons, blobs and spirals.
+"""Circles, moons, blobs and spirals: two features, so that a plot shows everything.
 
-A quarter of the points is kept for testing. These test points are drawn over the regions that the
-network assigns to each class. For two classes, the network has one output, the logit of class 1.
-For more classes, it has one output per class.
+A quarter of the points is kept for testing. The plots show these test points, and the regions that
+the network assigns to each class. For two classes, the network has one output, the logit of class
+1. For more classes, it has one output per class.
 
-Look at the spirals. Neighbouring arms are 0.57 radians apart. If the noise moves a point by more
-than half of that, 0.28, the point ends up nearer to the other arm, and nobody can tell where it
-came from. With noise 0.1, this is rare. With noise 0.2, 0.28 is only 1.4 standard deviations, so
-even the best possible rule is right for only about 92 % of all points. The last picture shows this
-rule, which knows how the arms were made. The network does not know this, but comes close. Most of
-the points that it gets wrong look like points of another class, so a larger network would not help.
+Look at the spirals. Neighbouring arms are 0.57 radians apart. If the noise turns a point by more
+than half of this angle, 0.28 radians, the point lies nearer to another arm, and no rule can tell
+which arm it belongs to. With noise 0.1, such points are rare. With noise 0.2, 0.28 radians are only
+1.4 standard deviations, so even the best possible rule is right for only about 92 % of all points.
+The last picture shows the best rule, which knows how the arms were made. The network does not know
+how, but comes close to the best rule. Most points that the network gets wrong look like points of
+another class, so a larger network would not help.
 
-The network and the rule are compared on the same 1500 test points. On so few points, either can be
-ahead by luck. The printed standard error says how much luck to expect.
+The network and the rule are compared on the same 1500 test points. With so few points, the network
+or the rule can be ahead by chance. The printed standard error gives the size of such chance
+differences.
 """
 
 import matplotlib.pyplot as plt
@@ -27,7 +29,7 @@ options = arguments(__doc__, epochs=100, batch_size=64, lr=0.01, seed=1)
 
 
 class NearestArm:
-    """The best rule for the spirals: choose the arm whose angle is nearest to that of the point."""
+    """The best rule for the spirals: choose the arm that is nearest to the point in angle."""
 
     def predict(self, x):
         radius, angle = np.hypot(x[:, :1], x[:, 1:]), np.arctan2(x[:, :1], x[:, 1:])
@@ -35,7 +37,7 @@ class NearestArm:
 
 
 def train(x, y):
-    """Train two hidden layers of 64; for two classes, `y` is a column of zeros and ones."""
+    """Train two hidden layers of width 64. For two classes, `y` is a column of zeros and ones."""
     binary = y.ndim == 2
     outputs = 1 if binary else int(y.max()) + 1
     model = cr.mlp([2, 64, 64, outputs], backend=options.backend, seed=options.seed)
@@ -70,7 +72,7 @@ for (name, (x, y)), ax in zip(problems.items(), axes.flat, strict=False):
 
 
 def right(x, y):
-    """The proportion of points that the rule gets right."""
+    """Return the proportion of points that the rule gets right."""
     return np.mean(NearestArm().predict(x).argmax(axis=1) == y)
 
 

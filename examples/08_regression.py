@@ -1,13 +1,14 @@
 """Regression with an L1 loss: a network 1-512-256-512-1 fits a curve to noisy points.
 
-The L1 loss is the mean of |y - target|. A distant point pulls no harder than a near one, so the
-curve follows the median of the noise, not its mean. Two networks start from the same weights, one
+The L1 loss is the mean of |y - target|. A distant point pulls no harder than a near point, so the
+curve follows the median of the noise, not the mean. Two networks start from the same weights, one
 with ReLU and one with ReLU6, which is flat again above 6.
 
-Look for three things. A ReLU bends the curve once, a ReLU6 bends it twice, and here the network
-with ReLU6 fits the points sooner. Both losses end near the dashed line, which is the loss of the
-true curve: the size of the noise. The losses never settle, because |d| is as steep next to zero as
-anywhere else. So the gradients do not shrink with the error, and neither do the steps.
+Look for three things. First, the network with ReLU6 fits the points sooner: a ReLU bends the curve
+once, and a ReLU6 bends it twice. Second, the losses of both networks end near the dashed line,
+which is the loss of the true curve and shows the size of the noise. Third, the losses never settle.
+The slope of |d| is as steep near zero as anywhere else, so gradients and steps do not shrink with
+the error.
 """
 
 import matplotlib.pyplot as plt
@@ -23,15 +24,15 @@ rng = np.random.default_rng(options.seed)
 
 
 def truth(x):
-    """The curve to be found."""
+    """Return the true curve, which the networks have to find."""
     return np.sin(x / 2)
 
 
 def network(activation):
-    """1-512-256-512-1, with uniform weights and biases of at most 1 / sqrt(inputs)."""
+    """Return a 1-512-256-512-1 network with uniform weights and biases up to 1 / sqrt(inputs)."""
     layers = []
     for n, m in (1, 512), (512, 256), (256, 512), (512, 1):
-        # Biases that all start at zero would put every bend of the first layer at x = 0.
+        # If all biases started at zero, every bend of the first layer would be at x = 0.
         uniform = cr.initializers.uniform(-(n**-0.5), n**-0.5)
         layers += [cr.Linear(n, m, init=uniform, bias_init=uniform), activation()]
     return cr.Sequential(*layers[:-1], backend=options.backend, seed=options.seed)

@@ -1,4 +1,4 @@
-"""784-10-10-10 by full-batch gradient descent: every formula by hand, then with layers.
+"""A 784-10-10-10 network, trained by full-batch gradient descent: by hand, then with layers.
 
 The rows of X are the images, and the one-hot rows of Y are their labels. Each step uses all images:
 
@@ -7,7 +7,7 @@ The rows of X are the images, and the one-hot rows of Y are their labels. Each s
 
 and the chain rule gives the gradients, from the last layer back to the first. Look at the numbers:
 the network made of layers has the same losses and ends with the same weights, up to rounding.
-Layers only save you writing the formulas. In the picture, misread images are framed.
+Layers only save you from writing the formulas. In the picture, misread images are framed.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ options = arguments(__doc__, images=5000, iterations=500, lr=0.2, seed=0)
 
 
 def data():
-    """Images as rows of numbers from 0 to 1, with labels, for training and for testing."""
+    """Load training and test images as rows of numbers from 0 to 1, with labels."""
     try:
         (x_train, y_train), (x_test, y_test) = cr.datasets.mnist()
         x_train, y_train, largest = x_train[: options.images], y_train[: options.images], 255
@@ -37,17 +37,17 @@ def data():
 
 
 def forward(X, W1, b1, W2, b2, W3, b3):
-    """The activations of the hidden layers, and the probabilities of the classes."""
+    """Return the activations of the hidden layers, and the probabilities of the classes."""
     A1 = np.maximum(X @ W1.T + b1, 0)
     A2 = np.maximum(A1 @ W2.T + b2, 0)
     Z3 = A2 @ W3.T + b3
-    # Subtract the largest first, so that exp cannot overflow; the quotient stays the same.
+    # Subtract the largest number of each row, so that exp cannot overflow. P stays the same.
     E = np.exp(Z3 - Z3.max(axis=1, keepdims=True))
     return A1, A2, E / E.sum(axis=1, keepdims=True)
 
 
 def gradients(X, Y, A1, A2, P, W2, W3):
-    """The gradients of the loss with respect to W1, b1, W2, b2, W3 and b3."""
+    """Return the gradients of the loss with respect to W1, b1, W2, b2, W3 and b3."""
     dZ3 = (P - Y) / len(X)
     dW3, db3 = dZ3.T @ A2, dZ3.sum(axis=0)
     dZ2 = (dZ3 @ W3) * (A2 > 0)

@@ -1,13 +1,13 @@
-"""A table of sales: from columns with missing values to a network that predicts.
+"""A table of sales: from columns with missing values to a network that predicts sales.
 
 The steps are the same for any table: fill in missing values, plot groups of rows, encode words as
 zeros and ones, standardise, and train. Then compare the network with the simplest model that might
-be good enough, here least squares. Medians and means are computed from the training rows only,
-because the test rows stand for sales that nobody has seen yet.
+be good enough, here a least squares fit. Medians and means are computed from the training rows
+only, because the test rows stand for sales that nobody has seen yet.
 
 Look at the groups. Warm weather sells ice cream but not soup, and an offer helps some products more
-than others. A linear model adds up one effect for each column and cannot express this; the network
-can. Most of the network's remaining error is due to chance and missing values.
+than others. A linear model adds up one effect for each column, so it cannot express such combined
+effects. The network can. Most of the network's remaining error is due to chance and missing values.
 """
 
 import matplotlib.pyplot as plt
@@ -49,26 +49,27 @@ for column, share in {"price": 0.1, "temperature": 0.1, "shop": 0.05}.items():
 train = rng.random(n) < 0.75
 print("missing:", ", ".join(f"{k} {v}" for k, v in table.isna().sum().items() if v))
 
-# Fill in prices by the median of the product, temperatures by the median, shops by a new word.
+# Fill in missing prices with the median of the product, temperatures with the median, and shops
+# with a new word.
 prices = table[train].groupby("product")["price"].median()
 table["price"] = table["price"].fillna(table["product"].map(prices))
 table["temperature"] = table["temperature"].fillna(table.loc[train, "temperature"].median())
 table["shop"] = table["shop"].fillna("unknown")
 
-# Group.
+# Compare groups of rows.
 by_offer = table[train].groupby(["product", "offer"])["sold"].mean().unstack()
 print("pieces sold without and with an offer:")
 for product, (without, with_offer) in by_offer.iterrows():
     print(f"  {product}: {without:.1f} and {with_offer:.1f}")
 
-# Encode and standardise.
+# Encode words as zeros and ones, and standardise all columns.
 columns = pd.get_dummies(table.drop(columns="sold"), columns=["product", "shop"], dtype=float)
 x, y = columns.to_numpy(), table[["sold"]].to_numpy()
 x = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
 mean, spread = y[train].mean(), y[train].std()
 target = (y - mean) / spread
 
-# Train, and compare.
+# Train the network, and compare it with least squares.
 model = cr.mlp([x.shape[1], 64, 64, 1], backend=options.backend, seed=options.seed)
 steps = options.epochs * -(-int(train.sum()) // options.batch_size)
 optimizer = cr.Adam(lr=cr.schedules.cosine(options.lr, steps))

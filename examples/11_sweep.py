@@ -1,18 +1,19 @@
-"""A sweep: which learning rate, width and dropout read digits best, and how sure we can be.
+"""A sweep: which learning rate, width and dropout are best for digits, and how sure we can be.
 
-A chainrule estimator can be used like one of scikit-learn's own, so scikit-learn does the search.
-It trains every setting three times, each time on two thirds of the training images, and scores it
-on the remaining third. The scaler is in the pipeline, so it also learns from these two thirds only.
-The trainings are independent, so joblib can spread them over processes (``--n-jobs``), or Dask over
-the machines of a cluster. ``--dask tcp://host:8786`` uses a cluster whose workers have chainrule
-installed, and ``--dask local`` starts two workers on this machine. The same seeds give the same
-scores everywhere.
+scikit-learn does the search, because a chainrule estimator can be used like scikit-learn's own
+estimators. The search trains every setting three times, each time on two thirds of the training
+images, and scores the setting on the remaining third. The scaler is part of the pipeline, so the
+scaler also sees only these two thirds. The fits are independent: joblib can spread them over
+processes (``--n-jobs``), and Dask over the machines of a cluster. ``--dask tcp://host:8786`` uses a
+cluster whose workers have chainrule installed, and ``--dask local`` starts two workers on this
+machine. The same seeds give the same scores everywhere.
 
-Look at the learning rate: no curve has its lowest point at an end. A small rate and dropout both
-hurt a wide network less than a narrow one. The ring marks the best of the 45 settings. Then look at
-the numbers: other settings are within one standard error of the best, and another ``--seed``
-chooses another dropout. The best of 45 settings is also one of the luckiest, so its own score tends
-to be too good. The test images had no part in the choice, so trust the test accuracy.
+Look at the learning rate: no curve has its lowest point at an end. A small rate or a dropout hurts
+a wide network less than a narrow network. The ring marks the best of the 45 settings. Then look at
+the numbers: other settings are within one standard error of the best, and with another ``--seed``,
+another dropout is the best. The best of 45 settings is also one of the luckiest, so its
+cross-validated score tends to be too good. The test images had no part in the choice, so trust the
+test accuracy.
 """
 
 import warnings
@@ -36,7 +37,7 @@ RATES, WIDTHS, DROPOUTS = [0.001, 0.003, 0.01, 0.03, 0.1], [8, 32, 128], [0.0, 0
 
 
 def connect(dask):
-    """A client of the Dask cluster at this address, or of two processes on this machine."""
+    """Connect to the Dask cluster at this address, or to two new processes on this machine."""
     try:
         from distributed import Client
     except ImportError as error:
@@ -104,5 +105,5 @@ def main():
     save_or_show(figure, options.plot)
 
 
-if __name__ == "__main__":  # worker processes on this machine import this file
+if __name__ == "__main__":  # worker processes import this file
     main()

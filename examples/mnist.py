@@ -25,7 +25,7 @@ CLOTHES = [
 
 
 def data(name):
-    """Images (uint8) and labels for training and testing, the largest pixel value, and a name."""
+    """Return training and test images (uint8) with labels, the largest pixel value, and a name."""
     try:
         if name == "mnist":
             return *cr.datasets.mnist(), 255, "MNIST"
@@ -43,7 +43,7 @@ def data(name):
 
 
 def picture(path, history, images, outputs, labels, names):
-    """Draw the training curves, and a grid of predictions that includes the first errors."""
+    """Draw the loss curves, and a grid of test images that includes the first errors."""
     from matplotlib.figure import Figure
 
     from chainrule.plotting import plot_history, plot_predictions, save_or_show

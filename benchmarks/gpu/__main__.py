@@ -1,11 +1,11 @@
-"""The speed of chainrule on a GPU compared with other libraries, and checks that must hold there.
+"""Speed of chainrule on a GPU, compared with other libraries, and checks of its GPU code.
 
-``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. It has four sections. "floor" measures
-what the card can do. "speed" compares training steps with those of PyTorch and JAX, if installed,
-on the same weights and batches, after checking that all libraries compute NumPy's losses. "mnist"
-trains MNIST to 98 %. "checks" checks memory, several models at once, and the losses.
-``--write docs/gpu.md`` writes the tables to that page. ``--dry-run`` runs the same code on the CPU
-with tiny sizes, to check that it works.
+``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. There are four sections. "floor" measures
+the peak speed of the GPU. "speed" compares training steps with those of PyTorch and JAX, if
+installed, on the same weights and batches; all libraries must first compute NumPy's losses. "mnist"
+trains MNIST to 98 %. "checks" checks memory use, several models at once, and the losses. ``--write
+docs/gpu.md`` writes the tables to that page. ``--dry-run`` tries the same code on the CPU with tiny
+sizes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .place import Attempts, Place, card
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Run the measurements, print the tables and write the files."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu",
         description=__doc__,
@@ -37,13 +37,13 @@ def main() -> None:
     parser.add_argument("--precision", choices=("float32", "tf32"), default="float32")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS])
-    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, help="all that are installed")
+    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, help="default: all installed")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables on this page")
-    parser.add_argument("--dry-run", action="store_true", help="on the processor, tiny")
+    parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU")
     options = parser.parse_args()
     if options.dry_run and options.write:
-        parser.error("the times of a dry run mean nothing: they cannot be written to a page")
+        parser.error("the times of a dry run mean nothing and cannot be written to a page")
     place = Place(dry=options.dry_run, precision=options.precision)
     place.set_environment()
     results = start(place)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def start(place: Place) -> dict[str, Any]:
-    """Print what machine is measured; exit if it has no GPU."""
+    """Print a description of the machine, or exit if there is no GPU."""
     try:
         found = card(place)
     except cr.BackendError as error:

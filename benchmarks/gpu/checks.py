@@ -1,4 +1,4 @@
-"""Checks on a GPU: constant memory, several models at once, and NumPy's losses."""
+"""Checks on a GPU: memory stays constant, models do not affect each other, and losses are right."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TURNS, EAGER, NESTED = (
     4,
     10,
     50,
-)  # epochs of the first model; how often the second makes a step, and the third an epoch
+)  # epochs of model 1; steps between two steps of model 2, and between two epochs of model 3
 
 
 def measure(place: Place, attempts: Attempts) -> dict[str, Any]:
-    """Run all checks, each in its own process; results by check."""
+    """Run each check in its own process, and return the results by name of the check."""
 
     def both(what: str, function: Callable[..., Any]) -> dict[str, Any]:
         found = {
@@ -47,10 +47,10 @@ def _model(place: Place, seed: int) -> cr.Sequential:
 
 
 def used(place: Place, compile: str) -> dict[str, Any]:
-    """Bytes in use after one and after 100 epochs of 100 steps, the last on a smaller batch.
+    """Return the bytes in use after 1 and after 100 epochs of 100 steps.
 
-    Counts the bytes of CuPy's pool and all bytes in use on the card. Without a card, counts those
-    of the process.
+    The last batch of an epoch is smaller. The result counts the bytes of CuPy's pool and all bytes
+    in use on the GPU. Without a GPU, it counts the bytes of the process.
     """
     epochs, steps = (3, 10) if place.dry else (EPOCHS, STEPS)
     data = make_data(784, BATCH, (steps - 1) * BATCH + BATCH // 2)
@@ -78,11 +78,11 @@ def _used(place: Place) -> dict[str, int]:
 
 
 def in_turns(place: Place) -> dict[str, float]:
-    """The largest difference in losses and weights from each model trained alone.
+    """Return how far losses and weights of models trained in turns differ from those trained alone.
 
-    While the steps of one model are launched as graphs, two other models train. The second trains
-    step by step in a visible loop. The third uses its own graphs, which are captured in the middle
-    of an epoch of the first.
+    While the first model trains with graphs, two other models train. The second model trains step
+    by step in a visible loop. The third model has its own graphs, which are captured in the middle
+    of an epoch of the first model.
     """
     steps = 10 if place.dry else STEPS
     eager, nested = (2, 5) if place.dry else (EAGER, NESTED)
@@ -150,7 +150,7 @@ def _weights(model: cr.Sequential) -> list[float]:
 
 
 def agreement(place: Place, compile: str) -> float:
-    """The largest relative difference from NumPy's losses in the first epoch."""
+    """Return the largest relative difference from NumPy's losses in the first epoch."""
     steps = 5 if place.dry else COMPARED
     data = make_data(WIDTHS[0], BATCH, steps * BATCH, steps)
 
@@ -163,7 +163,7 @@ def agreement(place: Place, compile: str) -> float:
 
 
 def table(results: dict[str, Any]) -> str:
-    """A line for each check."""
+    """Return a table with a line for each check."""
     lines = []
     for way, found in results["memory"].items():
         few, many = found["bytes"]

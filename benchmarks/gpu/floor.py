@@ -1,8 +1,8 @@
-"""A lower bound for the time of a step, from the speed of the card, measured in the same run.
+"""A lower bound for the time of a step, computed from the measured speed of the GPU.
 
 A step must move data: it reads its batch, and reads and writes each parameter and Adam's two
-averages. Everything else could stay on the chip. A step must also compute the matrix products, and
-it must be launched. The largest of these three times is the floor.
+averages. All other numbers could stay on the chip. A step must also compute its matrix products,
+and it must be launched. The floor is the longest of the times for moving, computing and launching.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # float32 numbers; rows of a matrix;
 
 
 def moved(widths: list[int], batch: int) -> int:
-    """Bytes that a step must move: float32, with labels and sample indices in int64."""
+    """Return the bytes that a step must move: float32 numbers, int64 labels and sample indices."""
     parameters = sum(n * m + m for n, m in pairwise(widths))
     return 4 * (6 * parameters + batch * widths[0]) + 8 * 2 * batch
 
 
 def operations(widths: list[int], batch: int) -> int:
-    """Multiplications and additions in a step; the first layer needs no input gradient."""
+    """Count the operations of a step's matrix products; layer 1 needs no input gradient."""
     products = [n * m for n, m in pairwise(widths)]
     return 2 * batch * (3 * sum(products) - products[0])
 
 
 def measure(place: Place, rounds: int) -> dict[str, Any]:
-    """Measure the card: `Times` of a copy, a product, and the launch of an empty graph."""
+    """Time a copy, a matrix product, and the launch of a small graph on the GPU."""
     long = dict.fromkeys(("copy", "product", "launch"), rounds)
     times, (copied, side) = race(calls, [(place,)], rounds, long), sizes(place)
     return {"bytes": 8 * copied, "operations": 2 * side**3, "seconds": times}
 
 
 def sizes(place: Place) -> tuple[int, int]:
-    """The size of the copy, and the rows and columns of the matrices."""
+    """Return the size of the copy, and the number of rows and columns of the matrices."""
     return (2**16, 64) if place.dry else (COPIED, SIDE)
 
 
 def calls(place: Place) -> tuple[list[float], Calls]:
-    """A large copy on the device, a large product, and the launch of a small graph."""
+    """Return a large copy on the GPU, a large product, and the launch of a small graph."""
     backend, ticks = place.backend, clock(place, "cupy")
     xp, (copied, side) = backend.xp, sizes(place)
 
@@ -63,7 +63,7 @@ def calls(place: Place) -> tuple[list[float], Calls]:
     if not place.dry:
         import cupy
 
-        copy = partial(cupy.copyto, target, source)  # the card's own copy, not a kernel
+        copy = partial(cupy.copyto, target, source)  # the GPU's copy engine, not a kernel
 
     timed: Calls = {
         ("copy", "card"): lambda: _timed(copy, 20, ticks),
@@ -78,7 +78,7 @@ def calls(place: Place) -> tuple[list[float], Calls]:
 
 
 def _small_graph(place: Place) -> Callable[[], None]:
-    """A function that launches a graph which adds 1 to a number."""
+    """Return a function that launches a graph. The graph adds 1 to a number."""
     backend = place.backend
     x = backend.xp.zeros(1, dtype=backend.xp.float32)
 
@@ -91,7 +91,7 @@ def _small_graph(place: Place) -> Callable[[], None]:
 
     stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
-        add()  # compiles the kernel
+        add()  # this call compiles the kernel
         stream.synchronize()
         stream.begin_capture()
         add()
@@ -109,7 +109,7 @@ def _timed(call: Callable[[], object], repeats: int, ticks: Clock) -> Seconds:
 
 
 def ceilings(results: dict[str, Any]) -> dict[str, float]:
-    """Medians of bytes and operations per second, and of seconds per launch."""
+    """Return the median bytes per second, operations per second and seconds per launch."""
     seconds = {what: float(np.median(of["card"])) for what, of in results["seconds"].items()}
     return {
         "bytes": results["bytes"] / seconds["copy"],
@@ -119,7 +119,7 @@ def ceilings(results: dict[str, Any]) -> dict[str, float]:
 
 
 def terms(widths: list[int], batch: int, ceilings: dict[str, float]) -> dict[str, float]:
-    """Seconds that a step needs for moving data, for computing, and for its launch."""
+    """Return the seconds that a step needs to move data, to compute, and to be launched."""
     return {
         "bytes": moved(widths, batch) / ceilings["bytes"],
         "operations": operations(widths, batch) / ceilings["operations"],
@@ -128,7 +128,7 @@ def terms(widths: list[int], batch: int, ceilings: dict[str, float]) -> dict[str
 
 
 def table(results: dict[str, Any]) -> str:
-    """The most that the card can do, one line per measurement."""
+    """Return a table of the GPU's peak speeds, one line per measurement."""
     found, times = ceilings(results), results["seconds"]
     rates = {
         "copy": f"{number(found['bytes'] / 1e9)} GB/s, read and written",

@@ -1,4 +1,4 @@
-"""The same training in each library, with all data on the device from the start.
+"""The same training in each library, with all data on the GPU from the start.
 
 Each function sets up a network of the given widths for training with Adam. All libraries use the
 same initial weights and the same batches in the same order. As in `cr.Trainer`, the sample order of
@@ -25,22 +25,22 @@ from .place import Clock, Place, clock
 
 @dataclass(frozen=True)
 class Trained:
-    """Measurements of some epochs."""
+    """Losses and times of some epochs."""
 
     losses: list[float]
     """The loss before each step of the first epoch."""
     seconds: list[float]
-    """Seconds of each epoch; the device is idle when it begins and when it ends."""
+    """Seconds of each epoch, from an idle device to an idle device."""
     by_events: list[float]
-    """Seconds per step in each epoch by the device's clock, after the end of its first step."""
+    """Seconds per step in each epoch by the device's clock, not counting the first step."""
 
 
 Train = Callable[[int], Trained]
-"""Trains for some epochs."""
+"""Trains for a number of epochs and returns the measurements."""
 
 
 class Events(cr.Callback):
-    """Seconds per step in each epoch, by the clock of a device."""
+    """Measures the seconds per step in each epoch, by the clock of the device."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -61,7 +61,7 @@ class Events(cr.Callback):
 
 
 def chainrule(widths: list[int], data: Data, place: Place, compile: str = "off") -> Train:
-    """Chainrule's Trainer, step by step or, with "auto", with one graph per step."""
+    """Set up chainrule's Trainer, which with "auto" launches each step as one graph."""
     backend = place.backend
     place.check_product(partial(_multiply, backend, compile))
     model = network(widths, backend)
@@ -80,7 +80,7 @@ def chainrule(widths: list[int], data: Data, place: Place, compile: str = "off")
 
 
 def _multiply(backend: cr.Backend, compile: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """A matrix product, computed as in a training step."""
+    """Compute a matrix product as a training step does."""
     first, second, out = map(backend.asarray, (a, b, np.zeros((len(a), b.shape[1]), a.dtype)))
 
     def multiply() -> None:
@@ -93,7 +93,7 @@ def _multiply(backend: cr.Backend, compile: str, a: np.ndarray, b: np.ndarray) -
 
 
 def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Train:
-    """PyTorch: eager, with model and loss compiled, or with a whole step captured as a graph."""
+    """Set up PyTorch: eager, with compiled model and loss, or with each step as one graph."""
     import torch
 
     device = torch.device(place.torch_device)
@@ -127,7 +127,7 @@ def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Tr
 
     def step_compiled(i: int) -> None:
         torch.compiler.cudagraph_mark_step_begin()
-        values.append(update(chosen[i]).clone())  # the next step overwrites it
+        values.append(update(chosen[i]).clone())  # the next step overwrites the loss
 
     def step_at_line() -> None:
         value = update(rows.index_select(0, line)[0])
@@ -148,7 +148,7 @@ def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Tr
         initial = [p.detach().clone() for p in model.parameters()]
         replay = _captured(step_at_line, place)
         steps["graph"] = lambda i: replay()
-        with torch.no_grad():  # the warm-up has trained the model: reset it
+        with torch.no_grad():  # undo the training of the warm-up
             for parameter, value in zip(model.parameters(), initial, strict=True):
                 parameter.copy_(value)
             for kept in optimizer.state.values():
@@ -179,7 +179,7 @@ def _captured(step: Callable[[], None], place: Place) -> Callable[[], None]:
 
 
 def jax(widths: list[int], data: Data, place: Place, scan: bool = False) -> Train:
-    """JAX: a jitted step, or all steps of an epoch in one `scan`."""
+    """Set up JAX, with a jitted step or with all steps of an epoch in one `scan`."""
     import jax
     import jax.numpy as jnp
 
@@ -263,11 +263,11 @@ LIBRARIES: dict[str, tuple[str, Callable[[list[int], Data, Place], Train]]] = {
     "JAX step": ("jax", jax),
     "JAX scan": ("jax", partial(jax, scan=True)),
 }
-"""By printed name: the required module, and the function that sets up the training."""
+"""For each printed name: the required module, and the function that sets up the training."""
 
 
 def installed(place: Place) -> list[str]:
-    """The installed libraries; on the CPU, steps are repeated without nvmath."""
+    """Return the installed libraries. On the CPU, repeated steps need no nvmath."""
     here = {"": True, "nvmath": place.dry}
     return [
         name

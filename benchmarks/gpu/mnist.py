@@ -1,4 +1,4 @@
-"""MNIST, from decoded images in host memory to an accuracy of 98 %."""
+"""The time to train MNIST to an accuracy of 98 %, starting with images in host memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WANTED = 0.98
 
 
 def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
-    """Seconds and accuracies of a cold training in a new process, and of warm ones."""
+    """Return seconds and accuracies of a cold run in a new process, and of warm runs."""
     try:
         cr.datasets.mnist()
     except cr.datasets.DownloadError as error:
@@ -36,10 +36,10 @@ def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
 def trainings(
     place: Place, compile: str, count: int, kernels: str | None
 ) -> list[tuple[float, float]]:
-    """Seconds and accuracy of each training, including the transfer of the images.
+    """Return seconds and accuracy of each training run, including the transfer of the images.
 
-    The first training includes the import of the array library. If `kernels` names an empty folder
-    to use instead of CuPy's cache, the first training also includes the compilation of all kernels.
+    The first run includes the import of the array library. If `kernels` names an empty folder to
+    use instead of CuPy's cache, the first run also includes the compilation of all kernels.
     """
     (x, y), test = cr.datasets.mnist()
     if kernels:
@@ -55,7 +55,7 @@ def trainings(
 
 
 def train(place: Place, compile: str, seed: int, data: Any, test: Any) -> float:
-    """The accuracy of a new model."""
+    """Train a new model and return its test accuracy."""
     model = cr.Sequential(
         cr.Flatten(), cr.Rescaling(1 / 255),
         cr.Linear(784, HIDDEN), cr.ReLU(), cr.Dropout(DROPOUT), cr.Linear(HIDDEN, 10),
@@ -69,7 +69,7 @@ def train(place: Place, compile: str, seed: int, data: Any, test: Any) -> float:
 
 
 def table(results: dict[str, Any]) -> str:
-    """One line per way to train, with the lowest accuracy."""
+    """Return a table with the times and the lowest accuracy of each way to train."""
     if "left out" in results:
         return f"MNIST is left out: {results['left out']}"
     lines = []

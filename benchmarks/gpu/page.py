@@ -1,4 +1,4 @@
-"""The measurements as text: a short table, and all tables, which replace part of a page."""
+"""The measurements as text: a short summary, and the tables for the page docs/gpu.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECTIONS = {"floor": "The card", "speed": "A step", "mnist": "MNIST", "checks": 
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
-    """A table for each section that was measured."""
+    """Return a table for each section that was measured."""
     made = {}
     if "floor" in results:
         made["floor"] = floor.table(results["floor"])
@@ -33,7 +33,7 @@ def _ceilings(results: dict[str, Any]) -> dict[str, float] | None:
 
 
 def short(results: dict[str, Any]) -> str:
-    """The most important figures of the sections that were measured."""
+    """Return the most important figures of the sections that were measured."""
     lines = []
     for name, result in results.get("speed", {}).items():
         times = result["seconds"][speed.HOST]
@@ -65,7 +65,7 @@ def short(results: dict[str, Any]) -> str:
 
 
 def text(results: dict[str, Any]) -> str:
-    """All tables, in Markdown."""
+    """Return all tables in Markdown."""
     precision, date = results["precision"], results["date"]
     card = ", ".join(f"{what} {value}" for what, value in results["card"].items())
     where = f"Measured on {date}, with products of float32 in {precision}: {card}."
@@ -75,7 +75,7 @@ def text(results: dict[str, Any]) -> str:
 
 
 def replaced(page: str, precision: str, measured: str) -> str:
-    """The page, with new text between the two comments that mark a precision."""
+    """Return the page with new text between the two comments that mark a precision."""
     start, end = f"<!-- measured: {precision} -->", f"<!-- end of {precision} -->"
     before, found, rest = page.partition(start)
     _, ended, after = rest.partition(end)
@@ -85,6 +85,6 @@ def replaced(page: str, precision: str, measured: str) -> str:
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
-    """Replace the measurements on a page."""
+    """Replace the measurements on the page at this path."""
     page = path.read_text(encoding="utf-8")
     path.write_text(replaced(page, results["precision"], text(results)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where everything runs: on a GPU or, to try the benchmark itself, on the CPU."""
+"""The device of a benchmark: a GPU or, in a dry run, the CPU."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ import numpy as np
 
 import chainrule as cr
 
-ROUNDED = 1e-5  # the relative error of a product: float32 stays far below it, TF32 far above
+ROUNDED = 1e-5  # relative errors of products are far below this in float32, far above in TF32
 
 
 @dataclass(frozen=True)
 class Place:
-    """The GPU under the names that CuPy, PyTorch and JAX use, or the CPU instead.
+    """The GPU, with its names in CuPy, PyTorch and JAX, or the CPU in a dry run.
 
     Parameters
     ----------
     dry : bool, optional
-        Whether to use the CPU, with sizes so small that the times mean nothing.
+        Whether to use the CPU, with networks so small that the times mean nothing.
     precision : {"float32", "tf32"}, optional
         The precision of float32 matrix products.
     """
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def backend(self) -> cr.Backend:
-        """Chainrule's backend: CuPy, or in a dry run PyTorch or NumPy, made to repeat steps."""
+        """The backend: CuPy or, in a dry run, PyTorch or NumPy, made to repeat steps."""
         return _repeating() if self.dry else cr.get_backend("cupy")
 
     @property
@@ -55,17 +55,17 @@ class Place:
     def set_environment(self) -> None:
         """Set environment variables that the libraries read on import, also in child processes."""
         os.environ["CUPY_TF32"] = str(int(self.in_tf32))
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take most of the memory
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # or JAX takes most of the memory
         if self.dry:
             os.environ["JAX_PLATFORMS"] = "cpu"
 
     def trainer(self, model: cr.Sequential, compile: str, **options: Any) -> cr.Trainer:
-        """A trainer for classification; raises if it cannot capture its steps when asked to."""
+        """Return a trainer for classification. A step that cannot be captured is an error."""
         warnings.filterwarnings("error", "compile='auto'")
         return cr.Trainer(model, loss=cr.CrossEntropyLoss(), compile=compile, **options)
 
     def check_product(self, multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-        """Raise if a library does not multiply with the required precision."""
+        """Raise an error if a library does not multiply with the required precision."""
         a, b = np.random.default_rng(0).standard_normal((2, 512, 512), dtype=np.float32)
         exact = a.astype(np.float64) @ b
         error = float(np.linalg.norm(multiply(a, b) - exact) / np.linalg.norm(exact))
@@ -84,16 +84,16 @@ def _repeating() -> cr.Backend:
 
 @dataclass(frozen=True)
 class Clock:
-    """Events on a device, timed by the device itself."""
+    """Marks moments on a device and measures the time between two moments."""
 
     now: Callable[[], Any]
-    """Mark the moment when all work submitted so far is done."""
+    """Marks the moment when the device has finished all work submitted so far."""
     between: Callable[[Any, Any], float]
-    """Seconds from one event to another, after waiting for the second."""
+    """Waits for the second moment and returns the seconds between the two moments."""
 
 
 def clock(place: Place, library: str) -> Clock:
-    """Events of CuPy or PyTorch; without a device, host time."""
+    """Return a clock of CuPy or PyTorch; without a GPU, the clock of the host."""
     if place.dry:
         return Clock(time.perf_counter, lambda start, stop: float(stop - start))
     if library == "torch":
@@ -149,12 +149,12 @@ class Attempts:
 
 
 def card(place: Place) -> dict[str, str]:
-    """The card, its driver and the CUDA versions, as reported by them.
+    """Return the name and memory of the GPU, and the versions of its driver and of CUDA.
 
     Raises
     ------
     BackendError
-        If there is no CuPy or no GPU.
+        If CuPy is missing, or if there is no GPU.
     """
     if place.dry:
         return {"card": "none: a dry run, whose times mean nothing"}

@@ -1,4 +1,4 @@
-"""Training steps of all libraries on the same device, timed in whole epochs."""
+"""Times of training steps of all libraries on the same device, measured over whole epochs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ CHECKED = 10  # steps whose losses must agree with NumPy's
 TOLERANCE, OF_DEEP = (
     1e-3,
     1e-2,
-)  # relative; rounding errors grow fast with more than two hidden layers
-EPOCHS = 2  # timed epochs per round, after one that is not timed
+)  # relative tolerances; rounding errors grow fast with more than two hidden layers
+EPOCHS = 2  # timed epochs per round, after an untimed epoch
 TINY = {"12-8-10": 4, "12-8-6-10": 8}  # networks of a dry run, with their batch sizes
 HOST, DEVICE = "step", "step by events"
 
 
 def networks(place: Place, names: list[str]) -> dict[str, int]:
-    """The batch size of each network."""
+    """Return the batch size of each network."""
     return TINY if place.dry else {name: NETWORKS[name][0] for name in names}
 
 
 def measure(
     place: Place, rounds: int, attempts: Attempts, names: list[str], libraries: list[str]
 ) -> dict[str, Any]:
-    """Seconds per step for each network; a library with different losses is not timed."""
+    """Return the seconds per step for each network. A library with wrong losses is left out."""
     results = {}
     for name, batch in networks(place, names).items():
         steps = CHECKED + 2 if place.dry else SAMPLES // batch
@@ -54,7 +54,7 @@ def measure(
 def calls(
     library: str, widths: list[int], batch: int, steps: int, place: Place
 ) -> tuple[list[float], Calls]:
-    """The losses of the first steps, and calls that return the mean time of a step."""
+    """Return the losses of the first steps, and calls that return the mean time of a step."""
     data = make_data(widths[0], batch, batch * steps, steps)
     if library == "NumPy":
         task = chainrule(widths, data)
@@ -74,13 +74,13 @@ def calls(
 
 
 def base(times: Times) -> str:
-    """The library that others are compared with: chainrule, as a graph if possible."""
+    """Return what others are compared with: chainrule, with a graph if possible."""
     ours = ("chainrule graph", "chainrule")
     return next((name for name in ours if name in times.get(HOST, {})), "")
 
 
 def table(results: dict[str, Any], ceilings: dict[str, float] | None) -> str:
-    """Times, ratios to chainrule's in the same round, and the floor."""
+    """Return tables of times, of ratios to chainrule's time in the same round, and of floors."""
     lines, floors = [], []
     for name, result in results.items():
         times, widths = result["seconds"], [int(n) for n in name.split("-")]

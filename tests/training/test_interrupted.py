@@ -48,7 +48,7 @@ def test_a_half_done_step_cannot_be_resumed(inside, library, tmp_path):
         lambda: trainer.fit(X, Y, **options, resume=True),
         lambda: trainer.save(tmp_path / "training"),
     ):
-        with pytest.raises(RuntimeError, match="interrupted in step .: resume it from its last"):
+        with pytest.raises(RuntimeError, match="interrupted in step .: resume from the last"):
             call()
     assert not (tmp_path / "training").exists()
     trainer.fit(X, Y, **options)  # start again with the current weights

@@ -115,7 +115,7 @@ def test_a_training_that_was_stopped_stays_so(library, tmp_path):
     trainer.fit(X, Y, **FIT, callbacks=[Counts(stop_at=10)])
     trainer.save(tmp_path / "stopped.safetensors")
     again = resumed(tmp_path / "stopped.safetensors", library)
-    with pytest.warns(RuntimeWarning, match="ended this training after epoch 2"):
+    with pytest.warns(RuntimeWarning, match="ended this training run after epoch 2"):
         again.fit(X, Y, **FIT, callbacks=[Counts()], resume=True)
     assert len(again.history) == 2
     assert_equal(again, trainer, library)
@@ -143,7 +143,7 @@ def test_numbers_that_a_callback_changed_are_kept(library, tmp_path):
     path, given = tmp_path / "training.safetensors", cr.Adam(lr=0.1, betas=(0.8, 0.9))
     for optimizer, words in (
         (given, None),
-        (cr.Adam(lr=1.0), r"not with those given now: lr=1.0, betas=\(0.9, 0.999\)"),
+        (cr.Adam(lr=1.0), r"not with the options given now: lr=1.0, betas=\(0.9, 0.999\)"),
     ):
         told = pytest.warns(RuntimeWarning, match=words) if words else contextlib.nullcontext()
         with told:
@@ -247,7 +247,7 @@ def test_a_file_or_parts_that_do_not_fit(library, tmp_path):
     with pytest.raises(ValueError, match=r"expected the callbacks .*, including Counts, found"):
         again.fit(X, Y, **FIT, callbacks=[cr.Callback()], resume=True)
     trainer.model.save(path)
-    with pytest.raises(cr.FileFormatError, match="expected a training, found only a model"):
+    with pytest.raises(cr.FileFormatError, match="expected a training run, found a model"):
         resumed(path, library)
 
 

@@ -1,4 +1,4 @@
-"""Training: one loop, shared by callbacks, estimators and files."""
+"""Training: `Trainer`, the training loop, and files of training runs."""
 
 from .trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""Warnings about models and data that can be trained, but train badly."""
+"""Warnings about models and data that are valid, but train badly."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..layers import BatchNorm, Layer, LayerNorm, Linear, LogSoftmax, Sequential
 from ..losses import Loss
 from ..types import Array
 
-_LARGE = 30.0  # warn if the root mean square of the inputs is above this
-_ROWS, _ELEMENTS = 1000, 2**20  # limits on the part of the inputs to examine
+_LARGE = 30.0  # the largest root mean square of inputs without a warning
+_ROWS, _ELEMENTS = 1000, 2**20  # how much of the inputs is examined, at most
 
 
 def about_last_layer(model: Sequential, loss: Loss) -> str | None:
-    """Return a warning if a loss that takes logits receives outputs of a `Softmax` or `Sigmoid`."""
+    """Return a warning if a loss that expects logits follows a `Softmax` or `Sigmoid` layer."""
     if type(model).forward is not Sequential.forward:
         return None
     last = [*_leaves(model)][-1:]
     for outputs, layers in (("logits", Softmax | LogSoftmax), ("binary logits", Sigmoid)):
         if loss.outputs == outputs and last and isinstance(last[0], layers):
             return (
-                f"the last layer, {last[0]!r}, repeats what {type(loss).__name__} does itself: the "
+                f"the last layer, {last[0]!r}, repeats a part of {type(loss).__name__}: the "
                 "loss takes logits. Leave the layer out: with it, training is slower and less exact"
             )
     return None
@@ -35,8 +35,9 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
 def about_scale(model: Sequential, x: Array) -> str | None:
     """Return a warning if the inputs of the first trained `Linear` are far above unit scale.
 
-    Part of `x` is passed through the layers before this `Linear`. There is no warning if the model
-    is not in host memory, or if a normalisation layer or another trained layer comes first.
+    The inputs of the `Linear` are computed from a part of `x`. There is no warning if the model is
+    not in host memory, or if a normalisation layer or another trained layer comes before the
+    `Linear`.
 
     Parameters
     ----------
@@ -82,6 +83,6 @@ def _leaves(model: Sequential) -> Iterator[Layer]:
 
 
 def _root_mean_square(x: np.ndarray) -> float:
-    """Compute the root mean square without overflow."""
+    """Return the root mean square, computed without overflow."""
     largest = float(np.max(np.abs(x)))
     return largest * math.sqrt(np.mean((x / largest) ** 2)) if largest > 0.0 else 0.0

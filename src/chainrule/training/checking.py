@@ -1,4 +1,4 @@
-"""Check that data fits a model and a loss."""
+"""Check that data fits the model and the loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..types import Array
 def move_checked(
     model: Sequential, loss: Loss, x: Any, y: Any, weight: Any = None, *, prefix: str = ""
 ) -> tuple[Array, ...]:
-    """Move data to the device and check it, with a forward pass of one sample."""
+    """Move data to the device, and check it with a forward pass of one sample."""
     named = {f"{prefix}x": x, f"{prefix}y": y}
     if weight is not None:
         named[f"{prefix}sample_weight"] = weight
@@ -35,7 +35,7 @@ def move_checked(
         rows = _checked_together(y)
         for start in range(0, y.shape[0], rows):
             part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
-            # Only the shape of the outputs matters here, so one output stands for all of them.
+            # `check` uses only the shape of the outputs, so the output of one sample is enough.
             loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
     for weight in weights:
         if weight.ndim != 1:
@@ -47,7 +47,7 @@ def move_checked(
 
 @contextmanager
 def _blaming(what: str) -> Iterator[None]:
-    """Prefix errors with the name of the data at fault."""
+    """Prefix error messages with the name of the invalid data."""
     try:
         yield
     except (ShapeError, DataError) as error:
@@ -55,14 +55,14 @@ def _blaming(what: str) -> Iterator[None]:
 
 
 def _checked_together(y: Array) -> int:
-    """The number of targets to check at once: all, or about 16 MB if they are in a file."""
+    """Return the number of targets to check at once: all, or about 16 MB of a file."""
     if not isinstance(y, np.memmap):
         return int(y.shape[0])
     return max(1, CHECKED_AT_ONCE * len(y) // y.nbytes)
 
 
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:
-    """Raise a `ShapeError` if a batch, or a part of one, is too small for a layer."""
+    """Raise a `ShapeError` if a batch or a micro-batch is too small for a layer."""
     smallest = min(size // min(micro_batches, size) for size in batches.sizes)
     for _, part in model._walk():
         if isinstance(part, Layer):

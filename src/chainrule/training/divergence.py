@@ -1,4 +1,4 @@
-"""Find where in a model numbers first become NaN or infinite."""
+"""Find out where in a model numbers first become NaN or infinite."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..types import Array
 
 
 def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
-    """Find where the first NaN or infinity appears when a batch goes through the model.
+    """Describe where NaN or infinity first appears in the forward pass of a batch.
 
     Raises
     ------
     DataError
-        If the targets are invalid, which also makes the loss NaN.
+        If the targets are invalid, which is another cause of a NaN loss.
     """
     if where := not_finite(model):
         return f"{where}, after the previous step"

@@ -1,4 +1,4 @@
-"""The software and hardware that can affect the last bits of a result."""
+"""Describe the software and hardware, which can affect the last bits of results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..version import __version__
 
 
 def versions() -> dict[str, str]:
-    """Return the versions, machine, BLAS and threads, which can affect the last bits of results."""
+    """Return the versions of packages, the machine, the BLAS library and the thread settings."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     found = {
         "chainrule": __version__,
@@ -37,7 +37,7 @@ def _version(package: str) -> str:
 
 
 def _cores() -> int:
-    """The number of cores this process may use, by default also the number of BLAS threads."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

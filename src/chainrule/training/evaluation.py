@@ -1,4 +1,4 @@
-"""Evaluate the loss and metrics of a model, and read numbers from a device."""
+"""Evaluate the loss and the metrics of a model, and read numbers from a device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..metrics import Metric
 from ..parameter import ModelState
 from ..types import Array
 
-_TRIED = 64  # number of samples on which to try the metrics before training
+_TRIED = 64  # the number of samples to try the metrics on before training
 
 
 def measure(
@@ -28,21 +28,21 @@ def measure(
     *,
     batch_size: int = 1024,
 ) -> dict[str, Any]:
-    """Compute the loss and the metrics over all of the data; the results stay on the device.
+    """Compute the loss and the metrics of all samples; the results stay on the device.
 
     Parameters
     ----------
     model, loss, metrics
         See `Trainer`.
     data : tuple of array
-        Inputs, targets and optional weights, as `chainrule.training.checking` returns them.
+        Inputs, targets and optional weights, as returned by `chainrule.training.checking`.
     batch_size : int, optional
-        The number of outputs computed at once.
+        The number of samples in each forward pass.
     """
     x, y, *weight = data
     backend = model.backend
     outputs = backend.asarray(model.predict(x, batch_size=batch_size))
-    # Otherwise a metric could change the input of the next metric or the user's targets.
+    # Read-only views, because a metric could change the outputs or the user's targets.
     outputs, y = backend.read_only(outputs), backend.read_only(to_device(backend, y))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
@@ -58,9 +58,9 @@ def measure(
 def try_metrics(
     model: Sequential, loss: Loss, metrics: Mapping[str, Metric], data: tuple[Array, ...]
 ) -> None:
-    """Check that the metrics work, before training starts, on a small part of the data.
+    """Before training, check that the metrics work on a small part of the data.
 
-    If a metric fails, try again on all of the data: the small part may lack some classes.
+    If a metric fails, try again on all of the data, because the small part may lack some classes.
     """
     try:
         measure(model, loss, metrics, tuple(array[:_TRIED, ...] for array in data))
@@ -81,9 +81,9 @@ def _expect_number(name: str, value: Any) -> None:
 
 
 def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
-    """Convert numbers and 0-d arrays to floats; all arrays leave the device in one transfer."""
+    """Convert numbers and 0-d arrays to floats, with one transfer from the device."""
     xp, backend = state.backend.xp, state.backend
-    kinds = float, Real  # float comes first, because it is quicker to check
+    kinds = float, Real  # float is quicker to check, so float comes first
     arrays = [
         xp.asarray(number, dtype=state.dtype, device=backend.device)
         for number in numbers
@@ -110,6 +110,6 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
             )
         if name in ("epoch", "loss", "lr", "seconds") or name.startswith(("val_", "lr[")):
             raise ValueError(
-                f"a metric cannot be called {name!r}: the history has columns of such names"
+                f"a metric cannot be called {name!r}: the history uses this name for a column"
             )
     return named

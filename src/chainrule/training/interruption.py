@@ -1,4 +1,4 @@
-"""Postpone Ctrl-C until the training is in a consistent state."""
+"""Postpone Ctrl-C until the training state is consistent."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from types import FrameType, TracebackType
 
 
 class Interruption:
-    """Context manager that postpones the first Ctrl-C until `check`; a second one raises at once.
+    """A context manager that postpones the first Ctrl-C until the next call of `check`.
 
-    It does nothing outside of the main thread, or if the signal already has another handler.
+    A second Ctrl-C raises `KeyboardInterrupt` at once. Outside of the main thread, and if the
+    program has its own handler for Ctrl-C, this context manager does nothing.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Interruption:
         self.asked = True
 
     def check(self) -> None:
-        """Raise the postponed `KeyboardInterrupt`, if there is one."""
+        """Raise `KeyboardInterrupt` if Ctrl-C was pressed since the last check."""
         if self.asked:
             self.asked = False
             raise KeyboardInterrupt

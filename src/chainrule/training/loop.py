@@ -1,4 +1,4 @@
-"""The training loop. There is only this one; callbacks provide everything else."""
+"""The training loop. There are no other loops; callbacks extend this loop."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _REMEDY = "try a smaller learning rate, or clip_norm= in the optimizer"
 
 
 class Run:
-    """The epochs of one call of `fit`.
+    """Trains for the epochs of one call of `fit`.
 
     Parameters
     ----------
     training : TrainingState
-        The parts and counters of the training, updated as it runs.
+        The state of the training run, which this object updates.
     batches : Batches or BatchStream
         The source of the batches.
     step : Step
         The function that makes one training step with a batch.
     repeated : RepeatedSteps or None
-        Used instead of `step` on a device that can repeat steps.
+        The object to use instead of `step`, if the device can repeat steps.
     validation : tuple of array or None
-        Data to evaluate after each epoch.
+        The validation data, which is evaluated after each epoch.
     check_at_epoch_end : bool
-        Whether the losses are read only at the end of each epoch. If a loss is NaN or infinite,
-        the epoch is repeated up to that step to find the cause.
+        Whether the losses are read only at the end of each epoch. If one of the losses is NaN or
+        infinite, the epoch is repeated up to the step of this loss to find the cause.
     listeners : list of Callback
-        The callbacks, in calling order.
+        The callbacks, in the order in which they are called.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Run:
         self.listeners = listeners
 
     def train(self, interruption: Interruption) -> None:
-        """Train until all epochs are done or a callback stops the training."""
+        """Train until all epochs are done or a callback stops the training run."""
         training = self.training
         while training.epochs_done < training.epochs and not training.stopped:
             self._epoch(interruption)
@@ -105,21 +105,22 @@ class Run:
         interruption.check()
 
     def _tell(self, moment: str) -> None:
-        """Call this method of every callback, even if an earlier callback raises an error."""
+        """Call a method of every callback, even if an earlier callback raises an error."""
         failure: BaseException | None = None
         for listener in self.listeners:
             try:
                 getattr(listener, moment)(self.training)
-            except BaseException as error:  # raised after all callbacks were called
+            except BaseException as error:  # raised again after all callbacks were called
                 failure = failure or error
         if failure is not None:
             raise failure
 
     def _begin(self) -> Progress:
-        """Return the progress of this epoch, which is empty unless the epoch was interrupted.
+        """Return the progress of this epoch, which is not empty after an interruption.
 
-        The order of the batches is drawn from the training's generator. Resetting the generator to
-        its state at the start of the epoch reproduces this order.
+        The order of the batches is drawn from the generator of the training run. The generator is
+        reset to its state at the start of the epoch, so an interrupted epoch continues in the same
+        order.
         """
         training, batches = self.training, self.batches.description
         names = self.step.means.names
@@ -150,27 +151,27 @@ class Run:
             raise DataError("expected at least one batch, found none")
 
     def _validate(self) -> dict[str, Any]:
-        """Compute the validation loss and metrics; the results stay on the device."""
+        """Compute the loss and metrics of the validation data; the results stay on the device."""
         training = self.training
         if self.validation is None:
             return {}
         return measure(training.model, training.loss, training.metrics, self.validation)
 
     def _means(self, table: np.ndarray) -> dict[str, float]:
-        """Compute the loss and metrics of an epoch from the table of `Progress.read`."""
+        """Compute the loss and the metrics of an epoch from the numbers of all steps."""
         losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
         loss = losses @ weights / (weights.sum() or 1.0)
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
         pairs = sums.sum(axis=0).reshape(-1, 2)
         for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
-            # A metric may count NaN outputs as correct, so report NaN if the loss is NaN.
+            # A metric may count NaN outputs as right. So report NaN if a loss is NaN.
             means[name] = np.nan if np.isnan(losses).any() else of_metric / (total or 1.0)
         return {name: float(mean) for name, mean in means.items()}
 
     def _find_divergence(
         self, progress: Progress, losses: np.ndarray, first: int
     ) -> DivergenceError:
-        """Repeat the epoch from its restored start, and return the error of the first bad step."""
+        """Repeat the epoch up to the first bad step, and return the error of this step."""
         bad = int(np.flatnonzero(~np.isfinite(losses))[0])
         batches = self.batches.starting_at(first)
         for batch in itertools.islice(batches, bad - first):
@@ -180,7 +181,7 @@ class Run:
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 
     def _diverged(self, found: NotFinite) -> DivergenceError:
-        """Return the error for a step that was not made because its loss is NaN or infinite."""
+        """Return the error for a loss that is NaN or infinite. The step must not have been made."""
         training = self.training
         where = culprit(training.model, training.loss, found.x, found.y)
         return DivergenceError(

@@ -1,9 +1,9 @@
-"""Steps with all inputs prepared on the device, so that the device can repeat a recorded step.
+"""Training steps that the device records once and then repeats.
 
-A GPU can repeat a recorded step (a CUDA graph) without launching its operations one by one. The
-repetition runs exactly the same kernels on the same arrays. Tables on the device therefore hold
-everything that changes from step to step: the rows of the batch, the numbers of the optimizer and
-the keys of the random masks. Each step looks up its own line in these tables.
+A GPU can repeat a recorded step (a CUDA graph) without launching the operations one by one. Every
+repetition runs the same kernels on the same arrays. Everything that changes from step to step is
+therefore prepared in tables on the device: the rows of the batch, the numbers of the optimizer and
+the keys of the random masks. Each step reads its own line of these tables.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ..parameter import ModelState
 from ..types import Array
 from .step import Step
 
-_LINES = 64  # number of lines to fill at once in the tables of numbers and keys
+_LINES = 64  # the number of table lines to fill at once
 
 
 class RepeatedSteps:
-    """The training steps of `fit`, with full-size batches repeated by the device if possible.
+    """The training steps of `fit`. Steps with full batches are repeated by the device if possible.
 
-    This object also provides the model with its `chainrule.parameter.StepInputs`.
+    During a step, this object is also the model's `chainrule.parameter.StepInputs`.
 
     Parameters
     ----------
@@ -46,15 +46,16 @@ class RepeatedSteps:
         self._xp = xp = backend.xp
         whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
         self._real = real = {"dtype": state.dtype, "device": backend.device}
-        self.steps = batches.samples // batches.batch_size  # with full-size batches
-        self._line = xp.zeros((1,), **whole)  # the line of the next step
+        self.steps = batches.samples // batches.batch_size  # the number of steps with a full batch
+        self._line = xp.zeros((1,), **whole)  # the table line of the next step
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
-        # One vector for each number that a step returns, and the values of constant numbers.
+        # For each number that a step returns: a vector with an element for each step, or a
+        # constant.
         self._vectors = [xp.zeros((self.steps,), **real) for _ in range(2 + len(step.means))]
         self._constants: list[float | None] = []
-        self._masks: int | None = None  # the number of random masks per step, once known
-        self._filled: dict[int, list[float]] = {}  # host copy of the filled lines of `_numbers`
+        self._masks: int | None = None  # the number of random masks per step; None if unknown
+        self._filled: dict[int, list[float]] = {}  # the filled lines of `_numbers`, on the host
         self._structure: Any = None
         self._compile()
 
@@ -76,7 +77,7 @@ class RepeatedSteps:
         del self._run
 
     def starting_at(self, first: int) -> Iterator[tuple[int]]:
-        """Yield the step numbers of an epoch, starting at `first`."""
+        """Yield the step numbers of an epoch, beginning with `first`."""
         self._compile()
         order = self.batches.draw_order()
         drawn = np.arange(self.batches.samples) if order is None else order
@@ -88,8 +89,8 @@ class RepeatedSteps:
             yield (i,)
 
     def __call__(self, i: int) -> tuple[Any, ...]:
-        """Make a step of the epoch; return what `Step` returns."""
-        if i == self.steps:  # the last, smaller batch
+        """Make step `i` of the epoch, and return the same numbers as `Step`."""
+        if i == self.steps:  # the last batch is smaller
             return self.step(*self.batches.batch(i, *self._order))
         state, optimizer = self.model.state, self.step.optimizer
         draws, counts = state.draws, optimizer.counts
@@ -97,7 +98,7 @@ class RepeatedSteps:
         before, state.inputs = state.inputs, self
         try:
             self._run()
-        except BackendError as error:  # the device cannot repeat the step and has not made it
+        except BackendError as error:  # the step cannot be repeated and was not made
             message = f"compile='auto' has no effect; steps are launched one by one: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up
@@ -111,13 +112,13 @@ class RepeatedSteps:
             shape, device = (self.steps, self._masks, 2), self.model.backend.device
             self._keys = self._xp.zeros(shape, dtype=self._xp.int32, device=device)
         optimizer.counts, state.draws = counts, draws + self._masks
-        optimizer.count_step()  # repeating a step does not run its Python code
+        optimizer.count_step()  # a repeated step runs no Python code
         state.note_step()
         returned = zip(self._vectors, self._constants, strict=True)
         return tuple(vector[i] if same is None else same for vector, same in returned)
 
     def _fill(self, i: int) -> None:
-        """Fill the table lines from step `i` on, unless they match the optimizer's numbers."""
+        """Fill the table lines from step `i` on, unless their numbers are still valid."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
         parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
         if (optimizer.structure, parts) != self._structure[2:]:  # a callback changed an option
@@ -136,7 +137,7 @@ class RepeatedSteps:
             self._keys[here, ...] = backend.asarray(keys.reshape(count, self._masks, 2))
 
     def _look_up(self) -> None:
-        """Make one step with inputs from the tables; every step runs the same operations."""
+        """Make a step with inputs from the tables; the operations are the same for every step."""
         xp, line = self._xp, self._line
         self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         if self._masks:
@@ -152,13 +153,13 @@ class RepeatedSteps:
         line += 1
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the optimizer's numbers for this step, from the table."""
+        """Return the optimizer's numbers for this step from the table."""
         return self._own_numbers
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
         """Return the key of the next random mask.
 
-        The first step counts the masks and computes their keys on the host.
+        During the first step, the number of masks is unknown, so the key is computed on the host.
         """
         if self._masks is None:
             return split_key(state.seed, state.draws)

@@ -1,8 +1,8 @@
-"""Save a training to a file, and resume it as if it had never stopped.
+"""Save a training run to a file, and resume it as if it had never stopped.
 
-The file is a saved model with additions, so `chainrule.load` can read the model alone. The rest of
-the training is stored as JSON under ``training`` in the metadata, and in tensors whose names start
-with ``training/``.
+The file is a model file with additions, so `chainrule.load` can read the model from this file. The
+additions are JSON in the metadata entry ``training``, and tensors whose names start with
+``training/``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .state import Progress, TrainingState
 
 
 def save_training(training: TrainingState, path: str | Path) -> None:
-    """Write everything that a training needs to continue, see `Trainer.save`."""
+    """Write everything that is needed to resume a training run (see `Trainer.save`)."""
     model, done = training.model, training.progress
     tensors, metadata = contents(model)
     optimizer = training.optimizer.state()
@@ -40,11 +40,11 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     for name, vector in more.items():
         if not np.isfinite(vector).all():
             raise DivergenceError(
-                f"the vector {name!r} holds NaN or infinity: the training is not saved, because it "
-                "could not be resumed"
+                f"the vector {name!r} holds NaN or infinity: the training run is not saved, "
+                "because it could not be resumed"
             )
     more["step_losses"] = np.asarray(training.history.step_losses, dtype=np.float64)
-    history = json.dumps(training.history.epochs)  # not metadata, which has to be short
+    history = json.dumps(training.history.epochs)  # a tensor, because metadata must be short
     more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:
@@ -77,14 +77,14 @@ def save_training(training: TrainingState, path: str | Path) -> None:
 
 @dataclass
 class SavedTraining:
-    """A training read from a file.
+    """A training run that was read from a file.
 
     Attributes
     ----------
     path : str or Path
         The file.
     model : Sequential
-        The model, ready to use.
+        The model, with its saved weights.
     values : dict
         The metadata that `save_training` wrote.
     arrays : dict of str to array
@@ -97,32 +97,32 @@ class SavedTraining:
     arrays: dict[str, np.ndarray]
 
     def restore(self, training: TrainingState) -> None:
-        """Restore the saved state in a new training of the model.
+        """Restore the saved state in a new training run of the model.
 
         Raises
         ------
         FileFormatError
-            If the file does not contain a valid training.
+            If the file does not contain a valid training run.
         """
         try:
             self._restore(training)
             found = differences(dict(self.values["versions"]), versions())
             given, training.asked = training.asked, dict(self.values["asked"])
             changed = _changed(training.asked, given)
-        except (FileFormatError, MemoryError):  # MemoryError also covers device memory
+        except (FileFormatError, MemoryError):  # a lack of memory is not the file's fault
             raise
         except Exception as error:  # a file can contain anything
-            raise FileFormatError(f"{self.path}: no training to continue: {error!r}") from error
+            raise FileFormatError(f"{self.path}: no valid training run: {error!r}") from error
         if changed:
             warnings.warn(
-                f"{self.path}: this training continues with the optimizer options in the file, "
-                f"not with those given now: {', '.join(changed)}",
+                f"{self.path}: the training run continues with the optimizer options in the file, "
+                f"not with the options given now: {', '.join(changed)}",
                 RuntimeWarning,
                 stacklevel=3,
             )
         if found:
             warnings.warn(
-                f"{self.path}: this training continues in another environment, so its results may "
+                f"{self.path}: the training run continues in another environment, so results may "
                 f"differ in the last bits: {'; '.join(found)}",
                 RuntimeWarning,
                 stacklevel=3,
@@ -168,23 +168,23 @@ def read_training(
     device: Any,
     layers: Mapping[str, type[Layer]] | None,
 ) -> SavedTraining:
-    """Read what `save_training` wrote, see `Trainer.resume`."""
+    """Read a file that `save_training` wrote (see `Trainer.resume`)."""
     tensors, metadata = read_tensors(path)
     if "training" not in metadata:
-        raise FileFormatError(f"{path}: expected a training, found only a model; cr.load reads it")
+        raise FileFormatError(f"{path}: expected a training run, found a model; cr.load reads it")
     try:
         values = json.loads(metadata["training"])
         if (seed := int(values["seed"])) < 0:
             raise ValueError(f"a seed of {seed}")
     except Exception as error:  # a file can contain anything
-        raise FileFormatError(f"{path}: no training to continue: {error!r}") from error
+        raise FileFormatError(f"{path}: no valid training run: {error!r}") from error
     model = build(path, tensors, metadata, seed=seed, backend=backend, device=device, layers=layers)
     return SavedTraining(path, model, values, _below(TRAINING, tensors))
 
 
 def _changed(asked: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """The numbers of the optimizer that differ from those in the file."""
-    now = json.loads(json.dumps(given))  # with lists instead of tuples, as in the file
+    """Return the optimizer's numbers that differ from the numbers in the file."""
+    now = json.loads(json.dumps(given))  # JSON turns tuples into lists, as in the file
     return [f"{name}={given[name]!r}" for name in now if now[name] != asked[name]]
 
 
@@ -210,12 +210,12 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
     states : list of dict
         The states that `callback_states` returned or `save_training` wrote.
     listeners : list of Callback
-        The callbacks that continue.
+        The callbacks to restore.
 
     Raises
     ------
     ValueError
-        If no callback of the same class is left for a state that is not empty.
+        If there is no callback of the same class for a state, and the state is not empty.
     """
     left = list(listeners)
     for state in states:
@@ -227,36 +227,37 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
         elif state["values"]:
             found = [type(one).__name__ for one in listeners]
             raise ValueError(
-                f"expected the callbacks of the interrupted training, including {name}, found "
+                f"expected the callbacks of the interrupted training run, including {name}, found "
                 f"{found}; only callbacks without a state may be left out"
             )
 
 
 def _below(place: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays whose names start with `place`, with this prefix removed from their names."""
+    """Return the arrays whose names start with `place`, and remove this prefix from the names."""
     return {n.removeprefix(place): a for n, a in arrays.items() if n.startswith(place)}
 
 
 def _described(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the state of a generator to a form that JSON supports."""
+    """Convert the state of a random generator to types that JSON supports."""
     described: dict[str, Any] = _plain(state)
-    _generator(described)  # raise an error on saving rather than on loading
+    _generator(described)  # raises an error if the state could not be loaded
     return described
 
 
 def _plain(state: Any) -> Any:
-    """Convert arrays and mappings in a state to numbers, lists and dicts."""
+    """Convert the arrays and mappings of a state to numbers, lists and dicts."""
     if isinstance(state, Mapping):
         return {key: _plain(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
 
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:
-    """Create a generator with this state."""
+    """Return a random generator with this state."""
     kind = state["bit_generator"]
     if kind not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
         raise ValueError(f"expected a bit generator of NumPy, found {kind!r}")
-    # NumPy does not check the position: with any other value it would read out of bounds.
+    # NumPy does not check the position. With an invalid position, NumPy would read outside of an
+    # array.
     place, most = {
         "MT19937": (state["state"].get("pos"), 624),
         "Philox": (state.get("buffer_pos"), 4),

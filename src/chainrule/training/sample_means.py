@@ -1,4 +1,4 @@
-"""Training metrics, computed from the outputs of the training steps."""
+"""Training metrics: metrics computed from the outputs of the training steps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..types import Array
 
 
 class SampleMeans:
-    """Sums over each training batch, for the metrics that are means over samples.
+    """Computes sums over each training batch, for metrics that are means over samples.
 
-    Such a metric has a function ``per_sample(xp, outputs, targets)``, which returns a number or a
-    boolean for each sample, or an array ``(samples, outputs)`` of them. This function must not read
-    from the device. It need not check its arguments: the metric itself is called on the first batch
-    to check them.
+    A metric that is a mean over samples has a function ``per_sample(xp, outputs, targets)``. The
+    function returns an array of numbers or booleans, ``(samples,)`` or ``(samples, outputs)``. It
+    must not read from the device, and it need not check its arguments. To check the arguments, the
+    metric itself is called on the first batch.
 
     Parameters
     ----------
     metrics : mapping of str to callable
-        The metrics of a `Trainer`; those that are not means are ignored.
+        The metrics of a `Trainer`. Metrics that are not means over samples are ignored.
     """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
@@ -34,18 +34,18 @@ class SampleMeans:
         self._unchecked = {name: metrics[name] for name in self.names}
 
     def __len__(self) -> int:
-        """The length of `sums`."""
+        """Return the length of the tuple that `sums` returns."""
         return 2 * len(self.names)
 
     def sums(
         self, xp: Any, outputs: Array, targets: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """Return for each metric the weight of a batch, and the weighted sum over its samples.
+        """Return two numbers for each metric: the weight of the batch, and the weighted sum.
 
         Returns
         -------
         tuple of float or array
-            Each is a float or 0-d.
+            Floats or 0-d arrays.
         """
         if not self.names:
             return ()
@@ -68,7 +68,7 @@ class SampleMeans:
 
 
 def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
-    """Return the `per_sample` of a metric and the label that it ignores; None if it is no mean."""
+    """Return a metric's `per_sample` and the label to ignore, or None if it has no `per_sample`."""
     ignored = None
     if isinstance(metric, partial) and not metric.args and {*metric.keywords} == {"ignore_index"}:
         metric, ignored = metric.func, metric.keywords["ignore_index"]
@@ -76,9 +76,9 @@ def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
 
 
 def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
-    """Return the sum over samples of their mean values, ``(samples, ...)``."""
+    """Average the values of each sample, and return the weighted sum over the samples."""
     outputs = math.prod(values.shape[1:])
-    if weight is None and values.dtype == xp.bool:  # counting takes a third of the time of summing
+    if weight is None and values.dtype == xp.bool:  # counting is three times as fast
         of_batch = xp.astype(xp.count_nonzero(values), dtype)
     else:
         values = xp.astype(values, dtype)

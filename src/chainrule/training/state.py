@@ -1,4 +1,4 @@
-"""The state of a training, and the progress of its current epoch."""
+"""The state of a training run, and the progress of the current epoch."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from .evaluation import read_numbers
 
 @dataclass
 class Progress:
-    """The completed steps of an epoch that has not ended yet.
+    """The results of the completed steps of the current epoch.
 
     Attributes
     ----------
     rng : dict
-        The state of the training's random generator when the epoch began.
+        The state of the random generator at the start of the epoch.
     batches : dict
-        A description of the data and of how batches are drawn.
+        A description of the batches: the number of samples, the batch size and so on.
     names : list of str
         The names of the metrics that the steps compute.
     losses, weights : list
-        The loss of each step and its weight in the epoch's mean, as numbers or 0-d arrays.
+        The loss of each step, and the weight of the step in the mean over the epoch, as numbers or
+        0-d arrays.
     sums : list of tuple
-        The sums of the metrics in each step, see `SampleMeans.sums`.
+        The results of `SampleMeans.sums` for each step.
     """
 
     rng: Mapping[str, Any]
@@ -60,14 +61,14 @@ class Progress:
             del kept[steps:]
 
     def read(self, state: ModelState, others: Sequence[Any] = ()) -> tuple[np.ndarray, list[float]]:
-        """Read the numbers of all steps, and `others`, from the device in one transfer.
+        """Read the numbers of all steps and the numbers in `others` in one transfer.
 
         Returns
         -------
         table : numpy.ndarray
-            A row for each step: its loss, its weight and its sums.
+            A row for each step: the loss, the weight and the sums.
         others : list of float
-            The other numbers.
+            The numbers in `others`, as floats.
         """
         steps = zip(self.losses, self.weights, self.sums, strict=True)
         rows = [(loss, weight, *sums) for loss, weight, sums in steps]
@@ -99,30 +100,31 @@ class TrainingState:
         See `Trainer`.
     epoch, epochs, steps_per_epoch : int
         The current epoch, counted from 1; the last epoch of this call of `fit`; and the number of
-        steps in an epoch, 0 if unknown.
+        steps in an epoch, or 0 if this number is unknown.
     columns : list of str
-        The columns of the history, except those that callbacks add.
+        The columns of the history, without the columns that callbacks add.
     began : int
-        The number of epochs done when the last call of `fit` began; -1 before the first call.
+        The number of completed epochs when the last call of `fit` began, or -1 before the first
+        call.
     progress : Progress or None
-        The progress of the current epoch; None between epochs.
+        The progress of the current epoch, or None between epochs.
     resuming, stopped, consistent : bool
-        Whether this call of `fit` resumes an earlier one, whether a callback stopped the training,
-        and whether the last step and all callbacks after it are complete.
+        Whether this call of `fit` resumes an earlier call, whether a callback stopped the training
+        run, and whether the last step and all its callbacks are complete.
     half_done : bool
         Whether a step was interrupted while the optimizer was updating the weights.
     asked : dict
-        The optimizer's numbers as given by the user.
+        The optimizer's numbers that the user asked for.
     own_files : bool
-        Whether an estimator runs this training. The fits of a parameter search have copies of the
-        same callbacks, so a callback chooses a new file name if its file belongs to another
-        training, instead of raising an error.
+        Whether an estimator runs this training run. In a parameter search, all fits have copies of
+        the same callbacks. So if the file of a callback belongs to another training run, the
+        callback chooses a new file name instead of raising an error.
     advised : bool
         Whether `fit` has already looked for problems in the model and the data.
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
-        Callback states that were read from a file and not yet restored.
+        The states of callbacks that were read from a file, until the callbacks are restored.
     """
 
     def __init__(
@@ -154,16 +156,16 @@ class TrainingState:
 
     @property
     def epochs_done(self) -> int:
-        """The number of epochs done, in all calls of `fit`."""
+        """The number of completed epochs, over all calls of `fit`."""
         return int(self.history.epochs[-1]["epoch"]) if self.history.epochs else 0
 
     @property
     def steps_done(self) -> int:
-        """The number of steps done in the current epoch."""
+        """The number of completed steps in the current epoch."""
         return 0 if self.progress is None else len(self.progress.losses)
 
     def _rates(self) -> dict[str, float]:
-        """The learning rates of the last step, under the names of their columns."""
+        """Return the learning rates of the last step, by column name."""
         rates = self.optimizer.rates(max(0, self.optimizer.steps - 1))
         return {f"lr[{layer}]" if layer else "lr": rate for layer, rate in rates.items()}
 
@@ -171,23 +173,23 @@ class TrainingState:
         """Raise a `RuntimeError` if the optimizer was interrupted in the middle of a step."""
         if self.half_done:
             raise RuntimeError(
-                "expected a training whose last step is complete, found one interrupted in step "
-                f"{self.optimizer.steps}: resume it from its last checkpoint, or continue with "
+                "expected the last step to be complete, but the optimizer was interrupted in step "
+                f"{self.optimizer.steps}: resume from the last checkpoint, or continue with "
                 "these weights and resume=False"
             )
 
     def stop(self) -> None:
-        """End the training after the current epoch."""
+        """End the training run after the current epoch."""
         self.stopped = True
 
     def _snapshot(self) -> tuple[Any, ...]:
-        """Copy everything that a step changes, on the device."""
+        """Return a copy of everything that a step changes; arrays stay on the device."""
         state = self.model.state
         rng = self.rng.bit_generator.state
         return state.snapshot(), state.draws, self.optimizer.state(), rng
 
     def _restore(self, snapshot: tuple[Any, ...]) -> None:
-        """Restore everything that a step changes."""
+        """Restore the values that `_snapshot` copied."""
         vectors, self.model.state.draws, optimizer, self.rng.bit_generator.state = snapshot
         self.model.state.restore(vectors)
         self.optimizer.load_state(optimizer)

@@ -1,4 +1,4 @@
-"""One training step: a forward pass, a backward pass and an update by the optimizer."""
+"""A training step: forward pass, backward pass and update of the weights."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ..optimizers import Optimizer
 from ..types import Array
 from .sample_means import SampleMeans
 
-_AUGMENTATION = 2  # keeps these random numbers independent of others with the same seed
+_AUGMENTATION = 2  # makes these random numbers independent of other uses of the seed
 
 
 class Penalty(Protocol):
-    """A term to add to the summed loss of a batch."""
+    """A penalty that is added to the summed loss of a batch."""
 
     def value(self) -> Any:
-        """Return the term."""
+        """Return the value of the penalty."""
 
     def add_gradient(self, factor: Any) -> None:
-        """Add `factor` times the gradient of the term, after the backward pass of all layers."""
+        """Add the penalty's gradient times `factor`, after the backward pass of all layers."""
 
 
 class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see it)
@@ -41,26 +41,27 @@ class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see
 class Step:
     """A function that makes one training step with a batch.
 
-    If an error occurs, it restores the buffers and the mask counter and marks the gradients as
-    stale. The weights are unchanged, unless the optimizer itself was interrupted.
+    If an error occurs, the step restores the buffers and the mask counter, and marks the gradients
+    as stale. The weights are then unchanged, unless the optimizer was interrupted during the
+    update.
 
     Parameters
     ----------
     model, loss, optimizer
         See `Trainer`.
     means : SampleMeans, optional
-        Metrics to compute from the outputs of the step.
+        The training metrics to compute from the outputs of the step.
     penalty : Penalty, optional
-        A term to add to the summed loss of the batch.
+        A penalty to add to the summed loss of the batch.
     augment : callable, optional
-        A function that changes the inputs, see `Trainer.fit`.
+        A function that changes the inputs (see `Trainer.fit`).
     micro_batches : int, optional
         The number of parts into which a batch is split.
     loss_on_host : bool, optional
-        Whether the loss is in host memory, where it can be read without waiting.
+        Whether the loss is in host memory, so that reading it does not wait for a device.
     terminate_on_nan : bool, optional
-        Raise `NotFinite` if the loss is in host memory and is NaN or infinite. If false, the step
-        is skipped when the optimizer finds that the gradient is not finite.
+        If True, raise `NotFinite` if the loss is in host memory and is NaN or infinite. If False,
+        skip the step if the gradient is not finite.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Step:
         Returns
         -------
         loss, total_weight : float or array
-            The loss of the batch, and its weight in the epoch's mean.
+            The loss of the batch, and the weight of the batch in the mean over the epoch.
         *sums : float or array
             The results of `SampleMeans.sums`.
         """
@@ -101,7 +102,7 @@ class Step:
         try:
             measured = self.loss_and_gradient(x, y, sample_weight)
             self.optimizer.step()
-        except BaseException as error:  # no step was made
+        except BaseException as error:  # the step was not completed
             state.draws = draws
             state.restore(buffers)
             state.zero_grad()
@@ -110,7 +111,7 @@ class Step:
         return measured
 
     def augmented(self, x: Array) -> Array:
-        """The augmented inputs of this step."""
+        """Return the augmented inputs of this step."""
         if self.augment is None:
             return x
         key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
@@ -119,13 +120,14 @@ class Step:
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """Make a step without the optimizer's update. An error can leave the model changed."""
+        """Make a step without the update of the weights; an error may leave the model changed."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, x, y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
             return self._checked(loss, x, y), *self._on_host(others)
-        # With a single part, scaling the gradient of the loss saves a pass over all parameters.
-        self.model.zero_grad()  # a callback may have computed gradients
+        # Without micro-batches, scale the gradient of the loss. This saves a pass over all
+        # parameters.
+        self.model.zero_grad()  # a callback may have left gradients
         outputs, back_through_model = self.model.forward(x, training=True)
         loss_sum, total_weight, back_through_loss = self.loss.sums(
             outputs, y, sample_weight=sample_weight
@@ -141,11 +143,11 @@ class Step:
         return loss, total_weight, *sums
 
     def _on_host(self, numbers: Iterable[Any]) -> Iterable[Any]:
-        """Convert numbers to floats if they can be read without waiting."""
+        """Convert numbers to floats if they are in host memory."""
         return map(float, numbers) if self.loss_on_host else numbers
 
     def _checked(self, loss: Any, x: Array, y: Array) -> Any:
-        """Convert the loss to a float and check it, if it can be read without waiting."""
+        """If the loss is in host memory, convert it to a float and check it."""
         if not self.loss_on_host:
             return loss
         loss = float(loss)
@@ -161,7 +163,7 @@ def accumulate(
     penalty: Penalty | None,
     means: SampleMeans | None = None,
 ) -> tuple[Any, ...]:
-    """Pass data through a model in parts, and accumulate the gradient of one large batch.
+    """Process a large batch in parts, and accumulate the gradient of the batch.
 
     Parameters
     ----------
@@ -173,9 +175,9 @@ def accumulate(
     Returns
     -------
     loss : float or array
-        The loss of all the data.
+        The loss of the whole batch.
     total_weight : float or array
-        The number of samples, or the sum of their weights.
+        The sum of the sample weights. Without weights, the number of samples.
     *sums : float or array
         The results of `SampleMeans.sums`, summed over the parts.
     """
@@ -205,7 +207,7 @@ def accumulate(
 def _parts(
     count: int, x: Array, y: Array, sample_weight: Array | None
 ) -> Iterator[tuple[Array, ...]]:
-    """Split a batch into `count` parts of nearly equal size, at most one part per sample."""
+    """Split a batch into `count` parts of nearly equal size, with at least one sample each."""
     samples, count = x.shape[0], min(count, x.shape[0])
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
         part = x[start:stop, ...], y[start:stop, ...]

@@ -42,8 +42,8 @@ _HINTS = {
     "validation_split": "split the data, for instance by sklearn.model_selection.train_test_split, "
     "and give validation_data=(x_val, y_val)",
     "class_weight": "give the weights to the loss, as in cr.CrossEntropyLoss(weight=[1.0, 5.0])",
-    "learning_rate": "give it to the optimizer, as in cr.Adam(lr=1e-3)",
-    "lr": "give it to the optimizer, as in cr.Adam(lr=1e-3)",
+    "learning_rate": "give the learning rate to the optimizer, as in cr.Adam(lr=1e-3)",
+    "lr": "give the learning rate to the optimizer, as in cr.Adam(lr=1e-3)",
 }
 
 
@@ -55,51 +55,52 @@ class Trainer(TrainingState):
     model : Sequential
         The model to train.
     loss : Loss
-        The loss to minimise, reduced to one number.
+        The loss to minimise. Its reduction must be "mean", "batchmean" or "sum".
     optimizer : Optimizer
-        The optimizer; it is bound to the model.
+        The optimizer. The trainer binds the optimizer to the model.
     metrics : dict or list of callables, optional
-        Functions of outputs and targets, to report along with the loss. A metric is named by its
-        key in the dict, or by the name of the function. By default accuracy for a classification
-        loss, and no metrics otherwise.
+        Functions of outputs and targets, to report along with the loss. The name of a metric is the
+        key in the dict, or the name of the function. By default, the accuracy for classification
+        losses, and no metrics for other losses.
     seed : int or numpy.random.Generator, optional
-        Seed for the order of the batches; by default the seed of the model.
+        Seed for the order of the batches. By default, the seed of the model.
     compile : {"off", "auto"}, optional
-        With "auto", a GPU runs each step as a whole (a CUDA graph) if possible, with the same
-        results. The Python code of custom layers then runs only in the first steps. If it is not
-        possible, a warning gives the reason.
+        With "auto", a GPU runs each step as one CUDA graph if possible, with the same results. The
+        Python code of custom layers then runs only in the first steps. If a graph is not possible,
+        a warning gives the reason.
 
     Attributes
     ----------
     history : History
-        The record of all epochs so far; further calls of `fit` continue it.
+        The record of all epochs so far. Every call of `fit` adds to the record.
     epoch, epochs : int
-        The current epoch, counted from 1, and the last one of this call of `fit`.
+        The current epoch, counted from 1, and the last epoch of this call of `fit`.
     steps_per_epoch : int
-        The number of steps in an epoch; 0 if batches come ready-made and their number is unknown.
+        The number of steps in an epoch, or 0 for ready-made batches of an unknown number.
     resuming : bool
-        Whether the call of `fit` continues an interrupted one.
+        Whether this call of `fit` resumes an earlier call.
     consistent : bool
-        Whether the last step and all callbacks after it are complete.
+        Whether the last step and all its callbacks are complete.
 
     Notes
     -----
-    **Equal seeds give equal models.** The default seed is 0, so every ``cr.mlp([4, 8, 3])`` starts
-    from the same weights, sees the same batches and ends up the same. Give each member of an
-    ensemble its own: ``cr.mlp([4, 8, 3], seed=i)``.
+    **Equal seeds give equal models.** The default seed is 0. So every ``cr.mlp([4, 8, 3])`` starts
+    with the same weights, is trained with the same batches, and ends with the same weights. Give
+    each member of an ensemble its own seed: ``cr.mlp([4, 8, 3], seed=i)``.
 
-    `evaluate` and the ``val_...`` columns of the history report all metrics. Those that are means
-    over samples (accuracy, top-k accuracy, mean absolute error) are also computed from the outputs
-    of each training step, before the step updates the weights, and averaged over the epoch using
-    the sample weights. **Training accuracy is thus measured with dropout active**, with the
-    statistics of each batch, and while the weights improve: it can be below ``val_accuracy``
-    without any underfitting. For a direct comparison use ``trainer.evaluate(x, y)``. A custom
-    metric is also computed in training if it has a function ``per_sample(xp, outputs, targets)``
-    that returns a number for each sample.
+    `evaluate` and the ``val_...`` columns of the history report all metrics. Some metrics are means
+    over samples: accuracy, top-k accuracy and mean absolute error. These metrics are also computed
+    during training, from the outputs of each step before the step updates the weights. The training
+    metric of an epoch is the mean over all steps, weighted with the sample weights. **So training
+    accuracy is measured with dropout active**, with the batch statistics of normalisation layers,
+    and while the weights still improve. It can be below ``val_accuracy`` even without underfitting.
+    For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric is also computed during
+    training if it has a function ``per_sample(xp, outputs, targets)`` that returns a number for
+    each sample.
     """
 
     penalty: Penalty | None = None
-    """A term to add to the summed loss of each step; subclasses can set it."""
+    """A penalty to add to the summed loss of each step. Subclasses can set this attribute."""
 
     def __init__(
         self,
@@ -128,24 +129,25 @@ class Trainer(TrainingState):
         self.compile = compile
 
     def save(self, path: str | Path) -> None:
-        """Write everything that the training needs to continue, even in the middle of an epoch.
+        """Write everything that is needed to resume training, even in the middle of an epoch.
 
-        The file holds the model (`chainrule.load` reads it), the optimizer's vectors, step and
-        numbers, the random state of batches and dropout, the history, the states of the callbacks
-        and the position in the epoch. It is replaced as a whole or not at all.
+        The file holds the model, the state of the optimizer, the random state of batches and
+        dropout, the history, the states of the callbacks and the position in the epoch.
+        `chainrule.load` can read the model from this file. An existing file is replaced once the
+        new file is complete.
 
         Raises
         ------
         RuntimeError
-            If the last step was interrupted while the optimizer moved the weights.
+            If the last step was interrupted while the optimizer was updating the weights.
         DivergenceError
             If a parameter, a buffer or a vector of the optimizer holds NaN or infinity.
         TypeError, ValueError
-            If the saved file could not be loaded again, see `Sequential.save`.
+            If the model cannot be saved (see `Sequential.save`).
         OSError
             If the file cannot be written.
 
-        In each of these cases an existing file stays unchanged.
+        After any of these errors, an existing file is unchanged.
         """
         self.expect_whole_steps()
         save_training(self, path)
@@ -163,40 +165,41 @@ class Trainer(TrainingState):
         device: Any = None,
         layers: Mapping[str, type[Layer]] | None = None,
     ) -> Self:
-        """Load a trainer that `save` wrote, to continue with ``fit(..., resume=True)``.
+        """Load a saved trainer, to continue with ``fit(..., resume=True)``.
 
-        With the NumPy backend on the same machine, and with the same versions and number of
-        threads, the result is bitwise identical to that of an uninterrupted training.
+        With the NumPy backend on the same machine, with the same versions and the same number of
+        threads, the result is bitwise identical to the result of an uninterrupted training run.
 
         Parameters
         ----------
         path : str or Path
             The file.
         loss, metrics, compile
-            The same as before, see `Trainer`.
+            The same arguments as for the saved trainer. `Trainer` describes them.
         optimizer : Optimizer
-            A new optimizer of the same kind. Its numbers are replaced by those in the file; its
-            schedules are kept.
+            A new optimizer of the same class. Its schedules are kept, and its numbers are replaced
+            by the numbers in the file.
         backend, device, layers : optional
-            See `chainrule.load`.
+            The same options as for `chainrule.load`.
 
         Returns
         -------
         Trainer
-            The trainer in the state in which it was saved.
+            The trainer, with the saved state.
 
         Raises
         ------
         FileFormatError
-            If the file is damaged, or holds a model without a training.
+            If the file is damaged, or holds only a model.
         ValueError
-            If the optimizer is of another kind.
+            If the optimizer is of another class.
 
         Warns
         -----
         RuntimeWarning
-            If versions, the machine or the number of threads differ from those in the file. Also
-            if the new optimizer's numbers differ from those in the file, which are used instead.
+            If the file was written with other versions, on another machine or with another number
+            of threads. Also if the numbers of the new optimizer differ from the numbers in the
+            file. The numbers in the file are used.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
@@ -224,80 +227,83 @@ class Trainer(TrainingState):
     ) -> History:
         """Train for some epochs.
 
-        Arrays are checked and moved to the device once (files and ready-made batches step by step).
-        Losses and metrics are read from the device once per epoch. The first Ctrl-C ends the
-        training after the current step; a second Ctrl-C ends it at once.
+        Arrays are checked and moved to the device once, before the first step. Files and ready-made
+        batches are moved step by step. Losses and metrics are read from the device once per epoch.
+        The first Ctrl-C ends the training run after the current step, and a second Ctrl-C at once.
 
         The trainer's seed, 0 by default, determines the order of the batches. Two models with the
-        same seed that are trained in the same way end up with the same weights, see `Trainer`.
+        same seed that are trained in the same way end up with the same weights.
 
         Parameters
         ----------
         x, y : array
-            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames; a
-            `numpy.memmap` stays on disk. Without `y`, `x` yields ready-made batches, see
-            `chainrule.data.BatchStream`.
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames. The data
+            of a `numpy.memmap` stays on disk. Without `y`, `x` is a source of ready-made batches
+            (see `chainrule.data.BatchStream`).
         epochs : int, optional
             The number of passes through the data.
         batch_size : int, optional
-            Samples per step; by default 128, or all of them if there are fewer.
+            The number of samples per step. By default 128, or all samples if there are fewer.
         validation_data : tuple of array, optional
             ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch.
         sample_weight : array, optional
-            ``(samples,)``, finite and not negative. Each step divides its loss by the sum of the
-            weights in its batch.
+            ``(samples,)``, with finite weights of at least 0. The loss of a step is the weighted
+            mean over the samples of the batch.
         shuffle, drop_last : bool, optional
             See `minibatches`.
         augment : callable, optional
             A function that changes the inputs of each step, such as
-            `chainrule.augmentation.RandomShift`. It takes the inputs and a generator for this step,
-            and returns a new array.
+            `chainrule.augmentation.RandomShift`. The function takes the inputs and a random
+            generator for this step, and returns a new array.
         micro_batches : int, optional
-            Split each batch into this many parts and process them one after another, which needs
-            less memory. The step is the same up to rounding, except with two layers: `BatchNorm`
-            computes its statistics for each part, and `Dropout` draws different masks.
+            Split each batch into this many parts and process the parts one after another, which
+            needs less memory. The result is the same up to rounding, except with two layers:
+            `BatchNorm` computes its statistics for each part, and `Dropout` draws different masks.
         terminate_on_nan : bool, optional
-            Raise `DivergenceError` when the loss or a gradient becomes NaN or infinite. If false, a
-            step whose gradient is not finite is skipped (but not on a GPU).
+            Raise `DivergenceError` when the loss or a gradient becomes NaN or infinite. If False,
+            steps whose gradient is not finite are skipped, except on a GPU.
         callbacks : iterable of Callback, optional
-            Callbacks, see `chainrule.callbacks`.
+            The callbacks. `chainrule.callbacks` describes them.
         verbose : {0, 1, 2}, optional
-            Silent, a progress bar, or one line per epoch.
+            0 prints nothing, 1 shows a progress bar, and 2 prints one line per epoch.
         resume : bool, optional
-            Continue the last call of `fit` after an interruption, even in the middle of an epoch;
-            `epochs` includes the epochs already done. With the same data and arguments, the result
-            is the same as without the interruption. Without an earlier call, training starts from
-            the beginning. Pass the same callbacks, or equal new ones: new callbacks take over the
-            state of the earlier ones.
+            Continue the last call of `fit` after an interruption, even in the middle of an epoch.
+            `epochs` then includes the completed epochs of the interrupted call. With the same data
+            and arguments, the result is the same as without the interruption. If there was no
+            earlier call, training starts from the beginning. Pass the same callbacks, or new
+            callbacks of the same classes, which take over the states of the earlier callbacks.
         **unknown
-            Any other argument is an error, with a hint.
+            Unknown arguments raise an error with a hint.
 
         Returns
         -------
         History
-            The record of this and all earlier calls, ``self.history``.
+            The record of all calls so far, which is ``self.history``.
 
         Raises
         ------
         DataError, ShapeError, ValueError
-            If the data is invalid, before the first step; see `minibatches`.
+            If the data is invalid, as for `minibatches`. Arrays are checked before the first step.
         TypeError
-            If an argument is of the wrong type or unknown.
+            If an argument is unknown or has the wrong type.
         RuntimeError
-            If `resume` is true, but the optimizer was interrupted in the middle of a step.
+            If `resume` is True, but the optimizer was interrupted in the middle of a step.
         DivergenceError
-            If the loss or a gradient becomes NaN or infinite. The error is raised at that step (on
-            a GPU, at the end of the epoch) and leaves the model in its state before that step. Also
-            raised if the very last step makes a weight NaN or infinite; that step is not undone.
+            If the loss or a gradient becomes NaN or infinite. The error is raised at this step, or
+            on a GPU at the end of the epoch. The model is then in its state before this step. If
+            the very last step makes a weight NaN or infinite, the error is raised too, but the step
+            is not undone.
 
         Warns
         -----
         UserWarning
-            Once per trainer: if the last layer repeats what the loss does itself (a `Softmax`
-            before `CrossEntropyLoss`, a `Sigmoid` before `BCEWithLogitsLoss`), or if the first
-            trained `Linear` receives inputs whose root mean square is above 30.
+            If the last layer repeats a part of the loss, such as a `Softmax` before
+            `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`. Also if the root mean
+            square of the inputs of the first trained `Linear` is above 30. Both warnings are given
+            once per trainer.
         RuntimeWarning
-            If ``compile="auto"`` is not possible, or on resuming a training that a callback ended.
+            If ``compile="auto"`` is not possible, or if `resume` is True but a callback has ended
+            the training run.
         """
         for name in unknown:
             raise TypeError(_unknown_argument(name))
@@ -328,7 +334,7 @@ class Trainer(TrainingState):
         means = SampleMeans(self.metrics)
         self.columns = ["epoch", "loss", *means.names, *measured, *self._rates(), "seconds"]
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
-        loss_on_host = on_host(self.model.state.values)  # can be read without waiting
+        loss_on_host = on_host(self.model.state.values)  # reading it takes no time
         step = Step(
             self.model,
             self.loss,
@@ -347,7 +353,7 @@ class Trainer(TrainingState):
             repeated = self._repeated(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
-            for listener in listeners:  # each one that starts is also ended
+            for listener in listeners:  # every callback that starts is also ended
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
             run = Run(
@@ -363,7 +369,7 @@ class Trainer(TrainingState):
         return self.history
 
     def _advise(self, batches: Batches | BatchStream) -> None:
-        """Warn once, but never in an estimator, if the model or the data will train badly."""
+        """Warn if the model or the data will train badly: once, and never in an estimator."""
         if self.advised or self.own_files:
             return
         self.advised = True
@@ -382,7 +388,7 @@ class Trainer(TrainingState):
             if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
                 raise ValueError(
                     "batch_size, sample_weight, shuffle and drop_last need x and y: ready-made "
-                    "batches have their size, weights and order already"
+                    "batches already have their size, weights and order"
                 )
             return BatchStream(x, rng=self.rng, backend=backend, dtype=dtype)
         data = move_checked(self.model, self.loss, x, y, weight)
@@ -396,7 +402,7 @@ class Trainer(TrainingState):
         )
 
     def _repeated(self, step: Step, batches: Batches | BatchStream) -> RepeatedSteps | None:
-        """The repeated steps of ``compile="auto"``, if the device can repeat steps."""
+        """Return the steps of ``compile="auto"``, or None if the steps cannot be repeated."""
         if self.compile == "off" or not self.model.backend.repeats:
             return None
         if not isinstance(batches, Batches) or batches.on_disk:
@@ -413,18 +419,18 @@ class Trainer(TrainingState):
         return None
 
     def _begin(self, listeners: list[Callback], resume: bool) -> None:
-        """Begin a call of `fit`, or continue the previous one."""
+        """Begin a new call of `fit`, or continue the previous call."""
         self.resuming = resume and self.began >= 0
         if self.resuming:
             if self.stopped:
                 warnings.warn(
-                    f"a callback ended this training after epoch {self.epochs_done}, so it is not "
-                    "resumed; call fit without resume=True to train further",
+                    f"a callback ended this training run after epoch {self.epochs_done}, so it is "
+                    "not resumed; call fit without resume=True to train further",
                     RuntimeWarning,
                     stacklevel=3,
                 )
             self.expect_whole_steps()
-            if self.callback_states is not None:  # from a file
+            if self.callback_states is not None:  # these states come from a file
                 hand_back(self.callback_states, listeners)
             else:
                 old, new = self.listeners, [one for one in listeners if one not in self.listeners]
@@ -437,21 +443,21 @@ class Trainer(TrainingState):
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024
     ) -> dict[str, float]:
-        """Measure the loss and the metrics on some data, in inference mode.
+        """Return the loss and the metrics of data, in inference mode.
 
         Parameters
         ----------
         x, y : array
             Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames.
         sample_weight : array, optional
-            ``(samples,)``, for the loss; metrics count all samples equally.
+            ``(samples,)``, used only for the loss. Metrics count all samples equally.
         batch_size : int, optional
-            The number of outputs computed at once; it does not change the result.
+            The number of samples in each forward pass, which does not affect the result.
 
         Returns
         -------
         dict
-            ``{"loss": ..., "accuracy": ...}`` and so on.
+            The loss and the metrics by name: ``{"loss": ..., "accuracy": ...}``.
         """
         data = move_checked(self.model, self.loss, x, y, sample_weight)
         measured = measure(self.model, self.loss, self.metrics, data, batch_size=batch_size)
@@ -460,7 +466,7 @@ class Trainer(TrainingState):
 
 
 def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
-    """Return `thing`; raise an error if it is not of this kind."""
+    """Return `thing` if it is an instance of `kind`; otherwise raise an error."""
     if isinstance(thing, kind):
         return thing
     hint = what_is_meant(thing)
@@ -470,7 +476,7 @@ def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
 
 
 def _unknown_argument(name: str) -> str:
-    """Return the error message for an argument that `fit` does not have, with a hint."""
+    """Return the error message for an unknown argument of `fit`, with a hint."""
     names = [n for n, p in signature(Trainer.fit).parameters.items() if p.kind is p.KEYWORD_ONLY]
     close = difflib.get_close_matches(name, names, n=1)
     hint = _HINTS.get(name) or (f"did you mean {close[0]!r}?" if close else ", ".join(names))

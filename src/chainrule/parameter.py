@@ -147,12 +147,11 @@ class Buffer(Stored):
     def __init__(self, shape: tuple[int, ...], fill: Any = 0.0) -> None:
         first = to_numpy(fill)
         number = first.ndim == 0
-        super().__init__(
-            shape,
-            initializers.constant(float(first)) if number else initializers.given(first.copy()),
-        )
-        if not number and first.shape != self.shape:
-            raise ShapeError(f"expected fill of shape {self.shape}, found {first.shape}")
+        super().__init__(shape, initializers.constant(float(first) if number else 0.0))
+        if not number:
+            self._first = first.copy()  # only until the model has it
+            if first.shape != self.shape:
+                raise ShapeError(f"expected fill of shape {self.shape}, found {first.shape}")
 
 
 class Parameter(Stored):
@@ -351,7 +350,7 @@ class ModelState:
         rng = np.random.default_rng([seed, _WEIGHTS])
         given = first or {}
         drawn = {
-            id(part): self._first_value(part, given.get(id(part), part._first), rng)
+            id(part): self._first_value(part, given.get(id(part)), rng)
             for part in (*parameters, *buffers)
         }
         self.parameters = sorted(parameters, key=lambda p: not p.decay)  # a stable sort
@@ -363,7 +362,11 @@ class ModelState:
 
     def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
         """Return the given value, or the value that the initializer draws."""
-        source = f"initializer {part.init!r}" if given is None else "values="
+        source = "values="
+        if given is None:
+            drawn = isinstance(part, Parameter) and part._first is None
+            source = f"initializer {part.init!r}" if drawn else f"{part._first_value_is}="
+            given = part._first
         try:
             value = to_numpy(part.init(rng, part.shape) if given is None else given)
         except DataError as error:

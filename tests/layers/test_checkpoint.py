@@ -406,3 +406,32 @@ def test_foreign_weights_on_every_library(library, tmp_path):
     model = cr.Sequential(cr.Linear(3, 2), backend=library.backend)
     model.load_weights(path)
     assert (library.to_numpy(model.state.values) == [1, 1, 1, 1, 1, 1, 0, 0]).all()
+
+
+def test_a_file_keeps_its_meaning_if_a_default_changes(tmp_path):
+    def versions():
+        class Power(cr.Layer):
+            def __init__(self, by=2.0, *, function=np.sin, names=("a",)):
+                self.by = by
+
+            def forward(self, x, *, training=False):
+                return x**self.by, lambda dy: dy
+
+        old = Power
+
+        class Power(Power):
+            def __init__(self, by=3.0, *, function=np.cos, names=("b",)):
+                super().__init__(by)
+
+        return old, Power
+
+    old, new = versions()
+    model = cr.Sequential(cr.BatchNorm(1), old(), cr.Linear(1, 1))
+    model.save(tmp_path / "model")
+    described = json.loads(read_tensors(tmp_path / "model")[1]["architecture"])["model"]["args"]
+    assert described[0]["kwargs"] == {"eps": 1e-5, "momentum": 0.1, "affine": True}
+    assert described[1]["kwargs"] == {"by": 2.0, "names": ["a"]}  # a function is not written
+    loaded = cr.load(tmp_path / "model", layers={"Power": new})
+    assert repr(loaded[0]) == "BatchNorm(1)"
+    assert loaded[1].by == 2.0
+    assert repr(cr.load(tmp_path / "model", layers={"Power": old})[2]) == "Linear(1, 1)"

@@ -176,7 +176,7 @@ def test_bad_fills():
         def __init__(self):
             self.bad = cr.Buffer((2,), fill=np.nan)
 
-    with pytest.raises(cr.DataError, match=r"constant\(fill=nan\) gave NaN or infinity"):
+    with pytest.raises(cr.DataError, match=r"^fill= gave NaN or infinity in float32"):
         Bad().bind()
 
 
@@ -290,10 +290,20 @@ def test_an_array_of_the_library_is_copied(library):
     assert layer.by.value.tolist() == [1.0, 1.0, 1.0]
 
 
+def test_no_array_is_kept_on_the_host(library):
+    layer = Moved(np.ones(3))
+    layer._arguments = ((), {})  # the constructor's own argument is the caller's array
+    cr.Sequential(layer, backend=library.backend).predict(np.ones((1, 3)))
+    held = [value for value in vars(layer.by).values() if isinstance(value, np.ndarray)]
+    assert all(np.shares_memory(value, layer.state.buffers) for value in held)
+    assert layer.by._first is None
+    assert "array" not in repr(layer.by.init)
+
+
 def test_bad_arrays():
     with pytest.raises(cr.ShapeError, match=r"expected fill of shape \(3,\), found \(2,\)"):
         Moved([1.0, 2.0])
     with pytest.raises(cr.DataError, match="expected an array of real numbers"):
         Moved(["a", "b", "c"])
-    with pytest.raises(cr.DataError, match=r"gave NaN or infinity in float32"):
+    with pytest.raises(cr.DataError, match=r"^fill= gave NaN or infinity in float32 for Buffer"):
         Moved([1.0, np.nan, 2.0]).bind()

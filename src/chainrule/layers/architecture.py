@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,8 @@ _INITIALIZERS = {
     for name, thing in vars(initializers).items()
     if isinstance(thing, type) and dataclasses.is_dataclass(thing) and thing is not given
 }
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Describer:
@@ -51,8 +55,24 @@ class Describer:
             "layer": kind.__name__,
             **({"own": True} if own else {}),
             "args": [self.value(v, f"{place}/{i}", layer) for i, v in enumerate(bound.args)],
-            "kwargs": {k: self.value(v, f"{place}/{k}", layer) for k, v in bound.kwargs.items()},
+            "kwargs": {
+                **{k: self.value(v, f"{place}/{k}", layer) for k, v in bound.kwargs.items()},
+                **self.defaults(bound, layer),
+            },
         }
+
+    def defaults(self, bound: inspect.BoundArguments, layer: Layer) -> dict[str, Any]:
+        """Return the arguments that were left out: the defaults of a later version may differ.
+
+        A custom layer may have defaults that cannot be written. They are left out of the file, too.
+        """
+        written = {}
+        for name, parameter in bound.signature.parameters.items():
+            left_out = name not in bound.arguments and name not in layer._where
+            if left_out and parameter.kind in _BY_NAME and parameter.default is not parameter.empty:
+                with contextlib.suppress(TypeError):
+                    written[name] = self.value(parameter.default, "", layer)
+        return written
 
     @staticmethod
     def initializer(init: Any) -> Any:
@@ -94,7 +114,12 @@ class Builder:
                 f"pass its class, cr.load(path, layers={{{kind!r}: ...}})"
             )
         args = [self.value(v, f"{place}/{i}") for i, v in enumerate(description["args"])]
-        kwargs = {k: self.value(v, f"{place}/{k}") for k, v in description["kwargs"].items()}
+        known = inspect.signature(classes[kind].__init__).parameters
+        kwargs = {
+            k: self.value(v, f"{place}/{k}")
+            for k, v in description["kwargs"].items()
+            if k not in known or not _same(v, known[k].default)  # the repr omits defaults
+        }
         # With a backend, dtype, device or seed, the constructor would draw all weights.
         if where := classes[kind]._where & kwargs.keys():
             raise FileFormatError(f"a {kind} in a file cannot have the arguments {sorted(where)}")
@@ -109,3 +134,8 @@ class Builder:
             options = {k: v for k, v in value.items() if k != "initializer"}
             return _INITIALIZERS[value["initializer"]](**options)
         return self.layer(value, place) if isinstance(value, dict) else value
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Return whether a value from a file is this default, a number, a string or None."""
+    return type(value) is type(default) and bool(value == default)

@@ -1,7 +1,7 @@
 """Trainable neural networks written against the Python Array API standard.
 
-A network is a chain of functions. Each function returns its value, and another function that pulls
-a gradient back through it.
+A network is a chain of functions. Each function returns its value, and a second function that
+computes the gradient of the input from the gradient of the output.
 """
 
 import importlib

@@ -1,8 +1,8 @@
-"""Parameters and buffers, and the flat vectors in which a model stores them.
+"""Parameters and buffers, and the flat vectors in which a model stores their values.
 
-Each parameter is a view into its model's vector, and so is its gradient. An optimizer step, a
-gradient norm or an average of weights is therefore one operation on one vector, whatever the depth
-of the model. Buffers have a vector of their own.
+The value of each parameter is a view into a vector of the model, and the gradient is a view into a
+second vector. So an optimizer step, a gradient norm or an average of weights is one operation on a
+vector, however deep the model is. Buffers are views into a third vector.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .formulas import scaled_norm
 from .masks import split_key
 from .types import Array
 
-_VECTORS = ("values", "_grads", "buffers")  # the vectors of a model, see ModelState
-_WEIGHTS = 1  # separates the random stream for weights from other streams with the same seed
+_VECTORS = ("values", "_grads", "buffers")  # the names of the vectors in `ModelState`
+_WEIGHTS = 1  # makes these random numbers independent of other uses of the seed
 
 
 class Stored:
-    """Base of `Parameter` and `Buffer`: a layer's array, a view into a vector of the model.
+    """Base class of `Parameter` and `Buffer`: an array that is a view into a vector of the model.
 
     Parameters
     ----------
     shape : tuple of int
         The shape of the array.
     init : callable
-        Returns the initial value, see `chainrule.initializers`.
+        A function that returns the initial value (see `chainrule.initializers`).
     """
 
     _vector = ""  # the name of the vector in `ModelState`
@@ -53,11 +53,11 @@ class Stored:
         if min(self.shape, default=1) < 1:
             raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
         self.init = init
-        self._layer: Any = None  # the layer it was assigned to
+        self._layer: Any = None  # the layer that this object was assigned to
         self._state: ModelState | None = None
-        self._part = slice(0)  # its place in the vector
+        self._part = slice(0)  # the place of the array in the vector
         self._value: Array = None
-        self._first: np.ndarray | None = None  # the initial value, unless init draws it
+        self._first: np.ndarray | None = None  # the initial value, or None if `init` draws it
 
     @property
     def size(self) -> int:
@@ -66,20 +66,20 @@ class Stored:
 
     @property
     def value(self) -> Array:
-        """The value, a view into the model's vector; write to it with ``value[...] =``."""
+        """The value, as a view into the model's vector. Change the value with ``value[...] =``."""
         if self._value is None:
             self._value = self._view(self._vector)
         return self._value
 
     @property
     def state(self) -> ModelState:
-        """The state of the model; its first use draws all values."""
+        """The state of the model. The first use of this attribute draws all values."""
         if self._state is None and self._layer is not None:
             self._layer.bind_model()
         if self._state is None:
             raise RuntimeError(
-                f"{self!r} has no value, as it belongs to no layer: assign it to an attribute of a "
-                "layer, in __init__"
+                f"{self!r} has no value, because it belongs to no layer: assign it to an attribute "
+                "of a layer, in __init__"
                 if self._layer is None
                 else f"{self!r} was added to a model that already has its weights"
             )
@@ -98,7 +98,7 @@ class Stored:
         return self.state.backend.xp.reshape(flat, self.shape, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copied view would not belong to the copied vector, so the copy creates its own view.
+        # A copied view would not be a view into the copied vector. So the copy creates a new view.
         return {**self.__dict__, "_value": None}
 
     def __repr__(self) -> str:
@@ -106,22 +106,23 @@ class Stored:
 
 
 class Buffer(Stored):
-    """An array that a layer keeps but does not learn, such as a running mean.
+    """An array that a layer stores but does not learn, such as a running mean.
 
-    Assign it to an attribute of a layer, in ``__init__``. It is saved and copied with the weights,
-    but has no gradient, and optimizers do not change it.
+    Assign the buffer to an attribute of a layer, in ``__init__``. A buffer is saved and copied with
+    the weights, but has no gradient, and optimizers do not change it.
 
     Parameters
     ----------
     shape : tuple of int
         The shape of the array.
     fill : float or array, optional
-        The initial value: a number for all elements, or an array of this shape, which is copied.
+        The initial value: a number for all elements, or an array of this shape. The array is
+        copied.
 
     Raises
     ------
     ShapeError
-        If `fill` is an array of another shape.
+        If `fill` is an array of a different shape.
     DataError
         If `fill` does not hold real numbers.
 
@@ -160,29 +161,30 @@ class Parameter(Stored):
     Parameters
     ----------
     shape : tuple of int
-        The shape of the array; the weights of a linear map are ``(out, in)``.
+        The shape of the array. The weights of a linear layer have shape ``(out, in)``.
     init : callable, optional
-        A function of a NumPy Generator and a shape that returns the initial value, see
-        `chainrule.initializers`. Zeros if not given.
+        A function that takes a NumPy Generator and a shape, and returns the initial value (see
+        `chainrule.initializers`). By default, the parameter starts at zero.
     decay : bool, optional
-        Whether an optimizer's weight decay and L1 penalty apply to this parameter. The biases of
-        built-in layers use False.
+        Whether the weight decay and the L1 penalty of an optimizer apply to this parameter. For the
+        biases of built-in layers, this is False.
     max_norm : float, optional
-        The largest Euclidean norm of a row. After each optimizer step, longer rows are scaled down:
-        ``row *= max_norm / max(norm(row), max_norm)``. A row consists of the elements with the same
-        first index; with shape ``(out, in)``, it holds the incoming weights of one unit. Initial
-        values are not scaled. (N. Srivastava et al., "Dropout: a simple way to prevent neural
-        networks from overfitting", 2014.)
+        The largest Euclidean norm that a row may have. After each optimizer step, longer rows are
+        scaled down: ``row *= max_norm / max(norm(row), max_norm)``. A row consists of all elements
+        with the same first index. For a weight of shape ``(out, in)``, a row holds the incoming
+        weights of one unit. Initial values are not scaled. (N. Srivastava et al., "Dropout: a
+        simple way to prevent neural networks from overfitting", 2014.)
 
     Attributes
     ----------
     trainable : bool
-        Whether optimizers change the parameter, see `Layer.freeze`.
+        Whether optimizers change the parameter (see `Layer.freeze`).
 
     Raises
     ------
     ValueError
-        If max_norm is given for fewer than two axes, or is not a finite number above 0.
+        If `max_norm` is given for an array with fewer than two axes, or if `max_norm` is not a
+        finite number above 0.
     """
 
     _vector = "values"
@@ -207,20 +209,21 @@ class Parameter(Stored):
             raise ValueError(f"expected at least two axes for max_norm, found {self.shape}")
         self.trainable = True
         self._grad: Array = None
-        self._written = -1  # the generation of its gradient, see ModelState
-        self._zeroed = False  # whether the gradient was zeroed for a frozen parameter
+        self._written = -1  # the generation of the gradient (see `ModelState`)
+        self._zeroed = False  # whether the gradient was set to zero because the parameter is frozen
 
     @property
     def grad(self) -> Array:
         """The gradient of the loss with respect to this parameter, from the last backward pass.
 
-        It is zero if that pass did not reach the parameter, and after `Layer.zero_grad`.
+        The gradient is zero if the last backward pass did not reach this parameter, and after
+        `Layer.zero_grad`.
         """
         self._settle(self.state.shown)
         return self._gradient()
 
     def add_grad(self, grad: Array) -> None:
-        """Add `grad` to the gradient; the first call after an optimizer's step overwrites it.
+        """Add `grad` to the gradient; the first call after an optimizer step replaces the gradient.
 
         Raises
         ------
@@ -243,7 +246,7 @@ class Parameter(Stored):
             total += grad
 
     def add_grad_matmul(self, a: Array, b: Array) -> None:
-        """Add ``a @ b`` to the gradient; the first product after a step is computed in place."""
+        """Add ``a @ b`` to the gradient, without a temporary array if possible."""
         dtype = self.state.dtype
         if a.dtype != dtype or b.dtype != dtype:
             raise self._other_dtype(b if a.dtype == dtype else a)
@@ -256,7 +259,7 @@ class Parameter(Stored):
             total += self.state.backend.matmul(a, b)
 
     def _gradient(self) -> Array:
-        """Return the parameter's view of the gradient vector, even if its values are stale."""
+        """Return the view into the gradient vector, which may hold gradients of an earlier step."""
         if self._grad is None:
             self._grad = self._view("_grads")
         return self._grad
@@ -266,14 +269,14 @@ class Parameter(Stored):
         return other_dtype(f"{layer}gradient of {self!r}", array.dtype, self.value.dtype)
 
     def _is_first(self) -> bool:
-        """Return whether the gradient is stale, and mark it as written."""
+        """Return whether the gradient is out of date, and mark it as up to date."""
         state = self.state
         first, self._zeroed = self._written != state.generation, False
         self._written = state.shown = state.generation
         return first
 
     def _settle(self, shown: int) -> None:
-        """Zero the gradient if the pass `shown` did not write it, or if the parameter is frozen."""
+        """Set the gradient to zero if it was not computed in generation `shown`, or if frozen."""
         if self.trainable and self._written == shown:
             return
         if self.trainable or not self._zeroed:
@@ -287,19 +290,19 @@ class Parameter(Stored):
 class StepInputs(Protocol):
     """Inputs that change from step to step while the operations stay the same.
 
-    When a device repeats a step without running Python, the inputs come from tables on the device,
-    see `chainrule.training.repeated`.
+    When a device repeats a step without running Python, these inputs are read from tables on the
+    device (see `chainrule.training.repeated`).
     """
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the numbers of an optimizer's step as one array, which takes one transfer."""
+        """Return the numbers of an optimizer step as one array, which needs only one transfer."""
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two int32, as Python integers or 0-d arrays."""
+        """Return the key of the next random mask: two integers or 0-d arrays."""
 
 
 class HostInputs:
-    """Inputs of a step that runs in Python."""
+    """The inputs of a step that runs in Python."""
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
         return state.backend.asarray(np.asarray(values, dtype=state.dtype_name))
@@ -309,25 +312,26 @@ class HostInputs:
 
 
 class ModelState:
-    """The state that the layers of one model share: flat vectors, backend and counters.
+    """The state that all layers of a model share: flat vectors, backend and counters.
 
     Attributes
     ----------
     parameters : list of Parameter
-        Each parameter once, in the order of the vectors; those with weight decay come first.
+        Each parameter once, in the order of the vectors. Parameters with weight decay come first.
     values : array
-        The flat vector of the parameters, ``(size,)``, of the model's dtype.
+        The flat vector of all parameters, ``(size,)``, in the model's dtype.
     buffers : array
-        The flat vector of the buffers, in the order of definition.
+        The flat vector of all buffers, in the order of definition.
     generation : int
-        The generation of the gradients that are added next. An optimizer's step begins a new
-        generation, in which each parameter's first gradient overwrites the old one.
+        The number of the current generation of gradients. Every optimizer step begins a new
+        generation. In a new generation, the first gradient of each parameter overwrites the old
+        gradient.
     shown : int
-        The generation of the last backward pass; `grads` shows the gradients of this generation.
+        The generation of the last backward pass. `grads` holds the gradients of this generation.
     draws : int
-        The number of random masks drawn so far, see `chainrule.layers.Dropout`.
+        The number of random masks drawn so far (see `chainrule.layers.Dropout`).
     inputs : StepInputs
-        The source of each step's numbers and mask keys.
+        The source of the optimizer's numbers and of the keys of random masks.
     """
 
     def __init__(
@@ -353,15 +357,15 @@ class ModelState:
             id(part): self._first_value(part, given.get(id(part)), rng)
             for part in (*parameters, *buffers)
         }
-        self.parameters = sorted(parameters, key=lambda p: not p.decay)  # a stable sort
+        self.parameters = sorted(parameters, key=lambda p: not p.decay)  # sorting is stable
         self.values = self._laid_out(self.parameters, drawn)
         self._grads = backend.xp.zeros_like(self.values)
         self.buffers = self._laid_out(buffers, drawn)
-        for part in (*parameters, *buffers):  # last: after a failure, the layers are still unbound
+        for part in (*parameters, *buffers):  # last, so that an error leaves the layers unbound
             part._state, part._first = self, None
 
     def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the given value, or the value that the initializer draws."""
+        """Return the given value, or else the value that the initializer draws."""
         source = "values="
         if given is None:
             drawn = isinstance(part, Parameter) and part._first is None
@@ -380,7 +384,7 @@ class ModelState:
         return value
 
     def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
-        """Lay out initial values in one vector, and note each part's place in the vector."""
+        """Put the initial values of all parts into one vector, and set each part's place."""
         flat = np.empty(sum(part.size for part in parts), dtype=self.dtype_name)
         offset = 0
         for part in parts:
@@ -390,63 +394,63 @@ class ModelState:
         return self._vector(flat)
 
     def _vector(self, flat: np.ndarray) -> Array:
-        # Cast on the host: not every library converts float64 as NumPy does.
+        # Convert the dtype with NumPy, because libraries do not all round float64 in the same way.
         xp, device = self.backend.xp, self.backend.device
         return xp.asarray(flat.astype(self.dtype_name), dtype=self.dtype, device=device, copy=True)
 
     def next_key(self) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two int32, as Python integers or 0-d arrays."""
+        """Return the key of the next random mask: two integers or 0-d arrays."""
         key = self.inputs.key(self)
         self.draws += 1
         return key
 
     def snapshot(self, *names: str) -> dict[str, Array]:
-        """Return copies of the named vectors, on their device (default: values and buffers)."""
+        """Return copies of the vectors with these names, by default of values and buffers."""
         xp, names = self.backend.xp, names or ("values", "buffers")
         vectors = {name: getattr(self, name) for name in names}
         return {name: xp.asarray(v, copy=True) for name, v in vectors.items() if v.shape[0]}
 
     def restore(self, snapshot: Mapping[str, Array]) -> None:
-        """Restore the vectors of a `snapshot`, whose arrays may be of any library."""
+        """Restore the vectors of a `snapshot`. The vectors may be arrays of any library."""
         for name, vector in snapshot.items():
             getattr(self, name)[...] = self.backend.asarray(vector, dtype=self.dtype)
 
     @property
     def grads(self) -> Array:
-        """The flat vector of the gradients, see `Parameter.grad`."""
+        """The flat vector of all gradients (see `Parameter.grad`)."""
         shown = self.shown
         for p in self.parameters:
             p._settle(shown)
         return self._grads
 
     @grads.setter
-    def grads(self, grads: Array) -> None:  # for ``state.grads *= factor``
+    def grads(self, grads: Array) -> None:  # allows ``state.grads *= factor``
         if grads is not self._grads:
             self._grads[...] = grads
 
     def zero_grad(self) -> None:
-        """Reset all gradients: they read as zeros until the next backward pass."""
+        """Set all gradients to zero."""
         self.generation += 1
         self.shown = self.generation
 
     def begin_step(self) -> Array:
-        """Return the gradients added since the last step; where none was added, they are zero."""
+        """Return the gradients since the last step, which are zero where no gradient was added."""
         self.shown = self.generation
         return self.grads
 
     def end_step(self) -> None:
-        """Let the next gradients overwrite those of this step, which stay readable until then."""
+        """Begin a new generation: the next gradients overwrite the gradients of this step."""
         self.generation += 1
 
     def note_step(self) -> None:
-        """Make `grads` show the gradients of a step that a device repeated without Python."""
+        """Record a step that a device repeated without Python: `grads` holds its gradients."""
         self.shown = self.generation
         for p in self.parameters:
             p._written = self.shown
         self.end_step()
 
     def limit_norms(self) -> None:
-        """Scale down the rows of trained parameters that are longer than their `max_norm`."""
+        """Scale down rows whose norm is above the `max_norm` of their parameter."""
         xp = self.backend.xp
         for p in self.parameters:
             if p.max_norm is not None and p.trainable:

@@ -79,7 +79,7 @@ def test_impossible_step_counts_are_refused(library):
     state = optimizer.state()
     for bad in ([0], [0, 1], [-1, 0]):
         with pytest.raises(
-            ValueError, match="expected 2 numbers of frozen steps, one per parameter, from 0 to 0"
+            ValueError, match="expected a number of frozen steps from 0 to 0 for each of 2"
         ):
             optimizer.load_state({**state, "frozen_steps": bad})
 

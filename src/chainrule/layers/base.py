@@ -20,24 +20,24 @@ from ..types import Array, Backward
 from .hints import Hints
 
 _Kind = TypeVar("_Kind", bound=Stored)
-_binding = threading.RLock()  # held while binding, as two threads may use a new model at once
+_binding = threading.RLock()  # held while binding, because two threads may use a new model at once
 
 
 class Layer(Hints):
-    """A function with parameters, next to its derivative.
+    """A function with parameters, and its derivative.
 
-    A custom layer assigns its `Parameter` objects, `Buffer` objects and inner layers to attributes
-    in ``__init__`` and defines `forward`. The outermost layer is the model: its first use draws the
-    values of all parameters and binds every layer to it. A layer belongs to one model only.
+    To write a custom layer, define `forward`, and assign parameters, buffers and inner layers to
+    attributes in ``__init__``. The outermost layer is the model. The first use of a model draws the
+    values of all parameters and binds every layer to the model. A layer belongs to one model only.
 
     A layer that needs random numbers takes a key from the model, ``self.state.next_key()``, and
-    draws a mask with `chainrule.masks.keep_mask`. Use each key for one mask only. Masks depend on
-    the model's seed and on the number of keys taken so far. They are therefore the same on every
+    draws a mask with `chainrule.masks.keep_mask`. Use each key for one mask only. Masks depend only
+    on the model's seed and on the number of keys taken so far. So masks are the same on every
     backend, and do not change if training is interrupted and resumed.
 
     Examples
     --------
-    A gain per feature:
+    A layer that multiplies each feature by a learned gain:
 
     >>> class Scale(cr.Layer):
     ...     def __init__(self, features):
@@ -54,7 +54,7 @@ class Layer(Hints):
     >>> Scale(5)
     Scale(5)
 
-    Random numbers: in training, flip the sign of a tenth of the elements:
+    A layer that flips the sign of a tenth of the elements in training, at random:
 
     >>> from chainrule.masks import keep_mask
     >>> class FlipSigns(cr.Layer):
@@ -70,24 +70,24 @@ class Layer(Hints):
     """
 
     built_in: ClassVar[dict[str, type[Layer]]] = {}
-    """The built-in layer classes, by the names used in files."""
+    """The built-in layer classes by name, as in model files."""
 
     is_custom = True
-    """Whether this is not a layer of chainrule. Within a model, a custom layer gets read-only views
-    of `x` and `dy` on NumPy, so that writing to them is an error."""
+    """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
+    read-only views of `x` and `dy` to custom layers, so that writing to either is an error."""
 
     takes_input_gradient = False
-    """Whether `backward` takes ``input_gradient=False``, which saves the work for `dx`."""
+    """Whether `backward` takes ``input_gradient=False``, which skips the computation of `dx`."""
 
     keeps_arguments = False
-    """Whether each constructor argument is kept in an attribute of the same name. Then setting
-    ``layer.p = 0.1`` on a `Dropout` changes its behaviour, its repr and its saved file."""
+    """Whether each constructor argument is kept in an attribute of the same name. If so, setting
+    the attribute, as in ``layer.p = 0.1``, changes the layer, its repr and its saved file."""
 
     _where: ClassVar[frozenset[str]] = frozenset()
-    """Constructor arguments that say where and how a model computes. They are neither shown in the
-    repr nor written to files."""
+    """Constructor arguments for the backend, device, dtype and seed of a model. These arguments are
+    neither shown in the repr nor written to files."""
 
-    # Bookkeeping, kept out of __init__ so that a custom layer need not call super().__init__().
+    # Class attributes, so that a custom layer need not call super().__init__().
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _parent: Layer | None = None
     _state: ModelState | None = None
@@ -109,31 +109,31 @@ class Layer(Hints):
         return self
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        """Return the output, and the function that pulls a gradient back through the layer.
+        """Return the output, and the function for the backward pass through this layer.
 
         Parameters
         ----------
         x : array
             The input, ``(batch, features)``. Do not write to `x` or `dy`, unless the layer itself
-            created the array. On NumPy, a model passes both as read-only arrays; other libraries
-            have no such arrays.
+            created the array. With NumPy, a model passes `x` and `dy` as read-only views. Other
+            libraries have no read-only views.
         training : bool, optional
-            Whether this is a training step. Only then does dropout act, and only then does batch
-            normalisation use the statistics of the batch.
+            Whether to run in training mode. In training mode, dropout is active, and batch
+            normalisation uses the statistics of the batch.
 
         Returns
         -------
         y : array
             The output.
         backward : callable
-            Takes `dy`, the gradient of the loss with respect to `y`, adds the gradients of the
-            parameters and returns `dx`, the gradient with respect to `x`. Call it before the
-            parameters change.
+            A function that takes `dy`, the gradient of the loss with respect to `y`. It adds to the
+            gradients of the parameters, and returns `dx`, the gradient of the loss with respect to
+            `x`. Call ``backward`` before the parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
-        """Call `forward`; check that it returns an array of the model's `dtype` and a function."""
+        """Call `forward`, and check that it returns an array of this dtype and a function."""
         if self.is_custom:
             x = self.backend.read_only(x)
         try:
@@ -178,13 +178,13 @@ class Layer(Hints):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield parameters, buffers and layers in attributes, and in lists and dicts in them."""
+        """Yield all parameters, buffers and layers in attributes, and in their lists and dicts."""
         for name, value in list(vars(self).items()):  # another thread may be binding the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield all parts below this layer by name; a shared part appears under each name."""
+        """Yield all layers, parameters and buffers by name; shared ones have several names."""
         for name, part in self.children():
             yield prefix + name, part
             if isinstance(part, Layer):
@@ -198,11 +198,11 @@ class Layer(Hints):
         return self._named(Parameter)
 
     def named_buffers(self) -> dict[str, Buffer]:
-        """Return the buffers by name (``"1.running_mean"``), see `named_parameters`."""
+        """Return the buffers by name (``"1.running_mean"``), like `named_parameters`."""
         return self._named(Buffer)
 
     def named_stored(self) -> dict[str, Stored]:
-        """Return all parameters and buffers by name; shared ones appear under each name."""
+        """Return all parameters and buffers by name; a shared parameter has several names."""
         return {name: part for name, part in self._walk() if isinstance(part, Stored)}
 
     def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
@@ -225,23 +225,23 @@ class Layer(Hints):
         seed: int = 0,
         values: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make this layer a model: draw the values of all its parameters on a backend.
+        """Make this layer a model: choose a backend, and draw the values of all parameters.
 
-        The first use of a layer that belongs to no model calls this with the defaults.
+        The first use of a layer that belongs to no model calls this method with the defaults.
 
         Parameters
         ----------
         backend : str, Backend or namespace, optional
-            See `chainrule.get_backend`.
+            The backend, as for `chainrule.get_backend`.
         dtype : {"float32", "float64"}, optional
             The dtype in which the model computes.
         device : optional
-            A device in the backend's own terms.
+            A device, as the backend's library names it.
         seed : int, optional
-            The seed of the initial values and of dropout masks. A `Trainer` also orders its batches
-            by this seed.
+            The seed of the initial values and of dropout masks. A `Trainer` also uses this seed for
+            the order of its batches.
         values : mapping of str to array, optional
-            Initial values of parameters and buffers by name; values not given are drawn.
+            Initial values of parameters and buffers by name. All other values are drawn.
 
         Returns
         -------
@@ -296,7 +296,7 @@ class Layer(Hints):
 
     @property
     def state(self) -> ModelState:
-        """The state that the layers of a model share: flat vectors, backend and counters."""
+        """The state that all layers of a model share: flat vectors, backend and counters."""
         if self._state is None:
             self.bind_model()
         if self._state is None:
@@ -328,7 +328,7 @@ class Layer(Hints):
         return any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
 
     def freeze(self) -> None:
-        """Keep the layer's parameters fixed: they get no gradient, and no optimizer moves them."""
+        """Freeze the layer's parameters, so that no optimizer changes them."""
         for p in self.parameters():
             p.trainable = False
 
@@ -338,14 +338,14 @@ class Layer(Hints):
             p.trainable = True
 
     def zero_grad(self) -> None:
-        """Reset the gradients of the whole model, as an optimizer's step does."""
+        """Set the gradients of the whole model to zero."""
         self.state.zero_grad()
 
     def copy(self) -> Self:
-        """Return a copy of the layer, with its weights and buffers, that belongs to no model yet.
+        """Return a copy of the layer with the same values. The copy belongs to no model yet.
 
-        Frozen parameters stay frozen. To copy a model with its backend, dtype and position in the
-        sequence of dropout masks, use ``copy.deepcopy(model)``.
+        Frozen parameters stay frozen. To copy a model with its backend, its dtype and its counter
+        of random masks, use ``copy.deepcopy(model)``.
         """
         outside = {id(self._parent): None, id(self._state): None}
         twin = copy.deepcopy(self, outside)
@@ -356,15 +356,15 @@ class Layer(Hints):
         return twin
 
     def expect_batch(self, samples: int) -> None:
-        """Raise a `ShapeError` if a batch with this number of samples is too small to train on.
+        """Raise a `ShapeError` if this number of samples is too small for a training batch.
 
         `Trainer` calls this before the first step.
         """
 
-    # Words.
+    # Text and error messages.
 
     def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
-        """Raise a `ShapeError` that names this layer and the expected shape, unless `ok`."""
+        """Unless `ok`, raise a `ShapeError` with this layer's name and the expected shape."""
         if not ok:
             words = ", ".join(map(str, expected))
             raise ShapeError(
@@ -372,9 +372,10 @@ class Layer(Hints):
             )
 
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
-        """Raise a TypeError that names this layer if `result` is not an array of the model's dtype.
+        """Raise a TypeError with this layer's name if the dtype of `result` is wrong.
 
-        A wrong dtype is this layer's fault only if its input, `given`, has the model's dtype.
+        There is no error if the input `given` already has a wrong dtype, because then the layer is
+        not the cause.
         """
         if not hasattr(result, "dtype"):
             raise TypeError(
@@ -384,7 +385,7 @@ class Layer(Hints):
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
 
     def _refuse_gradient(self, dx: Array, dy: Array, shape: tuple[int, ...]) -> None:
-        """Raise an error that names this layer if `dx` does not fit an input of this shape."""
+        """Raise an error with this layer's name if `dx` does not fit an input of this shape."""
         self._leaves_dtype("gradient", dx, dy)
         if dx.shape != shape:
             expected, found = tuple(shape), tuple(dx.shape)
@@ -394,7 +395,7 @@ class Layer(Hints):
             )
 
     def _wrote_to_input(self, error: ValueError) -> None:
-        """Raise an error that names this layer if NumPy's error is about writing to its input."""
+        """Raise an error with this layer's name if it has written to its read-only input."""
         if "read-only" in str(error):
             raise ValueError(
                 f"{self._label()}: writes to x or dy, which other code uses too: make a new array, "
@@ -410,7 +411,7 @@ class Layer(Hints):
         return f"{type(self).__name__}({', '.join(words)})"
 
     def arguments(self) -> inspect.BoundArguments:
-        """Return the constructor arguments, including later changes if `keeps_arguments` is set."""
+        """Return the constructor arguments; with `keeps_arguments`, include later changes."""
         args, kwargs = self._arguments
         signature = inspect.signature(self.__init__)  # type: ignore[misc]
         bound = signature.bind(*args, **kwargs)
@@ -428,7 +429,7 @@ _BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
 def _named_parts(
     name: str, value: Any, kinds: tuple[type, ...] = (Layer, Stored)
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the parts in one attribute: the value itself, or the items of a list or dict."""
+    """Yield the parts that an attribute holds, directly or in lists and dicts."""
     if isinstance(value, kinds):
         yield name, value
     elif isinstance(value, list | tuple):

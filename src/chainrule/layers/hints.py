@@ -38,5 +38,5 @@ class Hints:
         def __call__(self, *inputs: Any, **options: Any) -> NoReturn:
             raise TypeError(
                 f"{type(self).__name__} cannot be called: model.predict(x) returns the outputs; "
-                "layer.forward(x) returns the output and the function that pulls a gradient back"
+                "layer.forward(x) returns the output and the function for the backward pass"
             )

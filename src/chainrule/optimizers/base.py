@@ -1,7 +1,7 @@
 """Base class of all optimizers: learning rates, penalties, clipping and the step itself.
 
-A step applies one function, the rule, to the flat vectors of a model, no matter how many layers it
-has. The backend makes the rule fast (see `Backend.elementwise`).
+A step applies a function, the rule of the optimizer, to the flat vectors of a model. So the number
+of layers does not matter. The backend makes the rule fast (see `Backend.elementwise`).
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from .gradient import Gradient
 from .rates import checked_rates, rate_of_each
 
 Stretch = tuple[slice, bool, str, int]
-"""A slice of the flat vectors, followed by properties that all its parameters share: whether they
-have penalties, the name of their learning rate, and the number of steps in which they were frozen.
+"""A slice of the flat vectors, and three properties that all parameters in the slice share: whether
+penalties apply, the name of the learning rate, and the number of steps in which the parameters were
+frozen.
 """
 
 
 def _rate_of(layer: str) -> str:
-    """Return the name of a layer's learning rate in the options."""
+    """Return the name of a layer's learning rate among the options."""
     return f"lr[{layer!r}]"
 
 
 def _are_parameters(thing: Any) -> bool:
-    """Return whether `thing` is a model, a list of parameters, or a generator as in PyTorch."""
+    """Return whether `thing` is a model, a list of parameters, or an iterator as in PyTorch."""
     if isinstance(thing, list | tuple):
         return any(isinstance(item, Parameter) for item in thing)
     return isinstance(thing, Layer | Iterator)
@@ -46,42 +47,41 @@ class Optimizer:
     Parameters
     ----------
     lr : float, callable or dict
-        The learning rate, at least 0. It is a number, or a function of the step (counted from 0),
-        such as `schedules.cosine`. A dict sets the rate of each layer: ``{"0": 1e-4, "": 1e-3}``
-        means 1e-4 for the layer ``"0"`` and 1e-3 for all others. A key applies to all parameters
-        whose names in `Layer.named_parameters` begin with this key. If several keys match, the
-        longest one is used.
+        The learning rate, at least 0: a number, or a function of the step number such as
+        `schedules.cosine`. A dict sets the rate of each layer: ``{"0": 1e-4, "": 1e-3}`` means 1e-4
+        for the layer ``"0"`` and 1e-3 for all others. A key applies to all parameters whose names
+        in `Layer.named_parameters` begin with this key. If several keys match, the longest one is
+        used.
     weight_decay : float, optional
-        Factor of the L2 penalty ``weight_decay / 2 * sum(value^2)``, which adds ``weight_decay *
-        value`` to the gradient. (`AdamW` shrinks the values directly.)
+        Factor of the L2 penalty ``weight_decay / 2 * sum(value^2)``, which adds
+        ``weight_decay * value`` to the gradient. (`AdamW` instead shrinks the values.)
     l1 : float, optional
         Factor of the L1 penalty ``l1 * sum(|value|)``, which adds ``l1 * sign(value)`` to the
-        gradient, also in `AdamW` (R. Tibshirani, "Regression shrinkage and selection via the
+        gradient, even in `AdamW` (R. Tibshirani, "Regression shrinkage and selection via the
         lasso", 1996).
     decay_biases : bool, optional
-        Whether both penalties include parameters that are normally exempt, such as biases.
+        Whether both penalties also apply to parameters that are exempt by default, such as biases.
     clip_norm : float, optional
         Maximum Euclidean norm of the gradient of the whole model. A longer gradient is scaled down
         to this norm (R. Pascanu et al., "On the difficulty of training recurrent neural networks",
-        2013). Penalties are added afterwards and are not limited, as in PyTorch, where
-        ``clip_grad_norm_`` comes before the ``weight_decay`` of the optimizer.
+        2013). The gradients of penalties are added after the clipping, as in PyTorch.
 
     Notes
     -----
-    Penalties act through the gradient only: the reported loss does not include them.
+    Penalties change only the gradient. The reported loss does not include penalties.
 
-    A frozen parameter keeps its value, its state vectors and its count of steps.
+    While a parameter is frozen, its value, its state vectors and its step count do not change.
 
-    A custom optimizer names its state vectors in `slots` and defines `rule` and `scalars`.
+    To write a custom optimizer, name its state vectors in `slots` and define `rule` and `scalars`.
     """
 
     slots: tuple[str, ...] = ()
-    """Names of the state vectors, which start as zeros."""
+    """The names of the state vectors. All state vectors start at zero."""
 
     decoupled_decay: ClassVar[bool] = False
 
     squares_gradients: ClassVar[bool] = False
-    """Whether the rule squares gradients, so that very large ones must be limited."""
+    """Whether the rule squares gradients. If so, very large gradients are clipped."""
 
     lr = Checked(checked_rates)
     weight_decay = Checked(at_least_zero)
@@ -114,27 +114,26 @@ class Optimizer:
         return super().__new__(cls)
 
     def _unbind(self) -> None:
-        """Forget the model and all steps."""
+        """Remove the model and set the number of steps to 0."""
         self.steps = 0
         self.moving = False  # whether a step has begun to change the parameters
         self._model_state: ModelState | None = None
         self._vectors: dict[str, Array] = {}
-        self._parameters: dict[str, Parameter] = {}  # by name, in the order of the flat vectors
-        self._frozen_steps: list[int] = []  # one count per parameter
-        self._parts: list[Stretch] = []  # see `stretches`
-        self._made_for: Any = None  # the parameters' flags when `_parts` was made
-        self._prepared: Any = None  # the `structure` when `_update` was made
+        self._parameters: dict[str, Parameter] = {}  # in the order of the flat vectors
+        self._frozen_steps: list[int] = []  # a count for each parameter
+        self._parts: list[Stretch] = []  # the result of `stretches`
+        self._made_for: Any = None  # the parameters' flags for which `_parts` is valid
+        self._prepared: Any = None  # the `structure` for which `_update` is valid
 
     def rule(self, xp: Any) -> Rule:
         """Return ``rule(value, *slots, grad, *scalars) -> (value, *slots)``.
 
-        `Backend.elementwise` compiles every function that it has not seen, so always return the
-        same function.
+        Always return the same function, because `Backend.elementwise` compiles every new function.
         """
         raise NotImplementedError(f"{type(self).__name__} has no rule")
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
-        """Return the numbers that the rule takes at this step, counted from 1."""
+        """Return the numbers that the rule takes at this step. Steps are counted from 1 here."""
         return (lr,)
 
     def bind(self, model: Layer) -> Self:
@@ -148,8 +147,8 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the optimizer is bound to another model. With one learning rate per layer, also if a
-            rate matches no parameter, or if a parameter has no rate.
+            If the optimizer is bound to another model. If `lr` is a dict, also if a key matches no
+            parameter, or if a parameter has no rate.
         RuntimeError
             If a layer was added to the model after its weights were drawn.
         TypeError
@@ -171,7 +170,7 @@ class Optimizer:
         return self
 
     def _prepare(self, state: ModelState) -> None:
-        """Create everything that depends on the options: the state vectors and the update."""
+        """Create the objects that depend on the options: the state vectors and the update."""
         slots: Any = self.slots
         if isinstance(slots, str):
             raise TypeError(f"{self!r}: expected a tuple of slots, found {slots!r}")
@@ -185,7 +184,7 @@ class Optimizer:
         self._prepared, self._made_for = self.structure, None
 
     def _prepared_state(self) -> ModelState:
-        """Return the state of the model, with everything prepared for the current options."""
+        """Return the model's state; first update everything that depends on changed options."""
         if self._model_state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
         if self._prepared != self.structure:
@@ -193,7 +192,7 @@ class Optimizer:
         return self._model_state
 
     def copy(self) -> Self:
-        """Return an unbound copy with the same hyperparameters and schedules, at step 0."""
+        """Return an unbound copy at step 0, with the same hyperparameters and schedules."""
         twin = type(self).__new__(type(self))
         of_model = ("_model_state", "_parameters", "_vectors", "_update", "_gradient")
         kept = {name: value for name, value in vars(self).items() if name not in of_model}
@@ -213,16 +212,16 @@ class Optimizer:
         return state.backend.xp.zeros_like(state.values)
 
     def step(self) -> None:
-        """Update the parameters from their gradients. The next backward pass overwrites these.
+        """Update the parameters. The next backward pass then overwrites the gradients.
 
         Raises
         ------
         RuntimeError
             If the optimizer is not bound to a model.
         DivergenceError
-            If a gradient in host memory is NaN or infinite. The parameters have not changed then.
-            (Gradients on a device are not checked, because that would mean waiting for the device.
-            The next loss is NaN instead.)
+            If a gradient in host memory is NaN or infinite. The parameters are then unchanged.
+            (Gradients on a device are not checked, because the check would wait for the device.
+            Instead, the next loss is NaN.)
         """
         state = self._prepared_state()
         stretches = self._stretches()
@@ -249,7 +248,7 @@ class Optimizer:
         self.moving = False
 
     def count_step(self) -> None:
-        """Count a step, as `step` does, for the parameters that are not frozen."""
+        """Count a step for all parameters that are not frozen."""
         self.steps += 1
         frozen = [not p.trainable for p in self._parameters.values()]
         if True in frozen:
@@ -258,7 +257,7 @@ class Optimizer:
 
     @property
     def counts(self) -> tuple[int, list[int]]:
-        """The number of steps, and in how many of them each parameter was frozen."""
+        """The number of steps, and the number of steps in which each parameter was frozen."""
         return self.steps, self._frozen_steps
 
     @counts.setter
@@ -267,7 +266,7 @@ class Optimizer:
         self._made_for = None
 
     def stretches(self) -> list[Stretch]:
-        """Split the trainable parts of the flat vectors into slices that share all numbers."""
+        """Split the flat vectors into slices of trained parameters with the same properties."""
         self._prepared_state()
         return self._stretches()
 
@@ -290,16 +289,16 @@ class Optimizer:
         return found
 
     def numbers(self, ahead: int = 0) -> list[float]:
-        """Return all values that the next step uses, or the step `ahead` steps after it.
+        """Return the numbers of the next step, or of the step that comes `ahead` steps later.
 
-        Each stretch has its `scalars`, `l1` and decay. The decay is the fraction of the value that
-        is added to the gradient. With decoupled decay, it is the factor that multiplies the value.
-        The last number is `clip_norm`, or 0.
+        For each stretch, the list holds the `scalars`, `l1` and the decay. The decay is the weight
+        decay. With decoupled decay, the decay is the factor by which the value is multiplied. The
+        last number of the list is `clip_norm`, or 0.
         """
         return self._numbers(self.stretches(), self.steps + ahead)
 
     def rates(self, step: int) -> dict[str, float]:
-        """Return the learning rates at a step, counted from 0, by the names of layers."""
+        """Return the learning rates at a step, by layer name. Steps are counted from 0 here."""
         rates = self.lr if isinstance(self.lr, dict) else {"": self.lr}
         return {
             name: at_least_zero("lr", lr(step) if callable(lr) else lr)
@@ -320,7 +319,7 @@ class Optimizer:
 
     @property
     def structure(self) -> tuple[Any, ...]:
-        """The options that determine the operations of a step, as opposed to its numbers."""
+        """The options that determine which operations a step performs."""
         penalties = self.l1 > 0.0, self.weight_decay > 0.0, self.decay_biases
         rates = tuple(self.lr) if isinstance(self.lr, dict) else ()
         return type(self), self.slots, penalties, self.clip_norm is None, rates
@@ -332,22 +331,23 @@ class Optimizer:
     def _with_penalties(
         self, backend: Backend, grad: Array, value: Array, l1: Array, decay: Array
     ) -> Array:
-        """Add the gradients of the penalties; decoupled decay changes the value itself."""
+        """Add the gradients of the penalties to `grad`; decoupled decay changes `value` instead."""
         if self.l1 > 0.0:
             grad = grad + l1 * backend.kernel(sign)(value)
         if self.decoupled_decay:
-            value *= decay  # here decay is 1 - lr * weight_decay
+            value *= decay  # `decay` is 1 - lr * weight_decay
         elif self.weight_decay > 0.0:
-            grad = grad + decay * value  # here decay is weight_decay
+            grad = grad + decay * value  # `decay` is weight_decay
         return grad
 
     def state(self) -> dict[str, Any]:
-        """Return everything that is needed to resume training, see `load_state`.
+        """Return everything that is needed to resume training (see `load_state`).
 
         Returns
         -------
         dict
-            JSON-compatible values, except for ``"vectors"``: a dict of copies of the state vectors.
+            JSON-compatible values, and the entry ``"vectors"``: a dict with copies of the state
+            vectors.
         """
         vectors = {
             name: array_namespace(vector).asarray(vector, copy=True)
@@ -357,7 +357,7 @@ class Optimizer:
         return {**self.description(), **counts, "vectors": vectors}
 
     def description(self) -> dict[str, Any]:
-        """Return the kind, the numbers and the names of schedules as JSON-compatible values."""
+        """Return the class name, the numbers and the names of the schedules, for JSON."""
         options = self._options()
         if isinstance(self.lr, dict):
             del options["lr"]
@@ -369,20 +369,20 @@ class Optimizer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned, except for schedules.
+        """Restore a result of `state`. Schedules are not restored.
 
         Parameters
         ----------
         state : dict
-            A result of `state`. Its arrays may belong to any library.
+            A result of the method `state`. The vectors may be arrays of any library.
 
         Raises
         ------
         RuntimeError
             If the optimizer is not bound to a model.
         ValueError
-            If the state belongs to another kind of optimizer, to an optimizer with other schedules,
-            or to a model of another size. Nothing has changed then.
+            If the state belongs to an optimizer of another class, to an optimizer with other
+            schedules, or to a model of another size. The optimizer is then unchanged.
         """
         own, backend = self.description(), self._prepared_state().backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
@@ -405,8 +405,8 @@ class Optimizer:
         count = len(self._parameters)
         if len(frozen) != count or not all(0 <= n <= steps for n in frozen):
             raise ValueError(
-                f"expected {count} numbers of frozen steps, one per parameter, from 0 to {steps}, "
-                f"found {frozen}"
+                f"expected a number of frozen steps from 0 to {steps} for each of {count} "
+                f"parameters, found {frozen}"
             )
         numbers = {
             name: tuple(number) if isinstance(number, list) else number
@@ -417,7 +417,7 @@ class Optimizer:
                 layer: numbers.pop(_rate_of(layer), rate) for layer, rate in self.lr.items()
             }
         checked = self.copy()
-        for one in (checked, self):  # the copy refuses a bad number before anything changes
+        for one in (checked, self):  # an invalid number raises an error in the copy first
             for name, number in numbers.items():
                 setattr(one, name, number)
         self.counts = steps, frozen
@@ -425,7 +425,7 @@ class Optimizer:
             vector[...] = moved[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Leave out the compiled rule, and copy the state vectors to host memory.
+        # Omit the compiled rule, and copy the state vectors to host memory.
         hidden = {k: v for k, v in vars(self).items() if k not in ("_update", "_gradient")}
         hidden["_prepared"] = None
         if self._model_state is not None:

@@ -25,7 +25,7 @@ def measure(rounds: int) -> Times:
 
 
 def calls(samples: int = 60_000) -> tuple[list[float], Calls]:
-    """Return a draw and a step for each kind of images. Drawing bytes includes scaling them."""
+    """Return a draw and a step for each kind of images. A draw of bytes includes scaling."""
     data = make_data(WIDTHS[0], BATCH, samples)
     bytewise = replace(data, images=(255 * data.images).astype(np.uint8))
     steps = {

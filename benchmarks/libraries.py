@@ -23,7 +23,7 @@ from .task import LR, Data, Task, network, weights
 
 
 def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
-    """Set up chainrule: steps in a visible loop, epochs by a `Trainer`. `model` is optional."""
+    """Set up chainrule: steps in a visible loop, epochs by a `Trainer`."""
     model = network(widths) if model is None else model
     loss, optimizer, drawn = cr.CrossEntropyLoss(), cr.Adam(lr=LR), data.batches()
     trainer = cr.Trainer(model, loss=loss, optimizer=optimizer)
@@ -240,5 +240,5 @@ _NEEDS = {"chainrule-plain": "numba", "torch.fused": "torch", "torch.compile": "
 
 
 def installed() -> list[str]:
-    """Return the installed libraries; without numba, "chainrule plain" would be the same."""
+    """Return the installed libraries, with "chainrule plain" only if numba is installed."""
     return [n for n in LIBRARIES if importlib.util.find_spec(_NEEDS.get(n, n)) is not None]

@@ -52,7 +52,7 @@ def processor() -> str:
 
 
 def blas() -> dict[str, Any]:
-    """Describe NumPy's BLAS. Without threadpoolctl, its threads and kernels are None."""
+    """Describe NumPy's BLAS. Without threadpoolctl, threads and kernels are None."""
     built: Any = np.show_config(mode="dicts")
     library = built["Build Dependencies"]["blas"]
     found = {"name": library["name"], "version": library["version"]}

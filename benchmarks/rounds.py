@@ -1,6 +1,7 @@
-"""Timing of libraries in turns, so that a slow moment of the machine affects all of them.
+"""Timing of libraries in turns, so that a slow moment of the machine affects all libraries.
 
-Each library runs in its own process, because its idle threads would slow down the others.
+Each library runs in its own process, because idle threads of one library would slow down other
+libraries.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Times = dict[str, dict[str, list[float]]]
 
 
 class Seconds(float):
-    """The result of a call that has measured its own time, to be used instead of the time here."""
+    """The result of a call that measures its own time, which replaces the time measured here."""
 
 
 def race(
@@ -100,7 +101,7 @@ def race(
 
 
 def _work(pipe: Connection, make: Make, arguments: tuple[Any, ...]) -> None:
-    """Wait for requests, and time one round of the requested call for each."""
+    """Wait for requests, and time one round of each requested call."""
     losses, calls = make(*arguments)
     pipe.send((losses, list(calls)))
     repeats: dict[tuple[str, str], int] = {}

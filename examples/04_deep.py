@@ -29,7 +29,7 @@ signs = np.array(list(product([1, -1], repeat=4)))
 
 
 def draw(points):
-    """Draw points with every combination of signs; return them and their numbers of minus signs."""
+    """Draw points with every combination of signs; also return how many inputs are negative."""
     x = rng.uniform(0.5, 1.5, size=(points, 1, 4)) * signs
     return x.reshape(-1, 4), np.sum(x < 0, axis=2).reshape(-1, 1)
 

@@ -25,7 +25,7 @@ y = np.array([[0.0], [1.0], [1.0], [0.0]])
 
 
 class WithProduct(cr.Layer):
-    """Maps (x, y) to (x, y, x y)."""
+    """A layer that maps (x, y) to (x, y, x y)."""
 
     def forward(self, x, *, training=False):
         first, second = x[:, :1], x[:, 1:]

@@ -6,14 +6,14 @@ the network assigns to each class. For two classes, the network has one output, 
 
 Look at the spirals. Neighbouring arms are 0.57 radians apart. If the noise turns a point by more
 than half of this angle, 0.28 radians, the point lies nearer to another arm, and no rule can tell
-which arm it belongs to. With noise 0.1, such points are rare. With noise 0.2, 0.28 radians are only
-1.4 standard deviations, so even the best possible rule is right for only about 92 % of all points.
-The last picture shows the best rule, which knows how the arms were made. The network does not know
-how, but comes close to the best rule. Most points that the network gets wrong look like points of
-another class, so a larger network would not help.
+which arm the point belongs to. With noise 0.1, such points are rare. With noise 0.2, 0.28 radians
+are only 1.4 standard deviations, so even the best possible rule is right for only about 92 % of all
+points. The last picture shows the best rule, which knows how the arms were made. The network does
+not have this knowledge, but comes close to the best rule. Most points that the network gets wrong
+look like points of another class, so a larger network would not help.
 
 The network and the rule are compared on the same 1500 test points. With so few points, the network
-or the rule can be ahead by chance. The printed standard error gives the size of such chance
+or the rule can be ahead by chance. The printed standard error gives the size of these chance
 differences.
 """
 
@@ -29,7 +29,7 @@ options = arguments(__doc__, epochs=100, batch_size=64, lr=0.01, seed=1)
 
 
 class NearestArm:
-    """The best rule for the spirals: choose the arm that is nearest to the point in angle."""
+    """The best rule for the spirals: choose the arm with the nearest angle."""
 
     def predict(self, x):
         radius, angle = np.hypot(x[:, :1], x[:, 1:]), np.arctan2(x[:, :1], x[:, 1:])

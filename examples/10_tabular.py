@@ -6,8 +6,8 @@ be good enough, here a least squares fit. Medians and means are computed from th
 only, because the test rows stand for sales that nobody has seen yet.
 
 Look at the groups. Warm weather sells ice cream but not soup, and an offer helps some products more
-than others. A linear model adds up one effect for each column, so it cannot express such combined
-effects. The network can. Most of the network's remaining error is due to chance and missing values.
+than others. A linear model adds up one effect for each column and cannot express such combinations,
+but the network can. Most of the network's remaining error is due to chance and missing values.
 """
 
 import matplotlib.pyplot as plt

@@ -74,7 +74,7 @@ def wanted(item, config):
 
 @functools.cache
 def works(name):
-    """Return whether this library can be imported; import no other, as PyTorch takes seconds."""
+    """Return whether this library is available, without importing other libraries."""
     try:
         cr.get_backend(name)
     except cr.BackendError:

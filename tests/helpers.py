@@ -26,7 +26,7 @@ def model_on(library, *layers, **options):
 
 
 def backward(model, library, seed=0):
-    """Run a model forward and backward, so that it has gradients."""
+    """Run a model forward and backward, which fills in the model's gradients."""
     rng = np.random.default_rng(seed)
     y, back = model.forward(library.asarray(rng.normal(size=(5, 4))))
     back(library.asarray(rng.normal(size=y.shape)))

@@ -91,7 +91,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 def finish(folder: Path) -> dict[str, np.ndarray]:
     """Train in this folder to the end, in a new process, and return the result."""
     if start(folder).wait():
-        raise RuntimeError("a resumed training ended with an error")
+        raise RuntimeError("a resumed training run ended with an error")
     with np.load(folder / RESULT) as result:
         return dict(result)
 
@@ -105,7 +105,7 @@ def kill(folder: Path, seconds: float) -> bool:
         process.kill()
         process.wait()
     if process.returncode > 0:
-        raise RuntimeError("a resumed training ended with an error")
+        raise RuntimeError("a resumed training run ended with an error")
     return process.returncode < 0
 
 

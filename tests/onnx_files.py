@@ -18,5 +18,5 @@ def session(path):
 
 
 def outputs(path, x):
-    """Return what onnxruntime computes from this input."""
+    """Return onnxruntime's output for this input."""
     return session(path).run(None, {"input": x})[0]

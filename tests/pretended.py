@@ -1,7 +1,7 @@
 """Array libraries that pretend to hold their arrays on a GPU, and record copies to the host.
 
-The arrays really are NumPy arrays. As with CuPy and PyTorch, an array moves to another such library
-only through DLPack, and to NumPy only by an explicit copy to the host.
+The arrays really are NumPy arrays. As with CuPy and PyTorch, an array moves to another pretended
+library only through DLPack, and to NumPy only by an explicit copy to the host.
 """
 
 import types

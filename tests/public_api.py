@@ -113,7 +113,7 @@ def constructor(kind: type) -> str:
 def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
     """Yield the line of a member, unless the constructor or a base class lists the member.
 
-    Members that a library such as scikit-learn adds to a class have no line either.
+    Members that another library, such as scikit-learn, adds to a class have no line.
     """
     member = getattr(member, "fn", member)  # scikit-learn's available_if
     if getattr(member, "__annotations__", {}).get("return") == "NoReturn":
@@ -131,7 +131,7 @@ def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
 
 
 def parameters(function: Any, *, bound: bool = False) -> str:
-    """Return the parameters without annotations; for a bound method, leave out the first one."""
+    """Return the parameters without annotations; leave out `self` for a bound method."""
     signature = inspect.signature(function)
     plain = [
         p.replace(annotation=p.empty, default=Default.of(p.default))

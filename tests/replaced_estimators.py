@@ -12,13 +12,13 @@ EXCEPTIONS = {
 
 
 def pytest_configure(config):
-    """Replace the classes. Doing this on import would also affect the collection of doctests."""
+    """Replace the classes here, because the collection of doctests also imports this file."""
     from sklearn import neural_network
 
     from chainrule.estimators import MLPClassifier, MLPRegressor
 
     neural_network.MLPClassifier, neural_network.MLPRegressor = MLPClassifier, MLPRegressor
-    # Two tests read the learning rate of the private attribute `_optimizer`. Give them the
+    # Two tests read the learning rate of the private attribute `_optimizer`. Give these tests the
     # trainer's rate.
     MLPClassifier._optimizer = property(
         lambda self: SimpleNamespace(learning_rate=self.trainer_.optimizer.lr)

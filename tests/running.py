@@ -16,8 +16,8 @@ EXAMPLES = ROOT / "examples"
 def run_example(script, *options, **environment):
     """Run an example in its own process, with warnings as errors, and return what it prints.
 
-    Set PYTHONWARNINGS to change that, for example for old versions of libraries. The
-    process uses one thread, because on few cores the libraries' threads wait for each other.
+    Set PYTHONWARNINGS to allow warnings, for example with old versions of libraries. The process
+    uses one thread, because on few cores the libraries' threads wait for each other.
     """
     warnings = os.environ.get("PYTHONWARNINGS", "error")
     done = subprocess.run(

@@ -42,7 +42,7 @@ def shared():
 
 
 def drawn(layer):
-    """Give a normalisation layer random weights and statistics, as after training; return it."""
+    """Return this normalisation layer with random weights and statistics, as after training."""
     for parameter in layer.parameters():
         parameter.init = cr.initializers.normal(1.0)
     if layer.named_buffers():

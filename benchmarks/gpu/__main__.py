@@ -1,11 +1,11 @@
-"""Speed of chainrule on a GPU, compared with other libraries, and checks of its GPU code.
+"""Speed of chainrule on a GPU, compared with other libraries, and checks of the GPU code.
 
 ``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. There are four sections. "floor" measures
-the peak speed of the GPU. "speed" compares training steps with those of PyTorch and JAX, if
-installed, on the same weights and batches; all libraries must first compute NumPy's losses. "mnist"
-trains MNIST to 98 %. "checks" checks memory use, several models at once, and the losses. ``--write
-docs/gpu.md`` writes the tables to that page. ``--dry-run`` tries the same code on the CPU with tiny
-sizes.
+the peak speed of the GPU. "speed" compares training steps with PyTorch and JAX, if installed. All
+libraries start from the same weights, use the same batches, and must first compute NumPy's losses.
+"mnist" trains MNIST to 98 %. "checks" checks memory use, several models at once, and the losses.
+``--write docs/gpu.md`` writes the tables to the page docs/gpu.md. ``--dry-run`` tries the same code
+on the CPU with tiny sizes.
 """
 
 from __future__ import annotations

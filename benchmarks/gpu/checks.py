@@ -50,7 +50,7 @@ def used(place: Place, compile: str) -> dict[str, Any]:
     """Return the bytes in use after 1 and after 100 epochs of 100 steps.
 
     The last batch of an epoch is smaller. The result counts the bytes of CuPy's pool and all bytes
-    in use on the GPU. Without a GPU, it counts the bytes of the process.
+    in use on the GPU. Without a GPU, the result counts the bytes of the process.
     """
     epochs, steps = (3, 10) if place.dry else (EPOCHS, STEPS)
     data = make_data(784, BATCH, (steps - 1) * BATCH + BATCH // 2)
@@ -78,7 +78,7 @@ def _used(place: Place) -> dict[str, int]:
 
 
 def in_turns(place: Place) -> dict[str, float]:
-    """Return how far losses and weights of models trained in turns differ from those trained alone.
+    """Return how far models that train in turns differ from models that train alone.
 
     While the first model trains with graphs, two other models train. The second model trains step
     by step in a visible loop. The third model has its own graphs, which are captured in the middle

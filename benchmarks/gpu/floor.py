@@ -18,7 +18,7 @@ from ..rounds import Calls, Seconds, race
 from ..text import number, rows, spread
 from .place import Clock, Place, clock
 
-COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # float32 numbers; rows of a matrix; launches
+COPIED, SIDE, LAUNCHES = 2**27, 8192, 1000  # sizes: float32 numbers, rows of a matrix, launches
 
 
 def moved(widths: list[int], batch: int) -> int:

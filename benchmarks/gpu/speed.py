@@ -74,7 +74,7 @@ def calls(
 
 
 def base(times: Times) -> str:
-    """Return what others are compared with: chainrule, with a graph if possible."""
+    """Return the name of the reference: chainrule, with a graph if possible."""
     ours = ("chainrule graph", "chainrule")
     return next((name for name in ours if name in times.get(HOST, {})), "")
 

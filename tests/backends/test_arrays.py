@@ -226,7 +226,7 @@ def test_masks_of_lazy_arrays_are_seen():
         cr.minibatches(lazy, batch_size=2)
 
 
-# Targets next to outputs.
+# Targets of losses, which move to the library and device of the outputs.
 
 
 def pandas_series(values, **options):

@@ -145,7 +145,7 @@ def test_matmul_writes_into_place(library):
 
 
 def test_elementwise_overwrites_what_the_rule_returns(library):
-    n = 40_000  # more than one block
+    n = 40_000  # enough elements for several blocks
 
     def make(xp):
         return lambda x, y, z, c: (x + c * z, xp.sqrt(y))
@@ -226,7 +226,7 @@ def test_a_rule_that_numba_cannot_compile_runs_uncompiled():
 
 @pytest.mark.parametrize("reason", ["Numba needs NumPy 2.3 or less", None])
 def test_numpy_is_used_if_numba_is_missing_or_broken(reason, tmp_path):
-    """A new process is needed, because numba may already be imported in this one."""
+    """A new process is needed, because this process may have imported numba."""
     if reason:
         (tmp_path / "numba.py").write_text(f"raise ImportError({reason!r})")
     else:

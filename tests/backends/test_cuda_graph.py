@@ -54,7 +54,7 @@ def test_products_of_a_precision(precision, kind, cupy, cublas):
 
 
 def test_products_of_a_precision_restore_cupys_setting(cupy):
-    """CuPy has one precision setting for all matrix products."""
+    """A product with its own precision restores the setting that CuPy has for all products."""
     setting, used = {"now": 1}, []
     cupy._core = SimpleNamespace(
         get_compute_type=lambda dtype: setting["now"],
@@ -116,7 +116,7 @@ ASIDE = ["waits", "aside", "in pool", "step", "back", "waits"]
 def test_a_step_is_run_twice_then_captured_then_launched(cupy, cublas):
     step, used = captured(cupy, lambda: cupy.log.append("step"))
     step()
-    assert cupy.log == ASIDE  # "waits" before and after the step
+    assert cupy.log == ASIDE  # the step waits for earlier work, and later work for it
     step()
     assert cupy.log == ASIDE * 2
     cupy.log.clear()
@@ -202,4 +202,4 @@ def test_a_failed_capture_is_reported_and_ended(cupy, cublas):
     with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
         step()
     assert not streams[0].capturing
-    assert used == ["in", "out", "in", "out", "in"]  # the error skips the last "out"
+    assert used == ["in", "out", "in", "out", "in"]  # the error ends `use` before "out"

@@ -57,7 +57,7 @@ def test_the_best_checkpoint(library, tmp_path):
 
 
 def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
-    """After an error, the second call of fit trains only the epochs that it has left."""
+    """After an error in its second call, fit resumes and trains only the remaining epochs."""
     whole, parts = trainer_on(library), trainer_on(library)
     for trainer in (whole, parts):
         trainer.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path / str(id(trainer)))], **FIT)
@@ -91,7 +91,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c)
 
 
 def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
-    """The last checkpoint holds the last weights, although EarlyStopping restores the best ones."""
+    """The last checkpoint holds the last weights, although the model gets the best weights."""
     stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     listeners = [Checkpoint(tmp_path, every_epochs=9), score(1, 2, 3), stop, recorder]
     trainer = trainer_on(library)

@@ -1,4 +1,4 @@
-"""ProgressBar and printed lines: their numbers, and the bar of a resumed training run."""
+"""Progress bars and printed lines show the right numbers, also after resuming."""
 
 import re
 
@@ -42,5 +42,5 @@ def test_the_bar_of_a_resumed_training(library, tmp_path, capsys):
     trainer.fit(X, Y, epochs=3, callbacks=[bar], resume=True, **FIT)
     assert " 6/6 " in capsys.readouterr().err
     batches = [(X[:20], Y[:20]), (X[20:], Y[20:])]
-    trainer.fit(lambda rng: iter(batches), callbacks=[bar], verbose=0)  # no known length
+    trainer.fit(lambda rng: iter(batches), callbacks=[bar], verbose=0)  # an iterator has no length
     assert "2step" in capsys.readouterr().err

@@ -20,7 +20,7 @@ def blocks(page, language):
 
 
 def readme(*, extra=None):
-    """Yield the README's code blocks that need this extra, or those that need none."""
+    """Yield the README's code blocks that need this extra; None stands for no extra."""
     needs = {"sklearn": "sklearn", "dask": "distributed"}
     for block in blocks(ROOT / "README.md", "python"):
         imported = set(re.findall(r"^from (\w+)", block, re.MULTILINE)) & needs.keys()

@@ -22,7 +22,7 @@ HUGE = 1.7e308
 
 
 def started(kind, **options):
-    """An estimator after two batches, and the targets of the data."""
+    """Return an estimator after two batches, and the targets of the data."""
     y = THREE if kind is MLPClassifier else NUMBER
     model = kind(**{**SMALL, **options})
     for _ in range(2):

@@ -58,7 +58,7 @@ def test_copies_are_equal_and_independent(kind, y, solver, tmp_path):
             twin.partial_fit(X, y)
             again = copy.deepcopy(model).partial_fit(X, y)
             assert_same_weights(twin, again, atol=0)  # the optimizer's state is copied, too
-            assert twin.trainer_.penalty is twin._penalty  # a new alpha goes to this object
+            assert twin.trainer_.penalty is twin._penalty  # a new alpha is set on _penalty
         twin.coefs_[0][...] = 0.0
     np.testing.assert_array_equal(model.predict(X), before)
     for old, new in zip(mine, parameters(model), strict=True):

@@ -87,7 +87,7 @@ def test_the_warning_names_the_rate_that_can_be_raised():
 
 
 def test_a_fitted_estimator_trains_on_with_its_copy():
-    """Setting the learning rate of an estimator's copy changes the trainer of neither."""
+    """Setting a learning rate on a copy changes neither the copy's trainer nor the original's."""
     model = fitted(MLPClassifier, TWO, optimizer=cr.SGD(0.1))
     other = copy.deepcopy(model).set_params(optimizer__lr=0.5)
     assert other.trainer_.optimizer.lr == model.trainer_.optimizer.lr == 0.1

@@ -45,7 +45,7 @@ def test_scikit_learns_tests_pass_with_our_classes(tmp_path):
 
 
 def test_the_checks_that_need_scipys_array_api():
-    """SciPy reads this variable when it is imported."""
+    """The checks with other array libraries pass, for which SciPy needs an environment variable."""
     tests = HERE / "test_scikit_learn_checks.py"
     found = run(tests, "-k", "check_array_api_input", SCIPY_ARRAY_API="1")
     assert found["passed"] == 2

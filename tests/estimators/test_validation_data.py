@@ -42,7 +42,7 @@ def test_without_early_stopping_it_is_only_measured(kind, y):
 
 @pytest.mark.parametrize(("kind", "y"), CASES)
 def test_early_stopping_looks_at_it(kind, y):
-    """Early stopping scores the given data, holds out no training samples, and keeps the best."""
+    """Early stopping scores the given data, holds out no samples, and keeps the best weights."""
     model = trained(kind, y, early_stopping=True, max_iter=40, learning_rate_init=0.05)
     assert model.t_ == 90 * model.n_iter_
     assert model.validation_scores_ == model.trainer_.history["val_score"]

@@ -82,7 +82,7 @@ def check_regression(out, epochs):
         assert [int(row[0]) for row in rows] == list(range(100, epochs + 1, 100))
         losses[name] = np.array([[float(number) for number in row[1:]] for row in rows])
         assert (losses[name][-1] < 0.7 * losses[name][0]).all()
-    assert losses["ReLU6"][1, 1] < 0.8 * losses["ReLU"][1, 1]  # at epoch 200
+    assert losses["ReLU6"][1, 1] < 0.8 * losses["ReLU"][1, 1]  # losses at epoch 200
     return losses
 
 
@@ -133,7 +133,7 @@ def test_table(tmp_path, backend_name):
     assert 150 < shop < 250
     assert 330 < temperature < 470
     assert 330 < price < 470
-    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # as set in the lesson
+    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # effects in the lesson
     for product, ratio in ratios.items():
         without, with_offer = numbers(f"  {product}: (.+) and (.+)", out)
         assert with_offer / without == pytest.approx(ratio, rel=0.1)

@@ -22,10 +22,11 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions ne
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_thousands_of_files(count):
-    """Readers raise only documented exceptions. They never load a wrong model, and never hang.
+    """Readers raise only documented exceptions. Readers never load a wrong model and never hang.
 
-    The process may allocate at most 300 MB after its start. Beyond that, it gets a MemoryError,
-    which no reader documents. Its resident memory, including the imports, stays below 300 MB.
+    The process may allocate at most 300 MB after its start. A larger allocation raises a
+    MemoryError, which no reader documents. The resident memory, including the imports, stays below
+    300 MB.
     """
     figures = python("-m", "mutation", "--count", count)
     assert figures["undocumented"] == []
@@ -52,7 +53,7 @@ def sources(tmp_path_factory):
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
 def test_each_bit_and_each_length_counts(which, sources, tmp_path):
-    """Every reader checks a file with any one bit flipped, and a file cut at any length."""
+    """Every reader handles a file with any one bit flipped, and a file cut at any length."""
     data = sources.files["model"][which]
     rng = random.Random(which)
     broken = [data[: rng.randrange(len(data))] for _ in range(100)]
@@ -100,7 +101,7 @@ print(json.dumps(errors))
 @POSIX
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
 def test_a_file_that_may_not_grow(limit, tmp_path):
-    """A write that fails halfway keeps the old file; a limit on file sizes makes it fail."""
+    """A write that fails halfway, here because of a limit on file sizes, keeps the old file."""
     assert python("-c", WRITE, tmp_path / "file", limit) == [errno.EFBIG] * 2
 
 
@@ -189,7 +190,7 @@ BAD_READERS = {
 
 @pytest.mark.parametrize("case", BAD_READERS)
 def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
-    """The checks detect each kind of failure, here of readers that are made to fail."""
+    """The checks notice faulty readers of every kind."""
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)
     with pytest.raises(error, match=message):

@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     ("name", "array"),
     [
         ("a", np.ones(2, "complex128")),
-        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # such a dtype stands for bfloat16
+        ("a", np.ones(2, np.dtype([("bits", "u2")]))),  # NumPy's stand-in for bfloat16
         ("a", np.array(["text"])),
         ("__metadata__", np.ones(2)),
     ],

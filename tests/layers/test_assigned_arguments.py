@@ -1,4 +1,4 @@
-"""Arguments of layers that are assigned later are checked like those of the constructor."""
+"""Arguments that are assigned to a layer later are checked as in the constructor."""
 
 import math
 

@@ -180,14 +180,14 @@ def test_models_with_nan_or_infinity_are_not_saved(where, bad, library, tmp_path
 
 
 class Sides(cr.Identity):
-    """Puts its arguments into a set. Tuples become lists in a file, and lists cannot be hashed."""
+    """A layer that puts its arguments into a set, which fails for the lists of a loaded file."""
 
     def __init__(self, *sides):
         self.sides = set(sides)
 
 
 class TwoNames(cr.Sequential):
-    """Has one layer more than the previous instance of this class."""
+    """A model with one layer more than the previous instance of this class."""
 
     made = 0
 
@@ -229,7 +229,7 @@ def test_models_that_could_not_be_loaded_are_not_saved(make, error, message, mod
 
 
 class Named(cr.Identity):
-    """Has parameters with the given names."""
+    """A layer with parameters of the given names."""
 
     def __init__(self, *names):
         for name in names:
@@ -259,7 +259,7 @@ def test_a_parameter_with_the_name_of_pytorchs_counter(tmp_path):
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("own", [False, True])
 def test_a_file_cannot_make_anything_be_drawn_or_imported(option, inner, own, path, monkeypatch):
-    """Loading a file with binding options is an error, and no weights are drawn before it."""
+    """A file that sets a backend, dtype or seed is refused before any weights are drawn."""
 
     class Net(cr.Sequential):
         def __init__(self, *layers, **options):
@@ -430,7 +430,7 @@ def test_a_file_keeps_its_meaning_if_a_default_changes(tmp_path):
     model.save(tmp_path / "model")
     described = json.loads(read_tensors(tmp_path / "model")[1]["architecture"])["model"]["args"]
     assert described[0]["kwargs"] == {"eps": 1e-5, "momentum": 0.1, "affine": True}
-    assert described[1]["kwargs"] == {"by": 2.0, "names": ["a"]}  # a function is not written
+    assert described[1]["kwargs"] == {"by": 2.0, "names": ["a"]}  # files do not store functions
     loaded = cr.load(tmp_path / "model", layers={"Power": new})
     assert repr(loaded[0]) == "BatchNorm(1)"
     assert loaded[1].by == 2.0

@@ -1,4 +1,4 @@
-"""A model has one dtype: inputs are converted, and layers that return another are reported."""
+"""A model has one dtype. Inputs are converted, and layers that change the dtype are reported."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import chainrule as cr
 
 
 class Noise(cr.Layer):
-    """Adds a float64 array in the forward or backward pass."""
+    """A layer that adds a float64 array in the forward or backward pass."""
 
     def __init__(self, *, forward=True):
         self.in_forward = forward
@@ -20,7 +20,7 @@ class Noise(cr.Layer):
 
 
 class Scale(cr.Layer):
-    """y = gain * x."""
+    """A layer with one gain per feature: y = gain * x."""
 
     def __init__(self, features):
         self.gain = cr.Parameter((features,), init=cr.initializers.constant(1.0))
@@ -34,7 +34,7 @@ class Scale(cr.Layer):
 
 
 class Inside(cr.Layer):
-    """Calls another layer."""
+    """A layer that calls another layer."""
 
     def __init__(self, inner):
         self.inner = inner

@@ -100,7 +100,7 @@ def test_normalisation_of_deviations_whose_squares_overflow(kind, dtype, library
     usual, dy = rng.normal(size=(2, 6, 6)).astype(dtype)
     for large in LARGE[dtype][0], LARGE[dtype][1] / 100:
         scale = np.ones((6, 6))
-        scale[2:4] = large  # the others do not overflow
+        scale[2:4] = large  # only these rows overflow
         scale = (scale if kind is cr.LayerNorm else scale.T).astype(dtype)
         axis = 0 if kind is cr.BatchNorm else 1
         x = usual.astype("float64")

@@ -6,7 +6,7 @@ from table import drawn
 
 import chainrule as cr
 
-X = np.asarray([[1.0, 10.0], [3.0, 30.0], [5.0, 80.0]])  # means 3, 40; mean squares 8/3, 2600/3
+X = np.asarray([[1.0, 10.0], [3.0, 30.0], [5.0, 80.0]])  # means 3 and 40, variances 8/3 and 2600/3
 
 
 def on(library, layer, **options):

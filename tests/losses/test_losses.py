@@ -211,7 +211,7 @@ def test_a_target_class_with_a_logit_of_minus_infinity(options, value, form, lib
     ],
     ids=["MSE", "Huber", "BCEWithLogits", "KLDiv", "CrossEntropy", "CrossEntropy, weighted"],
 )
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # the softmax of infinity
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # softmax of infinity
 def test_a_sample_of_weight_0_counts_as_absent(loss, target, bad, library):
     y = np.random.default_rng(0).normal(size=(3, 2))
     value, backward = loss(library.asarray(y[:2]), library.asarray(target[:2]))
@@ -368,7 +368,7 @@ def test_training_on_values_with_an_infinite_sum(options, library):
 
 
 def test_weights_whose_sum_has_no_inverse(library):
-    """A sum of 1e-44 has an infinite inverse: an error on the CPU, a loss of 0 on a GPU."""
+    """Weights whose sum is 1e-44 are an error on the CPU, and give a loss of 0 on a GPU."""
     y = library.asarray(np.ones((4, 2)), dtype=library.backend.xp.float32)
     weights, loss = library.asarray(np.full(4, 1e-45)), cr.MSELoss()
     if library.name != "cupy":

@@ -48,7 +48,7 @@ def run(count, seed, folder):
     outcomes, errors, slowest = collections.Counter(), [], (0.0, "")
     kinds = collections.Counter()
     began = time.perf_counter()
-    warnings.simplefilter("ignore")  # warnings about other versions
+    warnings.simplefilter("ignore")  # files of other versions give warnings
     for number in range(count):
         faulthandler.dump_traceback_later(LONGEST, exit=True)
         mutated = mutant(number, seed, sources)

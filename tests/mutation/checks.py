@@ -59,7 +59,7 @@ def compare_with_safetensors(path, target):
 
 
 def check_resume(path, kind, model, saved):
-    """Check that the file is refused or resumes the same state, or any if the digest fits."""
+    """Check that the file is refused or resumes the same state, or any state if the digest fits."""
     loss, rule = cr.MSELoss(), optimizer()
     try:
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)

@@ -1,7 +1,7 @@
 """Damage to a header that is still valid JSON.
 
-Each function takes a random generator, the header and the data of a file. It changes the header in
-place, or returns new data.
+Each function takes a random generator, the header and the data of a file. The function changes the
+header in place, or returns new data.
 """
 
 import json
@@ -18,7 +18,7 @@ def junk(rng):
 
 
 def graft(rng, tree):
-    """Replace a random node by junk, remove it, or add a node."""
+    """Replace a random node by junk, remove a node, or add a node."""
     nodes = [(tree, None)]
     for parent, _ in nodes:
         keys = (
@@ -126,7 +126,7 @@ def tensor_keys(rng, header, data):
 
 
 def tensors(rng, header, data):
-    """Rename a tensor, remove it, or add an empty one."""
+    """Rename a tensor, remove a tensor, or add an empty tensor."""
     name = rng.choice([name for name in header if name != "__metadata__"])
     change = rng.randrange(4)
     if change == 0:

@@ -36,7 +36,7 @@ def damaged(rng, kind, file, other):
 
 OURS = {"format_version": "1", "sha256": "0" * 64}
 ARRAYS = b"[" + b"[]," * (2**22 // 3 - 20) + b"[]]"
-# Files that take long to read. Each of them is read only once.
+# Files that take long to read and are therefore read only once.
 HEAVY = {
     "an architecture of 2**30 layers": (
         "signed",

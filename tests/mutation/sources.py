@@ -91,7 +91,7 @@ class Sources:
         others = [foreign(m, *f) for m in self.models for f in formats]
         self.files = {
             "idx": plain,
-            "gzip": plain,  # compressed after the mutation
+            "gzip": plain,  # damaged first, then compressed
             "model": saved,
             "signed": saved,
             "foreign": others,

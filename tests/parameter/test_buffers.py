@@ -13,7 +13,7 @@ import chainrule as cr
 
 
 class Counter(cr.Layer):
-    """Counts steps and sums inputs. The sums affect the output but have no gradient."""
+    """A layer that counts steps, sums its inputs, and scales its output by these numbers."""
 
     def __init__(self, features):
         self.steps = cr.Buffer(())
@@ -248,7 +248,7 @@ def test_any_flipped_bit_in_a_buffer_is_detected(tmp_path):
 
 
 def test_gradcheck_starts_from_the_same_buffers_each_time(library):
-    """gradcheck restores a buffer that each forward pass changes and the output depends on."""
+    """gradcheck restores the buffers before each forward pass, because a pass changes them."""
     layer = Counter(3)
     assert cr.gradcheck(layer, shape=(4, 3), training=True, backend=library.backend) < 1e-7
     assert layer._state is None

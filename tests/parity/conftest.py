@@ -9,7 +9,7 @@ if importlib.util.find_spec("onnxruntime") is None:
 
 
 def pytest_addoption(parser):
-    # The option exists only in ``pytest tests/parity``. Otherwise, its default applies.
+    # The option exists only in ``pytest tests/parity``. Elsewhere, the default applies.
     parser.addoption(
         "--configurations",
         type=int,

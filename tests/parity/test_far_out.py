@@ -1,4 +1,4 @@
-"""Activations and losses far from 0, compared with mpmath and, where it is right, PyTorch."""
+"""Activations and losses far from 0, compared with mpmath, and with PyTorch if it is right."""
 
 import mpmath
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 import chainrule as cr
 
 mpmath.mp.dps = 150
-torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
 nn, INF = torch.nn, np.inf
 SIZES = [1e-30, 0.1, 3.0, 9.0, 12.0, 30.0, 100.0, 800.0, 1e6, 1e20]
 
@@ -47,7 +47,7 @@ def test_values_and_slopes(layer, formula, dtype):
     np.testing.assert_allclose(backward(np.ones_like(x)), expected, rtol=tolerance, atol=tolerance)
 
 
-RIGHT_IN_PYTORCH = {  # at infinities, where PyTorch's GELU and SiLU are NaN
+RIGHT_IN_PYTORCH = {  # PyTorch's GELU and SiLU are NaN at infinity
     "ReLU": (cr.ReLU(), nn.ReLU()),
     "LeakyReLU": (cr.LeakyReLU(0.2), nn.LeakyReLU(0.2)),
     "ReLU6": (cr.ReLU6(), nn.ReLU6()),

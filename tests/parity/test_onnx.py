@@ -193,7 +193,7 @@ def test_a_subclass_with_the_same_forward(path):
 
 def test_arrays_in_a_custom_layer(path):
     class Turned(cr.Layer):
-        """Reverses the features and doubles the positive ones."""
+        """A layer that reverses the features and doubles positive features."""
 
         def forward(self, x, *, training=False):
             y = x[:, ::-1]

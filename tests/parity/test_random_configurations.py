@@ -9,7 +9,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
 
 STEPS, BOUND = 5, 1e-9
 
@@ -130,7 +130,7 @@ def plain(weight):
 
 
 def draw_optimizer(rng):
-    """Return an optimizer, and a function that makes PyTorch's from its parameters."""
+    """Return an optimizer, and a function that makes PyTorch's optimizer for given parameters."""
     # A small eps would turn a gradient of 0, up to rounding, into a large step. A large rate could
     # make training diverge, which amplifies rounding errors.
     lr, eps = magnitude(rng, -4, -2.5), magnitude(rng, -4, -2)

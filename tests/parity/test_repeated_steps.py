@@ -22,7 +22,7 @@ WEIGHT = rng.uniform(0.5, 2.0, 95)
 
 
 class Tape(TorchDispatchMode):
-    """Records the operations within its context, to replay them."""
+    """A context manager that records PyTorch's operations and can replay them."""
 
     def __init__(self):
         super().__init__()
@@ -142,7 +142,8 @@ def test_a_step_can_be_repeated_without_its_python(case, played):
     expected = train("off", case)
     assert not played
     ours = train("auto", case)
-    # There are 12 full batches. The first runs as usual, the second is recorded, ten are replayed.
+    # There are 12 full batches. Batch 1 runs as usual, batch 2 is recorded, and the other ten
+    # batches are replayed.
     assert len(played) == 10
     assert len(set(played)) == 1
     assert_same(ours, expected)
@@ -170,7 +171,7 @@ class Changes(cr.Callback):
 
 def test_changes_between_epochs_are_recorded_again(played):
     ours, expected = (train(how, {"callbacks": [Changes()]}) for how in ("auto", "off"))
-    assert len(played) == 2 + 6  # 2 in the first epoch, 6 after the change
+    assert len(played) == 2 + 6  # replayed before and after the change
     assert len(set(played)) == 2
     assert_same(ours, expected)
 

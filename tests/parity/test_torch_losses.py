@@ -7,7 +7,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
 T = np.random.default_rng(1).normal(size=(6, 3))
 ZERO_ONE = (T > 0).astype(float)
 LABELS = np.asarray([0, 2, 1, 1, 2, 0])

@@ -7,7 +7,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # PyTorch's threads and those of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
 OPTIMIZERS = {
     "SGD": (lambda: cr.SGD(0.02), lambda p: torch.optim.SGD(p, 0.02)),
     "momentum": (
@@ -86,7 +86,7 @@ def test_a_hundred_steps(ours, theirs, clip, dtype, tolerance):
     [(cr.SGD, torch.optim.SGD), (cr.Adam, torch.optim.Adam), (cr.AdamW, torch.optim.AdamW)],
 )
 def test_penalties_and_limits(kind, theirs):
-    """Penalties and limits equal a PyTorch loss with a penalty and rows clipped after each step."""
+    """Training agrees with PyTorch if the loss there includes the penalty and rows are clipped."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(
@@ -138,7 +138,7 @@ def test_penalties_and_limits(kind, theirs):
     ids=["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"],
 )
 def test_rates_by_layer_and_temporarily_frozen_layers(ours, theirs):
-    """Rates by layer equal PyTorch's parameter groups without the frozen parameters."""
+    """Layers with their own rates train like PyTorch's parameter groups, also around a freeze."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(cr.Linear(9, 8), cr.Tanh(), cr.Linear(8, 4), dtype="float64", seed=1)

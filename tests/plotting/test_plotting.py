@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """Return a model of two features: one output, with boundary x0 = 0, or three sectors."""
+    """Return a model of two features, with the boundary x0 = 0 or with three sectors."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -241,7 +241,7 @@ def test_sweep():
         ([-1.0, 0.001, 0.1], "linear"),
         ([0.0, 0.2, 0.5], "linear"),
         ([0.1, 0.4, 0.9], "linear"),  # the values span less than a factor of 10
-        ([1.0, 100.0], "linear"),  # two values do not show a spacing
+        ([1.0, 100.0], "linear"),  # two values show no spacing
         (["adam", "sgd", "rmsprop"], "linear"),
         ([1.0, 10.0, np.inf], "linear"),
     ],
@@ -415,7 +415,7 @@ X = np.asarray([[0.0, 1.0], [1.0, 0.0]])
 
 
 class Labels:
-    """A model whose `predict` returns labels, as that of an estimator does."""
+    """A model whose `predict` returns labels, like an estimator."""
 
     def predict(self, x):
         return x[:, 0] > 0

@@ -1,4 +1,4 @@
-"""Settings of hypothesis: every run uses the same examples, and more of them on request.
+"""Settings of hypothesis: the same examples in every run, or more examples on request.
 
 ``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws thirty times as many examples,
 and new ones in every run.

@@ -28,7 +28,7 @@ LOSSES = {
 
 @st.composite
 def trainings(draw):
-    """Draw a function that trains with a number of micro-batches; it returns losses and weights."""
+    """Draw a function that trains with micro-batches and returns the losses and weights."""
     samples, seed = draw(st.integers(1, 30)), draw(st.integers(0, 2**32))
     rng = np.random.default_rng(seed)
     x, numbers = rng.normal(size=(samples, 4)), rng.normal(size=(samples, 3))

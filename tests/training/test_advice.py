@@ -95,7 +95,7 @@ def test_large_inputs_that_a_layer_scales(make, library):
 
 
 class Scaled(cr.Layer):
-    """A custom layer with a parameter; no advice is given on the inputs of such layers."""
+    """A custom layer with a parameter, about whose inputs no advice is given."""
 
     def __init__(self):
         self.gain = cr.Parameter((4,))

@@ -248,7 +248,7 @@ def test_a_batch_that_is_too_small_is_reported_before_the_first_step(
 
 
 def test_a_metric_cannot_change_what_others_see(library):
-    """A metric never changes the user's targets. With NumPy, trying to change them is an error."""
+    """A metric never changes the user's targets. With NumPy, changing the targets is an error."""
 
     def writes(outputs, targets):
         targets[...] = 0

@@ -28,7 +28,7 @@ def test_divergence_is_reported_with_its_step(library):
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.parametrize("where", ["host", "device"])
 def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
-    """The error names the layer; on a device, this needs a second run of the epoch's steps."""
+    """The error names the layer. On a device, the epoch's steps are repeated to find the layer."""
     if where == "device":
         as_if_on_a_device(monkeypatch)
 
@@ -54,7 +54,7 @@ def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
     before.fit(X, Y, **options)
     with pytest.raises(KeyboardInterrupt):
         before.fit(X, Y, **options, callbacks=[Breaks(step=9 + step)])
-    for vector in ("values", "buffers"):  # both are as before the step
+    for vector in ("values", "buffers"):  # both vectors as before the step
         found, expected = (getattr(t.model.state, vector) for t in (ours, before))
         np.testing.assert_array_equal(library.to_numpy(found), library.to_numpy(expected))
     assert ours.model.state.draws == before.model.state.draws

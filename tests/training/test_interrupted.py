@@ -99,7 +99,7 @@ def test_a_failing_callback_does_not_hide_the_step_from_others(failing_first, li
 
 
 def test_equal_new_callbacks_take_over(library):
-    """New callbacks continue from the interrupted ones, as in a notebook cell that is rerun."""
+    """New callbacks continue from interrupted callbacks, as in a notebook cell that is rerun."""
 
     def callbacks():
         stop = cr.callbacks.EarlyStopping("loss", patience=9)

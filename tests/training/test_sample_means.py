@@ -23,7 +23,7 @@ WEIGHT = np.linspace(0.0, 2.0, 90)
 
 
 def test_the_metrics_are_those_of_the_outputs_of_the_steps(library):
-    """Training metrics are those of the outputs that each step itself computes, with dropout."""
+    """Training metrics use the outputs of the training steps, which include dropout."""
     trainer, twin = (plain_trainer(library, dropout=0.5, lr=0.1) for _ in range(2))
     history = trainer.fit(X, Y, epochs=3, shuffle=False, **FIT)
     x, y, right = library.asarray(X), library.asarray(Y), np.zeros(3)
@@ -59,7 +59,7 @@ METRICS = {
 @pytest.mark.parametrize(("metric", "y", "loss", "outputs"), METRICS.values(), ids=METRICS)
 @pytest.mark.parametrize("options", [{}, {"micro_batches": 3}], ids=["whole", "micro-batches"])
 def test_without_a_step_they_are_those_of_an_evaluation(metric, y, loss, outputs, options, library):
-    """At learning rate 0, training metrics equal those of `evaluate`, whatever the batch sizes."""
+    """At learning rate 0, training metrics and `evaluate` agree for all batch sizes."""
     trainer = plain_trainer(library, lr=0.0, loss=loss, outputs=outputs, metrics={"m": metric})
     history = trainer.fit(X, y, **FIT, **options)
     assert history["m"] == pytest.approx([trainer.evaluate(X, y)["m"]], rel=1e-12)

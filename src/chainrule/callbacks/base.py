@@ -90,7 +90,7 @@ class Callback:
     """
 
     last: ClassVar[bool] = False
-    """Whether to call this callback after all others, because it uses their results."""
+    """Whether to call this callback after all others, because it uses the others' results."""
 
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch."""
@@ -108,8 +108,8 @@ class Callback:
         """Called after the last epoch, or when training ends with an error."""
 
     def state(self) -> dict[str, Any]:
-        """Return the state that the callback needs to resume after a restart. By default, it is
-        empty.
+        """Return the state that the callback needs to resume after a restart. The default is an
+        empty state.
 
         Returns
         -------

@@ -144,8 +144,8 @@ class Checkpoint(Callback):
     def on_epoch_end(self, trainer: Training) -> None:
         if self.monitor is not None:
             value = self.monitor.read(trainer)
-            # Write the best file before the step file. After a crash between the two, training
-            # resumes from an earlier step and writes the best file again.
+            # Write the best file before the step file. After a crash between the two writes,
+            # training resumes from an earlier step and writes the best file again.
             if self.monitor.better(value, than=self._best):
                 trainer.save(self.folder / _BEST)
                 self._best = value
@@ -156,7 +156,7 @@ class Checkpoint(Callback):
         # Do not save after an error in a step or in another callback, whose work may be half done.
         try:
             if trainer.consistent and _moment(trainer) != self._saved:
-                # This error would hide the error that ended training.
+                # A DivergenceError here would hide the error that ended training.
                 with contextlib.suppress(DivergenceError):
                     self._write(trainer)
         finally:

@@ -73,7 +73,7 @@ class CSVLogger(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
             replaceable(self.path)
-            # With no known columns, the first new row makes the callback rewrite the whole file.
+            # Without known columns, the first new row rewrites the whole file.
             self._columns = []
             self._rows = self._read() if self.append or trainer.resuming else []
             if trainer.resuming and self._kept is not None:

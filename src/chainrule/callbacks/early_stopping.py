@@ -32,7 +32,7 @@ class EarlyStopping(Callback):
     restore_best : bool, optional
         Restore the weights and running statistics of the best epoch when `fit` ends, whether after
         the last epoch, by Ctrl-C or with an error. A call of `fit` with ``resume=True`` starts from
-        the last weights, not from the best ones.
+        the last weights, not from the best weights.
 
     Attributes
     ----------

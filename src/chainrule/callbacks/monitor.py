@@ -1,4 +1,4 @@
-"""A column of the history that a callback watches, and which of two values is better."""
+"""A column of the history that a callback watches, and the comparison of two values."""
 
 from __future__ import annotations
 
@@ -129,11 +129,11 @@ class Monitor:
         )
 
     def state(self) -> dict[str, str]:
-        """Return the name and the mode; after a restart, `start` compares them with `before`."""
+        """Return the name and the mode; after a restart, `start` compares both with `before`."""
         return {"monitor": self.name, "mode": self.mode}
 
     def better(self, new: float, *, than: float | None) -> bool:
-        """Whether `new` improves on the best value so far. NaN and the worst infinity never do."""
+        """Whether `new` improves on the best value so far. NaN is never an improvement."""
         delta: float = self.min_delta
         if self.mode == "max":
             return new > (-math.inf if than is None else than) + delta

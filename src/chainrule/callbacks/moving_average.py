@@ -95,8 +95,8 @@ class ExponentialMovingAverage(Callback):
         Yields
         ------
         Layer
-            The model itself. At the end of the block, even after an error, its own weights and
-            running statistics are restored.
+            The model itself. At the end of the block, even after an error, the model's own weights
+            and running statistics are restored.
 
         Raises
         ------

@@ -107,5 +107,5 @@ class Target:
 
 
 def seeks(trainer: Training) -> bool:
-    """Whether this is a new fit of an estimator, which chooses an unused path."""
+    """Whether this training run is a new fit of an estimator and may choose an unused path."""
     return trainer.own_files and not len(trainer.history)

@@ -28,7 +28,7 @@ class TensorBoard(Callback):
         The folder; it is created if it does not exist.
     step_losses : bool, optional
         Also write the loss of each step as ``step_loss``, with steps counted from 0. The losses are
-        written at the end of each epoch, so that steps never wait for them.
+        written at the end of each epoch, so that steps do not wait for the losses.
 
     Attributes
     ----------

@@ -79,9 +79,9 @@ _FASHION = _Published(
 def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load MNIST, handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
 
-    The files are looked for in `data_home`, in ``$CHAINRULE_DATA`` and in the cache. They can be in
-    one of these folders itself, in its subfolder ``mnist`` (or ``MNIST``), or in a subfolder
-    ``raw`` of either folder, where torchvision keeps them. If they are not found, they are
+    The function searches `data_home`, ``$CHAINRULE_DATA`` and the cache. In each of these folders,
+    the files can be in the folder itself, in a subfolder ``mnist`` (or ``MNIST``), or in a
+    subfolder ``raw`` of either folder, where torchvision keeps the files. Missing files are
     downloaded to the cache (this needs the extra ``datasets``).
 
     Parameters
@@ -109,8 +109,8 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
 def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load Fashion-MNIST, articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT).
 
-    The function works like `mnist`, but its subfolder is ``fashion-mnist`` (or ``FashionMNIST``).
-    The files have the same names as those of MNIST; a folder that holds MNIST itself is skipped.
+    The function works like `mnist`, but the subfolder is ``fashion-mnist`` (or ``FashionMNIST``).
+    Because the file names are the same for both data sets, a folder that holds MNIST is skipped.
 
     Parameters
     ----------

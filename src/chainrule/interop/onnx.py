@@ -66,7 +66,7 @@ def to_onnx(
         not known; if `input_dtype` does not hold real numbers; or if the model is larger than 2
         GiB.
     OSError
-        If the file cannot be written. An existing file is then left unchanged.
+        If the file cannot be written. An existing file stays unchanged.
 
     Notes
     -----
@@ -98,8 +98,8 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     state, dtype = model.state, _input_dtype(input_dtype or "float32")
     if state.dtype_name != "float32":
         raise ValueError(
-            f"expected a model in float32, found one in {state.dtype_name}: save it and load it "
-            "with cr.load(path, dtype='float32')"
+            f"expected a model in float32, found one in {state.dtype_name}: save the model and "
+            "load the file with cr.load(path, dtype='float32')"
         )
     if where := not_finite(model):
         raise DivergenceError(f"{where} holds NaN or infinity: the model is not written")

@@ -28,7 +28,7 @@ class Graph:
     model : Layer
         The model to export.
     writer : callable
-        Takes a layer and returns the function that adds it to the graph, see `Writer`.
+        Takes a layer and returns the function that adds the layer to the graph, see `Writer`.
     rows : bool
         Whether the model's input is known to be ``(batch, features)``. The attribute `rows` tells
         whether the next layer's input is known to have this shape.

@@ -93,5 +93,5 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
     import matplotlib.pyplot as plt
 
     if plt.get_backend().lower() == "agg":
-        raise RuntimeError("there is no display to show the picture on: pass a file to write it to")
+        raise RuntimeError("there is no display to show the picture on: pass a file to write to")
     plt.show()

@@ -217,7 +217,7 @@ class _Grid:
         self.step = max(1.0, across) + 0.15, ratio + below + 0.15
 
     def axes(self, ax: Any, *, extra: float = 0.0) -> Any:
-        """Return `ax`, or the axes of a new figure: the grid, and `extra` inches of width."""
+        """Return `ax`, or new axes as large as the grid, and wider by `extra` inches."""
         across, down = self.step
         width = extra + _INCHES * across * self.columns
         return axes(ax, figsize=(max(1.5, width), max(1.0, _INCHES * down * self.rows)))
@@ -239,7 +239,7 @@ class _Grid:
         return ax.imshow(image, extent=extent, interpolation="nearest", **options)
 
     def finish(self, ax: Any) -> None:
-        """Fit the axes to the grid, and hide them."""
+        """Set the limits of the axes to the grid, and hide the axes."""
         across, down = self.step
         margin = 0.5 * (across - 1.0)
         ax.set_xlim(-margin, across * self.columns - margin)

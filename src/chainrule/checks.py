@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from inspect import Parameter, signature
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import what_is_meant
+from .errors import shown, what_is_meant
 
 
 class Checked:
@@ -54,7 +56,7 @@ def whole(name: str, number: Any, *, least: int) -> int:
     except TypeError:
         found = None
     if found is None or isinstance(number, bool):
-        raise TypeError(f"expected {name} to be a whole number, found {number!r}")
+        raise TypeError(f"expected {name} to be a whole number, found {shown(number)}")
     if found < least:
         raise ValueError(f"expected {name} to be at least {least}, found {found}")
     return found
@@ -68,7 +70,7 @@ def is_function(thing: Any) -> bool:
 def flag(name: str, value: Any) -> bool:
     """Return `value` if it is True or False; otherwise raise an error."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"expected {name} to be True or False, found {value!r}")
+        raise TypeError(f"expected {name} to be True or False, found {shown(value)}")
     return bool(value)
 
 
@@ -104,7 +106,7 @@ def one_of(*choices: str) -> Callable[[str, Any], str]:
 
     def check(name: str, value: Any) -> str:
         if value not in choices:
-            raise ValueError(f"expected {name} to be one of {choices}, found {value!r:.200}")
+            raise ValueError(f"expected {name} to be one of {choices}, found {shown(value)}")
         return str(value)
 
     return check
@@ -122,7 +124,7 @@ def share(name: str, number: Any) -> float:
 
 def _real(name: str, number: Any) -> float:
     if not isinstance(number, Real):
-        found = f"{number!r:.200}{what_is_meant(number)}"
+        found = f"{shown(number)}{what_is_meant(number)}"
         raise TypeError(f"expected {name} to be a number, found {found}")
     return float(number)
 
@@ -131,3 +133,47 @@ def _expect(holds: bool, what: str, number: float) -> float:
     if not holds:
         raise ValueError(f"expected {what}, found {number}")
     return number
+
+
+def expect_arguments(cls: type, given: Iterable[str]) -> None:
+    """Raise a TypeError with a hint if the constructor of a built-in class lacks an argument."""
+    known: list[str] = []
+    for kind in cls.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        if not kind.__module__.startswith(f"{__package__}."):
+            return  # a custom class passes on what it likes
+        _, *parameters = signature(kind.__init__).parameters.values()  # type: ignore[misc]
+        named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        known += [p.name for p in parameters if p.kind in named and p.name not in known]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    for name in given:
+        if name not in known:
+            raise no_argument(cls.__name__, name, known)
+
+
+def no_argument(function: str, name: str, known: Sequence[str]) -> TypeError:
+    """Return the error for an unknown argument, with the name of the one that is probably meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = [_MEANT[name]] if _MEANT.get(name) in known else close
+    hint = f"did you mean {meant[0]!r}?" if meant else f"expected one of {', '.join(known)}"
+    return TypeError(f"{function} has no argument {name!r}: {hint}")
+
+
+_MEANT = {  # names in other libraries
+    **dict.fromkeys(("learning_rate", "learning_rate_init", "eta", "alpha"), "lr"),
+    **dict.fromkeys(("beta1", "beta2", "beta_1", "beta_2"), "betas"),
+    **dict.fromkeys(("l2", "decay", "wd"), "weight_decay"),
+    **dict.fromkeys(("clipnorm", "global_clipnorm", "max_grad_norm", "grad_clip"), "clip_norm"),
+    **dict.fromkeys(("num_features", "normalized_shape"), "features"),
+    **dict.fromkeys(("rate", "dropout_rate", "prob"), "p"),
+    **dict.fromkeys(("kernel_initializer", "weight_init"), "init"),
+    "epsilon": "eps",
+    "rho": "alpha",
+    "use_bias": "bias",
+    "bias_initializer": "bias_init",
+    "units": "out_features",
+    "elementwise_affine": "affine",
+    "criterion": "loss",
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from typing import Any
 
@@ -31,6 +32,23 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
     return TypeError(
         f"{what} is {found}, the model computes in {expected}: xp.astype(y, x.dtype) converts it"
     )
+
+
+class _Short(reprlib.Repr):
+    """Shortens long texts and lists, and shows arrays and frames by type and shape."""
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        shape = getattr(x, "shape", ())
+        if shape and isinstance(shape, tuple) and (hasattr(x, "dtype") or hasattr(x, "columns")):
+            return f"<{type(x).__name__} of shape {tuple(shape)}>"
+        return super().repr_instance(x, level)
+
+
+_short = _Short()
+_short.maxlevel, _short.maxlist, _short.maxtuple = 3, 4, 4
+_short.maxother = _short.maxstring = 120
+shown = _short.repr
+"""Return a short text for an object of any kind that was found in place of another."""
 
 
 def what_is_meant(thing: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .backends import Backend, get_backend
 from .backends.base import BackendLike
-from .errors import what_is_meant
+from .errors import shown, what_is_meant
 from .layers import Layer
 from .layers.model import Model
 from .losses import Loss
@@ -79,7 +79,7 @@ def gradcheck(
     """
     if not isinstance(function, Layer | Loss):
         raise TypeError(
-            f"expected a layer or a loss, found {function!r:.200}{what_is_meant(function)}"
+            f"expected a layer or a loss, found {shown(function)}{what_is_meant(function)}"
         )
     backend = get_backend(backend)
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ from . import initializers
 from .backends import Backend
 from .backends.conversion import to_numpy
 from .checks import above_zero, flag, is_function
-from .errors import DataError, ShapeError, other_dtype
+from .errors import DataError, ShapeError, other_dtype, shown
 from .formulas import scaled_norm
 from .masks import split_key
 from .types import Array
@@ -47,8 +47,8 @@ class Stored:
             self.shape = tuple(operator.index(n) for n in shape)
         except TypeError:
             raise TypeError(
-                f"expected the shape of a {kind}, such as (3,), found {shape!r}; pass the initial "
-                f"value as {self._first_value_is}="
+                f"expected the shape of a {kind}, such as (3,), found {shown(shape)}; "
+                f"pass the initial value as {self._first_value_is}="
             ) from None
         if min(self.shape, default=1) < 1:
             raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
@@ -70,6 +70,12 @@ class Stored:
         if self._value is None:
             self._value = self._view(self._vector)
         return self._value
+
+    @value.setter
+    def value(self, value: Any) -> NoReturn:
+        raise AttributeError(
+            f"the value of {self!r} is a view into the model's vector: write .value[...] = array"
+        )
 
     @property
     def state(self) -> ModelState:
@@ -199,7 +205,7 @@ class Parameter(Stored):
     ) -> None:
         if init is not None and not is_function(init):
             raise TypeError(
-                f"expected an initializer such as initializers.he_normal(), found {init!r}"
+                f"expected an initializer such as initializers.he_normal(), found {shown(init)}"
                 + (": are its parentheses missing?" if isinstance(init, type) else "")
             )
         super().__init__(shape, initializers.zeros() if init is None else init)

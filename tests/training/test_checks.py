@@ -119,9 +119,9 @@ def test_bad_weights_are_reported_wherever_they_enter(weights, message, library)
 def test_bad_trainers():
     with pytest.raises(TypeError, match=r"found Linear.*: cr.Sequential\(layer\) turns a layer"):
         cr.Trainer(cr.Linear(2, 2), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
-    with pytest.raises(TypeError, match=r"expected a Loss such as loss=cr.Cross.*, found None"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'loss'"):
         cr.Trainer(cr.mlp([4, 3]), optimizer=cr.SGD(0.1))
-    with pytest.raises(TypeError, match=r"expected an Optimizer .*optimizer=cr.Adam.*found None"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'optimizer'"):
         cr.Trainer(cr.mlp([4, 3]), loss=cr.MSELoss())
     model = cr.Sequential(cr.Linear(4, 3))
     for bad, message in (

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 import array_api_compat
 import numpy as np
 
-from ..errors import BackendError
+from ..errors import BackendError, shown
 from ..types import Array, Rule
 from .conversion import brought_to, real, to_numpy
 
@@ -313,7 +313,7 @@ def overwrite(arrays: Sequence[Array], results: Any) -> None:
     """Write the results of a rule, a tuple, to the arrays."""
     expected = f"expected the rule to return a tuple (value, *slots) of {len(arrays)}"
     if not isinstance(results, tuple):
-        raise TypeError(f"{expected}, found {results!r:.200}")
+        raise TypeError(f"{expected}, found {shown(results)}")
     if len(results) != len(arrays):
         raise ValueError(f"{expected}, found {len(results)}")
     for array, result in zip(arrays, results, strict=True):

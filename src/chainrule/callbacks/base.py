@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from ..errors import what_is_meant
+from ..errors import shown, what_is_meant
 from ..history import History
 from ..layers import Sequential
 from ..metrics import Metric
@@ -54,11 +54,11 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
     """
     if not isinstance(callbacks, Iterable):
         hint = ": write callbacks=[...]" if isinstance(callbacks, Callback) else ""
-        raise TypeError(f"expected a list of callbacks, found {callbacks!r}{hint}")
+        raise TypeError(f"expected a list of callbacks, found {shown(callbacks)}{hint}")
     listeners = list(callbacks)
     for listener in listeners:
         if not isinstance(listener, Callback):
-            raise TypeError(f"expected callbacks, found {listener!r}{what_is_meant(listener)}")
+            raise TypeError(f"expected callbacks, found {shown(listener)}{what_is_meant(listener)}")
     return listeners
 
 

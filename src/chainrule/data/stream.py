@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from ..backends import Backend
+from ..errors import shown
 from ..losses.base import check_weights
 from ..types import Array
 from .moving import move
@@ -45,7 +46,7 @@ class BatchStream:
     def __init__(
         self, source: Any, *, rng: np.random.Generator, backend: Backend, dtype: str
     ) -> None:
-        data = is_array_api_obj(source) or hasattr(source, "columns")
+        data = _is_data(source) or (isinstance(source, tuple) and any(map(_is_data, source)))
         again = hasattr(source, "__iter__") and not hasattr(source, "__next__")
         if data or not (callable(source) or again):
             kind, hint = type(source).__name__, ": did you mean fit(x, y)?" if data else ""
@@ -68,8 +69,8 @@ class BatchStream:
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
                 raise TypeError(
-                    f"batch {i}: expected (x, y) or (x, y, sample_weight), found {batch!r:.80}; if "
-                    "this is a row of the inputs, did you mean fit(x, y)?"
+                    f"batch {i}: expected (x, y) or (x, y, sample_weight), found "
+                    f"{shown(batch)}; if this is a row of the inputs, did you mean fit(x, y)?"
                 )
             names = (f"batch {i}, x", f"batch {i}, y", f"batch {i}, sample_weight")
             x, y, *weights = move(self.backend, dict(zip(names, batch, strict=False)), self.dtype)
@@ -77,3 +78,11 @@ class BatchStream:
                 xp, dtype = self.backend.xp, self.backend.dtype(self.dtype)
                 check_weights(names[2], xp, xp.astype(weight, dtype), zeros=True)
             yield x, y, *weights
+
+
+def _is_data(thing: Any) -> bool:
+    """Return whether this is an array, a frame or a list of numbers, so that it is no batch."""
+    if is_array_api_obj(thing) or hasattr(thing, "columns"):
+        return True
+    numbers = (bool, int, float)
+    return isinstance(thing, list) and bool(thing) and isinstance(thing[0], numbers)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..callbacks import Callback
+from ..errors import shown
 from ..layers.mlp import ACTIVATIONS as BY_NAME
 from ..losses import Loss
 from ..optimizers import SGD, Optimizer
@@ -56,7 +57,7 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
 
     def expect(holds: bool, name: str, words: str) -> None:
         if not holds:
-            raise ValueError(f"expected {name} to be {words}, found {of[name]!r}")
+            raise ValueError(f"expected {name} to be {words}, found {shown(of[name])}")
 
     for name, options in _CHOICES.items():
         expect(isinstance(of[name], str) and of[name] in options, name, f"one of {options}")
@@ -141,7 +142,7 @@ def _hidden_sizes(sizes: Any) -> list[int]:
     several = list(sizes) if isinstance(sizes, Iterable) else [sizes]
     if not all(map(_is_count, several)):
         raise ValueError(
-            f"expected hidden_layer_sizes to be whole numbers of at least 1, found {sizes!r}"
+            f"expected hidden_layer_sizes to be whole numbers of at least 1, found {shown(sizes)}"
         )
     return [int(size) for size in several]
 
@@ -167,11 +168,11 @@ def _dropouts(dropout: Any, layers: int) -> list[float]:
 def _each(name: str, given: Any, layers: int, kind: type) -> list[Any]:
     each = [given] * layers if isinstance(given, kind) else given
     if not isinstance(each, list | tuple):
-        raise ValueError(f"expected {name} to be one value or a list of them, found {given!r}")
+        raise ValueError(f"expected {name} to be one value or a list of them, found {shown(given)}")
     if len(each) != layers:
         raise ValueError(
             f"expected {layers} values of {name}, one for each hidden layer, found {len(each)}: "
-            f"{given!r}"
+            f"{shown(given)}"
         )
     return list(each)
 

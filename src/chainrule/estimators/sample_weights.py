@@ -12,6 +12,7 @@ from array_api_compat import array_namespace
 from sklearn.utils import check_array
 
 from ..backends.conversion import like
+from ..errors import shown
 from ..types import Array
 from .inputs import check_foreign, expect_numbers, expect_present, is_foreign, taken, to_host
 
@@ -77,7 +78,7 @@ def times_class_weight(
         ):
             raise ValueError(
                 "expected class_weight to be 'balanced', a dict of weights, or for several labels "
-                f"a list of dicts, one for each; found {class_weight!r}"
+                f"a list of dicts, one for each; found {shown(class_weight)}"
             )
         pairs = zip(each, columns, strict=True)
         factors = [_of_classes(one, column, classes) for one, column in pairs]

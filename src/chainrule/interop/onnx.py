@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DivergenceError, what_is_meant
+from ..errors import DivergenceError, shown, what_is_meant
 from ..files.atomic import write_atomically
 from ..layers import BatchNorm, Layer, LayerNorm, Linear
 from ..layers.finite import not_finite
@@ -143,7 +143,7 @@ def _input_dtype(name: str) -> np.dtype[Any]:
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """Return the given shape of one sample, or infer it from the first layer that fixes a shape."""
     if not isinstance(model, Layer):
-        raise TypeError(f"expected a Sequential, found {model!r}{what_is_meant(model)}")
+        raise TypeError(f"expected a Sequential, found {shown(model)}{what_is_meant(model)}")
     if shape is not None:
         if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import to_install
+from ..errors import shown, to_install
 from ..layers import Layer
 from ..parameter import Stored
 
@@ -76,7 +76,7 @@ class Graph:
         y = write(self, layer, x)
         self._place = outside
         if not isinstance(y, str):
-            raise TypeError(f"{layer!r}: expected to_onnx to return a name, found {y!r}")
+            raise TypeError(f"{layer!r}: expected to_onnx to return a name, found {shown(y)}")
         return y
 
     def finish(self, y: Value) -> None:

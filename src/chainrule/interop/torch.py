@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import layers
 from ..backends.base import BackendLike
+from ..errors import shown
 from ..layers import Layer, Sequential
 from ..parameter import Parameter
 
@@ -69,7 +70,7 @@ def from_torch(
     torch = sys.modules.get("torch")  # a module can only exist if torch was imported
     if torch is None or not isinstance(module, torch.nn.Module):
         raise TypeError(
-            f"expected a torch.nn.Sequential or another torch.nn.Module, found {module!r}"
+            f"expected a torch.nn.Sequential or another torch.nn.Module, found {shown(module)}"
         )
     converter = _Converter(torch.nn)
     layer = converter.layer(module, "")

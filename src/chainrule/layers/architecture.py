@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import initializers
-from ..errors import FileFormatError
+from ..errors import FileFormatError, shown
 from ..initializers import given
 from .base import Layer
 
@@ -92,7 +92,7 @@ class Describer:
             return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
         raise TypeError(
             f"an argument of {owner!r} cannot be written to a file: expected a number, a string, "
-            f"a layer, an initializer or a list of these, found {value!r}"
+            f"a layer, an initializer or a list of these, found {shown(value)}"
         )
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
-from ..checks import whole
-from ..errors import DataError, ShapeError, other_dtype, what_is_meant
+from ..checks import expect_arguments, whole
+from ..errors import DataError, ShapeError, other_dtype, shown, what_is_meant
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 from .hints import Hints
@@ -72,10 +72,6 @@ class Layer(Hints):
     built_in: ClassVar[dict[str, type[Layer]]] = {}
     """The built-in layer classes by name, as in model files."""
 
-    is_custom = True
-    """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
-    read-only views of `x` and `dy` to custom layers, so that writing to either is an error."""
-
     takes_input_gradient = False
     """Whether `backward` takes ``input_gradient=False``, which skips the computation of `dx`."""
 
@@ -87,6 +83,10 @@ class Layer(Hints):
     """Constructor arguments for the backend, device, dtype and seed of a model. These arguments are
     neither shown in the repr nor written to files."""
 
+    _is_custom: ClassVar[bool] = True
+    """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
+    read-only views of `x` and `dy` to custom layers, so that writing to either is an error."""
+
     # Class attributes, so that a custom layer need not call super().__init__().
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _parent: Layer | None = None
@@ -97,13 +97,14 @@ class Layer(Hints):
         super().__init_subclass__(**options)
         if cls.__module__.startswith(f"{__package__}."):
             Layer.built_in[cls.__name__] = cls
-            cls.is_custom = False
+            cls._is_custom = False
         else:
-            cls.is_custom = True  # the inherited value describes a built-in class
+            cls._is_custom = True  # the inherited value describes a built-in class
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
             cls.takes_input_gradient = False  # the inherited value describes another forward
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        expect_arguments(cls, kwargs)
         self = super().__new__(cls)
         self._arguments = (args, {k: v for k, v in kwargs.items() if k not in cls._where})
         return self
@@ -134,7 +135,7 @@ class Layer(Hints):
 
     def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
         """Call `forward`, and check that it returns an array of this dtype and a function."""
-        if self.is_custom:
+        if self._is_custom:
             x = self.backend.read_only(x)
         try:
             result = self.forward(x, training=training)
@@ -144,12 +145,12 @@ class Layer(Hints):
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
                 f"{self._label()}: expected forward to return an array and a function, found "
-                f"{result!r:.200}"
+                f"{shown(result)}"
             )
         y, back = result
         if not hasattr(y, "dtype") or y.dtype != dtype:
             self._leaves_dtype("output", y, x)
-        if self.is_custom:
+        if self._is_custom:
             read_only = self.backend.read_only
             return y, lambda dy, **options: back(read_only(dy), **options)
         return result
@@ -158,13 +159,25 @@ class Layer(Hints):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _BOOKKEEPING:
+            self._expect_no_array(name, value)
             for _, part in _named_parts(name, value, (Hints, Stored)):
                 self._adopt(part)
         object.__setattr__(self, name, value)
 
+    def _expect_no_array(self, name: str, value: Any) -> None:
+        """Raise a TypeError if an array is about to replace a parameter or a buffer."""
+        stored = vars(self).get(name)
+        if not isinstance(stored, Stored) or isinstance(value, Stored | Layer):
+            return
+        if value is not None or stored._state is not None:  # a subclass may leave out a bias
+            raise TypeError(
+                f"{self._label()}: {name} is a {type(stored).__name__}, found {shown(value)}: "
+                f"write layer.{name}.value[...] = array"
+            )
+
     def _adopt(self, part: Any) -> None:
         if not isinstance(part, Layer | Stored):
-            raise TypeError(f"expected layers, found {part!r}{what_is_meant(part)}")
+            raise TypeError(f"expected layers, found {shown(part)}{what_is_meant(part)}")
         if part._state is not None and part._state is not self._state:
             raise ValueError(
                 f"{part!r} already belongs to another model, or was used before this model was "
@@ -379,7 +392,7 @@ class Layer(Hints):
         """
         if not hasattr(result, "dtype"):
             raise TypeError(
-                f"{self._label()}: expected the {what} to be an array, found {result!r:.200}"
+                f"{self._label()}: expected the {what} to be an array, found {shown(result)}"
             )
         if result.dtype != given.dtype == self.state.dtype:
             raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)

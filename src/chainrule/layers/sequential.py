@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 from ..backends.base import BackendLike
-from ..errors import ShapeError, what_is_meant
+from ..errors import ShapeError, shown, what_is_meant
 from ..parameter import ModelState, Stored
 from ..types import Array, Backward
 from .base import Layer
@@ -268,4 +268,4 @@ def _lines(model: Sequential | Slice, layers: Iterable[tuple[Any, Any]]) -> str:
 def _no_layer(thing: Any) -> str:
     several = isinstance(thing, list | tuple)
     hint = ": did you mean Sequential(*layers)?" if several else what_is_meant(thing)
-    return f"expected layers, found {thing!r}{hint}"
+    return f"expected layers, found {shown(thing)}{hint}"

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from ..backends.conversion import like, on_host, to_numpy
 from ..checks import Checked, one_of
-from ..errors import DataError, ShapeError, other_dtype
+from ..errors import DataError, ShapeError, other_dtype, shown
 from ..types import Array
 
 Formula = tuple[Array, Callable[[], Array]]
@@ -264,7 +264,7 @@ class Loss:
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
                 f"{self!r}: expected formula to return an array of values and a function that "
-                f"returns the derivative, found {result!r:.200}"
+                f"returns the derivative, found {shown(result)}"
             )
         values, derivative = result
         self._expect_array("values", values, y, axes=1)
@@ -273,7 +273,7 @@ class Loss:
     def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:
         """Return `result` if its dtype and shape fit `y`; otherwise raise an error."""
         if not hasattr(result, "dtype"):
-            raise TypeError(f"{self!r}: expected an array as {what}, found {result!r:.200}")
+            raise TypeError(f"{self!r}: expected an array as {what}, found {shown(result)}")
         if result.shape[:axes] != y.shape[:axes]:
             expected = tuple(y.shape) if axes is None else f"({y.shape[0]}, ...)"
             found = tuple(result.shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, ShapeError
+from ..errors import DataError, ShapeError, shown
 from ..types import Array
 from .base import Formula, Loss, times
 
@@ -51,7 +51,8 @@ class OutputWeight:
         array = np.asarray(weights, dtype=float)
         if array.ndim != 1 or not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
             raise ValueError(
-                f"expected a list of finite weights of at least 0, not all 0, found {weights!r}"
+                "expected a list of finite weights of at least 0, not all 0, found "
+                f"{shown(weights)}"
             )
         self.weights = array.tolist()
         self._moved: Array = None

@@ -7,13 +7,14 @@ from functools import cache
 from typing import Any
 
 from ..checks import Checked, at_least_zero, below_one
+from ..errors import shown
 from ..types import Array, LearningRates, Rule
 from .base import Optimizer
 
 
 def _betas(name: str, betas: Any) -> tuple[float, float]:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise TypeError(f"expected {name} to be a pair of numbers, found {betas!r}")
+        raise TypeError(f"expected {name} to be a pair of numbers, found {shown(betas)}")
     first, second = betas
     return below_one(f"{name}[0]", first), below_one(f"{name}[1]", second)
 

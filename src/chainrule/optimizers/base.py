@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Self
 from array_api_compat import array_namespace
 
 from ..backends import Backend
-from ..checks import Checked, at_least_zero, flag, optional
-from ..errors import DivergenceError, what_is_meant
+from ..checks import Checked, at_least_zero, expect_arguments, flag, optional
+from ..errors import DivergenceError, shown, what_is_meant
 from ..formulas import sign
 from ..layers import Layer
 from ..parameter import ModelState, Parameter
@@ -108,9 +108,10 @@ class Optimizer:
     def __new__(cls, *args: Any, **options: Any) -> Self:
         if args and _are_parameters(args[0]):
             raise TypeError(
-                f"{cls.__name__}: expected a learning rate, found {args[0]!r:.80}: write "
+                f"{cls.__name__}: expected a learning rate, found {shown(args[0])}: write "
                 f"{cls.__name__}(lr=1e-3); a Trainer or optimizer.bind(model) adds the parameters"
             )
+        expect_arguments(cls, options)
         return super().__new__(cls)
 
     def _unbind(self) -> None:
@@ -147,15 +148,20 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the optimizer is bound to another model. If `lr` is a dict, also if a key matches no
-            parameter, or if a parameter has no rate.
+            If the optimizer is bound to another model, or if `model` is part of another model. If
+            `lr` is a dict, also if a key matches no parameter, or if a parameter has no rate.
         RuntimeError
             If a layer was added to the model after its weights were drawn.
         TypeError
             If `model` is not a layer.
         """
         if not isinstance(model, Layer):
-            raise TypeError(f"expected a model, found {model!r:.200}{what_is_meant(model)}")
+            raise TypeError(f"expected a model, found {shown(model)}{what_is_meant(model)}")
+        if model._parent is not None:
+            raise ValueError(
+                f"expected a whole model, found a part of one, {model._label()}: train "
+                "the whole model with its other layers frozen, or an independent copy()"
+            )
         state = model.state
         if len(model.parameters()) != len(state.parameters):
             raise RuntimeError("a layer was added to this model after its weights were drawn")
@@ -173,7 +179,7 @@ class Optimizer:
         """Create the objects that depend on the options: the state vectors and the update."""
         slots: Any = self.slots
         if isinstance(slots, str):
-            raise TypeError(f"{self!r}: expected a tuple of slots, found {slots!r}")
+            raise TypeError(f"{self!r}: expected a tuple of slots, found {shown(slots)}")
         self._rate_of = rate_of_each(self.lr, list(self._parameters))
         self._vectors = {
             name: self._vectors[name] if name in self._vectors else self._initial(name, state)
@@ -313,7 +319,7 @@ class Optimizer:
             decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
             scalars = self.scalars(lr, step + 1 - frozen)
             if not isinstance(scalars, tuple):
-                raise TypeError(f"{self!r}: expected a tuple of scalars, found {scalars!r}")
+                raise TypeError(f"{self!r}: expected a tuple of scalars, found {shown(scalars)}")
             numbers += *scalars, self.l1, decay
         return [*numbers, self.clip_norm or 0.0]
 

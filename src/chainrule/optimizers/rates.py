@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any
 
 from ..checks import at_least_zero, is_function
-from ..errors import what_is_meant
+from ..errors import shown, what_is_meant
 from ..types import LearningRate, LearningRates
 
 
@@ -19,7 +19,7 @@ def checked_rates(name: str, lr: Any) -> LearningRates:
         raise ValueError(f"expected {name} for at least one layer, found none")
     for layer in lr:
         if not isinstance(layer, str):
-            raise TypeError(f"expected names of layers such as '0' in {name}, found {layer!r}")
+            raise TypeError(f"expected names of layers such as '0' in {name}, found {shown(layer)}")
     return {layer: _checked(f"{name}[{layer!r}]", rate) for layer, rate in lr.items()}
 
 
@@ -27,7 +27,7 @@ def _checked(name: str, lr: Any) -> LearningRate:
     if is_function(lr):
         return lr  # type: ignore[no-any-return]
     if not isinstance(lr, Real):
-        found = f"{lr!r:.80}{what_is_meant(lr)}"
+        found = f"{shown(lr)}{what_is_meant(lr)}"
         raise TypeError(
             f"expected {name} to be a number such as 1e-3, or a schedule, found {found}"
         )

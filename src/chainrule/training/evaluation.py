@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 from array_api_compat import array_namespace, is_array_api_obj
 
+from .. import metrics as metrics_module
 from ..checks import is_function
 from ..data.moving import to_device
-from ..errors import ShapeError, what_is_meant
+from ..errors import ShapeError, shown, what_is_meant
 from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
@@ -70,7 +72,7 @@ def try_metrics(
 
 def _expect_number(name: str, value: Any) -> None:
     """Raise an error unless the value of a metric is a number or a 0-d array."""
-    message = f"metric {name!r}: expected one number, found {value!r:.80}"
+    message = f"metric {name!r}: expected one number, found {shown(value)}"
     if not is_array_api_obj(value):
         if not isinstance(value, Real):
             raise TypeError(message)
@@ -96,18 +98,20 @@ def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
 def named_metrics(metrics: Any) -> dict[str, Metric]:
     """Return a dict of the metrics; check that they are callable and have different names."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise TypeError(f"expected a list or a dict of metrics, found {metrics!r}")
+        raise TypeError(f"expected a list or a dict of metrics, found {shown(metrics)}")
     if not isinstance(metrics, dict):
         metrics = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
     named: dict[str, Metric] = dict(metrics)
     if len(named) < len(metrics):
         raise ValueError("expected metrics with different names: give them as a dict")
+    metric: Any
     for name, metric in named.items():
         if not is_function(metric):
             hint = what_is_meant(metric)
-            raise TypeError(
-                f"expected metrics that are functions, found {name!r}: {metric!r}{hint}"
-            )
+            if isinstance(metric, str):
+                close = difflib.get_close_matches(metric, metrics_module.__all__, n=1, cutoff=0.5)
+                hint = f": write cr.metrics.{close[0]}" if close else ": see cr.metrics"
+            raise TypeError(f"expected metrics that are functions, found {shown(metric)}{hint}")
         if name in ("epoch", "loss", "lr", "seconds") or name.startswith(("val_", "lr[")):
             raise ValueError(
                 f"a metric cannot be called {name!r}: the history uses this name for a column"

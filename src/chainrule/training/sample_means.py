@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ..errors import ShapeError, shown
 from ..losses.base import times, total
 from ..metrics import Metric
 from ..types import Array
@@ -57,13 +58,19 @@ class SampleMeans:
                 raise
         self._unchecked = {}
         dtype, sums = outputs.dtype, list[Any]()
-        for values, ignored in self._means:
+        for name, (per_sample, ignored) in zip(self.names, self._means, strict=True):
+            values = per_sample(xp, outputs, targets)
+            if getattr(values, "shape", ())[:1] != outputs.shape[:1]:
+                raise ShapeError(
+                    f"metric {name!r}: expected per_sample to return one value for each of the "
+                    f"{outputs.shape[0]} samples, found {shown(values)}"
+                )
             weight = None if sample_weight is None else xp.astype(sample_weight, dtype)
             if ignored is not None and targets.ndim == 1:
                 present = xp.astype(targets != ignored, dtype)
                 weight = present if weight is None else weight * present
             sums.append(float(outputs.shape[0]) if weight is None else xp.sum(weight))
-            sums.append(_sum(xp, values(xp, outputs, targets), weight, dtype))
+            sums.append(_sum(xp, values, weight, dtype))
         return tuple(sums)
 
 

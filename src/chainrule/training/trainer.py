@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any, Never, Self, TypeVar
@@ -16,10 +15,10 @@ from ..backends.base import BackendLike
 from ..backends.conversion import on_host
 from ..callbacks import Callback, PrintEpochs, ProgressBar
 from ..callbacks.base import list_of_callbacks
-from ..checks import whole
+from ..checks import no_argument, whole
 from ..data import Batches, BatchStream
 from ..data.augmentation import Augmentation
-from ..errors import BackendError, what_is_meant
+from ..errors import BackendError, shown, what_is_meant
 from ..history import History
 from ..layers import Layer, Sequential
 from ..losses import Loss
@@ -68,6 +67,8 @@ class Trainer(TrainingState):
         With "auto", a GPU runs each step as one CUDA graph if possible, with the same results. The
         Python code of custom layers then runs only in the first steps. If a graph is not possible,
         a warning gives the reason.
+    **unknown
+        Any other argument is an error, with a hint.
 
     Attributes
     ----------
@@ -105,13 +106,16 @@ class Trainer(TrainingState):
     def __init__(
         self,
         model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
         *,
-        loss: Loss | None = None,
-        optimizer: Optimizer | None = None,
         metrics: dict[str, Metric] | Iterable[Metric] | None = None,
         seed: Seed | None = None,
         compile: str = "off",
+        **unknown: Never,
     ) -> None:
+        for name in unknown:
+            raise _no_argument(Trainer, name)
         if compile not in ("off", "auto"):
             raise ValueError(f"expected compile to be 'off' or 'auto', found {compile!r}")
         model = _expect("a Sequential as the model", Sequential, model)
@@ -306,7 +310,7 @@ class Trainer(TrainingState):
             the training run.
         """
         for name in unknown:
-            raise TypeError(_unknown_argument(name))
+            raise _no_argument(Trainer.fit, name)
         epochs = whole("epochs", epochs, least=1)
         if verbose not in (0, 1, 2):
             raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
@@ -472,12 +476,18 @@ def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
     hint = what_is_meant(thing)
     if kind is Sequential and isinstance(thing, Layer):
         hint = ": cr.Sequential(layer) turns a layer into a model"
-    raise TypeError(f"expected {what}, found {thing!r:.200}{hint}")
+    raise TypeError(f"expected {what}, found {shown(thing)}{hint}")
 
 
-def _unknown_argument(name: str) -> str:
-    """Return the error message for an unknown argument of `fit`, with a hint."""
-    names = [n for n, p in signature(Trainer.fit).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = _HINTS.get(name) or (f"did you mean {close[0]!r}?" if close else ", ".join(names))
-    return f"fit has no argument {name!r}: {hint}"
+def _no_argument(function: Callable[..., Any], name: str) -> TypeError:
+    """Return the error for an unknown argument of `Trainer` or of `Trainer.fit`."""
+    of_fit, of_trainer = (list(signature(f).parameters)[:-1] for f in (Trainer.fit, Trainer))
+    known, others = (
+        (of_fit[1:], of_trainer) if function is Trainer.fit else (of_trainer, of_fit[3:])
+    )
+    hint = _HINTS.get(name)
+    if name in others:
+        hint = "give it to Trainer" if function is Trainer.fit else "give it to fit"
+    if hint is None:
+        return no_argument(function.__name__, name, known)
+    return TypeError(f"{function.__name__} has no argument {name!r}: {hint}")

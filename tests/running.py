@@ -43,7 +43,7 @@ def lesson(script, folder, *options, **environment):
 
 
 def numbers(pattern, out):
-    """Return the groups of the pattern as numbers. Exactly one line must match."""
+    """Return the numbers that the groups of a pattern match. Exactly one line must match."""
     (found,) = re.findall(f"^{pattern}$", out, re.MULTILINE)
     return [float(group) for group in ([found] if isinstance(found, str) else found)]
 

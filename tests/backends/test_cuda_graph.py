@@ -116,7 +116,7 @@ ASIDE = ["waits", "aside", "in pool", "step", "back", "waits"]
 def test_a_step_is_run_twice_then_captured_then_launched(cupy, cublas):
     step, used = captured(cupy, lambda: cupy.log.append("step"))
     step()
-    assert cupy.log == ASIDE  # the step waits for earlier work, and later work for it
+    assert cupy.log == ASIDE  # the step runs after earlier work and before later work
     step()
     assert cupy.log == ASIDE * 2
     cupy.log.clear()

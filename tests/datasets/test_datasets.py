@@ -12,7 +12,7 @@ import pytest
 import chainrule as cr
 from chainrule.datasets import read_idx
 
-module = importlib.import_module("chainrule.datasets.mnist")  # `datasets.mnist` is the function
+module = importlib.import_module("chainrule.datasets.mnist")  # `cr.datasets.mnist` is a function
 
 
 def idx(array, kind=0x08):

@@ -146,7 +146,7 @@ def test_sessions_print_what_the_page_says():
 
 
 def test_the_numbers_of_the_whole_network():
-    """Each formula ``name = ... = matrix`` of the section gives the library's numbers."""
+    """The library computes the matrices in the section's formulas ``name = ... = matrix``."""
     (text,) = [text for title, text in SECTIONS if title == "A whole network in numbers"]
     said = {}
     for formula in re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(text))):

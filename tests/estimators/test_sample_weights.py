@@ -111,7 +111,7 @@ def test_classes_that_are_unnamed_or_absent_have_weight_1():
     for y, factor, given in (
         (zeros, 1.0, {1: 5.0}), (zeros, 1.0, {}), (zeros, 3.0, {0: 3.0}),
         (TWO, np.where(TWO == 1, 5.0, 1.0), {1: 5.0}),
-        (zeros, 2.0, {0: 2.0, 1: 5.0, 7: 9.0}),  # this names all classes and an absent class
+        (zeros, 2.0, {0: 2.0, 1: 5.0, 7: 9.0}),  # weights for all classes and for an absent class
     ):  # fmt: skip
         SGDClassifier(class_weight=given).partial_fit(
             X, y, classes=[0, 1]

@@ -53,7 +53,7 @@ def test_validation_data_that_cannot_be_stratified_is_drawn_at_random(y, loss):
 
 
 def test_a_callback_that_watches_the_score():
-    """A callback takes higher scores for better; otherwise training would stop at once."""
+    """A callback that watches the score treats higher scores as better."""
     stop = EarlyStopping("val_score", patience=30)
     model = fitted(MLPClassifier, THREE, callbacks=[stop], early_stopping=True, max_iter=30)
     assert stop.monitor.mode == "max"

@@ -16,7 +16,7 @@ def arrays(library, *given):
 
 @pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "float16"])
 def test_targets_and_weights_are_not_cast_to_integers(dtype, library):
-    """Losses equal fractions that are exact in floating point, not values rounded to integers."""
+    """Fractional targets and weights keep their value, whatever the dtype of the outputs."""
     y, halves, far, half = arrays(
         library, np.asarray([1, 2, 3], dtype), np.asarray([1.5, 2.5, 3.5]),
         np.asarray([1, 2, 5]), np.full(3, 0.5),

@@ -211,7 +211,8 @@ def test_a_target_class_with_a_logit_of_minus_infinity(options, value, form, lib
     ],
     ids=["MSE", "Huber", "BCEWithLogits", "KLDiv", "CrossEntropy", "CrossEntropy, weighted"],
 )
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # softmax of infinity
+# The softmax of infinity gives this warning.
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_a_sample_of_weight_0_counts_as_absent(loss, target, bad, library):
     y = np.random.default_rng(0).normal(size=(3, 2))
     value, backward = loss(library.asarray(y[:2]), library.asarray(target[:2]))

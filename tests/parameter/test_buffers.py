@@ -292,7 +292,8 @@ def test_an_array_of_the_library_is_copied(library):
 
 def test_no_array_is_kept_on_the_host(library):
     layer = Moved(np.ones(3))
-    layer._arguments = ((), {})  # the constructor's own argument is the caller's array
+    # The stored constructor arguments hold the caller's array, so remove them first.
+    layer._arguments = ((), {})
     cr.Sequential(layer, backend=library.backend).predict(np.ones((1, 3)))
     held = [value for value in vars(layer.by).values() if isinstance(value, np.ndarray)]
     assert all(np.shares_memory(value, layer.state.buffers) for value in held)

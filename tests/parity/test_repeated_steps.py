@@ -171,7 +171,8 @@ class Changes(cr.Callback):
 
 def test_changes_between_epochs_are_recorded_again(played):
     ours, expected = (train(how, {"callbacks": [Changes()]}) for how in ("auto", "off"))
-    assert len(played) == 2 + 6  # replayed before and after the change
+    # Two steps are replayed before the change, and six after it.
+    assert len(played) == 2 + 6
     assert len(set(played)) == 2
     assert_same(ours, expected)
 

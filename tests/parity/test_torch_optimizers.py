@@ -171,7 +171,7 @@ def test_rates_by_layer_and_temporarily_frozen_layers(ours, theirs):
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e15, 1e19, 3e20])
 @pytest.mark.parametrize("name", ["RMSprop", "Adam", "AdamW"])
 def test_large_gradients(name, size):
-    """After a large gradient, steps equal PyTorch's in float64, where no square overflows."""
+    """After a large gradient, float32 agrees with PyTorch in float64, where no square overflows."""
     model = cr.Sequential(cr.Linear(1, 1, bias=False))
     start = model[0].weight.value.copy()
     weight = torch.tensor(start, dtype=torch.float64, requires_grad=True)

@@ -124,7 +124,7 @@ every_loss = pytest.mark.parametrize(
 @every_loss
 @given(data=st.data())
 def test_reductions(losses, data):
-    """Every reduction gives its formula; the mean divides by ``sum(sample_weight * totals)``."""
+    """Every reduction equals its formula; the mean divides by ``sum(sample_weight * totals)``."""
     make, y, t, values, totals = data.draw(losses)
     weight = data.draw(sample_weights(len(y)), label="sample_weight")
     batch, per_sample = len(y), values.size // len(y)

@@ -82,7 +82,7 @@ def test_errors_name_the_data_at_fault(x, y, options, message, library):
         trainer.fit(x, y, verbose=0)
     with pytest.raises(ValueError, match=f"^{message}"):
         trainer.evaluate(x, y)
-    if not options:  # with other losses and models, training data does not fit either
+    if not options:  # with the default loss and model, which X and Y fit
         with pytest.raises(ValueError, match=f"^validation {message}"):
             trainer.fit(X, Y, validation_data=(x, y), verbose=0)
     assert trainer.optimizer.steps == 0

@@ -102,6 +102,22 @@ def test_a_class_that_the_validation_data_does_not_have():
     assert model.trainer_.history["val_score"][-1] == model.score(*held_out)
 
 
+@pytest.mark.parametrize("y", [THREE, LABELS], ids=["classes", "labels"])
+def test_validation_data_has_the_class_weights_of_the_training_data(y):
+    """Balanced weights of the training data, although the validation data has other proportions."""
+    rows = np.arange(len(X)) % 4 > 0
+    held_out = X[:20], y[:20]
+    model = MLPClassifier(**SMALL, class_weight="balanced")
+    model.fit(X[rows], y[rows], validation_data=held_out)
+    columns = y[rows].reshape(rows.sum(), -1).T
+    weights = [dict(enumerate(rows.sum() / (len(set(c)) * np.bincount(c)))) for c in columns]
+    same = MLPClassifier(**SMALL, class_weight=weights if y.ndim > 1 else weights[0])
+    same.fit(X[rows], y[rows], validation_data=held_out)
+    for name in ("val_loss", "val_score"):
+        expected = same.trainer_.history[name]
+        np.testing.assert_allclose(model.trainer_.history[name], expected, rtol=1e-6)
+
+
 def test_a_callback_can_watch_the_validation_loss():
     stop = EarlyStopping("val_loss", patience=2)
     model = trained(MLPRegressor, NUMBER, callbacks=[stop], max_iter=200, learning_rate_init=0.1)

@@ -72,7 +72,9 @@ def test_samples_count_by_their_weight(name, options, library):
     """Metrics equal `numpy.average` with the sample weights; class weights have no effect."""
     metric, y, loss, outputs = METRICS[name]
     trainer = plain_trainer(library, lr=0.0, loss=loss, outputs=outputs, metrics={"m": metric})
-    history = trainer.fit(X, y, sample_weight=WEIGHT, **FIT, **options)
+    validation = (X, y, WEIGHT)
+    history = trainer.fit(X, y, sample_weight=WEIGHT, validation_data=validation, **FIT, **options)
+    evaluated = trainer.evaluate(X, y, sample_weight=WEIGHT)["m"]
     predicted = trainer.model.predict(X)
     values = {
         "accuracy": lambda: predicted.argmax(axis=1) == Y,
@@ -80,7 +82,8 @@ def test_samples_count_by_their_weight(name, options, library):
         "binary": lambda: ((predicted > 0) == ROWS).mean(axis=1),
         "absolute error": lambda: abs(predicted - y).mean(axis=1),
     }[name]()
-    assert history["m"] == pytest.approx([np.average(values, weights=WEIGHT)], rel=1e-12)
+    for found in (history["m"][0], history["val_m"][0], evaluated):
+        assert found == pytest.approx(np.average(values, weights=WEIGHT), rel=1e-12)
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["equal", "weighted"])
@@ -109,7 +112,11 @@ def test_ignored_labels_do_not_count(weight, library):
     history = trainer.fit(X, y, sample_weight=weight, **FIT)
     right = trainer.model.predict(X).argmax(axis=1) == y
     weights = (y >= 0) * (1.0 if weight is None else weight)
-    assert history["accuracy"] == pytest.approx([np.average(right, weights=weights)], rel=1e-12)
+    evaluated = trainer.evaluate(X, y, sample_weight=weight)["accuracy"]
+    for found in (history["accuracy"][0], evaluated):
+        assert found == pytest.approx(np.average(right, weights=weights), rel=1e-12)
+    none = trainer.evaluate(X[:3], np.full(3, -100), sample_weight=np.ones(3))
+    assert none["accuracy"] == 0.0
 
 
 def test_batches_that_come_ready_made(library):

@@ -19,7 +19,7 @@ from .base import MultilayerPerceptron, has_steps
 from .inputs import codes_of, expect_present, read, targets_on_host, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
-from .sample_weights import sample_weights, times_class_weight, with_weight
+from .sample_weights import balanced, sample_weights, times_class_weight, with_weight
 from .undo import undone_by_errors
 
 
@@ -97,7 +97,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     class_weight : dict, "balanced" or None, optional
         The weight of each class; classes that are not named have weight 1. "balanced" gives every
         class the same total weight, taking sample weights into account. For several labels, pass
-        "balanced" or a list of dicts, one per label. Validation data is weighted in the same way.
+        "balanced" or a list of dicts, one per label. Validation data has the same class weights as
+        the training data.
     dropout : float or sequence of float, optional
         The probability that an output of a hidden layer is set to zero in training: one number for
         all layers, or one per layer.
@@ -320,7 +321,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             self._learn_classes(labels, labels)
         else:
             self._compare_classes(unique_labels(labels))
-        return self._weighted(X, y, labels, sample_weight)
+        return self._weighted(X, y, labels, sample_weight, training=True)
 
     def _read_validation(
         self, X: Any, y: Any, sample_weight: Any
@@ -339,14 +340,18 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return self._weighted(X, y, labels, sample_weight)
 
     def _weighted(
-        self, X: Array, y: Array, labels: np.ndarray, sample_weight: Any
+        self, X: Array, y: Array, labels: np.ndarray, sample_weight: Any, *, training: bool = False
     ) -> tuple[Array, Array, Array | None]:
         """The samples of nonzero weight, and their sample weights times class weights."""
         weight = sample_weights(sample_weight, len(labels))
         X, y, labels, weight = with_weight(weight, X, y, labels)
         if self.class_weight is not None:
             classes = np.arange(2) if self._multilabel else self.classes_
-            weight = times_class_weight(weight, self.class_weight, labels, classes)
+            if training:  # validation data has the same class weights
+                self._class_weight = self.class_weight
+                if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+                    self._class_weight = balanced(labels, weight)
+            weight = times_class_weight(weight, self._class_weight, labels, classes)
             X, y, weight = with_weight(weight, X, y)
         return X, y, weight
 

@@ -58,30 +58,26 @@ def times_class_weight(
     ----------
     weight : array or None
         Sample weights, above 0.
-    class_weight : dict, list of dict, or "balanced"
-        See `MLPClassifier`. For several labels: "balanced", or one dict per label.
+    class_weight : dict or list of dict
+        See `MLPClassifier`. For several labels, one dict per label.
     labels : ndarray
         The class of each sample, or its labels.
     classes : ndarray
         The classes, or the two values of a label.
     """
     columns = labels.reshape(len(labels), -1).T
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        of_samples = to_host(weight)
-        factors = [_balanced(column, of_samples) for column in columns]
-    else:
-        each = [class_weight] if labels.ndim == 1 else class_weight
-        if (
-            not isinstance(each, list | tuple)
-            or len(each) != len(columns)
-            or not all(isinstance(one, Mapping) for one in each)
-        ):
-            raise ValueError(
-                "expected class_weight to be 'balanced', a dict of weights, or for several labels "
-                f"a list of dicts, one for each; found {shown(class_weight)}"
-            )
-        pairs = zip(each, columns, strict=True)
-        factors = [_of_classes(one, column, classes) for one, column in pairs]
+    each = [class_weight] if labels.ndim == 1 else class_weight
+    if (
+        not isinstance(each, list | tuple)
+        or len(each) != len(columns)
+        or not all(isinstance(one, Mapping) for one in each)
+    ):
+        raise ValueError(
+            "expected class_weight to be 'balanced', a dict of weights, or for several labels "
+            f"a list of dicts, one for each; found {shown(class_weight)}"
+        )
+    pairs = zip(each, columns, strict=True)
+    factors = [_of_classes(one, column, classes) for one, column in pairs]
     product: Array = math.prod(factors)
     if not np.any(product):
         raise ValueError(
@@ -93,11 +89,31 @@ def times_class_weight(
     return _checked(weight * like(weight, product), "sample_weight times class_weight")
 
 
-def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """One factor per sample, so that all classes that occur have the same total weight."""
+def balanced(labels: np.ndarray, weight: Array | None) -> Any:
+    """The `class_weight` that gives all classes of these samples the same total weight.
+
+    Parameters
+    ----------
+    labels : ndarray
+        The class of each sample, or its labels.
+    weight : array or None
+        Sample weights.
+
+    Returns
+    -------
+    dict or list of dict
+        A weight for each class. For several labels, a dict for each of them.
+    """
+    of_samples = to_host(weight)
+    each = [_balanced(column, of_samples) for column in labels.reshape(len(labels), -1).T]
+    return each[0] if labels.ndim == 1 else each
+
+
+def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> dict[Any, float]:
     present, codes = np.unique(labels, return_inverse=True)
     sums = np.bincount(codes, weights=weight)
-    return np.asarray(sums.sum() / (len(present) * sums))[codes]
+    factors = sums.sum() / (len(present) * sums)
+    return dict(zip(present.tolist(), factors.tolist(), strict=True))
 
 
 def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from ..losses import Loss
 from ..metrics import Metric
 from ..parameter import ModelState
 from ..types import Array
+from .sample_means import SampleMeans
 
 _TRIED = 64  # the number of samples to try the metrics on before training
 
@@ -31,6 +32,8 @@ def measure(
     batch_size: int = 1024,
 ) -> dict[str, Any]:
     """Compute the loss and the metrics of all samples; the results stay on the device.
+
+    Weights apply to the loss and to the metrics that are means over samples, as in training.
 
     Parameters
     ----------
@@ -54,6 +57,8 @@ def measure(
             error.add_note(f"(in the metric {name!r})")
             raise
         _expect_number(name, numbers[name])
+    if weight:
+        numbers |= SampleMeans(metrics).means(model.xp, outputs, y, weight[0])
     return numbers
 
 

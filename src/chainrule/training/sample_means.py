@@ -73,6 +73,17 @@ class SampleMeans:
             sums.append(_sum(xp, values, weight, dtype))
         return tuple(sums)
 
+    def means(
+        self, xp: Any, outputs: Array, targets: Array, sample_weight: Array
+    ) -> dict[str, Array]:
+        """Return the weighted mean of each metric, or 0 if all samples are ignored."""
+        sums = self.sums(xp, outputs, targets, sample_weight)
+        pairs = zip(self.names, sums[::2], sums[1::2], strict=True)
+        return {
+            name: xp.where(total > 0.0, of_metric / xp.where(total > 0.0, total, 1.0), 0.0)
+            for name, total, of_metric in pairs
+        }
+
 
 def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
     """Return a metric's `per_sample` and the label to ignore, or None if it has no `per_sample`."""

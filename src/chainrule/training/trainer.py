@@ -249,7 +249,7 @@ class Trainer(TrainingState):
         batch_size : int, optional
             The number of samples per step. By default 128, or all samples if there are fewer.
         validation_data : tuple of array, optional
-            ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch.
+            ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch, see `evaluate`.
         sample_weight : array, optional
             ``(samples,)``, with finite weights of at least 0. The loss of a step is the weighted
             mean over the samples of the batch.
@@ -454,7 +454,9 @@ class Trainer(TrainingState):
         x, y : array
             Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames.
         sample_weight : array, optional
-            ``(samples,)``, used only for the loss. Metrics count all samples equally.
+            ``(samples,)``. The loss and the metrics that are means over samples (accuracy, top-k
+            accuracy, mean absolute error) become weighted means, as in `fit`. All other metrics
+            count all samples equally.
         batch_size : int, optional
             The number of samples in each forward pass, which does not affect the result.
 

@@ -23,7 +23,7 @@ TURNS, EAGER, NESTED = (
     4,
     10,
     50,
-)  # epochs of model 1; steps between two steps of model 2, and between two epochs of model 3
+)  # epochs of model 1, and its steps per step of model 2 and per epoch of model 3
 
 
 def measure(place: Place, attempts: Attempts) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Place:
 
     @property
     def backend(self) -> cr.Backend:
-        """The backend: CuPy or, in a dry run, PyTorch or NumPy, made to repeat steps."""
+        """Return CuPy's backend or, in a dry run, a CPU backend that claims to repeat steps."""
         return _repeating() if self.dry else cr.get_backend("cupy")
 
     @property

@@ -91,7 +91,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c)
 
 
 def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
-    """The last checkpoint holds the last weights, although the model gets the best weights."""
+    """The last checkpoint holds the last weights, although the model ends with the best ones."""
     stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     listeners = [Checkpoint(tmp_path, every_epochs=9), score(1, 2, 3), stop, recorder]
     trainer = trainer_on(library)

@@ -16,8 +16,8 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
     """Spiral arms, one for each class, from the centre to radius 1.
 
     Arm k turns by 4 radians, from angle 4k to 4k + 4, with normally distributed noise on the angle.
-    With six classes, neighbouring arms are 0.57 radians apart. Therefore, no classifier can be more
-    than about 92 % accurate at noise 0.2.
+    With six classes, neighbouring arms are 0.57 radians apart. At noise 0.2, the arms overlap, and
+    no classifier can be more than about 92 % accurate.
 
     Source: A. Karpathy, lecture notes of Stanford's CS231n, "Minimal neural network case study".
 

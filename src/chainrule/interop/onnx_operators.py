@@ -12,7 +12,7 @@ from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer) -> Writer:
-    """Return the function that adds a layer. Subclasses with another `forward` have none."""
+    """Return the function that adds a layer. A subclass with another `forward` is refused."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return _custom

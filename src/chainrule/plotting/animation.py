@@ -33,7 +33,7 @@ class Animation(Callback):
         ``draw(figure, trainer)`` draws a frame into the figure. The figure is cleared before each
         call.
     path : str or Path
-        The file. Its name ends in ``.gif``, or in ``.mp4`` if ffmpeg is installed.
+        The file, whose name ends in ``.gif``, or in ``.mp4`` if ffmpeg is installed.
     every : int, optional
         Number of epochs between two frames.
     fps : int, optional

@@ -155,7 +155,7 @@ def test_class_weights_multiply_sample_weights():
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 def test_invalid_class_weights(form, solver):
     for number in (-1.0, 0.0, np.nan, np.inf):
-        with pytest.raises(ValueError, match="^expected class_weight to be zero or more"):
+        with pytest.raises(ValueError, match="^expected class_weight to be at least 0"):
             fitted(MLPClassifier, TWO, form(X), class_weight={0: number, 1: 0.0}, solver=solver)
     options = {"class_weight": {0: 0.0}, "solver": solver}
     with pytest.raises(ValueError, match="^expected sample_weight times class_weight"):

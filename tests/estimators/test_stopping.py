@@ -76,7 +76,7 @@ def test_verbose_prints_lines(capsys):
     assert "Validation score did not improve by tol=0.5 in 2 epochs. Stopping." in out
     rates = {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 2}
     fitted(MLPRegressor, NUMBER, verbose=1, **rates)
-    assert "The learning rate is 0.0002 now." in capsys.readouterr().out
+    assert "The learning rate is now 0.0002." in capsys.readouterr().out
     fitted(MLPRegressor, NUMBER, solver="lbfgs", verbose=True, max_iter=2)
     assert capsys.readouterr().out.count("Iteration") == 2
     fitted(MLPRegressor, NUMBER)

@@ -144,7 +144,7 @@ def test_an_error_does_not_change_the_estimator():
         (MLPRegressor, NUMBER, [X, NUMBER], TypeError, r"=\(X, y\) or .*, found list"),
         (MLPRegressor, NUMBER, (X,), TypeError, r"=\(X, y\) or .*, found tuple of 1"),
         (MLPRegressor, NUMBER, (X[:, :2], NUMBER), ValueError, "^validation_data: .*2 features"),
-        (MLPRegressor, NUMBER, (X, NUMBERS), ValueError, "^validation_data: .*of 1 out.*found 2"),
+        (MLPRegressor, NUMBER, (X, NUMBERS), ValueError, "^validation_data: .*with 1 out.*found 2"),
         (MLPRegressor, NUMBER, (X, NUMBER[:9]), ValueError, "^validation_data: .*inconsistent"),
         (MLPRegressor, NUMBER, (X * np.nan, NUMBER), ValueError, "^validation_data: .*NaN"),
         (MLPRegressor, NUMBER, (X, NUMBER, -WEIGHTS), ValueError, "^validation_data: .*sample_w"),

@@ -1,8 +1,8 @@
-"""scikit-learn's multilayer perceptrons, on a `Trainer`: `MLPClassifier` and `MLPRegressor`.
+"""Multilayer perceptrons for scikit-learn: `MLPClassifier` and `MLPRegressor`.
 
-They replace the classes of the same names in `sklearn.neural_network`. Parameters and attributes
-have the same meaning, and the classes work in pipelines, searches and pickles. `MLPClassifier`
-documents the additional parameters.
+These classes can replace the classes with the same names in `sklearn.neural_network`. Parameters
+and attributes have the same meaning, and estimators work in pipelines, searches and pickles.
+`MLPClassifier` documents the additional parameters.
 """
 
 from ..errors import to_install

@@ -1,4 +1,4 @@
-"""Base class of both estimators: fitting as scikit-learn does it."""
+"""The base class of both estimators, which implements fitting."""
 
 from __future__ import annotations
 
@@ -33,67 +33,67 @@ from .weights import ShownWeights
 
 
 def has_steps(estimator: Any) -> bool:
-    """Whether the solver steps on batches, so that it can train for one more epoch."""
+    """Return True if the solver trains on batches; otherwise raise an `AttributeError`."""
     if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit needs a solver that steps on batches: not 'lbfgs'")
+        raise AttributeError("partial_fit needs a solver that trains on batches: not 'lbfgs'")
     return True
 
 
 class MultilayerPerceptron(OptimizerParameters, ShownWeights):
-    """Base class of the classifier and the regressor, which override its first methods.
+    """Base class of the classifier and the regressor, which override the first methods.
 
     Attributes
     ----------
     model_ : Sequential
         The trained model.
     trainer_ : Trainer
-        The trainer; not with ``solver="lbfgs"``. To continue later, pickle the estimator: the
-        trainer's own files do not contain the penalty.
+        The trainer, which does not exist with ``solver="lbfgs"``. To continue training later,
+        pickle the estimator, because files of the trainer do not contain the penalty.
     """
 
     _losses: tuple[str, ...] = ()
-    """The names that `loss` accepts."""
+    """The names that the parameter `loss` accepts."""
 
     _network: Network
     """The settings of the current network."""
 
     _record: Record
-    """The training results."""
+    """The results of the training so far."""
 
     def _read(
         self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
     ) -> tuple[Array, Array, Array | None]:
-        """Check the data; arrays of other libraries stay on their device."""
+        """Check the training data; arrays of other libraries stay on their device."""
         raise NotImplementedError
 
     def _read_validation(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Array, Array, Array | None]:
-        """Check validation data and compare it with the training data."""
+        """Check validation data, and check that it fits the training data."""
         raise NotImplementedError
 
     def _choose_loss(self) -> tuple[Loss, Output]:
-        """Choose the loss and the meaning of the outputs, and set `n_outputs_`."""
+        """Return the loss and the meaning of the outputs, and set `n_outputs_`."""
         raise NotImplementedError
 
     def _targets(self, y: Array, dtype: str) -> Array:
-        """The targets in the form that the loss takes."""
+        """Return the targets in the form that the loss requires."""
         raise NotImplementedError
 
     def _strata(self, targets: Array) -> Array | None:
-        """The classes to stratify the validation data by, if any."""
+        """Return the classes for a stratified split, or None."""
         return None
 
     def _decided(self, outputs: Array) -> Array:
-        """Predictions from the outputs of the model."""
+        """Return the predictions for these outputs of the model."""
         raise NotImplementedError
 
     def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
-        """The score of predictions in host memory."""
+        """Return the score of predictions in host memory."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
-        """Train until the loss or score stops improving, or for `max_iter` epochs.
+        """Train until the loss or the score stops improving, or for `max_iter` epochs.
 
         Parameters
         ----------
@@ -102,34 +102,35 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         y : array-like
             ``(samples,)``, or ``(samples, outputs)``.
         sample_weight : array-like, optional
-            Nonnegative weights, ``(samples,)``. Each step divides the weighted loss by the total
-            weight of its batch. Samples of weight 0 are left out, but a classifier still learns
-            their classes.
+            Nonnegative weights, ``(samples,)``. The loss of a batch is the weighted mean over its
+            samples. Samples with weight 0 are left out, but a classifier still learns their
+            classes.
         validation_data : tuple of array-like, optional
-            ``(X, y)`` or ``(X, y, sample_weight)`` to measure the loss and the score on after each
-            epoch: ``val_loss`` and ``val_score`` in the history of `trainer_`. With
-            `early_stopping`, this data replaces the part of the training data that would be held
-            out. Otherwise it does not change the training. "lbfgs" does not support it. A pipeline
-            does not transform it.
+            Validation data ``(X, y)`` or ``(X, y, sample_weight)``. After each epoch, the loss and
+            the score on this data are added to the history of `trainer_`, as ``val_loss`` and
+            ``val_score``. With `early_stopping`, no training data is held out, and this data is
+            used instead. Without `early_stopping`, validation data does not affect training. The
+            solver "lbfgs" does not support validation data. A pipeline does not transform
+            validation data.
 
         Returns
         -------
         self
-            The estimator, trained.
+            The trained estimator.
 
         Raises
         ------
         ValueError
-            If parameters or data are invalid, or if weights or the loss became infinite or NaN.
-            The estimator is left as it was before the call.
+            If parameters or data are invalid, or if the loss or weights became NaN or infinite. The
+            estimator is then in its state before the call.
         TypeError
-            If `validation_data` is not a tuple of two or three elements.
+            If `validation_data` is not a tuple with two or three elements.
 
         Warns
         -----
         ConvergenceWarning
-            If the training reached `max_iter` before it converged, or if "lbfgs" stopped for
-            another reason while the gradient was still larger than `tol`.
+            If training reached `max_iter` before it converged. With "lbfgs", also if training
+            stopped for another reason while the gradient was larger than `tol`.
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
@@ -137,8 +138,8 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch.
 
-        `loss_curve_` keeps the losses of all calls. The history of `trainer_` keeps only the last
-        call.
+        `loss_curve_` contains the losses of all calls. The history of `trainer_` contains only the
+        last call.
 
         Parameters
         ----------
@@ -153,13 +154,13 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`. If numbers overflow on this batch, the estimator is left as it was before the
-            call.
+            See `fit`. If numbers overflow in this call, the estimator is then in its state before
+            the call.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """Predict the targets of some samples.
+        """Predict the targets of samples.
 
         Parameters
         ----------
@@ -170,7 +171,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         -------
         array
             ``(samples,)``, or ``(samples, outputs)`` for several targets. The array belongs to the
-            same library as `X`, but labels that are not numbers are returned in a NumPy array.
+            same library as `X`. If labels are not numbers, it is a NumPy array.
         """
         return self._decided(self._outputs(X))
 
@@ -227,7 +228,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         return self
 
     def _held_out(self, given: tuple[Any, ...], model: Sequential) -> tuple[steps.Data, Array]:
-        """Validation data in the form that the loss takes, and its targets as given."""
+        """Return validation data in the form that the loss requires, and the original targets."""
         try:
             X, y, weight = self._read_validation(*given, *[None] * (3 - len(given)))
             if self.early_stopping and X.shape[0] < 2:
@@ -246,9 +247,9 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         *,
         incremental: bool,
     ) -> int:
-        """Train by steps on batches and record the results; `y` are the targets as given.
+        """Train on batches and record the results. `y` are the original targets.
 
-        Returns the number of steps that were skipped because their gradient was not finite.
+        Return the number of steps that were skipped because the gradient was not finite.
         """
         validation, metrics = None, {}
         if held_out is None and self.early_stopping:
@@ -279,7 +280,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         return left_out
 
     def _score_on(self, y: Array, weight: Array | None) -> Metric:
-        """The score on these samples, as a metric."""
+        """Return the score on these samples, as a metric."""
         labels, importance = to_host(y), to_host(weight)
 
         def score(outputs: Array, _: Array) -> float:
@@ -290,7 +291,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
     def _check_finite(
         self, model: Sequential, left_out: int, weight: Array | None, *, incremental: bool
     ) -> None:
-        """Raise a `ValueError` if numbers overflowed; warn if the result is still usable."""
+        """Raise a `ValueError` if numbers overflowed. If the result is usable, only warn."""
         cause = (
             "The input data may contain large values and need to be preprocessed. "
             "Scale it, for example with StandardScaler, or lower the learning rate."
@@ -315,7 +316,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         if not finite_loss:
             raise ValueError(f"Solver produced a non-finite loss, {self.loss_}. {cause}")
         if left_out:
-            words = f"{left_out} steps were skipped: their gradient was NaN or infinite. {cause}"
+            words = f"{left_out} steps were skipped: the gradient was NaN or infinite. {cause}"
             warnings.warn(words, RuntimeWarning, stacklevel=4)
 
     def _make_model(

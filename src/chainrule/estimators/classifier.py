@@ -24,120 +24,122 @@ from .undo import undone_by_errors
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """A multilayer perceptron that predicts classes, or several labels at once.
+    """A multilayer perceptron that predicts classes, or several labels per sample.
 
-    It replaces scikit-learn's class of this name. With the same `random_state`, both classes start
-    from the same initial weights and hold out the same validation data, except that this class also
-    stratifies more than two classes. On the same batches, both compute the same results up to
-    rounding, but they draw the batches in a different order.
+    This class can replace scikit-learn's `MLPClassifier`. With the same `random_state`, both start
+    with the same weights. Both hold out the same validation data, unless there are more than two
+    classes, which only this class stratifies. On the same batches, both compute the same results up
+    to rounding. The order of the batches differs.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, optional
         The widths of the hidden layers.
     activation : str or sequence of str, optional
-        The activation after each hidden layer: one name for all layers, or one per layer. Names:
-        "identity", "logistic", "tanh", "relu", or any other name that `chainrule.mlp` accepts, such
-        as "gelu".
+        The activation of the hidden layers: a name for all layers, or a list with a name for each
+        layer. The names are "identity", "logistic", "tanh", "relu", and all other names that
+        `chainrule.mlp` accepts, such as "gelu".
     solver : {"adam", "sgd", "lbfgs"}, optional
-        How to minimise: by steps on batches, or by a quasi-Newton method on all of the data.
+        The method of minimisation. "adam" and "sgd" train on batches; "lbfgs" is a quasi-Newton
+        method on all of the data.
     alpha : float, optional
         Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``. The penalty is divided by the
-        number of samples in the batch, or by their total weight if there are sample weights.
+        number of samples in the batch. With sample weights, it is divided by the sum of the
+        weights.
     batch_size : int or "auto", optional
-        Samples per step; "auto" is 200, or all samples if there are fewer.
+        Number of samples per step. "auto" is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
-        For "sgd". "constant" keeps the rate, and "invscaling" uses
+        The schedule for "sgd". "constant" keeps the rate constant. "invscaling" uses
         ``learning_rate_init / (t + 1)^power_t`` after t samples. "adaptive" divides the rate by 5
-        whenever the training would stop, until the rate reaches 1e-6.
+        whenever training would stop, until the rate reaches 1e-6.
     learning_rate_init : float, optional
         The initial rate for "adam" and "sgd".
     power_t : float, optional
-        See `learning_rate`.
+        The exponent of "invscaling" (see `learning_rate`).
     max_iter : int, optional
-        The maximum number of epochs, or of iterations for "lbfgs".
+        The maximum number of epochs, or for "lbfgs" of iterations.
     shuffle : bool, optional
-        Whether to put the samples into a new order for each epoch.
+        Whether to shuffle the samples before each epoch.
     random_state : int, numpy.random.RandomState or None, optional
-        The source of weights, validation data, batches and dropout.
+        The seed or generator for initial weights, validation data, batches and dropout.
     tol : float, optional
-        The smallest improvement that counts. "lbfgs" stops when no element of the gradient exceeds
-        `tol` in absolute value.
+        The smallest change of the loss or score that counts as an improvement. "lbfgs" stops when
+        no element of the gradient exceeds `tol` in absolute value.
     verbose : bool or int, optional
         Whether to print a line for each epoch.
     warm_start : bool, optional
-        Whether `fit` continues from the current weights. Each call tracks its own best loss or
+        Whether `fit` continues with the current weights. Every call tracks its own best loss or
         score, and trains until this value stops improving. The settings of the network (sizes,
         activations, dropout, batch_norm, loss, precision, backend, device) must stay the same, as
-        for `partial_fit`; scikit-learn's class accepts a new activation.
+        for `partial_fit`. In scikit-learn, the activation can change.
     momentum, nesterovs_momentum : float and bool, optional
-        For "sgd", see `chainrule.SGD`.
+        Options for "sgd". `chainrule.SGD` describes both options.
     early_stopping : bool, optional
-        Whether to watch the score on validation data instead of the loss, and to restore the
-        weights with the best score at the end. The validation data is ``fit(validation_data=)`` if
-        given. Otherwise it is a stratified part of the training data: the classes have the same
-        proportions as in the rest. If stratification is impossible, for example because a class has
-        only one sample, the part is drawn without regard to classes. With two classes and no sample
-        weights, this case is an error instead, as in scikit-learn. `early_stopping` has no effect
-        with "lbfgs".
+        Whether to stop when the score on validation data stops improving, instead of the loss, and
+        to restore the weights with the best score. The validation data is the argument
+        ``validation_data`` of `fit`. By default, a stratified part of the training data is held
+        out, in which the classes have the same proportions as in the rest. If stratification is
+        impossible, for example because a class has only one sample, the split is not stratified.
+        With two classes and without sample weights, it is an error if stratification is impossible,
+        as in scikit-learn. `early_stopping` has no effect with "lbfgs".
     validation_fraction : float, optional
-        The fraction of the samples to hold out as validation data. Samples of weight 0 do not
+        The fraction of the samples to hold out as validation data. Samples with weight 0 do not
         count. With sample weights, at least two samples are held out.
     beta_1, beta_2, epsilon : float, optional
-        For "adam", see `chainrule.Adam`.
+        Options for "adam". `chainrule.Adam` describes these options, as ``betas`` and ``eps``.
     n_iter_no_change : int, optional
         Training stops after more than this many consecutive epochs without improvement.
     max_fun : int, optional
         Maximum number of evaluations of the loss by "lbfgs".
     loss : "log_loss" or Loss, optional
-        The loss to minimise. `CrossEntropyLoss` and `BCEWithLogitsLoss` get logits, `KLDivLoss`
-        gets log-probabilities, and any other loss gets probabilities. Targets are class indices for
-        `CrossEntropyLoss`. For all other losses they are indicators: 1 for the class of the sample
-        and 0 for the other classes.
+        The loss to minimise. `CrossEntropyLoss` and `BCEWithLogitsLoss` receive logits, `KLDivLoss`
+        receives log-probabilities, and other losses receive probabilities. For `CrossEntropyLoss`,
+        targets are class indices. For other losses, targets are indicators: 1 for the class of the
+        sample and 0 for the other classes.
     class_weight : dict, "balanced" or None, optional
-        The weight of each class; classes that are not named have weight 1. "balanced" gives every
-        class the same total weight, taking sample weights into account. For several labels, pass
-        "balanced" or a list of dicts, one per label. Validation data has the same class weights as
-        the training data.
+        The weight of each class. Classes that are missing in the dict have weight 1. With
+        "balanced", all classes have the same total weight, including sample weights. For several
+        labels, pass "balanced" or a list with a dict for each label. Validation data has the same
+        class weights as the training data.
     dropout : float or sequence of float, optional
-        The probability that an output of a hidden layer is set to zero in training: one number for
-        all layers, or one per layer.
+        The probability that an output of a hidden layer is set to zero in training: a number for
+        all layers, or a list with a number for each layer.
     batch_norm : bool, optional
-        Whether to normalise before each activation.
+        Whether to add batch normalisation before each activation.
     optimizer : Optimizer or None, optional
-        A chainrule optimizer, with any schedule, to use instead of the solver's own. Each fit
-        trains with a new copy of the optimizer, and the solver's parameters have no effect. The
-        hyperparameters of the optimizer are parameters of the estimator:
+        A chainrule optimizer to use instead of the optimizer of the solver. Each fit uses a new
+        copy of the optimizer, and the parameters of the solver have no effect. The hyperparameters
+        of the optimizer are parameters of the estimator:
         ``GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-2]})``.
     callbacks : list of Callback or None, optional
-        Callbacks to run during the training; see `chainrule.callbacks`. With validation data, the
-        history contains ``val_loss`` and ``val_score``. Each call of `fit`, and therefore each fit
-        of a search, writes its own files. If the ``folder`` of a `Checkpoint` is taken, the
-        checkpoint writes to ``folder-2`` and so on. If the file of a `CSVLogger` is taken, the
-        logger writes to ``log-2.csv``. ``callbacks[0].folder`` then gives the folder that was used.
+        Callbacks to run during training (see `chainrule.callbacks`). With validation data, the
+        history contains ``val_loss`` and ``val_score``. Each call of `fit`, and so each fit of a
+        search, writes its own files. If the ``folder`` of a `Checkpoint` exists, the checkpoint
+        writes to ``folder-2`` and so on. If the file of a `CSVLogger` exists, the logger writes to
+        ``log-2.csv``. The attribute ``callbacks[0].folder`` holds the folder that was used.
     precision : {"auto", "float32", "float64"}, optional
-        The dtype of the computation; "auto" is float32 for float32 data, else float64.
+        The dtype of the model. "auto" is float32 for float32 data, and float64 for other data.
     backend : str or Backend, optional
-        Where to compute, see `chainrule.get_backend`; "auto" is the library of the data.
+        The backend, as for `chainrule.get_backend`. "auto" is the library of the data.
     device : optional
         A device, in the form that the backend accepts.
 
     Attributes
     ----------
     classes_ : ndarray
-        The classes. For several labels, the indices of the labels.
+        The classes, or for several labels the indices of the labels.
     coefs_, intercepts_ : list of array
-        Weights ``(in, out)`` and biases ``(out,)`` of each layer, views into the model.
+        Weights ``(in, out)`` and biases ``(out,)`` of each layer, as views into the model.
     loss_ : float
-        The final loss, including the penalty: the mean over the last epoch, weighted by sample.
+        The final loss, including the penalty: the mean over the samples of the last epoch.
     loss_curve_ : list of float
-        The loss of each epoch. If the training continued from earlier calls, their epochs are
-        included.
+        The loss of each epoch. If this call continued an earlier call, the epochs of the earlier
+        call are included.
     best_loss_ : float or None
-        The lowest loss of the last call of `fit`; None with `early_stopping`.
+        The lowest loss of the last call of `fit`, or None with `early_stopping`.
     validation_scores_, best_validation_score_
-        With `early_stopping`: the validation accuracy after each epoch, including the epochs of
-        earlier calls, and the highest accuracy of the last call. Without `early_stopping`: None.
+        The validation accuracy after each epoch, including the epochs of earlier calls, and the
+        highest accuracy of the last call. Without `early_stopping`, both are None.
     n_iter_, t_ : int
         The number of epochs in the last call, and the total number of samples seen.
     n_layers_, n_outputs_ : int
@@ -145,21 +147,21 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     out_activation_ : str
         The activation after the last layer: "softmax" or "logistic".
     n_features_in_, feature_names_in_
-        The number of features, and their names if the data is a frame with names.
+        The number of features. If the data is a frame, also the names of the features.
     model_ : Sequential
         The trained model.
     trainer_ : Trainer
-        The trainer, which holds the history. There is none with "lbfgs". The trainer's files can be
-        loaded as a model, but training cannot resume from them, because they lack the penalty and
-        the solver's optimizer. To continue later, pickle the estimator.
+        The trainer, which holds the history. With "lbfgs", there is no trainer. The trainer's files
+        can be loaded as a model. But training cannot resume from these files, because they lack the
+        penalty and the optimizer of the solver. To continue training later, pickle the estimator.
 
     Notes
     -----
-    Inputs can be sparse matrices, which are converted one batch at a time. Inputs, targets and
-    weights can also be arrays of another library. These arrays stay on their device, and
-    predictions are arrays of the same library. Labels are also copied to host memory, to learn the
-    classes and to compute scores. Weights are also copied, to balance classes and to drop samples
-    of weight 0.
+    Inputs can be sparse matrices. Each batch of a sparse matrix is converted to a dense array when
+    needed. Inputs, targets and weights can also be arrays of another library. Such arrays stay on
+    their device, and predictions are arrays of the same library. Labels are also copied to host
+    memory, to learn the classes and to compute scores. Weights are also copied to host memory, to
+    balance classes and to drop samples with weight 0.
 
     Examples
     --------
@@ -220,7 +222,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         X, y, sample_weight
             See `fit`.
         classes : array-like, optional
-            All classes that will occur; required in the first call.
+            All classes that will occur in any call. Required in the first call.
 
         Returns
         -------
@@ -229,7 +231,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         """
         if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' needs all of the data, but partial_fit sees only a batch: "
+                "class_weight='balanced' needs all of the data, but partial_fit has only a batch: "
                 "pass a dict of weights instead"
             )
         with undone_by_errors(self):
@@ -245,7 +247,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> Any:
-        """Predict the probability of each class, or of each label independently.
+        """Predict the probability of each class, or for several labels, of each label.
 
         Parameters
         ----------
@@ -266,7 +268,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return self._output.predictions(outputs)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Predict log-probabilities, which are accurate even for very unlikely classes."""
+        """Predict the logarithm of each probability, accurate even for very unlikely classes."""
         outputs = self._outputs_by_class(X)
         if len(self.classes_) == 1:
             return array_namespace(outputs).zeros_like(outputs[:, :1])
@@ -275,27 +277,27 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         log_p = self._output.log_predictions(outputs)
         if not self._multilabel:
             return log_p
-        # Labels whose probabilities both round to 1 must tie here, as in `predict_proba`.
+        # If the probabilities of two labels both round to 1, their logarithms must be equal, too.
         xp, p = array_namespace(outputs), self._output.predictions(outputs)
         return xp.where(p > 0.5, xp.log(xp.maximum(p, 0.5)), log_p)
 
     def _outputs_by_class(self, X: Any) -> Array:
-        """One output per class or label; a single output belongs to the second class."""
+        """Return one output per class or label. A single output becomes the output of class 1."""
         outputs = self._outputs(X)
         if outputs.shape[1] > 1:
             return outputs
         return array_namespace(outputs).concat([self._output.opposite(outputs), outputs], axis=1)
 
     def _one_against_rest(self) -> bool:
-        """Whether the classes have independent probabilities, which do not sum to 1."""
+        """Return whether the outputs are independent probabilities, which do not sum to 1."""
         return self.out_activation_ == "logistic" and not self._multilabel and self.n_outputs_ > 1
 
     def _log_shares(self, outputs: Array) -> Array:
-        """Logarithms of the normalised probabilities, even if their sum rounds to 0."""
+        """Return the logarithms of the probabilities divided by their sum."""
         return log_softmax(array_namespace(outputs), self._output.log_predictions(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the proportion of samples whose class is correct, or whose labels all are.
+        """Return the share of samples with a correct class, or with all labels correct.
 
         Parameters
         ----------
@@ -333,7 +335,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         if several != self._multilabel:
             kinds = {False: "one class per sample", True: "an indicator matrix of labels"}
             raise ValueError(
-                f"expected y to be {kinds[self._multilabel]}, as in the training, found "
+                f"expected y to be {kinds[self._multilabel]}, as in the training data, found "
                 f"{kinds[several]}"
             )
         self._expect_known(unique_labels(labels))
@@ -342,7 +344,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     def _weighted(
         self, X: Array, y: Array, labels: np.ndarray, sample_weight: Any, *, training: bool = False
     ) -> tuple[Array, Array, Array | None]:
-        """The samples of nonzero weight, and their sample weights times class weights."""
+        """Return the samples with nonzero weight, and their sample weights times class weights."""
         weight = sample_weights(sample_weight, len(labels))
         X, y, labels, weight = with_weight(weight, X, y, labels)
         if self.class_weight is not None:
@@ -363,7 +365,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         self.classes_ = unique_labels(to_host(classes))
 
     def _compare_classes(self, found: np.ndarray) -> None:
-        """Raise a `ValueError` unless the labels fit the classes of earlier calls."""
+        """Raise a `ValueError` if the labels do not fit the classes of earlier calls."""
         if self.warm_start and set(found) != set(self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
@@ -390,7 +392,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return loss, output
 
     def _targets(self, y: Array, dtype: str) -> Array:
-        """Class indices if the loss takes them, else indicators of classes or labels."""
+        """Return class indices for losses with logits, else indicators of classes or labels."""
         xp = array_namespace(y)
         if self._multilabel:
             return xp.astype(y, xp.bool)

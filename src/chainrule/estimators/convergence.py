@@ -1,4 +1,4 @@
-"""scikit-learn's stopping rule as a callback, and the record that it keeps."""
+"""scikit-learn's stopping rule as a callback, and the record of training results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..types import Array
 
 @dataclasses.dataclass
 class Record:
-    """Training results that an estimator exposes, under scikit-learn's attribute names.
+    """The training results of an estimator, with scikit-learn's attribute names.
 
     With early stopping, a record has validation scores but no best loss.
     """
@@ -29,19 +29,19 @@ class Record:
     _no_improvement_count: int = 0
 
     def attributes(self) -> dict[str, Any]:
-        """All attributes, without `loss_` before the end of the first epoch."""
+        """Return all attributes; before the end of the first epoch, omit `loss_`."""
         return {k: v for k, v in vars(self).items() if k != "loss_" or v is not None}
 
     @classmethod
     def new(cls, *, early_stopping: bool, samples_seen: int = 0) -> Record:
-        """The record of a new training."""
+        """Return the record of a new training run."""
         best: Any = (None, [], -math.inf) if early_stopping else (math.inf, None, None)
         return cls(0, samples_seen, None, [], *best)
 
     def anew(self, early_stopping: bool) -> Record:
-        """The record for the next call of `fit`: curves continue, best values are reset.
+        """Return the record for the next call of `fit`: curves continue, best values are reset.
 
-        The new data might differ, so the earlier best values might be impossible to reach.
+        The next call may have different data, on which the earlier best values cannot be reached.
         """
         new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
         scores = [*(self.validation_scores_ or ())] if early_stopping else None
@@ -50,18 +50,18 @@ class Record:
         )
 
     def one_more(self) -> Record:
-        """The record for one more epoch without early stopping."""
+        """Return the record for one more epoch without early stopping."""
         same = self if self.validation_scores_ is None else self.anew(early_stopping=False)
         return dataclasses.replace(same, n_iter_=0)
 
 
 class Convergence(Callback):
-    """Updates a record, and stops the training when the loss or score no longer improves.
+    """Updates a record, and stops training when the loss or score no longer improves.
 
     An epoch counts as an improvement if its loss is at least `tol` below the best loss. With early
-    stopping, its validation score must be at least `tol` above the best score instead. The training
-    stops after more than `n_iter_no_change` consecutive epochs without improvement. With
-    ``learning_rate="adaptive"``, it divides the learning rate by 5 instead of stopping, until the
+    stopping, an epoch counts if its validation score is at least `tol` above the best score.
+    Training stops after more than `n_iter_no_change` consecutive epochs without improvement. With
+    ``learning_rate="adaptive"``, the learning rate is divided by 5 instead of stopping, until the
     rate reaches 1e-6. With early stopping, the model ends with the weights of the best score.
 
     Parameters
@@ -127,14 +127,14 @@ class Convergence(Callback):
         return better
 
     def _conclude(self, trainer: Training) -> None:
-        """Stop, or continue with a smaller learning rate."""
+        """Stop training, or continue with a smaller learning rate."""
         what = "Validation score" if self.validated else "Training loss"
         reason = f"{what} did not improve by tol={self.tol} in {self.patience} epochs."
         lr: Any = trainer.optimizer.lr
         if self.schedule == "adaptive" and lr > 1e-6:
             _set_rate(trainer, lr / 5.0)
             self.record._no_improvement_count = 0
-            self._say(f"{reason} The learning rate is {lr / 5.0} now.")
+            self._say(f"{reason} The learning rate is now {lr / 5.0}.")
         else:
             self.converged = True
             trainer.stop()
@@ -150,7 +150,7 @@ class Convergence(Callback):
 
 
 def _set_rate(trainer: Training, rate: float) -> None:
-    """Set the learning rate, and rescale the velocity so that their product stays the same."""
+    """Set the learning rate, and rescale the velocity: rate times velocity does not change."""
     optimizer = trainer.optimizer
     state, factor = optimizer.state(), optimizer.lr / rate
     vectors = {name: vector * factor for name, vector in state["vectors"].items()}

@@ -1,4 +1,4 @@
-"""Input data: frames and lists, sparse matrices, and arrays of other libraries."""
+"""Check input data: frames, lists, sparse matrices, and arrays of other libraries."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from ..errors import DataError
 from ..layers import Sequential
 from ..types import Array
 
-_TOGETHER = 1024  # sparse rows to convert at a time
+_TOGETHER = 1024  # the number of sparse rows to convert at a time
 
 
 def is_foreign(x: Any) -> bool:
-    """Whether `x` is an array of a library other than NumPy."""
+    """Return whether `x` is an array of a library other than NumPy."""
     return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
 
 
 def is_sparse(x: Any) -> bool:
-    """Whether `x` is a SciPy sparse matrix or array."""
+    """Return whether `x` is a SciPy sparse matrix or array."""
     return hasattr(x, "tocsr")
 
 
 def to_host(x: Any) -> Any:
-    """Arrays of other libraries as NumPy arrays, and variable-width strings as fixed-width ones."""
-    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # unknown to scikit-learn
+    """Convert arrays of other libraries to NumPy, and strings of variable width to fixed width."""
+    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # not known to scikit-learn
         return np.asarray(x.tolist())
     return to_numpy(x) if is_foreign(x) else x
 
 
 def targets_on_host(y: Any) -> Any:
-    """Targets of a score, in host memory; masked elements, which scikit-learn reads, are errors."""
+    """Return targets in host memory; raise an error for missing and masked elements."""
     if isinstance(y, np.ma.MaskedArray):
         expect_numbers("y", y)
     expect_present("y", y)
@@ -58,8 +58,8 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
     numeric : bool
         Whether the targets must be numbers.
     reset : bool
-        Whether to learn the number and names of the features. Otherwise they must match those
-        learned before.
+        Whether to learn the number and the names of the features. If False, both must match what
+        was learned before.
     """
     given = y
     expect_present("y", y)
@@ -106,7 +106,7 @@ def read_inputs(estimator: Any, x: Any) -> Array:
 
 def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
     """Check data with scikit-learn, and reject dates and masked elements in `x`."""
-    frame = hasattr(x, "columns")  # check a frame first, so that an error can name the column
+    frame = hasattr(x, "columns")  # check frames first, to name the column in errors
     if frame:
         expect_numbers("X", x)
     else:
@@ -118,7 +118,7 @@ def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
 
 
 def expect_numbers(name: str, data: Any) -> None:
-    """Raise a `DataError` that starts with `name`, unless the data holds real numbers."""
+    """Raise a `DataError` if the data does not hold real numbers."""
     if not (data is None or is_sparse(data) or is_foreign(data)):
         try:
             to_numpy(data)
@@ -127,10 +127,10 @@ def expect_numbers(name: str, data: Any) -> None:
 
 
 def expect_present(name: str, data: Any) -> None:
-    """Raise a `DataError` if a value in a list or in an array of objects is missing.
+    """Raise a `DataError` if a value is missing in a list or in an array of objects.
 
-    Missing values are None, masked elements, NaN, and pandas's NA and NaT. scikit-learn reports NaN
-    in arrays of numbers.
+    Missing values are None, masked elements, NaN, and pandas's NA and NaT. Arrays of numbers are
+    not checked, because scikit-learn finds NaN in these arrays.
     """
     if data is None or is_foreign(data) or is_sparse(data):
         return
@@ -148,22 +148,22 @@ def expect_present(name: str, data: Any) -> None:
                 raise DataError(f"{name}: expected no missing values, found {value!r} in row {i}")
 
 
-_PRESENT = frozenset({bool, int, float, str})  # scikit-learn reports a float that is NaN
+_PRESENT = frozenset({bool, int, float, str})  # scikit-learn finds NaN among floats
 
 
 def _is_missing(value: Any) -> bool:
     if value is None or value is np.ma.masked:
         return True
     try:
-        return bool(value != value)  # true of NaN and NaT
-    except TypeError:  # pandas's NA is neither equal nor unequal
+        return bool(value != value)  # True for NaN and NaT
+    except TypeError:  # comparing pandas's NA gives no bool
         return True
-    except ValueError:  # an array
+    except ValueError:  # `value` is an array
         return False
 
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
-    """Check an input array of another library, and leave it on its device."""
+    """Check inputs in an array of another library; the array stays on its device."""
     check_foreign(x, "X", dimensions=(2,))
     if reset:
         estimator.n_features_in_ = int(x.shape[1])
@@ -189,7 +189,7 @@ def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> No
     real = xp.isdtype(array.dtype, "real floating")
     try:
         finite = bool(xp.all(xp.isfinite(array) if real else array)) or not real
-    except (RuntimeError, TypeError) as error:  # a sparse tensor, or one without data
+    except (RuntimeError, TypeError) as error:  # a sparse tensor, or a tensor without data
         why = str(error).partition(". ")[0]
         raise ValueError(
             f"expected {name} to be a dense array, found {type(array).__name__} on {array.device} "
@@ -200,17 +200,17 @@ def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> No
 
 
 def codes_of(labels: Array, classes: np.ndarray) -> Array:
-    """The index of each label among the classes, on the device of the labels."""
+    """Return the index of each label in `classes`, on the device of the labels."""
     if not is_foreign(labels):
         return np.searchsorted(classes, labels)
     xp = array_namespace(labels)
     whole = classes.dtype.kind != "f" and not xp.isdtype(labels.dtype, "real floating")
-    kind = xp.int64 if whole else xp.float64  # convert both to one dtype to compare them
+    kind = xp.int64 if whole else xp.float64  # both need the same dtype to be compared
     return xp.searchsorted(xp.astype(like(labels, classes), kind), xp.astype(labels, kind))
 
 
 def backend_for(x: Array, backend: Any, device: Any) -> Backend:
-    """The requested backend; "auto" means the backend and the device of the array."""
+    """Return the requested backend; "auto" means the backend and the device of the array."""
     if backend != "auto":
         return get_backend(backend, device=device)
     if not is_foreign(x):
@@ -221,27 +221,27 @@ def backend_for(x: Array, backend: Any, device: Any) -> Backend:
 
 
 def precision_for(x: Array, precision: str) -> str:
-    """The requested dtype; "auto" means float32 for float32 data, else float64."""
+    """Return the requested dtype; "auto" means float32 for float32 data, else float64."""
     if precision != "auto":
         return precision
     return "float32" if str(x.dtype).endswith("float32") else "float64"
 
 
 def taken(array: Any, rows: np.ndarray) -> Any:
-    """Some rows of an array of any library or of a sparse matrix; None stays None."""
+    """Return these rows of an array or a sparse matrix, or None for None."""
     if array is None or is_sparse(array):
         return None if array is None else array[rows]
     return rows_of(array, rows)
 
 
 def rows_of(array: Array, rows: np.ndarray) -> Array:
-    """Some rows of an array of any library, on its device."""
+    """Return these rows of an array of any library, on the device of the array."""
     xp = array_namespace(array)
     return xp.take(array, xp.asarray(rows, device=array.device), axis=0)
 
 
 def outputs(model: Sequential, x: Any) -> Array:
-    """The outputs of the model for dense or sparse inputs."""
+    """Return the outputs of the model for dense or sparse inputs."""
     if not is_sparse(x):
         return model.predict(x)
     batches = SparseBatches((x,), batch_size=_TOGETHER, shuffle=False)
@@ -250,18 +250,18 @@ def outputs(model: Sequential, x: Any) -> Array:
 
 @dataclass
 class SparseBatches:
-    """Batches of a sparse matrix, converted to dense arrays one at a time.
+    """Batches of a sparse matrix, which are converted to dense arrays one at a time.
 
-    The batches hold the same samples as those of `minibatches`.
+    The batches hold the same samples as the batches of `minibatches`.
 
     Parameters
     ----------
     arrays : tuple
-        Sparse inputs, then dense arrays with the same number of rows. None is ignored.
+        The sparse inputs, followed by dense arrays with the same number of rows, or None.
     batch_size : int, optional
-        Samples per batch; the last batch holds the rest.
+        The number of samples per batch. The last batch may be smaller.
     shuffle, drop_last : bool, optional
-        Whether to permute the samples, and whether to leave out a smaller last batch.
+        Whether to shuffle the samples, and whether to leave out a smaller last batch.
     """
 
     arrays: tuple[Any, ...]

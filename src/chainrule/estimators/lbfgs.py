@@ -1,4 +1,4 @@
-"""The limited-memory BFGS method on the flat vector of a model's parameters."""
+"""Train a model with the limited-memory BFGS method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..types import Array
 from .inputs import SparseBatches, is_sparse
 from .objective import Penalty
 
-_REACHED_A_LIMIT = 1  # SciPy's status after max_iter or max_fun
+_REACHED_A_LIMIT = 1  # SciPy's status when max_iter or max_fun is reached
 
 Parts = Callable[[], Iterable[tuple[Array, ...]]]
 
@@ -30,7 +30,7 @@ def fit(
     data: tuple[Any, ...],
     parameters: Mapping[str, Any],
 ) -> tuple[float, int]:
-    """Train a model on ``(inputs, targets, weights or None)``; see `minimize`."""
+    """Train a model on `data`: inputs, targets, and weights or None (see `minimize`)."""
     state, names = model.state, ("X", "y", "sample_weight")
 
     def moved(arrays: tuple[Any, ...]) -> tuple[Array, ...]:
@@ -58,27 +58,27 @@ def minimize(
     tol: float,
     verbose: bool,
 ) -> tuple[float, int]:
-    """Move the parameters to a local minimum of the loss over all of the data.
+    """Set the parameters to a local minimum of the loss on all of the data.
 
     Source: R. Byrd et al., "A limited memory algorithm for bound constrained optimization", 1995,
-    in SciPy's implementation.
+    as implemented in SciPy.
 
     Parameters
     ----------
     model : Sequential
         The model to train.
     loss : Loss
-        The loss, a mean over samples.
+        The loss, which must be a mean over samples.
     penalty : Penalty or None
-        The penalty, which is divided by the total weight of the samples and added to the loss.
+        The penalty to add to the loss, after division by the total weight of the samples.
     parts : callable
         A function that returns the data in parts. The model processes one part at a time.
     max_iter, max_fun : int
-        Maximum number of iterations, and of evaluations of the loss.
+        The maximum number of iterations, and the maximum number of evaluations of the loss.
     tol : float
-        The iterations stop when no element of the gradient exceeds `tol` in absolute value. They
-        also stop if the line search finds no smaller loss, because of the precision of the model or
-        a kink of an activation.
+        The iterations stop when no element of the gradient exceeds `tol` in absolute value. The
+        iterations also stop if the line search finds no smaller loss, because of rounding or a kink
+        of an activation.
     verbose : bool
         Whether to print the loss of each iteration.
 
@@ -92,7 +92,8 @@ def minimize(
     Warns
     -----
     ConvergenceWarning
-        If the gradient is still larger than `tol`; the warning says how large it is.
+        If the gradient is still larger than `tol`. The warning shows the largest element of the
+        gradient.
     """
     state, done = model.state, 0
 
@@ -100,7 +101,7 @@ def minimize(
         state.values[...] = state.backend.asarray(vector, dtype=state.dtype)
         return _value_and_gradient(model, loss, penalty, parts)
 
-    def report(intermediate_result: Any) -> None:  # SciPy looks for this name
+    def report(intermediate_result: Any) -> None:  # SciPy requires this name
         nonlocal done
         done += 1
         if verbose:
@@ -136,6 +137,6 @@ def minimize(
 def _value_and_gradient(
     model: Sequential, loss: Loss, penalty: Penalty | None, parts: Parts
 ) -> tuple[float, np.ndarray]:
-    """The loss over all parts plus the penalty, and the flat gradient of this sum."""
+    """Return the loss of all parts plus the penalty, and the gradient as a vector."""
     value, _ = accumulate(model, loss, parts(), penalty)
     return float(value), model.backend.to_numpy(model.state.grads).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The hyperparameters of an estimator's optimizer, as parameters of the estimator."""
+"""Makes the hyperparameters of an optimizer parameters of the estimator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PREFIX = "optimizer__"
 
 
 class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
-    """Adds ``optimizer__lr`` and so on to `get_params` and `set_params`, for searches."""
+    """Adds parameters such as ``optimizer__lr`` to `get_params` and `set_params`."""
 
     optimizer: Any
 
@@ -36,9 +36,10 @@ class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
         return parameters
 
     def set_params(self, **parameters: Any) -> Self:
-        """Set parameters by name; ``optimizer__lr`` sets the `lr` of the optimizer.
+        """Set parameters by name. For example, ``optimizer__lr`` sets `lr` of the optimizer.
 
-        The original optimizer is not changed: a copy with the new values replaces it.
+        The optimizer is replaced by a copy with the new values, so the original optimizer does not
+        change.
 
         Parameters
         ----------
@@ -63,7 +64,7 @@ class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _changed_optimizer(self, options: dict[str, Any]) -> Optimizer:
-        """A copy of the optimizer with other hyperparameters."""
+        """Return a copy of the optimizer with new hyperparameters."""
         kind = type(self).__name__
         if not isinstance(self.optimizer, Optimizer):
             raise ValueError(

@@ -23,19 +23,19 @@ def make_model(
     random: np.random.RandomState,
     **where: Any,
 ) -> Sequential:
-    """Make a multilayer perceptron with the same initial weights as scikit-learn's.
+    """Make a multilayer perceptron with the initial weights that scikit-learn would draw.
 
     Parameters
     ----------
     network : Network
         The hidden layers.
     inputs, outputs : int
-        The numbers of inputs and outputs.
+        The number of inputs and the number of outputs.
     last : Layer or None
-        The layer after the last linear one.
+        The layer to add after the last linear layer.
     random : numpy.random.RandomState
-        The random generator of the weights. The model's seed is drawn from a copy of this
-        generator, so that the next draw, for the validation data, is the same as in scikit-learn.
+        The random generator for the weights. The model's seed is drawn from a copy of this
+        generator. So the generator then draws the same validation data as in scikit-learn.
     **where
         ``backend``, ``device`` and ``dtype``.
     """
@@ -43,7 +43,7 @@ def make_model(
     values: dict[str, np.ndarray] = {}
 
     def add_linear(n: int, m: int, activation: str) -> None:
-        """Add a layer drawn within Glorot's bound, which is smaller for the logistic."""
+        """Add a linear layer with Glorot's uniform weights, which are smaller for "logistic"."""
         logistic = activation in ("logistic", "sigmoid")
         bound = math.sqrt((2.0 if logistic else 6.0) / (n + m))
         values[f"{len(layers)}.weight"] = random.uniform(-bound, bound, (n, m)).T
@@ -68,20 +68,20 @@ def make_model(
 
 
 def draw_seed(random: np.random.RandomState) -> int:
-    """Draw a seed for another generator."""
+    """Draw a seed for another random generator."""
     return int(random.randint(np.iinfo(np.int32).max))
 
 
 def linear_layers(model: Sequential) -> list[Linear]:
-    """The linear layers, whose parameters are `coefs_` and `intercepts_`."""
+    """Return the linear layers, whose parameters are `coefs_` and `intercepts_`."""
     return [layer for layer in model if isinstance(layer, Linear)]
 
 
 class EfficientAdam(Adam):
-    """`Adam`, but epsilon is added to the square root before the bias correction.
+    """`Adam` with epsilon added to the square root before the bias correction.
 
     ``value -= lr * sqrt(1 - b2^t) / (1 - b1^t) * mean / (sqrt(square) + eps)``. Section 2 of the
-    paper on Adam calls this order more efficient, and scikit-learn uses it.
+    paper on Adam calls this order more efficient. scikit-learn uses the same order.
     """
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
@@ -90,7 +90,7 @@ class EfficientAdam(Adam):
 
 
 def make_optimizer(parameters: Mapping[str, Any]) -> Optimizer:
-    """A copy of the given optimizer, or a new optimizer for the solver."""
+    """Return a copy of the given optimizer, or a new optimizer for the solver."""
     optimizer: Optimizer | None = parameters["optimizer"]
     if optimizer is not None:
         return optimizer.copy()

@@ -1,4 +1,4 @@
-"""The objective: the mean loss over the samples, plus the L2 penalty over their number."""
+"""The objective of estimators: the mean loss, plus the L2 penalty per sample."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .network import linear_layers
 
 
 class _OfCheckedTargets(Loss):
-    """A loss whose targets the estimator has already checked."""
+    """Base class of losses whose targets the estimator has already checked."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Skip the check at each step."""
+        """Do nothing, which saves time at each step."""
 
 
 class _MeanOfSums(_OfCheckedTargets):
-    """A sum over the outputs of a sample and a mean over the samples."""
+    """Base class of losses that add up the values of a sample and average over samples."""
 
     reduction = Checked(one_of("batchmean"))
 
@@ -38,7 +38,7 @@ class BinaryLogLoss(_MeanOfSums, BCEWithLogitsLoss):
 
 
 class HalfSquaredLoss(_MeanOfSums):
-    """``(y - target)^2 / 2``: scikit-learn's "squared_error"."""
+    """Half the squared error, ``(y - target)^2 / 2``: scikit-learn's "squared_error"."""
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d = y - target
@@ -46,9 +46,9 @@ class HalfSquaredLoss(_MeanOfSums):
 
 
 class HalfPoissonLoss(_MeanOfSums):
-    """Half the Poisson deviance of ``exp(y)``: scikit-learn's "poisson".
+    """Half the Poisson deviance of the predictions ``exp(y)``: scikit-learn's "poisson".
 
-    ``exp(y) - target + target (log target - y)``, where the last term is 0 for a target of 0.
+    Formula: ``exp(y) - target + target (log target - y)``. The last term is 0 for a target of 0.
     """
 
     outputs = "log-means"
@@ -59,9 +59,9 @@ class HalfPoissonLoss(_MeanOfSums):
 
 
 class Penalty:
-    """``alpha / 2 * sum(weight^2)`` over a model's linear layers.
+    """The L2 penalty ``alpha / 2 * sum(weight^2)`` for the weights of all linear layers.
 
-    A step divides it by the total weight of its batch.
+    In each step, the penalty is divided by the total weight of the batch.
 
     Parameters
     ----------
@@ -74,16 +74,16 @@ class Penalty:
     def __init__(self, model: Sequential, alpha: float) -> None:
         self.model = model
         self.alpha = float(alpha)
-        # The flat vectors start with these weights, because parameters that decay come first.
+        # The flat vectors start with the weights, because parameters with weight decay come first.
         self.weights = slice(sum(layer.weight.size for layer in linear_layers(model)))
 
     def value(self) -> Any:
-        """The value of the penalty."""
+        """Return the value of the penalty."""
         values = self.model.state.values[self.weights]
         return 0.5 * self.alpha * (values @ values)
 
     def add_gradient(self, factor: Any) -> None:
-        """After the backward pass, add `factor` times the penalty's gradient to the gradients."""
+        """Add the penalty's gradient times `factor` to the gradients, after the backward pass."""
         state = self.model.state
         grads = state.grads[self.weights]
         grads += (factor * self.alpha) * state.values[self.weights]

@@ -1,4 +1,4 @@
-"""The meaning of a model's outputs, given the loss that it is trained with."""
+"""The meaning of a model's outputs, which depends on the loss."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _LAYERS: dict[str, type[Layer]] = {"softmax": Softmax, "logistic": Sigmoid}
 
 @dataclass(frozen=True)
 class Output:
-    """How predictions are made from the outputs of the last linear layer.
+    """Describes how to make predictions from the outputs of the last linear layer.
 
     Parameters
     ----------
     activation : str
         "identity", "exp", "logistic" or "softmax".
     layer : type of Layer, optional
-        The last layer of the model, if the loss takes predictions rather than logits.
+        The layer to add to the model, if the loss takes predictions instead of logits.
     """
 
     activation: str
@@ -40,13 +40,13 @@ class Output:
 
     @classmethod
     def of(cls, loss: Loss, otherwise: str) -> Output:
-        """The output that a loss requires, or one with the activation `otherwise` by default."""
+        """Return the output that a loss requires; the default activation is `otherwise`."""
         if loss.outputs in _BY_OUTPUTS:
             return cls(*_BY_OUTPUTS[loss.outputs])
         return cls(otherwise, _LAYERS.get(otherwise))
 
     def predictions(self, outputs: Array) -> Array:
-        """Predictions from a model's outputs."""
+        """Return the predictions for a model's outputs."""
         xp: Any = array_namespace(outputs)
         if self.layer is LogSoftmax or (self.layer is None and self.activation == "exp"):
             return xp.exp(outputs)
@@ -57,10 +57,10 @@ class Output:
         return outputs
 
     def log_predictions(self, outputs: Array) -> Array:
-        """Logarithms of predicted probabilities, even for probabilities that round to 0.
+        """Return the logarithms of the predicted probabilities.
 
-        From logits, the logarithms are accurate. If the model outputs probabilities, 0 counts as
-        the smallest normal number.
+        If the outputs are logits, the logarithms are accurate even for probabilities that round to
+        0. If the outputs are probabilities, 0 is replaced by the smallest normal number.
         """
         xp: Any = array_namespace(outputs)
         if self.layer is LogSoftmax:
@@ -70,5 +70,5 @@ class Output:
         return xp.log(xp.maximum(outputs, xp.finfo(outputs.dtype).smallest_normal))
 
     def opposite(self, outputs: Array) -> Array:
-        """The outputs that predict one minus the probability."""
+        """Return the outputs for the opposite class of a single output."""
         return -outputs if self.layer is None else 1.0 - outputs

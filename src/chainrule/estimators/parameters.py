@@ -1,4 +1,4 @@
-"""Checks of the parameters of an estimator, and the network settings in them."""
+"""Check the parameters of an estimator, and parse the network settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..losses import Loss
 from ..optimizers import SGD, Optimizer
 
 ACTIVATIONS = {"identity": BY_NAME["none"], "logistic": BY_NAME["sigmoid"], **BY_NAME}
-"""Activations by scikit-learn's names and those of `chainrule.mlp`."""
+"""Activations by the names of scikit-learn and of `chainrule.mlp`."""
 
 _CHOICES = {
     "solver": ("lbfgs", "sgd", "adam"),
@@ -39,20 +39,20 @@ _INTERVALS = {
     "epsilon": (0.0, math.inf, False),
     "verbose": (0.0, math.inf, True),
 }
-"""The bounds, and whether the lower bound itself is allowed. The upper bound never is."""
+"""The lower bound, the upper bound (not allowed itself), and whether the lower bound is allowed."""
 _COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf, "max_fun": None}
-"""Whole numbers of at least 1, and the only other value allowed, if any."""
+"""Parameters that are whole numbers of at least 1, each with another allowed value or None."""
 
 
 def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
-    """Raise a `ValueError` for the first parameter that is invalid.
+    """Raise a `ValueError` for the first invalid parameter.
 
     Parameters
     ----------
     of : mapping
         The parameters of an estimator, by name.
     losses : tuple of str
-        The names that its `loss` accepts.
+        The names that the parameter `loss` accepts.
     """
 
     def expect(holds: bool, name: str, words: str) -> None:
@@ -85,11 +85,11 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
     expect(not contradicts, "solver", f"left out when optimizer={optimizer!r} is given")
     if of["solver"] == "lbfgs":
         for name in ("optimizer", "callbacks", "batch_norm", "dropout"):
-            expect(not np.any(of[name]), name, "left out: solver='lbfgs' does not step on batches")
+            expect(not np.any(of[name]), name, "left out: solver='lbfgs' does not train on batches")
 
 
 def check_validation_data(given: Any, solver: str) -> None:
-    """Raise an error unless `validation_data` is None or a tuple that the solver can use."""
+    """Raise an error if `validation_data` is not a tuple, or if the solver cannot use it."""
     if given is None:
         return
     if not isinstance(given, tuple) or len(given) not in (2, 3):
@@ -103,7 +103,7 @@ def check_validation_data(given: Any, solver: str) -> None:
 
 @dataclass(frozen=True)
 class Network:
-    """Network settings, parsed from the parameters of an estimator."""
+    """The network settings among the parameters of an estimator."""
 
     hidden_layer_sizes: list[int]
     activation: list[str]
@@ -116,7 +116,7 @@ class Network:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Network:
-        """Parse the network settings; `check_parameters` checks the other parameters."""
+        """Check and parse the network settings. `check_parameters` checks all other parameters."""
         hidden = _hidden_sizes(parameters["hidden_layer_sizes"])
         return cls(
             hidden,
@@ -127,7 +127,7 @@ class Network:
         )
 
     def expect(self, now: Network) -> None:
-        """Raise a `ValueError` for the first setting that differs from this network's."""
+        """Raise a `ValueError` for the first setting of `now` that differs from this network."""
         for name, value in vars(self).items():
             found = getattr(now, name)
             if found is not value and repr(found) != repr(value):
@@ -138,7 +138,7 @@ class Network:
 
 
 def _hidden_sizes(sizes: Any) -> list[int]:
-    """The widths of the hidden layers, from one number or several."""
+    """Return the widths of the hidden layers as a list."""
     several = list(sizes) if isinstance(sizes, Iterable) else [sizes]
     if not all(map(_is_count, several)):
         raise ValueError(
@@ -148,7 +148,7 @@ def _hidden_sizes(sizes: Any) -> list[int]:
 
 
 def _activations(activation: Any, layers: int) -> list[str]:
-    """A name for each hidden layer, given one name for all or one per layer."""
+    """Return a list with an activation for each hidden layer."""
     names = _each("activation", activation, layers, str)
     for name in names:
         if name not in ACTIVATIONS:
@@ -158,7 +158,7 @@ def _activations(activation: Any, layers: int) -> list[str]:
 
 
 def _dropouts(dropout: Any, layers: int) -> list[float]:
-    """A probability for each hidden layer, given one for all or one per layer."""
+    """Return a list with a dropout probability for each hidden layer."""
     probabilities = _each("dropout", dropout, layers, Real)
     if not all(_within(p, 0.0, 1.0) for p in probabilities):
         raise ValueError(f"expected dropout in [0, 1), found {dropout!r}")
@@ -168,7 +168,7 @@ def _dropouts(dropout: Any, layers: int) -> list[float]:
 def _each(name: str, given: Any, layers: int, kind: type) -> list[Any]:
     each = [given] * layers if isinstance(given, kind) else given
     if not isinstance(each, list | tuple):
-        raise ValueError(f"expected {name} to be one value or a list of them, found {shown(given)}")
+        raise ValueError(f"expected {name} to be a value or a list of values, found {shown(given)}")
     if len(each) != layers:
         raise ValueError(
             f"expected {layers} values of {name}, one for each hidden layer, found {len(each)}: "

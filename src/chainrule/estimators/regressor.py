@@ -21,15 +21,15 @@ from .sample_weights import sample_weights, with_weight
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts one number or several.
 
-    It replaces scikit-learn's class of this name; see `MLPClassifier` for the differences.
+    This class can replace scikit-learn's `MLPRegressor`. `MLPClassifier` describes the differences.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson"} or Loss, optional
         The loss to minimise. "squared_error" is half the squared error. "poisson" is half the
         Poisson deviance: predictions are the exponential of the outputs, and targets must not be
-        negative. Both are summed over the outputs of a sample. The gradients are the same as
-        scikit-learn's, but scikit-learn's `loss_` is a mean over the outputs.
+        negative. Both losses are sums over the outputs of a sample. The gradients are the same as
+        in scikit-learn, but the `loss_` of scikit-learn is a mean over the outputs.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
 power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
 early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, \
@@ -40,7 +40,7 @@ batch_norm, optimizer, callbacks, precision, backend, device
     ----------
     validation_scores_, best_validation_score_
         The coefficient of determination R^2 on the validation data after each epoch, and the best
-        value of the last call. Without `early_stopping`: None.
+        value of the last call. Without `early_stopping`, both are None.
     out_activation_ : str
         The activation after the last layer: "identity", or "exp" for the Poisson deviance.
     coefs_, intercepts_, loss_, loss_curve_, best_loss_, n_iter_, t_, n_layers_, n_outputs_, \
@@ -96,7 +96,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         self._take_parameters(locals())
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R^2; 1 is the best value.
+        """Return the coefficient of determination R^2, which is at most 1.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         Returns
         -------
         float
-            The mean over the outputs; NaN if a prediction is NaN or infinite.
+            The mean R^2 over all outputs, or NaN if a prediction is NaN or infinite.
         """
         y = targets_on_host(y)
         weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
@@ -127,7 +127,7 @@ n_features_in_, feature_names_in_, model_, trainer_
         X, y = read(self, X, y, numeric=True, reset=False)
         found = 1 if y.ndim == 1 else y.shape[1]
         if found != self.n_outputs_:
-            raise ValueError(f"expected y of {self.n_outputs_} outputs, found {found}")
+            raise ValueError(f"expected y with {self.n_outputs_} outputs, found {found}")
         X, y, weight = with_weight(sample_weights(sample_weight, y.shape[0]), X, y)
         return X, y, weight
 

@@ -1,4 +1,4 @@
-"""Sample weights: as given, multiplied by class weights, and without zeros."""
+"""Check sample weights, multiply them by class weights, and drop samples with weight 0."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
 
 
 def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
-    """Drop samples of weight 0 from the arrays and from the weights, which are returned last.
+    """Drop samples with weight 0 from the arrays and from the weights; return the weights last.
 
-    The dropped samples then appear in no batch, statistic or validation data.
+    Dropped samples do not affect batches, statistics or validation data.
     """
     if weight is None or array_namespace(weight).all(weight > 0.0):
         return *arrays, weight
@@ -59,11 +59,11 @@ def times_class_weight(
     weight : array or None
         Sample weights, above 0.
     class_weight : dict or list of dict
-        See `MLPClassifier`. For several labels, one dict per label.
+        See `MLPClassifier`. For several labels, a list with a dict for each label.
     labels : ndarray
-        The class of each sample, or its labels.
+        The class of each sample, or several labels for each sample.
     classes : ndarray
-        The classes, or the two values of a label.
+        All classes, or the two values of a label.
     """
     columns = labels.reshape(len(labels), -1).T
     each = [class_weight] if labels.ndim == 1 else class_weight
@@ -90,19 +90,19 @@ def times_class_weight(
 
 
 def balanced(labels: np.ndarray, weight: Array | None) -> Any:
-    """The `class_weight` that gives all classes of these samples the same total weight.
+    """Return the `class_weight` that gives all classes the same total weight.
 
     Parameters
     ----------
     labels : ndarray
-        The class of each sample, or its labels.
+        The class of each sample, or several labels for each sample.
     weight : array or None
         Sample weights.
 
     Returns
     -------
     dict or list of dict
-        A weight for each class. For several labels, a dict for each of them.
+        A weight for each class. For several labels, a list with a dict for each label.
     """
     of_samples = to_host(weight)
     each = [_balanced(column, of_samples) for column in labels.reshape(len(labels), -1).T]
@@ -117,24 +117,24 @@ def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> dict[Any, float]
 
 
 def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The class weight of each sample; classes that are not named have weight 1."""
+    """Return the class weight of each sample, which is 1 for classes that are not named."""
     present, codes = np.unique(labels, return_inverse=True)
     names = classes.tolist()
     unknown = [name for name in given if name not in names]
     if unknown and not all(
         name in given for name in names
-    ):  # probably a typo; scikit-learn raises, too
+    ):  # probably a typo; an error in scikit-learn, too
         raise ValueError(f"expected class_weight to name classes among {names}, found {unknown}")
     return np.asarray([given.get(name, 1.0) for name in present.tolist()], dtype=float)[codes]
 
 
 def _checked(weight: Array, name: str) -> Array:
-    """Return the weights, or raise a `ValueError` that starts with `name`."""
+    """Return the weights if they are valid; otherwise raise a `ValueError`."""
     xp = array_namespace(weight)
     low, high = float(xp.min(weight)), float(xp.max(weight))
     if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
         raise ValueError(
-            f"expected {name} to be zero or more for each sample, not zero for all of them, and to "
+            f"expected {name} to be at least 0 for each sample, not 0 for all samples, and to "
             f"have a finite sum; found {low:g} to {high:g}"
         )
     return weight

@@ -1,4 +1,4 @@
-"""Training by steps on batches, like scikit-learn's solvers "adam" and "sgd"."""
+"""Train an estimator on batches, like scikit-learn's solvers "adam" and "sgd"."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def train(
     *,
     incremental: bool,
 ) -> int:
-    """Train for several epochs, or for one more.
+    """Train for several epochs, or for one more epoch.
 
     Parameters
     ----------
     trainer : Trainer
         The trainer.
     data, validation : tuple
-        Inputs, targets in the form that the loss takes, and weights or None.
+        Inputs, targets in the form that the loss requires, and weights or None.
     record : Record
-        The record to update.
+        The record of results to update.
     parameters : mapping
         Parameters of the estimator.
     incremental : bool
@@ -47,7 +47,7 @@ def train(
     Returns
     -------
     int
-        The number of steps that were skipped because their gradient was NaN or infinite.
+        The number of steps that were skipped because the gradient was NaN or infinite.
 
     Warns
     -----
@@ -76,27 +76,27 @@ def train(
             raise
         warnings.warn("Training interrupted by user.", stacklevel=5)
     finally:
-        trainer.metrics, trainer.listeners = {}, []  # both hold references to the data
+        trainer.metrics, trainer.listeners = {}, []  # these refer to the data
     left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
-    if incremental and len(history.epochs) > rows:  # keep one row: calls might never end
+    if incremental and len(history.epochs) > rows:  # keep one row, as calls may go on forever
         del history.epochs[:rows], history.step_losses[:steps]
     elif not incremental and record.n_iter_ == epochs and not rule.converged:
         warnings.warn(
-            f"the training did not converge within max_iter={epochs} epochs: increase max_iter or "
+            f"training did not converge within max_iter={epochs} epochs: increase max_iter or "
             f"{_rate_of(parameters)}, scale the inputs (StandardScaler), or increase tol",
             ConvergenceWarning,
             stacklevel=5,
         )
-    return max(0, left_out)  # negative if interrupted: the epoch records no losses
+    return max(0, left_out)  # negative after an interruption
 
 
 def _rate_of(parameters: Mapping[str, Any]) -> str:
-    """The name of the parameter that sets the learning rate."""
+    """Return the name of the parameter that sets the learning rate."""
     return "learning_rate_init" if parameters["optimizer"] is None else "optimizer__lr"
 
 
 def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
-    """The arguments of `Trainer.fit` that define the batches."""
+    """Return the arguments of `Trainer.fit` that define the batches."""
     x, y, weight = data
     samples, asked = int(x.shape[0]), parameters["batch_size"]
     if asked == "auto":
@@ -113,7 +113,7 @@ def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
             f"n_samples={samples} (with a weight above 0) and batch_size="
             f"{parameters['batch_size']!r}"
         )
-    # Drop a last batch of one sample: BatchNorm cannot compute its variance.
+    # Drop a last batch of one sample, because BatchNorm cannot compute the variance of one sample.
     how: dict[str, Any] = {
         "batch_size": size,
         "shuffle": bool(parameters["shuffle"]),
@@ -138,7 +138,7 @@ def split(
     data : tuple
         Inputs, targets and weights or None.
     fraction : float
-        The proportion of samples in the validation part.
+        The share of the samples in the validation part.
     random : numpy.random.RandomState
         The generator that chooses the validation samples.
     strata : array or None
@@ -147,11 +147,11 @@ def split(
     Returns
     -------
     tuple of tuple
-        The two parts, and the row indices of the second part.
+        The training part, the validation part, and the row indices of the validation part.
     """
     samples, strata = int(data[0].shape[0]), to_host(strata)
     held, weighted = math.ceil(fraction * samples), data[2] is not None
-    if weighted:  # bagging draws random weights: split as well as possible
+    if weighted:  # bagging draws random weights, so accept most splits
         if samples < 3:
             raise ValueError(
                 "early_stopping=True: expected at least 3 samples with a weight above 0, 2 of them "
@@ -161,7 +161,7 @@ def split(
     if strata is not None:
         members = np.unique(strata, axis=0, return_counts=True)[1]
         few = members.min() < 2 or len(members) > min(held, samples - held)
-        if few and (weighted or len(members) > 2):  # else scikit-learn raises an error
+        if few and (weighted or len(members) > 2):  # otherwise scikit-learn raises an error
             strata = None
     rows, held_out = train_test_split(
         np.arange(samples), random_state=random, test_size=held, stratify=strata

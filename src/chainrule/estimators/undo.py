@@ -1,4 +1,4 @@
-"""Restore an estimator after an error, or after a Ctrl-C that aborts training."""
+"""Restore an estimator after an error, or after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..training import Trainer
 
 @contextmanager
 def undone_by_errors(estimator: Any) -> Iterator[None]:
-    """Restore the attributes of an estimator if the block raises."""
+    """Restore the attributes of an estimator if the block raises an error."""
     before = vars(estimator).copy()
     try:
         yield
@@ -26,17 +26,17 @@ def undone_by_errors(estimator: Any) -> Iterator[None]:
 def training_undone_by_errors(
     model: Sequential, trainer: Trainer | None, curve: list[float]
 ) -> Iterator[None]:
-    """Restore a model and its trainer if the block raises.
+    """Restore a model and its trainer if the block raises an error.
 
     Parameters
     ----------
     model : Sequential
-        The model, whose weights, running statistics and random masks are restored.
+        The model. Its weights, running statistics and counter of random masks are restored.
     trainer : Trainer or None
-        The trainer, whose optimizer, counters, batch order and history are restored.
+        The trainer. Its optimizer, counters, batch order and history are restored.
     curve : list of float
-        The losses so far. New losses are removed from the end. The list is not copied, because it
-        can be long.
+        The losses so far. After an error, new losses are removed from the end of the list, which
+        may be too long to copy.
     """
     state, length = model.state, len(curve)
     vectors, draws = state.snapshot(), state.draws

@@ -1,4 +1,4 @@
-"""The weights of a model under scikit-learn's names."""
+"""Show the weights of a model under scikit-learn's names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from .network import linear_layers
 
 
 class ShownWeights(BaseEstimator):  # type: ignore[misc]
-    """Adds `coefs_` ``(in, out)`` and `intercepts_` ``(out,)``: views of the weights of `model_`.
+    """Adds the attributes `coefs_` and `intercepts_`, lists of views of the weights of `model_`.
 
-    Writing to a view, or replacing it with another array, changes the model.
+    Weights have shape ``(in, out)``, and biases ``(out,)``. Writing to a view changes the model. So
+    does replacing a view with another array.
     """
 
     def _show_weights(self) -> None:
@@ -23,7 +24,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         self.coefs_, self.intercepts_ = map(list, self._shown)
 
     def _model(self) -> Sequential:
-        """The model, updated with any arrays that have replaced a view."""
+        """Return the model, after copying arrays that have replaced a view to the model."""
         model: Sequential = self.model_
         changed = False
         shown = zip(("coefs_", "intercepts_"), _parameters(model), self._shown, strict=True)
@@ -40,7 +41,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         return model
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the views; `__setstate__` makes new ones."""
+        """Omit the views; `__setstate__` makes new views."""
         state: dict[str, Any] = super().__getstate__()
         if hasattr(self, "model_"):
             self._model()

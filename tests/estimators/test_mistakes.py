@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
     [
         ({"activation": ["relu"]}, "expected 2 values of activation, one for each .* found 1"),
         ({"activation": "linear"}, "expected activation to be one of identity, logistic"),
-        ({"activation": 3}, "expected activation to be one value or a list"),
+        ({"activation": 3}, "expected activation to be a value or a list"),
         ({"dropout": [0.1]}, "expected 2 values of dropout"),
         ({"dropout": 1.0}, "expected dropout in \\[0, 1\\)"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes"),

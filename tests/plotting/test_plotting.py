@@ -252,6 +252,32 @@ def test_the_scale_of_a_sweep(values, scale):
     assert line.axes.get_xscale() == scale
 
 
+CATEGORIES = {
+    "None": [None, 1.0, 5.0],
+    "bools": [False, True],
+    "tuples": [(64,), (64, 64), (128,)],
+    "lists": [[64], [64, 64]],
+    "arrays": [np.asarray([64]), np.asarray([64, 64])],
+    "words": ["adam", "sgd"],
+}
+
+
+@pytest.mark.parametrize("values", CATEGORIES.values(), ids=CATEGORIES)
+def test_values_of_a_sweep_that_are_no_numbers_are_categories(values):
+    names = [str(value.tolist() if isinstance(value, np.ndarray) else value) for value in values]
+    rows = [{"a": value, "error": float(i)} for i, value in enumerate(values)] * 2
+    (line,) = plotting.plot_sweep(rows, x="a", y="error")
+    assert sorted(set(line.get_xdata())) == list(range(len(values)))
+    np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
+    assert [label.get_text() for label in line.axes.get_xticklabels()] == names
+    rows = [{**row, "epochs": n} for row in rows for n in (1, 2)]
+    lines = plotting.plot_sweep(rows, x="epochs", y="error", by="a")
+    assert [line.get_label() for line in lines] == [
+        f"a {value:g}" if isinstance(value, float) else f"a {name}"
+        for value, name in zip(values, names, strict=True)
+    ]
+
+
 def test_the_ticks_of_a_logarithmic_sweep_are_its_values():
     rows = [{"lr": lr, "y": 1.0} for lr in (0.001, 0.01, 0.1)]
     (line,) = plotting.plot_sweep(rows, x="lr", y="y")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -120,7 +120,8 @@ def plot_sweep(
 
     The horizontal axis is logarithmic if its values are positive, span at least a factor of 10, and
     are spaced more evenly by ratio than by difference. If a logarithmic axis has at most eight
-    values, each of them is labelled.
+    values, each of them is labelled. If one of the values is not a number, such as None, a word, a
+    bool or a tuple of sizes, all values are drawn as categories, at equal distances.
 
     Parameters
     ----------
@@ -155,15 +156,23 @@ def plot_sweep(
         if missing := [name for name in names if name not in row]:
             raise DataError(f"row {i}: expected {missing[0]!r}, found {', '.join(map(str, row))}")
     ax = axes(ax, figsize=(5, 3.5))
-    values = sorted({row[by] for row in rows}) if by else [None]
+    rows = [{name: _plain(row[name]) for name in names} for row in rows]
+    values = _distinct(row[by] for row in rows) if by else [None]
+    along = _distinct(row[x] for row in rows)
+    numeric = all(map(_is_number, along))
     lines = []
     for i, value in enumerate(values):
-        chosen = sorted((row[x], row[y]) for row in rows if by is None or row[by] == value)
+        chosen = sorted(
+            (row[x] if numeric else along.index(row[x]), row[y])
+            for row in rows
+            if by is None or row[by] == value
+        )
         style = {"color": _shade(i, len(values)), "marker": MARKERS[i % len(MARKERS)]}
-        label = f"{by} {value:g}" if isinstance(value, int | float) else f"{by} {value}"
+        label = f"{by} {value:g}" if _is_number(value) else f"{by} {value}"
         lines += ax.plot(*zip(*chosen, strict=True), **style, markersize=4, label=label)
-    along = sorted({row[x] for row in rows})
-    if _are_logarithmic(along):
+    if not numeric:
+        ax.set_xticks(range(len(along)), list(map(str, along)))
+    elif _are_logarithmic(along):
         ax.set_xscale("log")
         if len(along) <= 8:
             ax.set_xticks(along, [f"{value:g}" for value in along])
@@ -175,11 +184,28 @@ def plot_sweep(
     return lines
 
 
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers and arrays as Python's numbers and lists, which can be compared."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Return each value once: numbers and words sorted, others in the order of their appearance."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    sortable = all(map(_is_number, found)) or all(isinstance(value, str) for value in found)
+    return sorted(found) if sortable else found
+
+
 def _are_logarithmic(values: list[Any]) -> bool:
     """Whether sorted numbers are spaced more evenly by ratio than by difference."""
-    if len(values) < 3 or not all(isinstance(value, Real) for value in values):
-        return False
-    if not 0 < values[0] <= values[-1] / 10 < math.inf:
+    if len(values) < 3 or not 0 < values[0] <= values[-1] / 10 < math.inf:
         return False
     gaps = np.diff(np.asarray(values, dtype=float)), np.diff(np.log(values))
     differences, ratios = (np.std(gap) / np.mean(gap) for gap in gaps)

@@ -113,7 +113,7 @@ def test_a_batch_without_a_variance(samples, library):
     model = cr.Sequential(cr.Linear(2, 2), cr.BatchNorm(2), backend=library.backend)
     x = library.asarray(np.ones((samples, 2), "float32"))
     before = library.to_numpy(model.state.buffers).copy()
-    with pytest.raises(cr.ShapeError, match=r"layer '1', BatchNorm\(2\): .* 2 samples .*drop_last"):
+    with pytest.raises(cr.ShapeError, match=r"layer '1', BatchNorm\(2\): .* 2 samples in tr"):
         model.forward(x, training=True)
     np.testing.assert_array_equal(library.to_numpy(model.state.buffers), before)
     assert model.forward(x)[0].shape == (samples, 2)
@@ -204,8 +204,18 @@ def test_a_last_batch_of_one_sample_is_reported_where_it_occurs():
     model = cr.Sequential(cr.Linear(2, 2), cr.BatchNorm(2))
     trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
     x = np.random.default_rng(0).normal(size=(5, 2))
-    with pytest.raises(cr.ShapeError, match="drop_last=True"):
-        trainer.fit(x, x, batch_size=4, verbose=0)
+    for options, samples, remedy in (
+        ({"batch_size": 4}, 5, "; drop_last=True leaves out the last batch, which is smaller"),
+        ({"batch_size": 1}, 5, "; choose a larger batch_size"),
+        (
+            {"batch_size": 5, "micro_batches": 3},
+            5,
+            "; choose fewer micro_batches or a larger batch_",
+        ),
+        ({}, 1, "found 1$"),
+    ):
+        with pytest.raises(cr.ShapeError, match=remedy):
+            trainer.fit(x[:samples], x[:samples], verbose=0, **options)
     trainer.fit(x, x, batch_size=4, drop_last=True, verbose=0)
 
 

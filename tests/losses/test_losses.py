@@ -89,6 +89,28 @@ def test_logits_given_to_bce_loss(library):
         cr.BCELoss().check(y, t)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "batchmean", "none"])
+def test_logits_given_to_kl_divergence(reduction, library):
+    loss, t = cr.KLDivLoss(reduction=reduction), library.asarray([[0.25, 0.75]])
+    with pytest.raises(cr.DataError, match="at most 0, found 2; .* add LogSoftmax as the last"):
+        loss(library.asarray([[-1.0, 2.0]]), t)
+    certain = library.asarray(np.asarray([[-30.0, 1e-7]], "float32"))  # 0, but for rounding
+    assert np.isfinite(library.to_numpy(loss(certain, t)[0])).all()
+    trainer = cr.Trainer(cr.mlp([1, 2], backend=library.backend), cr.KLDivLoss(), cr.SGD(0.1))
+    trainer.model[0].bias.value[...] = 5.0
+    with pytest.raises(cr.DataError, match="^output of the model: KLDivLoss: "):
+        trainer.fit(np.zeros((4, 1)), np.full((4, 2), 0.5), verbose=0)
+
+
+def test_a_hint_about_one_output_is_given_for_one_output_only(library):
+    for shape, hint in (((4,), True), ((4, 1), True), ((4, 5, 3), False), ((4, 5, 1), False)):
+        y, labels = library.asarray(np.zeros(shape)), library.asarray(np.zeros(shape[:1], int))
+        for use in (cr.CrossEntropyLoss(), cr.metrics.accuracy):
+            with pytest.raises(cr.ShapeError, match="at least two classes, found") as caught:
+                use(y, labels)
+            assert ("for one output" in str(caught.value)) == hint
+
+
 def test_a_formula_must_return_values_for_each_sample():
     class Mean(cr.Loss):
         def formula(self, xp, y, target):
@@ -214,7 +236,7 @@ def test_a_target_class_with_a_logit_of_minus_infinity(options, value, form, lib
 # The softmax of infinity gives this warning.
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_a_sample_of_weight_0_counts_as_absent(loss, target, bad, library):
-    y = np.random.default_rng(0).normal(size=(3, 2))
+    y = -abs(np.random.default_rng(0).normal(size=(3, 2)))
     value, backward = loss(library.asarray(y[:2]), library.asarray(target[:2]))
     y[2, 0] = bad
     weight = library.asarray([1.0, 1.0, 0.0])

@@ -18,13 +18,20 @@ LAST = {
     "LogSoftmax": ([cr.LogSoftmax], cr.CrossEntropyLoss, Y),
     "inner Softmax": ([lambda: cr.Sequential(cr.Tanh(), cr.Softmax())], cr.CrossEntropyLoss, Y),
     "Sigmoid": ([cr.Sigmoid], cr.BCEWithLogitsLoss, np.eye(3)[Y]),
+    "Identity": ([cr.Softmax, cr.Identity], cr.CrossEntropyLoss, Y),
+    "nested": (
+        [cr.Softmax, lambda: cr.Sequential(cr.Flatten(), cr.Identity())],
+        cr.CrossEntropyLoss,
+        Y,
+    ),
+    "Dropout": ([cr.LogSoftmax, lambda: cr.Dropout(0.1)], cr.CrossEntropyLoss, Y),
 }
 
 
 @pytest.mark.parametrize(("layers", "loss", "y"), LAST.values(), ids=LAST)
 def test_a_last_layer_that_the_loss_repeats(layers, loss, y, library):
     trainer = trainer_on(library, cr.Linear(4, 3), *(make() for make in layers), loss=loss())
-    message = rf"the last layer, \w+\(\), repeats a part of {loss.__name__}: .* Leave the"
+    message = rf"^\w+\(\) at the end of the model repeats a part of {loss.__name__}: .* Leave the"
     with pytest.warns(UserWarning, match=message) as caught:
         trainer.fit(X, y, **OPTIONS)
     assert [w.filename for w in caught] == [__file__]
@@ -41,6 +48,17 @@ def test_a_last_layer_that_the_loss_needs(library):
     ):
         trainer_on(library, cr.Linear(4, 3), layer, loss=loss).fit(X, y, **OPTIONS)
     trainer_on(library, cr.Identity(), loss=cr.MSELoss()).fit(X, X, **OPTIONS)
+
+
+def test_a_wholly_frozen_model(library):
+    trainer = trainer_on(library, cr.Linear(4, 3), cr.BatchNorm(3), loss=cr.CrossEntropyLoss())
+    trainer.model.freeze()
+    with pytest.warns(UserWarning, match="^all parameters are frozen, so training changes nothing"):
+        trainer.fit(X, Y, **OPTIONS)
+    trainer.fit(X, Y, **OPTIONS)
+    trainer.advised = False
+    trainer.model[1].unfreeze()
+    trainer.fit(X, Y, **OPTIONS)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 2, 2), dtype=np.uint8)
@@ -74,7 +92,7 @@ def test_a_file_is_looked_at_too(tmp_path):
         lambda: [cr.Flatten(), frozen(cr.BatchNorm(4)), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), cr.Tanh(), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), Scaled(), cr.Linear(4, 3)],
-        lambda: [cr.Flatten(), frozen(cr.Linear(4, 3))],
+        lambda: [cr.Flatten(), frozen(cr.Linear(4, 3)), Scaled()],
         lambda: [cr.Flatten(), cr.Linear(4, 3), cr.Sequential(cr.BatchNorm(3))],
     ],
     ids=[
@@ -84,7 +102,7 @@ def test_a_file_is_looked_at_too(tmp_path):
         "frozen",
         "Tanh",
         "custom",
-        "nothing trained",
+        "frozen Linear",
         "BatchNorm after",
     ],
 )
@@ -98,7 +116,7 @@ class Scaled(cr.Layer):
     """A custom layer with a parameter, about whose inputs no advice is given."""
 
     def __init__(self):
-        self.gain = cr.Parameter((4,))
+        self.gain = cr.Parameter((1,))
 
     def forward(self, x, *, training=False):
         return x * self.gain.value, lambda dy: dy * self.gain.value

@@ -8,7 +8,7 @@ from .mlp import mlp
 from .normalization import BatchNorm, LayerNorm
 from .rectifiers import ELU, GELU, LeakyReLU, PReLU, ReLU, ReLU6, SiLU, Softplus
 from .rescaling import Rescaling
-from .sequential import Sequential
+from .sequential import Sequential, Slice
 from .shape import Flatten, Identity
 from .sigmoids import Sigmoid, Tanh
 from .softmax import LogSoftmax, Softmax
@@ -32,9 +32,14 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Softplus",
     "Tanh",
     "load",
     "mlp",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -90,7 +90,7 @@ class BatchNorm(Layer):
         if samples < 2 and not self._is_fixed():
             raise ShapeError(
                 f"{self._label()}: expected a batch of at least 2 samples in training, found "
-                f"{samples}; drop_last=True leaves out a last batch that is too small"
+                f"{samples}"
             )
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:

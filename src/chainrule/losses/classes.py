@@ -67,9 +67,10 @@ class CrossEntropyLoss(Loss):
 
     def check_outputs(self, xp: Any, y: Array) -> None:
         if y.ndim != 2 or y.shape[1] < 2:
+            hint = " (for one output, use BCEWithLogitsLoss)" if y.shape[1:] in ((), (1,)) else ""
             raise ShapeError(
                 "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
-                f"classes, found {tuple(y.shape)} (for one output, use BCEWithLogitsLoss)"
+                f"classes, found {tuple(y.shape)}{hint}"
             )
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
@@ -153,6 +154,9 @@ class KLDivLoss(WeightedOutputs):
     The value of each element is ``t (log t - y)``. The divergence of a sample is the sum of its
     values.
 
+    Outputs above 0, such as logits, are an error. Whether the probabilities of a sample sum to 1 is
+    not checked, so let the model end in `LogSoftmax`.
+
     Source: S. Kullback and R. Leibler, "On information and sufficiency", 1951.
 
     Parameters
@@ -169,6 +173,15 @@ class KLDivLoss(WeightedOutputs):
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
         check_range(xp, target, 0, math.inf, "targets of the Kullback-Leibler divergence")
+        self.check_outputs(xp, y)
+
+    def check_outputs(self, xp: Any, y: Array) -> None:
+        largest = float(xp.max(y))
+        if 1e-3 < largest < math.inf:  # more than rounding; `Trainer` reports infinity and NaN
+            raise DataError(
+                f"KLDivLoss: expected log-probabilities, which are at most 0, found {largest:.6g}; "
+                "for logits, add LogSoftmax as the last layer"
+            )
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         return relative_entropy(xp, target, y), lambda: -target

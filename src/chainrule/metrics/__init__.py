@@ -23,11 +23,31 @@ The attribute ``higher_is_better`` of a metric is True if larger values are bett
 smaller values are better. Callbacks that watch a metric rely on ``higher_is_better``, so set this
 attribute on custom metrics too.
 
+A `Trainer` also computes a metric in training if the metric is a mean over samples and has a
+function ``per_sample(xp, outputs, targets)``. This function returns a number or a boolean for each
+sample, ``(samples,)``, or one for each output, ``(samples, outputs)``. It takes the arrays of one
+step as they are (targets may be integers), uses `xp`, the namespace of these arrays, and must
+neither change them nor read values from the device. The mean over samples is weighted by the sample
+weights. `accuracy`, `binary_accuracy`, `top_k_accuracy` and `mean_absolute_error` have this
+function.
+
 Examples
 --------
 >>> from functools import partial
 >>> metrics = [accuracy, top_k_accuracy(5)]
 >>> metrics = {"accuracy": accuracy, "f1": partial(f1, average="weighted")}
+
+The share of samples whose largest error is below 0.1, in training too:
+
+>>> import numpy as np
+>>> def close(outputs, targets):
+...     return np.mean(close.per_sample(np, outputs, targets))
+>>> close.per_sample = lambda xp, y, t: xp.all(xp.abs(y - t) < 0.1, axis=1)
+>>> close.higher_is_better = True
+>>> x = np.ones((4, 2))
+>>> trainer = cr.Trainer(cr.mlp([2, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.0), metrics=[close])
+>>> trainer.fit(x, trainer.model.predict(x), verbose=0)["close"]
+[1.0]
 """
 
 from .accuracy import accuracy, binary_accuracy, top_k_accuracy

@@ -45,9 +45,10 @@ def labelled(
     """
     xp, outputs = as_outputs(outputs)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
+        hint = " (for one output, use binary_accuracy)" if outputs.shape[1:] in ((), (1,)) else ""
         raise ShapeError(
             f"{name}: expected outputs of shape (samples, classes) with at least two classes, "
-            f"found {tuple(outputs.shape)} (for one output, use binary_accuracy)"
+            f"found {tuple(outputs.shape)}{hint}"
         )
     xp, outputs, targets = fitting_targets(name, outputs, targets, outputs.shape[:1], outputs.shape)
     if targets.ndim > 1:

@@ -10,7 +10,19 @@ import numpy as np
 
 from ..backends.conversion import on_host
 from ..data.moving import to_device
-from ..layers import BatchNorm, Layer, LayerNorm, Linear, LogSoftmax, Sequential, Sigmoid, Softmax
+from ..layers import (
+    BatchNorm,
+    Dropout,
+    Flatten,
+    Identity,
+    Layer,
+    LayerNorm,
+    Linear,
+    LogSoftmax,
+    Sequential,
+    Sigmoid,
+    Softmax,
+)
 from ..losses import Loss
 from ..types import Array
 
@@ -18,15 +30,25 @@ _LARGE = 30.0  # the largest root mean square of inputs without a warning
 _ROWS, _ELEMENTS = 1000, 2**20  # how much of the inputs is examined, at most
 
 
+def about_parameters(model: Sequential) -> str | None:
+    """Return a warning if all parameters are frozen, so that no step changes the model."""
+    if model.trainable or not model.parameters():
+        return None
+    return "all parameters are frozen, so training changes nothing: model.unfreeze() ends this"
+
+
+_PASSING = (Identity, Flatten, Dropout)  # layers that pass on probabilities as they are
+
+
 def about_last_layer(model: Sequential, loss: Loss) -> str | None:
     """Return a warning if a loss that expects logits follows a `Softmax` or `Sigmoid` layer."""
     if type(model).forward is not Sequential.forward:
         return None
-    last = [*_leaves(model)][-1:]
+    last = [layer for layer in _leaves(model) if not isinstance(layer, _PASSING)][-1:]
     for outputs, layers in (("logits", Softmax | LogSoftmax), ("binary logits", Sigmoid)):
         if loss.outputs == outputs and last and isinstance(last[0], layers):
             return (
-                f"the last layer, {last[0]!r}, repeats a part of {type(loss).__name__}: the "
+                f"{last[0]!r} at the end of the model repeats a part of {type(loss).__name__}: the "
                 "loss takes logits. Leave the layer out: with it, training is slower and less exact"
             )
     return None

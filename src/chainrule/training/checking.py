@@ -63,7 +63,15 @@ def _checked_together(y: Array) -> int:
 
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:
     """Raise a `ShapeError` if a batch or a micro-batch is too small for a layer."""
-    smallest = min(size // min(micro_batches, size) for size in batches.sizes)
-    for _, part in model._walk():
-        if isinstance(part, Layer):
-            part.expect_batch(smallest)
+    sizes = batches.sizes[0], batches.sizes[-1]
+    first, last = (size // min(micro_batches, size) for size in sizes)
+    try:
+        for _, part in model._walk():
+            if isinstance(part, Layer):
+                part.expect_batch(min(first, last))
+    except ShapeError as error:
+        remedy = "drop_last=True leaves out the last batch, which is smaller"
+        if first <= last:
+            remedy = "fewer micro_batches or a " if micro_batches > 1 else "a "
+            remedy = f"choose {remedy}larger batch_size"
+        raise ShapeError(f"{error}; {remedy}" if batches.samples > 1 else str(error)) from None

@@ -17,7 +17,7 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
         If the targets are invalid, which is another cause of a NaN loss.
     """
     if where := not_finite(model):
-        return f"{where}, after the previous step"
+        return f"{where}, before this step"
     xp, state = model.xp, model.state
     draws, buffers = state.draws, state.snapshot("buffers")
     try:

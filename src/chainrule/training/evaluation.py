@@ -58,7 +58,7 @@ def measure(
             raise
         _expect_number(name, numbers[name])
     if weight:
-        numbers |= SampleMeans(metrics).means(model.xp, outputs, y, weight[0])
+        numbers |= SampleMeans(metrics).means(backend, outputs, y, weight[0])
     return numbers
 
 

@@ -21,6 +21,7 @@ from .state import Progress, TrainingState
 from .step import NotFinite, Step
 
 _REMEDY = "try a smaller learning rate, or clip_norm= in the optimizer"
+_AT_THE_START = "no step came before, so check the inputs, the targets and the initial weights"
 
 
 class Run:
@@ -184,7 +185,8 @@ class Run:
         """Return the error for a loss that is NaN or infinite. The step must not have been made."""
         training = self.training
         where = culprit(training.model, training.loss, found.x, found.y)
+        steps = training.optimizer.steps
         return DivergenceError(
-            f"the loss became {found.value} at step {training.optimizer.steps} (step "
-            f"{training.steps_done} of epoch {training.epoch}), first in {where}: {_REMEDY}"
+            f"the loss became {found.value} at step {steps} (step {training.steps_done} of epoch "
+            f"{training.epoch}), first in {where}: {_REMEDY if steps else _AT_THE_START}"
         )

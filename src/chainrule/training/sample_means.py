@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ..backends import Backend
 from ..errors import ShapeError, shown
 from ..losses.base import times, total
 from ..metrics import Metric
@@ -39,7 +40,7 @@ class SampleMeans:
         return 2 * len(self.names)
 
     def sums(
-        self, xp: Any, outputs: Array, targets: Array, sample_weight: Array | None = None
+        self, backend: Backend, outputs: Array, targets: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
         """Return two numbers for each metric: the weight of the batch, and the weighted sum.
 
@@ -50,6 +51,7 @@ class SampleMeans:
         """
         if not self.names:
             return ()
+        xp, outputs, targets = backend.xp, backend.read_only(outputs), backend.read_only(targets)
         for name, metric in self._unchecked.items():
             try:
                 metric(outputs, targets)
@@ -74,10 +76,10 @@ class SampleMeans:
         return tuple(sums)
 
     def means(
-        self, xp: Any, outputs: Array, targets: Array, sample_weight: Array
+        self, backend: Backend, outputs: Array, targets: Array, sample_weight: Array
     ) -> dict[str, Array]:
         """Return the weighted mean of each metric, or 0 if all samples are ignored."""
-        sums = self.sums(xp, outputs, targets, sample_weight)
+        xp, sums = backend.xp, self.sums(backend, outputs, targets, sample_weight)
         pairs = zip(self.names, sums[::2], sums[1::2], strict=True)
         return {
             name: xp.where(total > 0.0, of_metric / xp.where(total > 0.0, total, 1.0), 0.0)

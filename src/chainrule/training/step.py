@@ -136,7 +136,7 @@ class Step:
             loss_sum = loss_sum + self.penalty.value()
         scale = self.loss.scale(total_weight)
         loss = self._checked(loss_sum * scale, x, y)
-        sums = self._on_host(self.means.sums(self.model.xp, outputs, y, sample_weight))
+        sums = self._on_host(self.means.sums(self.model.backend, outputs, y, sample_weight))
         back_through_model(back_through_loss(scale))
         if self.penalty is not None:
             self.penalty.add_gradient(scale)
@@ -190,7 +190,7 @@ def accumulate(
         outputs, back_through_model = model.forward(x, training=True)
         of_part, weight_of_part, back_through_loss = loss.sums(outputs, y, sample_weight=weight)
         if means is not None:
-            more = means.sums(model.xp, outputs, y, weight)
+            more = means.sums(model.backend, outputs, y, weight)
             sums = [a + b for a, b in zip(sums, more, strict=True)]
         back_through_model(back_through_loss(1.0))
         if on_host(of_part):  # in float64, as the sum of all parts may overflow in float32

@@ -25,7 +25,7 @@ from ..losses import Loss
 from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
 from ..types import Seed
-from .advice import about_last_layer, about_scale
+from .advice import about_last_layer, about_parameters, about_scale
 from .checking import expect_batches, move_checked
 from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .interruption import Interruption
@@ -303,8 +303,8 @@ class Trainer(TrainingState):
         UserWarning
             If the last layer repeats a part of the loss, such as a `Softmax` before
             `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`. Also if the root mean
-            square of the inputs of the first trained `Linear` is above 30. Both warnings are given
-            once per trainer.
+            square of the inputs of the first trained `Linear` is above 30, or if all parameters are
+            frozen. Each trainer gives these warnings once.
         RuntimeWarning
             If ``compile="auto"`` is not possible, or if `resume` is True but a callback has ended
             the training run.
@@ -377,7 +377,7 @@ class Trainer(TrainingState):
         if self.advised or self.own_files:
             return
         self.advised = True
-        found = [about_last_layer(self.model, self.loss)]
+        found = [about_parameters(self.model), about_last_layer(self.model, self.loss)]
         if isinstance(batches, Batches):
             found.append(about_scale(self.model, batches.arrays[0]))
         for message in filter(None, found):

@@ -32,8 +32,8 @@ ARGUMENTS = {
     "Trainer has no argument 'learning_rate': give the learning rate to the optimizer, as in "
     "cr.Adam(lr=1e-3)": lambda: trainer(learning_rate=0.1),
     "Trainer has no argument 'criterion': did you mean 'loss'?": lambda: trainer(criterion=0),
-    "Trainer has no argument 'epochs': give it to fit": lambda: trainer(epochs=3),
-    "fit has no argument 'metrics': give it to Trainer": lambda: trainer().fit(X, Y, metrics=[]),
+    "Trainer has no argument 'epochs': pass it to fit": lambda: trainer(epochs=3),
+    "fit has no argument 'metrics': pass it to Trainer": lambda: trainer().fit(X, Y, metrics=[]),
     "fit has no argument 'n_epochs': did you mean 'epochs'?": lambda: trainer().fit(
         X, Y, n_epochs=1
     ),

@@ -136,13 +136,13 @@ def _expect(holds: bool, what: str, number: float) -> float:
 
 
 def expect_arguments(cls: type, given: Iterable[str]) -> None:
-    """Raise a TypeError with a hint if the constructor of a built-in class lacks an argument."""
+    """Raise a TypeError with a hint for an argument that a built-in class does not have."""
     known: list[str] = []
     for kind in cls.__mro__:
         if "__init__" not in vars(kind):
             continue
         if not kind.__module__.startswith(f"{__package__}."):
-            return  # a custom class passes on what it likes
+            return  # the arguments of custom classes are unknown
         _, *parameters = signature(kind.__init__).parameters.values()  # type: ignore[misc]
         named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         known += [p.name for p in parameters if p.kind in named and p.name not in known]
@@ -154,14 +154,14 @@ def expect_arguments(cls: type, given: Iterable[str]) -> None:
 
 
 def no_argument(function: str, name: str, known: Sequence[str]) -> TypeError:
-    """Return the error for an unknown argument, with the name of the one that is probably meant."""
+    """Return the error for an unknown argument, with the name that was probably meant."""
     close = difflib.get_close_matches(name, known, n=1)
     meant = [_MEANT[name]] if _MEANT.get(name) in known else close
     hint = f"did you mean {meant[0]!r}?" if meant else f"expected one of {', '.join(known)}"
     return TypeError(f"{function} has no argument {name!r}: {hint}")
 
 
-_MEANT = {  # names in other libraries
+_MEANT = {  # names in other libraries, with chainrule's names
     **dict.fromkeys(("learning_rate", "learning_rate_init", "eta", "alpha"), "lr"),
     **dict.fromkeys(("beta1", "beta2", "beta_1", "beta_2"), "betas"),
     **dict.fromkeys(("l2", "decay", "wd"), "weight_decay"),

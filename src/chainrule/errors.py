@@ -35,7 +35,7 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
 
 
 class _Short(reprlib.Repr):
-    """Shortens long texts and lists, and shows arrays and frames by type and shape."""
+    """Shortens long texts and lists. Arrays and frames are shown by type and shape."""
 
     def repr_instance(self, x: Any, level: int) -> str:
         shape = getattr(x, "shape", ())
@@ -48,7 +48,7 @@ _short = _Short()
 _short.maxlevel, _short.maxlist, _short.maxtuple = 3, 4, 4
 _short.maxother = _short.maxstring = 120
 shown = _short.repr
-"""Return a short text for an object of any kind that was found in place of another."""
+"""Return a short text for an object of any type, to show in an error message."""
 
 
 def what_is_meant(thing: Any) -> str:

@@ -156,7 +156,7 @@ class Buffer(Stored):
         number = first.ndim == 0
         super().__init__(shape, initializers.constant(float(first) if number else 0.0))
         if not number:
-            self._first = first.copy()  # only until the model has it
+            self._first = first.copy()  # deleted once the model has this value
             if first.shape != self.shape:
                 raise ShapeError(f"expected fill of shape {self.shape}, found {first.shape}")
 

@@ -88,8 +88,8 @@ class step_decay:
 class exponential:
     """Exponential decay: multiply the rate by `gamma` after every step.
 
-    The rate is ``lr gamma^step``, as in PyTorch's ``ExponentialLR``. With ``gamma = 0.5 ** (1 /
-    n)``, the rate halves every n steps.
+    The rate is ``lr gamma^step``, as in PyTorch's ``ExponentialLR``. With
+    ``gamma = 0.5 ** (1 / n)``, the rate halves every n steps.
 
     Parameters
     ----------
@@ -210,10 +210,10 @@ class cosine_restarts:
     lr, end : float
         The rate at the start of each cycle, and the rate that the cycle approaches, at least 0.
     steps : int
-        Number of steps of the first cycle, at least 1. The paper calls it ``T_0``.
+        Number of steps of the first cycle, at least 1. The paper calls this number ``T_0``.
     factor : int, optional
         Length of a cycle divided by the length of the previous cycle, at least 1. The paper calls
-        it ``T_mult``.
+        this ratio ``T_mult``.
 
     Examples
     --------

@@ -211,7 +211,7 @@ def test_a_file_without_the_right_digest(tmp_path):
         {"format_version": "1", "sha256": "0" * 64},
     ):
         path.write_bytes(file({"__metadata__": metadata, "a": entry()}))
-        with pytest.raises(cr.FileFormatError, match="damaged: its content does not match"):
+        with pytest.raises(cr.FileFormatError, match="damaged: the content does not match"):
             read_tensors(path)
 
 

@@ -137,7 +137,7 @@ def _in_host_memory(x: Any) -> np.ndarray:
 def _are_numbers(items: Iterable[Any]) -> bool:
     kinds = (*_PYTHONS, np.bool_, np.number)
     return all(
-        issubclass(kind, kinds) and kind is not np.timedelta64  # it derives from np.integer
+        issubclass(kind, kinds) and kind is not np.timedelta64  # a kind of np.integer
         for kind in set(map(type, items))
     )
 

@@ -1,8 +1,8 @@
 """Run a training step as one CUDA graph, with matrix products that a graph can contain.
 
 CuPy does not allow its own matrix products in a graph (cupy#6290). While a step is captured,
-nvmath-python computes the products instead. It calls the same library as CuPy, cuBLAS, but with a
-separate handle.
+nvmath-python computes the products instead. nvmath-python calls the same library as CuPy, cuBLAS,
+but with a separate handle.
 """
 
 from __future__ import annotations
@@ -212,8 +212,8 @@ Operand = tuple[Array, bool, int]
 def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Operand]:
     """Return cuBLAS's arguments for ``a @ b``; cuBLAS expects column-major matrices.
 
-    cuBLAS reads the memory of a row-major matrix as the transposed matrix. So cuBLAS computes ``(a
-    @ b).T = b.T @ a.T``. Read row by row, the result in memory is ``a @ b``.
+    cuBLAS reads the memory of a row-major matrix as the transposed matrix. So cuBLAS computes
+    ``(a @ b).T = b.T @ a.T``. Read row by row, the result in memory is ``a @ b``.
 
     Parameters
     ----------

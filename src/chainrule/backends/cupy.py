@@ -60,7 +60,7 @@ class CupyBackend(Backend, name="cupy"):
                 ) from error
         self._cupy = cupy
         # Holds the object that computes the matrix products while a step is captured. Each thread
-        # has its own, because each thread has its own CUDA stream.
+        # has its own object, because each thread has its own CUDA stream.
         self._capturing = threading.local()
         if int(cupy.cuda.Device().compute_capability) < 80:  # this GPU has no hardware for tf32
             self.precisions = ("float32",)

@@ -79,7 +79,7 @@ class Batches:
         return self.rng.permutation(self.samples) if self.shuffle else None
 
     def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
-        """Return batch `i`. `order` and its copy `on_device` give the order of the samples."""
+        """Return batch `i`. `order` and `on_device` hold the same order of the samples."""
         rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
         return tuple(
             to_device(self.backend, a[rows if order is None else order[rows]])
@@ -106,9 +106,9 @@ def minibatches(
     """Split arrays into batches, in a new random order in each pass.
 
     This function checks the data and moves it to the device, once. The data of a `numpy.memmap`
-    stays on disk; each batch is moved when it is needed. uint8 stays uint8, and all other integer
-    types become int64. float16 stays float16, which takes half the memory of float32. A model
-    converts each batch to the model's own dtype.
+    stays on disk; each batch is moved when needed. uint8 stays uint8, and all other integer types
+    become int64. float16 stays float16, which takes half the memory of float32. A model converts
+    each batch to the model's own dtype.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def minibatches(
     shuffle : bool, optional
         Shuffle the samples before each pass.
     drop_last : bool, optional
-        Leave out the last batch if it is smaller.
+        Leave out a last batch that is smaller than the others.
     backend : str, Backend or namespace, optional
         The backend on which the batches are returned, such as ``model.backend``.
     dtype : {"float32", "float64"}, optional

@@ -81,7 +81,7 @@ class BatchStream:
 
 
 def _is_data(thing: Any) -> bool:
-    """Return whether this is an array, a frame or a list of numbers, so that it is no batch."""
+    """Return whether `thing` is an array, a frame or a list of numbers, and so not a batch."""
     if is_array_api_obj(thing) or hasattr(thing, "columns"):
         return True
     numbers = (bool, int, float)

@@ -122,7 +122,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         ------
         ValueError
             If parameters or data are invalid, or if the loss or weights became NaN or infinite. The
-            estimator is then in its state before the call.
+            estimator is left as it was before the call.
         TypeError
             If `validation_data` is not a tuple with two or three elements.
 
@@ -171,7 +171,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         -------
         array
             ``(samples,)``, or ``(samples, outputs)`` for several targets. The array belongs to the
-            same library as `X`. If labels are not numbers, it is a NumPy array.
+            same library as `X`. Labels that are not numbers are returned in a NumPy array.
         """
         return self._decided(self._outputs(X))
 

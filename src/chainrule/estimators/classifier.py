@@ -26,10 +26,10 @@ from .undo import undone_by_errors
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts classes, or several labels per sample.
 
-    This class can replace scikit-learn's `MLPClassifier`. With the same `random_state`, both start
-    with the same weights. Both hold out the same validation data, unless there are more than two
-    classes, which only this class stratifies. On the same batches, both compute the same results up
-    to rounding. The order of the batches differs.
+    This class can replace scikit-learn's `MLPClassifier`. With the same `random_state`, the two
+    classes start with the same weights. They hold out the same validation data, unless there are
+    more than two classes: then only chainrule stratifies. On the same batches, the two classes
+    compute the same results up to rounding. The order of the batches differs.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         method on all of the data.
     alpha : float, optional
         Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``. The penalty is divided by the
-        number of samples in the batch. With sample weights, it is divided by the sum of the
-        weights.
+        number of samples in the batch. With sample weights, the penalty is divided by the sum of
+        the weights.
     batch_size : int or "auto", optional
         Number of samples per step. "auto" is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
@@ -349,7 +349,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         X, y, labels, weight = with_weight(weight, X, y, labels)
         if self.class_weight is not None:
             classes = np.arange(2) if self._multilabel else self.classes_
-            if training:  # validation data has the same class weights
+            if training:  # keep the class weights for the validation data
                 self._class_weight = self.class_weight
                 if isinstance(self.class_weight, str) and self.class_weight == "balanced":
                     self._class_weight = balanced(labels, weight)

@@ -19,7 +19,7 @@ from .sample_weights import sample_weights, with_weight
 
 
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
-    """A multilayer perceptron that predicts one number or several.
+    """A multilayer perceptron that predicts one or several numbers per sample.
 
     This class can replace scikit-learn's `MLPRegressor`. `MLPClassifier` describes the differences.
 

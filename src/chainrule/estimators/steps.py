@@ -78,7 +78,7 @@ def train(
     finally:
         trainer.metrics, trainer.listeners = {}, []  # these refer to the data
     left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
-    if incremental and len(history.epochs) > rows:  # keep one row, as calls may go on forever
+    if incremental and len(history.epochs) > rows:  # limits the memory after many calls
         del history.epochs[:rows], history.step_losses[:steps]
     elif not incremental and record.n_iter_ == epochs and not rule.converged:
         warnings.warn(

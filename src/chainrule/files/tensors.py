@@ -51,7 +51,7 @@ def write_tensors(
     tensors : mapping of str to array
         Arrays of booleans, integers or floating-point numbers.
     metadata : mapping of str to str
-        Text entries. The entry ``sha256`` is added, and ``format_version`` if it is missing.
+        Text entries. The entry ``sha256`` is added, and ``format_version`` unless it is given.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     digest = metadata.get("sha256", "")
     blank = _with_digest(data, _NO_DIGEST, digest)
     if len(digest) != 64 or hashlib.sha256(blank).hexdigest() != digest:
-        raise FileFormatError(f"{path}: damaged: its content does not match its SHA-256")
+        raise FileFormatError(f"{path}: damaged: the content does not match the SHA-256 digest")
     if (version := metadata.get("format_version")) != FORMAT_VERSION:
         raise FileFormatError(
             f"{path}: expected format version {FORMAT_VERSION}, found {version}: a newer chainrule "
@@ -140,7 +140,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
 
 
 def _array(dtype: str, shape: list[int], data: Any) -> np.ndarray:
-    """Convert one tensor to an array. The safetensors package has already checked its size."""
+    """Convert a tensor to an array. The safetensors package has already checked the size."""
     if dtype == "BF16":  # bfloat16 is the upper half of float32
         upper = np.frombuffer(data, "<u2").astype("<u4") << 16
         return upper.view(np.float32).reshape(shape)

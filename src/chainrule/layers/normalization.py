@@ -21,15 +21,15 @@ class BatchNorm(Layer):
     In training, the layer normalises with the mean and variance of the batch, and updates running
     averages of both: ``running = (1 - momentum) * running + momentum * new``. In inference, the
     layer normalises with the running averages. The variance of a batch is the sum of squared
-    deviations divided by the batch size. For the running variance, the sum is divided by ``batch -
-    1``, as in PyTorch.
+    deviations divided by the batch size. For the running variance, the sum is divided by
+    ``batch - 1``, as in PyTorch.
 
     While weight and bias are frozen (`freeze`), the layer uses the running averages even in
     training and does not update them. (PyTorch would keep updating the running averages.) Without
     weight and bias, the layer cannot be frozen, so training always uses the batch.
 
-    The running variance has to be finite: in float32, deviations above 1.8e19 make it infinite,
-    which `Trainer.fit` reports as an error.
+    In float32, deviations above 1.8e19 make the running variance infinite, which `Trainer.fit`
+    reports as an error.
 
     A linear layer directly before a `BatchNorm` needs no bias, because `BatchNorm` subtracts the
     mean: use ``Linear(..., bias=False)``.
@@ -217,10 +217,11 @@ class LayerNorm(Layer):
 def _without_overflow(
     backend: Backend, inverse: Array, variance: Array, deviations: Array, axis: int
 ) -> Array:
-    """Return `inverse`, corrected where the variance of finite deviations is infinite.
+    """Return `inverse`, with corrected values where the variance has overflowed.
 
-    There the deviations are divided by the largest one before they are squared. Only in host memory
-    can an overflow be seen without waiting for the result.
+    The corrected values are computed from deviations that are divided by the largest deviation
+    before they are squared. On a device, checking for an overflow would wait for the result, so
+    `inverse` is returned unchanged.
     """
     if not on_host(variance) or math.isfinite(float(backend.kernel(squares)(variance))):
         return inverse

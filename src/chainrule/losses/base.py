@@ -361,9 +361,10 @@ def times(xp: Any, x: Array, weight: Array) -> Array:
 
 
 def total(xp: Any, values: Array) -> Array:
-    """Return the sum of all values, in float64 if it overflows in float32: their mean is finite.
+    """Return the sum of all values. If the sum overflows, compute it in float64.
 
-    Only in host memory can an overflow be seen without waiting for the result.
+    With the sum in float64, the mean of finite values is finite. On a device, checking for an
+    overflow would wait for the result, so the sum is not checked.
     """
     result = xp.sum(values)
     if not on_host(result) or math.isfinite(float(result)):

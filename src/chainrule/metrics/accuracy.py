@@ -34,7 +34,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
         distribution, often one-hot; the largest entry marks the correct class.
     ignore_index : int, optional
         Samples with this label are not counted. If no samples remain, the accuracy is 0. By
-        default, `Trainer` passes the `ignore_index` of its `CrossEntropyLoss`. The other metrics do
+        default, `Trainer` passes the `ignore_index` of a `CrossEntropyLoss`. The other metrics do
         not have this option.
 
     Returns

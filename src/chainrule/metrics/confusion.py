@@ -62,8 +62,8 @@ def precision(
 ) -> Array:
     """Precision: the share of the samples predicted as a class that belong to this class.
 
-    Formula: ``right / predicted``, where both are numbers of samples. If a class is never
-    predicted, its precision is 0, as in scikit-learn.
+    Formula: ``right / predicted``, where both are numbers of samples. The precision of a class that
+    is never predicted is 0, as in scikit-learn.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def recall(
 ) -> Array:
     """Recall: the share of the samples of a class that are predicted as this class.
 
-    Formula: ``right / actual``, where both are numbers of samples. If a class has no samples, its
-    recall is 0, as in scikit-learn.
+    Formula: ``right / actual``, where both are numbers of samples. The recall of a class without
+    samples is 0, as in scikit-learn.
 
     Parameters
     ----------

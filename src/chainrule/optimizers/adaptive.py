@@ -14,8 +14,8 @@ from .base import Optimizer
 class RMSprop(Optimizer):
     """RMSprop: steps along the gradient, divided by the root of the mean squared gradient.
 
-    At each step: ``square = alpha * square + (1 - alpha) * grad^2``; ``value -= lr * grad /
-    (sqrt(square) + eps)``.
+    At each step: ``square = alpha * square + (1 - alpha) * grad^2``;
+    ``value -= lr * grad / (sqrt(square) + eps)``.
 
     Source: G. Hinton, "Neural networks for machine learning", lecture 6e, 2012.
 

@@ -18,9 +18,9 @@ class SampleMeans:
     """Computes sums over each training batch, for metrics that are means over samples.
 
     A metric that is a mean over samples has a function ``per_sample(xp, outputs, targets)``. The
-    function returns an array of numbers or booleans, ``(samples,)`` or ``(samples, outputs)``. It
-    must not read from the device, and it need not check its arguments. To check the arguments, the
-    metric itself is called on the first batch.
+    function returns an array of numbers or booleans, ``(samples,)`` or ``(samples, outputs)``. The
+    function must not read from the device, and need not check its arguments. To check the
+    arguments, the metric itself is called on the first batch.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
 def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
     """Average the values of each sample, and return the weighted sum over the samples."""
     outputs = math.prod(values.shape[1:])
-    if weight is None and values.dtype == xp.bool:  # counting is three times as fast
+    if weight is None and values.dtype == xp.bool:  # counting is faster than summing
         of_batch = xp.astype(xp.count_nonzero(values), dtype)
     else:
         values = xp.astype(values, dtype)

@@ -116,9 +116,9 @@ class TrainingState:
     asked : dict
         The optimizer's numbers that the user asked for.
     own_files : bool
-        Whether an estimator runs this training run. In a parameter search, all fits have copies of
-        the same callbacks. So if the file of a callback belongs to another training run, the
-        callback chooses a new file name instead of raising an error.
+        Whether this training run belongs to an estimator. In a parameter search, all fits have
+        copies of the same callbacks. So if the file of a callback belongs to another training run,
+        the callback chooses a new file name instead of raising an error.
     advised : bool
         Whether `fit` has already looked for problems in the model and the data.
     listeners : list of Callback

@@ -294,9 +294,9 @@ class Trainer(TrainingState):
             If `resume` is True, but the optimizer was interrupted in the middle of a step.
         DivergenceError
             If the loss or a gradient becomes NaN or infinite. The error is raised at this step, or
-            on a GPU at the end of the epoch. The model is then in its state before this step. If
-            the very last step makes a weight NaN or infinite, the error is raised too, but the step
-            is not undone.
+            on a GPU at the end of the epoch. The model is left as it was before this step. If the
+            very last step makes a weight NaN or infinite, the error is raised too, but the step is
+            not undone.
 
         Warns
         -----
@@ -489,7 +489,7 @@ def _no_argument(function: Callable[..., Any], name: str) -> TypeError:
     )
     hint = _HINTS.get(name)
     if name in others:
-        hint = "give it to Trainer" if function is Trainer.fit else "give it to fit"
+        hint = "pass it to Trainer" if function is Trainer.fit else "pass it to fit"
     if hint is None:
         return no_argument(function.__name__, name, known)
     return TypeError(f"{function.__name__} has no argument {name!r}: {hint}")

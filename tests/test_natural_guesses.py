@@ -157,3 +157,25 @@ def test_arrays_are_shown_by_their_shape():
         with pytest.raises((TypeError, ValueError), match=re.escape(f"found {found}")) as caught:
             use()
         assert len(str(caught.value)) < 300
+
+
+def test_the_repr_of_a_layer_or_loss_with_arrays_is_short(tmp_path):
+    class Held(cr.Layer):
+        def __init__(self, array, *, more=None):
+            self.array = array
+
+        def forward(self, x, *, training=False):
+            return x + 0.0, lambda dy: dy
+
+    class Weighted(cr.Loss):
+        def __init__(self, by):
+            super().__init__()
+            self.by = by
+
+    assert (
+        repr(Held(X, more=X)) == "Held(<ndarray of shape (8, 4)>, more=<ndarray of shape (8, 4)>)"
+    )
+    assert repr(Weighted(X)) == "Weighted(reduction='mean', by=<ndarray of shape (8, 4)>)"
+    with pytest.raises(TypeError, match=r"found <ndarray of shape \(8, 4\)>$") as caught:
+        cr.Sequential(Held(X)).save(tmp_path / "model")
+    assert len(str(caught.value)) < 250

@@ -34,14 +34,23 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
     )
 
 
+def repr_without_elements(x: Any) -> str:
+    """Return the repr of anything but an array or a frame, which is shown by type and shape."""
+    return f"<{type(x).__name__} of shape {tuple(x.shape)}>" if _is_data(x) else repr(x)
+
+
+def _is_data(x: Any) -> bool:
+    shape = getattr(x, "shape", ())
+    return (
+        bool(shape) and isinstance(shape, tuple) and (hasattr(x, "dtype") or hasattr(x, "columns"))
+    )
+
+
 class _Short(reprlib.Repr):
     """Shortens long texts and lists. Arrays and frames are shown by type and shape."""
 
     def repr_instance(self, x: Any, level: int) -> str:
-        shape = getattr(x, "shape", ())
-        if shape and isinstance(shape, tuple) and (hasattr(x, "dtype") or hasattr(x, "columns")):
-            return f"<{type(x).__name__} of shape {tuple(shape)}>"
-        return super().repr_instance(x, level)
+        return repr_without_elements(x) if _is_data(x) else super().repr_instance(x, level)
 
 
 _short = _Short()

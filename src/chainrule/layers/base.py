@@ -14,7 +14,7 @@ from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import expect_arguments, whole
-from ..errors import DataError, ShapeError, other_dtype, shown, what_is_meant
+from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown, what_is_meant
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 from .hints import Hints
@@ -420,7 +420,8 @@ class Layer(Hints):
 
     def __repr__(self) -> str:
         bound = self.arguments()
-        words = [repr(a) for a in bound.args] + [f"{k}={v!r}" for k, v in bound.kwargs.items()]
+        words = [repr_without_elements(a) for a in bound.args]
+        words += [f"{k}={repr_without_elements(v)}" for k, v in bound.kwargs.items()]
         return f"{type(self).__name__}({', '.join(words)})"
 
     def arguments(self) -> inspect.BoundArguments:

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from ..backends.conversion import like, on_host, to_numpy
 from ..checks import Checked, one_of
-from ..errors import DataError, ShapeError, other_dtype, shown
+from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown
 from ..types import Array
 
 Formula = tuple[Array, Callable[[], Array]]
@@ -283,8 +283,9 @@ class Loss:
         return result
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
-        return f"{type(self).__name__}({options})"
+        options = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        words = ", ".join(f"{k}={repr_without_elements(v)}" for k, v in options.items())
+        return f"{type(self).__name__}({words})"
 
 
 def as_outputs(y: Any) -> tuple[Any, Array]:

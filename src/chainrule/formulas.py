@@ -1,4 +1,4 @@
-"""Formulas as pure functions of a namespace and arrays. A backend may use kernels instead."""
+"""Formulas as pure functions. A backend may replace formulas by kernels."""
 
 from __future__ import annotations
 

@@ -449,7 +449,7 @@ class ModelState:
         self.generation += 1
 
     def note_step(self) -> None:
-        """Record a step that a device repeated without Python: `grads` holds its gradients."""
+        """Record that a device has repeated a step without Python; `grads` holds the gradients."""
         self.shown = self.generation
         for p in self.parameters:
             p._written = self.shown

@@ -213,7 +213,7 @@ def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Ope
     """Return cuBLAS's arguments for ``a @ b``; cuBLAS expects column-major matrices.
 
     cuBLAS reads the memory of a row-major matrix as the transposed matrix. So cuBLAS computes
-    ``(a @ b).T = b.T @ a.T``. Read row by row, the result in memory is ``a @ b``.
+    ``(a @ b).T = b.T @ a.T``. Row by row, the memory of the result then holds ``a @ b``.
 
     Parameters
     ----------

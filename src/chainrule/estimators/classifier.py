@@ -75,8 +75,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     momentum, nesterovs_momentum : float and bool, optional
         Options for "sgd". `chainrule.SGD` describes both options.
     early_stopping : bool, optional
-        Whether to stop when the score on validation data stops improving, instead of the loss, and
-        to restore the weights with the best score. The validation data is the argument
+        Whether to stop when the score on validation data, instead of the loss, stops improving. The
+        weights with the best score are then restored. The validation data is the argument
         ``validation_data`` of `fit`. By default, a stratified part of the training data is held
         out, in which the classes have the same proportions as in the rest. If stratification is
         impossible, for example because a class has only one sample, the split is not stratified.
@@ -293,7 +293,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return self.out_activation_ == "logistic" and not self._multilabel and self.n_outputs_ > 1
 
     def _log_shares(self, outputs: Array) -> Array:
-        """Return the logarithms of the probabilities divided by their sum."""
+        """Normalise the probabilities of the classes, and return the logarithms."""
         return log_softmax(array_namespace(outputs), self._output.log_predictions(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -1,4 +1,4 @@
-"""Build an estimator's model and optimizer from its parameters."""
+"""Build the model and the optimizer of an estimator from the estimator's parameters."""
 
 from __future__ import annotations
 

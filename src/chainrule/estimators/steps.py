@@ -87,7 +87,7 @@ def train(
             ConvergenceWarning,
             stacklevel=5,
         )
-    return max(0, left_out)  # negative after an interruption
+    return max(0, left_out)  # `left_out` is negative after an interruption
 
 
 def _rate_of(parameters: Mapping[str, Any]) -> str:

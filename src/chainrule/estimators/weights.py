@@ -12,10 +12,10 @@ from .network import linear_layers
 
 
 class ShownWeights(BaseEstimator):  # type: ignore[misc]
-    """Adds the attributes `coefs_` and `intercepts_`, lists of views of the weights of `model_`.
+    """Adds the attributes `coefs_` and `intercepts_`, lists of views into the weights of a model.
 
-    Weights have shape ``(in, out)``, and biases ``(out,)``. Writing to a view changes the model. So
-    does replacing a view with another array.
+    Weights have shape ``(in, out)``, and biases ``(out,)``. Writing to a view changes the model.
+    Replacing a view with another array also changes the model.
     """
 
     def _show_weights(self) -> None:

@@ -64,8 +64,8 @@ def write_tensors(
     After any of these errors, an existing file is unchanged.
     """
     metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
-    # The safetensors package writes every array as if it were in C order. So convert other orders
-    # first.
+    # The safetensors package writes every array as if it were in C order. So convert arrays in
+    # other orders first.
     ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     for name, array in ordered.items():
         if name == "__metadata__":

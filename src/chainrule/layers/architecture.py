@@ -62,9 +62,9 @@ class Describer:
         }
 
     def defaults(self, bound: inspect.BoundArguments, layer: Layer) -> dict[str, Any]:
-        """Return the arguments that were left out: the defaults of a later version may differ.
+        """Return the defaults of arguments that were not given, because defaults may change later.
 
-        A custom layer may have defaults that cannot be written. They are left out of the file, too.
+        If a custom layer has a default that cannot be written, the default is omitted.
         """
         written = {}
         for name, parameter in bound.signature.parameters.items():
@@ -118,7 +118,7 @@ class Builder:
         kwargs = {
             k: self.value(v, f"{place}/{k}")
             for k, v in description["kwargs"].items()
-            if k not in known or not _same(v, known[k].default)  # the repr omits defaults
+            if k not in known or not _same(v, known[k].default)  # then the repr omits this argument
         }
         # With a backend, dtype, device or seed, the constructor would draw all weights.
         if where := classes[kind]._where & kwargs.keys():
@@ -137,5 +137,5 @@ class Builder:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Return whether a value from a file is this default, a number, a string or None."""
+    """Return whether a value from a file equals this default: a number, a string or None."""
     return type(value) is type(default) and bool(value == default)

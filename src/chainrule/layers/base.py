@@ -99,9 +99,9 @@ class Layer(Hints):
             Layer.built_in[cls.__name__] = cls
             cls._is_custom = False
         else:
-            cls._is_custom = True  # the inherited value describes a built-in class
+            cls._is_custom = True  # the inherited value is for a built-in class
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
-            cls.takes_input_gradient = False  # the inherited value describes another forward
+            cls.takes_input_gradient = False  # the inherited value is for another `forward`
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         expect_arguments(cls, kwargs)
@@ -191,7 +191,7 @@ class Layer(Hints):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield all parameters, buffers and layers in attributes, and in their lists and dicts."""
+        """Yield all parameters, buffers and layers in attributes, including lists and dicts."""
         for name, value in list(vars(self).items()):  # another thread may be binding the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)

@@ -84,8 +84,9 @@ class Loss:
             ``(batch,)`` or ``(batch, ...)``, in the dtype of `y`. If a sample has several values,
             the reduction "mean" averages over all values.
         derivative : callable
-            ``derivative()`` returns an array with the shape and dtype of `y`: for each sample, the
-            derivative of the sum of the sample's values with respect to the sample's outputs.
+            ``derivative()`` returns an array with the shape and dtype of `y`. For each sample, the
+            array holds the derivative of the sum of the sample's values with respect to the
+            sample's outputs.
         """
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
@@ -157,7 +158,8 @@ class Loss:
         Raises
         ------
         ShapeError
-            If the shapes do not fit. The shapes ``(n,)`` and ``(n, 1)`` do not fit either.
+            If the shapes do not fit. For example, the shapes ``(n,)`` and ``(n, 1)`` do not fit
+            each other.
         DataError
             If targets in host memory are invalid (see `check`), or if sample weights in host memory
             are negative or do not have a finite sum.

@@ -177,7 +177,7 @@ class KLDivLoss(WeightedOutputs):
 
     def check_outputs(self, xp: Any, y: Array) -> None:
         largest = float(xp.max(y))
-        if 1e-3 < largest < math.inf:  # more than rounding; `Trainer` reports infinity and NaN
+        if 1e-3 < largest < math.inf:  # `Trainer` reports infinity and NaN
             raise DataError(
                 f"KLDivLoss: expected log-probabilities, which are at most 0, found {largest:.6g}; "
                 "for logits, add LogSoftmax as the last layer"

@@ -18,8 +18,8 @@ class WeightedOutputs(Loss):
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(features,)``, a factor for the values of each output. The mean is the sum divided by the
-        number of values, not by the sum of the weights, as in PyTorch.
+        ``(features,)``, a factor for the values of each output. As in PyTorch, the mean is the sum
+        divided by the number of values, not by the sum of the weights.
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
     """

@@ -37,7 +37,8 @@ Examples
 >>> metrics = [accuracy, top_k_accuracy(5)]
 >>> metrics = {"accuracy": accuracy, "f1": partial(f1, average="weighted")}
 
-The share of samples whose largest error is below 0.1, in training too:
+A custom metric that is also computed in training: the share of samples whose largest error is below
+0.1.
 
 >>> import numpy as np
 >>> def close(outputs, targets):

@@ -104,7 +104,7 @@ class binary_accuracy:
         return share(xp, right & ~xp.isnan(outputs), outputs.dtype)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Return whether each output is right."""
+        """Return for each output whether the prediction is right."""
         return (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
 
 
@@ -155,7 +155,7 @@ class top_k_accuracy:
         return share(xp, self.per_sample(xp, outputs, labels), outputs.dtype)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Return whether each sample is right."""
+        """Return for each sample whether the prediction is right."""
         labels = xp.astype(_labels(xp, outputs, targets), xp.int64)
         samples, classes = outputs.shape
         rows = xp.arange(samples, device=outputs.device)

@@ -148,8 +148,9 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the optimizer is bound to another model, or if `model` is part of another model. If
-            `lr` is a dict, also if a key matches no parameter, or if a parameter has no rate.
+            If the optimizer is bound to another model, or if `model` is part of another model. For
+            a dict of learning rates, also if a key matches no parameter, or if a parameter has no
+            rate.
         RuntimeError
             If a layer was added to the model after its weights were drawn.
         TypeError
@@ -297,8 +298,8 @@ class Optimizer:
     def numbers(self, ahead: int = 0) -> list[float]:
         """Return the numbers of the next step, or of the step that comes `ahead` steps later.
 
-        For each stretch, the list holds the `scalars`, `l1` and the decay. The decay is the weight
-        decay. With decoupled decay, the decay is the factor by which the value is multiplied. The
+        For each stretch, the list holds the `scalars`, `l1` and the decay. The decay is
+        `weight_decay`, or with decoupled decay the factor by which the value is multiplied. The
         last number of the list is `clip_norm`, or 0.
         """
         return self._numbers(self.stretches(), self.steps + ahead)

@@ -40,7 +40,7 @@ class Run:
     validation : tuple of array or None
         The validation data, which is evaluated after each epoch.
     check_at_epoch_end : bool
-        Whether the losses are read only at the end of each epoch. If one of the losses is NaN or
+        If True, no losses are read before the end of an epoch. If one of the losses is NaN or
         infinite, the epoch is repeated up to the step of this loss to find the cause.
     listeners : list of Callback
         The callbacks, in the order in which they are called.

@@ -302,8 +302,8 @@ class Trainer(TrainingState):
         -----
         UserWarning
             If the last layer repeats a part of the loss, such as a `Softmax` before
-            `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`. Also if the root mean
-            square of the inputs of the first trained `Linear` is above 30, or if all parameters are
+            `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`. Also if the first trained
+            `Linear` receives inputs with a root mean square above 30, or if all parameters are
             frozen. Each trainer gives these warnings once.
         RuntimeWarning
             If ``compile="auto"`` is not possible, or if `resume` is True but a callback has ended
@@ -373,7 +373,7 @@ class Trainer(TrainingState):
         return self.history
 
     def _advise(self, batches: Batches | BatchStream) -> None:
-        """Warn if the model or the data will train badly: once, and never in an estimator."""
+        """Warn once if the model or the data will train badly; never warn in an estimator."""
         if self.advised or self.own_files:
             return
         self.advised = True

@@ -128,7 +128,7 @@ class polynomial:
     lr, end : float
         First and last rate, at least 0.
     steps : int
-        Number of steps between them, at least 1.
+        Number of steps from the first to the last rate, at least 1.
     power : float, optional
         Exponent of the polynomial, above 0.
 
@@ -170,7 +170,7 @@ class cosine:
     lr, end : float
         First and last rate, at least 0.
     steps : int
-        Number of steps between them, at least 1.
+        Number of steps from the first to the last rate, at least 1.
 
     Examples
     --------

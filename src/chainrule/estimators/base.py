@@ -154,8 +154,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`. If numbers overflow in this call, the estimator is then in its state before
-            the call.
+            See `fit`. If numbers overflow, the estimator is left as it was before the call.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 

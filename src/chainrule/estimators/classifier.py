@@ -26,10 +26,11 @@ from .undo import undone_by_errors
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts classes, or several labels per sample.
 
-    This class can replace scikit-learn's `MLPClassifier`. With the same `random_state`, the two
-    classes start with the same weights. They hold out the same validation data, unless there are
-    more than two classes: then only chainrule stratifies. On the same batches, the two classes
-    compute the same results up to rounding. The order of the batches differs.
+    This class can replace scikit-learn's `MLPClassifier`. With the same `random_state`, both
+    implementations start with the same weights. For two classes, they also hold out the same
+    validation data. For more classes, only chainrule's class holds out a stratified part. On the
+    same batches, both implementations compute the same results up to rounding. The order of the
+    batches differs.
 
     Parameters
     ----------

@@ -257,7 +257,8 @@ class SparseBatches:
     Parameters
     ----------
     arrays : tuple
-        The sparse inputs, followed by dense arrays with the same number of rows, or None.
+        The sparse inputs, followed by dense arrays with the same number of rows. Arrays that are
+        None are ignored.
     batch_size : int, optional
         The number of samples per batch. The last batch may be smaller.
     shuffle, drop_last : bool, optional

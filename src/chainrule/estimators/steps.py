@@ -151,7 +151,7 @@ def split(
     """
     samples, strata = int(data[0].shape[0]), to_host(strata)
     held, weighted = math.ceil(fraction * samples), data[2] is not None
-    if weighted:  # bagging draws random weights, so accept most splits
+    if weighted:  # random weights (from bagging) must not cause an error
         if samples < 3:
             raise ValueError(
                 "early_stopping=True: expected at least 3 samples with a weight above 0, 2 of them "

@@ -1,7 +1,7 @@
 """Metrics: functions of outputs and targets that an evaluation reports next to the loss.
 
 A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
-takes a list of them, or a dict with names of your choice. Metrics never read values back from a
+takes a list of metrics, or a dict with names of your choice. Metrics never read values back from a
 device. Targets may be a list, a frame or an array of another library. Metrics move the targets to
 the device of the outputs. For targets in host memory, NaN and labels outside the classes raise a
 `DataError`. NaN among the outputs is not an error. Depending on the metric, samples with NaN count

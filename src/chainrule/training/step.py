@@ -60,8 +60,8 @@ class Step:
     loss_on_host : bool, optional
         Whether the loss is in host memory, so that reading it does not wait for a device.
     terminate_on_nan : bool, optional
-        If True, raise `NotFinite` if the loss is in host memory and is NaN or infinite. If False,
-        skip the step if the gradient is not finite.
+        If True, raise `NotFinite` for a loss in host memory that is NaN or infinite. If False, skip
+        steps whose gradient is not finite.
     """
 
     def __init__(

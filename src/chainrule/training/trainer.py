@@ -179,7 +179,7 @@ class Trainer(TrainingState):
         path : str or Path
             The file.
         loss, metrics, compile
-            The same arguments as for the saved trainer. `Trainer` describes them.
+            The same arguments as for the saved trainer. `Trainer` describes these arguments.
         optimizer : Optimizer
             A new optimizer of the same class. Its schedules are kept, and its numbers are replaced
             by the numbers in the file.

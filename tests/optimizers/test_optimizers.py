@@ -135,7 +135,7 @@ def test_a_rule_that_forgets_a_slot(library):
 
     model = single(library)
     optimizer = Forgetful(0.1).bind(model)
-    with pytest.raises(ValueError, match=r"a tuple \(value, \*slots\) with 2 elements, found 1"):
+    with pytest.raises(ValueError, match=r"a tuple \(value, \*slots\) of length 2, found 1"):
         step(model, optimizer)
 
 
@@ -146,7 +146,7 @@ def update(value, grad, lr):
 CUSTOM = {
     "no tuple": (
         {"rule": lambda self, xp: update},
-        r"tuple \(value, \*slots\) with 1 elements, found (tensor|.*rray)",
+        r"tuple \(value, \*slots\) of length 1, found (tensor|.*rray)",
     ),
     "one number": (
         {"scalars": lambda self, lr, step: lr},

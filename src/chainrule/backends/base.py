@@ -311,7 +311,7 @@ def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def overwrite(arrays: Sequence[Array], results: Any) -> None:
     """Write the results of a rule, a tuple, to the arrays."""
-    expected = f"expected the rule to return a tuple (value, *slots) with {len(arrays)} elements"
+    expected = f"expected the rule to return a tuple (value, *slots) of length {len(arrays)}"
     if not isinstance(results, tuple):
         raise TypeError(f"{expected}, found {shown(results)}")
     if len(results) != len(arrays):

@@ -8,11 +8,13 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .errors import shown, what_is_meant
+
+_Kind = TypeVar("_Kind")
 
 
 class Checked:
@@ -47,6 +49,13 @@ class Checked:
     if TYPE_CHECKING:  # at run time, Python reads the value from the instance's `__dict__`
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
+
+
+def instance(kind: type[_Kind], thing: Any, expected: str, hint: str = "") -> _Kind:
+    """Return `thing` if it is of this kind; the error message says what was expected instead."""
+    if isinstance(thing, kind):
+        return thing
+    raise TypeError(f"expected {expected}, found {shown(thing)}{hint or what_is_meant(thing)}")
 
 
 def whole(name: str, number: Any, *, least: int) -> int:

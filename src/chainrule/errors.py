@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import reprlib
 import sys
 from typing import Any
@@ -74,6 +75,21 @@ def what_is_meant(thing: Any) -> str:
     if hasattr(sys.modules["chainrule"], name):
         return f": this comes from PyTorch; did you mean cr.{name}(...)?"
     return ": this comes from PyTorch; chainrule has its own losses and optimizers"
+
+
+def require(module: str, *, what: str, extra: str) -> Any:
+    """Return a module of another library, imported when `what` first needs it.
+
+    Raises
+    ------
+    ImportError
+        If it cannot be imported; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(module)  # noqa: TID251  (not a module of this package)
+    except ImportError as error:
+        library = module.partition(".")[0]
+        raise ImportError(f"{what} needs {library}: {to_install(extra)}") from error
 
 
 def to_install(extra: str) -> str:

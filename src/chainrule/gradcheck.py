@@ -10,7 +10,7 @@ import numpy as np
 
 from .backends import Backend, get_backend
 from .backends.base import BackendLike
-from .errors import shown, what_is_meant
+from .checks import instance
 from .layers import Layer
 from .layers.model import Model
 from .losses import Loss
@@ -77,10 +77,8 @@ def gradcheck(
     >>> cr.gradcheck(cr.Tanh(), shape=(4, 5)) < 1e-6
     True
     """
-    if not isinstance(function, Layer | Loss):
-        raise TypeError(
-            f"expected a layer or a loss, found {shown(function)}{what_is_meant(function)}"
-        )
+    if not isinstance(function, Loss):
+        instance(Layer, function, "a layer or a loss")
     backend = get_backend(backend)
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape)

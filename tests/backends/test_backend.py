@@ -88,13 +88,13 @@ def check_cupy_is_missing(message):
 
 
 def test_cupy_without_the_wheel(monkeypatch):
-    base._known.cache_clear()
+    base._made.cache_clear()
     monkeypatch.setitem(sys.modules, "cupy", None)
     check_cupy_is_missing("needs CuPy, which cannot be imported")
 
 
 def test_cupy_without_a_gpu(monkeypatch):
-    base._known.cache_clear()
+    base._made.cache_clear()
     cupy = types.ModuleType("cupy")
     cupy.cuda = types.SimpleNamespace(is_available=lambda: False)
     monkeypatch.setitem(sys.modules, "cupy", cupy)

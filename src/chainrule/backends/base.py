@@ -46,7 +46,7 @@ class Backend:
         If the library does not have this device.
     """
 
-    known: ClassVar[dict[str, type[Backend]]] = {}
+    known: ClassVar[dict[str, Callable[..., Backend]]] = {}
     """The backends by name."""
 
     repeats = False
@@ -274,33 +274,24 @@ def get_backend(
             if asked not in (None, getattr(backend, name)):
                 raise ValueError(f"{backend!r} already exists and does not have {name}={asked!r}")
         return backend
+    library: Any = backend
     if isinstance(backend, ModuleType):
         name = backend.__name__.removeprefix("array_api_compat.")
-        if name not in Backend.known:
-            return _foreign(backend, device, precision)
-    else:
-        name = backend
-    if name not in Backend.known:
+        library = name if name in Backend.known else backend
+    elif backend not in Backend.known:
         raise ValueError(
             f"unknown backend {backend!r}: expected one of {', '.join(map(repr, Backend.known))}, "
             "or an Array API namespace"
         )
-    return _known(name, device, precision)
-
-
-# Creating a backend takes time, so each backend is created only once.
+    return _made(library, device, precision)
 
 
 @cache
-def _known(name: str, device: Any, precision: str | None) -> Backend:
-    make: Any = Backend.known[name]
-    backend: Backend = make(device=device, precision=precision)
-    return backend
-
-
-@cache
-def _foreign(namespace: ModuleType, device: Any, precision: str | None) -> Backend:
-    return Backend(namespace, device=device, precision=precision)
+def _made(library: str | ModuleType, device: Any, precision: str | None) -> Backend:
+    """Make and probe a backend, when it is first used."""
+    if isinstance(library, ModuleType):
+        return Backend(library, device=device, precision=precision)
+    return Backend.known[library](device=device, precision=precision)
 
 
 def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:

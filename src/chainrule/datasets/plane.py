@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import at_least_zero, whole
-from ..errors import to_install
+from ..errors import require
 
 Points = tuple[np.ndarray, np.ndarray]
 
@@ -72,11 +72,6 @@ def blobs(samples: int = 1000, *, classes: int = 4, noise: float = 1.0, seed: in
 
 
 def _make(name: str, **options: Any) -> Points:
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise ImportError(
-            f"this data set needs scikit-learn ({name}): {to_install('sklearn')}"
-        ) from error
+    datasets = require("sklearn.datasets", what=f"the data set of {name}", extra="sklearn")
     x, y = getattr(datasets, name)(**options)
     return x, y

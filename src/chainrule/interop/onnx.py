@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DivergenceError, shown, what_is_meant
+from ..checks import instance
+from ..errors import DivergenceError
 from ..files.atomic import write_atomically
-from ..layers import BatchNorm, Layer, LayerNorm, Linear
+from ..layers import Layer
 from ..layers.finite import not_finite
+from ..layers.model import sample_shape
 from ..parameter import Stored
 from ..version import __version__
 from .onnx_graph import Graph, import_onnx
@@ -141,9 +143,8 @@ def _input_dtype(name: str) -> np.dtype[Any]:
 
 
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the given shape of one sample, or infer it from the first layer that fixes a shape."""
-    if not isinstance(model, Layer):
-        raise TypeError(f"expected a Sequential, found {shown(model)}{what_is_meant(model)}")
+    """Return the shape of one sample, as given or from the first layer that fixes it."""
+    instance(Layer, model, "a Sequential")
     if shape is not None:
         if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
             raise ValueError(
@@ -151,9 +152,4 @@ def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...
                 f"{shape!r}"
             )
         return tuple(map(int, shape))
-    for _, part in (("", model), *model._walk()):
-        if isinstance(part, Linear):
-            return (part.in_features,)
-        if isinstance(part, BatchNorm | LayerNorm):
-            return (part.features,)
-    raise ValueError("to_onnx needs input_shape=, the shape of one sample")
+    return sample_shape(model, "to_onnx")

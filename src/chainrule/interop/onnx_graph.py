@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import shown, to_install
+from ..errors import require, shown
 from ..layers import Layer
 from ..parameter import Stored
 
@@ -116,8 +116,4 @@ class Graph:
 
 
 def import_onnx() -> Any:
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError(f"ONNX files need onnx: {to_install('onnx')}") from error
-    return onnx
+    return require("onnx", what="an ONNX file", extra="onnx")

@@ -69,18 +69,6 @@ def _leaky_relu(graph: Graph, layer: layers.LeakyReLU, x: Value) -> Value:
     return graph.node("LeakyRelu", x, alpha=layer.negative_slope)
 
 
-def _elu(graph: Graph, layer: layers.ELU, x: Value) -> Value:
-    return graph.node("Elu", x, alpha=layer.alpha)
-
-
-def _prelu(graph: Graph, layer: layers.PReLU, x: Value) -> Value:
-    return graph.node("PRelu", x, layer.weight)
-
-
-def _gelu(graph: Graph, layer: layers.GELU, x: Value) -> Value:
-    return graph.node("Gelu", x, approximate=layer.approximate)
-
-
 def _silu(graph: Graph, layer: layers.SiLU, x: Value) -> Value:
     return graph.node("Mul", x, graph.node("Sigmoid", x))
 
@@ -103,9 +91,9 @@ OPERATORS: dict[type[Layer], Writer] = {
     layers.ReLU: _operator("Relu"),
     layers.LeakyReLU: _leaky_relu,
     layers.ReLU6: _operator("Clip", 0.0, 6.0),
-    layers.ELU: _elu,
-    layers.PReLU: _prelu,
-    layers.GELU: _gelu,
+    layers.ELU: lambda graph, layer, x: graph.node("Elu", x, alpha=layer.alpha),
+    layers.PReLU: lambda graph, layer, x: graph.node("PRelu", x, layer.weight),
+    layers.GELU: lambda graph, layer, x: graph.node("Gelu", x, approximate=layer.approximate),
     layers.SiLU: _silu,
     layers.Sigmoid: _operator("Sigmoid"),
     layers.Tanh: _operator("Tanh"),

@@ -13,8 +13,8 @@ import numpy as np
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
-from ..checks import expect_arguments, whole
-from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown, what_is_meant
+from ..checks import expect_arguments, instance, whole
+from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown
 from ..parameter import Buffer, ModelState, Parameter, Stored
 from ..types import Array, Backward
 from .hints import Hints
@@ -176,8 +176,8 @@ class Layer(Hints):
             )
 
     def _adopt(self, part: Any) -> None:
-        if not isinstance(part, Layer | Stored):
-            raise TypeError(f"expected layers, found {shown(part)}{what_is_meant(part)}")
+        if not isinstance(part, Stored):
+            instance(Layer, part, "layers")
         if part._state is not None and part._state is not self._state:
             raise ValueError(
                 f"{part!r} already belongs to another model, or was used before this model was "

@@ -15,6 +15,7 @@ from ..types import Array
 from . import storage
 from .base import Layer
 from .linear import Linear
+from .normalization import BatchNorm, LayerNorm
 
 
 class Model(Layer):
@@ -23,7 +24,7 @@ class Model(Layer):
     layers: tuple[Layer, ...]
 
     def enter(self, x: Any) -> Array:
-        """Convert an input to the model's dtype. NumPy arrays are returned as read-only views.
+        """Convert an input or a gradient to the model's dtype; NumPy arrays become read-only views.
 
         Raises
         ------
@@ -32,10 +33,6 @@ class Model(Layer):
         DataError
             If `x` does not hold real numbers.
         """
-        return self._converted(x)
-
-    def _converted(self, x: Any) -> Array:
-        """Convert an array to the model's dtype, and make the result read-only where possible."""
         state, own = self.state, self.state.backend.array_type
         if not isinstance(x, own):
             raise TypeError(
@@ -105,8 +102,8 @@ class Model(Layer):
         Parameters
         ----------
         input_shape : tuple of int, optional
-            The shape of one sample, such as ``(28, 28)``. By default, a vector that fits the first
-            `Linear` of the model.
+            The shape of one sample, such as ``(28, 28)``. By default, the first `Linear`,
+            `BatchNorm` or `LayerNorm` determines it.
 
         Examples
         --------
@@ -119,10 +116,7 @@ class Model(Layer):
         total 23 parameters, 23 trainable
         """
         if input_shape is None:
-            sizes = [part.in_features for _, part in self._walk() if isinstance(part, Linear)]
-            if not sizes:
-                raise ValueError("summary needs input_shape=, the shape of one sample")
-            input_shape = (sizes[0],)
+            input_shape = sample_shape(self, "summary")
         x = self.xp.zeros((1, *input_shape), dtype=self.state.dtype, device=self.backend.device)
         rows = [("layer", "kind", "output", "parameters")]
         for i, layer in enumerate(self.layers):
@@ -174,3 +168,13 @@ class Model(Layer):
             If the file is damaged or does not fit the model. The model stays unchanged.
         """
         storage.load_weights(self, path)
+
+
+def sample_shape(model: Layer, function: str) -> tuple[int, ...]:
+    """Return the shape of one sample from the first layer that fixes it; `function` asks for it."""
+    for _, part in (("", model), *model._walk()):
+        if isinstance(part, Linear):
+            return (part.in_features,)
+        if isinstance(part, BatchNorm | LayerNorm):
+            return (part.features,)
+    raise ValueError(f"{function} needs input_shape=, the shape of one sample")

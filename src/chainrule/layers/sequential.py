@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 from ..backends.base import BackendLike
-from ..errors import ShapeError, shown, what_is_meant
+from ..checks import instance
+from ..errors import ShapeError
 from ..parameter import ModelState, Stored
 from ..types import Array, Backward
 from .base import Layer
@@ -14,7 +15,28 @@ from .hints import Hints
 from .model import Model
 
 
-class Sequential(Model):
+class Chain:
+    """The layers of a `Sequential` or of a `Slice`, as a collection."""
+
+    layers: tuple[Layer, ...]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> Slice: ...
+    def __getitem__(self: Any, index: int | slice) -> Layer | Slice:
+        """Return a layer, or for a slice such as ``[:2]``, a view of several layers (`Slice`)."""
+        found: Layer | tuple[Layer, ...] = self.layers[index]
+        return Slice(self, found) if isinstance(found, tuple) else found
+
+
+class Sequential(Chain, Model):
     """A chain of layers. The outermost `Sequential` is the model.
 
     Parameters
@@ -53,8 +75,9 @@ class Sequential(Model):
         seed: int | None = None,
     ) -> None:
         for layer in layers:
-            if not isinstance(layer, Layer):
-                raise TypeError(_no_layer(layer))
+            several = isinstance(layer, list | tuple)
+            hint = ": did you mean Sequential(*layers)?" if several else ""
+            instance(Layer, layer, "layers", hint)
         self.layers = layers
         options = {"backend": backend, "dtype": dtype, "device": device, "seed": seed}
         given = {name: option for name, option in options.items() if option is not None}
@@ -103,7 +126,7 @@ class Sequential(Model):
 
         def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
             if is_model:
-                dy = self._converted(dy)
+                dy = self.enter(dy)
             if dy.shape != shape:
                 raise ShapeError(
                     f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"
@@ -146,28 +169,11 @@ class Sequential(Model):
             x = layer._checked_forward(x, False, dtype)[0]
         return x
 
-    # Methods of a collection, and the text.
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.layers)
-
-    @overload
-    def __getitem__(self, index: int) -> Layer: ...
-    @overload
-    def __getitem__(self, index: slice) -> Slice: ...
-    def __getitem__(self, index: int | slice) -> Layer | Slice:
-        """Return a layer, or for a slice such as ``[:2]``, a view of several layers (`Slice`)."""
-        found = self.layers[index]
-        return Slice(self, found) if isinstance(found, tuple) else found
-
     def __repr__(self) -> str:
         return _lines(self, self.children())
 
 
-class Slice(Hints):
+class Slice(Chain, Hints):
     """A view of some layers of a model, such as ``model[:2]``.
 
     The view computes with the layers of the model and shares their weights. A view cannot be
@@ -195,8 +201,8 @@ class Slice(Hints):
 
     instead = "a slice shares the layers of its model; its copy() is an independent model"
 
-    def __init__(self, model: Sequential, layers: tuple[Layer, ...]) -> None:
-        self.model = model
+    def __init__(self, model: Sequential | Slice, layers: tuple[Layer, ...]) -> None:
+        self.model: Sequential = model.model if isinstance(model, Slice) else model
         self.layers = layers
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
@@ -234,20 +240,6 @@ class Slice(Hints):
         object.__setattr__(chain, "layers", self.layers)
         return chain
 
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.layers)
-
-    @overload
-    def __getitem__(self, index: int) -> Layer: ...
-    @overload
-    def __getitem__(self, index: slice) -> Slice: ...
-    def __getitem__(self, index: int | slice) -> Layer | Slice:
-        found = self.layers[index]
-        return Slice(self.model, found) if isinstance(found, tuple) else found
-
     def __repr__(self) -> str:
         return _lines(self, enumerate(self.layers))
 
@@ -263,9 +255,3 @@ def _lines(model: Sequential | Slice, layers: Iterable[tuple[Any, Any]]) -> str:
     """Return the layers as text, with one layer per line."""
     lines = [f"{name}: {layer!r}".replace("\n", "\n  ") for name, layer in layers]
     return "\n  ".join([f"{type(model).__name__}(", *lines]) + "\n)"
-
-
-def _no_layer(thing: Any) -> str:
-    several = isinstance(thing, list | tuple)
-    hint = ": did you mean Sequential(*layers)?" if several else what_is_meant(thing)
-    return f"expected layers, found {shown(thing)}{hint}"

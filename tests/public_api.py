@@ -75,7 +75,8 @@ class Lister:
         """Add a class: its constructor, and the members that no listed base class has."""
         self.lines.append(f"{path}{constructor(kind)}")
         members: dict[str, Any] = {}
-        listed = [base for base in kind.__mro__[1:] if id(base) in self.described]
+        parents = [base for base in kind.__mro__[1:] if id(base) in self.described]
+        listed = {base for parent in parents for base in parent.__mro__}
         for base in reversed(kind.__mro__):
             if is_ours(base) and base not in listed:
                 members.update(vars(base))

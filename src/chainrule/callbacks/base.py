@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from ..errors import shown, what_is_meant
+from ..checks import instance
+from ..errors import shown
 from ..history import History
 from ..layers import Sequential
 from ..metrics import Metric
@@ -27,7 +28,7 @@ class Training(Protocol):
     steps_per_epoch: int
     resuming: bool
     consistent: bool
-    own_files: bool
+    of_estimator: bool
 
     @property
     def epochs_done(self) -> int:
@@ -55,11 +56,7 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
     if not isinstance(callbacks, Iterable):
         hint = ": write callbacks=[...]" if isinstance(callbacks, Callback) else ""
         raise TypeError(f"expected a list of callbacks, found {shown(callbacks)}{hint}")
-    listeners = list(callbacks)
-    for listener in listeners:
-        if not isinstance(listener, Callback):
-            raise TypeError(f"expected callbacks, found {shown(listener)}{what_is_meant(listener)}")
-    return listeners
+    return [instance(Callback, callback, "callbacks") for callback in callbacks]
 
 
 class Callback:

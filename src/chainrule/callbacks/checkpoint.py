@@ -124,7 +124,13 @@ class Checkpoint(Callback):
         if self.monitor is not None:
             self.monitor.start(trainer)
         before = self.folder
-        with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
+        with self._target.taken(trainer, used=lambda: bool(self._of_another_training(trainer))):
+            if found := self._of_another_training(trainer):
+                raise FileExistsError(
+                    f"{self.folder}: expected no checkpoints beyond step "
+                    f"{trainer.optimizer.steps}, where this training run starts, found "
+                    f"{found[-1]}: resume from this file, remove it, or choose another folder"
+                )
             if self.folder != before:
                 self._written = []
             if self._target.locked:
@@ -181,19 +187,14 @@ class Checkpoint(Callback):
             for unfinished in self.folder.glob(f".{name}.safetensors.*"):
                 unfinished.unlink(missing_ok=True)
 
-    def _another_trainings(self, trainer: Training) -> str | None:
-        """Return the reason why this training run must not write to the folder, or None."""
+    def _of_another_training(self, trainer: Training) -> list[str]:
+        """Return the checkpoints in the folder that this training run cannot have written."""
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
         first = step == 0 and not trainer.resuming
         if first and self.monitor is not None and (self.folder / _BEST).exists():
             found.append(_BEST)
-        if not found:
-            return None
-        return (
-            f"{self.folder}: expected no checkpoints beyond step {step}, where this training run "
-            f"starts, found {found[-1]}: resume from this file, remove it, or choose another folder"
-        )
+        return found
 
     def state(self) -> dict[str, Any]:
         return {"written": list(self._written)}

@@ -11,7 +11,7 @@ from typing import Any
 from ..checks import Checked, flag
 from ..files.atomic import replaceable, write_atomically
 from .base import Callback, Training
-from .target import Target, seeks
+from .target import Target
 
 
 class CSVLogger(Callback):
@@ -71,7 +71,7 @@ class CSVLogger(Callback):
 
     def on_fit_start(self, trainer: Training) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
+        with self._target.taken(trainer, used=lambda: not self.append and self.path.exists()):
             replaceable(self.path)
             # Without known columns, the first new row rewrites the whole file.
             self._columns = []
@@ -100,11 +100,6 @@ class CSVLogger(Callback):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._kept = state.get("rows")
-
-    def _another_trainings(self, trainer: Training) -> str | None:
-        """Return the reason why this fit of an estimator must not write to the file, or None."""
-        taken = seeks(trainer) and not self.append and self.path.exists()
-        return f"{self.path} exists" if taken else None
 
     def _read(self) -> list[dict[str, Any]]:
         try:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..backends import Backend
 from ..formulas import scaled_norm
-from ..parameter import Parameter
 from ..types import Array
 from .base import Callback, Training
 
@@ -34,7 +33,8 @@ class GradientNorms(Callback):
         self._backend: Backend | None = None
 
     def on_step_end(self, trainer: Training) -> None:
-        xp, weights = trainer.model.xp, self._weights(trainer)
+        xp, named = trainer.model.xp, trainer.model.named_parameters()
+        weights = {name: p for name, p in named.items() if len(p.shape) > 1}
         if not weights:
             return
         self._backend, self._names = trainer.model.backend, list(weights)
@@ -58,8 +58,3 @@ class GradientNorms(Callback):
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._steps.clear()
         self.norms = {name: norms.tolist() for name, norms in state.items()}
-
-    @staticmethod
-    def _weights(trainer: Training) -> dict[str, Parameter]:
-        named = trainer.model.named_parameters()
-        return {name: p for name, p in named.items() if len(p.shape) > 1}

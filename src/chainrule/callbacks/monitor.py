@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..checks import Checked, at_least_zero
+from ..checks import Checked, at_least_zero, one_of
 from ..metrics.base import direction
 from .base import Callback, Training
 from .lambda_callback import LambdaCallback
@@ -68,11 +68,9 @@ class Monitor:
     def __init__(self, name: str, mode: str, min_delta: float = 0.0) -> None:
         if not isinstance(name, str):
             raise TypeError(f"expected monitor to be a name such as 'val_loss', found {name!r}")
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"expected mode to be 'auto', 'min' or 'max', found {mode!r}")
         self.name = name
         self.min_delta = min_delta
-        self.asked = mode
+        self.asked = mode = one_of("auto", "min", "max")("mode", mode)
         self.mode = _mode(direction_by_name(name)) if mode == "auto" else mode
         self.before: Mapping[str, Any] = {}  # the state saved before a restart
 

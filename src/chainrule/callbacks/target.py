@@ -15,7 +15,7 @@ class Target:
     """A file or folder that belongs to one training run while `Trainer.fit` is active.
 
     Two training runs with the same target would overwrite and remove each other's files, so the
-    second run raises an error. Fits of an estimator (``trainer.own_files``) are an exception,
+    second run raises an error. Fits of an estimator (``trainer.of_estimator``) are an exception,
     because a search passes copies of one callback to many fits. Each new fit takes the first free
     name among ``runs``, ``runs-2``, ``runs-3`` and so on.
 
@@ -39,25 +39,26 @@ class Target:
         return self._lock is not None and self._lock.held
 
     @contextlib.contextmanager
-    def taken(self, trainer: Training, obstacle: Callable[[], str | None]) -> Iterator[None]:
+    def taken(self, trainer: Training, *, used: Callable[[], bool]) -> Iterator[None]:
         """Lock the target until `release` is called, or until an error occurs within the context.
 
         Parameters
         ----------
         trainer : Trainer
             The trainer that wants to write to the target.
-        obstacle : callable
-            Function that returns the reason why this training run cannot write to `path`, or None.
+        used : callable
+            Function that returns whether another training run has written to `path`. The function
+            is called only for a new fit of an estimator, which then tries the next name.
 
         Raises
         ------
         FileExistsError
-            If another training run writes to the target, or if `obstacle` returns a reason.
+            If another training run writes to the target.
         """
         if self.locked:
             raise FileExistsError(f"{self.path}: this callback is in use by another training run")
         try:
-            self._take(trainer, obstacle)
+            self._take(trainer, used)
             yield
         except BaseException:
             self.release()
@@ -69,19 +70,20 @@ class Target:
             self._lock.release()
         self._lock = None
 
-    def _take(self, trainer: Training, obstacle: Callable[[], str | None]) -> None:
+    def _take(self, trainer: Training, used: Callable[[], bool]) -> None:
         for path in self._paths(trainer):
             self.path = path
-            if (reason := self._locked_by() or obstacle()) is None:
+            reason = self._locked_by()
+            if reason is None and not (_seeks(trainer) and used()):
                 break
             self.release()
-            if not seeks(trainer):
+            if not _seeks(trainer):
                 raise FileExistsError(reason)
 
     def _paths(self, trainer: Training) -> Iterator[Path]:
         """Yield the paths to try. A fit that has already started keeps its path."""
-        if not seeks(trainer):
-            stays = trainer.own_files or trainer.resuming
+        if not _seeks(trainer):
+            stays = trainer.of_estimator or trainer.resuming
             yield self.path if stays else self._asked
             return
         asked, is_file = self._asked, self._lock_name is None
@@ -106,6 +108,6 @@ class Target:
         return None
 
 
-def seeks(trainer: Training) -> bool:
+def _seeks(trainer: Training) -> bool:
     """Whether this training run is a new fit of an estimator and may choose an unused path."""
-    return trainer.own_files and not len(trainer.history)
+    return trainer.of_estimator and not len(trainer.history)

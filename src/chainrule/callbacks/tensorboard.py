@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..checks import Checked, flag
-from ..errors import to_install
+from ..errors import require
 from ..history import History
 from .base import Callback, Training
-from .target import Target, seeks
+from .target import Target
 
 
 class TensorBoard(Callback):
@@ -46,15 +46,10 @@ class TensorBoard(Callback):
     step_losses = Checked(flag)
 
     def __init__(self, logdir: str | Path, *, step_losses: bool = False) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                f"TensorBoard needs tensorboardX: {to_install('tensorboard')}"
-            ) from error
+        library = require("tensorboardX", what="TensorBoard", extra="tensorboard")
         self._target = Target(logdir, lock=".tensorboard.lock")
         self.step_losses = step_losses
-        self._make_writer: Any = SummaryWriter
+        self._make_writer: Any = library.SummaryWriter
         self._writer: Any = None
 
     @property
@@ -63,7 +58,7 @@ class TensorBoard(Callback):
 
     def on_fit_start(self, trainer: Training) -> None:
         history, resuming = trainer.history, trainer.resuming
-        with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
+        with self._target.taken(trainer, used=lambda: any(self.logdir.glob("events.*"))):
             # After resuming, write the whole history again.
             self._rows, self._steps = (
                 (0, 0) if resuming else (len(history), len(history.step_losses))
@@ -89,11 +84,6 @@ class TensorBoard(Callback):
         finally:
             self._writer = None  # the writer's open file would prevent copying the callback
             self._target.release()
-
-    def _another_trainings(self, trainer: Training) -> str | None:
-        """Return the reason why this fit of an estimator must not write to the folder, or None."""
-        taken = seeks(trainer) and any(self.logdir.glob("events.*"))
-        return f"{self.logdir} already has curves" if taken else None
 
     def _write(self, history: History) -> None:
         """Write the new rows of the history."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..callbacks import Callback
-from ..callbacks.target import Target, seeks
+from ..callbacks.target import Target
 from ..checks import whole
+from ..errors import require
 from ..files.atomic import usual_mode
-from .figures import NO_MATPLOTLIB
 
 if TYPE_CHECKING:
     from ..training import Trainer
@@ -65,13 +65,10 @@ class Animation(Callback):
         every: int = 1,
         fps: int = 10,
     ) -> None:
-        try:
-            from matplotlib.animation import FFMpegWriter, PillowWriter
-        except ImportError as error:
-            raise ImportError(NO_MATPLOTLIB) from error
+        animation = require("matplotlib.animation", what="plotting", extra="plot")
 
         self._target = Target(path)
-        writers: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
+        writers = {".gif": animation.PillowWriter, ".mp4": animation.FFMpegWriter}
         if self.path.suffix not in writers:
             raise ValueError(f"expected a path that ends in .gif or .mp4, found {str(path)!r}")
         every, fps = whole("every", every, least=1), whole("fps", fps, least=1)
@@ -85,7 +82,7 @@ class Animation(Callback):
         return self._target.path
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        with self._target.taken(trainer, lambda: self._another_trainings(trainer)):
+        with self._target.taken(trainer, used=lambda: self.path.exists()):
             # Create the temporary file in the target's folder. A folder without write permission
             # then raises an error now, not at the end.
             handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
@@ -120,7 +117,3 @@ class Animation(Callback):
             with contextlib.suppress(FileNotFoundError):
                 self._temporary.unlink()
             self._target.release()
-
-    def _another_trainings(self, trainer: Trainer) -> str | None:
-        """Return the reason why this fit of an estimator must not write to the file, or None."""
-        return f"{self.path} exists" if seeks(trainer) and self.path.exists() else None

@@ -55,8 +55,7 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     for (label, values), color, marker in zip(curves.items(), COLORS, MARKERS, strict=False):
         style = {"color": color, "marker": marker, "markersize": 4, "label": label}
         lines += ax.plot(columns["epoch"], values, **style)
-    ax.set_xlabel("epoch")
-    ax.set_ylabel(name)
+    ax.set(xlabel="epoch", ylabel=name)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False)
     return lines
@@ -102,8 +101,7 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
             )
             ax.fill_between(steps, low, high, color=color, alpha=0.1, linewidth=0)
         lines += ax.semilogy(steps, values, color=color, linewidth=1.2, label=name)
-    ax.set_xlabel("step")
-    ax.set_ylabel("norm of the gradient")
+    ax.set(xlabel="step", ylabel="norm of the gradient")
     ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return lines
 
@@ -177,8 +175,7 @@ def plot_sweep(
         if len(along) <= 8:
             ax.set_xticks(along, [f"{value:g}" for value in along])
             ax.set_xticks([], minor=True)
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    ax.set(xlabel=x, ylabel=y)
     if by:
         ax.legend(frameon=False, fontsize="small")
     return lines

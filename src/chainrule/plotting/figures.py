@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..backends.conversion import to_numpy
-from ..errors import DataError, ShapeError, to_install
+from ..errors import DataError, ShapeError, require
 from ..files.atomic import write_atomically
 
 # Okabe and Ito's palette for colour-blind readers. Markers distinguish the curves in greyscale.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 COLORS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "os^DvP*X"
-
-NO_MATPLOTLIB = f"plotting needs matplotlib: {to_install('plot')}"
 
 
 def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
@@ -30,10 +28,7 @@ def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
     """
     if ax is not None:
         return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(NO_MATPLOTLIB) from error
+    plt = require("matplotlib.pyplot", what="plotting", extra="plot")
     # A pyplot figure, so that notebooks show it and plt.show() finds it.
     return plt.figure(layout="constrained", **options).add_subplot(projection=projection)
 

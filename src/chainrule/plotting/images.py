@@ -13,9 +13,9 @@ from ..checks import whole
 from ..errors import DataError, ShapeError
 from ..layers import Layer
 from ..parameter import Parameter
-from .figures import VERMILLION, as_classes, axes
+from .figures import VERMILLION, as_classes
+from .grid import INCHES, Grid
 
-_INCHES = 0.74  # width of an image in a new figure
 _CHARACTER = 0.075  # width of a bold character of 8 points, in inches
 
 
@@ -73,7 +73,7 @@ def plot_predictions(
     ]
     longest = max(1, *(len(line) for caption in captions for line in caption.split("\n")))
     lines = max(caption.count("\n") for caption in captions) + 1
-    grid = _Grid(len(images), columns, across=longest * _CHARACTER / _INCHES, below=0.2 * lines)
+    grid = Grid(len(images), columns, across=longest * _CHARACTER / INCHES, below=0.2 * lines)
     room = math.inf if ax is None else grid.width(ax)
     ax, size = grid.axes(ax), min(8.0, 8.0 * room / (longest * _CHARACTER))
     drawn = []
@@ -146,7 +146,7 @@ def plot_weights(
     if not math.isfinite(largest):
         raise DataError("expected finite weights, found NaN or infinity")
     columns = _columns(len(images)) if columns is None else whole("columns", columns, least=1)
-    grid = _Grid(len(images), columns, ratio=images.shape[1] / images.shape[2])
+    grid = Grid(len(images), columns, ratio=images.shape[1] / images.shape[2])
     ax = grid.axes(ax, extra=0.9)
     scale = {"vmin": -(largest or 1.0), "vmax": largest or 1.0, "cmap": "RdBu_r"}
     drawn = [grid.draw(ax, i, image, **scale) for i, image in enumerate(images)]
@@ -187,61 +187,3 @@ def _columns(count: int) -> int:
 def _name(class_: int, names: list[str] | None) -> str:
     """Return the name of a class, or the class number if there are no names."""
     return names[class_] if names else str(class_)
-
-
-class _Grid:
-    """Positions of images in an Axes; all rows but the last have the same length.
-
-    The unit of length is the width of an image.
-
-    Parameters
-    ----------
-    count : int
-        The number of images.
-    columns : int
-        Maximum number of images per row.
-    ratio : float, optional
-        Height of an image divided by its width.
-    across : float, optional
-        The width of the widest caption.
-    below : float, optional
-        The height of the captions.
-    """
-
-    def __init__(
-        self, count: int, columns: int, *, ratio: float = 1.0, across: float = 0.0, below: float = 0
-    ) -> None:
-        self.rows = -(-count // columns)
-        self.columns = -(-count // self.rows)
-        self.ratio = ratio
-        self.step = max(1.0, across) + 0.15, ratio + below + 0.15
-
-    def axes(self, ax: Any, *, extra: float = 0.0) -> Any:
-        """Return `ax`, or new axes as large as the grid, and wider by `extra` inches."""
-        across, down = self.step
-        width = extra + _INCHES * across * self.columns
-        return axes(ax, figsize=(max(1.5, width), max(1.0, _INCHES * down * self.rows)))
-
-    def width(self, ax: Any) -> float:
-        """Estimate the distance from one image to the next in inches, before layout."""
-        inches: float = ax.get_window_extent().width / ax.figure.dpi
-        return inches / self.columns
-
-    def corner(self, i: int) -> tuple[float, float]:
-        """The left and upper edge of the i-th image."""
-        row, column = divmod(i, self.columns)
-        return self.step[0] * column, self.step[1] * row
-
-    def draw(self, ax: Any, i: int, image: np.ndarray, **options: Any) -> Any:
-        """Draw the i-th image."""
-        left, top = self.corner(i)
-        extent = (left, left + 1.0, top + self.ratio, top)
-        return ax.imshow(image, extent=extent, interpolation="nearest", **options)
-
-    def finish(self, ax: Any) -> None:
-        """Set the limits of the axes to the grid, and hide the axes."""
-        across, down = self.step
-        margin = 0.5 * (across - 1.0)
-        ax.set_xlim(-margin, across * self.columns - margin)
-        ax.set_ylim(down * self.rows - 0.05, -0.05)
-        ax.set_axis_off()

@@ -72,8 +72,7 @@ def plot_decision_boundary(
     for k in range(count):
         style = {"color": colors[k], "marker": MARKERS[k % len(MARKERS)], "s": 10}
         drawn.append(ax.scatter(*x[y == k].T, **style, linewidths=0, label=f"class {k}"))
-    ax.set_xlabel("feature 1")
-    ax.set_ylabel("feature 2")
+    ax.set(xlabel="feature 1", ylabel="feature 2")
     return drawn
 
 
@@ -116,9 +115,7 @@ def plot_surface(
     if not hasattr(ax, "plot_surface"):
         raise TypeError('expected three-dimensional axes: add_subplot(projection="3d")')
     surface = ax.plot_surface(across, up, outputs[..., 0], cmap="cividis", alpha=0.9)
-    ax.set_xlabel("x")
-    ax.set_ylabel("y")
-    ax.set_zlabel("output")
+    ax.set(xlabel="x", ylabel="y", zlabel="output")
     return surface
 
 

@@ -30,7 +30,7 @@ class StepRecorder(cr.Callback):
         self.seen = []
 
     def on_step_end(self, trainer):
-        loss = float(trainer.progress.losses[-1])
+        loss = float(trainer.progress.rows[-1][0])
         self.seen.append((trainer.optimizer.steps, trainer.model.state.draws, loss))
 
 

@@ -52,7 +52,7 @@ class Events(cr.Callback):
         self.moments: list[Any] = []
 
     def on_step_end(self, trainer: cr.Trainer) -> None:
-        if len(trainer.progress.losses) in (1, trainer.steps_per_epoch):
+        if len(trainer.progress.rows) in (1, trainer.steps_per_epoch):
             self.moments.append(self.clock.now())
 
     def on_epoch_end(self, trainer: cr.Trainer) -> None:

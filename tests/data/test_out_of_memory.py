@@ -10,7 +10,6 @@ from helpers import plain_trainer, three_classes
 
 import chainrule as cr
 from chainrule.data import moving
-from chainrule.training import checking
 
 X, Y = three_classes(60)
 
@@ -45,8 +44,7 @@ def test_large_integers_in_a_file_do_not_wrap(library, tmp_path):
 
 
 def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
-    for module in (moving, checking):
-        monkeypatch.setattr(module, "CHECKED_AT_ONCE", 100)  # 100 bytes hold three rows
+    monkeypatch.setattr(moving, "CHECKED_AT_ONCE", 100)  # bytes: three rows
     bad = X.copy()
     bad[[7, 30, 31], 2] = np.nan
     with pytest.raises(cr.DataError, match="in 3 of 60 samples, first in sample 7"):

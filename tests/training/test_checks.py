@@ -145,7 +145,7 @@ def test_bad_trainers():
             cr.Trainer(model, **options)
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
     for data, found in ((X, "ndarray"), ([X, Y], "list"), (3, "int"), ((X,), "a tuple of 1")):
-        with pytest.raises(TypeError, match=rf"validation_data=\(x_val, y_val\) .*found {found}$"):
+        with pytest.raises(TypeError, match=rf"validation_data=\(x, y\) .*found {found}$"):
             trainer.fit(X, Y, verbose=0, validation_data=data)
     for name, hint in (
         ("validation_split", r"train_test_split, and give validation_data=\(x_val, y_val\)$"),

@@ -136,5 +136,5 @@ def test_a_rate_that_changes_at_every_step(repeating):
 
 def test_compile_is_checked():
     model = cr.Sequential(cr.Linear(2, 1))
-    with pytest.raises(ValueError, match="'off' or 'auto', found True"):
+    with pytest.raises(ValueError, match="'auto'., found True"):
         cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(lr=0.1), compile=True)

@@ -14,6 +14,12 @@ from ..types import Array
 CHECKED_AT_ONCE = 2**24  # the number of bytes of a file that are read at a time
 
 
+def rows_at_once(array: Array) -> int:
+    """The number of rows to check at a time: all, or about 16 MB if they are in a file."""
+    rows: int = array.shape[0]
+    return max(1, CHECKED_AT_ONCE * rows // array.nbytes) if isinstance(array, np.memmap) else rows
+
+
 def to_device(backend: Backend, array: Array) -> Array:
     """Move an array, or a part of a file on disk, to the device."""
     if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
@@ -73,9 +79,7 @@ def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
 
 def _check_finite(backend: Backend, name: str, array: Array) -> None:
     xp, samples = backend.xp, array.shape[0]
-    step = samples
-    if isinstance(array, np.memmap):
-        step = max(1, CHECKED_AT_ONCE * samples // array.nbytes)
+    step = rows_at_once(array)
     bad: list[int] = []
     for start in range(0, samples, step):
         finite = xp.isfinite(array[start : start + step, ...])

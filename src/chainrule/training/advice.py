@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 
 from ..backends.conversion import on_host
+from ..data import Batches, BatchStream
 from ..data.moving import to_device
 from ..layers import (
     BatchNorm,
@@ -28,6 +30,16 @@ from ..types import Array
 
 _LARGE = 30.0  # the largest root mean square of inputs without a warning
 _ROWS, _ELEMENTS = 1000, 2**20  # how much of the inputs is examined, at most
+_PASSING = (Identity, Flatten, Dropout)  # layers that pass on probabilities as they are
+
+
+def advise(model: Sequential, loss: Loss, batches: Batches | BatchStream) -> None:
+    """Warn if a model or its inputs will train badly; called by `Trainer.fit`."""
+    found = [about_parameters(model), about_last_layer(model, loss)]
+    if isinstance(batches, Batches):
+        found.append(about_scale(model, batches.arrays[0]))
+    for message in filter(None, found):
+        warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def about_parameters(model: Sequential) -> str | None:
@@ -35,9 +47,6 @@ def about_parameters(model: Sequential) -> str | None:
     if model.trainable or not model.parameters():
         return None
     return "all parameters are frozen, so training changes nothing: model.unfreeze() ends this"
-
-
-_PASSING = (Identity, Flatten, Dropout)  # layers that pass on probabilities as they are
 
 
 def about_last_layer(model: Sequential, loss: Loss) -> str | None:

@@ -1,4 +1,4 @@
-"""Check that data fits the model and the loss."""
+"""Check that data fits a model and a loss, and move it to the device."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
-from ..data import Batches
-from ..data.moving import CHECKED_AT_ONCE, move, to_device
+from ..data import Batches, BatchStream
+from ..data.moving import move, rows_at_once, to_device
 from ..errors import DataError, ShapeError
 from ..layers import Layer, Sequential
 from ..losses import Loss
 from ..losses.base import check_weights
 from ..types import Array
+from .state import TrainingState
 
 
 def move_checked(
@@ -32,7 +31,7 @@ def move_checked(
     with _blaming("output of the model"):
         loss.check_outputs(xp, one)
     with _blaming(f"{prefix}y"):
-        rows = _checked_together(y)
+        rows = rows_at_once(y)
         for start in range(0, y.shape[0], rows):
             part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
             # `check` uses only the shape of the outputs, so the output of one sample is enough.
@@ -45,6 +44,49 @@ def move_checked(
     return x, y, *weights
 
 
+def checked_batches(
+    training: TrainingState,
+    x: Any,
+    y: Any,
+    weight: Any,
+    *,
+    batch_size: int | None,
+    shuffle: bool,
+    drop_last: bool,
+    micro_batches: int,
+) -> Batches | BatchStream:
+    """Check the training data and return the source of the batches; see `Trainer.fit`."""
+    backend, dtype = training.model.backend, training.model.state.dtype_name
+    if y is None:
+        if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
+            raise ValueError(
+                "batch_size, sample_weight, shuffle and drop_last need x and y: ready-made "
+                "batches already have their size, weights and order"
+            )
+        return BatchStream(x, rng=training.rng, backend=backend, dtype=dtype)
+    data = move_checked(training.model, training.loss, x, y, weight)
+    batches = Batches(
+        data,
+        batch_size=min(128, data[0].shape[0]) if batch_size is None else batch_size,
+        rng=training.rng,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        backend=backend,
+    )
+    expect_batches(training.model, batches, micro_batches)
+    return batches
+
+
+def expect_validation_tuple(given: Any) -> None:
+    """Raise a `TypeError` unless `validation_data` is a tuple of two or three elements."""
+    if not isinstance(given, tuple) or len(given) not in (2, 3):
+        several = isinstance(given, tuple)
+        found = f"a tuple of {len(given)}" if several else type(given).__name__
+        raise TypeError(
+            f"expected validation_data=(x, y) or (x, y, sample_weight), a tuple, found {found}"
+        )
+
+
 @contextmanager
 def _blaming(what: str) -> Iterator[None]:
     """Prefix error messages with the name of the invalid data."""
@@ -52,13 +94,6 @@ def _blaming(what: str) -> Iterator[None]:
         yield
     except (ShapeError, DataError) as error:
         raise type(error)(f"{what}: {error}") from error
-
-
-def _checked_together(y: Array) -> int:
-    """Return the number of targets to check at once: all, or about 16 MB of a file."""
-    if not isinstance(y, np.memmap):
-        return int(y.shape[0])
-    return max(1, CHECKED_AT_ONCE * len(y) // y.nbytes)
 
 
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:

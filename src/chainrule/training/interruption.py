@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
 class Interruption:
-    """A context manager that postpones the first Ctrl-C until the next call of `check`.
+    """A request to end the training, made by Ctrl-C. A second Ctrl-C raises at once."""
 
-    A second Ctrl-C raises `KeyboardInterrupt` at once. Outside of the main thread, and if the
-    program has its own handler for Ctrl-C, this context manager does nothing.
-    """
+    asked = False
 
-    def __init__(self) -> None:
-        self.asked = False
-        self._set = False
-
-    def __enter__(self) -> Interruption:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._note)
-            self._set = True
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
@@ -36,13 +26,21 @@ class Interruption:
             self.asked = False
             raise KeyboardInterrupt
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._set:
+
+@contextmanager
+def postponed_interruption() -> Iterator[Interruption]:
+    """Postpone the first Ctrl-C until the next `Interruption.check`, at the latest until the end.
+
+    Ctrl-C works as usual outside of the main thread, or if the signal already has another handler.
+    """
+    interruption = Interruption()
+    main = threading.current_thread() is threading.main_thread()
+    postponed = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if postponed:
+        signal.signal(signal.SIGINT, interruption.note)
+    try:
+        yield interruption
+    finally:
+        if postponed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if kind is None:
-            self.check()
+    interruption.check()

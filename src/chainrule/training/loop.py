@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _REMEDY = "try a smaller learning rate, or clip_norm= in the optimizer"
 _AT_THE_START = "no step came before, so check the inputs, the targets and the initial weights"
 
 
+@dataclass
 class Run:
     """Trains for the epochs of one call of `fit`.
 
@@ -46,24 +48,12 @@ class Run:
         The callbacks, in the order in which they are called.
     """
 
-    def __init__(
-        self,
-        training: TrainingState,
-        batches: Batches | BatchStream,
-        step: Step,
-        *,
-        repeated: RepeatedSteps | None,
-        validation: tuple[Array, ...] | None,
-        check_at_epoch_end: bool,
-        listeners: list[Callback],
-    ) -> None:
-        self.training = training
-        self.batches = batches
-        self.step = step
-        self.repeated = repeated
-        self.validation = validation
-        self.check_at_epoch_end = check_at_epoch_end
-        self.listeners = listeners
+    training: TrainingState
+    batches: Batches | BatchStream
+    step: Step
+    repeated: RepeatedSteps | None
+    validation: tuple[Array, ...] | None
+    listeners: list[Callback]
 
     def train(self, interruption: Interruption) -> None:
         """Train until all epochs are done or a callback stops the training run."""
@@ -82,11 +72,16 @@ class Run:
         training.epoch = training.epochs_done + 1
         self._tell("on_epoch_start")
         progress = self._begin()
-        first = len(progress.losses)
-        before = training._snapshot() if self.check_at_epoch_end else None
+        first = len(progress.rows)
+        # On a device, losses are read only now. If one is NaN or infinite, the epoch is repeated up
+        # to that step to find the cause.
+        checked_later = self.step.terminate_on_nan and not self.step.loss_on_host
+        before = training._snapshot() if checked_later else None
         self._steps(progress, interruption)
-        measured = self._validate()
-        table, numbers = progress.read(training.model.state, [*measured.values()])
+        measured: dict[str, Any] = {}
+        if self.validation is not None:
+            measured = measure(training.model, training.loss, training.metrics, self.validation)
+        table, numbers = progress.read(training.model.state, measured.values())
         losses = table[:, 0]
         if before is not None and not np.isfinite(losses).all():
             training._restore(before)
@@ -135,7 +130,7 @@ class Run:
         """Make the remaining steps of the epoch."""
         training, step = self.training, self.repeated or self.step
         optimizer = training.optimizer
-        for batch in (self.repeated or self.batches).starting_at(len(progress.losses)):
+        for batch in (self.repeated or self.batches).starting_at(len(progress.rows)):
             training.consistent, before = False, optimizer.steps
             try:
                 measured = step(*batch)
@@ -144,19 +139,12 @@ class Run:
             except BaseException:
                 training.half_done = optimizer.moving or optimizer.steps != before
                 raise
-            progress.add(*measured)
+            progress.rows.append(measured)
             self._tell("on_step_end")
             training.consistent = True
             interruption.check()
-        if not progress.losses:
+        if not progress.rows:
             raise DataError("expected at least one batch, found none")
-
-    def _validate(self) -> dict[str, Any]:
-        """Compute the loss and metrics of the validation data; the results stay on the device."""
-        training = self.training
-        if self.validation is None:
-            return {}
-        return measure(training.model, training.loss, training.metrics, self.validation)
 
     def _means(self, table: np.ndarray) -> dict[str, float]:
         """Compute the loss and the metrics of an epoch from the numbers of all steps."""
@@ -177,7 +165,7 @@ class Run:
         batches = self.batches.starting_at(first)
         for batch in itertools.islice(batches, bad - first):
             self.step(*batch)
-        progress.cut(bad)
+        del progress.rows[bad:]
         x, y, *_ = next(batches)
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 

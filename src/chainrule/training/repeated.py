@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Batches
+from ..data import Batches, BatchStream
 from ..errors import BackendError
 from ..masks import split_key
 from ..parameter import ModelState
@@ -63,14 +63,19 @@ class RepeatedSteps:
         """Compile the step again if its operations have changed."""
         parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
         things = repr((self.model, self.step.loss))
-        optimizer = self.step.optimizer
-        parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
-        structure = things, parameters, optimizer.structure, parts
+        structure = things, parameters, *self._of_optimizer()
         if structure != self._structure:
             self._structure, self._masks, self._filled = structure, None, {}
-            shape = self.steps, len(optimizer.numbers())
+            optimizer = self.step.optimizer
+            shape = self.steps, len(optimizer.numbers(optimizer.stretches(), optimizer.steps))
             self._numbers = self._xp.zeros(shape, **self._real)
             self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
+
+    def _of_optimizer(self) -> tuple[Any, ...]:
+        """Return what determines the operations of the optimizer."""
+        optimizer = self.step.optimizer
+        parts = [(stretch.part, stretch.penalized) for stretch in optimizer.stretches()]
+        return optimizer.structure, parts
 
     def close(self) -> None:
         """Free the recorded step."""
@@ -120,13 +125,13 @@ class RepeatedSteps:
     def _fill(self, i: int) -> None:
         """Fill the table lines from step `i` on, unless their numbers are still valid."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
-        parts = [(part, penalized) for part, penalized, *_ in optimizer.stretches()]
-        if (optimizer.structure, parts) != self._structure[2:]:  # a callback changed an option
+        stretches = optimizer.stretches()
+        if self._of_optimizer() != self._structure[2:]:  # a callback changed an option
             self._compile()
-        if self._filled.get(i) == optimizer.numbers():
+        if self._filled.get(i) == optimizer.numbers(stretches, optimizer.steps):
             return
         count = min(_LINES, self.steps - i)
-        lines = [optimizer.numbers(ahead=n) for n in range(count)]
+        lines = [optimizer.numbers(stretches, optimizer.steps + n) for n in range(count)]
         self._filled = dict(enumerate(lines, start=i))
         here = slice(i, i + count)
         self._numbers[here, ...] = backend.asarray(np.asarray(lines), dtype=state.dtype)
@@ -169,3 +174,21 @@ class RepeatedSteps:
                 f"the step draws more random masks than the {self._masks} of an earlier step"
             )
         return key
+
+
+def repeated_steps(step: Step, batches: Batches | BatchStream) -> RepeatedSteps | None:
+    """Return the steps of ``compile="auto"``, or None if the steps cannot be repeated."""
+    if not step.model.backend.repeats:
+        return None
+    if not isinstance(batches, Batches) or batches.on_disk:
+        obstacle = "ready-made batches and files move to the device one at a time"
+    elif step.augment is not None:
+        obstacle = "augmentation is drawn on the host"
+    else:
+        try:
+            return RepeatedSteps(step, batches)
+        except BackendError as error:
+            obstacle = str(error)
+    message = f"compile='auto' has no effect; steps are launched one by one: {obstacle}"
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    return None

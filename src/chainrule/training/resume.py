@@ -49,11 +49,7 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     progress = None
     if done is not None:
         progress = {"rng": _described(done.rng), "batches": done.batches, "names": done.names}
-        table, _ = done.read(model.state)
-        done.cut(0)
-        for row in table.tolist():
-            done.add(*row)
-        more["progress"] = table
+        more["progress"], _ = done.read(model.state)
     states = callback_states(training.listeners)
     for i, state in enumerate(states):
         values = state["values"]
@@ -152,8 +148,7 @@ class SavedTraining:
             table = self.arrays["progress"]
             if table.shape[1:] != (done.width,):
                 raise ValueError(f"a progress of shape {table.shape} with metrics {done.names}")
-            for row in table.tolist():
-                done.add(*row)
+            done.rows = [tuple(row) for row in table.tolist()]
         training.callback_states = []
         for i, state in enumerate(saved["callbacks"]):
             arrays = _below(f"callbacks/{i}/", self.arrays)
@@ -200,6 +195,30 @@ def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
         }
         for listener in listeners
     ]
+
+
+def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -> None:
+    """Begin a new call of `fit`, or continue the previous call."""
+    training.resuming = resume and training.began >= 0
+    if training.resuming:
+        if training.stopped:
+            warnings.warn(
+                f"a callback ended this training run after epoch {training.epochs_done}, so it is "
+                "not resumed; call fit without resume=True to train further",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        training.expect_whole_steps()
+        if training.callback_states is not None:  # these states come from a file
+            hand_back(training.callback_states, listeners)
+        else:
+            old = [one for one in training.listeners if one not in listeners]
+            new = [one for one in listeners if one not in training.listeners]
+            hand_back(callback_states(old), new)
+    else:
+        training.began, training.progress, training.stopped = training.epochs_done, None, False
+        training.half_done = training.optimizer.moving = False
+    training.callback_states, training.listeners = None, listeners
 
 
 def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:

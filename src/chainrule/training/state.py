@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,63 +30,49 @@ class Progress:
         A description of the batches: the number of samples, the batch size and so on.
     names : list of str
         The names of the metrics that the steps compute.
-    losses, weights : list
-        The loss of each step, and the weight of the step in the mean over the epoch, as numbers or
-        0-d arrays.
-    sums : list of tuple
-        The results of `SampleMeans.sums` for each step.
+    rows : list of tuple
+        What each step returned: its loss, its weight in the epoch's mean, and the sums of its
+        metrics (see `SampleMeans.sums`), as numbers or 0-d arrays.
     """
 
     rng: Mapping[str, Any]
     batches: dict[str, Any]
     names: list[str]
-    losses: list[Any] = field(default_factory=list)
-    weights: list[Any] = field(default_factory=list)
-    sums: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
     def width(self) -> int:
-        """The number of values that each step appends."""
+        """The length of each row."""
         return 2 + 2 * len(self.names)
 
-    def add(self, loss: Any, weight: Any, *sums: Any) -> None:
-        """Add the numbers that a step returned."""
-        self.losses.append(loss)
-        self.weights.append(weight)
-        self.sums.append(sums)
+    def read(self, state: ModelState, others: Iterable[Any] = ()) -> tuple[np.ndarray, list[float]]:
+        """Read the numbers of all steps, and `others`, from the device in one transfer.
 
-    def cut(self, steps: int) -> None:
-        """Remove all steps after the first `steps`."""
-        for kept in (self.losses, self.weights, self.sums):
-            del kept[steps:]
-
-    def read(self, state: ModelState, others: Sequence[Any] = ()) -> tuple[np.ndarray, list[float]]:
-        """Read the numbers of all steps and the numbers in `others` in one transfer.
+        From then on, the rows hold floats, so a second call reads only the steps after the first.
 
         Returns
         -------
         table : numpy.ndarray
-            A row for each step: the loss, the weight and the sums.
+            The rows.
         others : list of float
             The numbers in `others`, as floats.
         """
-        steps = zip(self.losses, self.weights, self.sums, strict=True)
-        rows = [(loss, weight, *sums) for loss, weight, sums in steps]
-        mine = [number for row in rows for number in row]
-        numbers = read_numbers(state, [*mine, *others])
-        table = np.asarray(numbers[: len(mine)]).reshape(len(rows), self.width)
-        return table, numbers[len(mine) :]
+        of_steps = [number for row in self.rows for number in row]
+        numbers = read_numbers(state, [*of_steps, *others])
+        table = np.asarray(numbers[: len(of_steps)]).reshape(-1, self.width)
+        self.rows = [tuple(row) for row in table.tolist()]
+        return table, numbers[len(of_steps) :]
 
     def expect(self, batches: dict[str, Any], names: list[str]) -> None:
         """Raise a `ValueError` if the epoch cannot continue with these batches and metrics."""
         if names != self.names:
             raise ValueError(
-                f"an epoch was interrupted after {len(self.losses)} steps with the metrics "
+                f"an epoch was interrupted after {len(self.rows)} steps with the metrics "
                 f"{self.names}: expected the same metrics to resume it, found {names}"
             )
         if batches != self.batches:
             raise ValueError(
-                f"an epoch was interrupted after {len(self.losses)} steps with {self.batches}: "
+                f"an epoch was interrupted after {len(self.rows)} steps with {self.batches}: "
                 f"expected the same batches to resume it, found {batches}"
             )
 
@@ -115,7 +101,7 @@ class TrainingState:
         Whether a step was interrupted while the optimizer was updating the weights.
     asked : dict
         The optimizer's numbers that the user asked for.
-    own_files : bool
+    of_estimator : bool
         Whether this training run belongs to an estimator. In a parameter search, all fits have
         copies of the same callbacks. So if the file of a callback belongs to another training run,
         the callback chooses a new file name instead of raising an error.
@@ -149,7 +135,7 @@ class TrainingState:
         self.consistent = True
         self.half_done = False
         self.asked: dict[str, Any] = optimizer.description()["numbers"]
-        self.own_files = False
+        self.of_estimator = False
         self.advised = False
         self.listeners: list[Callback] = []
         self.callback_states: list[dict[str, Any]] | None = None
@@ -162,7 +148,7 @@ class TrainingState:
     @property
     def steps_done(self) -> int:
         """The number of completed steps in the current epoch."""
-        return 0 if self.progress is None else len(self.progress.losses)
+        return 0 if self.progress is None else len(self.progress.rows)
 
     def _rates(self) -> dict[str, float]:
         """Return the learning rates of the last step, by column name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,7 @@ class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see
         self.value, self.x, self.y = value, x, y
 
 
+@dataclass(frozen=True)
 class Step:
     """A function that makes one training step with a batch.
 
@@ -49,43 +51,30 @@ class Step:
     ----------
     model, loss, optimizer
         See `Trainer`.
-    means : SampleMeans, optional
-        The training metrics to compute from the outputs of the step.
-    penalty : Penalty, optional
-        A penalty to add to the summed loss of the batch.
-    augment : callable, optional
-        A function that changes the inputs (see `Trainer.fit`).
-    micro_batches : int, optional
+    means : SampleMeans
+        Metrics to compute from the outputs of the step.
+    penalty : Penalty or None
+        A term to add to the summed loss of the batch.
+    augment : callable or None
+        A function that changes the inputs, see `Trainer.fit`.
+    micro_batches : int
         The number of parts into which a batch is split.
-    loss_on_host : bool, optional
+    loss_on_host : bool
         Whether the loss is in host memory, so that reading it does not wait for a device.
-    terminate_on_nan : bool, optional
+    terminate_on_nan : bool
         If True, raise `NotFinite` for a loss in host memory that is NaN or infinite. If False, skip
         steps whose gradient is not finite.
     """
 
-    def __init__(
-        self,
-        model: Sequential,
-        loss: Loss,
-        optimizer: Optimizer,
-        *,
-        means: SampleMeans | None = None,
-        penalty: Penalty | None = None,
-        augment: Augmentation | None = None,
-        micro_batches: int = 1,
-        loss_on_host: bool = False,
-        terminate_on_nan: bool = True,
-    ) -> None:
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer
-        self.means = SampleMeans({}) if means is None else means
-        self.penalty = penalty
-        self.augment = augment
-        self.micro_batches = micro_batches
-        self.loss_on_host = loss_on_host
-        self.terminate_on_nan = terminate_on_nan
+    model: Sequential
+    loss: Loss
+    optimizer: Optimizer
+    means: SampleMeans
+    penalty: Penalty | None
+    augment: Augmentation | None
+    micro_batches: int
+    loss_on_host: bool
+    terminate_on_nan: bool
 
     def __call__(self, x: Array, y: Array, sample_weight: Array | None = None) -> tuple[Any, ...]:
         """Make a step.
@@ -161,7 +150,7 @@ def accumulate(
     loss: Loss,
     parts: Iterable[tuple[Array, ...]],
     penalty: Penalty | None,
-    means: SampleMeans | None = None,
+    means: SampleMeans,
 ) -> tuple[Any, ...]:
     """Process a large batch in parts, and accumulate the gradient of the batch.
 
@@ -184,14 +173,13 @@ def accumulate(
     model.zero_grad()
     loss_sum: Any = 0.0
     total_weight: Any = 0.0
-    sums: list[Any] = [0.0] * (0 if means is None else len(means))
+    sums: list[Any] = [0.0] * len(means)
     for x, y, *weights in parts:
         weight = weights[0] if weights else None
         outputs, back_through_model = model.forward(x, training=True)
         of_part, weight_of_part, back_through_loss = loss.sums(outputs, y, sample_weight=weight)
-        if means is not None:
-            more = means.sums(model.backend, outputs, y, weight)
-            sums = [a + b for a, b in zip(sums, more, strict=True)]
+        more = means.sums(model.backend, outputs, y, weight)
+        sums = [a + b for a, b in zip(sums, more, strict=True)]
         back_through_model(back_through_loss(1.0))
         if on_host(of_part):  # in float64, as the sum of all parts may overflow in float32
             of_part = model.xp.astype(of_part, model.xp.float64)

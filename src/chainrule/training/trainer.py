@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from inspect import signature
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Never, Self, TypeVar
+from typing import Any, Never, Self
 
 import numpy as np
 
@@ -15,35 +13,25 @@ from ..backends.base import BackendLike
 from ..backends.conversion import on_host
 from ..callbacks import Callback, PrintEpochs, ProgressBar
 from ..callbacks.base import list_of_callbacks
-from ..checks import no_argument, whole
-from ..data import Batches, BatchStream
+from ..checks import instance, one_of, whole
 from ..data.augmentation import Augmentation
-from ..errors import BackendError, shown, what_is_meant
 from ..history import History
 from ..layers import Layer, Sequential
 from ..losses import Loss
 from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
 from ..types import Seed
-from .advice import about_last_layer, about_parameters, about_scale
-from .checking import expect_batches, move_checked
+from .advice import advise
+from .checking import checked_batches, expect_validation_tuple, move_checked
 from .evaluation import measure, named_metrics, read_numbers, try_metrics
-from .interruption import Interruption
+from .hints import unknown_argument
+from .interruption import postponed_interruption
 from .loop import Run
-from .repeated import RepeatedSteps
-from .resume import callback_states, hand_back, read_training, save_training
+from .repeated import repeated_steps
+from .resume import begin, read_training, save_training
 from .sample_means import SampleMeans
 from .state import TrainingState
 from .step import Penalty, Step
-
-_Kind = TypeVar("_Kind")
-_HINTS = {
-    "validation_split": "split the data, for instance by sklearn.model_selection.train_test_split, "
-    "and give validation_data=(x_val, y_val)",
-    "class_weight": "give the weights to the loss, as in cr.CrossEntropyLoss(weight=[1.0, 5.0])",
-    "learning_rate": "give the learning rate to the optimizer, as in cr.Adam(lr=1e-3)",
-    "lr": "give the learning rate to the optimizer, as in cr.Adam(lr=1e-3)",
-}
 
 
 class Trainer(TrainingState):
@@ -115,12 +103,13 @@ class Trainer(TrainingState):
         **unknown: Never,
     ) -> None:
         for name in unknown:
-            raise _no_argument(Trainer, name)
-        if compile not in ("off", "auto"):
-            raise ValueError(f"expected compile to be 'off' or 'auto', found {compile!r}")
-        model = _expect("a Sequential as the model", Sequential, model)
-        loss = _expect("a Loss such as loss=cr.CrossEntropyLoss()", Loss, loss)
-        optimizer = _expect("an Optimizer such as optimizer=cr.Adam()", Optimizer, optimizer)
+            raise unknown_argument(name, Trainer, self.fit)
+        compile = one_of("off", "auto")("compile", compile)
+        hint = ": cr.Sequential(layer) turns a layer into a model"
+        hint = hint if isinstance(model, Layer) else ""
+        model = instance(Sequential, model, "a Sequential as the model", hint)
+        loss = instance(Loss, loss, "a Loss such as loss=cr.CrossEntropyLoss()")
+        optimizer = instance(Optimizer, optimizer, "an Optimizer such as optimizer=cr.Adam()")
         if loss.reduction == "none":
             raise ValueError("expected a loss that is one number, found reduction='none'")
         super().__init__(
@@ -310,35 +299,36 @@ class Trainer(TrainingState):
             the training run.
         """
         for name in unknown:
-            raise _no_argument(Trainer.fit, name)
+            raise unknown_argument(name, self.fit, Trainer)
         epochs = whole("epochs", epochs, least=1)
         if verbose not in (0, 1, 2):
             raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
         micro_batches = whole("micro_batches", micro_batches, least=1)
         listeners = list_of_callbacks(callbacks)
-        batches = self._batches(x, y, sample_weight, batch_size, shuffle, drop_last)
+        batches = checked_batches(
+            self,
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            micro_batches=micro_batches,
+        )
         validation = None
         if validation_data is not None:
-            if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
-                found = type(validation_data).__name__
-                if isinstance(validation_data, tuple):
-                    found = f"a tuple of {len(validation_data)}"
-                raise TypeError(
-                    "expected validation_data=(x_val, y_val) or (x_val, y_val, sample_weight), a "
-                    f"tuple, found {found}"
-                )
+            expect_validation_tuple(validation_data)
             validation = move_checked(self.model, self.loss, *validation_data, prefix="validation ")
             try_metrics(self.model, self.loss, self.metrics, validation)
-        if isinstance(batches, Batches):
-            expect_batches(self.model, batches, micro_batches)
-        self._advise(batches)
+        if not (self.advised or self.of_estimator):
+            self.advised = True
+            advise(self.model, self.loss, batches)
 
-        self._begin(listeners, resume)
+        begin(self, listeners, resume=resume)
         measured = [] if validation is None else [f"val_{m}" for m in ("loss", *self.metrics)]
         means = SampleMeans(self.metrics)
         self.columns = ["epoch", "loss", *means.names, *measured, *self._rates(), "seconds"]
         self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
-        loss_on_host = on_host(self.model.state.values)  # reading it takes no time
         step = Step(
             self.model,
             self.loss,
@@ -347,102 +337,21 @@ class Trainer(TrainingState):
             penalty=self.penalty,
             augment=augment,
             micro_batches=micro_batches,
-            loss_on_host=loss_on_host,
+            loss_on_host=on_host(self.model.state.values),
             terminate_on_nan=terminate_on_nan,
         )
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
 
-        with Interruption() as interruption, contextlib.ExitStack() as ends:
-            repeated = self._repeated(step, batches)
+        with postponed_interruption() as interruption, contextlib.ExitStack() as ends:
+            repeated = None if self.compile == "off" else repeated_steps(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
             for listener in listeners:  # every callback that starts is also ended
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
-            run = Run(
-                self,
-                batches,
-                step,
-                repeated=repeated,
-                validation=validation,
-                check_at_epoch_end=terminate_on_nan and not loss_on_host,
-                listeners=listeners,
-            )
-            run.train(interruption)
+            Run(self, batches, step, repeated, validation, listeners).train(interruption)
         return self.history
-
-    def _advise(self, batches: Batches | BatchStream) -> None:
-        """Warn once if the model or the data will train badly; never warn in an estimator."""
-        if self.advised or self.own_files:
-            return
-        self.advised = True
-        found = [about_parameters(self.model), about_last_layer(self.model, self.loss)]
-        if isinstance(batches, Batches):
-            found.append(about_scale(self.model, batches.arrays[0]))
-        for message in filter(None, found):
-            warnings.warn(message, UserWarning, stacklevel=3)
-
-    def _batches(
-        self, x: Any, y: Any, weight: Any, batch_size: int | None, shuffle: bool, drop_last: bool
-    ) -> Batches | BatchStream:
-        """Check the data and return the source of the batches."""
-        backend, dtype = self.model.backend, self.model.state.dtype_name
-        if y is None:
-            if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
-                raise ValueError(
-                    "batch_size, sample_weight, shuffle and drop_last need x and y: ready-made "
-                    "batches already have their size, weights and order"
-                )
-            return BatchStream(x, rng=self.rng, backend=backend, dtype=dtype)
-        data = move_checked(self.model, self.loss, x, y, weight)
-        return Batches(
-            data,
-            batch_size=min(128, data[0].shape[0]) if batch_size is None else batch_size,
-            rng=self.rng,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            backend=backend,
-        )
-
-    def _repeated(self, step: Step, batches: Batches | BatchStream) -> RepeatedSteps | None:
-        """Return the steps of ``compile="auto"``, or None if the steps cannot be repeated."""
-        if self.compile == "off" or not self.model.backend.repeats:
-            return None
-        if not isinstance(batches, Batches) or batches.on_disk:
-            obstacle = "ready-made batches and files move to the device one at a time"
-        elif step.augment is not None:
-            obstacle = "augmentation is drawn on the host"
-        else:
-            try:
-                return RepeatedSteps(step, batches)
-            except BackendError as error:
-                obstacle = str(error)
-        message = f"compile='auto' has no effect; steps are launched one by one: {obstacle}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-        return None
-
-    def _begin(self, listeners: list[Callback], resume: bool) -> None:
-        """Begin a new call of `fit`, or continue the previous call."""
-        self.resuming = resume and self.began >= 0
-        if self.resuming:
-            if self.stopped:
-                warnings.warn(
-                    f"a callback ended this training run after epoch {self.epochs_done}, so it is "
-                    "not resumed; call fit without resume=True to train further",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-            self.expect_whole_steps()
-            if self.callback_states is not None:  # these states come from a file
-                hand_back(self.callback_states, listeners)
-            else:
-                old, new = self.listeners, [one for one in listeners if one not in self.listeners]
-                hand_back(callback_states(one for one in old if one not in listeners), new)
-        else:
-            self.began, self.progress, self.stopped = self.epochs_done, None, False
-            self.half_done = self.optimizer.moving = False
-        self.callback_states, self.listeners = None, listeners
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024
@@ -469,27 +378,3 @@ class Trainer(TrainingState):
         measured = measure(self.model, self.loss, self.metrics, data, batch_size=batch_size)
         numbers = read_numbers(self.model.state, [*measured.values()])
         return dict(zip(measured, numbers, strict=True))
-
-
-def _expect(what: str, kind: type[_Kind], thing: Any) -> _Kind:
-    """Return `thing` if it is an instance of `kind`; otherwise raise an error."""
-    if isinstance(thing, kind):
-        return thing
-    hint = what_is_meant(thing)
-    if kind is Sequential and isinstance(thing, Layer):
-        hint = ": cr.Sequential(layer) turns a layer into a model"
-    raise TypeError(f"expected {what}, found {shown(thing)}{hint}")
-
-
-def _no_argument(function: Callable[..., Any], name: str) -> TypeError:
-    """Return the error for an unknown argument of `Trainer` or of `Trainer.fit`."""
-    of_fit, of_trainer = (list(signature(f).parameters)[:-1] for f in (Trainer.fit, Trainer))
-    known, others = (
-        (of_fit[1:], of_trainer) if function is Trainer.fit else (of_trainer, of_fit[3:])
-    )
-    hint = _HINTS.get(name)
-    if name in others:
-        hint = "pass it to Trainer" if function is Trainer.fit else "pass it to fit"
-    if hint is None:
-        return no_argument(function.__name__, name, known)
-    return TypeError(f"{function.__name__} has no argument {name!r}: {hint}")

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .checks import above_zero, at_least_zero, is_function, whole
+from .checks import above_zero, at_least_zero, is_function, one_of, whole
 
 if TYPE_CHECKING:
     from .types import LearningRate
@@ -291,10 +291,7 @@ class one_cycle:
         whole("steps", self.steps, least=1)
         if not 0.0 < self.pct_start < 1.0:
             raise ValueError(f"expected 0 < pct_start < 1, found {self.pct_start}")
-        if self.anneal_strategy not in ("cos", "linear"):
-            raise ValueError(
-                f"expected anneal_strategy to be 'cos' or 'linear', found {self.anneal_strategy!r}"
-            )
+        one_of("cos", "linear")("anneal_strategy", self.anneal_strategy)
         above_zero("div_factor", self.div_factor)
         above_zero("final_div_factor", self.final_div_factor)
 

@@ -22,12 +22,13 @@ from ..training import Trainer
 from ..types import Array
 from . import lbfgs, steps
 from .convergence import Record
-from .inputs import backend_for, outputs, precision_for, read_inputs, taken, to_host
+from .inputs import backend_for, outputs, precision_for, read, read_inputs, taken, to_host
 from .nested import OptimizerParameters
 from .network import draw_seed, make_model, make_optimizer
 from .objective import Penalty
 from .output import Output
 from .parameters import Network, check_parameters, check_validation_data
+from .sample_weights import sample_weights, with_weight
 from .undo import training_undone_by_errors, undone_by_errors
 from .weights import ShownWeights
 
@@ -60,17 +61,23 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
     _record: Record
     """The results of the training so far."""
 
-    def _read(
-        self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
-    ) -> tuple[Array, Array, Array | None]:
-        """Check the training data; arrays of other libraries stay on their device."""
+    _numeric = False
+    """Whether targets must be numbers. If not, they are labels, which are read in host memory."""
+
+    def _learn_targets(self, labels: Array, *, first: bool, incremental: bool) -> None:
+        """Learn the kind of the training targets, or compare them with those of earlier calls."""
         raise NotImplementedError
 
-    def _read_validation(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[Array, Array, Array | None]:
-        """Check validation data, and check that it fits the training data."""
+    def _compare_targets(self, labels: Array) -> None:
+        """Raise a `ValueError` if validation targets do not fit the training targets."""
         raise NotImplementedError
+
+    def _weighted(
+        self, X: Array, y: Array, labels: Array, weight: Any, *, training: bool
+    ) -> tuple[Array, Array, Array | None]:
+        """Check the sample weights, and leave out samples of weight 0."""
+        X, y, weight = with_weight(sample_weights(weight, y.shape[0]), X, y)
+        return X, y, weight
 
     def _choose_loss(self) -> tuple[Loss, Output]:
         """Return the loss and the meaning of the outputs, and set `n_outputs_`."""
@@ -201,7 +208,10 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         if not first and hasattr(self, "model_"):
             self._network.expect(network)
         with undone_by_errors(self):
-            X, y, weight = self._read(X, y, sample_weight, first=first, incremental=incremental)
+            X, y = read(self, X, y, numeric=self._numeric, reset=first)
+            labels = y if self._numeric else to_host(y)
+            self._learn_targets(labels, first=first, incremental=incremental)
+            X, y, weight = self._weighted(X, y, labels, sample_weight, training=True)
             random = check_random_state(self.random_state)
             if first or not hasattr(self, "model_"):
                 self._make_model(X, random, network, first=first)
@@ -229,7 +239,11 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
     def _held_out(self, given: tuple[Any, ...], model: Sequential) -> tuple[steps.Data, Array]:
         """Return validation data in the form that the loss requires, and the original targets."""
         try:
-            X, y, weight = self._read_validation(*given, *[None] * (3 - len(given)))
+            X, y = read(self, *given[:2], numeric=self._numeric, reset=False)
+            labels = y if self._numeric else to_host(y)
+            self._compare_targets(labels)
+            weight = given[2] if len(given) > 2 else None
+            X, y, weight = self._weighted(X, y, labels, weight, training=False)
             if self.early_stopping and X.shape[0] < 2:
                 raise ValueError("expected at least 2 samples with a weight above 0, found 1")
             return (X, self._targets(y, model.state.dtype_name), weight), y
@@ -267,7 +281,7 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
                 optimizer=make_optimizer(parameters),
                 seed=seed,
             )
-            self.trainer_.own_files = True
+            self.trainer_.of_estimator = True
         self.trainer_.metrics = metrics
         self.trainer_.penalty = self._penalty if self.alpha else None
         early = self.early_stopping

@@ -16,7 +16,7 @@ from ..formulas import log_softmax
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron, has_steps
-from .inputs import codes_of, expect_present, read, targets_on_host, to_host
+from .inputs import codes_of, expect_present, targets_on_host, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
 from .sample_weights import balanced, sample_weights, times_class_weight, with_weight
@@ -314,23 +314,14 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
         return self._scored(y, to_host(self.predict(X)), weight)
 
-    def _read(
-        self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
-    ) -> tuple[Array, Array, Array | None]:
-        X, y = read(self, X, y, numeric=False, reset=first)
-        labels = to_host(y)
+    def _learn_targets(self, labels: Array, *, first: bool, incremental: bool) -> None:
         check_classification_targets(labels)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._learn_classes(labels, labels)
         else:
             self._compare_classes(unique_labels(labels))
-        return self._weighted(X, y, labels, sample_weight, training=True)
 
-    def _read_validation(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[Array, Array, Array | None]:
-        X, y = read(self, X, y, numeric=False, reset=False)
-        labels = to_host(y)
+    def _compare_targets(self, labels: Array) -> None:
         check_classification_targets(labels)
         several = type_of_target(labels) == "multilabel-indicator"
         if several != self._multilabel:
@@ -340,14 +331,11 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
                 f"{kinds[several]}"
             )
         self._expect_known(unique_labels(labels))
-        return self._weighted(X, y, labels, sample_weight)
 
     def _weighted(
-        self, X: Array, y: Array, labels: np.ndarray, sample_weight: Any, *, training: bool = False
+        self, X: Array, y: Array, labels: Array, weight: Any, *, training: bool
     ) -> tuple[Array, Array, Array | None]:
-        """Return the samples with nonzero weight, and their sample weights times class weights."""
-        weight = sample_weights(sample_weight, len(labels))
-        X, y, labels, weight = with_weight(weight, X, y, labels)
+        X, y, labels, weight = with_weight(sample_weights(weight, y.shape[0]), X, y, labels)
         if self.class_weight is not None:
             classes = np.arange(2) if self._multilabel else self.classes_
             if training:  # keep the class weights for the validation data

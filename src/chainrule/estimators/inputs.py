@@ -229,13 +229,10 @@ def precision_for(x: Array, precision: str) -> str:
 
 def taken(array: Any, rows: np.ndarray) -> Any:
     """Return these rows of an array or a sparse matrix, or None for None."""
-    if array is None or is_sparse(array):
-        return None if array is None else array[rows]
-    return rows_of(array, rows)
-
-
-def rows_of(array: Array, rows: np.ndarray) -> Array:
-    """Return these rows of an array of any library, on the device of the array."""
+    if array is None:
+        return None
+    if is_sparse(array):
+        return array[rows]
     xp = array_namespace(array)
     return xp.take(array, xp.asarray(rows, device=array.device), axis=0)
 
@@ -285,4 +282,4 @@ class SparseBatches:
             order = rng.permutation(self.samples)
         for start in range(0, self.used, self.batch_size):
             rows = order[start : min(start + self.batch_size, self.used)]
-            yield self.arrays[0][rows].toarray(), *(rows_of(a, rows) for a in self.arrays[1:])
+            yield self.arrays[0][rows].toarray(), *(taken(a, rows) for a in self.arrays[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,14 @@ from sklearn.exceptions import ConvergenceWarning
 from ..data.moving import move
 from ..layers import Sequential
 from ..losses import Loss
+from ..training.sample_means import SampleMeans
 from ..training.step import accumulate
 from ..types import Array
 from .inputs import SparseBatches, is_sparse
 from .objective import Penalty
 
+_NAMES = ("X", "y", "sample_weight")
 _REACHED_A_LIMIT = 1  # SciPy's status when max_iter or max_fun is reached
-
-Parts = Callable[[], Iterable[tuple[Array, ...]]]
 
 
 def fit(
@@ -30,35 +30,7 @@ def fit(
     data: tuple[Any, ...],
     parameters: Mapping[str, Any],
 ) -> tuple[float, int]:
-    """Train a model on `data`: inputs, targets, and weights or None (see `minimize`)."""
-    state, names = model.state, ("X", "y", "sample_weight")
-
-    def moved(arrays: tuple[Any, ...]) -> tuple[Array, ...]:
-        given = {n: a for n, a in zip(names, arrays, strict=False) if a is not None}
-        return move(state.backend, given, state.dtype_name)
-
-    whole = None if is_sparse(data[0]) else moved(data)
-
-    def parts() -> Iterable[tuple[Array, ...]]:
-        return [whole] if whole else map(moved, SparseBatches(data)())
-
-    options = {name: parameters[name] for name in ("max_iter", "max_fun", "tol")}
-    verbose = bool(parameters["verbose"])
-    return minimize(model, loss, penalty, parts, **options, verbose=verbose)
-
-
-def minimize(
-    model: Sequential,
-    loss: Loss,
-    penalty: Penalty | None,
-    parts: Parts,
-    *,
-    max_iter: int,
-    max_fun: int,
-    tol: float,
-    verbose: bool,
-) -> tuple[float, int]:
-    """Set the parameters to a local minimum of the loss on all of the data.
+    """Set the parameters of a model to a local minimum of the loss on all of the data.
 
     Source: R. Byrd et al., "A limited memory algorithm for bound constrained optimization", 1995,
     as implemented in SciPy.
@@ -71,16 +43,12 @@ def minimize(
         The loss, which must be a mean over samples.
     penalty : Penalty or None
         The penalty to add to the loss, after division by the total weight of the samples.
-    parts : callable
-        A function that returns the data in parts. The model processes one part at a time.
-    max_iter, max_fun : int
-        The maximum number of iterations, and the maximum number of evaluations of the loss.
-    tol : float
-        The iterations stop when no element of the gradient exceeds `tol` in absolute value. The
-        iterations also stop if the line search finds no smaller loss, because of rounding or a kink
-        of an activation.
-    verbose : bool
-        Whether to print the loss of each iteration.
+    data : tuple
+        Inputs, targets, and weights or None. The model processes sparse inputs in parts.
+    parameters : mapping
+        Parameters of the estimator. The iterations stop when no element of the gradient exceeds
+        `tol` in absolute value. The iterations also stop if the line search finds no smaller loss,
+        because of rounding or a kink of an activation.
 
     Returns
     -------
@@ -96,15 +64,23 @@ def minimize(
         gradient.
     """
     state, done = model.state, 0
+    max_iter, tol = parameters["max_iter"], parameters["tol"]
+
+    def moved(arrays: tuple[Any, ...]) -> tuple[Array, ...]:
+        given = {n: a for n, a in zip(_NAMES, arrays, strict=False) if a is not None}
+        return move(state.backend, given, state.dtype_name)
+
+    whole = None if is_sparse(data[0]) else moved(data)
 
     def objective(vector: np.ndarray) -> tuple[float, np.ndarray]:
         state.values[...] = state.backend.asarray(vector, dtype=state.dtype)
+        parts = [whole] if whole else map(moved, SparseBatches(data)())
         return _value_and_gradient(model, loss, penalty, parts)
 
     def report(intermediate_result: Any) -> None:  # SciPy requires this name
         nonlocal done
         done += 1
-        if verbose:
+        if parameters["verbose"]:
             print(f"Iteration {done}, loss = {intermediate_result.fun:.8g}")
 
     result = scipy.optimize.minimize(
@@ -113,7 +89,7 @@ def minimize(
         method="L-BFGS-B",
         jac=True,
         callback=report,
-        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol, "ftol": 0.0},
+        options={"maxiter": max_iter, "maxfun": parameters["max_fun"], "gtol": tol, "ftol": 0.0},
     )
     state.values[...] = state.backend.asarray(result.x, dtype=state.dtype)
     iterations = min(int(result.nit), max_iter)
@@ -129,14 +105,14 @@ def minimize(
             f"lbfgs did not converge in {iterations} iterations: expected a gradient whose largest "
             f"element is at most tol={tol:g}, found {largest:.2g}; {why}",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
     return float(result.fun), iterations
 
 
 def _value_and_gradient(
-    model: Sequential, loss: Loss, penalty: Penalty | None, parts: Parts
+    model: Sequential, loss: Loss, penalty: Penalty | None, parts: Iterable[tuple[Array, ...]]
 ) -> tuple[float, np.ndarray]:
     """Return the loss of all parts plus the penalty, and the gradient as a vector."""
-    value, _ = accumulate(model, loss, parts(), penalty)
+    value, _ = accumulate(model, loss, parts, penalty, SampleMeans({}))
     return float(value), model.backend.to_numpy(model.state.grads).astype(np.float64)

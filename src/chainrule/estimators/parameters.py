@@ -15,6 +15,7 @@ from ..errors import shown
 from ..layers.mlp import ACTIVATIONS as BY_NAME
 from ..losses import Loss
 from ..optimizers import SGD, Optimizer
+from ..training.checking import expect_validation_tuple
 
 ACTIVATIONS = {"identity": BY_NAME["none"], "logistic": BY_NAME["sigmoid"], **BY_NAME}
 """Activations by the names of scikit-learn and of `chainrule.mlp`."""
@@ -92,11 +93,7 @@ def check_validation_data(given: Any, solver: str) -> None:
     """Raise an error if `validation_data` is not a tuple, or if the solver cannot use it."""
     if given is None:
         return
-    if not isinstance(given, tuple) or len(given) not in (2, 3):
-        raise TypeError(
-            "expected validation_data=(X, y) or (X, y, sample_weight), found "
-            f"{type(given).__name__}{f' of {len(given)}' if isinstance(given, tuple) else ''}"
-        )
+    expect_validation_tuple(given)
     if solver == "lbfgs":
         raise ValueError("expected validation_data to be left out: solver='lbfgs' has no epochs")
 

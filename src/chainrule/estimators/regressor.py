@@ -12,10 +12,10 @@ from sklearn.metrics import r2_score
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron
-from .inputs import read, targets_on_host, to_host
+from .inputs import targets_on_host, to_host
 from .objective import HalfPoissonLoss, HalfSquaredLoss
 from .output import Output
-from .sample_weights import sample_weights, with_weight
+from .sample_weights import sample_weights
 
 
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
@@ -57,6 +57,7 @@ n_features_in_, feature_names_in_, model_, trainer_
     """
 
     _losses = ("squared_error", "poisson")
+    _numeric = True
 
     def __init__(
         self,
@@ -112,24 +113,14 @@ n_features_in_, feature_names_in_, model_, trainer_
         weight = to_host(sample_weights(sample_weight, np.shape(y)[0]))
         return self._scored(y, to_host(self.predict(X)), weight)
 
-    def _read(
-        self, X: Any, y: Any, sample_weight: Any, *, first: bool, incremental: bool
-    ) -> tuple[Array, Array, Array | None]:
-        X, y = read(self, X, y, numeric=True, reset=first)
-        X, y, weight = with_weight(sample_weights(sample_weight, y.shape[0]), X, y)
+    def _learn_targets(self, labels: Array, *, first: bool, incremental: bool) -> None:
         if first or not hasattr(self, "model_"):
-            self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        return X, y, weight
+            self.n_outputs_ = 1 if labels.ndim == 1 else labels.shape[1]
 
-    def _read_validation(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[Array, Array, Array | None]:
-        X, y = read(self, X, y, numeric=True, reset=False)
-        found = 1 if y.ndim == 1 else y.shape[1]
+    def _compare_targets(self, labels: Array) -> None:
+        found = 1 if labels.ndim == 1 else labels.shape[1]
         if found != self.n_outputs_:
             raise ValueError(f"expected y with {self.n_outputs_} outputs, found {found}")
-        X, y, weight = with_weight(sample_weights(sample_weight, y.shape[0]), X, y)
-        return X, y, weight
 
     def _choose_loss(self) -> tuple[Loss, Output]:
         named = {"squared_error": HalfSquaredLoss, "poisson": HalfPoissonLoss}

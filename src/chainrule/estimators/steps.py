@@ -81,18 +81,14 @@ def train(
     if incremental and len(history.epochs) > rows:  # limits the memory after many calls
         del history.epochs[:rows], history.step_losses[:steps]
     elif not incremental and record.n_iter_ == epochs and not rule.converged:
+        rate = "learning_rate_init" if parameters["optimizer"] is None else "optimizer__lr"
         warnings.warn(
             f"training did not converge within max_iter={epochs} epochs: increase max_iter or "
-            f"{_rate_of(parameters)}, scale the inputs (StandardScaler), or increase tol",
+            f"{rate}, scale the inputs (StandardScaler), or increase tol",
             ConvergenceWarning,
             stacklevel=5,
         )
     return max(0, left_out)  # `left_out` is negative after an interruption
-
-
-def _rate_of(parameters: Mapping[str, Any]) -> str:
-    """Return the name of the parameter that sets the learning rate."""
-    return "learning_rate_init" if parameters["optimizer"] is None else "optimizer__lr"
 
 
 def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:

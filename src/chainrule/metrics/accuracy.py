@@ -56,10 +56,8 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     0.5
     """
     xp, outputs, labels = labelled("accuracy", outputs, targets, ignore_index=ignore_index)
-    right, among = predicted_classes(xp, outputs) == labels, None
-    if ignore_index is not None:
-        among = labels >= 0
-    return share(xp, right, outputs.dtype, among=among)
+    among = None if ignore_index is None else labels >= 0
+    return share(xp, predicted_classes(xp, outputs) == labels, outputs.dtype, among=among)
 
 
 def _right(xp: Any, outputs: Array, targets: Array) -> Array:

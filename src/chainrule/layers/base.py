@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
-from ..checks import expect_arguments, instance, whole
-from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown
-from ..parameter import Buffer, ModelState, Parameter, Stored
+from ..checks import whole
+from ..errors import DataError, ShapeError, other_dtype, shown
+from ..parameter import ModelState, Stored
 from ..types import Array, Backward
-from .hints import Hints
+from .tree import Tree
 
-_Kind = TypeVar("_Kind", bound=Stored)
 _binding = threading.RLock()  # held while binding, because two threads may use a new model at once
 
 
-class Layer(Hints):
+class Layer(Tree):
     """A function with parameters, and its derivative.
 
     To write a custom layer, define `forward`, and assign parameters, buffers and inner layers to
@@ -75,23 +73,9 @@ class Layer(Hints):
     takes_input_gradient = False
     """Whether `backward` takes ``input_gradient=False``, which skips the computation of `dx`."""
 
-    keeps_arguments = False
-    """Whether each constructor argument is kept in an attribute of the same name. If so, setting
-    the attribute, as in ``layer.p = 0.1``, changes the layer, its repr and its saved file."""
-
-    _where: ClassVar[frozenset[str]] = frozenset()
-    """Constructor arguments for the backend, device, dtype and seed of a model. These arguments are
-    neither shown in the repr nor written to files."""
-
     _is_custom: ClassVar[bool] = True
     """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
     read-only views of `x` and `dy` to custom layers, so that writing to either is an error."""
-
-    # Class attributes, so that a custom layer need not call super().__init__().
-    _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
-    _parent: Layer | None = None
-    _state: ModelState | None = None
-    _name = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -102,12 +86,6 @@ class Layer(Hints):
             cls._is_custom = True  # the inherited value is for a built-in class
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
             cls.takes_input_gradient = False  # the inherited value is for another `forward`
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        expect_arguments(cls, kwargs)
-        self = super().__new__(cls)
-        self._arguments = (args, {k: v for k, v in kwargs.items() if k not in cls._where})
-        return self
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         """Return the output, and the function for the backward pass through this layer.
@@ -154,80 +132,6 @@ class Layer(Hints):
             read_only = self.backend.read_only
             return y, lambda dy, **options: back(read_only(dy), **options)
         return result
-
-    # The tree of layers.
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _BOOKKEEPING:
-            self._expect_no_array(name, value)
-            for _, part in _named_parts(name, value, (Hints, Stored)):
-                self._adopt(part)
-        object.__setattr__(self, name, value)
-
-    def _expect_no_array(self, name: str, value: Any) -> None:
-        """Raise a TypeError if an array is about to replace a parameter or a buffer."""
-        stored = vars(self).get(name)
-        if not isinstance(stored, Stored) or isinstance(value, Stored | Layer):
-            return
-        if value is not None or stored._state is not None:  # a subclass may leave out a bias
-            raise TypeError(
-                f"{self._label()}: {name} is a {type(stored).__name__}, found {shown(value)}: "
-                f"write layer.{name}.value[...] = array"
-            )
-
-    def _adopt(self, part: Any) -> None:
-        if not isinstance(part, Stored):
-            instance(Layer, part, "layers")
-        if part._state is not None and part._state is not self._state:
-            raise ValueError(
-                f"{part!r} already belongs to another model, or was used before this model was "
-                "made. To start from the same weights, give the new model layer.copy(). To share "
-                "weights, use the layer twice within one model. (Only the outermost layer takes "
-                "backend=, dtype= and seed=.)"
-            )
-        if isinstance(part, Stored):
-            part._layer = self
-        else:
-            part._parent = self
-
-    def children(self) -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield all parameters, buffers and layers in attributes, including lists and dicts."""
-        for name, value in list(vars(self).items()):  # another thread may be binding the layer
-            if name not in _BOOKKEEPING:
-                yield from _named_parts(name, value)
-
-    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Layer | Stored]]:
-        """Yield all layers, parameters and buffers by name; shared ones have several names."""
-        for name, part in self.children():
-            yield prefix + name, part
-            if isinstance(part, Layer):
-                yield from part._walk(f"{prefix}{name}.")
-
-    def named_parameters(self) -> dict[str, Parameter]:
-        """Return the parameters by name (``"0.weight"``), in the order of definition.
-
-        A shared parameter appears under its first name only.
-        """
-        return self._named(Parameter)
-
-    def named_buffers(self) -> dict[str, Buffer]:
-        """Return the buffers by name (``"1.running_mean"``), like `named_parameters`."""
-        return self._named(Buffer)
-
-    def named_stored(self) -> dict[str, Stored]:
-        """Return all parameters and buffers by name; a shared parameter has several names."""
-        return {name: part for name, part in self._walk() if isinstance(part, Stored)}
-
-    def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
-        named = {name: part for name, part in self._walk() if isinstance(part, kind)}
-        first = {id(part): name for name, part in reversed(named.items())}
-        return {name: part for name, part in named.items() if first[id(part)] == name}
-
-    def parameters(self) -> list[Parameter]:
-        """Return each parameter once, in the order of definition."""
-        return list(self.named_parameters().values())
-
-    # The model.
 
     def bind(
         self,
@@ -335,21 +239,6 @@ class Layer(Hints):
         """The Array API namespace of the layer's model."""
         return self.state.backend.xp
 
-    @property
-    def trainable(self) -> bool:
-        """Whether at least one of the layer's parameters is trained."""
-        return any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
-
-    def freeze(self) -> None:
-        """Freeze the layer's parameters, so that no optimizer changes them."""
-        for p in self.parameters():
-            p.trainable = False
-
-    def unfreeze(self) -> None:
-        """Train the layer's parameters again."""
-        for p in self.parameters():
-            p.trainable = True
-
     def zero_grad(self) -> None:
         """Set the gradients of the whole model to zero."""
         self.state.zero_grad()
@@ -374,16 +263,6 @@ class Layer(Hints):
         `Trainer` calls this before the first step.
         """
 
-    # Text and error messages.
-
-    def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
-        """Unless `ok`, raise a `ShapeError` with this layer's name and the expected shape."""
-        if not ok:
-            words = ", ".join(map(str, expected))
-            raise ShapeError(
-                f"{self._label()}: expected input of shape ({words}), found {tuple(x.shape)}"
-            )
-
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
         """Raise a TypeError with this layer's name if the dtype of `result` is wrong.
 
@@ -406,49 +285,3 @@ class Layer(Hints):
                 f"{self._label()}: expected a gradient of shape {expected}, like the input, "
                 f"found {found}"
             )
-
-    def _wrote_to_input(self, error: ValueError) -> None:
-        """Raise an error with this layer's name if it has written to its read-only input."""
-        if "read-only" in str(error):
-            raise ValueError(
-                f"{self._label()}: writes to x or dy, which other code uses too: make a new array, "
-                "such as x + 1 instead of x += 1"
-            ) from error
-
-    def _label(self) -> str:
-        return f"layer {self._name!r}, {self!r}" if self._name else repr(self)
-
-    def __repr__(self) -> str:
-        bound = self.arguments()
-        words = [repr_without_elements(a) for a in bound.args]
-        words += [f"{k}={repr_without_elements(v)}" for k, v in bound.kwargs.items()]
-        return f"{type(self).__name__}({', '.join(words)})"
-
-    def arguments(self) -> inspect.BoundArguments:
-        """Return the constructor arguments; with `keeps_arguments`, include later changes."""
-        args, kwargs = self._arguments
-        signature = inspect.signature(self.__init__)  # type: ignore[misc]
-        bound = signature.bind(*args, **kwargs)
-        if self.keeps_arguments:
-            for name, parameter in signature.parameters.items():
-                value = getattr(self, name)
-                if name in bound.arguments or value != parameter.default:
-                    bound.arguments[name] = value
-        return bound
-
-
-_BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
-
-
-def _named_parts(
-    name: str, value: Any, kinds: tuple[type, ...] = (Layer, Stored)
-) -> Iterator[tuple[str, Any]]:
-    """Yield the parts that an attribute holds, directly or in lists and dicts."""
-    if isinstance(value, kinds):
-        yield name, value
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from _named_parts(f"{name}.{i}", item, kinds)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _named_parts(f"{name}.{key}", item, kinds)

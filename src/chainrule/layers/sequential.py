@@ -13,6 +13,7 @@ from ..types import Array, Backward
 from .base import Layer
 from .hints import Hints
 from .model import Model
+from .tree import Tree
 
 
 class Chain:
@@ -84,7 +85,7 @@ class Sequential(Chain, Model):
         if given:
             self.bind(**given)
 
-    def children(self) -> Iterator[tuple[str, Layer | Stored]]:
+    def children(self) -> Iterator[tuple[str, Tree | Stored]]:
         """Yield the layers by number, and other layers and parameters that a subclass defines."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 

@@ -1,0 +1,70 @@
+"""The constructor arguments of a layer, its text, and error messages that name it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar, Self
+
+from ..checks import expect_arguments
+from ..errors import ShapeError, repr_without_elements
+from ..types import Array
+from .hints import Hints
+
+
+class Described(Hints):
+    """Base class of `Layer` that remembers the constructor arguments."""
+
+    keeps_arguments = False
+    """Whether each constructor argument is kept in an attribute of the same name. If so, setting
+    the attribute, as in ``layer.p = 0.1``, changes the layer, its repr and its saved file."""
+
+    _where: ClassVar[frozenset[str]] = frozenset()
+    """Constructor arguments for the backend, device, dtype and seed of a model. These arguments are
+    neither shown in the repr nor written to files."""
+
+    # Class attributes, so that a custom layer need not call super().__init__().
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _name = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        expect_arguments(cls, kwargs)
+        self = super().__new__(cls)
+        self._arguments = (args, {k: v for k, v in kwargs.items() if k not in cls._where})
+        return self
+
+    def arguments(self) -> inspect.BoundArguments:
+        """Return the constructor arguments; with `keeps_arguments`, include later changes."""
+        args, kwargs = self._arguments
+        signature = inspect.signature(self.__init__)  # type: ignore[misc]
+        bound = signature.bind(*args, **kwargs)
+        if self.keeps_arguments:
+            for name, parameter in signature.parameters.items():
+                value = getattr(self, name)
+                if name in bound.arguments or value != parameter.default:
+                    bound.arguments[name] = value
+        return bound
+
+    def __repr__(self) -> str:
+        bound = self.arguments()
+        words = [repr_without_elements(a) for a in bound.args]
+        words += [f"{k}={repr_without_elements(v)}" for k, v in bound.kwargs.items()]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+    def _label(self) -> str:
+        return f"layer {self._name!r}, {self!r}" if self._name else repr(self)
+
+    def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
+        """Unless `ok`, raise a `ShapeError` with this layer's name and the expected shape."""
+        if not ok:
+            words = ", ".join(map(str, expected))
+            raise ShapeError(
+                f"{self._label()}: expected input of shape ({words}), found {tuple(x.shape)}"
+            )
+
+    def _wrote_to_input(self, error: ValueError) -> None:
+        """Raise an error with this layer's name if it has written to its read-only input."""
+        if "read-only" in str(error):
+            raise ValueError(
+                f"{self._label()}: writes to x or dy, which other code uses too: make a new array, "
+                "such as x + 1 instead of x += 1"
+            ) from error

@@ -1,0 +1,121 @@
+"""The tree of layers: the parameters, buffers and layers that a layer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from ..checks import instance
+from ..errors import shown
+from ..parameter import Buffer, ModelState, Parameter, Stored
+from .described import Described
+from .hints import Hints
+
+_Kind = TypeVar("_Kind", bound=Stored)
+_BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
+
+
+class Tree(Described):
+    """Base class of `Layer` that finds the parts of a layer in its attributes."""
+
+    _parent: Any = None
+    _state: ModelState | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _BOOKKEEPING:
+            self._expect_no_array(name, value)
+            for _, part in _named_parts(name, value, (Hints, Stored)):
+                self._adopt(part)
+        object.__setattr__(self, name, value)
+
+    def _expect_no_array(self, name: str, value: Any) -> None:
+        """Raise a TypeError if an array is about to replace a parameter or a buffer."""
+        stored = vars(self).get(name)
+        if not isinstance(stored, Stored) or isinstance(value, Stored | Tree):
+            return
+        if value is not None or stored._state is not None:  # a subclass may leave out a bias
+            raise TypeError(
+                f"{self._label()}: {name} is a {type(stored).__name__}, found {shown(value)}: "
+                f"write layer.{name}.value[...] = array"
+            )
+
+    def _adopt(self, part: Any) -> None:
+        if not isinstance(part, Stored):
+            instance(Tree, part, "layers")
+        if part._state is not None and part._state is not self._state:
+            raise ValueError(
+                f"{part!r} already belongs to another model, or was used before this model was "
+                "made. To start from the same weights, give the new model layer.copy(). To share "
+                "weights, use the layer twice within one model. (Only the outermost layer takes "
+                "backend=, dtype= and seed=.)"
+            )
+        if isinstance(part, Stored):
+            part._layer = self
+        else:
+            part._parent = self
+
+    def children(self) -> Iterator[tuple[str, Tree | Stored]]:
+        """Yield all parameters, buffers and layers in attributes, including lists and dicts."""
+        for name, value in list(vars(self).items()):  # another thread may be binding the layer
+            if name not in _BOOKKEEPING:
+                yield from _named_parts(name, value)
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Tree | Stored]]:
+        """Yield all layers, parameters and buffers by name; shared ones have several names."""
+        for name, part in self.children():
+            yield prefix + name, part
+            if isinstance(part, Tree):
+                yield from part._walk(f"{prefix}{name}.")
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """Return the parameters by name (``"0.weight"``), in the order of definition.
+
+        A shared parameter appears under its first name only.
+        """
+        return self._named(Parameter)
+
+    def named_buffers(self) -> dict[str, Buffer]:
+        """Return the buffers by name (``"1.running_mean"``), like `named_parameters`."""
+        return self._named(Buffer)
+
+    def named_stored(self) -> dict[str, Stored]:
+        """Return all parameters and buffers by name; a shared parameter has several names."""
+        return {name: part for name, part in self._walk() if isinstance(part, Stored)}
+
+    def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
+        named = {name: part for name, part in self._walk() if isinstance(part, kind)}
+        first = {id(part): name for name, part in reversed(named.items())}
+        return {name: part for name, part in named.items() if first[id(part)] == name}
+
+    def parameters(self) -> list[Parameter]:
+        """Return each parameter once, in the order of definition."""
+        return list(self.named_parameters().values())
+
+    @property
+    def trainable(self) -> bool:
+        """Whether at least one of the layer's parameters is trained."""
+        return any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
+
+    def freeze(self) -> None:
+        """Freeze the layer's parameters, so that no optimizer changes them."""
+        for p in self.parameters():
+            p.trainable = False
+
+    def unfreeze(self) -> None:
+        """Train the layer's parameters again."""
+        for p in self.parameters():
+            p.trainable = True
+
+
+def _named_parts(
+    name: str, value: Any, kinds: tuple[type, ...] = (Tree, Stored)
+) -> Iterator[tuple[str, Any]]:
+    """Yield the parts that an attribute holds, directly or in lists and dicts."""
+    if isinstance(value, kinds):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _named_parts(f"{name}.{i}", item, kinds)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _named_parts(f"{name}.{key}", item, kinds)

@@ -11,7 +11,7 @@ from array_api_compat import is_array_api_obj
 
 from ..backends import Backend
 from ..errors import shown
-from ..losses.base import check_weights
+from ..losses.checking import check_weights
 from ..types import Array
 from .moving import move
 

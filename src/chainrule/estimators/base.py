@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..errors import DataError, ShapeError
 from ..layers import Sequential
 from ..losses import Loss
-from ..losses.base import check_weights
+from ..losses.checking import check_weights
 from ..metrics import Metric
 from ..training import Trainer
 from ..types import Array

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..errors import DataError
 from ..types import Array
-from .base import Formula, check_range, times
+from .base import Formula, times
+from .checking import check_range
 from .weights import OutputWeight, WeightedOutputs
 
 

@@ -11,7 +11,8 @@ from ..checks import Checked, at_least, one_of, optional, share
 from ..errors import DataError, ShapeError
 from ..formulas import log_softmax, one_hot, softmax_cross_entropy
 from ..types import Array
-from .base import Formula, Loss, as_labels, check_labels, check_range, check_sums, in_words, times
+from .base import Formula, Loss, times
+from .checking import as_labels, check_labels, check_range, check_sums, in_words
 from .weights import OutputWeight, WeightedOutputs
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from ..backends.conversion import like, on_host
 from ..checks import flag
 from ..errors import DataError, ShapeError
-from ..losses.base import as_labels, as_outputs, check_labels, check_range, check_sums
+from ..losses.checking import as_labels, as_outputs, check_labels, check_range, check_sums
 from ..types import Array
 
 Metric: TypeAlias = Callable[[Array, Array], Array]

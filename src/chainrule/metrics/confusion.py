@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..losses.base import as_outputs
+from ..losses.checking import as_outputs
 from ..types import Array
 from .base import check_two_classes, fitting_targets, higher_is_better, labelled, predicted_classes
 

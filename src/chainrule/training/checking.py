@@ -11,7 +11,7 @@ from ..data.moving import move, rows_at_once, to_device
 from ..errors import DataError, ShapeError
 from ..layers import Layer, Sequential
 from ..losses import Loss
-from ..losses.base import check_weights
+from ..losses.checking import check_weights
 from ..types import Array
 from .state import TrainingState
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from array_api_compat import array_namespace
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import DataError, ShapeError
 from ..layers import Sequential
-from ..losses import Loss
 from ..losses.checking import check_weights
 from ..metrics import Metric
 from ..training import Trainer
@@ -26,9 +22,9 @@ from .inputs import backend_for, outputs, precision_for, read, read_inputs, take
 from .nested import OptimizerParameters
 from .network import draw_seed, make_model, make_optimizer
 from .objective import Penalty
-from .output import Output
+from .overflow import cause_of_overflow, check_finite
 from .parameters import Network, check_parameters, check_validation_data
-from .sample_weights import sample_weights, with_weight
+from .task import Task
 from .undo import training_undone_by_errors, undone_by_errors
 from .weights import ShownWeights
 
@@ -40,8 +36,8 @@ def has_steps(estimator: Any) -> bool:
     return True
 
 
-class MultilayerPerceptron(OptimizerParameters, ShownWeights):
-    """Base class of the classifier and the regressor, which override the first methods.
+class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
+    """Base class of the classifier and the regressor, which override the methods of `Task`.
 
     Attributes
     ----------
@@ -52,52 +48,11 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
         pickle the estimator, because files of the trainer do not contain the penalty.
     """
 
-    _losses: tuple[str, ...] = ()
-    """The names that the parameter `loss` accepts."""
-
     _network: Network
     """The settings of the current network."""
 
     _record: Record
     """The results of the training so far."""
-
-    _numeric = False
-    """Whether targets must be numbers. If not, they are labels, which are read in host memory."""
-
-    def _learn_targets(self, labels: Array, *, first: bool, incremental: bool) -> None:
-        """Learn the kind of the training targets, or compare them with those of earlier calls."""
-        raise NotImplementedError
-
-    def _compare_targets(self, labels: Array) -> None:
-        """Raise a `ValueError` if validation targets do not fit the training targets."""
-        raise NotImplementedError
-
-    def _weighted(
-        self, X: Array, y: Array, labels: Array, weight: Any, *, training: bool
-    ) -> tuple[Array, Array, Array | None]:
-        """Check the sample weights, and leave out samples of weight 0."""
-        X, y, weight = with_weight(sample_weights(weight, y.shape[0]), X, y)
-        return X, y, weight
-
-    def _choose_loss(self) -> tuple[Loss, Output]:
-        """Return the loss and the meaning of the outputs, and set `n_outputs_`."""
-        raise NotImplementedError
-
-    def _targets(self, y: Array, dtype: str) -> Array:
-        """Return the targets in the form that the loss requires."""
-        raise NotImplementedError
-
-    def _strata(self, targets: Array) -> Array | None:
-        """Return the classes for a stratified split, or None."""
-        return None
-
-    def _decided(self, outputs: Array) -> Array:
-        """Return the predictions for these outputs of the model."""
-        raise NotImplementedError
-
-    def _scored(self, y: Any, predicted: Any, sample_weight: Any) -> float:
-        """Return the score of predictions in host memory."""
-        raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
         """Train until the loss or the score stops improving, or for `max_iter` epochs.
@@ -233,7 +188,13 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
                     left_out = self._train(
                         data, y, held_out, random, parameters, incremental=incremental
                     )
-                self._check_finite(model, left_out, weight, incremental=incremental)
+                check_finite(
+                    model,
+                    loss=0.0 if self.early_stopping else getattr(self, "loss_", 0.0),
+                    left_out=left_out,
+                    incremental=incremental,
+                    cause=cause_of_overflow(self.alpha, weight),
+                )
         return self
 
     def _held_out(self, given: tuple[Any, ...], model: Sequential) -> tuple[steps.Data, Array]:
@@ -300,37 +261,6 @@ class MultilayerPerceptron(OptimizerParameters, ShownWeights):
             return float(self._scored(labels, to_host(self._decided(outputs)), importance))
 
         return score
-
-    def _check_finite(
-        self, model: Sequential, left_out: int, weight: Array | None, *, incremental: bool
-    ) -> None:
-        """Raise a `ValueError` if numbers overflowed. If the result is usable, only warn."""
-        cause = (
-            "The input data may contain large values and need to be preprocessed. "
-            "Scale it, for example with StandardScaler, or lower the learning rate."
-        )
-        total = math.inf if weight is None else float(array_namespace(weight).sum(weight))
-        if self.alpha > total:
-            cause = (
-                f"The penalty, alpha={self.alpha:g}, is divided by the sum of the sample weights, "
-                f"{total:g}. Scale the weights to a mean of 1, or set alpha=0."
-            )
-        finite_loss = self.early_stopping or math.isfinite(getattr(self, "loss_", 0.0))
-        if left_out and (
-            incremental or not finite_loss
-        ):  # skipped steps did not change the weights
-            raise ValueError(f"Solver produced non-finite parameter weights. {cause}")
-        for vector, what in (
-            (model.state.values, "parameter weights"),
-            (model.state.buffers, "running statistics"),
-        ):
-            if not model.xp.all(model.xp.isfinite(vector)):
-                raise ValueError(f"Solver produced non-finite {what}. {cause}")
-        if not finite_loss:
-            raise ValueError(f"Solver produced a non-finite loss, {self.loss_}. {cause}")
-        if left_out:
-            words = f"{left_out} steps were skipped: the gradient was NaN or infinite. {cause}"
-            warnings.warn(words, RuntimeWarning, stacklevel=4)
 
     def _make_model(
         self, X: Array, random: np.random.RandomState, network: Network, *, first: bool

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import reprlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -26,6 +28,15 @@ class FileFormatError(ValueError):
 
 class DivergenceError(ArithmeticError):
     """The training loss, a gradient or a weight became NaN or infinite."""
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Prefix error messages with the name of the invalid data."""
+    try:
+        yield
+    except (ShapeError, DataError) as error:
+        raise type(error)(f"{what}: {error}") from error
 
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:

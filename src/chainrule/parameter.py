@@ -18,7 +18,7 @@ from . import initializers
 from .backends import Backend
 from .backends.conversion import to_numpy
 from .checks import above_zero, flag, is_function
-from .errors import DataError, ShapeError, other_dtype, shown
+from .errors import DataError, ShapeError, blaming, other_dtype, shown
 from .formulas import scaled_norm
 from .masks import split_key
 from .types import Array
@@ -377,10 +377,8 @@ class ModelState:
             drawn = isinstance(part, Parameter) and part._first is None
             source = f"initializer {part.init!r}" if drawn else f"{part._first_value_is}="
             given = part._first
-        try:
+        with blaming(f"{source} for {part!r}"):
             value = to_numpy(part.init(rng, part.shape) if given is None else given)
-        except DataError as error:
-            raise DataError(f"{source} for {part!r}: {error}") from None
         if value.shape != part.shape:
             raise ShapeError(f"{source} gave shape {value.shape}, expected {part.shape}")
         with np.errstate(over="ignore"):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backends import Backend, get_backend
 from ..backends.conversion import to_numpy
-from ..errors import DataError, ShapeError
+from ..errors import DataError, ShapeError, blaming
 from ..types import Array
 
 CHECKED_AT_ONCE = 2**24  # the number of bytes of a file that are read at a time
@@ -58,12 +58,10 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
 
 def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     on_disk = isinstance(data, np.memmap)
-    try:
+    with blaming(name):
         array = data if on_disk else backend.asarray(data)
         if on_disk:
             to_numpy(np.empty(0, data.dtype))  # raises an error for a dtype such as text
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from None
     if array.ndim == 0 or 0 in array.shape:
         raise DataError(f"{name}: expected samples, found an array of shape {tuple(array.shape)}")
     if on_disk:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from ..backends import Backend, get_backend
 from ..backends.conversion import like, to_numpy
-from ..errors import DataError
+from ..errors import DataError, blaming
 from ..layers import Sequential
 from ..types import Array
 
@@ -120,10 +120,8 @@ def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
 def expect_numbers(name: str, data: Any) -> None:
     """Raise a `DataError` if the data does not hold real numbers."""
     if not (data is None or is_sparse(data) or is_foreign(data)):
-        try:
+        with blaming(name):
             to_numpy(data)
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from None
 
 
 def expect_present(name: str, data: Any) -> None:

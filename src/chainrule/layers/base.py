@@ -13,7 +13,7 @@ from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import whole
-from ..errors import DataError, ShapeError, other_dtype, shown
+from ..errors import ShapeError, blaming, other_dtype, shown
 from ..parameter import ModelState, Stored
 from ..types import Array, Backward
 from .tree import Tree
@@ -196,10 +196,8 @@ class Layer(Tree):
                 f"called {twice!r}"
             )
         for name, given in (values or {}).items():
-            try:
+            with blaming(f"values, {name!r}"):
                 value = to_numpy(given)
-            except DataError as error:
-                raise DataError(f"values, {name!r}: {error}") from None
             before = first.setdefault(id(stored[name]), value)
             if before is not value and not np.array_equal(before, value):
                 raise ValueError(f"{name!r}: different values for one shared parameter or buffer")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ..data import Batches, BatchStream
 from ..data.moving import move, rows_at_once, to_device
-from ..errors import DataError, ShapeError
+from ..errors import ShapeError, blaming
 from ..layers import Layer, Sequential
 from ..losses import Loss
 from ..losses.checking import check_weights
@@ -26,11 +24,11 @@ def move_checked(
     xp, state = model.xp, model.state
     x, y, *weights = move(state.backend, named, state.dtype_name)
     weights = [xp.astype(to_device(state.backend, w), state.dtype) for w in weights]
-    with _blaming(f"{prefix}x of shape {tuple(x.shape)}"):
+    with blaming(f"{prefix}x of shape {tuple(x.shape)}"):
         one = model.predict(to_device(state.backend, x[:1, ...]))
-    with _blaming("output of the model"):
+    with blaming("output of the model"):
         loss.check_outputs(xp, one)
-    with _blaming(f"{prefix}y"):
+    with blaming(f"{prefix}y"):
         rows = rows_at_once(y)
         for start in range(0, y.shape[0], rows):
             part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
@@ -85,15 +83,6 @@ def expect_validation_tuple(given: Any) -> None:
         raise TypeError(
             f"expected validation_data=(x, y) or (x, y, sample_weight), a tuple, found {found}"
         )
-
-
-@contextmanager
-def _blaming(what: str) -> Iterator[None]:
-    """Prefix error messages with the name of the invalid data."""
-    try:
-        yield
-    except (ShapeError, DataError) as error:
-        raise type(error)(f"{what}: {error}") from error
 
 
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ def training_undone_by_errors(
     """
     state, length = model.state, len(curve)
     vectors, draws = state.snapshot(), state.draws
-    of_trainer = None if trainer is None else _remembered(trainer)
+    restore_trainer = None if trainer is None else _restoring(trainer)
     try:
         yield
     except BaseException:
@@ -48,25 +48,21 @@ def training_undone_by_errors(
         state.restore(vectors)
         state.draws = draws
         del curve[length:]
-        if trainer is not None and of_trainer is not None:
-            _restore(trainer, *of_trainer)
+        if restore_trainer is not None:
+            restore_trainer()
         raise
 
 
-def _remembered(trainer: Trainer) -> tuple[dict[str, Any], ...]:
+def _restoring(trainer: Trainer) -> Callable[[], None]:
+    """Return a function that restores the trainer, except for its model, to its present state."""
+    attributes, optimizer = vars(trainer).copy(), trainer.optimizer.state()
     rows = {name: column.copy() for name, column in vars(trainer.history).items()}
     order: Any = trainer.rng.bit_generator.state
-    return vars(trainer).copy(), rows, trainer.optimizer.state(), order
 
+    def restore() -> None:
+        vars(trainer).update(attributes)
+        vars(trainer.history).update(rows)
+        trainer.optimizer.load_state(optimizer)
+        trainer.rng.bit_generator.state = order
 
-def _restore(
-    trainer: Trainer,
-    attributes: dict[str, Any],
-    rows: dict[str, Any],
-    optimizer: dict[str, Any],
-    order: Any,
-) -> None:
-    vars(trainer).update(attributes)
-    vars(trainer.history).update(rows)
-    trainer.optimizer.load_state(optimizer)
-    trainer.rng.bit_generator.state = order
+    return restore

@@ -117,7 +117,21 @@ class exponential:
 
 
 @dataclass(frozen=True)
-class polynomial:
+class _FromTo:
+    """Base class of the schedules that lead from `lr` to `end` in a number of steps."""
+
+    lr: float
+    steps: int
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        at_least_zero("lr", self.lr)
+        at_least_zero("end", self.end)
+        whole("steps", self.steps, least=1)
+
+
+@dataclass(frozen=True)
+class polynomial(_FromTo):
     """Polynomial decay from `lr` at step 0 to `end` at step `steps`, constant afterwards.
 
     The rate is ``end + (lr - end) (1 - step / steps)^power``, which is a straight line if the power
@@ -139,15 +153,10 @@ class polynomial:
     (1.0, 0.25, 0.0, 0.0)
     """
 
-    lr: float
-    steps: int
-    end: float = 0.0
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least_zero("lr", self.lr)
-        at_least_zero("end", self.end)
-        whole("steps", self.steps, least=1)
+        super().__post_init__()
         above_zero("power", self.power)
 
     def __call__(self, step: int) -> float:
@@ -156,7 +165,7 @@ class polynomial:
 
 
 @dataclass(frozen=True)
-class cosine:
+class cosine(_FromTo):
     """Half a cosine from `lr` at step 0 to `end` at step `steps`, constant afterwards.
 
     The rate is ``end + (lr - end) (1 + cos(pi step / steps)) / 2``. PyTorch's ``CosineAnnealingLR``
@@ -179,22 +188,13 @@ class cosine:
     (0.1, 0.05, 0.0, 0.0)
     """
 
-    lr: float
-    steps: int
-    end: float = 0.0
-
-    def __post_init__(self) -> None:
-        at_least_zero("lr", self.lr)
-        at_least_zero("end", self.end)
-        whole("steps", self.steps, least=1)
-
     def __call__(self, step: int) -> float:
         done = min(step / self.steps, 1.0)
         return self.end + (self.lr - self.end) * (1.0 + math.cos(math.pi * done)) / 2.0
 
 
 @dataclass(frozen=True)
-class cosine_restarts:
+class cosine_restarts(_FromTo):
     """Half a cosine from `lr` towards `end`, repeated indefinitely.
 
     In a cycle of n steps, the rate at step k is ``end + (lr - end) (1 + cos(pi k / n)) / 2``. The
@@ -222,15 +222,10 @@ class cosine_restarts:
     [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
     """
 
-    lr: float
-    steps: int
-    end: float = 0.0
     factor: int = 1
 
     def __post_init__(self) -> None:
-        at_least_zero("lr", self.lr)
-        at_least_zero("end", self.end)
-        whole("steps", self.steps, least=1)
+        super().__post_init__()
         whole("factor", self.factor, least=1)
 
     def __call__(self, step: int) -> float:

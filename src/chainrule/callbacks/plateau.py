@@ -105,12 +105,9 @@ class ReduceOnPlateau(Callback):
             self._waited = 0
         if self._waited > self.patience:
             lr = trainer.optimizer.lr
-            several = isinstance(lr, dict)
-            trainer.optimizer.lr = (
-                {name: self._reduced(rate) for name, rate in lr.items()}
-                if several
-                else self._reduced(lr)
-            )
+            rates = lr if isinstance(lr, dict) else {"": lr}
+            reduced = {name: self._reduced(rate) for name, rate in rates.items()}
+            trainer.optimizer.lr = reduced if isinstance(lr, dict) else reduced[""]
             self._waited, self._resting = 0, self.cooldown
 
     def _reduced(self, lr: float) -> float:

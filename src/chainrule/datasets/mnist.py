@@ -132,7 +132,7 @@ def _load(dataset: _Published, data_home: str | Path | None) -> tuple[Split, Spl
             if _FILES.keys() <= found.keys():
                 paths = [found[name] for name in _FILES]
                 arrays = _read(paths)
-                if dataset is _MNIST or not _is_mnist(arrays):
+                if dataset is _MNIST or _md5(arrays[3]) != _MNIST.md5[3]:
                     return _split(dataset, paths, arrays)
     names = ", ".join(f"{name}[.gz]" for name in _FILES)
     places = ", ".join(map(str, homes)) or "no folder"
@@ -185,10 +185,6 @@ def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> 
             )
     x_train, y_train, x_test, y_test = arrays
     return (x_train, y_train.astype(np.int64)), (x_test, y_test.astype(np.int64))
-
-
-def _is_mnist(arrays: list[np.ndarray]) -> bool:
-    return _md5(arrays[3]) == _MNIST.md5[3]
 
 
 def _md5(array: np.ndarray) -> str:

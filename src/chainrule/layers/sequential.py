@@ -132,7 +132,10 @@ class Sequential(Chain, Model):
                 raise ShapeError(
                     f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"
                 )
-            first = -1 if input_gradient else self._first_trainable()
+            first = -1  # the first layer whose gradients are needed
+            if not input_gradient:
+                trainable = (i for i, layer in enumerate(self.layers) if layer.trainable)
+                first = next(trainable, len(passed))
             layer: Layer = self
             try:
                 for layer, back, given in reversed(passed[first + 1 :]):
@@ -154,13 +157,6 @@ class Sequential(Chain, Model):
             return None
 
         return x, backward
-
-    def _first_trainable(self) -> int:
-        """Return the index of the first trainable layer, where the backward pass can stop."""
-        for i, layer in enumerate(self.layers):
-            if layer.trainable:
-                return i
-        return len(self.layers)
 
     def _output(self, x: Array) -> Array:
         if type(self).forward is not Sequential.forward:

@@ -135,35 +135,33 @@ def fitting(
             f"{path}: does not fit the model: missing {sorted(missing) or 'none'}, "
             f"unknown {sorted(unknown) or 'none'}"
         )
-    words = {name: f"{type(part).__name__.lower()} {name!r}" for name, part in stored.items()}
-    for name, part in stored.items():
-        if tensors[name].shape != part.shape:
-            raise FileFormatError(
-                f"{path}: {words[name]} has shape {part.shape} in the model, "
-                f"{tensors[name].shape} in the file"
-            )
-        if tensors[name].dtype.kind != "f":
-            raise FileFormatError(
-                f"{path}: {words[name]}: expected floating-point numbers, found "
-                f"{tensors[name].dtype}"
-            )
-    with np.errstate(over="ignore"):
-        tensors = {name: tensor.astype(dtype, copy=False) for name, tensor in tensors.items()}
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            raise FileFormatError(
-                f"{path}: {words[name]}: expected finite numbers, found NaN, infinity or a number "
-                f"too large for {dtype}"
-            )
+    fitted: dict[str, np.ndarray] = {}
     first: dict[int, str] = {}
     for name, part in stored.items():
-        other = first.setdefault(id(part), name)
-        if name != other and not np.array_equal(tensors[name], tensors[other]):
+        kind, tensor = type(part).__name__.lower(), tensors[name]
+        if tensor.shape != part.shape:
             raise FileFormatError(
-                f"{path}: {other!r} and {name!r} are the same {type(part).__name__.lower()} in the "
-                "model, but differ in the file"
+                f"{path}: {kind} {name!r} has shape {part.shape} in the model, {tensor.shape} in "
+                "the file"
             )
-    return tensors
+        if tensor.dtype.kind != "f":
+            raise FileFormatError(
+                f"{path}: {kind} {name!r}: expected floating-point numbers, found {tensor.dtype}"
+            )
+        with np.errstate(over="ignore"):
+            fitted[name] = tensor.astype(dtype, copy=False)
+        if not np.isfinite(fitted[name]).all():
+            raise FileFormatError(
+                f"{path}: {kind} {name!r}: expected finite numbers, found NaN, infinity or a "
+                f"number too large for {dtype}"
+            )
+        other = first.setdefault(id(part), name)
+        if name != other and not np.array_equal(fitted[name], fitted[other]):
+            raise FileFormatError(
+                f"{path}: {other!r} and {name!r} are the same {kind} in the model, but differ in "
+                "the file"
+            )
+    return fitted
 
 
 def _is_count(name: str, stored: dict[str, Stored]) -> bool:

@@ -14,6 +14,8 @@ from ..version import __version__
 def versions() -> dict[str, str]:
     """Return the versions of packages, the machine, the BLAS library and the thread settings."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+    # A process may be allowed to use only some of the cores.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = {
         "chainrule": __version__,
         "numpy": np.__version__,
@@ -21,7 +23,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {platform.processor()}",
         "BLAS": f"{blas.get('name')} {blas.get('version')}",
-        "cores": str(_cores()),
+        "cores": str(cores or 1),
     }
     return {**found, **{name: os.environ.get(name, "not set") for name in _SETTINGS}}
 
@@ -34,13 +36,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "none"
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:

@@ -18,7 +18,7 @@ from ..losses import Loss
 from ..metrics import Metric
 from ..parameter import ModelState
 from ..types import Array
-from .sample_means import SampleMeans
+from .sample_means import SampleMeans, computed
 
 _TRIED = 64  # the number of samples to try the metrics on before training
 
@@ -51,11 +51,7 @@ def measure(
     outputs, y = backend.read_only(outputs), backend.read_only(to_device(backend, y))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
-        try:
-            numbers[name] = metric(outputs, y)
-        except Exception as error:
-            error.add_note(f"(in the metric {name!r})")
-            raise
+        numbers[name] = computed(name, metric, outputs, y)
         _expect_number(name, numbers[name])
     if weight:
         numbers |= SampleMeans(metrics).means(backend, outputs, y, weight[0])

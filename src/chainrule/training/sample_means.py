@@ -53,11 +53,7 @@ class SampleMeans:
             return ()
         xp, outputs, targets = backend.xp, backend.read_only(outputs), backend.read_only(targets)
         for name, metric in self._unchecked.items():
-            try:
-                metric(outputs, targets)
-            except Exception as error:
-                error.add_note(f"(in the metric {name!r})")
-                raise
+            computed(name, metric, outputs, targets)
         self._unchecked = {}
         dtype, sums = outputs.dtype, list[Any]()
         for name, (per_sample, ignored) in zip(self.names, self._means, strict=True):
@@ -85,6 +81,15 @@ class SampleMeans:
             name: xp.where(total > 0.0, of_metric / xp.where(total > 0.0, total, 1.0), 0.0)
             for name, total, of_metric in pairs
         }
+
+
+def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
+    """Compute a metric; an error gets a note with the name of the metric."""
+    try:
+        return metric(outputs, targets)
+    except Exception as error:
+        error.add_note(f"(in the metric {name!r})")
+        raise
 
 
 def _per_sample(metric: Any) -> tuple[Any, int | None] | None:

@@ -107,7 +107,7 @@ def test_a_column_that_does_not_exist(library):
 WRONG = {
     "patience 0": (lambda: EarlyStopping(patience=0), "patience to be at least 1, found 0"),
     "patience 1.5": (lambda: EarlyStopping(patience=1.5), "patience .* whole number, found 1.5"),
-    "mode": (lambda: EarlyStopping(mode="best"), "mode .* 'auto', 'min' or 'max', found 'best'"),
+    "mode": (lambda: EarlyStopping(mode="best"), "mode .*'auto', 'min', 'max'., found 'best'"),
     "min_delta": (lambda: EarlyStopping(min_delta=-1), "min_delta .* at least 0, found -1"),
     "min_delta text": (lambda: EarlyStopping(min_delta="1"), "min_delta .* number, found '1'"),
     "monitor": (lambda: EarlyStopping(3), "monitor to be a name such as 'val_loss', found 3"),

@@ -80,6 +80,6 @@ def test_problems_of_scikit_learn(name, classes, monkeypatch):
     assert x.shape == (200, 2)
     assert set(y) == set(range(classes))
     np.testing.assert_array_equal(x, make(200, noise=0.1, seed=1)[0])
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r'pip install "\.\[sklearn\]" in a clone'):
         make(200)

@@ -178,6 +178,17 @@ def test_words_are_labels():
         assert found.score(X, y) == np.mean(expected == THREE)
 
 
+def test_many_classes_are_not_all_listed():
+    many = np.arange(len(X)) // 2
+    model = MLPClassifier((4,), max_iter=1).fit(X, many)
+    with pytest.raises(ValueError, match=r"among \[ ?0 +1 +2 \.\.\. 62 63 64\], found \[65\]$"):
+        model.fit(X, many, validation_data=(X, many + 1))
+    weights = dict.fromkeys(range(66), 1.0)
+    del weights[3]
+    with pytest.raises(ValueError, match=r"among \[0, 1, 2, 3, \.\.\.\], found \[65\]$"):
+        fitted(MLPClassifier, many, class_weight=weights)
+
+
 def missing_values():
     pandas = pytest.importorskip("pandas")
     return {"<NA>": pandas.NA, "NaT": pandas.NaT, "None": None, "masked": np.ma.masked}

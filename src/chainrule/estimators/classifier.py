@@ -16,7 +16,7 @@ from ..formulas import log_softmax
 from ..losses import Loss
 from ..types import Array
 from .base import MultilayerPerceptron, has_steps
-from .inputs import codes_of, expect_present, targets_on_host, to_host
+from .inputs import codes_of, expect_present, few, targets_on_host, to_host
 from .objective import BinaryLogLoss, LogLoss
 from .output import Output
 from .sample_weights import balanced, sample_weights, times_class_weight, with_weight
@@ -244,7 +244,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             elif classes is not None:
                 found = unique_labels(to_host(classes))
                 if not np.array_equal(found, self.classes_):
-                    raise ValueError(f"expected classes {self.classes_} as before, found {found}")
+                    raise ValueError(
+                        f"expected classes {few(self.classes_)} as before, found {few(found)}"
+                    )
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> Any:
@@ -358,13 +360,14 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         if self.warm_start and set(found) != set(self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
-                f"call to fit. Previously got {self.classes_}, `y` has {found}"
+                f"call to fit. Previously got {few(self.classes_)}, `y` has {few(found)}"
             )
         self._expect_known(found)
 
     def _expect_known(self, found: np.ndarray) -> None:
-        if not np.isin(found, self.classes_).all():
-            raise ValueError(f"expected classes among {self.classes_}, found {found}")
+        unknown = found[~np.isin(found, self.classes_)]
+        if len(unknown):
+            raise ValueError(f"expected classes among {few(self.classes_)}, found {few(unknown)}")
 
     def _choose_loss(self) -> tuple[Loss, Output]:
         several = len(self.classes_) > 2 and not self._multilabel

@@ -46,6 +46,11 @@ def targets_on_host(y: Any) -> Any:
     return to_host(y)
 
 
+def few(labels: Any) -> str:
+    """Labels as text for an error; most of them are left out if there are many."""
+    return np.array2string(np.asarray(labels), threshold=12, edgeitems=3)
+
+
 def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, Array]:
     """Check inputs and targets; arrays of other libraries stay on their device.
 

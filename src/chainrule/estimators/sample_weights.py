@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from ..backends.conversion import like
 from ..errors import shown
 from ..types import Array
-from .inputs import check_foreign, expect_numbers, expect_present, is_foreign, taken, to_host
+from .inputs import check_foreign, expect_numbers, expect_present, few, is_foreign, taken, to_host
 
 
 def sample_weights(weight: Any, samples: int) -> Array | None:
@@ -82,7 +82,7 @@ def times_class_weight(
     if not np.any(product):
         raise ValueError(
             "expected at least one sample of a class whose class_weight is above 0, found only "
-            f"classes of weight 0: {np.unique(labels).tolist()}"
+            f"classes of weight 0: {few(np.unique(labels))}"
         )
     if weight is None:
         return _checked(product, "class_weight")
@@ -124,7 +124,9 @@ def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndar
     if unknown and not all(
         name in given for name in names
     ):  # probably a typo; an error in scikit-learn, too
-        raise ValueError(f"expected class_weight to name classes among {names}, found {unknown}")
+        raise ValueError(
+            f"expected class_weight to name classes among {shown(names)}, found {shown(unknown)}"
+        )
     return np.asarray([given.get(name, 1.0) for name in present.tolist()], dtype=float)[codes]
 
 

@@ -52,6 +52,21 @@ def test_names_from_other_libraries(message, use):
         use()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("BatchNorm1d", "BatchNorm"),
+        ("Sequental", "Sequential"),
+        ("CrossEntropy", "CrossEntropyLoss"),
+    ],
+)
+def test_a_name_that_is_nearly_right(name, meant):
+    message = f"^module 'chainrule' has no attribute '{name}': did you mean '{meant}'\\?$"
+    with pytest.raises(AttributeError, match=message):
+        getattr(cr, name)
+    assert not hasattr(cr, "__wrapped__")
+
+
 def test_custom_classes_name_their_own_arguments():
     class Own(cr.SGD):
         def __init__(self, learning_rate, **others):

@@ -4,6 +4,7 @@ A network is a chain of functions. Each function returns its value, and a second
 computes the gradient of the input from the gradient of the output.
 """
 
+import difflib
 import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,9 @@ def __getattr__(name: str) -> Any:
     """Import `estimators` and `plotting`, which need other libraries, when they are first used."""
     if name in _LAZY:
         return importlib.import_module(f"{__name__}.{name}")  # noqa: TID251  (nothing imports it)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    close = difflib.get_close_matches(name, __all__, n=1)
+    hint = f": did you mean {close[0]!r}?" if close else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

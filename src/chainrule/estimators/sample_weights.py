@@ -135,8 +135,8 @@ def _checked(weight: Array, name: str) -> Array:
     xp = array_namespace(weight)
     low, high = float(xp.min(weight)), float(xp.max(weight))
     if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
-        raise ValueError(
-            f"expected {name} to be at least 0 for each sample, not 0 for all samples, and to "
-            f"have a finite sum; found {low:g} to {high:g}"
+        raise ValueError(  # scikit-learn's checks look for the word "zero"
+            f"expected {name} to be at least zero for each sample, not zero for all samples, and "
+            f"to have a finite sum; found {low:g} to {high:g}"
         )
     return weight

@@ -83,7 +83,7 @@ def test_invalid_targets_and_weights():
     with pytest.raises(ValueError, match="several labels"):
         fitted(MLPClassifier, LABELS, loss=cr.CrossEntropyLoss())
     for weight in (-WEIGHTS, 0.0 * WEIGHTS):
-        with pytest.raises(ValueError, match="sample_weight to be at least 0"):
+        with pytest.raises(ValueError, match="sample_weight to be at least zero"):
             fitted(MLPRegressor, NUMBER, weight=weight)
     for solver in ("adam", "lbfgs"):
         with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
@@ -94,7 +94,7 @@ def test_invalid_targets_and_weights():
         with pytest.raises(ValueError, match="^sample_weight: .* that sum to 0"):
             fitted(MLPRegressor, NUMBER, **{**large, "weight": np.full(130, 1e-60)})
     for kind, y in ((MLPRegressor, NUMBER), (MLPClassifier, THREE)):
-        with pytest.raises(ValueError, match="sample_weight to be at least 0"):
+        with pytest.raises(ValueError, match="sample_weight to be at least zero"):
             fitted(kind, y).score(X, y, -WEIGHTS)
     with pytest.raises(ValueError, match="130 sample weights"):
         fitted(MLPRegressor, NUMBER, weight=WEIGHTS[:9])

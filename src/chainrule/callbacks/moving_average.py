@@ -48,8 +48,7 @@ class ExponentialMovingAverage(Callback):
 
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = decay
-        self._average: Array = None
-        self._buffers: Array = None
+        self._vectors: dict[str, Array] = {}  # the average of `values`, and the last `buffers`
 
     @property
     def average(self) -> Array:
@@ -60,25 +59,25 @@ class ExponentialMovingAverage(Callback):
         RuntimeError
             If no model was trained with this callback yet.
         """
-        if self._average is None:
+        if not self._vectors:
             raise RuntimeError("there is no average yet: train with fit(..., callbacks=[this])")
-        return self._average
+        return self._vectors["values"]
 
     def on_fit_start(self, trainer: Training) -> None:
         state = trainer.model.state
         backend, xp = state.backend, state.backend.xp
-        start = self._average if trainer.resuming and self._average is not None else state.values
-        start = backend.asarray(start, dtype=state.dtype)
-        self._average = xp.asarray(start, copy=True)
-        self._buffers = xp.asarray(state.buffers, copy=True)
+        before = self._vectors if trainer.resuming else {}
+        values = backend.asarray(before.get("values", state.values), dtype=state.dtype)
+        start = {"values": values, "buffers": state.buffers}
+        self._vectors = {name: xp.asarray(v, copy=True) for name, v in start.items()}
         self._new = xp.asarray(1.0 - self.decay, dtype=state.dtype, device=backend.device)
         self._update = backend.elementwise(lambda xp: _towards, outputs=1)
 
     def on_step_end(self, trainer: Training) -> None:
         state = trainer.model.state
-        self._update(self._average, state.values, self._new)
+        self._update(self._vectors["values"], state.values, self._new)
         if state.buffers.shape[0]:
-            self._buffers[...] = state.buffers
+            self._vectors["buffers"][...] = state.buffers
 
     def on_fit_end(self, trainer: Training) -> None:
         del self._update  # a compiled function cannot be pickled
@@ -133,7 +132,7 @@ class ExponentialMovingAverage(Callback):
         ShapeError
             If the model has a different number of weights or running statistics.
         """
-        state, kept = model.state, {"values": self.average, "buffers": self._buffers}
+        state, kept = model.state, {"values": self.average, "buffers": self._vectors["buffers"]}
         expected, found = (
             [v.shape[0] for v in vectors]
             for vectors in (kept.values(), (state.values, state.buffers))
@@ -146,14 +145,11 @@ class ExponentialMovingAverage(Callback):
         state.restore(kept)
 
     def state(self) -> dict[str, Any]:
-        if self._average is None:
-            return {}
         # Copy the arrays, because the next step overwrites them.
-        vectors = {"average": self._average, "buffers": self._buffers}
-        return {name: array_namespace(v).asarray(v, copy=True) for name, v in vectors.items()}
+        return {n: array_namespace(v).asarray(v, copy=True) for n, v in self._vectors.items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._average, self._buffers = state.get("average"), state.get("buffers")
+        self._vectors = dict(state)
 
 
 def _towards(average: Array, values: Array, new: Array) -> tuple[Array, ...]:

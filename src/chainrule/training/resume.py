@@ -185,16 +185,12 @@ def _changed(asked: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
 
 def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
     """Return the class name and state of each callback, with arrays in host memory."""
-    return [
-        {
-            "callback": type(listener).__name__,
-            "values": {
-                name: to_numpy(value) if is_array_api_obj(value) else value
-                for name, value in listener.state().items()
-            },
-        }
-        for listener in listeners
-    ]
+    states: list[dict[str, Any]] = []
+    for listener in listeners:
+        values = listener.state()
+        arrays = {name: to_numpy(v) for name, v in values.items() if is_array_api_obj(v)}
+        states.append({"callback": type(listener).__name__, "values": {**values, **arrays}})
+    return states
 
 
 def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -> None:

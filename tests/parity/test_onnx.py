@@ -47,7 +47,7 @@ def test_every_layer(name, path):
 
 def test_no_layer_is_forgotten():
     kinds = {thing for thing in vars(cr.layers).values() if isinstance(thing, type)}
-    assert kinds - {cr.Layer} == onnx_operators.OPERATORS.keys()
+    assert kinds - {cr.Layer, cr.layers.Slice} == onnx_operators.OPERATORS.keys()
     models = [cr.Sequential(make()) for make, _ in LAYERS.values()]
     tested = {type(part) for model in models for _, part in (("", model), *model._walk())}
     assert onnx_operators.OPERATORS.keys() <= tested

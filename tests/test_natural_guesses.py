@@ -67,6 +67,13 @@ def test_a_name_that_is_nearly_right(name, meant):
     assert not hasattr(cr, "__wrapped__")
 
 
+def test_a_tuple_of_inputs():
+    model = cr.mlp([4, 3])
+    with pytest.raises(TypeError, match=r"^expected one array of inputs, found \(<ndarray of sha"):
+        model.predict((X, X))
+    np.testing.assert_array_equal(model.predict(tuple(X)), model.predict(X))  # a tuple of rows
+
+
 def test_custom_classes_name_their_own_arguments():
     class Own(cr.SGD):
         def __init__(self, learning_rate, **others):

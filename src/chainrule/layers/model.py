@@ -10,7 +10,7 @@ from array_api_compat import is_array_api_obj
 
 from ..backends.conversion import like, on_host, to_numpy
 from ..checks import whole
-from ..errors import DataError
+from ..errors import DataError, shown
 from ..types import Array
 from . import storage
 from .base import Layer
@@ -78,6 +78,11 @@ class Model(Layer):
         backend = self.backend
         if isinstance(x, backend.array_type):
             return self._outputs(x, batch_size)
+        if isinstance(x, tuple) and any(getattr(item, "ndim", 0) > 1 for item in x):
+            raise TypeError(
+                f"expected one array of inputs, found {shown(x)}: to join the columns of several "
+                "arrays, use numpy.concatenate(x, axis=1)"
+            )
         given = x if is_array_api_obj(x) else to_numpy(x)
         outputs = self._outputs(given, batch_size)
         return backend.to_numpy(outputs) if isinstance(given, np.ndarray) else like(x, outputs)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import chainrule as cr
-from chainrule.parameter import HostInputs
+from chainrule.model_state import HostInputs
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(95, 6))

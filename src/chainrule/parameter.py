@@ -1,30 +1,18 @@
-"""Parameters and buffers, and the flat vectors in which a model stores their values.
-
-The value of each parameter is a view into a vector of the model, and the gradient is a view into a
-second vector. So an optimizer step, a gradient norm or an average of weights is one operation on a
-vector, however deep the model is. Buffers are views into a third vector.
-"""
+"""Parameters and buffers: the arrays of a layer, which are views into the vectors of its model."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 
 from . import initializers
-from .backends import Backend
 from .backends.conversion import to_numpy
 from .checks import above_zero, flag, is_function
-from .errors import DataError, ShapeError, blaming, other_dtype, shown
-from .formulas import scaled_norm
-from .masks import split_key
+from .errors import ShapeError, other_dtype, shown
 from .types import Array
-
-_VECTORS = ("values", "_grads", "buffers")  # the names of the vectors in `ModelState`
-_WEIGHTS = 1  # makes these random numbers independent of other uses of the seed
 
 
 class Stored:
@@ -54,7 +42,7 @@ class Stored:
             raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
         self.init = init
         self._layer: Any = None  # the layer that this object was assigned to
-        self._state: ModelState | None = None
+        self._state: Any = None  # the `ModelState` of its model
         self._part = slice(0)  # the place of the array in the vector
         self._value: Array = None
         self._first: np.ndarray | None = None  # the initial value, or None if `init` draws it
@@ -78,7 +66,7 @@ class Stored:
         )
 
     @property
-    def state(self) -> ModelState:
+    def state(self) -> Any:
         """The state of the model. The first use of this attribute draws all values."""
         if self._state is None and self._layer is not None:
             self._layer.bind_model()
@@ -277,8 +265,9 @@ class Parameter(Stored):
     def _is_first(self) -> bool:
         """Return whether the gradient is out of date, and mark it as up to date."""
         state = self.state
-        first, self._zeroed = self._written != state.generation, False
+        first: bool = self._written != state.generation
         self._written = state.shown = state.generation
+        self._zeroed = False
         return first
 
     def _settle(self, shown: int) -> None:
@@ -291,185 +280,3 @@ class Parameter(Stored):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_grad": None}
-
-
-class StepInputs(Protocol):
-    """Inputs that change from step to step while the operations stay the same.
-
-    When a device repeats a step without running Python, these inputs are read from tables on the
-    device (see `chainrule.training.repeated`).
-    """
-
-    def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the numbers of an optimizer step as one array, which needs only one transfer."""
-
-    def key(self, state: ModelState) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two integers or 0-d arrays."""
-
-
-class HostInputs:
-    """The inputs of a step that runs in Python."""
-
-    def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        return state.backend.asarray(np.asarray(values, dtype=state.dtype_name))
-
-    def key(self, state: ModelState) -> tuple[Any, Any]:
-        return split_key(state.seed, state.draws)
-
-
-class ModelState:
-    """The state that all layers of a model share: flat vectors, backend and counters.
-
-    Attributes
-    ----------
-    parameters : list of Parameter
-        Each parameter once, in the order of the vectors. Parameters with weight decay come first.
-    values : array
-        The flat vector of all parameters, ``(size,)``, in the model's dtype.
-    buffers : array
-        The flat vector of all buffers, in the order of definition.
-    generation : int
-        The number of the current generation of gradients. Every optimizer step begins a new
-        generation. In a new generation, the first gradient of each parameter overwrites the old
-        gradient.
-    shown : int
-        The generation of the last backward pass. `grads` holds the gradients of this generation.
-    draws : int
-        The number of random masks drawn so far (see `chainrule.layers.Dropout`).
-    inputs : StepInputs
-        The source of the optimizer's numbers and of the keys of random masks.
-    """
-
-    def __init__(
-        self,
-        parameters: Sequence[Parameter],
-        buffers: Sequence[Buffer] = (),
-        *,
-        backend: Backend,
-        dtype: str,
-        seed: int,
-        first: Mapping[int, Any] | None = None,
-    ) -> None:
-        self.backend = backend
-        self.dtype_name = dtype
-        self.dtype = backend.dtype(dtype)
-        self.seed = seed
-        self.generation = self.shown = 0
-        self.draws = 0
-        self.inputs: StepInputs = HostInputs()
-        rng = np.random.default_rng([seed, _WEIGHTS])
-        given = first or {}
-        drawn = {
-            id(part): self._first_value(part, given.get(id(part)), rng)
-            for part in (*parameters, *buffers)
-        }
-        self.parameters = sorted(parameters, key=lambda p: not p.decay)  # sorting is stable
-        self.values = self._laid_out(self.parameters, drawn)
-        self._grads = backend.xp.zeros_like(self.values)
-        self.buffers = self._laid_out(buffers, drawn)
-        for part in (*parameters, *buffers):  # last, so that an error leaves the layers unbound
-            part._state, part._first = self, None
-
-    def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the given value, or else the value that the initializer draws."""
-        source = "values="
-        if given is None:
-            drawn = isinstance(part, Parameter) and part._first is None
-            source = f"initializer {part.init!r}" if drawn else f"{part._first_value_is}="
-            given = part._first
-        with blaming(f"{source} for {part!r}"):
-            value = to_numpy(part.init(rng, part.shape) if given is None else given)
-        if value.shape != part.shape:
-            raise ShapeError(f"{source} gave shape {value.shape}, expected {part.shape}")
-        with np.errstate(over="ignore"):
-            value = value.astype(self.dtype_name)
-        if not np.isfinite(value).all():
-            raise DataError(f"{source} gave NaN or infinity in {self.dtype_name} for {part!r}")
-        return value
-
-    def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
-        """Put the initial values of all parts into one vector, and set each part's place."""
-        flat = np.empty(sum(part.size for part in parts), dtype=self.dtype_name)
-        offset = 0
-        for part in parts:
-            part._part = slice(offset, offset + part.size)
-            flat[part._part] = drawn.pop(id(part)).reshape(-1)
-            offset += part.size
-        return self._vector(flat)
-
-    def _vector(self, flat: np.ndarray) -> Array:
-        # Convert the dtype with NumPy, because libraries do not all round float64 in the same way.
-        xp, device = self.backend.xp, self.backend.device
-        return xp.asarray(flat.astype(self.dtype_name), dtype=self.dtype, device=device, copy=True)
-
-    def next_key(self) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two integers or 0-d arrays."""
-        key = self.inputs.key(self)
-        self.draws += 1
-        return key
-
-    def snapshot(self, *names: str) -> dict[str, Array]:
-        """Return copies of the vectors with these names, by default of values and buffers."""
-        xp, names = self.backend.xp, names or ("values", "buffers")
-        vectors = {name: getattr(self, name) for name in names}
-        return {name: xp.asarray(v, copy=True) for name, v in vectors.items() if v.shape[0]}
-
-    def restore(self, snapshot: Mapping[str, Array]) -> None:
-        """Restore the vectors of a `snapshot`. The vectors may be arrays of any library."""
-        for name, vector in snapshot.items():
-            getattr(self, name)[...] = self.backend.asarray(vector, dtype=self.dtype)
-
-    @property
-    def grads(self) -> Array:
-        """The flat vector of all gradients (see `Parameter.grad`)."""
-        shown = self.shown
-        for p in self.parameters:
-            p._settle(shown)
-        return self._grads
-
-    @grads.setter
-    def grads(self, grads: Array) -> None:  # allows ``state.grads *= factor``
-        if grads is not self._grads:
-            self._grads[...] = grads
-
-    def zero_grad(self) -> None:
-        """Set all gradients to zero."""
-        self.generation += 1
-        self.shown = self.generation
-
-    def begin_step(self) -> Array:
-        """Return the gradients since the last step, which are zero where no gradient was added."""
-        self.shown = self.generation
-        return self.grads
-
-    def end_step(self) -> None:
-        """Begin a new generation: the next gradients overwrite the gradients of this step."""
-        self.generation += 1
-
-    def note_step(self) -> None:
-        """Record that a device has repeated a step without Python; `grads` holds the gradients."""
-        self.shown = self.generation
-        for p in self.parameters:
-            p._written = self.shown
-        self.end_step()
-
-    def limit_norms(self) -> None:
-        """Scale down rows whose norm is above the `max_norm` of their parameter."""
-        xp = self.backend.xp
-        for p in self.parameters:
-            if p.max_norm is not None and p.trainable:
-                value, rows = p.value, tuple(range(1, len(p.shape)))
-                scale, norm = scaled_norm(xp, value, axis=rows)
-                limited = value / scale * (p.max_norm / xp.maximum(norm, 1.0))
-                value[...] = xp.where(scale * norm > p.max_norm, limited, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        to_numpy = self.backend.to_numpy
-        hosted = {name: to_numpy(getattr(self, name)).copy() for name in _VECTORS}
-        return {**self.__dict__, **hosted, "dtype": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.dtype = self.backend.dtype(self.dtype_name)
-        for name in _VECTORS:
-            setattr(self, name, self._vector(getattr(self, name)))

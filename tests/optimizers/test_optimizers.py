@@ -146,7 +146,7 @@ def update(value, grad, lr):
 CUSTOM = {
     "no tuple": (
         {"rule": lambda self, xp: update},
-        r"tuple \(value, \*slots\) of length 1, found (tensor|.*rray)",
+        r"tuple \(value, \*slots\) of length 1, found (<Tensor|tensor|.*rray)",
     ),
     "one number": (
         {"scalars": lambda self, lr, step: lr},

@@ -14,7 +14,8 @@ from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import whole
 from ..errors import ShapeError, blaming, other_dtype, shown
-from ..parameter import ModelState, Stored
+from ..model_state import ModelState
+from ..parameter import Stored
 from ..types import Array, Backward
 from .tree import Tree
 

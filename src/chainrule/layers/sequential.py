@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, overload
 from ..backends.base import BackendLike
 from ..checks import instance
 from ..errors import ShapeError
-from ..parameter import ModelState, Stored
+from ..model_state import ModelState
+from ..parameter import Stored
 from ..types import Array, Backward
 from .base import Layer
 from .hints import Hints

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from ..checks import instance
 from ..errors import shown
-from ..parameter import Buffer, ModelState, Parameter, Stored
+from ..model_state import ModelState
+from ..parameter import Buffer, Parameter, Stored
 from .described import Described
 from .hints import Hints
 

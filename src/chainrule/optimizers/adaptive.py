@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from ..checks import Checked, at_least_zero, below_one
-from ..parameter import ModelState
+from ..model_state import ModelState
 from ..types import Array, LearningRates, Rule
 from .base import Optimizer
 

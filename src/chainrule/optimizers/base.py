@@ -15,7 +15,8 @@ from array_api_compat import array_namespace
 from ..checks import instance
 from ..errors import DivergenceError, shown
 from ..layers import Layer
-from ..parameter import ModelState, Parameter
+from ..model_state import ModelState
+from ..parameter import Parameter
 from ..types import Array, Rule
 from .gradient import Gradient
 from .options import Options

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from ..backends.conversion import on_host
 from ..errors import DivergenceError
 from ..formulas import scaled_norm, squares
-from ..parameter import ModelState, Parameter
+from ..model_state import ModelState
+from ..parameter import Parameter
 from ..types import Array
 
 

@@ -16,7 +16,7 @@ from ..errors import ShapeError, shown, what_is_meant
 from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
-from ..parameter import ModelState
+from ..model_state import ModelState
 from ..types import Array
 from .sample_means import SampleMeans, computed
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..data import Batches, BatchStream
 from ..errors import BackendError
 from ..masks import split_key
-from ..parameter import ModelState
+from ..model_state import ModelState
 from ..types import Array
 from .step import Step
 
@@ -28,7 +28,7 @@ _LINES = 64  # the number of table lines to fill at once
 class RepeatedSteps:
     """The training steps of `fit`. Steps with full batches are repeated by the device if possible.
 
-    During a step, this object is also the model's `chainrule.parameter.StepInputs`.
+    During a step, this object is also the model's `chainrule.model_state.StepInputs`.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from ..history import History
 from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
+from ..model_state import ModelState
 from ..optimizers import Optimizer
-from ..parameter import ModelState
 from .evaluation import read_numbers
 
 

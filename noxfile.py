@@ -43,7 +43,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_fast(session: nox.Session) -> None:
-    """Run the tests on NumPy with the extra ``fast``, whose loops must not change results."""
+    """Run the tests on NumPy with the extra ``fast``, because its loops must not change results."""
     session.install(".[examples,fast]", *TEST_TOOLS)
     session.run(*PARALLEL, "--library", "numpy", *COMPILED, *session.posargs, env=ONE_THREAD)
 
@@ -62,7 +62,7 @@ def slow(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """Run the tests with the lowest versions that pyproject.toml allows, on the oldest Python."""
+    """Run the tests on the oldest Python with the lowest versions that pyproject.toml allows."""
     session.install(".[all]", *lowest_versions(), *TEST_TOOLS, *FRAMES)
     # Warnings are not errors in this session, because old releases use features that are deprecated
     # now.
@@ -85,7 +85,7 @@ def tests_gpu(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Run everything that needs a GPU: tests_gpu, MNIST with and without a graph, the benchmark.
+    """Run everything that needs a GPU: the tests, MNIST with and without a graph, the benchmark.
 
     The benchmark writes its tables to docs/gpu.md. Failed tests are reported at the end. Arguments
     go to the benchmark: ``nox -s gpu -- --rounds 3``.
@@ -134,7 +134,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style, and the direction of imports."""
+    """Check the code style and the direction of imports."""
     session.install("ruff==0.17.*", "import-linter>=2.10,<3")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")

@@ -31,7 +31,7 @@ def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
 def bare_step(widths: list[int], batch: int) -> Callable[[], list[np.ndarray]]:
     """Return a forward and backward pass in NumPy, without loss and optimizer.
 
-    The function returns the gradients of weights and biases if the gradient of each output is 1.
+    The function returns the gradients of the weights and biases. The gradient of each output is 1.
     """
     parameters = weights(widths)
     layers = list(zip(parameters[::2], parameters[1::2], strict=True))

@@ -14,7 +14,7 @@ from .rounds import Calls, race
 from .task import make_data
 from .text import ratio, rows, share, spread
 
-NETWORKS = {  # batch size, and batches per epoch (fewer in the last network, to save time)
+NETWORKS = {  # batch size, and batches per epoch (fewer for the last network, to save time)
     "784-32-10": (32, 1875),
     "784-128-10": (128, 468),
     "784-512-512-10": (128, 468),
@@ -25,7 +25,7 @@ EPOCHS = 3  # maximum number of rounds in which an epoch is timed
 
 
 def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Return the seconds per call for each network, its batch size and samples per epoch."""
+    """Return the batch size, the samples per epoch and the seconds per call, for each network."""
     results = {}
     for name in networks:
         batch, steps = NETWORKS[name]
@@ -39,7 +39,7 @@ def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str,
 def calls(
     library: str, widths: list[int], batch: int, steps: int, samples: int = 60_000
 ) -> tuple[list[float], Calls]:
-    """Return the calls of a library; chainrule's process also times the products alone."""
+    """Return the functions to time for a library, with the bare matrix products for chainrule."""
     data = make_data(widths[0], batch, samples, steps)
     task = LIBRARIES[library](widths, data)
     timed: Calls = {("step", library): task.step, ("epoch", library): task.epoch}

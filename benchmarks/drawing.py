@@ -1,6 +1,6 @@
-"""Time to draw batches of 60,000 x 784 images, held as float32 or as bytes.
+"""Time to draw batches from 60,000 images of 784 pixels, stored as float32 or as bytes.
 
-Bytes take a quarter of the memory. A model of bytes starts with `Rescaling`.
+Bytes need a quarter of the memory. A model for images in bytes starts with `Rescaling`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def measure(rounds: int) -> Times:
 
 
 def calls(samples: int = 60_000) -> tuple[list[float], Calls]:
-    """Return a draw and a step for each kind of images. A draw of bytes includes scaling."""
+    """Return functions that draw a batch or make a step. Drawing bytes includes scaling them."""
     data = make_data(WIDTHS[0], BATCH, samples)
     bytewise = replace(data, images=(255 * data.images).astype(np.uint8))
     steps = {
@@ -49,7 +49,7 @@ def scaling(*layers: cr.Layer) -> cr.Sequential:
 
 
 def table(results: Times) -> str:
-    """Return a table with a line for each kind of images."""
+    """Return a table with a line for float32 images and a line for images in bytes."""
     lines = [
         (kind, *(spread(times[kind]) for times in results.values())) for kind in results["step"]
     ]

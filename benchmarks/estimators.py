@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.estimators`` trains the multilayer perceptrons of scikit-learn and of this
 package with the same parameters, on the digits and on generated data that resembles the California
-housing data. Each seed gives a different split and different weights. The time covers training, and
-predicting the test data. Set ``OMP_NUM_THREADS=1``, because threads only wait for each other in
-small matrix products.
+housing data. Each seed gives a different split and different weights. The time includes training
+and the predictions for the test data. Set ``OMP_NUM_THREADS=1``, because in small matrix products,
+threads spend their time waiting for each other.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def digits() -> Data:
 def housing(samples: int = 20640, seed: int = 0) -> Data:
     """Generate eight features and a price, with distributions like those of the 1990 census.
 
-    Incomes and rooms are lognormal, and places lie in two clusters. Prices rise with income, and
-    fall with the distance to the coast and the number of people per house. Prices are noisy and cut
-    off at 5, as in the census.
+    Incomes and numbers of rooms are lognormal, and places lie in two clusters. Prices rise with
+    income, and fall with the distance to the coast and the number of people per house. Prices are
+    noisy and cut off at 5, as in the census.
     """
     rng = np.random.default_rng(seed)
     income = np.exp(rng.normal(1.2, 0.45, samples))
@@ -85,7 +85,7 @@ def run(make: Any, data: tuple[np.ndarray, ...], seed: int, options: Any) -> tup
 
 
 def measure(name: str, seeds: int) -> dict[str, dict[str, list[float]]]:
-    """Return the seconds and scores of each library, one of each per seed."""
+    """Return the seconds and scores of each library, with one value of each per seed."""
     load, estimator, options = TASKS[name]
     x, y = load()
     found: dict[str, dict[str, list[float]]] = {k: {"seconds": [], "scores": []} for k in LIBRARIES}

@@ -1,6 +1,6 @@
 """How the time of a step grows with depth, width and batch size.
 
-The reference is a step in bare NumPy, without loss, optimizer and drawing of batches.
+The reference is a step in bare NumPy, without a loss, an optimizer or the drawing of batches.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SWEEPS: dict[str, dict[int, tuple[list[int], int]]] = {
     "width of 2 hidden layers, batch 128": {n: ([784, n, n, 10], 128) for n in WIDTHS},
     "batch of 784-128-10": {n: ([784, 128, 10], n) for n in BATCHES},
 }
-"""Networks (widths and batch size) for each quantity that varies."""
+"""For each quantity that varies, the networks (widths and batch size) by value."""
 
 
 def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Return the seconds per step in each sweep, and per additional hidden layer, by library."""
+    """Return each library's seconds per step in each sweep, and per additional hidden layer."""
     compared = [(library,) for library in libraries if library in ("chainrule", "torch")]
     times = race(calls, compared, rounds)
     sweeps = {
@@ -38,7 +38,7 @@ def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
 
 
 def calls(library: str, samples: int = 60_000) -> tuple[list[float], Calls]:
-    """Return the steps of all networks. chainrule's process also times bare NumPy."""
+    """Return the steps of all networks, with steps in bare NumPy for chainrule."""
     data = make_data(784, 1, samples)
     losses: list[float] = []
     timed: Calls = {}

@@ -20,7 +20,7 @@ _TIMED = "import time\n{}\nstart = time.perf_counter()\n{}\nprint(time.perf_coun
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each import in each round, after a warm-up round."""
+    """Return the time of each import in each round, in seconds, after a warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for turn in range(rounds + 1):
         for name, code in IMPORTS.items():

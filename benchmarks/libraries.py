@@ -175,7 +175,7 @@ def _jax_logits(parameters: list[Any], images: Any) -> Any:
 
 
 def sklearn(widths: list[int], data: Data) -> Task:
-    """Set up scikit-learn's MLPClassifier. A call of `partial_fit` gets a batch or an epoch."""
+    """Set up scikit-learn's MLPClassifier. Each `partial_fit` trains on a batch or an epoch."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(widths[1:-1], batch_size=data.batch, learning_rate_init=LR, alpha=0.0)
@@ -211,7 +211,7 @@ def thinc(widths: list[int], data: Data) -> Task:
 
     def update(images: np.ndarray, labels: np.ndarray) -> float:
         probabilities, backprop = model.begin_update(images)
-        loss = -np.log(probabilities[each, labels]).mean()  # Thinc reports another loss
+        loss = -np.log(probabilities[each, labels]).mean()  # Thinc reports a different loss
         probabilities[each, labels] -= 1.0
         probabilities /= len(images)
         backprop(probabilities)
@@ -234,7 +234,7 @@ LIBRARIES: dict[str, Callable[[list[int], Data], Task]] = {
     "sklearn": sklearn,
     "thinc": thinc,
 }
-"""The function for each library, by the printed name of the library."""
+"""For each printed name of a library, the function that sets up the library."""
 
 _NEEDS = {"chainrule-plain": "numba", "torch.fused": "torch", "torch.compile": "torch"}
 

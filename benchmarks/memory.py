@@ -38,7 +38,7 @@ def measure(libraries: list[str]) -> dict[str, Any]:
 
 
 def needed(widths: list[int], batch: int) -> int:
-    """Return the bytes of the activations and of four vectors of parameters, in float32."""
+    """Return the bytes that the activations and four vectors of parameters need in float32."""
     parameters = sum(n * m + m for n, m in pairwise(widths))
     return 4 * (4 * parameters + batch * sum(widths))
 
@@ -62,7 +62,7 @@ def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
 
 
 def _resident() -> int:
-    """Return the bytes in memory. Outside Linux, return the peak since the process started."""
+    """Return the bytes in use. Outside Linux, return the peak since the process started."""
     return _status("VmRSS")
 
 
@@ -109,6 +109,6 @@ def table(results: dict[str, Any]) -> str:
     note = (
         ""
         if since
-        else "\n\nThese are peaks since the process started: this system reports no other peaks."
+        else "\n\nThese are peaks since the process started, because no other peaks are reported."
     )
     return rows(head, lines) + note

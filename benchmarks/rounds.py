@@ -23,7 +23,7 @@ Calls = dict[tuple[str, str], Callable[[], object]]
 """For each call and library, the function to time."""
 
 Make = Callable[..., tuple[list[float], Calls]]
-"""A function that returns some losses, which must agree in all processes, and the calls to time."""
+"""A function that returns losses and the calls to time. The losses must agree in all processes."""
 
 Times = dict[str, dict[str, list[float]]]
 """For each call and library, the seconds per call in each round."""
@@ -47,8 +47,9 @@ def race(
     make : callable
         A `Make` function at the top level of a module, so that a new process finds it.
     processes : list of tuple
-        The arguments of `make` in each process. All processes must compute the losses of the first
-        process. If another process fails, it is left out, with a message on standard error.
+        The arguments of `make` in each process. All processes must compute the same losses as the
+        first process. If a process other than the first fails, that process is left out, with a
+        message on standard error.
     rounds : int
         The number of rounds.
     long : dict of str to int, optional
@@ -101,7 +102,7 @@ def race(
 
 
 def _work(pipe: Connection, make: Make, arguments: tuple[Any, ...]) -> None:
-    """Wait for requests, and time one round of each requested call."""
+    """Wait for the names of calls, and time one round of each named call."""
     losses, calls = make(*arguments)
     pipe.send((losses, list(calls)))
     repeats: dict[tuple[str, str], int] = {}

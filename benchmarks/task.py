@@ -44,7 +44,7 @@ class Data:
         return self.images[:samples], self.labels[:samples]
 
     def passes(self, *arrays: np.ndarray) -> Batches:
-        """Return batches of these arrays, which have a new order in each pass."""
+        """Return batches of these arrays, in a new order in each pass."""
         return cr.minibatches(*arrays, batch_size=self.batch, seed=0, drop_last=True)
 
     def batches(self) -> Iterator[tuple[Any, ...]]:

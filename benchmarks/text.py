@@ -1,4 +1,4 @@
-"""Figures as text: medians with their quartiles, and tables in Markdown."""
+"""Measurements as text: medians with their quartiles, and tables in Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = ((1.0, "s"), (1e-3, "ms"), (0.0, "µs"))
 
 
 def number(x: float) -> str:
-    """Format a number with three significant digits, and with all digits of its integer part."""
+    """Format a number with three significant digits, or more if its integer part is longer."""
     return f"{x:.{2 if abs(x) < 10 else 1 if abs(x) < 100 else 0}f}"
 
 
@@ -28,13 +28,13 @@ def middle(seconds: float | Sequence[float]) -> str:
 
 
 def ratio(seconds: Sequence[float], ours: Sequence[float]) -> str:
-    """Format the median and the quartiles of the ratio of two times in each round."""
+    """Format the median and the quartiles, over the rounds, of the ratio of two times."""
     low, median, high = map(number, np.quantile(np.divide(seconds, ours), (0.25, 0.5, 0.75)))
     return f"{median} ({low} to {high})"
 
 
 def share(seconds: Sequence[float], of: Sequence[float]) -> str:
-    """Format the median ratio of two times in each round, in percent."""
+    """Format the median, over the rounds, of the ratio of two times, in percent."""
     return f"{np.median(np.divide(seconds, of)):.0%}"
 
 

@@ -3,9 +3,9 @@
 If the neuron sees the same number five times, it soon gets that number right. Other numbers may
 still be wrong. For y = 3 x, a neuron without b needs only one number, because m = y / x. If both m
 and b are unknown, every line through one point fits. Gradient descent then stops at the m and b
-nearest to the initial values: the line is right at the star and wrong elsewhere. If the neuron sees
-a new number at each step, only one line fits all numbers, and the error falls below 1 % for every x
-> 0.
+nearest to the initial values. The line passes through the point with the star and is wrong
+elsewhere. If the neuron sees a new number at each step, only one line fits all numbers, and the
+error falls below 1 % for every x > 0.
 
 Each step is computed twice: with `cr.SGD`, and by hand. The squared error (m x + b - y)² has the
 derivative 2 (m x + b - y) x with respect to m, and 2 (m x + b - y) with respect to b.
@@ -24,7 +24,7 @@ others = np.linspace(0.1, 10, 100)  # test numbers
 
 
 def train(true_m, true_b, numbers, *, bias=True):
-    """Learn from these numbers; return m, b and, after each step, the largest error on `others`."""
+    """Train on these numbers; return m, b, and the largest error on `others` after each step."""
     neuron = cr.Linear(1, 1, bias=bias, init=cr.initializers.zeros())
     model = cr.Sequential(neuron, backend=options.backend, dtype="float64")
     loss, optimizer = cr.MSELoss(), cr.SGD(lr=options.lr).bind(model)

@@ -1,14 +1,14 @@
 """Many samples at once: one gradient of n samples instead of n gradients of one sample each.
 
-The gradient of a mean is the mean of the gradients. So we can write n samples of 25 inputs each as
-the rows of a matrix, and replace a slow loop by one matrix product.
+The gradient of a mean is the mean of the gradients. So we can write n samples with 25 inputs each
+as the rows of a matrix, and replace a slow loop with one matrix product.
 
-How long should we train, and at which learning rate? There are only 30 samples, they are noisy, and
-only 3 of the inputs matter. Look for three things in the curves. With a small rate, the neuron is
-still learning at the end. With a larger rate, the neuron overfits: the training error keeps
-falling, but at some point the test error starts to rise, because the neuron memorises the noise.
-With the largest rate, the weights bounce: each step jumps across the minimum to the other side, and
-the error never settles.
+How long should we train, and at which learning rate? There are only 30 samples. The samples are
+noisy, and only 3 of the inputs matter. Look for three things in the curves. With a small rate, the
+neuron is still learning at the end. With a larger rate, the neuron overfits: the training error
+keeps falling, but at some point the test error starts to rise, because the neuron memorises the
+noise. With the largest rate, the weights bounce: each step jumps across the minimum to the other
+side, and the error never settles.
 """
 
 import time

@@ -1,16 +1,17 @@
-"""A model of L layers, with any widths and any activation after each layer, and why width matters.
+"""Models with any number of layers, any widths and any activations, and why width matters.
 
-There are four inputs, and the class is 1 if an odd number of inputs is negative. Every point comes
-with all 16 combinations of signs. Look at the costs: the wide networks learn the task. Networks
-with layers of one neuron do not learn the task, and neither does a wide network without
-activations, which is just one linear map. The cost of these networks stays near ln 2, the cost of
-guessing by a coin flip.
+There are four inputs, and the class is 1 if an odd number of inputs is negative. Every point
+appears with all 16 combinations of signs. The left plot shows the costs. The wide networks with
+activations learn the task. Networks with layers of one neuron do not learn the task. A wide network
+without activations does not learn the task either, because it is just one linear map. The cost of
+networks that do not learn stays near ln 2, the cost of guessing by a coin flip.
 
 Why width 1 is not enough: the first layer passes on a single number, t = w x + b. The output can
 only rise with t or only fall with t, so the network answers 1 only on one side of some threshold
-for t. Now flip the signs of two inputs: (+ +) and (- -) belong to one class, (+ -) and (- +) to the
-other, yet the values of t have the same sum in both pairs, so no threshold separates the pairs. So
-at least one point in four is wrong, and at most 75 % of the points are right.
+for t. Now flip the signs of two inputs. The points (+ +) and (- -) belong to one class, and the
+points (+ -) and (- +) belong to the other. The values of t have the same sum in both classes, so no
+threshold separates the classes. At least one of the four points is wrong, so at most 75 % of all
+points are right.
 """
 
 from itertools import product

@@ -1,12 +1,12 @@
 """Vanishing gradients: why the first layers of a deep network of sigmoids stop learning.
 
-On its way back through a layer, the gradient is multiplied by the derivative of the activation. For
-a sigmoid, the derivative is y (1 - y), which is at most 0.25. So each layer gets only a fraction of
+In the backward pass, each layer multiplies the gradient by the derivative of its activation. For a
+sigmoid, the derivative is y (1 - y), which is at most 0.25. So each layer gets only a fraction of
 the next layer's gradient, and the first of seven layers gets almost no gradient. For ReLU, the
-derivative is 1 wherever a neuron is active. Look at the gradient norms: the norms of different
-layers are orders of magnitude apart for sigmoids and close together for ReLU. The ReLU network
-learns to separate two circles, while the loss of the sigmoid network stays at ln 2, the loss of
-guessing by a coin flip.
+derivative is 1 wherever a neuron is active. Look at the gradient norms. With sigmoids, the norms of
+different layers are orders of magnitude apart. With ReLU, the norms are close together. The ReLU
+network learns to separate two circles, while the loss of the sigmoid network stays at ln 2, the
+loss of guessing by a coin flip.
 
 The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output rounds to 1, the
 naive formula computes 0 times log 0, which is NaN. `cr.BCELoss` avoids this product.
@@ -26,7 +26,7 @@ y = 1 - inner.reshape(-1, 1)  # class 1 is the outer circle
 
 
 class BothLosses(cr.Callback):
-    """Computes the loss of all data after each epoch, with `cr.BCELoss` and the naive formula."""
+    """Computes two losses on all data after each epoch: `cr.BCELoss` and the naive formula."""
 
     def __init__(self):
         self.careful, self.naive = [], []

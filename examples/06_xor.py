@@ -90,7 +90,7 @@ medians = {}
 for inputs, name, color in (2, "x and y", COLORS[6]), (3, "x, y and x y", COLORS[2]):
     trainers = [train(inputs, seed) for seed in range(options.seeds)]
     learned = sum(trainer.history["loss"][-1] < 0.01 for trainer in trainers)
-    # A run that never learned counts with its full length, so the median covers all seeds.
+    # The median covers all seeds: a run that never learned counts with all its epochs.
     medians[inputs] = np.median([len(trainer.history) for trainer in trainers])
     print(f"{name}: {learned} of {options.seeds} seeds learned, median {medians[inputs]:g} epochs")
     for trainer in trainers:

@@ -1,20 +1,20 @@
 """Circles, moons, blobs and spirals: two features, so that a plot shows everything.
 
-A quarter of the points is kept for testing. The plots show these test points, and the regions that
-the network assigns to each class. For two classes, the network has one output, the logit of class
-1. For more classes, it has one output per class.
+A quarter of the points are used only for testing. The plots show these test points, and the regions
+that the network assigns to each class. For two classes, the network has one output, the logit of
+class 1. For more classes, it has one output per class.
 
-Look at the spirals. Neighbouring arms are 0.57 radians apart. If the noise turns a point by more
-than half of this angle, 0.28 radians, the point lies nearer to another arm, and no rule can tell
-which arm the point belongs to. With noise 0.1, such points are rare. With noise 0.2, 0.28 radians
-are only 1.4 standard deviations, so even the best possible rule is right for only about 92 % of all
-points. The last picture shows the best rule, which knows how the arms were made. The network does
-not have this knowledge, but comes close to the best rule. Most points that the network gets wrong
-look like points of another class, so a larger network would not help.
+Look at the spirals. The angle between neighbouring arms is 0.57 radians. If the noise rotates a
+point by more than 0.28 radians (half of this angle), the point lies nearer to another arm, and no
+rule can tell which arm the point belongs to. With noise 0.1, such points are rare. With noise 0.2,
+an angle of 0.28 radians is only 1.4 standard deviations, so even the best possible rule is right
+for only about 92 % of all points. The last panel shows the best rule, which knows the formula of
+the arms. The network does not have this knowledge, but comes close to the best rule. Most points
+that the network gets wrong look like points of another class, so a larger network would not help.
 
 The network and the rule are compared on the same 1500 test points. With so few points, the network
-or the rule can be ahead by chance. The printed standard error gives the size of these chance
-differences.
+or the rule can be ahead by chance. The printed standard error shows how much an accuracy
+varies by chance.
 """
 
 import matplotlib.pyplot as plt
@@ -72,7 +72,7 @@ for (name, (x, y)), ax in zip(problems.items(), axes.flat, strict=False):
 
 
 def right(x, y):
-    """Return the proportion of points that the rule gets right."""
+    """Return the proportion of points that the rule classifies correctly."""
     return np.mean(NearestArm().predict(x).argmax(axis=1) == y)
 
 

@@ -5,9 +5,9 @@ The rows of X are the images, and the one-hot rows of Y are their labels. Each s
     Z1 = X W1ᵀ + b1     A1 = max(Z1, 0)     Z2 = A1 W2ᵀ + b2     A2 = max(Z2, 0)
     Z3 = A2 W3ᵀ + b3    P = softmax(Z3)     loss = mean of -log P at the label
 
-and the chain rule gives the gradients, from the last layer back to the first. Look at the numbers:
-the network made of layers has the same losses and ends with the same weights, up to rounding.
-Layers only save you from writing the formulas. In the picture, misread images are framed.
+and the chain rule gives the gradients, from the last layer back to the first. Compare the printed
+numbers: up to rounding, the network made of layers has the same losses and the same final weights.
+Layers only save you from writing the formulas. In the picture, misclassified images are framed.
 """
 
 import matplotlib.pyplot as plt

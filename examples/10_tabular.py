@@ -1,4 +1,4 @@
-"""A table of sales: from columns with missing values to a network that predicts sales.
+"""A network that predicts sales from a table with missing values.
 
 The steps are the same for any table: fill in missing values, plot groups of rows, encode words as
 zeros and ones, standardise, and train. Then compare the network with the simplest model that might
@@ -49,8 +49,8 @@ for column, share in {"price": 0.1, "temperature": 0.1, "shop": 0.05}.items():
 train = rng.random(n) < 0.75
 print("missing:", ", ".join(f"{k} {v}" for k, v in table.isna().sum().items() if v))
 
-# Fill in missing prices with the median of the product, temperatures with the median, and shops
-# with a new word.
+# A missing price becomes the median price of the product. A missing temperature becomes the median
+# temperature. A missing shop becomes a new word.
 prices = table[train].groupby("product")["price"].median()
 table["price"] = table["price"].fillna(table["product"].map(prices))
 table["temperature"] = table["temperature"].fillna(table.loc[train, "temperature"].median())

@@ -3,17 +3,17 @@
 scikit-learn does the search, because a chainrule estimator can be used like scikit-learn's own
 estimators. The search trains every setting three times, each time on two thirds of the training
 images, and scores the setting on the remaining third. The scaler is part of the pipeline, so the
-scaler also learns from these two thirds only. The fits are independent: joblib can spread them over
-processes (``--n-jobs``), and Dask over the machines of a cluster. ``--dask tcp://host:8786`` uses a
-cluster whose workers have chainrule installed, and ``--dask local`` starts two workers on this
-machine. The same seeds give the same scores everywhere.
+scaler is also fitted to these two thirds only. The fits are independent, so joblib can spread them
+over processes (``--n-jobs``), and Dask over the machines of a cluster. ``--dask tcp://host:8786``
+uses a cluster whose workers have chainrule installed, and ``--dask local`` starts two workers on
+this machine. The same seeds give the same scores everywhere.
 
-Look at the learning rate: no curve has its lowest point at an end. A small rate hurts a wide
-network less than a narrow network, and so does dropout. The ring marks the best of the 45 settings.
-Then look at the numbers: other settings are within one standard error of the best, and with another
-``--seed``, another dropout is the best. The best of 45 settings is also one of the luckiest, so its
-cross-validated score tends to be too good. The test images had no part in the choice, so trust the
-test accuracy.
+Look at the learning rate: no curve has its lowest point at an end. A small learning rate hurts a
+wide network less than a narrow network. Dropout also hurts a wide network less. The ring marks the
+best of the 45 settings. Then look at the numbers. Other settings are within one standard error of
+the best setting. With another ``--seed``, the best dropout is different. The best of 45 settings is
+also one of the luckiest, so its cross-validated score tends to be too good. The test images were
+not used to choose the setting, so trust the test accuracy.
 """
 
 import warnings

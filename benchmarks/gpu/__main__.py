@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.gpu`` needs CuPy and an NVIDIA GPU. There are four sections. "floor" measures
 the peak speed of the GPU. "speed" compares training steps with PyTorch and JAX, if installed. All
-libraries start from the same weights, use the same batches, and must first compute NumPy's losses.
-"mnist" trains MNIST to 98 %. "checks" checks memory use, several models at once, and the losses.
-``--write docs/gpu.md`` writes the tables to the page docs/gpu.md. ``--dry-run`` tries the same code
-on the CPU with tiny sizes.
+libraries start from the same weights and use the same batches. Before timing, each library must
+compute the same losses as NumPy. "mnist" trains MNIST to 98 %. "checks" checks memory use, several
+models at once, and the losses. ``--write docs/gpu.md`` writes the tables to the page docs/gpu.md.
+``--dry-run`` tries the same code on the CPU with tiny sizes.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ TURNS, EAGER, NESTED = (
     4,
     10,
     50,
-)  # epochs of model 1, and its steps per step of model 2 and per epoch of model 3
+)  # epochs of model 1; steps of model 1 per step of model 2, and per epoch of model 3
 
 
 def measure(place: Place, attempts: Attempts) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _used(place: Place) -> dict[str, int]:
 
 
 def in_turns(place: Place) -> dict[str, float]:
-    """Return how far models that train in turns differ from models that train alone.
+    """Return the difference between models that train in turns and models that train alone.
 
     While the first model trains with graphs, two other models train. The second model trains step
     by step in a visible loop. The third model has its own graphs, which are captured in the middle

@@ -2,7 +2,8 @@
 
 A step must move data: it reads its batch, and reads and writes each parameter and Adam's two
 averages. All other numbers could stay on the chip. A step must also compute its matrix products,
-and it must be launched. The floor is the longest of the times for moving, computing and launching.
+and the step must be launched. The floor is the longest of these three times: moving, computing and
+launching.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def moved(widths: list[int], batch: int) -> int:
 
 
 def operations(widths: list[int], batch: int) -> int:
-    """Count the operations of a step's matrix products; layer 1 needs no input gradient."""
+    """Count the operations of a step's matrix products, without an input gradient in layer 1."""
     products = [n * m for n, m in pairwise(widths)]
     return 2 * batch * (3 * sum(products) - products[0])
 

@@ -61,7 +61,7 @@ class Events(cr.Callback):
 
 
 def chainrule(widths: list[int], data: Data, place: Place, compile: str = "off") -> Train:
-    """Set up chainrule's Trainer, which with "auto" launches each step as one graph."""
+    """Set up chainrule's Trainer. With `compile="auto"`, each step is launched as one graph."""
     backend = place.backend
     place.check_product(partial(_multiply, backend, compile))
     model = network(widths, backend)
@@ -220,7 +220,7 @@ def jax(widths: list[int], data: Data, place: Place, scan: bool = False) -> Trai
 
 
 def _orders(data: Data) -> Callable[[], np.ndarray]:
-    """Draw the rows ``(steps, batch)`` of the next epoch, as `cr.minibatches` does."""
+    """Draw the sample indices ``(steps, batch)`` of an epoch, as `cr.minibatches` does."""
     rng, shape = np.random.default_rng(0), (data.steps, data.batch)
     return lambda: rng.permutation(data.steps * data.batch).reshape(shape)
 

@@ -1,4 +1,4 @@
-"""The time to train MNIST to an accuracy of 98 %, starting with images in host memory."""
+"""Time to train a network on MNIST to an accuracy of 98 %, from images in host memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WANTED = 0.98
 
 
 def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
-    """Return seconds and accuracies of a cold run in a new process, and of warm runs."""
+    """Return the seconds and accuracies of a cold run in a new process, and of warm runs."""
     try:
         cr.datasets.mnist()
     except cr.datasets.DownloadError as error:
@@ -80,4 +80,4 @@ def table(results: dict[str, Any]) -> str:
         reached = f"{least:.2%}" if least >= WANTED else f"{least:.2%}, not {WANTED:.0%}"
         lines.append((way, spread(seconds), middle(cold), reached))
     network = f"784-{HIDDEN}-10, {EPOCHS} epochs, batch {BATCH}"
-    return rows((f"MNIST, {network}", "training", "cold", "least accuracy"), lines)
+    return rows((f"MNIST, {network}", "training", "cold", "lowest accuracy"), lines)

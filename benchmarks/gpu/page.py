@@ -33,7 +33,7 @@ def _ceilings(results: dict[str, Any]) -> dict[str, float] | None:
 
 
 def short(results: dict[str, Any]) -> str:
-    """Return the most important figures of the sections that were measured."""
+    """Return the most important numbers of the sections that were measured."""
     lines = []
     for name, result in results.get("speed", {}).items():
         times = result["seconds"][speed.HOST]

@@ -19,7 +19,7 @@ import numpy as np
 
 import chainrule as cr
 
-ROUNDED = 1e-5  # relative errors of products are far below this in float32, far above in TF32
+ROUNDED = 1e-5  # relative errors of products: far below this in float32, far above this in TF32
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Place:
 
     @property
     def torch_device(self) -> str:
-        """PyTorch's name of the device."""
+        """PyTorch's name for the device."""
         return "cpu" if self.dry else "cuda"
 
     @property
@@ -55,7 +55,7 @@ class Place:
     def set_environment(self) -> None:
         """Set environment variables that the libraries read on import, also in child processes."""
         os.environ["CUPY_TF32"] = str(int(self.in_tf32))
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # or JAX takes most of the memory
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # or JAX reserves most of the memory
         if self.dry:
             os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -93,7 +93,7 @@ class Clock:
 
 
 def clock(place: Place, library: str) -> Clock:
-    """Return a clock of CuPy or PyTorch; without a GPU, the clock of the host."""
+    """Return the clock of CuPy, of PyTorch or, without a GPU, of the host."""
     if place.dry:
         return Clock(time.perf_counter, lambda start, stop: float(stop - start))
     if library == "torch":

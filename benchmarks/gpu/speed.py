@@ -54,7 +54,7 @@ def measure(
 def calls(
     library: str, widths: list[int], batch: int, steps: int, place: Place
 ) -> tuple[list[float], Calls]:
-    """Return the losses of the first steps, and calls that return the mean time of a step."""
+    """Return the losses of the first steps, and functions that return the mean time of a step."""
     data = make_data(widths[0], batch, batch * steps, steps)
     if library == "NumPy":
         task = chainrule(widths, data)

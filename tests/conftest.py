@@ -14,7 +14,7 @@ import chainrule as cr
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
 BACKENDS = ("numpy", "torch", "cupy")  # backends that users select by name
-TRAININGS = ("callbacks", "data", "training")  # folders with fewer tests on "strictest"
+TRAININGS = ("callbacks", "data", "training")  # folders that use "strictest" only on request
 ON_REQUEST = ("slow", "lessons")  # markers of tests that run with --slow or --lessons
 
 

@@ -20,7 +20,7 @@ FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps 
 
 
 def model_on(library, *layers, **options):
-    """Return a float64 model on this library; without `layers`, it has two linear layers."""
+    """Return a float64 model on this library, by default with two linear layers."""
     layers = layers or (cr.Linear(4, 3), cr.Tanh(), cr.Linear(3, 2))
     return cr.Sequential(*layers, **{"backend": library.backend, "dtype": "float64", **options})
 
@@ -33,7 +33,7 @@ def backward(model, library, seed=0):
 
 
 def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="float64", **options):
-    """Return a trainer on this library; by default, its model has BatchNorm and dropout."""
+    """Return a trainer on this library, by default for a model with BatchNorm and dropout."""
     if not layers:
         layers = cr.Linear(4, 6), cr.BatchNorm(6), cr.Tanh(), cr.Dropout(0.2), cr.Linear(6, 3)
     return cr.Trainer(
@@ -45,13 +45,13 @@ def trainer_on(library, *layers, lr=0.05, loss=None, optimizer=None, dtype="floa
 
 
 def plain_trainer(library, *, dropout=0.0, lr=1e-2, outputs=3, optimizer=None, **options):
-    """Return a trainer of a model without BatchNorm, so samples do not affect each other."""
+    """Return a trainer whose model has no BatchNorm, so samples do not affect each other."""
     layers = cr.Linear(4, 16), cr.Tanh(), cr.Dropout(dropout), cr.Linear(16, outputs)
     return trainer_on(library, *layers, optimizer=optimizer or cr.Adam(lr), **options)
 
 
 def resumed(path, library, *, lr=0.05, loss=None, optimizer=None):
-    """Resume the trainer in a file, by default with the loss and optimizer of `trainer_on`."""
+    """Resume a trainer from a file, by default with the loss and optimizer of `trainer_on`."""
     return cr.Trainer.resume(
         path,
         loss=loss or cr.CrossEntropyLoss(),
@@ -67,7 +67,7 @@ def vectors(trainer, library):
 
 
 def score(*values):
-    """Return a callback that writes these numbers, one per epoch, as the column ``score``."""
+    """Return a callback that adds a column ``score`` with these numbers, one per epoch."""
 
     def write(trainer):
         trainer.history.epochs[-1]["score"] = values[trainer.epoch - 1]
@@ -157,7 +157,7 @@ def points(folder):
 
 
 def as_if_on_a_device(monkeypatch):
-    """Make chainrule treat all arrays as if they were on a GPU, from which reading is slow."""
+    """Make chainrule treat all arrays as if they were on a GPU, where reading values is slow."""
     for module in (
         layers.normalization,
         losses.base,

@@ -97,7 +97,7 @@ def finish(folder: Path) -> dict[str, np.ndarray]:
 
 
 def kill(folder: Path, seconds: float) -> bool:
-    """Start training in this folder, kill the process later, and return if it was running."""
+    """Train in this folder, kill the process later, and return whether it was still running."""
     process = start(folder)
     try:
         process.wait(seconds)

@@ -22,7 +22,7 @@ SPECIAL = ("__call__", "__getitem__", "__iter__", "__len__")
 
 
 def interface() -> tuple[list[str], list[str]]:
-    """Return the lines, and the modules that need an extra that is not installed."""
+    """Return the lines, and the modules that cannot be imported because an extra is missing."""
     lister, missing = Lister(), []
     lister.module(importlib.import_module(PACKAGE))
     for name in OPTIONAL:
@@ -36,14 +36,14 @@ def interface() -> tuple[list[str], list[str]]:
 
 
 class Lister:
-    """A list of public names. An object with two names is described under the first one."""
+    """A list of public names. An object with two names is described under its first name."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.described: dict[int, str] = {}
 
     def module(self, module: ModuleType, place: str = PACKAGE) -> None:
-        """Add the public names of a module, each once: the classes first, then everything else."""
+        """Add each public name of a module once: first the classes, then everything else."""
         if id(module) in self.described:
             return
         self.lines.append(f"{place} (module)")
@@ -87,7 +87,7 @@ class Lister:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return ``__all__``, or else the names without an underscore that the module defines."""
+    """Return ``__all__`` if it exists, or else the public names that the module defines."""
     if hasattr(module, "__all__"):
         return list(module.__all__)
     return [
@@ -99,7 +99,7 @@ def public_names(module: ModuleType) -> list[str]:
 
 
 def is_ours(thing: Any) -> bool:
-    """Whether chainrule defines this object."""
+    """Return whether chainrule defines this object."""
     return str(thing.__module__).partition(".")[0] == PACKAGE
 
 
@@ -116,7 +116,7 @@ def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
 
     Members that another library, such as scikit-learn, adds to a class have no line.
     """
-    member = getattr(member, "fn", member)  # scikit-learn's available_if
+    member = getattr(member, "fn", member)  # unwrap scikit-learn's available_if
     if getattr(member, "__annotations__", {}).get("return") == "NoReturn":
         return  # the member exists only to raise an error
     if isinstance(member, property | cached_property):
@@ -132,7 +132,7 @@ def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
 
 
 def parameters(function: Any, *, bound: bool = False) -> str:
-    """Return the parameters without annotations; leave out `self` for a bound method."""
+    """Return the parameters without annotations and, for a bound method, without `self`."""
     signature = inspect.signature(function)
     plain = [
         p.replace(annotation=p.empty, default=Default.of(p.default))

@@ -12,7 +12,7 @@ EXCEPTIONS = {
 
 
 def pytest_configure(config):
-    """Replace the classes here, because the collection of doctests also imports this file."""
+    """Replace the classes in this hook, because collecting doctests also imports this file."""
     from sklearn import neural_network
 
     from chainrule.estimators import MLPClassifier, MLPRegressor

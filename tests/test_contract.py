@@ -65,7 +65,7 @@ def test_layer_used_twice_gets_the_sum_of_gradients(make, shape, library):
 def test_layer_survives_a_file(make, shape, library, tmp_path):
     model = model_of(make, library, seed=3)
     x = np.random.default_rng(0).normal(size=shape)
-    model.forward(library.asarray(x), training=True)  # changes the buffers
+    model.forward(library.asarray(x), training=True)  # this changes the buffers
     model.save(tmp_path / "model.safetensors")
     for backend in (library.backend, "numpy"):
         loaded = cr.load(tmp_path / "model.safetensors", backend=backend, layers=OWN)

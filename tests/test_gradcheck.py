@@ -61,7 +61,7 @@ def test_wrong_gradients(layer, message):
 
 
 def test_kinks_and_frozen_layers_raise_no_alarm():
-    for seed in range(40):  # with some seeds, a ReLU gets exactly 0
+    for seed in range(40):  # with some seeds, the input of a ReLU is exactly 0
         model = cr.Sequential(cr.Linear(4, 2), cr.ReLU(), cr.Linear(2, 2), cr.ReLU())
         cr.gradcheck(model, shape=(5, 4), seed=seed)
     layer = cr.Linear(3, 2)

@@ -1,4 +1,4 @@
-"""Natural guesses, such as names from other libraries: errors that say what to write."""
+"""Natural guesses, such as names from other libraries, raise errors that say what to write."""
 
 import re
 
@@ -71,7 +71,8 @@ def test_a_tuple_of_inputs():
     model = cr.mlp([4, 3])
     with pytest.raises(TypeError, match=r"^expected one array of inputs, found \(<ndarray of sha"):
         model.predict((X, X))
-    np.testing.assert_array_equal(model.predict(tuple(X)), model.predict(X))  # a tuple of rows
+    # A tuple of rows is a valid input.
+    np.testing.assert_array_equal(model.predict(tuple(X)), model.predict(X))
 
 
 def test_custom_classes_name_their_own_arguments():

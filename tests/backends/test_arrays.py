@@ -1,4 +1,4 @@
-"""Data may be arrays of any library, data frames or lists; arrays stay on their device."""
+"""Data may be arrays of any library, data frames or lists. Arrays stay on their device."""
 
 import datetime
 import decimal
@@ -247,7 +247,7 @@ FORMS = {
 }
 
 
-# CuPy checks where an array is. The arrays of the pretended library are really on the host.
+# CuPy checks where an array is, and the pretended library's arrays are really on the host.
 FORM_NAMES = [
     pytest.param(name, marks=pytest.mark.not_on("cupy")) if name == "device" else name
     for name in FORMS
@@ -273,7 +273,7 @@ def test_targets_are_moved_to_the_device_of_the_outputs(form, library):
     assert float(metric(score, make(two))) == pytest.approx(float(metric(X[:, 0], two)))
 
 
-# Frames.
+# Data frames.
 
 
 def pandas_frame(*kinds):

@@ -1,4 +1,4 @@
-"""Backends: how they are found, the errors that they raise, and the operations they replace."""
+"""Backends: their selection, their errors and the operations that they replace."""
 
 import operator
 import os
@@ -43,10 +43,10 @@ def test_a_backend_is_made_once():
 @pytest.mark.parametrize("device", ["cuda", "meta", "cpu:x", 3])
 def test_a_missing_device_is_reported_with_how_to_choose_the_library(device, library):
     if library.name == "cupy":
-        pytest.skip("CupyBackend tells how many there are")
+        pytest.skip("the error for CuPy differs: it gives the number of GPUs")
     name = library.backend.name
     if name == "torch" and device != "meta" and library.backend.xp.cuda.is_available():
-        pytest.skip("there may be such a device")
+        pytest.skip("this machine may have such a device")
     message = rf"backend '{name}' cannot use device={device!r} \(.*\).*to choose the library"
     with pytest.raises(cr.BackendError, match=message):
         cr.get_backend(library.backend.xp, device=device)
@@ -73,7 +73,7 @@ def test_reshapes_that_copy_are_refused():
 
 
 def probe(namespace):
-    """Call the probe directly; `get_backend` would find NumPy itself behind these arrays."""
+    """Call the probe directly, because `get_backend` would recognise NumPy's arrays."""
     backend = cr.Backend.__new__(cr.Backend)
     backend.xp, backend.name, backend.device = namespace, namespace.__name__, None
     backend._probe_views()

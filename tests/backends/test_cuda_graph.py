@@ -54,7 +54,7 @@ def test_products_of_a_precision(precision, kind, cupy, cublas):
 
 
 def test_products_of_a_precision_restore_cupys_setting(cupy):
-    """A product with its own precision restores the setting that CuPy has for all products."""
+    """A product with its own precision restores CuPy's precision setting afterwards."""
     setting, used = {"now": 1}, []
     cupy._core = SimpleNamespace(
         get_compute_type=lambda dtype: setting["now"],
@@ -74,7 +74,7 @@ def test_products_of_a_precision_restore_cupys_setting(cupy):
     assert setting["now"] == 1
     assert backend._precision_of_products() == "tf32"
     backend.precision = None
-    for now, expected in ((1, "float32"), (7, "tf32")):  # values of CuPy's own setting
+    for now, expected in ((1, "float32"), (7, "tf32")):  # two values of CuPy's setting
         setting["now"] = now
         assert backend._precision_of_products() == expected
 
@@ -116,7 +116,7 @@ ASIDE = ["waits", "aside", "in pool", "step", "back", "waits"]
 def test_a_step_is_run_twice_then_captured_then_launched(cupy, cublas):
     step, used = captured(cupy, lambda: cupy.log.append("step"))
     step()
-    assert cupy.log == ASIDE  # the step runs after earlier work and before later work
+    assert cupy.log == ASIDE  # the step waits for earlier work, and later work waits for the step
     step()
     assert cupy.log == ASIDE * 2
     cupy.log.clear()
@@ -164,7 +164,7 @@ def test_ctrl_c_during_a_capture_is_passed_on(cupy, cublas):
 
 
 def test_only_the_capturing_thread_uses_other_products(cupy, cublas):
-    """Other threads keep using `cupy.matmul`, which takes `out` only as a keyword."""
+    """Other threads keep using `cupy.matmul`, which accepts `out` only as a keyword."""
     backend = CupyBackend.__new__(CupyBackend)
     backend._cupy, backend._capturing, backend.precision = cupy, threading.local(), None
     cupy.matmul = lambda a, b, *, out=None: np.matmul(a, b, out=out)
@@ -202,4 +202,4 @@ def test_a_failed_capture_is_reported_and_ended(cupy, cublas):
     with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
         step()
     assert not streams[0].capturing
-    assert used == ["in", "out", "in", "out", "in"]  # the error ends `use` before "out"
+    assert used == ["in", "out", "in", "out", "in"]  # an error leaves the last `use` before "out"

@@ -30,7 +30,7 @@ def drawn(shape, dtype, seed=0, awkward=True):
 
 
 def both(library, function, *arrays):
-    """Return the results of the backend's kernel, and of the formula with NumPy."""
+    """Return the result of the backend's kernel and the result of the formula in NumPy."""
     with np.errstate(all="ignore"):
         found = library.backend.kernel(function)(*(library.asarray(a) for a in arrays))
         return found, function(xp, *arrays)
@@ -71,8 +71,8 @@ def test_relu_of_views_and_of_other_dtypes():
 def test_softmax_cross_entropy(library, dtype):
     y = drawn((50, 9), dtype, awkward=False)
     labels = np.random.default_rng(1).integers(0, 9, 50)
-    y[0, (labels[0] + 1) % 9] = -np.inf  # a class of probability 0, not the label
-    y[1, labels[1]] = -np.inf  # a label of probability 0
+    y[0, (labels[0] + 1) % 9] = -np.inf  # probability 0 for a class that is not the label
+    y[1, labels[1]] = -np.inf  # probability 0 for the label
     y[2] = 300.0 * y[2]
     y[3, 4] = np.nan
     found, expected = both(library, softmax_cross_entropy, y, labels)

@@ -1,4 +1,4 @@
-"""The benchmark compares equal computations and prints correct figures. Times are not tested."""
+"""The benchmark compares equal computations and prints correct numbers. Times are not tested."""
 
 import json
 import re

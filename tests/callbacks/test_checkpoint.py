@@ -48,7 +48,7 @@ def test_the_best_checkpoint(library, tmp_path):
     best = resumed(tmp_path / "best.safetensors", library)
     assert best.history["score"] == [3, 1]
     np.testing.assert_array_equal(vectors(best, library)[0], recorder.vectors[2][0])
-    # A further call of fit still knows the best value so far, even with a new callback.
+    # A second call of fit still knows the best value so far, even with a new callback.
     for again in (keep, Checkpoint(tmp_path, monitor="score", mode="min")):
         trainer.fit(X, Y, callbacks=[again, score(*[1.5] * 9)], **FIT)
         assert resumed(tmp_path / "best.safetensors", library).history["score"] == [3, 1]
@@ -57,7 +57,7 @@ def test_the_best_checkpoint(library, tmp_path):
 
 
 def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
-    """After an error in its second call, fit resumes and trains only the remaining epochs."""
+    """If the second call of fit fails, resuming it trains only its remaining epochs."""
     whole, parts = trainer_on(library), trainer_on(library)
     for trainer in (whole, parts):
         trainer.fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path / str(id(trainer)))], **FIT)
@@ -72,7 +72,7 @@ def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
 
 
 def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c):
-    """The file holds the state after the interrupted step; training resumes from that state."""
+    """The file holds the state after the interrupted step. Training resumes from that state."""
     whole, parts = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, epochs=3, **FIT)
 
@@ -91,7 +91,7 @@ def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c)
 
 
 def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
-    """The last checkpoint holds the last weights, although the model ends with the best ones."""
+    """The last checkpoint holds the last weights, although the model ends with the best weights."""
     stop, recorder = EarlyStopping("score", mode="min", patience=2), Recorder(library)
     listeners = [Checkpoint(tmp_path, every_epochs=9), score(1, 2, 3), stop, recorder]
     trainer = trainer_on(library)
@@ -102,7 +102,7 @@ def test_the_last_checkpoint_is_of_the_last_weights(library, tmp_path):
 
 
 def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
-    """The states belong to the same step even if Checkpoint is the first callback in the list."""
+    """All callback states in a file are from the same step, even if Checkpoint is listed first."""
     listeners = [
         Checkpoint(tmp_path),
         EarlyStopping("score", mode="min", patience=5),

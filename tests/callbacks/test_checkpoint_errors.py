@@ -1,4 +1,4 @@
-"""Checkpoint: full disks, crashes and training runs that fail."""
+"""Checkpoint: full disks, crashes and failing training runs."""
 
 import errno
 import math
@@ -69,7 +69,7 @@ def test_a_folder_without_write_access_is_reported_at_the_start(library, tmp_pat
 
 
 def test_a_crash_does_not_lose_the_best_checkpoint(library, tmp_path):
-    """After a crash at any save, resumed training ends with the same best checkpoint."""
+    """After a crash during any save, resumed training ends with the same best checkpoint."""
     values = score(2, 1, 3, 4)
     for calls in range(1, 7):
         folder = tmp_path / str(calls)
@@ -92,7 +92,7 @@ def test_a_crash_does_not_lose_the_best_checkpoint(library, tmp_path):
 
 
 def test_no_checkpoint_of_an_incomplete_step(library, tmp_path):
-    """No file is written after an error, because a step or callback may be half done."""
+    """No file is written after an error, because a step or callback may be unfinished."""
     trainer = trainer_on(library)
     listeners = [Checkpoint(tmp_path / "callback"), Breaks(step=6, error=ValueError)]
     with pytest.raises(ValueError, match="^$"):

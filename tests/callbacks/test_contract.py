@@ -30,7 +30,7 @@ def curves(folder):
     return {name: curve for name, curve in points(folder).items() if name != "seconds"}
 
 
-# For each callback: a function that makes it, and a function that reads its results. Each callback
+# Each row: a function that creates a callback, and a function that reads its results. Each callback
 # has its own `folder`.
 CONTRACT = {
     cr.Callback: (lambda folder: cr.Callback(), lambda callback, folder, library: None),
@@ -90,7 +90,7 @@ def test_the_contract_covers_every_callback():
 
 
 class Saves(cr.Callback):
-    """Save after step `at` and raise an error after step `until`, as if training were killed."""
+    """Save after step `at`, and raise an error after step `until` to simulate a kill."""
 
     last = True
 
@@ -160,7 +160,7 @@ def test_a_state_holds_json_values_and_arrays(kind, library, tmp_path):
     take(None)
     array_types = np.ndarray, library.backend.array_type
     for state, then in found:
-        np.testing.assert_equal(on_host(state, library), then)  # unchanged since
+        np.testing.assert_equal(on_host(state, library), then)  # the state has not changed since
         values = {k: v for k, v in state.items() if not isinstance(v, array_types)}
         arrays = {k: v for k, v in on_host(state, library).items() if k not in values}
         twin = make(tmp_path)

@@ -1,4 +1,4 @@
-"""CSVLogger: the rows that it writes, also to files of resumed training runs and other tools."""
+"""CSVLogger: its rows in new files, in files of resumed runs, and in files of other tools."""
 
 import pytest
 from helpers import FIT, X, Y, resumed, rows, trainer_on
@@ -53,7 +53,7 @@ def test_rows_after_the_checkpoint_are_cut(append, library, tmp_path):
     trainer.fit(X, Y, epochs=4, callbacks=[CSVLogger(path, append=append), save], **FIT)
     first = rows(path)
     with path.open("a") as file:
-        file.write("1")  # the start of "10", as if the process had been killed
+        file.write("1")  # an unfinished row, as after a kill
     again = resumed(tmp_path / "2.safetensors", library)
     listeners = [CSVLogger(path, append=append), LambdaCallback()]
     again.fit(X, Y, epochs=4, callbacks=listeners, resume=True, **FIT)
@@ -98,7 +98,7 @@ def test_a_file_that_is_not_a_log(library, tmp_path):
 @pytest.mark.parametrize("start", ["", "\ufeff"], ids=["plain", "Excel"])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n\r\n"], ids=["no newline", "newline", "empty line"])
 def test_appending_to_a_file_of_another_tool(start, end, library, tmp_path):
-    """The other tool's columns come first, and missing values give empty cells."""
+    """The other tool's columns come first, and missing values become empty cells."""
     path = tmp_path / "log.csv"
     path.write_bytes(f"{start}epoch,rate,loss\n1,0.1,0.75\n2,0.1,0.5{end}".encode())
     trainer_on(library).fit(X, Y, callbacks=[CSVLogger(path, append=True)], **FIT)

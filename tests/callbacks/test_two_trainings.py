@@ -61,7 +61,7 @@ def compare(path, other):
 @pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("last", [False, True])
 def test_an_error_frees_the_place(make, last, library, tmp_path):
-    """An error in another callback's start or in a step frees the file or folder."""
+    """An error in a step, or in another callback's start, frees the file or folder."""
 
     def fails(trainer):
         raise ValueError("here")
@@ -89,7 +89,7 @@ def test_an_error_at_its_own_start_frees_the_place(text, library, tmp_path):
 
 @pytest.mark.not_on("numpy-readonly", "strict", "strictest")
 def test_the_script_started_again_while_it_runs(library, tmp_path):
-    """A second run that resumes from a checkpoint fails at once; the first run continues."""
+    """A second run that resumes from a checkpoint fails at once. The first run continues."""
     trainer, failed = trainer_on(library), []
     keep = Checkpoint(tmp_path, every_steps=1, keep_last=2)
     thread = threading.Thread(
@@ -99,7 +99,7 @@ def test_the_script_started_again_while_it_runs(library, tmp_path):
     while thread.is_alive():
         try:
             again = resumed(latest_checkpoint(tmp_path), library)
-        except (FileNotFoundError, TypeError):  # no checkpoint at this moment
+        except (FileNotFoundError, TypeError):  # there is no checkpoint at this moment
             continue
         if again.optimizer.steps < 80:
             with pytest.raises(FileExistsError, match=r"another training|beyond step"):
@@ -128,7 +128,7 @@ def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
 
 
 def test_two_callbacks_in_one_place(library, tmp_path):
-    """Two Checkpoints in one folder are an error: they would remove each other's files."""
+    """Two Checkpoints in one folder are an error, because they would remove each other's files."""
     listeners = [Checkpoint(tmp_path), Checkpoint(tmp_path, monitor="loss")]
     with pytest.raises(FileExistsError, match=r"\(or another callback of this run\)"):
         trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)

@@ -1,4 +1,4 @@
-"""Augmentation moves the right pixels, differs in each step, and is the same on every library."""
+"""Augmentation shifts whole images, differs in each step, and works on every library."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches contain every sample once, in a new order in each pass; invalid data is refused."""
+"""Batches contain every sample once, in a new order in each pass. Invalid data is refused."""
 
 import numpy as np
 import pytest

@@ -44,7 +44,7 @@ def test_large_integers_in_a_file_do_not_wrap(library, tmp_path):
 
 
 def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
-    monkeypatch.setattr(moving, "CHECKED_AT_ONCE", 100)  # bytes: three rows
+    monkeypatch.setattr(moving, "CHECKED_AT_ONCE", 100)  # 100 bytes hold three rows
     bad = X.copy()
     bad[[7, 30, 31], 2] = np.nan
     with pytest.raises(cr.DataError, match="in 3 of 60 samples, first in sample 7"):
@@ -56,7 +56,7 @@ def test_mistakes_in_a_file_are_found(library, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_storage_of_inputs(library, dtype):
-    """Losses do not depend on whether the inputs have the dtype of the model."""
+    """Inputs of any dtype give the same losses as inputs in the dtype of the model."""
     x = X.astype(dtype)
     trainer, wide = plain_trainer(library, dtype="float32"), plain_trainer(library, dtype="float32")
     options = {"epochs": 3, "batch_size": 16, "verbose": 0}

@@ -83,9 +83,9 @@ def test_sizes_that_are_too_large(tmp_path):
     assert read_idx(path).shape == ()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the limit is POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="the memory is measured with a POSIX call")
 def test_a_gzip_bomb_is_not_unpacked(tmp_path):
-    """A small file that unpacks to 2 GB is refused without using the memory."""
+    """A small file that unpacks to 2 GB is refused before it fills the memory."""
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(GOOD)
@@ -107,7 +107,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Replace the data sets by small ones, with no cache and with mirrors that do not answer."""
+    """Replace the data sets with small ones. The cache is empty, and no mirror answers."""
     rng = np.random.default_rng(0)
     files = {name: (n // 1000, *rest) for name, (n, *rest) in module._FILES.items()}
     contents = {}

@@ -20,7 +20,7 @@ def blocks(page, language):
 
 
 def readme(*, extra=None):
-    """Yield the README's code blocks that need this extra; None stands for no extra."""
+    """Yield the README's code blocks that need this extra, or no extra if it is None."""
     needs = {"sklearn": "sklearn", "dask": "distributed"}
     for block in blocks(ROOT / "README.md", "python"):
         imported = set(re.findall(r"^from (\w+)", block, re.MULTILINE)) & needs.keys()
@@ -45,7 +45,7 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """Run the README's search; return the variables it defines and the folder it writes to."""
+    """Run the README's hyperparameter search. Return its variables and its output folder."""
     pytest.importorskip("sklearn")
     (code,) = readme(extra="sklearn")
     names, folder = {"cr": cr}, tmp_path_factory.mktemp("search")
@@ -62,7 +62,7 @@ def test_the_readmes_search_runs(searched):
 
 @pytest.mark.slow
 def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
-    """The README's search runs on two local Dask workers instead of a cluster."""
+    """The README's hyperparameter search runs on two local Dask workers instead of a cluster."""
     distributed = pytest.importorskip("dask.distributed", exc_type=ImportError)
     here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     client = partial(distributed.Client, **here)

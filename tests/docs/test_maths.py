@@ -35,7 +35,7 @@ def prose(page):
 
 
 def sections(page):
-    """Return the text under each ``## Name``, without taking comments in code for headings."""
+    """Return the text under each heading ``## Name``. Comments in code are not headings."""
     text = page.read_text(encoding="utf-8")
     code = [range(*block.span()) for block in FENCE.finditer(text)]
     headings = [
@@ -146,7 +146,7 @@ def test_sessions_print_what_the_page_says():
 
 
 def test_the_numbers_of_the_whole_network():
-    """The library computes the matrices in the section's formulas ``name = ... = matrix``."""
+    """The library computes the matrices that the section gives as ``name = ... = matrix``."""
     (text,) = [text for title, text in SECTIONS if title == "A whole network in numbers"]
     said = {}
     for formula in re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(text))):
@@ -184,7 +184,7 @@ def test_the_numbers_of_the_whole_network():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_formulas_survive_markdown(page):
-    """Formulas avoid what Markdown would change, such as ``\\,``, ``}_`` and ``*``."""
+    """Formulas avoid characters that Markdown would change, such as ``\\,``, ``}_`` and ``*``."""
     text = re.sub(r"`[^`\n]*`", "", prose(page))
     formulas = FORMULA.findall(text) + re.findall(r"\$([^$\n]+)\$", FORMULA.sub("", text))
     assert formulas

@@ -8,7 +8,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import (
     LABELS,
     NAMES,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_arrays_of_another_library_stay_in_that_library(library, solver, weight):
-    """An estimator trains on another library's arrays as on NumPy's, without converting them."""
+    """Training on another library's arrays stays in that library and gives NumPy's results."""
     x, y, labels, numbers = map(library.asarray, (X, THREE, LABELS, NUMBERS))
     theirs = library.backend.array_type
     weights = None if weight is None else library.asarray(weight)
@@ -76,10 +76,10 @@ def test_arrays_on_a_device_stay_there(kind, y, elsewhere, options):
     model = fitted(kind, one.asarray(y), x, one.asarray(WEIGHTS), **options)
     expected = []
     if kind is MLPClassifier:
-        # The labels are copied to find the classes, and the weights to balance the classes.
+        # Finding the classes copies the labels. Balancing the classes copies the sample weights.
         expected += [y.size, 130]
         if "early_stopping" in options and y is not LABELS:
-            # The labels are copied to choose validation data.
+            # Choosing the validation data copies the labels again.
             expected.append(130)
     assert [n for n in one.left if n >= 130] == expected
     one.left.clear()

@@ -1,4 +1,4 @@
-"""Streams of batches: a bad batch changes nothing, and a long stream needs no more memory."""
+"""In a stream of batches, a bad batch changes nothing, and memory use hardly grows."""
 
 import copy
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import GradientNorms, LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import NUMBER, SMALL, THREE, X, fitted
 
 from chainrule.estimators import MLPClassifier, MLPRegressor, lbfgs
@@ -22,7 +22,7 @@ HUGE = 1.7e308
 
 
 def started(kind, **options):
-    """Return an estimator after two batches, and the targets of the data."""
+    """Return an estimator trained on two batches, and the targets of the data."""
     y = THREE if kind is MLPClassifier else NUMBER
     model = kind(**{**SMALL, **options})
     for _ in range(2):
@@ -31,7 +31,7 @@ def started(kind, **options):
 
 
 def everything(model):
-    """Copies of an estimator's complete state and results, in host memory."""
+    """Return copies of an estimator's complete state and results, in host memory."""
     trainer, state = model.trainer_, model.model_.state
     shown = {name: copy.deepcopy(value) for name, value in vars(model).items() if name[-1] == "_"}
     del shown["model_"], shown["trainer_"]
@@ -93,7 +93,7 @@ def test_a_non_finite_gradient_is_reported():
 
 
 def test_running_statistics_that_overflow():
-    """An infinite running variance is reported, although the outputs, all 0, are finite."""
+    """An infinite running variance is reported, although it only makes the outputs 0."""
     model, _ = started(MLPRegressor, batch_norm=True, hidden_layer_sizes=(3,), batch_size=130)
     before = model.predict(X)
     with pytest.raises(ValueError, match="non-finite"):
@@ -105,7 +105,7 @@ def test_running_statistics_that_overflow():
     ("how", "error"),
     [
         *((how, ValueError) for how in ("partial_fit", "fit", "warm", "early", "lbfgs")),
-        ("lbfgs", KeyboardInterrupt),  # after Ctrl-C, other solvers warn and keep their weights
+        ("lbfgs", KeyboardInterrupt),  # other solvers catch Ctrl-C, warn and keep their weights
     ],
 )
 def test_an_exception_during_training_does_not_change_an_estimator(how, error, monkeypatch):

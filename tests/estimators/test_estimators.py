@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import (
     LABELS,
     NAMES,
@@ -58,7 +58,7 @@ def test_copies_are_equal_and_independent(kind, y, solver, tmp_path):
             twin.partial_fit(X, y)
             again = copy.deepcopy(model).partial_fit(X, y)
             assert_same_weights(twin, again, atol=0)  # the optimizer's state is copied, too
-            assert twin.trainer_.penalty is twin._penalty  # a new alpha is set on _penalty
+            assert twin.trainer_.penalty is twin._penalty  # `fit` sets alpha on `_penalty`
         twin.coefs_[0][...] = 0.0
     np.testing.assert_array_equal(model.predict(X), before)
     for old, new in zip(mine, parameters(model), strict=True):
@@ -103,7 +103,7 @@ def test_weights_can_be_changed_and_replaced():
         model.coefs_[i] = other.coefs_[i].copy()
     model.intercepts_ = [b.tolist() for b in other.intercepts_]
     np.testing.assert_array_equal(model.predict(X), other.predict(X))
-    model.coefs_[2] *= 2.0  # assigning copied the array: coefs_ is still a view of the model
+    model.coefs_[2] *= 2.0  # assigning copied the array, so coefs_ is still a view of the weights
     model.intercepts_[2][...] *= 2.0
     np.testing.assert_allclose(model.predict(X), 2.0 * other.predict(X))
     model.coefs_[0] = np.zeros((7, 5))

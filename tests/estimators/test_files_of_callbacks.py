@@ -111,7 +111,7 @@ def test_partial_fit_keeps_writing_to_the_same_place(tmp_path):
 
 
 def test_a_plain_training_raises_instead_of_choosing_another_place(tmp_path):
-    """A trainer writes to exactly the given path, so a second training run is an error."""
+    """A trainer writes to exactly the given path, so a second run with this path is an error."""
     estimator(Checkpoint(tmp_path)).fit(X, Y)
     trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())
     with pytest.raises(FileExistsError, match="expected no checkpoints beyond step 0"):

@@ -10,7 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import Callback
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import LABELS, NUMBER, THREE, TWO, WEIGHTS, X, fitted
 from scipy import sparse
 
@@ -108,7 +108,7 @@ def test_invalid_targets_and_weights():
 
 def test_a_missing_array_library(monkeypatch):
     if "cupy" in cr.available_backends():
-        pytest.skip("it is")
+        pytest.skip("CuPy is not missing")
     with pytest.raises(cr.BackendError, match="cupy"):
         fitted(MLPRegressor, NUMBER, backend="cupy")
 
@@ -168,7 +168,7 @@ def test_dates_in_frames():
 
 
 def test_words_are_labels():
-    """Labels may be stored in any kind of string array, and predictions are these strings."""
+    """Labels may be in any kind of string array, and predictions are the same strings."""
     words = np.asarray(["cat", "dog", "emu"])[THREE]
     expected = fitted(MLPClassifier, THREE).predict(X)
     for y in (words, words.tolist(), words.astype(object), words.astype(np.dtypes.StringDType())):

@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import LABELS, NUMBER, WEIGHTS, X, assert_same_weights, fitted
 
 from chainrule.estimators import MLPRegressor
@@ -26,7 +26,7 @@ rng = np.random.default_rng(0)
 @pytest.mark.parametrize("alpha", [0.0, 2.0])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
-    """The gradient equals a finite difference, and the gradients of two batches add up."""
+    """The gradient equals a finite difference and is the sum of the gradients of two batches."""
     model = cr.mlp([5, 4, 3], activation="tanh", dtype="float64")
     penalty, state = Penalty(model, alpha), model.state
     rows = [slice(0, 90), slice(90, 130)]

@@ -1,4 +1,4 @@
-"""Estimators have the optimizer's hyperparameters as parameters, such as ``optimizer__lr``."""
+"""The optimizer's hyperparameters, such as ``optimizer__lr``, are parameters of estimators."""
 
 import copy
 
@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import SMALL, TWO, X, assert_same_weights, fitted
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -87,7 +87,7 @@ def test_the_warning_names_the_rate_that_can_be_raised():
 
 
 def test_a_fitted_estimator_trains_on_with_its_copy():
-    """Setting a learning rate on a copy changes neither the copy's trainer nor the original's."""
+    """Setting ``optimizer__lr`` on a copy leaves the trainers of both estimators unchanged."""
     model = fitted(MLPClassifier, TWO, optimizer=cr.SGD(0.1))
     other = copy.deepcopy(model).set_params(optimizer__lr=0.5)
     assert other.trainer_.optimizer.lr == model.trainer_.optimizer.lr == 0.1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import LABELS, NUMBER, NUMBERS, THREE, TWO, WEIGHTS, X, assert_same_weights, fitted
 from sklearn import neural_network
 from sklearn.datasets import load_digits
@@ -39,7 +39,7 @@ TARGETS = {
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: "-".join(map(str, s.values())))
 @pytest.mark.parametrize("target", TARGETS)
 def test_training_equals_scikit_learns_on_the_same_batches(target, solver, weight):
-    """The weights are scikit-learn's, even with a smaller last batch and a strong penalty."""
+    """The weights equal scikit-learn's, even with a smaller last batch and a strong penalty."""
     name, y, loss = TARGETS[target]
     options = {"shuffle": False, "alpha": 0.1, **loss, **solver}
     ours = fitted(getattr(estimators, name), y, weight=weight, **options)

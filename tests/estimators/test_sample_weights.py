@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import (
     LABELS,
     NUMBER,
@@ -93,7 +93,7 @@ def test_too_few_weighted_samples_for_batch_norm():
 
 @pytest.mark.parametrize("rows", [np.arange(130), THREE != 2], ids=["", "a class without weight"])
 def test_balanced_classes_have_equal_total_weight(rows):
-    """With balanced classes, doubling the sample weights of one class changes nothing."""
+    """With balanced class weights, doubling the sample weights of one class changes nothing."""
     weight = np.where(rows if rows.dtype == bool else True, WEIGHTS, 0.0)
     sums = np.bincount(THREE, weights=weight, minlength=3)
     with np.errstate(divide="ignore", invalid="ignore"):

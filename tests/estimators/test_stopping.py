@@ -11,7 +11,7 @@ import pytest
 
 from chainrule.callbacks import EarlyStopping, LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import NUMBER, SMALL, THREE, Brier, X, assert_same_weights, fitted
 from sklearn import neural_network
 from sklearn.datasets import load_breast_cancer
@@ -105,7 +105,7 @@ def test_warnings():
 
 
 def cancer_gradient(model, x, y):
-    """Compute the largest element of the gradient of the mean log-loss with NumPy."""
+    """With NumPy, compute the largest absolute element of the gradient of the mean log-loss."""
     (w, v), (b, c) = model.coefs_, model.intercepts_
     hidden = np.maximum(x @ w + b, 0.0)
     dz = (1.0 / (1.0 + np.exp(-(hidden @ v + c))) - y[:, None]) / len(y)

@@ -43,7 +43,7 @@ def _short_trainings():
 
 @pytest.fixture(scope="module")
 def dask_client():
-    """A client of two worker processes that only this machine can reach."""
+    """A Dask client with two worker processes that only this machine can reach."""
     distributed = pytest.importorskip("distributed", reason="the extra distributed is missing")
     here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
@@ -151,7 +151,7 @@ def test_a_search_sets_parameters_through_the_pipeline(digits):
 
 
 def test_models_come_back_from_where_they_were_trained(digits, engine):
-    """Models that other processes return predict as before and can be trained further."""
+    """Models returned by other processes give the same predictions and can be trained further."""
     x, y = digits
     mlp = classifier()["mlp"]
     serial = cross_validate(mlp, x, y, cv=2, return_estimator=True)["estimator"]

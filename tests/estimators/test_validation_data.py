@@ -1,4 +1,4 @@
-"""``fit(validation_data=)``: measured after each epoch and used by early stopping."""
+"""``fit(validation_data=)``: scores after each epoch, and early stopping on these scores."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import EarlyStopping
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import LABELS, NAMES, NUMBER, NUMBERS, SMALL, THREE, WEIGHTS, X, assert_same_weights
 from scipy import sparse
 from sklearn.metrics import log_loss
@@ -42,7 +42,7 @@ def test_without_early_stopping_it_is_only_measured(kind, y):
 
 @pytest.mark.parametrize(("kind", "y"), CASES)
 def test_early_stopping_looks_at_it(kind, y):
-    """Early stopping scores the given data, holds out no samples, and keeps the best weights."""
+    """Early stopping evaluates the model on the given data and holds out no training samples."""
     model = trained(kind, y, early_stopping=True, max_iter=40, learning_rate_init=0.05)
     assert model.t_ == 90 * model.n_iter_
     assert model.validation_scores_ == model.trainer_.history["val_score"]
@@ -62,7 +62,7 @@ def test_the_loss_is_that_of_the_validation_data():
 
 
 def test_sample_weights_of_the_validation_data():
-    """The score is weighted, and validation samples of weight 0 count as absent."""
+    """The score uses the sample weights, and validation samples of weight 0 are ignored."""
     halves = np.where(np.arange(130) % 2, 1.0, 0.0)
     for kind, y in CASES:
         a = trained(kind, y, weight=halves, early_stopping=True)
@@ -104,7 +104,7 @@ def test_a_class_that_the_validation_data_does_not_have():
 
 @pytest.mark.parametrize("y", [THREE, LABELS], ids=["classes", "labels"])
 def test_validation_data_has_the_class_weights_of_the_training_data(y):
-    """Balanced weights of the training data, although the validation data has other proportions."""
+    """The balanced class weights come from the training data, not from the validation data."""
     rows = np.arange(len(X)) % 4 > 0
     held_out = X[:20], y[:20]
     model = MLPClassifier(**SMALL, class_weight="balanced")

@@ -9,7 +9,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # older versions lack sample weights and need an older SciPy
+pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
 from fitted import LABELS, NAMES, NUMBER, SMALL, THREE, TWO, X, assert_same_weights, fitted
 
 from chainrule.estimators import MLPClassifier, MLPRegressor
@@ -118,7 +118,7 @@ def test_a_warm_start_accepts_an_equivalent_network():
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_a_warm_start_trains_on_other_data(kind, early):
-    """A warm start on new data does not compete with the best value of the old data."""
+    """After a warm start on new data, the best value on the old data no longer counts."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))
     first, second = (x > 0).astype(int).T

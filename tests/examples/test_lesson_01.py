@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 def test_one_neuron(tmp_path, backend_name):
     out = lesson("01_one_neuron.py", tmp_path, "--backend", backend_name)
     only_m, m_and_b, repeated, varied = all_numbers("m #  b #  squared", out)
-    # Five steps at x = 2 shrink the distance from the nearest solution of 2 m + b = y by the factor
+    # Five steps at x = 2 multiply the distance to the nearest solution of 2 m + b = y by
     # (1 - 0.08 * 2 * (x² + 1))^5. Without b, the factor is (1 - 0.08 * 2 * x²)^5.
     np.testing.assert_allclose(only_m, [3 * (1 - 0.36**5), 0], atol=6e-4)
     np.testing.assert_allclose(m_and_b, np.multiply([2.4, 1.2], 1 - 0.2**5), atol=6e-4)

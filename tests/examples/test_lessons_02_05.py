@@ -20,7 +20,7 @@ def test_vectorised(tmp_path, backend_name):
     rows = all_numbers("rate #, .*: test error # at best, in epoch #, # at the end, .* by # %", out)
     slow, right, fast, bouncing = rows
     training = all_numbers("training error #, at the end #", out)
-    assert (slow[2], slow[1]) == (1000, slow[3])  # the test error falls to the end
+    assert (slow[2], slow[1]) == (1000, slow[3])  # the test error falls until the end
     for row, errors in zip((right, fast), training[1:3], strict=True):
         assert row[2] < 500
         assert row[3] > 1.2 * row[1]  # overfitting: the test error rises again
@@ -83,7 +83,7 @@ def test_no_linear_threshold_separates_odd_from_even():
     order = np.argsort(directions @ signs.T, axis=1)
     below = np.cumsum(
         np.where(odd, 1, -1)[order], axis=1
-    )  # number of odd minus even points below each threshold
+    )  # number of odd points minus number of even points below each threshold
     best = (8 + np.abs(below).max()) / 16
     assert best <= 0.75
 

@@ -56,7 +56,7 @@ def test_circles_moons_blobs_spirals(tmp_path):
     assert accuracy["blobs"][0] > 0.9
     assert accuracy["spirals, noise 0.1"][0] >= 0.99
 
-    # Arm 3 is turned by 12 radians from arm 0, which is 0.57 radians less than two whole turns.
+    # Arm 3 is arm 0 rotated by 12 radians, 0.57 radians short of two full turns.
     formula = NormalDist().cdf((4 * np.pi - 12) / 2 / 0.2)
     (average,) = numbers(r"the rule on 600,000 points: (.+)", out)
     assert average == pytest.approx(formula, abs=0.02)
@@ -133,7 +133,7 @@ def test_table(tmp_path, backend_name):
     assert 150 < shop < 250
     assert 330 < temperature < 470
     assert 330 < price < 470
-    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # effects in the lesson
+    ratios = {"bread": 1.2, "ice cream": 2.0, "soup": 1.5}  # effects of an offer in the data
     for product, ratio in ratios.items():
         without, with_offer = numbers(f"  {product}: (.+) and (.+)", out)
         assert with_offer / without == pytest.approx(ratio, rel=0.1)

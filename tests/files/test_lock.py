@@ -1,4 +1,4 @@
-"""A lock has one owner at a time among threads and processes, however a process ends."""
+"""At most one thread of one process holds a lock. A killed process no longer holds it."""
 
 import copy
 import errno
@@ -29,7 +29,7 @@ def path(tmp_path):
 
 
 def other_process(path):
-    """Start a process that tries to take a lock; return the process and what it prints."""
+    """Start a process that tries to acquire a lock. Return the process and its first line."""
     command = [sys.executable, "-c", HOLD, str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, process.stdout.readline().strip()
@@ -46,7 +46,7 @@ def test_one_at_a_time(path):
     assert first.acquire() is None
     assert second.acquire().startswith(f"process {os.getpid()} on ")
     assert (first.held, second.held) == (True, False)
-    second.release()  # no effect: `second` holds no lock
+    second.release()  # this has no effect, because `second` does not hold the lock
     assert path.exists()
     first.release()
     assert not path.exists()
@@ -78,7 +78,7 @@ def test_a_file_with_any_content_is_free(path):
 
 
 def test_never_two_at_once(path):
-    """Threads that repeatedly take and release a lock never hold it at the same time."""
+    """Threads that repeatedly acquire and release a lock never hold it at the same time."""
     inside, most, taken = [], [], []
 
     def work():
@@ -126,7 +126,7 @@ def test_a_file_system_without_locks(path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_does_not_hold_the_lock(path):
-    """A forked child, such as a data-loading worker, does not keep the lock of its parent."""
+    """A forked child, such as a data-loading worker, does not hold the lock of its parent."""
     lock = Lock(path)
     lock.acquire()
     if (child := os.fork()) == 0:

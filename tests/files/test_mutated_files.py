@@ -1,4 +1,4 @@
-"""Damaged files and full disks give an error or the right result, and no data is lost."""
+"""Damaged files and full disks give an error or the correct result, and no data is lost."""
 
 import errno
 import os
@@ -53,7 +53,7 @@ def sources(tmp_path_factory):
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
 def test_each_bit_and_each_length_counts(which, sources, tmp_path):
-    """Every reader handles a file with any one bit flipped, and a file cut at any length."""
+    """Every reader refuses a file in which one bit is flipped, and a file that is cut short."""
     data = sources.files["model"][which]
     rng = random.Random(which)
     broken = [data[: rng.randrange(len(data))] for _ in range(100)]
@@ -101,12 +101,12 @@ print(json.dumps(errors))
 @POSIX
 @pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
 def test_a_file_that_may_not_grow(limit, tmp_path):
-    """A write that fails halfway, here because of a limit on file sizes, keeps the old file."""
+    """If a limit on file sizes stops a write halfway, the old file stays unchanged."""
     assert python("-c", WRITE, tmp_path / "file", limit) == [errno.EFBIG] * 2
 
 
 def test_a_full_disk(tmp_path):
-    """A write to a full file system of 64 kB, mounted for this process only, keeps the old file."""
+    """On a full disk, here a 64 kB file system for this test, the old file stays unchanged."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = f"mount -t tmpfs -o size=64k none '{folder}'"
@@ -190,7 +190,7 @@ BAD_READERS = {
 
 @pytest.mark.parametrize("case", BAD_READERS)
 def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
-    """The checks notice faulty readers of every kind."""
+    """The checks detect every kind of faulty reader."""
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)
     with pytest.raises(error, match=message):

@@ -1,4 +1,4 @@
-"""Safetensors files: round trips, and invalid files, which are refused."""
+"""Safetensors files survive round trips, and invalid files are refused."""
 
 import hashlib
 import json

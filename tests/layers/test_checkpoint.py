@@ -1,4 +1,4 @@
-"""Files of models: round trips, and invalid files, which are refused."""
+"""Model files survive round trips, and invalid files are refused."""
 
 import json
 import math
@@ -180,7 +180,7 @@ def test_models_with_nan_or_infinity_are_not_saved(where, bad, library, tmp_path
 
 
 class Sides(cr.Identity):
-    """A layer that puts its arguments into a set, which fails for the lists of a loaded file."""
+    """A layer that makes a set of its arguments. A file gives lists, which cannot be in a set."""
 
     def __init__(self, *sides):
         self.sides = set(sides)
@@ -247,7 +247,7 @@ def test_duplicate_names():
 
 
 def test_a_parameter_with_the_name_of_pytorchs_counter(tmp_path):
-    """A parameter called num_batches_tracked is loaded; only PyTorch's counter is ignored."""
+    """A parameter called num_batches_tracked is loaded, unlike PyTorch's counter of that name."""
     model = cr.Sequential(Named("running_mean", "num_batches_tracked"), seed=0)
     model[0].num_batches_tracked.value[...] = 3.0
     model.save(tmp_path / "model.safetensors")
@@ -369,7 +369,7 @@ def test_a_failed_write_leaves_the_old_file(model, path, monkeypatch):
         model.save(path.parent / "nowhere" / "model.safetensors")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="these permissions need POSIX")
 def test_file_permissions(model, path):
     plain = path.parent / "plain"
     plain.touch()

@@ -20,7 +20,7 @@ def test_masks_are_the_same_on_every_library(library):
 
 
 def test_masks_follow_the_formula():
-    """Masks equal a computation with Python's integers, reduced to unsigned 32 and 64 bits."""
+    """Masks equal masks computed with Python integers, reduced modulo 2**32 and 2**64."""
 
     def mix(z):
         z = (z + 0x9E3779B97F4A7C15) & (2**64 - 1)
@@ -33,7 +33,7 @@ def test_masks_follow_the_formula():
         h = (i * 0x9E3779B9) & (2**32 - 1) ^ (key >> 32)
         h = ((h ^ (h >> 16)) * 0x7FEB352D) & (2**32 - 1) ^ (key & (2**32 - 1))
         h = ((h ^ (h >> 15)) * 0x846CA68B) & (2**32 - 1)
-        return (h ^ 2**31) < int(p * 2**32)  # flip the sign bit, as int32 is signed
+        return (h ^ 2**31) < int(p * 2**32)  # flip the sign bit, because int32 is signed
 
     for seed, draw, p in [(0, 0, 0.5), (5, 3, 0.8), (2**40, 10**6, 0.1)]:
         expected = [kept(seed, draw, i, p) for i in range(500)]
@@ -46,7 +46,7 @@ def test_the_fraction_kept(p):
     kept = np.asarray([mask((n,), p, 3, draw).mean() for draw in range(draws)])
     deviations = (kept - p) / np.sqrt(p * (1 - p) / n)
     assert np.abs(deviations).max() < 4.5
-    assert 0.6 < deviations.std() < 1.5  # random masks have a deviation of 1
+    assert 0.6 < deviations.std() < 1.5  # independent masks have a standard deviation of 1
 
 
 @pytest.mark.parametrize("what", ["draws", "seeds", "elements", "rows"])

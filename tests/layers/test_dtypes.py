@@ -94,7 +94,7 @@ def test_a_gradient_of_another_dtype(library):
 
 @pytest.mark.parametrize("make", [lambda: Scale(4), lambda: cr.Linear(4, 4)], ids=["own", "ours"])
 def test_a_layer_that_is_the_model_names_its_parameter(make, library):
-    """A float64 gradient that reaches a layer without a model is reported with the layer's name."""
+    """If a layer without a model gets a float64 gradient, the error names the layer."""
     layer = make()
     layer.bind(library.backend)
     dy = library.asarray(X, dtype=library.backend.dtype("float32"))

@@ -1,4 +1,4 @@
-"""Activations at infinity and near the largest numbers have the limits of their formulas."""
+"""At infinity and near the largest numbers, activations have the limits of their formulas."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ import chainrule as cr
 INF = np.inf
 LARGE = {"float32": (1e20, 3e38), "float64": (1e155, 1e300)}
 
-# For each activation: its values at minus infinity, -a, a and infinity, as functions of a large
-# number a, and its slopes at the same points.
+# Each row: an activation, a function that returns its values at minus infinity, -a, a and infinity
+# for a large number a, and its slopes at the same points.
 LIMITS = {
     "ReLU": (cr.ReLU(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
     "LeakyReLU": (cr.LeakyReLU(0.25), lambda a: (-INF, -a / 4, a, INF), (0.25, 0.25, 1, 1)),

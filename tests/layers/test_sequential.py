@@ -134,7 +134,7 @@ def test_inputs_that_overflow_the_models_dtype():
     for use in (model.predict, model.forward):
         with pytest.raises(cr.DataError, match=r"within the range of float32, found .* 1e\+39"):
             use(x)
-    x[...] = np.inf  # unlike 1e39, float32 can hold infinity
+    x[...] = np.inf  # float32 can hold infinity, but not 1e39
     x[1, :] = 1.0
     assert np.isfinite(model.predict(x)).all(axis=1).tolist() == [False, True]
 

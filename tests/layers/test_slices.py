@@ -1,4 +1,4 @@
-"""Slices of models compute as views; all other uses give errors that name `copy`."""
+"""Slices of models are views. Uses that need a copy raise errors that name `copy`."""
 
 import copy
 import pickle

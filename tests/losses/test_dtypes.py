@@ -16,7 +16,7 @@ def arrays(library, *given):
 
 @pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "float16"])
 def test_targets_and_weights_are_not_cast_to_integers(dtype, library):
-    """Fractional targets and weights keep their value, whatever the dtype of the outputs."""
+    """Fractional targets and weights keep their values, whatever the dtype of the outputs."""
     y, halves, far, half = arrays(
         library, np.asarray([1, 2, 3], dtype), np.asarray([1.5, 2.5, 3.5]),
         np.asarray([1, 2, 5]), np.full(3, 0.5),
@@ -42,7 +42,7 @@ def test_outputs_may_be_booleans(library):
 
 
 def test_sums_are_not_taken_in_float16(library):
-    """A loss above 65504 does not overflow, and rows whose float16 sum is 1.006 are accepted."""
+    """A loss above 65504 does not overflow. Targets whose float16 sum is 1.006 are accepted."""
     y, t = arrays(library, np.full((5000, 1), 100, "float16"), np.zeros((5000, 1)))
     assert float(cr.MSELoss(reduction="sum")(y, t)[0]) == 5e7
     rows = np.full((2, 2000), 1 / 2000, "float16")

@@ -1,4 +1,4 @@
-"""Losses against values computed by hand, and invalid arguments."""
+"""Losses compared with values computed by hand, and invalid arguments."""
 
 import math
 
@@ -94,7 +94,7 @@ def test_logits_given_to_kl_divergence(reduction, library):
     loss, t = cr.KLDivLoss(reduction=reduction), library.asarray([[0.25, 0.75]])
     with pytest.raises(cr.DataError, match="at most 0, found 2; .* add LogSoftmax as the last"):
         loss(library.asarray([[-1.0, 2.0]]), t)
-    certain = library.asarray(np.asarray([[-30.0, 1e-7]], "float32"))  # 0, but for rounding
+    certain = library.asarray(np.asarray([[-30.0, 1e-7]], "float32"))  # 0 up to rounding
     assert np.isfinite(library.to_numpy(loss(certain, t)[0])).all()
     trainer = cr.Trainer(cr.mlp([1, 2], backend=library.backend), cr.KLDivLoss(), cr.SGD(0.1))
     trainer.model[0].bias.value[...] = 5.0

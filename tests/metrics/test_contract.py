@@ -59,7 +59,7 @@ def test_a_metric_is_one_number_with_the_dtype_of_the_outputs(
 
 @every_metric
 def test_a_metric_reads_no_values_from_the_device(metric, outputs, targets, monkeypatch):
-    """No metric calls a method that waits for the device; here, these methods raise an error."""
+    """No metric calls a method that waits for the device. Here, these methods raise an error."""
     xp = pytest.importorskip("array_api_strict")
     y, t = xp.asarray(outputs), xp.asarray(targets)
 

@@ -1,4 +1,4 @@
-"""Metrics accept any real dtype and refuse rows of targets that are not classes."""
+"""Metrics accept any real dtype, and refuse targets with several labels per sample."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ def arrays(library, *given):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_counts_are_exact(dtype, library):
-    """Counts of 3000 and more are exact in every dtype, although float16 only counts to 2048."""
+    """Counts of 3000 and more are exact in every dtype, although float16 counts only to 2048."""
     samples = 6001
     y, one, t = arrays(
         library,
@@ -61,7 +61,7 @@ def test_counts_are_exact(dtype, library):
 
 @pytest.mark.slow
 def test_counts_beyond_the_range_of_float32():
-    """Counts of 20 million are exact, although float32 counts only to 2^24, 16.8 million."""
+    """Counts of 20 million are exact, although float32 counts only to 2^24 (16.8 million)."""
     outputs = np.ones(20_000_000, "float32")
     targets = np.arange(20_000_000) % 4 > 0
     assert float(precision(outputs, targets)) == 0.75
@@ -74,7 +74,7 @@ def test_counts_beyond_the_range_of_float32():
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "float16", "float32", "float64"])
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_targets_are_not_cast_to_the_dtype_of_the_outputs(kind, dtype, library):
-    """Fractional targets keep their value, whatever the dtype of the outputs."""
+    """Fractional targets keep their values, whatever the dtype of the outputs."""
     y, t = arrays(library, np.asarray([1, 2, 3], dtype), np.asarray([1.5, 2.5, 3.5], kind))
     assert float(mean_absolute_error(y, t)) == 0.5
     assert float(r2(y, t)) == 0.625
@@ -142,7 +142,7 @@ def test_complex_outputs_are_refused():
     ],
 )
 def test_r2_of_numbers_whose_squares_overflow_or_vanish(outputs, targets, expected, library):
-    """R² is right even if the squares of the numbers overflow or vanish."""
+    """R² is correct even if the squares of the numbers overflow or underflow to 0."""
     found = metrics.r2(library.asarray(outputs), library.asarray(targets))
     assert float(found) == pytest.approx(expected, rel=1e-12)
 

@@ -1,5 +1,5 @@
-"""Files that are damaged at random, with a fixed seed, and checks of how readers handle them.
+"""Random damage to files, with a fixed seed, and checks of how readers handle the files.
 
 With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads 10000 files and prints the
-figures as JSON.
+results as JSON.
 """

@@ -1,7 +1,7 @@
-"""Read many damaged files and print the figures as JSON.
+"""Read many damaged files and print the results as JSON.
 
 With ``tests`` on PYTHONPATH, ``python -m mutation --count 10000`` reads 10000 files;
-``--only 1234`` makes and reads only file 1234, and shows the error in full.
+``--only 1234`` makes and reads only file 1234, and shows its error in full.
 """
 
 import argparse
@@ -24,7 +24,7 @@ LONGEST = 60  # seconds; a reader that takes longer counts as hanging
 
 
 def status(key):
-    """Return a field of this process's status file in bytes; 0 if there is no such file."""
+    """Return a field of this process's status file in bytes, or 0 if the file does not exist."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -33,7 +33,7 @@ def status(key):
 
 
 def limit_memory():
-    """Limit this process to 300 MB of further allocations, whether used or not."""
+    """Limit further allocations of this process to 300 MB, whether the memory is used or not."""
     if size := status("VmSize"):
         import resource
 
@@ -41,7 +41,7 @@ def limit_memory():
 
 
 def run(count, seed, folder):
-    """Read `count` files and return the figures."""
+    """Read `count` damaged files and return the results."""
     sources = Sources(folder)
     before = status("VmRSS")
     limit_memory()
@@ -77,9 +77,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="the number of one file")
+    parser.add_argument("--only", type=int, help="make and read only this file")
     options = parser.parse_args()
-    sys.modules["numba"] = None  # Numba's compiler takes memory, and is not needed to read files
+    sys.modules["numba"] = None  # Numba's compiler needs memory and is not used to read files
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         if options.only is not None:

@@ -19,7 +19,10 @@ def check_idx(path, data):
 
 
 def check_load(path, kind, model):
-    """Check that the file is refused or gives `model`, unless the digest was made valid again."""
+    """Check that the file is refused or gives `model`.
+
+    A damaged file of kind ``signed`` has a valid digest, so it may also give another model.
+    """
     loaded = cr.load(path)
     assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
     assert kind != "foreign", "a model from a file without a model"
@@ -59,7 +62,10 @@ def compare_with_safetensors(path, target):
 
 
 def check_resume(path, kind, model, saved):
-    """Check that the file is refused or resumes `saved`, unless the digest was made valid again."""
+    """Check that the file is refused or resumes `saved`.
+
+    A damaged file of kind ``signed`` has a valid digest, so it may also resume another trainer.
+    """
     loss, rule = cr.MSELoss(), optimizer()
     try:
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
@@ -83,7 +89,7 @@ def weights(model):
 
 
 def read(mutated, sources, path):
-    """Return the outcome of each reader, ``loaded`` or ``refused``; raise other exceptions."""
+    """Return ``loaded`` or ``refused`` for each reader, and raise any other exception."""
     kind, _, data, which = mutated
     path.write_bytes(data)
     if kind in ("idx", "gzip"):

@@ -29,7 +29,7 @@ def idx_many_axes(rng, data):
 
 
 def idx_sizes(rng, data):
-    """Write sizes that are too large, negative if read as signed, or have the product 2**64."""
+    """Write sizes that are too large, are negative as signed numbers, or multiply to 2**64."""
     sizes = [rng.choice((0, 1, 2**16, 2**31, 2**32 - 1, rng.randrange(2**32))) for _ in "1234"]
     sizes = rng.choice((sizes, [2**16] * 4, [2**31, 2, 2**31, 2], [0, *[2**32 - 1] * 3], [2**27]))
     rest = rng.choice((b"", data[4:]))
@@ -48,7 +48,7 @@ IDX += [truncate, append]
 
 
 def bomb(head, size, total):
-    """Make a compressed IDX file that states `size` bytes and unpacks to `total` zeros."""
+    """Make a compressed IDX file that announces `size` bytes and unpacks to `total` zeros."""
     pack = zlib.compressobj(9, zlib.DEFLATED, -15)
     header = head + struct.pack(">I", size)
     start = pack.compress(header) + pack.flush(zlib.Z_FULL_FLUSH)

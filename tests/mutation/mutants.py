@@ -36,7 +36,7 @@ def damaged(rng, kind, file, other):
 
 OURS = {"format_version": "1", "sha256": "0" * 64}
 ARRAYS = b"[" + b"[]," * (2**22 // 3 - 20) + b"[]]"
-# Files that take long to read and are therefore read only once.
+# Files that take a long time to read and are therefore read only once.
 HEAVY = {
     "an architecture of 2**30 layers": (
         "signed",
@@ -76,7 +76,7 @@ HEAVY = {
 
 
 def mutant(number, seed, sources):
-    """Return the kind of the file, the damage, the damaged bytes, and the valid model if any."""
+    """Return the kind of the file, the damage, the damaged bytes, and the valid file's index."""
     if number < len(HEAVY):
         what, (kind, make) = list(HEAVY.items())[number]
         return kind, what, sign(make()) if kind == "signed" else make(), 0

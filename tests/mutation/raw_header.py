@@ -41,7 +41,7 @@ def header_text(rng, file):
 
 
 def duplicate_key(rng, file):
-    """Repeat a tensor, or a key within a tensor or within the metadata."""
+    """Repeat a tensor, a key of a tensor, or a key of the metadata."""
     header, data = split(file)
     text = json.dumps(header, separators=(",", ":"))
     name = rng.choice(list(header))

@@ -19,7 +19,7 @@ RULES = {
 ADAPTIVE = {name: RULES[name] for name in ("RMSprop", "Adagrad", "Adam", "AdamW")}
 FIRST_STEP = {"RMSprop": 0.1 / math.sqrt(0.01), "Adagrad": 0.1, "Adam": 0.1, "AdamW": 0.1}
 
-ON_A_DEVICE = pytest.mark.not_on("cupy")  # on a GPU, sizes of gradients are not read
+ON_A_DEVICE = pytest.mark.not_on("cupy")  # on a GPU, optimizers do not read gradients back
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")
 
 
@@ -30,7 +30,7 @@ def one_weight(library, dtype="float32", outputs=1):
 
 
 def step(model, optimizer, *grads):
-    """Make a step with these gradients, and return how far each weight moves against them."""
+    """Make a step with these gradients, and return by how much each weight decreases."""
     before = model.backend.to_numpy(model.state.values).copy()
     grads = np.asarray(grads)[:, None]
     model[0].weight.add_grad(model.backend.asarray(grads, dtype=model.state.dtype))
@@ -65,7 +65,7 @@ def test_the_first_step_does_not_depend_on_the_size(name, make, dtype, size, lib
 
 @ON_A_DEVICE
 def test_a_weight_keeps_moving_after_a_huge_gradient(library):
-    """After a huge gradient, a weight moves as computed by Adam in float64."""
+    """After a huge gradient, Adam moves a float32 weight as it moves a float64 weight."""
     model, wide = one_weight(library), one_weight(library, "float64")
     found, expected = cr.Adam(1e-3).bind(model), cr.Adam(1e-3).bind(wide)
     for grad in [2e19] + [1.0] * 200:

@@ -42,7 +42,7 @@ def test_l1_together_with_weight_decay(library):
 def test_l1_in_adamw_goes_through_the_gradient(library):
     model = single(library, 2.0)
     weight, _ = step(model, cr.AdamW(0.1, eps=1e-12, l1=0.5, weight_decay=0.3).bind(model))
-    assert weight == pytest.approx(2.0 * (1 - 0.03) - 0.1)  # Adam's first step is as long as lr
+    assert weight == pytest.approx(2.0 * (1 - 0.03) - 0.1)  # the length of Adam's first step is lr
 
 
 def test_l1_drives_irrelevant_weights_to_zero(library):
@@ -61,7 +61,7 @@ def test_l1_drives_irrelevant_weights_to_zero(library):
     assert np.abs(plain[2:]).max() > 0.005
     assert abs(sparse[1]) < 1.9
     residual = float(np.mean((trainer.model.predict(x) - y) ** 2))
-    assert trainer.evaluate(x, y)["loss"] == pytest.approx(residual)  # no penalty
+    assert trainer.evaluate(x, y)["loss"] == pytest.approx(residual)  # without the penalty
     assert history.step_losses[-1] == pytest.approx(residual, rel=1e-2)
 
 
@@ -86,7 +86,7 @@ def test_rows_over_the_limit_are_scaled_down(kind, library):
     expected = [[1.2, 1.6], [0.3, 0.4], [0.0, 0.0]]
     found = library.to_numpy(model[0].weight.value)
     np.testing.assert_allclose(found, expected, rtol=1e-14)
-    np.testing.assert_array_equal(found[1:], expected[1:])  # rows within the limit keep every bit
+    np.testing.assert_array_equal(found[1:], expected[1:])  # rows within the limit do not change
     assert (library.to_numpy(model[0].bias.value) == 9.0).all()
 
 

@@ -17,7 +17,7 @@ def two_weights(library, **options):
 
 
 def step(model, optimizer):
-    """Make a step with gradients of 1, and return how far each weight moves."""
+    """Make a step with gradients of 1, and return by how much each weight decreases."""
     before = model.backend.to_numpy(model.state.values).copy()
     for p in model.parameters():
         p.add_grad(model.xp.ones_like(p.value))
@@ -181,7 +181,7 @@ def test_a_plateau_reduces_each_rate():
     ids=repr,
 )
 def test_a_changed_option_takes_effect(before, after, library):
-    """After an option is changed, steps equal those of an optimizer created with the new value."""
+    """After an option changes, steps equal those of an optimizer created with the new value."""
     changed, fresh = two_weights(library), two_weights(library)
     optimizer = cr.SGD(0.1, **before).bind(changed)
     for name, value in after.items():

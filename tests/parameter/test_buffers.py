@@ -248,7 +248,7 @@ def test_any_flipped_bit_in_a_buffer_is_detected(tmp_path):
 
 
 def test_gradcheck_starts_from_the_same_buffers_each_time(library):
-    """gradcheck restores the buffers before each forward pass, because a pass changes them."""
+    """gradcheck restores the buffers before each forward pass, because passes change buffers."""
     layer = Counter(3)
     assert cr.gradcheck(layer, shape=(4, 3), training=True, backend=library.backend) < 1e-7
     assert layer._state is None

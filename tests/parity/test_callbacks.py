@@ -65,7 +65,7 @@ def test_the_rates_of_reduce_on_plateau(options, mode, values):
 
 @pytest.mark.parametrize("decay", [0.0, 0.9, 0.999])
 def test_the_moving_average(decay):
-    """The average equals PyTorch's if PyTorch's average gets the initial weights first."""
+    """The average equals PyTorch's average, which first receives the initial weights."""
     one = trainer()
     weights = torch.nn.Parameter(torch.tensor(one.model.state.values))
     holder = torch.nn.ParameterList([weights])

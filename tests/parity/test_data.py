@@ -45,7 +45,7 @@ def trainer(name, loss=None, outputs=2):
 
 
 def as_numpy(x):
-    """Return the numbers of a tensor in float32, as converted by PyTorch itself."""
+    """Return a tensor's values as float32, converted by PyTorch itself."""
     x = torch.stack(x) if isinstance(x, list) else x
     return x.detach().resolve_neg().float().numpy()
 

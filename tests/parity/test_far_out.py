@@ -1,4 +1,4 @@
-"""Activations and losses far from 0, compared with mpmath, and with PyTorch if it is right."""
+"""Activations and losses far from 0, compared with mpmath, or with PyTorch where it is accurate."""
 
 import mpmath
 import numpy as np
@@ -109,7 +109,7 @@ def test_losses(ours, theirs, y, target):
 
 @pytest.mark.parametrize("mean", [0.0, 1e4])
 def test_batch_norm_of_a_long_batch(mean):
-    """A long batch in float32 gives PyTorch's results in float64."""
+    """A long batch in float32 gives the results that PyTorch computes in float64."""
     x = np.random.default_rng(0).normal(mean, size=(60_000, 4)).astype("float32")
     y, _ = cr.BatchNorm(4).forward(x, training=True)
     expected = nn.BatchNorm1d(4).double()(torch.tensor(x).double()).detach().numpy()

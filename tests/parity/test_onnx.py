@@ -137,7 +137,7 @@ def test_a_linear_layer_on_more_axes(path):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_custom_layer_that_adds_an_axis(inside, path):
-    """Near a custom layer, Linear is not exported as Gemm, which takes only two axes."""
+    """Linear in or after a custom layer is not exported as Gemm, which accepts only two axes."""
 
     class Doubled(cr.Layer):
         def __init__(self, inner):
@@ -193,7 +193,7 @@ def test_a_subclass_with_the_same_forward(path):
 
 def test_arrays_in_a_custom_layer(path):
     class Turned(cr.Layer):
-        """A layer that reverses the features and doubles positive features."""
+        """A layer with the outputs ``x[i]`` if positive, and ``2 * x[-1 - i]`` otherwise."""
 
         def forward(self, x, *, training=False):
             y = x[:, ::-1]

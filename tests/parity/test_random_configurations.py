@@ -46,7 +46,7 @@ def choice(rng, things):
 
 
 def draw_layers(rng, features, outputs):
-    """Return pairs of layers, each pair the same layer in both libraries."""
+    """Return pairs of layers. A pair is the same layer in chainrule and in PyTorch."""
     pairs = []
     for width in rng.integers(1, 17, size=rng.integers(1, 5)):
         width, bias = int(width), flip(rng)
@@ -74,7 +74,7 @@ def draw_loss(rng, samples, outputs):
     if name in ("labels", "shares"):
         smoothing = options["label_smoothing"] = choice(rng, [0.0, float(rng.random())])
         if name == "shares" and reduction == "mean":
-            weight = None  # PyTorch's mean then divides by the batch size
+            weight = None  # with shares, PyTorch's mean divides by the batch size
         theirs = nn.CrossEntropyLoss(
             weight=tensor(weight), label_smoothing=smoothing, reduction=reduction
         )
@@ -112,7 +112,7 @@ def draw_loss(rng, samples, outputs):
 
 
 def reduced(loss, weight, reduction):
-    """Return PyTorch's loss, with weights for the outputs, reduced to one number."""
+    """Return PyTorch's loss with output weights, reduced to one number."""
 
     def value(y, target):
         values = loss(y, target) if weight is None else weight * loss(y, target)
@@ -131,8 +131,8 @@ def plain(weight):
 
 def draw_optimizer(rng):
     """Return an optimizer, and a function that makes PyTorch's optimizer for given parameters."""
-    # A small eps would turn a gradient of 0, up to rounding, into a large step. A large rate could
-    # make training diverge, which amplifies rounding errors.
+    # A small eps would turn a rounding error in a gradient of 0 into a large step. A large rate
+    # could make training diverge, which amplifies rounding errors.
     lr, eps = magnitude(rng, -4, -2.5), magnitude(rng, -4, -2)
     decay = choice(rng, [0.0, magnitude(rng, -4, -1)])
     name = choice(rng, ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])

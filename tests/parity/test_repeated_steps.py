@@ -33,7 +33,7 @@ class Tape(TorchDispatchMode):
         name = function.overloadpacket.__name__
         if name == "_local_scalar_dense":
             raise AssertionError("a number is read on the host")
-        if name == "lift_fresh" and result.ndim:  # 0-d tensors are numbers in formulas
+        if name == "lift_fresh" and result.ndim:  # 0-d tensors are constants of formulas
             raise AssertionError(f"{result.numel()} numbers come from the host")
         self.calls.append((function, arguments, options or {}, result))
         return result

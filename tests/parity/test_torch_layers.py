@@ -95,7 +95,7 @@ def normalized(kind, norm, **options):
     for parameter in model.parameters():
         parameter.value[...] = rng.normal(size=parameter.shape)
     weights = {name: torch.tensor(p.value) for name, p in model.named_parameters().items()}
-    # Running statistics are not loaded: both libraries start with the same values.
+    # Running statistics are not loaded, because both libraries start with the same values.
     net.load_state_dict(weights, strict=kind is cr.LayerNorm)
     return model, net
 

@@ -76,8 +76,8 @@ def compare(ours, theirs, target, before, reduction):
     np.testing.assert_allclose(backward(), y_torch.grad.numpy(), rtol=1e-11, atol=1e-15)
 
 
-# Losses with output weights, compared with PyTorch's elementwise losses weighted by hand. (The
-# `weight` of PyTorch's mse_loss differs: the mean divides by the sum of the weights.)
+# Losses with output weights, compared with PyTorch's elementwise losses weighted by hand. With the
+# `weight` argument of PyTorch's mse_loss, the mean would divide by the sum of the weights.
 WEIGHTED = {
     "MSELoss": (cr.MSELoss, nn.MSELoss, T, None),
     "L1Loss": (cr.L1Loss, nn.L1Loss, T, None),

@@ -62,7 +62,7 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def net_of(theirs, dtype):
-    """Return a PyTorch model with this layer; all weights and statistics are random."""
+    """Return a PyTorch model with this layer and with random weights and statistics."""
     net = nn.Sequential(nn.Linear(5, 4), theirs(), nn.Linear(4, 3)).to(getattr(torch, dtype))
     torch.manual_seed(0)
     for tensor in net.state_dict().values():

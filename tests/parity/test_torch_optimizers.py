@@ -86,7 +86,7 @@ def test_a_hundred_steps(ours, theirs, clip, dtype, tolerance):
     [(cr.SGD, torch.optim.SGD), (cr.Adam, torch.optim.Adam), (cr.AdamW, torch.optim.AdamW)],
 )
 def test_penalties_and_limits(kind, theirs):
-    """Training agrees with PyTorch if the loss there includes the penalty and rows are clipped."""
+    """Training with a penalty and a norm limit agrees with the same calculation in PyTorch."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(
@@ -113,7 +113,7 @@ def test_penalties_and_limits(kind, theirs):
         with torch.no_grad():
             weight, norms = net[0].weight, net[0].weight.norm(dim=1, keepdim=True)
             limited = limited or bool((norms > 1.2).any())
-            close = weight.renorm(2, 0, 1.2)  # PyTorch's own clipping is off by 1e-7
+            close = weight.renorm(2, 0, 1.2)  # PyTorch's `renorm` is accurate to 1e-7
             weight.copy_(torch.where(norms > 1.2, 1.2 * weight / norms, weight))
             torch.testing.assert_close(weight.detach(), close, rtol=2e-7, atol=0.0)
         assert float(value) == pytest.approx(value_torch.item(), rel=1e-10)
@@ -138,7 +138,7 @@ def test_penalties_and_limits(kind, theirs):
     ids=["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"],
 )
 def test_rates_by_layer_and_temporarily_frozen_layers(ours, theirs):
-    """Layers with their own rates train like PyTorch's parameter groups, also around a freeze."""
+    """Learning rates by layer, and a layer frozen for 20 steps, give the same losses as PyTorch."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(cr.Linear(9, 8), cr.Tanh(), cr.Linear(8, 4), dtype="float64", seed=1)
@@ -171,7 +171,7 @@ def test_rates_by_layer_and_temporarily_frozen_layers(ours, theirs):
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e15, 1e19, 3e20])
 @pytest.mark.parametrize("name", ["RMSprop", "Adam", "AdamW"])
 def test_large_gradients(name, size):
-    """After a large gradient, float32 agrees with PyTorch in float64, where no square overflows."""
+    """After a large gradient, float32 steps agree with PyTorch's float64 steps."""
     model = cr.Sequential(cr.Linear(1, 1, bias=False))
     start = model[0].weight.value.copy()
     weight = torch.tensor(start, dtype=torch.float64, requires_grad=True)

@@ -29,7 +29,7 @@ def test_history():
 
 
 def test_a_validation_column_is_drawn_as_one():
-    """A history with validation accuracy only is drawn as one curve, labelled validation."""
+    """A history with only validation accuracy gives one curve, with the label validation."""
     for name in ("accuracy", "val_accuracy"):
         lines = plotting.plot_history(measured := accuracies(), name=name)
         assert [line.get_label() for line in lines] == ["validation"]
@@ -80,7 +80,7 @@ def test_predictions_that_do_not_fit():
     [(3, 8, [3]), (8, 8, [8]), (10, 8, [5, 5]), (9, 8, [5, 4]), (5, 3, [3, 2]), (2, 1, [1, 1])],
 )
 def test_a_grid_has_no_empty_columns(count, columns, expected):
-    """The rows of a grid are filled evenly, and the axes are as wide as the longest row."""
+    """A grid fills its rows evenly and is only as wide as its longest row."""
     drawn = plotting.plot_predictions(np.zeros((count, 4, 4)), np.zeros(count), columns=columns)
     corners = [image.get_extent()[::3] for image in drawn]
     rows = [
@@ -109,7 +109,7 @@ def test_long_names_do_not_run_together(into):
 
 
 def test_weights(library, tmp_path):
-    """Each unit gives one image, and all images share a colour scale with 0 in the middle."""
+    """Each unit gives one image. All images share a colour scale with 0 in the middle."""
     weight = np.random.default_rng(0).normal(size=(6, 9))
     linear = cr.Linear(9, 6, init=cr.initializers.given(weight))
     linear.bind(library.backend, dtype="float64")
@@ -135,7 +135,7 @@ def test_the_shape_of_weights():
     drawn = plotting.plot_weights(np.zeros((5, 2, 3, 3)))  # weights like those of a convolution
     assert [image.get_array().shape for image in drawn] == [(3, 3)] * 10
     assert drawn[0].get_clim() == (-1.0, 1.0)
-    assert len({image.get_extent()[0] for image in drawn}) == 5  # five columns, so two full rows
+    assert len({image.get_extent()[0] for image in drawn}) == 5  # five columns make two full rows
     ax = plotting.plot_history(history())[0].axes
     assert plotting.plot_weights(np.zeros((2, 4)), columns=1, ax=ax)[1].axes is ax
 
@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """Return a model of two features, with the boundary x0 = 0 or with three sectors."""
+    """Return a two-feature model that separates two classes at x0 = 0, or three sectors."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -241,7 +241,7 @@ def test_sweep():
         ([-1.0, 0.001, 0.1], "linear"),
         ([0.0, 0.2, 0.5], "linear"),
         ([0.1, 0.4, 0.9], "linear"),  # the values span less than a factor of 10
-        ([1.0, 100.0], "linear"),  # two values show no spacing
+        ([1.0, 100.0], "linear"),  # two values show no logarithmic spacing
         (["adam", "sgd", "rmsprop"], "linear"),
         ([1.0, 10.0, np.inf], "linear"),
     ],

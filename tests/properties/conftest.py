@@ -1,7 +1,7 @@
 """Settings of hypothesis: the same examples in every run, or more examples on request.
 
 ``HYPOTHESIS_PROFILE=more nox -s tests -- tests/properties`` draws thirty times as many examples,
-and new ones in every run.
+and different examples in every run.
 """
 
 import importlib.util

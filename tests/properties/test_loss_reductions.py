@@ -14,7 +14,7 @@ TINY = np.finfo(np.float64).smallest_normal
 
 
 def binary_cross_entropy(y, t, pos_weight=1.0):
-    """Compute binary cross-entropy of logits; ``logaddexp(0, -y)`` is ``log(1 + exp(-y))``."""
+    """Compute binary cross-entropy from logits. ``logaddexp(0, -y)`` is ``log(1 + exp(-y))``."""
     return (1 - t) * np.logaddexp(0, y) + pos_weight * t * np.logaddexp(0, -y)
 
 
@@ -32,7 +32,7 @@ def divergence(y, t):
 
 
 def numbers(least, most):
-    """Draw floats; subnormal numbers are left out, because their products lose accuracy."""
+    """Draw floats. Subnormal numbers are left out, because their products lose accuracy."""
     return st.floats(least, most, allow_subnormal=False)
 
 
@@ -57,7 +57,7 @@ LOSSES = {
 
 @st.composite
 def elementwise(draw, kind):
-    """Draw an elementwise loss and its data: outputs, targets, expected values and totals."""
+    """Draw an elementwise loss, outputs, targets, expected values, and total weight per sample."""
     formula, outputs, targets = LOSSES[kind]
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple))
     y = draw(arrays(float, shape, elements=outputs))
@@ -75,7 +75,7 @@ def elementwise(draw, kind):
 
 @st.composite
 def classes(draw):
-    """Draw cross-entropy and its data: outputs, targets, expected values and totals."""
+    """Draw cross-entropy, outputs, targets, expected values, and total weight per sample."""
     batch, count = draw(st.integers(1, 6)), draw(st.integers(2, 4))
     y = draw(arrays(float, (batch, count), elements=WIDE))
     if draw(st.booleans()):
@@ -124,7 +124,7 @@ every_loss = pytest.mark.parametrize(
 @every_loss
 @given(data=st.data())
 def test_reductions(losses, data):
-    """Every reduction equals its formula; the mean divides by ``sum(sample_weight * totals)``."""
+    """Every reduction equals its formula, with and without sample weights."""
     make, y, t, values, totals = data.draw(losses)
     weight = data.draw(sample_weights(len(y)), label="sample_weight")
     batch, per_sample = len(y), values.size // len(y)

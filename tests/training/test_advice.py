@@ -35,7 +35,7 @@ def test_a_last_layer_that_the_loss_repeats(layers, loss, y, library):
     with pytest.warns(UserWarning, match=message) as caught:
         trainer.fit(X, y, **OPTIONS)
     assert [w.filename for w in caught] == [__file__]
-    trainer.fit(X, y, **OPTIONS)  # no second warning
+    trainer.fit(X, y, **OPTIONS)  # this gives no second warning
 
 
 def test_a_last_layer_that_the_loss_needs(library):
@@ -113,7 +113,7 @@ def test_large_inputs_that_a_layer_scales(make, library):
 
 
 class Scaled(cr.Layer):
-    """A custom layer with a parameter, about whose inputs no advice is given."""
+    """A custom layer with a parameter. No advice is given about its inputs."""
 
     def __init__(self):
         self.gain = cr.Parameter((1,))

@@ -82,7 +82,7 @@ def test_errors_name_the_data_at_fault(x, y, options, message, library):
         trainer.fit(x, y, verbose=0)
     with pytest.raises(ValueError, match=f"^{message}"):
         trainer.evaluate(x, y)
-    if not options:  # with the default loss and model, which X and Y fit
+    if not options:  # the default loss and model accept X and Y
         with pytest.raises(ValueError, match=f"^validation {message}"):
             trainer.fit(X, Y, validation_data=(x, y), verbose=0)
     assert trainer.optimizer.steps == 0
@@ -212,7 +212,7 @@ def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(
 
 
 def test_a_metric_may_need_all_of_the_data(library):
-    """A metric that needs all classes is not checked on too few samples of sorted data."""
+    """A metric that needs all classes is not tried on a few samples of sorted data."""
 
     def needs_all_classes(outputs, targets):
         if len(np.unique(library.to_numpy(targets))) < 3:

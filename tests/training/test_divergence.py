@@ -61,7 +61,7 @@ def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
     before.fit(X, Y, **options)
     with pytest.raises(KeyboardInterrupt):
         before.fit(X, Y, **options, callbacks=[Breaks(step=9 + step)])
-    for vector in ("values", "buffers"):  # both vectors as before the step
+    for vector in ("values", "buffers"):  # the failed step changed neither vector
         found, expected = (getattr(t.model.state, vector) for t in (ours, before))
         np.testing.assert_array_equal(library.to_numpy(found), library.to_numpy(expected))
     assert ours.model.state.draws == before.model.state.draws

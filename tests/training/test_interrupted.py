@@ -56,7 +56,7 @@ def test_a_half_done_step_cannot_be_resumed(inside, library, tmp_path):
 
 
 def test_a_step_that_fails_before_the_optimizer_moves_can_be_resumed(library):
-    """After an error in the backward pass, training resumes from the previous step."""
+    """After an error in the loss, training resumes from the previous step."""
     trainer, whole = trainer_on(library), trainer_on(library)
     options = {"epochs": 2, "batch_size": 20, "verbose": 0}
     sums, left = trainer.loss.sums, [3]
@@ -99,7 +99,7 @@ def test_a_failing_callback_does_not_hide_the_step_from_others(failing_first, li
 
 
 def test_equal_new_callbacks_take_over(library):
-    """New callbacks continue from interrupted callbacks, as in a notebook cell that is rerun."""
+    """New callbacks continue where interrupted callbacks stopped, as in a rerun notebook cell."""
 
     def callbacks():
         stop = cr.callbacks.EarlyStopping("loss", patience=9)

@@ -9,7 +9,7 @@ import chainrule as cr
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
-    """Training resumes exactly at a last batch that has fewer parts and draws fewer masks."""
+    """Training resumes exactly at a last batch with fewer micro-batches and dropout masks."""
     data = X[:61], Y[:61]  # three batches of 20 and a batch of 1
 
     def make(library, compile):
@@ -35,7 +35,7 @@ def test_it_resumes_at_a_smaller_last_batch(micro_batches, repeating):
 @pytest.mark.parametrize("at", [1, 2, 3, 5, pytest.param(7, marks=pytest.mark.not_on("cupy"))])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, cr.BackendError])
 def test_an_interrupted_step_changes_nothing(kind, at, repeating):
-    """A step interrupted after changing statistics and drawing masks can be repeated exactly."""
+    """If a step is interrupted after drawing masks and updating statistics, it repeats exactly."""
 
     class BreaksOff(cr.Layer):
         def __init__(self):

@@ -172,7 +172,7 @@ def test_every_generator_of_numpy(kind, library, tmp_path):
     ("kind", "place"), [("MT19937", 625), ("MT19937", -1), ("Philox", 5), ("Philox", -1)]
 )
 def test_a_generator_beyond_its_memory(kind, place, library, tmp_path):
-    """A file with an invalid generator position is refused; NumPy would read out of bounds."""
+    """A file with an invalid generator position is refused. NumPy would read out of bounds."""
     trainer, path = scheduled_trainer(library), tmp_path / "training.safetensors"
     trainer.rng = np.random.Generator(getattr(np.random, kind)(7))
     trainer.save(path)
@@ -328,6 +328,6 @@ def test_copies_continue_alike(library):
 
 @pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_resumed(count):
-    """Killed runs resume exactly; ``python tests/killing.py --count 200`` kills more often."""
+    """Killed runs resume exactly. ``python tests/killing.py --count 200`` tests more kills."""
     found = killing.check(count)
     assert found["kills"] >= count

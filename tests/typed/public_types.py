@@ -41,7 +41,7 @@ class StopAt(cr.Callback):
 
 
 class QuietTrainer(cr.Trainer):
-    """A subclass of `Trainer`, whose class methods must return the subclass."""
+    """A subclass of `Trainer`. Its `resume` must return an instance of the subclass."""
 
 
 def models(path: Path) -> None:
@@ -97,6 +97,6 @@ def loops(model: cr.Sequential) -> None:
 
 
 def parts_with_an_extra() -> None:
-    """mypy knows the modules that are imported only when first used."""
+    """Mypy knows the types of modules that are imported only when first used."""
     assert_type(cr.estimators.MLPClassifier(), cr.estimators.MLPClassifier)
     assert_type(cr.plotting.plot_weights(x), list[Any])

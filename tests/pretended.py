@@ -25,7 +25,7 @@ def library(name):
 
     class Array:
         device = "gpu"
-        __array_ufunc__ = None  # NumPy then uses this class's operators
+        __array_ufunc__ = None  # with None, NumPy uses this class's operators
 
         def __init__(self, hidden):
             self.hidden = np.asarray(hidden)

@@ -1,4 +1,4 @@
-"""Print the public interface of chainrule: one line for each name, sorted.
+"""Print the public interface of chainrule as sorted lines, one per name.
 
 ``python tests/public_api.py --write`` writes the lines to ``tests/public_api.txt``, which
 ``test_public_api.py`` compares with the package.
@@ -72,7 +72,7 @@ class Lister:
             self.module(inner, f"{place}.{name}")
 
     def kind(self, path: str, kind: type) -> None:
-        """Add a class: its constructor, and the members that no listed base class has."""
+        """Add the constructor of a class, and its members that no listed base class has."""
         self.lines.append(f"{path}{constructor(kind)}")
         members: dict[str, Any] = {}
         parents = [base for base in kind.__mro__[1:] if id(base) in self.described]

@@ -35,7 +35,7 @@ class StepRecorder(cr.Callback):
 
 
 def both(library, make=repeating_trainer, data=(X, Y), **options):
-    """Train one trainer step by step and another with repeated steps; return both trainers."""
+    """Train one trainer step by step and another with repeated steps, and return both trainers."""
     options = {"epochs": 3, "batch_size": 20, "verbose": 0, **options}
     trainers = [make(library, compile) for compile in ("off", "auto")]
     for trainer in trainers:

@@ -43,7 +43,7 @@ def lesson(script, folder, *options, **environment):
 
 
 def numbers(pattern, out):
-    """Return the numbers that the groups of a pattern match. Exactly one line must match."""
+    """Return the numbers in the groups of a pattern, which must match exactly one line."""
     (found,) = re.findall(f"^{pattern}$", out, re.MULTILINE)
     return [float(group) for group in ([found] if isinstance(found, str) else found)]
 
@@ -57,7 +57,7 @@ def all_numbers(pattern, out):
 
 
 def python(*arguments, wrapped=()):
-    """Run Python code with these helpers in a new process; parse its output as JSON."""
+    """Run Python code with these helpers in a new process, and parse its output as JSON."""
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [*wrapped, sys.executable, *map(str, arguments)],

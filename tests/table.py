@@ -103,8 +103,8 @@ _labels = np.asarray([0, 2, 1, 2])
 _rows = np.eye(3)[_labels]
 _shares = np.asarray([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
 
-# Each row: a function that creates the loss with a given reduction, targets for the loss, and a
-# layer whose outputs suit the loss.
+# Each row: a function that takes a reduction and returns a loss, targets for this loss, and a layer
+# whose outputs suit this loss.
 LOSSES = {
     "MSELoss": (cr.MSELoss, _numbers, cr.Identity),
     "MSELoss, weighted": (

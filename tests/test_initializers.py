@@ -5,7 +5,7 @@ import pytest
 
 from chainrule import initializers as init
 
-SHAPE = (300, 200)  # out, in
+SHAPE = (300, 200)  # 300 outputs and 200 inputs
 
 VARIANCES = {
     "he": 2 / 200,

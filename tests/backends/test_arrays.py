@@ -247,7 +247,7 @@ FORMS = {
 }
 
 
-# CuPy checks where an array is, and the pretended library's arrays are really on the host.
+# CuPy checks the device of an array, but the pretended library's arrays are on the host.
 FORM_NAMES = [
     pytest.param(name, marks=pytest.mark.not_on("cupy")) if name == "device" else name
     for name in FORMS

@@ -72,7 +72,7 @@ def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
 
 
 def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c):
-    """The file holds the state after the interrupted step. Training resumes from that state."""
+    """The file holds the state after the interrupted step, from which training resumes."""
     whole, parts = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, epochs=3, **FIT)
 

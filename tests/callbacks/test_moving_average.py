@@ -91,7 +91,7 @@ def test_another_model_gets_the_running_statistics_too(library):
 
 
 def test_averages_and_running_statistics_stay_together(library):
-    """Further use of the trained model does not change the statistics stored with the averages."""
+    """Further training does not change the running statistics stored with the averages."""
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     trainer.fit(X, Y, epochs=2, callbacks=[average], **FIT)
     with average.applied(trainer.model) as model:

@@ -45,7 +45,7 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """Run the README's hyperparameter search. Return its variables and its output folder."""
+    """Run the README's hyperparameter search, and return its variables and output folder."""
     pytest.importorskip("sklearn")
     (code,) = readme(extra="sklearn")
     names, folder = {"cr": cr}, tmp_path_factory.mktemp("search")

@@ -9,7 +9,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import GradientNorms, LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
+pytest.importorskip("sklearn", "1.9")  # older scikit-learn versions need an older version of SciPy
 from fitted import NUMBER, SMALL, THREE, X, fitted
 
 from chainrule.estimators import MLPClassifier, MLPRegressor, lbfgs

@@ -10,7 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import Callback
 
-pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
+pytest.importorskip("sklearn", "1.9")  # older scikit-learn versions need an older version of SciPy
 from fitted import LABELS, NUMBER, THREE, TWO, WEIGHTS, X, fitted
 from scipy import sparse
 

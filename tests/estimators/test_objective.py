@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 
-pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
+pytest.importorskip("sklearn", "1.9")  # older scikit-learn versions need an older version of SciPy
 from fitted import LABELS, NUMBER, WEIGHTS, X, assert_same_weights, fitted
 
 from chainrule.estimators import MLPRegressor
@@ -56,5 +56,5 @@ def test_a_batch_of_zero_weight_does_not_change_the_model():
 
 def test_a_mean_of_0_where_the_target_is_0():
     value, backward = HalfPoissonLoss()(np.asarray([[-np.inf, 0.0]]), np.asarray([[0.0, 1.0]]))
-    assert float(value) == 0.0  # exp(y) - target + target (log target - y)
+    assert float(value) == 0.0  # the loss is exp(y) - target + target (log target - y)
     assert backward().tolist() == [[0.0, 0.0]]

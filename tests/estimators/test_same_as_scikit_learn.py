@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
+pytest.importorskip("sklearn", "1.9")  # older scikit-learn versions need an older version of SciPy
 from fitted import LABELS, NUMBER, NUMBERS, THREE, TWO, WEIGHTS, X, assert_same_weights, fitted
 from sklearn import neural_network
 from sklearn.datasets import load_digits

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
+pytest.importorskip("sklearn", "1.9")  # older scikit-learn versions need an older version of SciPy
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from chainrule.estimators import MLPClassifier, MLPRegressor

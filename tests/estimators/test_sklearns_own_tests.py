@@ -45,7 +45,7 @@ def test_scikit_learns_tests_pass_with_our_classes(tmp_path):
 
 
 def test_the_checks_that_need_scipys_array_api():
-    """The checks with other array libraries pass. SciPy needs an environment variable for them."""
+    """The checks with other array libraries pass if SciPy's environment variable is set."""
     tests = HERE / "test_scikit_learn_checks.py"
     found = run(tests, "-k", "check_array_api_input", SCIPY_ARRAY_API="1")
     assert found["passed"] == 2

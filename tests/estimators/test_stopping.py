@@ -11,7 +11,7 @@ import pytest
 
 from chainrule.callbacks import EarlyStopping, LambdaCallback
 
-pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
+pytest.importorskip("sklearn", "1.9")  # older scikit-learn versions need an older version of SciPy
 from fitted import NUMBER, SMALL, THREE, Brier, X, assert_same_weights, fitted
 from sklearn import neural_network
 from sklearn.datasets import load_breast_cancer

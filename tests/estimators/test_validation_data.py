@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule.callbacks import EarlyStopping
 
-pytest.importorskip("sklearn", "1.9")  # scikit-learn 1.9 has sample weights and runs with new SciPy
+pytest.importorskip("sklearn", "1.9")  # older scikit-learn versions need an older version of SciPy
 from fitted import LABELS, NAMES, NUMBER, NUMBERS, SMALL, THREE, WEIGHTS, X, assert_same_weights
 from scipy import sparse
 from sklearn.metrics import log_loss

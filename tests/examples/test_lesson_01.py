@@ -1,4 +1,4 @@
-"""Lesson 1 runs as a script and prints the right numbers."""
+"""Lesson 1 runs as a script and prints the correct numbers."""
 
 import numpy as np
 import pytest

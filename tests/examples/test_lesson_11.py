@@ -1,4 +1,4 @@
-"""Lesson 11 runs as a script and prints the right numbers."""
+"""Lesson 11 runs as a script and prints the correct numbers."""
 
 import os
 import subprocess

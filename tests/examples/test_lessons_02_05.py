@@ -1,4 +1,4 @@
-"""Lessons 2 to 5 run as scripts and print the right numbers."""
+"""Lessons 2 to 5 run as scripts and print the correct numbers."""
 
 from itertools import product
 
@@ -42,7 +42,7 @@ def test_hidden_layers(tmp_path, backend_name):
     square = np.mean(np.linspace(-1, 1, 20) ** 2)
     for rate, error in rows[[0, 6], :][:, [0, 2]]:
         m, b = 2.5 * (1 - 2 * rate * square) ** 99, 2 * (1 - 2 * rate) ** 99
-        assert error == pytest.approx(square * m**2 + b**2, rel=0.06)  # two digits are printed
+        assert error == pytest.approx(square * m**2 + b**2, rel=0.06)  # printed with two digits
 
     fast, slow = np.reshape(rows[:, 3], (2, 6))
     np.testing.assert_allclose(slow / fast, 2, rtol=0.05)

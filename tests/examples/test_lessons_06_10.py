@@ -1,4 +1,4 @@
-"""Lessons 6 to 10 run as scripts and print the right numbers."""
+"""Lessons 6 to 10 run as scripts and print the correct numbers."""
 
 import re
 from statistics import NormalDist

@@ -1,4 +1,4 @@
-"""The MNIST example runs as a script and prints the right numbers."""
+"""The MNIST example runs as a script and prints the correct numbers."""
 
 import re
 
@@ -35,7 +35,7 @@ def test_without_data_and_network_it_trains_on_the_digits(tmp_path):
 
 @pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
 def test_mnist_by_default():
-    assert accuracy(run_example("mnist.py")) >= 0.978  # over five seeds, the mean is at least 0.98
+    assert accuracy(run_example("mnist.py")) >= 0.978  # the mean of five seeds is at least 0.98
 
 
 @pytest.mark.slow
@@ -50,4 +50,4 @@ def test_mnist_with_128_units_and_a_constant_rate():
     out = run_example(
         "mnist.py", "--hidden", 128, "--schedule", "constant", "--lr", 1e-3, "--epochs", 10
     )
-    assert accuracy(out) >= 0.975  # one seed; the mean of five seeds is 0.977
+    assert accuracy(out) >= 0.975  # this is one seed, and the mean of five seeds is 0.977

@@ -1,4 +1,4 @@
-"""At most one thread of one process holds a lock. A killed process no longer holds it."""
+"""At most one thread of one process holds a lock, and a killed process loses its lock."""
 
 import copy
 import errno
@@ -29,7 +29,7 @@ def path(tmp_path):
 
 
 def other_process(path):
-    """Start a process that tries to acquire a lock. Return the process and its first line."""
+    """Return a new process that tries to acquire a lock, and its first line of output."""
     command = [sys.executable, "-c", HOLD, str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, process.stdout.readline().strip()

@@ -187,7 +187,7 @@ class Sides(cr.Identity):
 
 
 class TwoNames(cr.Sequential):
-    """A model with one layer more than the previous instance of this class."""
+    """A model with one more layer than the previous instance of this class."""
 
     made = 0
 

@@ -7,7 +7,7 @@ import chainrule as cr
 
 
 def arrays(library, *given):
-    """Move the arrays to this library, or skip the test if it lacks their dtypes."""
+    """Move the arrays to this library, or skip the test if the library lacks their dtypes."""
     try:
         return [library.backend.xp.asarray(a, device=library.backend.device) for a in given]
     except (TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""Samples whose label `CrossEntropyLoss` ignores count as absent."""
+"""`CrossEntropyLoss` treats samples with an ignored label as absent."""
 
 import numpy as np
 import pytest

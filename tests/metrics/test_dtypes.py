@@ -22,7 +22,7 @@ DTYPES = ["bool", "int8", "uint8", "int64", "float16", "float32", "float64"]
 
 
 def arrays(library, *given):
-    """Move the arrays to this library, or skip the test if it lacks their dtypes."""
+    """Move the arrays to this library, or skip the test if the library lacks their dtypes."""
     try:
         return [library.backend.xp.asarray(a, device=library.backend.device) for a in given]
     except (TypeError, KeyError):

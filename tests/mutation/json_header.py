@@ -18,7 +18,7 @@ def junk(rng):
 
 
 def graft(rng, tree):
-    """Replace a random node by junk, remove a node, or add a node."""
+    """Replace a random node with junk, remove a node, or add a node."""
     nodes = [(tree, None)]
     for parent, _ in nodes:
         keys = (
@@ -57,7 +57,7 @@ def dtype(rng, header, data):
 
 
 def shape(rng, header, data):
-    """Make a shape negative, fractional, of another rank, overflowing, or not a list."""
+    """Give a tensor another shape: negative, fractional, too large, of another rank, or no list."""
     one = tensor(rng, header)
     size = one["data_offsets"][1] - one["data_offsets"][0]
     one["shape"] = rng.choice(
@@ -72,7 +72,7 @@ def shape(rng, header, data):
 
 
 def offsets(rng, header, data):
-    """Make offsets reversed, negative, too large, overlapping, or of another type."""
+    """Give a tensor other offsets: reversed, negative, too large, overlapping, or no integers."""
     one, other = tensor(rng, header), tensor(rng, header)
     begin, end = one["data_offsets"]
     one["data_offsets"] = rng.choice(

@@ -29,7 +29,7 @@ def header_bytes(rng, file):
 
 
 def header_text(rng, file):
-    """Replace the header by invalid JSON, JSON of another type, or JSON nested too deeply."""
+    """Replace the header with invalid JSON, JSON of another type, or JSON nested too deeply."""
     data = file[8 + int.from_bytes(file[:8], "little") :]
     texts = (
         b"", b"hello", b"{", b"{}", b"{} {}", b"{'a': 1}", b'{"a":', b"[]", b"[{}]", b"null", b"1",

@@ -52,7 +52,7 @@ def join(header, data):
 
 
 def foreign(model, dtype, code, metadata):
-    """Write the weights of a model to a file as another library does."""
+    """Return a file with the weights of a model, as another library would write it."""
     header, data = dict(metadata), b""
     for name, p in stored(model).items():
         value = p.value.astype(dtype).tobytes()

@@ -1,4 +1,4 @@
-"""Optimizers: steps computed by hand, clipping, weight decay, rates and invalid arguments."""
+"""Optimizers: hand-computed steps, clipping, weight decay, learning rates, invalid arguments."""
 
 import math
 
@@ -160,7 +160,7 @@ CUSTOM = {
 def test_a_custom_optimizer_must_return_tuples(members, message, library):
     own = {"rule": lambda self, xp: cr.SGD._plain, **members}
     optimizer = type("Own", (cr.Optimizer,), own)(0.1)
-    for outputs in (1, 3):  # an array of one element is no tuple, although `zip` accepts it
+    for outputs in (1, 3):  # `zip` would also accept an array of one element
         model = cr.Sequential(cr.Linear(1, outputs, bias=False), backend=library.backend)
         before = library.to_numpy(model.state.values).copy()
         with pytest.raises(TypeError, match=message):

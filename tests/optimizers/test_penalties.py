@@ -190,7 +190,7 @@ def test_output_weights_with_more_axes(library):
     np.testing.assert_allclose(library.to_numpy(backward())[..., 0], 2 / 24)
     np.testing.assert_allclose(library.to_numpy(backward())[..., 1], 1 / 24)
     flat, _ = loss(library.asarray(np.ones((4, 2))), library.asarray(np.zeros((4, 2))))
-    assert float(flat) == pytest.approx(0.75)  # the weight of each output, given with two axes
+    assert float(flat) == pytest.approx(0.75)  # outputs with two axes give the same loss
 
 
 def test_output_weights_need_one_value_per_output():

@@ -214,7 +214,7 @@ def test_a_changed_option_is_checked(optimizer, name, bad):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_repeated_steps_are_counted_alike(frozen, library, monkeypatch):
-    """With a layer frozen for an epoch, repeated steps equal steps launched one by one."""
+    """Repeated steps equal steps launched one by one, even if a layer is frozen for an epoch."""
 
     def trained(compile):
         model = two_weights(library)

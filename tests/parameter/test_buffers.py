@@ -13,7 +13,7 @@ import chainrule as cr
 
 
 class Counter(cr.Layer):
-    """A layer that counts steps, sums its inputs, and scales its output by these numbers."""
+    """A layer that counts steps, totals its inputs, and scales its output by ``total + steps``."""
 
     def __init__(self, features):
         self.steps = cr.Buffer(())

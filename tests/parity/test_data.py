@@ -8,7 +8,7 @@ import torch
 import chainrule as cr
 from chainrule.metrics import mean_absolute_error
 
-torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # otherwise, PyTorch's threads and NumPy's threads wait for each other
 X = torch.tensor(np.random.default_rng(0).normal(size=(8, 3)), dtype=torch.float32)
 Y = torch.arange(8) % 2
 BACKENDS = ("numpy", "torch", "array_api_strict")

@@ -8,7 +8,7 @@ import torch
 import chainrule as cr
 
 mpmath.mp.dps = 150
-torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # otherwise, PyTorch's threads and NumPy's threads wait for each other
 nn, INF = torch.nn, np.inf
 SIZES = [1e-30, 0.1, 3.0, 9.0, 12.0, 30.0, 100.0, 800.0, 1e6, 1e20]
 

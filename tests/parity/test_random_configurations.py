@@ -9,7 +9,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # otherwise, PyTorch's threads and NumPy's threads wait for each other
 
 STEPS, BOUND = 5, 1e-9
 
@@ -74,7 +74,7 @@ def draw_loss(rng, samples, outputs):
     if name in ("labels", "shares"):
         smoothing = options["label_smoothing"] = choice(rng, [0.0, float(rng.random())])
         if name == "shares" and reduction == "mean":
-            weight = None  # with shares, PyTorch's mean divides by the batch size
+            weight = None  # for probabilities, PyTorch's mean divides by the batch size
         theirs = nn.CrossEntropyLoss(
             weight=tensor(weight), label_smoothing=smoothing, reduction=reduction
         )
@@ -152,7 +152,7 @@ def draw_optimizer(rng):
     return ours, theirs, clip
 
 
-@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch recommends batchmean
+@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch advises batchmean
 def test_a_training(configuration):
     rng = np.random.default_rng([20, configuration])
     samples, features, outputs = (int(rng.integers(*ends)) for ends in ((2, 33), (1, 9), (2, 6)))

@@ -62,7 +62,7 @@ PAIRS = {
             o, BASE, 299, pct_start=0.45, anneal_strategy="linear", div_factor=10.0,
             final_div_factor=50.0,
         ),
-        299,  # PyTorch's scheduler refuses another step
+        299,  # PyTorch's scheduler refuses further steps
     ),
     "LinearLR": (
         schedules.warmup(40, BASE, start=BASE / 3),

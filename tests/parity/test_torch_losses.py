@@ -7,11 +7,11 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # otherwise, PyTorch's threads and NumPy's threads wait for each other
 T = np.random.default_rng(1).normal(size=(6, 3))
 ZERO_ONE = (T > 0).astype(float)
 LABELS = np.asarray([0, 2, 1, 1, 2, 0])
-IGNORED = np.asarray([0, -100, 1, -100, 2, 0])  # PyTorch's default is -100
+IGNORED = np.asarray([0, -100, 1, -100, 2, 0])  # -100 is PyTorch's default ignore_index
 SHARES = np.exp(T) / np.exp(T).sum(axis=1, keepdims=True)
 W = [0.5, 2.0, 1.0]
 W_TORCH = torch.tensor(W, dtype=torch.float64)
@@ -57,7 +57,7 @@ LOSSES = {
 
 @pytest.mark.parametrize(("ours", "theirs", "target", "before"), LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch recommends batchmean
+@pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch advises batchmean
 def test_losses(ours, theirs, target, before, reduction):
     compare(ours, theirs, target, before, reduction)
 

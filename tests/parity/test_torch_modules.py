@@ -14,7 +14,7 @@ import chainrule as cr
 from chainrule.interop import torch as torch_modules
 
 nn = torch.nn
-torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # otherwise, PyTorch's threads and NumPy's threads wait for each other
 
 # Each row: the same layer in both libraries, with four features as input and output.
 LAYERS = {

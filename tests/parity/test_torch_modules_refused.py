@@ -11,7 +11,7 @@ import chainrule as cr
 from chainrule.interop import torch as torch_modules
 
 nn = torch.nn
-torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # otherwise, PyTorch's threads and NumPy's threads wait for each other
 
 
 class Doubled(nn.ReLU):

@@ -7,7 +7,7 @@ import torch
 import chainrule as cr
 
 nn = torch.nn
-torch.set_num_threads(1)  # the threads of PyTorch and of NumPy's BLAS would wait for each other
+torch.set_num_threads(1)  # otherwise, PyTorch's threads and NumPy's threads wait for each other
 OPTIMIZERS = {
     "SGD": (lambda: cr.SGD(0.02), lambda p: torch.optim.SGD(p, 0.02)),
     "momentum": (

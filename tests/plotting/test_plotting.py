@@ -1,4 +1,4 @@
-"""Plots have the right contents, and invalid arguments are refused."""
+"""Plots have the correct contents, and invalid arguments are refused."""
 
 import sys
 
@@ -221,7 +221,7 @@ def test_sweep():
     assert (low.get_label(), high.get_label()) == ("lr 0.1", "lr 0.5")
     assert (low.axes.get_xlabel(), low.axes.get_ylabel()) == ("epochs", "error")
     assert low.get_color()[:3] != high.get_color()[:3]
-    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # also different in greyscale
+    assert sum(low.get_color()[:3]) < sum(high.get_color()[:3])  # they also differ in greyscale
     (line,) = plotting.plot_sweep(rows[:3], x="epochs", y="error")
     assert len(line.get_xdata()) == 3
     with pytest.raises(cr.DataError, match="expected rows to draw, found none"):

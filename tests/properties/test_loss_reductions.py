@@ -44,7 +44,7 @@ def weights(size):
     return st.none() | arrays(float, size, elements=WEIGHT).filter(np.any).map(np.ndarray.tolist)
 
 
-# Each loss with its formula, and the ranges of outputs and targets.
+# Each row: a loss, its formula, the range of its outputs and the range of its targets.
 LOSSES = {
     cr.MSELoss: (lambda y, t: (y - t) ** 2, WIDE, WIDE),
     cr.L1Loss: (lambda y, t: np.abs(y - t), WIDE, WIDE),

@@ -69,7 +69,7 @@ def test_changes_by_a_callback_apply_from_the_next_step(repeating, monkeypatch):
 
 
 def test_changes_between_epochs_are_noticed(repeating):
-    """Changes of the model and optimizer between epochs apply to repeated steps, too."""
+    """Changes to the model and optimizer between epochs apply to repeated steps, too."""
 
     class Changes(cr.Callback):
         def on_epoch_end(self, trainer):

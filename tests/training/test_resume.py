@@ -35,7 +35,7 @@ def resumed(path, library, **options):
 
 
 class Counts(cr.Callback):
-    """A callback with a number and an array as state, which raises an error or stops at a step."""
+    """A callback with a number and an array as state. It can raise an error or stop training."""
 
     def __init__(self, error_at=None, stop_at=None):
         self.error_at, self.stop_at = error_at, stop_at

@@ -69,7 +69,7 @@ def test_without_a_step_they_are_those_of_an_evaluation(metric, y, loss, outputs
 @pytest.mark.parametrize("name", ["accuracy", "binary", "absolute error", "weighted classes"])
 @pytest.mark.parametrize("options", [{}, {"micro_batches": 3}], ids=["whole", "micro-batches"])
 def test_samples_count_by_their_weight(name, options, library):
-    """Metrics equal `numpy.average` with the sample weights; class weights have no effect."""
+    """Metrics equal `numpy.average` with the sample weights. Class weights have no effect."""
     metric, y, loss, outputs = METRICS[name]
     trainer = plain_trainer(library, lr=0.0, loss=loss, outputs=outputs, metrics={"m": metric})
     validation = (X, y, WEIGHT)
@@ -91,7 +91,7 @@ def test_samples_count_by_their_weight(name, options, library):
     "metric", [binary_accuracy(0.0), mean_absolute_error], ids=["accuracy", "error"]
 )
 def test_outputs_of_more_axes(metric, weight, library):
-    """A sample with several outputs counts with the mean over its outputs."""
+    """The metric of a sample with several outputs is the mean over its outputs."""
     x = np.random.default_rng(0).normal(size=(90, 5, 4))
     y = (x[:, :, :2] > 0.5).astype(float)
     trainer = trainer_on(

@@ -1,3 +1,3 @@
-"""The files in this folder are not run; mypy checks them."""
+"""Mypy checks the files in this folder, which are never run."""
 
 collect_ignore_glob = ["*.py"]

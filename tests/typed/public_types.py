@@ -41,7 +41,7 @@ class StopAt(cr.Callback):
 
 
 class QuietTrainer(cr.Trainer):
-    """A subclass of `Trainer`. Its `resume` must return an instance of the subclass."""
+    """A subclass of `Trainer`. `QuietTrainer.resume` must return a `QuietTrainer`."""
 
 
 def models(path: Path) -> None:

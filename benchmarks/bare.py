@@ -29,9 +29,10 @@ def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
 
 
 def bare_step(widths: list[int], batch: int) -> Callable[[], list[np.ndarray]]:
-    """Return a forward and backward pass in NumPy, without loss and optimizer.
+    """Return a function that runs a forward and a backward pass, without loss and optimizer.
 
-    The function returns the gradients of the weights and biases. The gradient of each output is 1.
+    The backward pass starts with the gradient 1 for each output. The function returns the gradients
+    of the weights and biases.
     """
     parameters = weights(widths)
     layers = list(zip(parameters[::2], parameters[1::2], strict=True))

@@ -30,7 +30,7 @@ Times = dict[str, dict[str, list[float]]]
 
 
 class Seconds(float):
-    """The result of a call that measures its own time, which replaces the time measured here."""
+    """The seconds that a call measured itself. `race` uses these seconds instead of its own."""
 
 
 def race(

@@ -2,7 +2,7 @@
 
 XOR is 1 at the two points where exactly one of x and y is 1. No straight line separates these two
 points from the other two, so one neuron cannot learn XOR. Two hidden sigmoids can bend the plane
-far enough, but from some initial weights the training gets stuck. With x y as a third input, no
+far enough, but from some initial weights, training gets stuck. With x y as a third input, no
 bending is needed, because XOR is x + y - 2 x y.
 
 Look at the curves, one for each seed. With the third input, every curve falls early. Without the

@@ -50,7 +50,7 @@ train = rng.random(n) < 0.75
 print("missing:", ", ".join(f"{k} {v}" for k, v in table.isna().sum().items() if v))
 
 # A missing price becomes the median price of the product. A missing temperature becomes the median
-# temperature. A missing shop becomes a new word.
+# temperature. A missing shop becomes "unknown".
 prices = table[train].groupby("product")["price"].median()
 table["price"] = table["price"].fillna(table["product"].map(prices))
 table["temperature"] = table["temperature"].fillna(table.loc[train, "temperature"].median())

@@ -4,7 +4,7 @@ import argparse
 
 
 def arguments(doc, **defaults):
-    """Parse the command line: the common options, and an option for each given default."""
+    """Parse the options that all lessons share, and one option for each given default."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--backend", default="numpy", help="numpy, cupy or torch")
     parser.add_argument("--plot", metavar="FILE", help="write the picture to this file")

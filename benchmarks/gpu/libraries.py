@@ -220,7 +220,7 @@ def jax(widths: list[int], data: Data, place: Place, scan: bool = False) -> Trai
 
 
 def _orders(data: Data) -> Callable[[], np.ndarray]:
-    """Draw the sample indices ``(steps, batch)`` of an epoch, as `cr.minibatches` does."""
+    """Return a function that draws an epoch's sample indices, as `cr.minibatches` does."""
     rng, shape = np.random.default_rng(0), (data.steps, data.batch)
     return lambda: rng.permutation(data.steps * data.batch).reshape(shape)
 

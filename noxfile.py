@@ -85,7 +85,7 @@ def tests_gpu(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Run everything that needs a GPU: the tests, MNIST with and without a graph, the benchmark.
+    """Run all that needs a GPU: the tests, MNIST with and without a graph, and the benchmark.
 
     The benchmark writes its tables to docs/gpu.md. Failed tests are reported at the end. Arguments
     go to the benchmark: ``nox -s gpu -- --rounds 3``.

@@ -1,6 +1,6 @@
 """Time to draw batches from 60,000 images of 784 pixels, stored as float32 or as bytes.
 
-Bytes need a quarter of the memory. A model for images in bytes starts with `Rescaling`.
+Bytes need a quarter of the memory of float32. A model for images in bytes starts with `Rescaling`.
 """
 
 from __future__ import annotations

@@ -62,12 +62,12 @@ def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
 
 
 def _resident() -> int:
-    """Return the bytes in use. Outside Linux, return the peak since the process started."""
+    """Return the bytes in use or, outside Linux, the peak since the process started."""
     return _status("VmRSS")
 
 
 def _highest() -> int:
-    """Return the peak bytes since `_tidy`. Outside Linux, return the peak since the start."""
+    """Return the peak bytes since `_tidy` or, outside Linux, since the process started."""
     return _status("VmHWM")
 
 

@@ -116,7 +116,7 @@ def described(path: str, member: Any, *, known: bool) -> Iterator[str]:
 
     Members that another library, such as scikit-learn, adds to a class have no line.
     """
-    member = getattr(member, "fn", member)  # unwrap scikit-learn's available_if
+    member = getattr(member, "fn", member)  # unwrap a method that uses scikit-learn's available_if
     if getattr(member, "__annotations__", {}).get("return") == "NoReturn":
         return  # the member exists only to raise an error
     if isinstance(member, property | cached_property):

@@ -71,7 +71,7 @@ def check_resume(path, kind, model, saved):
         resumed = cr.Trainer.resume(path, loss=loss, optimizer=rule)
     except ValueError as error:
         if kind == "signed" and "expected the same optimizer as before" in str(error):
-            raise cr.FileFormatError(str(error)) from error  # a documented error
+            raise cr.FileFormatError(str(error)) from error  # this error is documented
         raise
     if kind == "model":
         assert model is saved.model, "a trainer from a file without training state"

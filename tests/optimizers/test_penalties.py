@@ -61,7 +61,7 @@ def test_l1_drives_irrelevant_weights_to_zero(library):
     assert np.abs(plain[2:]).max() > 0.005
     assert abs(sparse[1]) < 1.9
     residual = float(np.mean((trainer.model.predict(x) - y) ** 2))
-    assert trainer.evaluate(x, y)["loss"] == pytest.approx(residual)  # without the penalty
+    assert trainer.evaluate(x, y)["loss"] == pytest.approx(residual)  # it excludes the penalty
     assert history.step_losses[-1] == pytest.approx(residual, rel=1e-2)
 
 

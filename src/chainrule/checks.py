@@ -18,7 +18,7 @@ _Kind = TypeVar("_Kind")
 
 
 class Checked:
-    """A descriptor: an attribute that is checked at every assignment.
+    """Descriptor for an attribute that is checked at every assignment.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Checked:
 
 
 def instance(kind: type[_Kind], thing: Any, expected: str, hint: str = "") -> _Kind:
-    """Return `thing` if it is of this kind; the error message says what was expected instead."""
+    """Return `thing` if it is an instance of `kind`; otherwise raise an error."""
     if isinstance(thing, kind):
         return thing
     raise TypeError(f"expected {expected}, found {shown(thing)}{hint or what_is_meant(thing)}")
@@ -170,7 +170,7 @@ def no_argument(function: str, name: str, known: Sequence[str]) -> TypeError:
     return TypeError(f"{function} has no argument {name!r}: {hint}")
 
 
-_MEANT = {  # names in other libraries, with chainrule's names
+_MEANT = {  # argument names in other libraries, and their names in chainrule
     **dict.fromkeys(("learning_rate", "learning_rate_init", "eta", "alpha"), "lr"),
     **dict.fromkeys(("beta1", "beta2", "beta_1", "beta_2"), "betas"),
     **dict.fromkeys(("l2", "decay", "wd"), "weight_decay"),

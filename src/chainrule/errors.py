@@ -1,4 +1,4 @@
-"""Exceptions, which derive from the fitting built-in exceptions, and hints for error messages."""
+"""Exceptions, each derived from a built-in exception, and hints for error messages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ShapeError(ValueError):
 
 
 class DataError(ValueError):
-    """Data is unusable: it is empty, is not numeric, or holds NaN or labels outside the classes."""
+    """Data is empty or not numeric, or contains NaN, infinity or labels outside the classes."""
 
 
 class BackendError(ImportError):
-    """An array library is missing, or the hardware that the library needs."""
+    """An array library, or the hardware that it needs, is missing."""
 
 
 class FileFormatError(ValueError):
@@ -40,14 +40,14 @@ def blaming(what: str) -> Iterator[None]:
 
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
-    """Return the error for an array with a different dtype from the model or the loss."""
+    """Return the error for an array whose dtype is not the dtype of the model or the loss."""
     return TypeError(
-        f"{what} is {found}, the model computes in {expected}: xp.astype(y, x.dtype) converts it"
+        f"{what} is {found}, but the model computes in {expected}: use xp.astype(y, x.dtype)"
     )
 
 
 def repr_without_elements(x: Any) -> str:
-    """Return the repr of anything but an array or a frame, which is shown by type and shape."""
+    """Return the repr of an object. For an array or a frame, return only the type and the shape."""
     return f"<{type(x).__name__} of shape {tuple(x.shape)}>" if _is_data(x) else repr(x)
 
 
@@ -89,12 +89,12 @@ def what_is_meant(thing: Any) -> str:
 
 
 def require(module: str, *, what: str, extra: str) -> Any:
-    """Return a module of another library, imported when `what` first needs it.
+    """Import a module of another library that `what` needs, and return the module.
 
     Raises
     ------
     ImportError
-        If it cannot be imported; the message says how to install it.
+        If the module cannot be imported. The message says how to install the library.
     """
     try:
         return importlib.import_module(module)  # noqa: TID251  (not a module of this package)

@@ -1,4 +1,4 @@
-"""Formulas as pure functions. A backend may replace formulas by kernels."""
+"""Formulas as pure functions. A backend may replace a formula with a kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sign(xp: ModuleType, x: Array) -> Array:
 
 
 def dot(xp: ModuleType, a: Array, b: Array) -> Array:
-    """Return ``sum(a * b)`` over the last axis, which is kept with size 1.
+    """Return ``sum(a * b)`` over the last axis. In the result, this axis has length 1.
 
     CuPy's backend replaces this function, because array-api-compat's version is a matrix product.
     """
@@ -35,9 +35,10 @@ def scaled_norm(
 ) -> tuple[Array, Array]:
     """Return the Euclidean norm as two factors, because their product may overflow.
 
-    The first factor is the largest absolute value of the elements. The second factor is the norm of
-    the elements divided by the first factor. It is 0, or between 1 and the square root of the
-    number of elements. In both factors, the reduced axes have size 1.
+    The first factor is the largest absolute value of the elements, or 1 if this value is 0 or not
+    finite. The second factor is the norm that the elements have after division by the first factor.
+    For finite elements, the second factor is 0, or between 1 and the square root of the number of
+    elements. In both factors, the reduced axes have length 1.
     """
     scale = xp.max(xp.abs(x), axis=axis, keepdims=True)
     scale = xp.where((scale > 0) & xp.isfinite(scale), scale, 1.0)
@@ -82,7 +83,7 @@ def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))``. The exponent is never positive, which avoids overflow."""
+    """Return ``1 / (1 + exp(-x))`` without overflow, because no exponent is positive."""
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 

@@ -20,7 +20,7 @@ Values = dict[str, np.ndarray]
 """The values of the input and of the parameters, by name."""
 
 Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
-"""A function that takes values. It returns a number, and a function for the number's gradients."""
+"""A function of the values. It returns a number, and a function that computes its gradients."""
 
 _INPUT = "the input"
 _STEP = 1e-5  # the error of central differences, about 1e-10, is smallest near this step
@@ -39,8 +39,8 @@ def gradcheck(
     """Compare every gradient of a layer or a loss with finite differences, in float64.
 
     The input is drawn from a normal distribution. For a layer, the check differentiates a weighted
-    sum of the outputs, with random weights. The check runs on a copy of the layer in which no
-    parameter is frozen, so the layer itself does not change. At a kink, such as ReLU at 0, the
+    sum of the outputs, with random weights. The check runs on a copy of the layer, so the layer
+    itself does not change. In this copy, no parameter is frozen. At a kink, such as ReLU at 0, the
     derivative from either side is accepted.
 
     Parameters
@@ -52,19 +52,19 @@ def gradcheck(
     target : array, optional
         The targets of a loss.
     training : bool, optional
-        Whether to run the layer in training mode. All runs use the same random masks and the same
-        initial buffers.
+        Whether to run the layer in training mode. All forward passes use the same random masks and
+        the same initial buffers.
     backend : str, Backend or namespace, optional
         The backend to run the check on.
     seed : int, optional
         The seed for the input and for the parameters of the layer.
     tolerance : float, optional
-        The largest accepted difference, divided by the largest entry of the gradient.
+        The largest accepted difference, relative to the largest entry of the gradient.
 
     Returns
     -------
     float
-        The largest difference that was found, divided by the largest entry of the gradient.
+        The largest difference that was found, relative to the largest entry of the gradient.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _layer(
     training: bool,
     seed: int,
 ) -> tuple[Values, Run]:
-    """Return the values to vary, and a function for the weighted sum and its gradients."""
+    """Return the values to vary, and a function for the weighted sum and the gradients."""
     layer = layer.copy()
     layer.unfreeze()
     layer.bind(backend, dtype="float64", seed=seed)
@@ -162,7 +162,7 @@ def _layer(
             state.zero_grad()
             try:
                 dx = backward(dy, **options)
-                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # may be None
+                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # `dx` may be None
                     layer._leaves_dtype("gradient", dx, dy)
             except ValueError as error:
                 layer._wrote_to_input(error)

@@ -11,7 +11,7 @@ from .files.atomic import write_atomically
 
 
 def shown(number: float) -> str:
-    """Format a number with four decimals, or with four digits and an exponent.
+    """Format a number with four decimals, or if it is very small or large, with an exponent.
 
     Examples
     --------
@@ -33,11 +33,11 @@ class History:
         - ``epoch``, counted from 1;
         - ``loss``: the weighted mean over all samples of the epoch, or the sum if the loss is a
           sum;
-        - metrics that are means over samples, such as ``accuracy``; they are measured during the
-          steps, with dropout active and changing weights (see the notes of `Trainer`);
-        - with validation data, ``val_loss`` and ``val_...`` for each metric, measured after the
-          epoch;
-        - ``lr``: the learning rate of the last step; if layers have different rates, there is a
+        - metrics that are means over samples, such as ``accuracy``. They are measured during the
+          steps, while dropout is active and the weights change (see the notes of `Trainer`);
+        - with validation data, ``val_loss`` and all metrics, such as ``val_accuracy``, measured
+          after the epoch;
+        - ``lr``: the learning rate of the last step. If layers have different rates, there is a
           column for each of these layers, such as ``lr[0]``;
         - ``seconds``: the duration of the epoch.
 
@@ -61,7 +61,7 @@ class History:
         return len(self.epochs)
 
     def __getitem__(self, name: str) -> list[float]:
-        """Return one column as a list with a number for each epoch; a missing number is NaN."""
+        """Return one column as a list with one number per epoch. A missing number becomes NaN."""
         names = self._names()
         if name not in names:
             raise KeyError(f"no {name!r} in this history; it has {', '.join(names) or 'no epochs'}")

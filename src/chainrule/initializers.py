@@ -1,4 +1,4 @@
-"""Initial values of parameters, drawn with NumPy in float64 and thus the same on every backend.
+"""Initial values of parameters. NumPy draws the values in float64 for every backend.
 
 An initializer takes a NumPy Generator and the shape of a parameter, and returns an array of this
 shape. The weight of a linear layer has shape ``(out, in)``.
@@ -42,7 +42,7 @@ Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.nda
 
 @dataclass(frozen=True)
 class constant:
-    """Every element is `fill`.
+    """Set every element to `fill`.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class constant:
 
 @dataclass(frozen=True)
 class zeros:
-    """Every element is zero."""
+    """Set every element to zero."""
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape)
@@ -94,7 +94,7 @@ class normal:
 
 @dataclass(frozen=True)
 class he_normal:
-    """Normal distribution with variance 2 / in, which keeps the scale of activations with ReLU.
+    """Normal distribution with variance 2 / in, which preserves the scale of ReLU activations.
 
     Source: K. He et al., "Delving deep into rectifiers", 2015.
     """
@@ -115,7 +115,7 @@ class he_uniform:
 class glorot_normal:
     """Normal distribution with variance 2 / (in + out).
 
-    This variance keeps the scale of activations and gradients through linear layers.
+    This variance preserves the scale of activations and gradients in linear layers.
 
     Source: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward
     neural networks", 2010.
@@ -135,7 +135,7 @@ class glorot_uniform:
 
 @dataclass(frozen=True)
 class lecun_normal:
-    """Normal distribution with variance 1 / in, which keeps the scale through linear layers.
+    """Normal distribution with variance 1 / in, which preserves the scale in linear layers.
 
     Source: Y. LeCun et al., "Efficient BackProp", 1998.
     """

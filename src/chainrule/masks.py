@@ -34,8 +34,8 @@ def keep_mask(
 
     Each element is computed from a hash of the key and the index of the element. The hash is a
     two-round 32-bit integer hash as in C. Wellons' "hash prospector", 2018. Before each round, one
-    of the two integers of the key is mixed into the hash. All arithmetic uses int32, which wraps on
-    overflow, because some libraries cannot shift unsigned integers.
+    of the two integers of the key is mixed into the hash. All arithmetic uses int32 and wraps on
+    overflow. Unsigned integers are not used, because some libraries cannot shift them.
 
     Parameters
     ----------

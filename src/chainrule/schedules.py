@@ -1,8 +1,8 @@
 """Schedules: learning rates that change during training, as functions of the step number.
 
 An optimizer accepts a schedule wherever it accepts a learning rate. Steps are counted from 0: step
-0 is the first update of the weights. A schedule that has ended keeps its last rate. Any function
-from a step number to a learning rate can serve as a schedule.
+0 is the first update of the weights. After its last step, a schedule returns its last rate. Any
+function from a step number to a learning rate can serve as a schedule.
 
 Examples
 --------
@@ -42,7 +42,7 @@ def __dir__() -> list[str]:
 
 
 def _power(gamma: float, exponent: int) -> float:
-    """Return ``gamma ** exponent``, or infinity on overflow; the optimizer rejects infinity."""
+    """Return ``gamma ** exponent``, or infinity on overflow. The optimizer rejects infinity."""
     try:
         return gamma**exponent
     except OverflowError:
@@ -62,7 +62,7 @@ class step_decay:
     step_size : int
         Number of steps between two changes of the rate, at least 1.
     gamma : float, optional
-        Factor by which the rate changes, above 0.
+        Factor by which the rate is multiplied, above 0.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class exponential:
     lr : float
         The rate at step 0, at least 0.
     gamma : float
-        Factor by which the rate changes after every step, above 0.
+        Factor by which the rate is multiplied after every step, above 0.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class exponential:
 
 @dataclass(frozen=True)
 class _FromTo:
-    """Base class of the schedules that lead from `lr` to `end` in a number of steps."""
+    """Base class of schedules that go from `lr` to `end` in a given number of steps."""
 
     lr: float
     steps: int
@@ -132,10 +132,10 @@ class _FromTo:
 
 @dataclass(frozen=True)
 class polynomial(_FromTo):
-    """Polynomial decay from `lr` at step 0 to `end` at step `steps`, constant afterwards.
+    """Polynomial decay from `lr` at step 0 to `end` at step `steps`, and constant afterwards.
 
-    The rate is ``end + (lr - end) (1 - step / steps)^power``, which is a straight line if the power
-    is 1. With ``end=0``, the schedule equals PyTorch's ``PolynomialLR``.
+    The rate is ``end + (lr - end) (1 - step / steps)^power``, which is a straight line for power 1.
+    With ``end=0``, the schedule equals PyTorch's ``PolynomialLR``.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class polynomial(_FromTo):
 
 @dataclass(frozen=True)
 class cosine(_FromTo):
-    """Half a cosine from `lr` at step 0 to `end` at step `steps`, constant afterwards.
+    """Half a cosine from `lr` at step 0 to `end` at step `steps`, and constant afterwards.
 
     The rate is ``end + (lr - end) (1 + cos(pi step / steps)) / 2``. PyTorch's ``CosineAnnealingLR``
     gives the same rates until step `steps`, but then rises again.
@@ -208,7 +208,8 @@ class cosine_restarts(_FromTo):
     Parameters
     ----------
     lr, end : float
-        The rate at the start of each cycle, and the rate that the cycle approaches, at least 0.
+        The rate at the start of each cycle, and the rate that each cycle approaches. Both are at
+        least 0.
     steps : int
         Number of steps of the first cycle, at least 1. The paper calls this number ``T_0``.
     factor : int, optional
@@ -241,14 +242,14 @@ class cosine_restarts(_FromTo):
 
 @dataclass(frozen=True)
 class one_cycle:
-    """A single cycle: the rate rises from a low value to `max_lr`, then falls to a lower value.
+    """A single cycle: the rate rises from a low value to `max_lr`, and then falls again.
 
     The first rate is ``max_lr / div_factor``, and the last rate is
     ``max_lr / div_factor / final_div_factor``. The rate is highest at step
-    ``pct_start * steps - 1``, and the cycle ends at step ``steps - 1``. From a rate a to a rate b,
-    the schedule follows the cosine ``b + (a - b) (1 + cos(pi d)) / 2`` or the line
-    ``b + (a - b) (1 - d)``, where d goes from 0 to 1. The schedule equals PyTorch's ``OneCycleLR``
-    with ``cycle_momentum=False``.
+    ``pct_start * steps - 1``, and the cycle ends at step ``steps - 1``. In each of the two phases,
+    the rate goes from a value a to a value b, and follows the cosine
+    ``b + (a - b) (1 + cos(pi d)) / 2`` or the line ``b + (a - b) (1 - d)``, where d goes from 0 to
+    1. The schedule equals PyTorch's ``OneCycleLR`` with ``cycle_momentum=False``.
 
     Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018. The
     cycle has two phases, as in fastai. The paper adds a third phase, with much lower rates.
@@ -264,8 +265,8 @@ class one_cycle:
     anneal_strategy : {"cos", "linear"}, optional
         Shape of both phases: half a cosine or a straight line.
     div_factor, final_div_factor : float, optional
-        The highest rate divided by the first rate, and the first rate divided by the last rate;
-        both above 0.
+        The highest rate divided by the first rate, and the first rate divided by the last rate.
+        Both are above 0.
 
     Examples
     --------
@@ -319,8 +320,8 @@ class warmup:
     steps : int
         Number of steps of the warmup, at least 0.
     then : float or callable
-        The rate after the warmup: a number or a schedule. After the warmup, the schedule starts at
-        its step 0.
+        The rate after the warmup: a number or a schedule. When the warmup ends, the schedule starts
+        at its own step 0.
     start : float, optional
         The rate at step 0, at least 0.
 

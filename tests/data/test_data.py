@@ -96,7 +96,7 @@ def test_bad_data(x, message, library):
 
 
 def test_lengths_differ(library):
-    with pytest.raises(cr.ShapeError, match="found 3 of x, 4 of y"):
+    with pytest.raises(cr.ShapeError, match="found 3 in x, 4 in y"):
         cr.minibatches(np.ones(3), np.ones(4), batch_size=1, backend=library.backend)
 
 

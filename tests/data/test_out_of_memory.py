@@ -95,11 +95,11 @@ def test_bad_batches(library):
     trainer = plain_trainer(library)
     good = (X[:8], Y[:8])
     for source, error, message in (
-        (iter([good]), TypeError, "can start again.* found list_iterator"),
+        (iter([good]), TypeError, "more than once.* found list_iterator"),
         (5, TypeError, "found int"),
         ([], cr.DataError, "at least one batch, found none"),
         ([good, X], TypeError, "batch 1: expected"),
-        ([good, (X[:8], Y[:7])], cr.ShapeError, "found 8 of batch 1, x, 7 of batch 1, y"),
+        ([good, (X[:8], Y[:7])], cr.ShapeError, "found 8 in batch 1, x, 7 in batch 1, y"),
         ([(X[:8] * np.nan, Y[:8])], cr.DataError, "batch 0, x: expected finite"),
         ([(X[:8], Y[:8] + 3)], cr.DataError, "labels of 3 classes"),
         ([(X[:8, :3], Y[:8])], cr.ShapeError, r"expected input of shape \(batch, 4\)"),

@@ -39,9 +39,9 @@ IMAGES = np.arange(2 * 3 * 3, dtype="u1").reshape(2, 3, 3)
 GOOD = idx(IMAGES)
 BAD = {
     "empty": (b"", "expected an IDX file"),
-    "other": (b"PK\x03\x04 whatever", "expected an IDX file, found the first bytes '504b0304'"),
+    "other": (b"PK\x03\x04 whatever", "found a file that begins with '504b0304'"),
     "type": (idx(IMAGES, 0x0A), "expected an IDX file"),
-    "header": (GOOD[:9], "truncated within its header of 3 sizes"),
+    "header": (GOOD[:9], "truncated: expected a header with 3 sizes"),
     "truncated": (GOOD[:-1], "truncated: expected 18 bytes, found 17"),
     "oversized": (GOOD + b"\0", "longer than the 18 bytes"),
     "labels": (idx(np.zeros(5, "u1")), r"expected an array of shape \(2, 3, 3\), found \(5,\)"),

@@ -118,7 +118,7 @@ def test_a_file_system_without_locks(path, monkeypatch):
 
     monkeypatch.setattr(lock_file, "_lock", lacking)
     lock = Lock(path)
-    with pytest.warns(RuntimeWarning, match="cannot detect other training runs .*: .*No locks"):
+    with pytest.warns(RuntimeWarning, match="cannot detect whether other .*: .*No locks"):
         assert lock.acquire() is None
     assert not lock.held
     lock.release()

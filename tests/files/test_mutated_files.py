@@ -157,7 +157,7 @@ def test_a_folder_without_write_permission():
 def test_a_folder_and_a_file_that_are_not(tmp_path):
     model = cr.Sequential(cr.Linear(5, 5))
     (tmp_path / "file").write_bytes(b"kept")
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="its folder does not exist"):
         model.save(tmp_path / "file" / "model")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="folder"):

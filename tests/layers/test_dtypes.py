@@ -44,7 +44,7 @@ class Inside(cr.Layer):
 
 
 X = np.ones((3, 4))
-NAMED = r".*float64, the model computes in .*float32: xp.astype\(y, x.dtype\)"
+NAMED = r".*float64, but the model computes in .*float32: use xp.astype\(y, x.dtype\)"
 
 
 def test_dy_is_converted_as_x_is(library):

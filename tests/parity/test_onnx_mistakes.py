@@ -89,7 +89,7 @@ def test_mistakes(path, monkeypatch):
 
 def test_a_path_that_cannot_be_written(tmp_path, path, monkeypatch):
     model = cr.mlp([2, 1])
-    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+    with pytest.raises(FileNotFoundError, match="its folder does not exist"):
         cr.to_onnx(model, tmp_path / "none" / "model.onnx")
     path.write_bytes(b"older")
 

@@ -62,11 +62,11 @@ REFUSED = {
     "Softmax": (lambda: nn.Softmax(dim=0), "expected dim=-1, the last axis, found dim=0"),
     "LogSoftmax": (lambda: nn.LogSoftmax(), "expected dim=-1, the last axis, found dim=None"),
     "Flatten": (lambda: nn.Flatten(0), "expected start_dim=1, found start_dim=0"),
-    "BatchNorm1d, momentum": (lambda: nn.BatchNorm1d(5, momentum=None), "expected a momentum"),
+    "BatchNorm1d, momentum": (lambda: nn.BatchNorm1d(5, momentum=None), "expected momentum to"),
     "BatchNorm1d, statistics": (
         lambda: nn.BatchNorm1d(5, track_running_stats=False), "expected track_running_stats=True"
     ),
-    "LayerNorm, axes": (lambda: nn.LayerNorm((2, 5)), "expected the last axis only"),
+    "LayerNorm, axes": (lambda: nn.LayerNorm((2, 5)), "expected one axis in normalized_shape"),
     "LayerNorm, affine": (
         lambda: nn.LayerNorm(5, elementwise_affine=False), "expected elementwise_affine=True"
     ),

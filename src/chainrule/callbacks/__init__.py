@@ -1,4 +1,4 @@
-"""Callbacks: code that runs at fixed moments of a training run."""
+"""Callbacks: code that runs at fixed points of a training run."""
 
 from .base import Callback
 from .checkpoint import Checkpoint, latest_checkpoint

@@ -60,20 +60,20 @@ def list_of_callbacks(callbacks: Any) -> list[Callback]:
 
 
 class Callback:
-    """Base class of all callbacks. `Trainer.fit` calls its methods; override those you need.
+    """Base class of all callbacks. Override the methods that `Trainer.fit` should call.
 
-    Each method receives the trainer, with its ``model``, ``optimizer`` and ``history``.
-    ``trainer.epoch`` is the current epoch and ``trainer.epochs`` is the last epoch, counted from 1
-    across all calls of `fit`. Each epoch has ``trainer.steps_per_epoch`` steps. ``trainer.stop()``
-    ends training after the current epoch.
+    Each ``on_...`` method receives the trainer, which has the attributes ``model``, ``optimizer``
+    and ``history``. ``trainer.epoch`` is the number of the current epoch, and ``trainer.epochs`` is
+    the number of the last epoch. Both are counted from 1 across all calls of `fit`. Each epoch has
+    ``trainer.steps_per_epoch`` steps. ``trainer.stop()`` ends training after the current epoch.
 
     Callbacks are called in the given order, except that callbacks with ``last = True`` come after
-    all others. `on_fit_end` is called in reverse order. A callback starts afresh in each call of
+    all others. `on_fit_end` is called in reverse order. Most callbacks start afresh in each call of
     `fit`, unless `fit` resumes an interrupted training run. In that case, ``trainer.resuming`` is
-    true, and the callback keeps its current state or the state restored by `load_state`.
+    true, and the callback keeps its current state or the state that `load_state` restored.
 
-    A number that `on_epoch_end` writes to ``trainer.history.epochs[-1]`` becomes a column of the
-    history, of progress lines and of log files.
+    If `on_epoch_end` writes a number to ``trainer.history.epochs[-1]``, the history gets a column
+    for this number. Progress lines and log files also show the number.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class Callback:
     """
 
     last: ClassVar[bool] = False
-    """Whether to call this callback after all others, because it uses the others' results."""
+    """True to call this callback after all others, for instance because it uses their results."""
 
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch."""
@@ -99,7 +99,7 @@ class Callback:
         """Called after each step. Reading numbers from the device here slows down training."""
 
     def on_epoch_end(self, trainer: Any) -> None:
-        """Called after each epoch, whose measurements are the last row of ``trainer.history``."""
+        """Called after each epoch. The last row of ``trainer.history`` describes this epoch."""
 
     def on_fit_end(self, trainer: Any) -> None:
         """Called after the last epoch, or when training ends with an error."""
@@ -111,8 +111,9 @@ class Callback:
         Returns
         -------
         dict
-            Values that JSON supports (None, numbers, strings, lists and dicts of them) and arrays,
-            with strings as keys. The callback must not modify these arrays later.
+            A dict with strings as keys. Its values are arrays, or values that JSON supports (None,
+            numbers, strings, and lists or dicts of these). The callback must not modify the arrays
+            later.
         """
         return {}
 
@@ -122,5 +123,5 @@ class Callback:
         Parameters
         ----------
         state : dict
-            The values that `state` returned; arrays are NumPy arrays.
+            The dict that `state` returned, with all arrays as NumPy arrays.
         """

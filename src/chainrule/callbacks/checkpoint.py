@@ -19,7 +19,7 @@ _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
 
 class Checkpoint(Callback):
-    """Write checkpoints to a folder. Training can resume from each of these files.
+    """Write checkpoints to a folder. Training can resume from any of these files.
 
     Files are named after the number of optimizer steps, such as ``step-00001200.safetensors``. The
     file ``best.safetensors`` is the best checkpoint according to `monitor`. A checkpoint is also
@@ -28,18 +28,18 @@ class Checkpoint(Callback):
     file is written completely or not at all. An older file is removed only after the newer file is
     on disk, so there is always a checkpoint to resume from.
 
-    This callback is called after all others, so that the file holds the state of all callbacks
+    This callback is called after all others, so that each file holds the states of all callbacks
     after the same step.
 
-    A folder belongs to one training run at a time: starting a second run in the same folder is an
-    error. If the process crashes or is killed, the folder is free at once. Each fit of an
-    estimator, for instance in a `GridSearchCV`, uses its own folder: if ``folder`` has checkpoints
-    or is in use, the fit writes to ``folder-2``, ``folder-3`` and so on.
+    Only one training run at a time can use a folder. Starting a second run in the same folder
+    raises an error. If the process crashes or is killed, the folder is released immediately. Each
+    fit of an estimator, for instance in a `GridSearchCV`, uses its own folder. If ``folder`` has
+    checkpoints or is in use, the fit writes to ``folder-2``, ``folder-3`` and so on.
 
     Parameters
     ----------
     folder : str or Path
-        The folder; it is created if it does not exist.
+        The path of the folder. The folder is created if it does not exist.
     every_epochs : int, optional
         Number of epochs between two checkpoints. If neither `every_epochs` nor `every_steps` is
         given, a checkpoint is written after each epoch.
@@ -49,10 +49,10 @@ class Checkpoint(Callback):
         The column of the history that decides which checkpoint is the best. By default, no
         checkpoint is kept as the best.
     mode : {"auto", "min", "max"}, optional
-        Whether lower or higher is better, see `EarlyStopping`.
+        Whether lower or higher values are better. See `EarlyStopping`.
     keep_last : int or None, optional
-        Number of checkpoints to keep in addition to the best; None keeps all. Only files of this
-        training run are removed.
+        Number of checkpoints to keep in addition to the best checkpoint. None keeps all
+        checkpoints. Only files of this training run are removed.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Checkpoint(Callback):
         When training starts, if another training run is writing to the folder, or if the folder
         holds checkpoints of later steps, which belong to another run.
     DivergenceError
-        If weights are NaN or infinite. In this case, no file is written.
+        If a weight is NaN or infinite. In this case, no file is written.
     OSError
         If a file cannot be written, for instance because the disk is full. Older files stay
         unchanged.
@@ -159,7 +159,7 @@ class Checkpoint(Callback):
             self._write(trainer)
 
     def on_fit_end(self, trainer: Training) -> None:
-        # Do not save after an error in a step or in another callback, whose work may be half done.
+        # After an error in a step or in another callback, do not save the half-updated state.
         try:
             if trainer.consistent and _moment(trainer) != self._saved:
                 # A DivergenceError here would hide the error that ended training.
@@ -171,7 +171,7 @@ class Checkpoint(Callback):
     def _write(self, trainer: Training) -> None:
         step = trainer.optimizer.steps
         if self.keep_last is not None and step not in self._written:
-            # Add the step before saving, because the file contains this list.
+            # Add the step to the list before saving, because the file contains the list.
             self._written.append(step)
         trainer.save(self.folder / _name(step))
         self._saved = _moment(trainer)
@@ -182,7 +182,7 @@ class Checkpoint(Callback):
             del self._written[0]
 
     def _remove_unfinished(self) -> None:
-        """Remove unfinished files of killed training runs; the lock excludes active runs."""
+        """Remove files that killed training runs left unfinished. The lock excludes active runs."""
         for name in ("step-*", _BEST.removesuffix(".safetensors")):
             for unfinished in self.folder.glob(f".{name}.safetensors.*"):
                 unfinished.unlink(missing_ok=True)
@@ -214,7 +214,7 @@ def latest_checkpoint(folder: str | Path) -> Path | None:
     Returns
     -------
     Path or None
-        The file; None if the folder has no checkpoint or does not exist.
+        The path of the checkpoint, or None if the folder has no checkpoint or does not exist.
 
     Examples
     --------

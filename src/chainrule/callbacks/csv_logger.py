@@ -17,18 +17,18 @@ from .target import Target
 class CSVLogger(Callback):
     """Write the history to a CSV file, one row per epoch.
 
-    Each row is written as soon as its epoch ends. When training resumes from a checkpoint, the file
-    continues after the checkpoint's row. Later rows are removed, because their epochs are trained
-    again. A number that first appears in a later epoch gets a new last column, which is empty in
-    earlier rows.
+    Each row is written as soon as its epoch ends. When training resumes from a checkpoint, the rows
+    after the checkpoint's epoch are removed, because these epochs are trained again. If a number
+    first appears in a later epoch, the file gets another column. This column is empty in earlier
+    rows.
 
     Parameters
     ----------
     path : str or Path
-        The file; its folder is created if it does not exist.
+        The path of the file. Its folder is created if it does not exist.
     append : bool, optional
-        Append to an existing file, which may come from an earlier training run or another tool. By
-        default, an existing file is replaced when the first epoch ends.
+        Whether to append to an existing file, for instance from an earlier training run or another
+        tool. By default, an existing file is replaced when the first epoch ends.
 
     Attributes
     ----------
@@ -42,7 +42,8 @@ class CSVLogger(Callback):
     OSError
         When training starts, if the file cannot be written.
     ValueError
-        When training starts, if the existing file to continue is not a table of epochs.
+        When training starts, if rows should be added to an existing file that is not a table of
+        epochs.
 
     Examples
     --------
@@ -73,11 +74,11 @@ class CSVLogger(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._target.taken(trainer, used=lambda: not self.append and self.path.exists()):
             replaceable(self.path)
-            # Without known columns, the first new row rewrites the whole file.
+            # While this list is empty, the next row causes the whole file to be written again.
             self._columns = []
             self._rows = self._read() if self.append or trainer.resuming else []
             if trainer.resuming and self._kept is not None:
-                # Remove the epochs after the checkpoint.
+                # Remove the rows after the checkpoint's epoch.
                 del self._rows[self._kept :]
             self._kept = None
 
@@ -124,8 +125,8 @@ class CSVLogger(Callback):
             or not all(row["epoch"].isdecimal() for row in table)
         ):
             raise ValueError(
-                f"{self.path}: expected a table with a number under 'epoch' in each row, and "
-                f"columns with different names, found the columns {', '.join(names)}"
+                f"{self.path}: expected a table with unique column names and a whole number under "
+                f"'epoch' in each row, found the columns {', '.join(names)}"
             )
         return table
 

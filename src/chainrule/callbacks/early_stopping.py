@@ -12,7 +12,7 @@ from .monitor import Monitor
 
 
 class EarlyStopping(Callback):
-    """Stop training when a number has not improved for some epochs, and restore the best weights.
+    """Stop training when a monitored value stops improving, and restore the best weights.
 
     Source: L. Prechelt, "Early stopping, but when?", 1998.
 
@@ -23,23 +23,24 @@ class EarlyStopping(Callback):
     patience : int, optional
         The number of consecutive epochs without improvement after which to stop, at least 1.
     min_delta : float, optional
-        A change counts as an improvement only if it is larger than this.
+        A change counts as an improvement only if it is larger than `min_delta`.
     mode : {"auto", "min", "max"}, optional
-        Whether lower or higher is better. With "auto", the trainer's metric of this name decides,
-        see `chainrule.metrics`. If there is no such metric or the metric has no direction, words in
-        the name decide: lower is better for loss, error, mse, brier, ..., and higher for accuracy,
-        auc, f1, r2, score, ... NaN never counts as an improvement.
+        Whether lower ("min") or higher ("max") values are better. With "auto", the attribute
+        ``higher_is_better`` of the monitored metric decides (see `chainrule.metrics`). Without this
+        attribute, words in the name decide. Lower is better for words such as loss, error, mse and
+        brier. Higher is better for words such as accuracy, auc, f1, r2 and score. NaN never counts
+        as an improvement.
     restore_best : bool, optional
-        Restore the weights and running statistics of the best epoch when `fit` ends, whether after
-        the last epoch, by Ctrl-C or with an error. A call of `fit` with ``resume=True`` starts from
-        the last weights, not from the best weights.
+        Whether to restore the weights and running statistics of the best epoch when `fit` ends.
+        They are also restored after Ctrl-C or an error. A call of `fit` with ``resume=True`` starts
+        from the last weights, not from the best weights.
 
     Attributes
     ----------
     best : float or None
-        The best number so far.
+        The best value so far.
     best_epoch : int or None
-        The epoch that reached the best number.
+        The epoch with the best value.
     wait : int
         The number of epochs since `best_epoch`.
 
@@ -47,8 +48,8 @@ class EarlyStopping(Callback):
     ------
     ValueError
         When training starts, if `mode` is "auto" and the direction is unknown, or if the history
-        will not have the column `monitor`. (If a custom callback could add the column, the error is
-        raised only at the end of the first epoch.)
+        will not contain the monitored column. (If a custom callback could add this column, the
+        error is raised only at the end of the first epoch.)
 
     Examples
     --------

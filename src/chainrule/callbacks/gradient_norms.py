@@ -14,7 +14,7 @@ from .base import Callback, Training
 
 
 class GradientNorms(Callback):
-    """Record the Euclidean norm of the gradient of each weight at each step, after clipping.
+    """Record the Euclidean norm of the gradient of each weight array at each step, after clipping.
 
     The norms stay on the device until training ends. Further calls of `fit` append to the recorded
     norms.
@@ -22,8 +22,8 @@ class GradientNorms(Callback):
     Attributes
     ----------
     norms : dict of str to list of float
-        For each parameter name, one norm per step. Parameters with one axis, such as biases, are
-        left out.
+        The norms of each parameter, one per step, by parameter name. Parameters with one axis, such
+        as biases, are left out.
     """
 
     def __init__(self) -> None:

@@ -9,12 +9,12 @@ from .base import Callback, Training
 
 
 class LambdaCallback(Callback):
-    """Call your functions with the trainer. State held by these functions is not saved.
+    """Call functions during training. Checkpoints do not save any state of these functions.
 
     Parameters
     ----------
     on_fit_start, on_epoch_start, on_step_end, on_epoch_end, on_fit_end : callable, optional
-        ``function(trainer)``, see `Callback`.
+        Functions that take the trainer. `Callback` describes when each function is called.
 
     Examples
     --------

@@ -26,10 +26,10 @@ _REVERSING = {"neg", "negative", "negated", "minus", "non", "not", "inverse", "i
 
 
 def direction_by_name(name: str) -> bool | None:
-    """Whether higher is better, judged by the words of a name; None if unknown.
+    """Return whether higher is better, judging by the words in a name, or None if unknown.
 
-    If two words disagree, lower is better: a ``score_error`` is an error. For a name with a word
-    that reverses the direction, such as ``neg_mean_squared_error``, the result is None.
+    If two words disagree, lower is better, because a ``score_error`` is an error. If a word
+    reverses the direction, as in ``neg_mean_squared_error``, the result is None.
 
     Examples
     --------
@@ -52,9 +52,9 @@ class Monitor:
     name : str
         The name of the column, such as ``"val_loss"``.
     mode : {"auto", "min", "max"}
-        Whether lower or higher is better, see `EarlyStopping`.
+        Whether lower or higher values are better. See `EarlyStopping`.
     min_delta : float, optional
-        A change counts as an improvement only if it is larger than this.
+        A change counts as an improvement only if it is larger than `min_delta`.
 
     Examples
     --------
@@ -75,13 +75,13 @@ class Monitor:
         self.before: Mapping[str, Any] = {}  # the state saved before a restart
 
     def start(self, trainer: Training) -> None:
-        """Determine, before the first training step, whether lower or higher is better.
+        """Determine before the first training step whether lower or higher values are better.
 
         Raises
         ------
         ValueError
-            If the direction is unknown, if a different column was watched before a restart, or if
-            neither the trainer nor a custom callback can add the column to the history.
+            If the direction is unknown, if the column or the mode was different before a restart,
+            or if neither the trainer nor a custom callback can add the column to the history.
         """
         if self.asked == "auto":
             marked = direction(trainer.metrics.get(self.name.removeprefix("val_")))
@@ -89,7 +89,7 @@ class Monitor:
         if self.mode == "auto":
             raise ValueError(
                 f"monitor {self.name!r}: expected mode='min' or mode='max', found 'auto', but the "
-                "name does not tell which is better (a metric can have an attribute "
+                "name does not show whether higher is better (a metric can also have an attribute "
                 "higher_is_better)"
             )
         if all(map(_only_reads, trainer.listeners)):
@@ -127,18 +127,18 @@ class Monitor:
         )
 
     def state(self) -> dict[str, str]:
-        """Return the name and the mode; after a restart, `start` compares both with `before`."""
+        """Return the name and the mode, which `start` compares with `before` after a restart."""
         return {"monitor": self.name, "mode": self.mode}
 
     def better(self, new: float, *, than: float | None) -> bool:
-        """Whether `new` improves on the best value so far. NaN is never an improvement."""
+        """Return whether `new` improves on the best value so far. NaN is never an improvement."""
         delta: float = self.min_delta
         if self.mode == "max":
             return new > (-math.inf if than is None else than) + delta
         return new < (math.inf if than is None else than) - delta
 
     def best(self, values: list[float]) -> float | None:
-        """Return the best of these values; None if there is none."""
+        """Return the best of these values, ignoring NaN, or None if no value remains."""
         best = None
         for value in values:
             if self.better(value, than=best):
@@ -147,7 +147,7 @@ class Monitor:
 
 
 def _only_reads(listener: Callback) -> bool:
-    """Whether a callback is built in and therefore never writes to the history."""
+    """Return whether a callback is built in, and therefore never writes to the history."""
     own = type(listener).__module__.startswith("chainrule.")
     return own and not isinstance(listener, LambdaCallback)
 

@@ -16,11 +16,11 @@ from .base import Callback, Training
 
 
 class ExponentialMovingAverage(Callback):
-    """Exponential moving average of the weights, which leaves training itself unchanged.
+    """Keep an exponential moving average of the weights. Training itself does not change.
 
-    After each step, ``average += (1 - decay) * (values - average)`` updates the flat vector of all
-    weights in one operation. The average starts from the weights at the start of training and
-    covers about the last ``1 / (1 - decay)`` steps.
+    After each step, the callback computes ``average += (1 - decay) * (values - average)`` for the
+    flat vector of all weights. The average initially equals the weights, and later covers about the
+    last ``1 / (1 - decay)`` steps.
 
     Only parameters are averaged. Running statistics, such as those of ``BatchNorm``, are copied
     from the last step.
@@ -31,7 +31,7 @@ class ExponentialMovingAverage(Callback):
     Parameters
     ----------
     decay : float, optional
-        The fraction of the average to keep in each step, at least 0 and below 1.
+        The weight of the old average in each update, at least 0 and below 1.
 
     Examples
     --------
@@ -52,12 +52,12 @@ class ExponentialMovingAverage(Callback):
 
     @property
     def average(self) -> Array:
-        """The averages, in the order of the model's flat vector of weights.
+        """The averaged weights, in the order of the model's flat vector of weights.
 
         Raises
         ------
         RuntimeError
-            If no model was trained with this callback yet.
+            If no model has been trained with this callback yet.
         """
         if not self._vectors:
             raise RuntimeError("there is no average yet: train with fit(..., callbacks=[this])")
@@ -84,7 +84,7 @@ class ExponentialMovingAverage(Callback):
 
     @contextlib.contextmanager
     def applied(self, model: Layer) -> Iterator[Layer]:
-        """Use the averages as the model's weights within a ``with`` block, see `copy_to`.
+        """Use the averages as the weights of a model within a ``with`` block. See `copy_to`.
 
         Parameters
         ----------
@@ -115,12 +115,12 @@ class ExponentialMovingAverage(Callback):
             state.restore(own)
         if not unchanged:
             raise RuntimeError(
-                "the weights were changed within applied(model), and the earlier weights were "
-                "restored: to train from the averages, use copy_to(model)"
+                "the weights were changed within applied(model). These changes are lost: to train "
+                "from the averages, use copy_to(model)"
             )
 
     def copy_to(self, model: Layer) -> None:
-        """Copy the averages, and the running statistics of the last step, into a model.
+        """Copy the averaged weights and the last running statistics into a model.
 
         Parameters
         ----------

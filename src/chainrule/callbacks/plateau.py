@@ -1,4 +1,4 @@
-"""Reduce the learning rate when a number stops improving."""
+"""Reduce the learning rate when a monitored value stops improving."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .monitor import Monitor
 
 
 class ReduceOnPlateau(Callback):
-    """Multiply the learning rate by a factor when a number has not improved for some epochs.
+    """Multiply the learning rate by a factor when a monitored value stops improving.
 
     After more than `patience` consecutive epochs without improvement, the learning rate becomes
     ``max(factor * lr, min_lr)``, as in PyTorch's ``ReduceLROnPlateau`` with
-    ``threshold_mode="abs"``. A further call of `fit` starts from the reduced rate.
+    ``threshold_mode="abs"``. Another call of `fit` starts from the reduced rate.
 
     Parameters
     ----------
@@ -26,18 +26,18 @@ class ReduceOnPlateau(Callback):
     patience : int, optional
         Number of consecutive epochs without improvement to tolerate before the rate is reduced.
     min_delta : float, optional
-        A change counts as an improvement only if it is larger than this.
+        A change counts as an improvement only if it is larger than `min_delta`.
     cooldown : int, optional
-        The number of epochs to ignore after a change of the rate.
+        The number of epochs after a reduction that do not count towards `patience`.
     min_lr : float, optional
-        The lowest rate.
+        The lowest learning rate.
     mode : {"auto", "min", "max"}, optional
-        Whether lower or higher is better, see `EarlyStopping`.
+        Whether lower or higher values are better. See `EarlyStopping`.
 
     Attributes
     ----------
     best : float or None
-        The best number so far.
+        The best value so far.
 
     Raises
     ------

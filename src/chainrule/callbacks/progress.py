@@ -9,7 +9,7 @@ from .base import Callback, Training
 
 
 class ProgressBar(Callback):
-    """A progress bar over all steps, with the numbers of the last epoch (``verbose=1``)."""
+    """Show a progress bar over all steps, with the results of the last epoch (``verbose=1``)."""
 
     def on_fit_start(self, trainer: Training) -> None:
         from tqdm.auto import tqdm
@@ -33,7 +33,7 @@ class ProgressBar(Callback):
 
 
 class PrintEpochs(Callback):
-    """Prints one line per epoch (``verbose=2``)."""
+    """Print one line per epoch (``verbose=2``)."""
 
     def on_epoch_end(self, trainer: Training) -> None:
         print(f"epoch {trainer.epoch}/{trainer.epochs}  {_numbers(trainer)}", flush=True)

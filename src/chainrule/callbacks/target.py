@@ -1,4 +1,4 @@
-"""The file or folder that a callback writes to, owned by one training run at a time."""
+"""Exclusive access to the file or folder that a callback writes to."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Target:
 
     Two training runs with the same target would overwrite and remove each other's files, so the
     second run raises an error. Fits of an estimator (``trainer.of_estimator``) are an exception,
-    because a search passes copies of one callback to many fits. Each new fit takes the first free
+    because a search passes copies of one callback to many fits. Each new fit uses the first free
     name among ``runs``, ``runs-2``, ``runs-3`` and so on.
 
     Parameters
     ----------
     path : str or Path
-        The file, or the folder (created if it does not exist).
+        The path of the file or the folder. A folder is created if it does not exist.
     lock : str, optional
         The name of the lock file inside the target folder. If not given, the target is a file, and
         the lock file is next to the target.
@@ -35,25 +35,26 @@ class Target:
 
     @property
     def locked(self) -> bool:
-        """Whether this object has the lock, so that no other training run can write here."""
+        """Whether this object holds the lock. If so, no other training run can write here."""
         return self._lock is not None and self._lock.held
 
     @contextlib.contextmanager
     def taken(self, trainer: Training, *, used: Callable[[], bool]) -> Iterator[None]:
-        """Lock the target until `release` is called, or until an error occurs within the context.
+        """Lock the target until `release` is called or the ``with`` block raises an error.
 
         Parameters
         ----------
         trainer : Trainer
             The trainer that wants to write to the target.
         used : callable
-            Function that returns whether another training run has written to `path`. The function
-            is called only for a new fit of an estimator, which then tries the next name.
+            A function that returns whether another training run has written to `path`. The function
+            is called only for a new fit of an estimator. If the result is True, the fit tries the
+            next name.
 
         Raises
         ------
         FileExistsError
-            If another training run writes to the target.
+            If another training run is writing to the target.
         """
         if self.locked:
             raise FileExistsError(f"{self.path}: this callback is in use by another training run")
@@ -65,7 +66,7 @@ class Target:
             raise
 
     def release(self) -> None:
-        """Release the target for other training runs."""
+        """Release the lock, so that other training runs can use the target."""
         if self._lock is not None:
             self._lock.release()
         self._lock = None
@@ -81,7 +82,7 @@ class Target:
                 raise FileExistsError(reason)
 
     def _paths(self, trainer: Training) -> Iterator[Path]:
-        """Yield the paths to try. A fit that has already started keeps its path."""
+        """Yield the paths to try. A training run that continues keeps its path."""
         if not _seeks(trainer):
             stays = trainer.of_estimator or trainer.resuming
             yield self.path if stays else self._asked
@@ -93,7 +94,7 @@ class Target:
             yield asked.parent / f"{stem}-{i}{suffix}"
 
     def _locked_by(self) -> str | None:
-        """Lock the path; return an error message if another training run holds the lock."""
+        """Lock the path, or return an error message if another training run holds the lock."""
         if self._lock_name:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = Lock(self.path / self._lock_name)
@@ -109,5 +110,5 @@ class Target:
 
 
 def _seeks(trainer: Training) -> bool:
-    """Whether this training run is a new fit of an estimator and may choose an unused path."""
+    """Return whether this training run is a new fit of an estimator, which may use another path."""
     return trainer.of_estimator and not len(trainer.history)

@@ -15,20 +15,20 @@ from .target import Target
 class TensorBoard(Callback):
     """Write the history for TensorBoard, one curve per column (needs tensorboardX).
 
-    ``tensorboard --logdir runs`` shows the curves. When training resumes from a checkpoint, the
-    callback writes the whole history again, and TensorBoard hides the earlier points. No point is
-    lost or shown twice. Give each training run its own folder: two runs cannot write to one folder
-    at the same time. Each fit of an estimator, for instance in a `GridSearchCV`, uses its own
-    folder: if ``logdir`` has curves or is in use, the fit writes to ``logdir-2``, ``logdir-3`` and
-    so on.
+    The command ``tensorboard --logdir runs`` shows the curves. When training resumes from a
+    checkpoint, the callback writes the whole history again, and TensorBoard hides the earlier
+    points. No point is lost or shown twice. Give each training run its own folder, because two runs
+    cannot write to one folder at the same time. Each fit of an estimator, for instance in a
+    `GridSearchCV`, uses its own folder. If ``logdir`` has curves or is in use, the fit writes to
+    ``logdir-2``, ``logdir-3`` and so on.
 
     Parameters
     ----------
     logdir : str or Path
-        The folder; it is created if it does not exist.
+        The path of the folder. The folder is created if it does not exist.
     step_losses : bool, optional
-        Also write the loss of each step as ``step_loss``, with steps counted from 0. The losses are
-        written at the end of each epoch, so that steps do not wait for the losses.
+        Whether to also write the loss of each step, as ``step_loss``. Steps are counted from 0. The
+        losses are written at the end of each epoch, so that no step has to wait for its loss.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class TensorBoard(Callback):
     FileExistsError
         When training starts, if another training run is writing to the folder.
     ImportError
-        If tensorboardX is not installed; the message says how to install it.
+        If tensorboardX is not installed. The message says how to install it.
     """
 
     step_losses = Checked(flag)
@@ -70,7 +70,7 @@ class TensorBoard(Callback):
                 # otherwise write to the same file.
                 filename_suffix=f".{trainer.epochs_done}",
             )
-            # The history may hold only the most recent steps; find the number of its first step.
+            # The history may hold only the most recent steps. Compute the number of its first step.
             kept = len(history.step_losses) + trainer.steps_done
             self._first = trainer.optimizer.steps - kept
             self._write(history)

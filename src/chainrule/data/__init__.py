@@ -1,4 +1,4 @@
-"""Batches of data: cut from arrays or ready-made, with optional augmentation of the inputs."""
+"""Batches of samples, cut from arrays or ready-made, with optional augmentation of the inputs."""
 
 from . import augmentation
 from .minibatches import Batches, minibatches

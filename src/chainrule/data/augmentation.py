@@ -1,4 +1,4 @@
-"""Random changes to a batch of inputs that do not affect the labels."""
+"""Random changes to a batch of inputs. The labels do not change."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RandomShift:
     Raises
     ------
     ShapeError
-        When called on an array that is not ``(batch, height, width)``.
+        When called, if the images do not have shape ``(batch, height, width)``.
 
     Examples
     --------

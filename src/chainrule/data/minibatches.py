@@ -68,18 +68,18 @@ class Batches:
         return self.starting_at(0)
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """Yield the batches of one pass, beginning with batch `step`; read no earlier batches."""
+        """Yield the batches of one pass from batch `step` on, without reading earlier batches."""
         order = self.draw_order()
         on_device = None if order is None else self.backend.asarray(order)
         for i in range(step, len(self.sizes)):
             yield self.batch(i, order, on_device)
 
     def draw_order(self) -> np.ndarray | None:
-        """Return a new random order of the samples, or None without shuffling."""
+        """Return a new random order of the samples, or None if samples are not shuffled."""
         return self.rng.permutation(self.samples) if self.shuffle else None
 
     def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
-        """Return batch `i`. `order` and `on_device` hold the same order of the samples."""
+        """Return batch `i`. `on_device` is a copy of `order` on the device."""
         rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
         return tuple(
             to_device(self.backend, a[rows if order is None else order[rows]])
@@ -89,7 +89,7 @@ class Batches:
         )
 
     def _gather(self, array: Array, rows: Any) -> Array:
-        if isinstance(rows, slice):  # copy, so that nobody can change the user's data
+        if isinstance(rows, slice):  # copy, so that changing a batch does not change the data
             return self.backend.xp.asarray(array[rows, ...], copy=True)
         return self._take(array, rows, axis=0)
 
@@ -105,38 +105,38 @@ def minibatches(
 ) -> Batches:
     """Split arrays into batches, in a new random order in each pass.
 
-    This function checks the data and moves it to the device, once. The data of a `numpy.memmap`
-    stays on disk; each batch is moved when needed. uint8 stays uint8, and all other integer types
-    become int64. float16 stays float16, which takes half the memory of float32. A model converts
-    each batch to the model's own dtype.
+    This function checks the data once, and moves all of it to the device. A `numpy.memmap` stays on
+    disk instead, and each batch is moved to the device when needed. uint8 stays uint8, and all
+    other integer types become int64. float16 stays float16, which takes half the memory of float32.
+    A model converts each batch to the model's own dtype.
 
     Parameters
     ----------
     *arrays : array
-        Inputs, targets and optional sample weights, each with one row per sample. Arrays of any
-        library, lists and frames are accepted.
+        Inputs, targets and optional sample weights, each with one row per sample. Lists, data
+        frames and arrays of any library are accepted.
     batch_size : int
         The number of samples in a batch. The last batch may be smaller.
     seed : int or numpy.random.Generator, optional
         Seed or generator for the permutations.
     shuffle : bool, optional
-        Shuffle the samples before each pass.
+        Whether to shuffle the samples before each pass.
     drop_last : bool, optional
-        Leave out a last batch that is smaller than the others.
+        Whether to leave out the last batch if it is smaller than the others.
     backend : str, Backend or namespace, optional
-        The backend on which the batches are returned, such as ``model.backend``.
+        The backend of the returned batches, such as ``model.backend``.
     dtype : {"float32", "float64"}, optional
         Convert floating-point data to this dtype. By default, the dtype is kept.
 
     Returns
     -------
     Batches
-        An iterable of batches. A batch is a tuple with one part of each array.
+        An iterable of batches. A batch is a tuple that contains the same rows of each array.
 
     Raises
     ------
     DataError
-        If the data is empty, not numeric, or holds NaN or infinity.
+        If the data is empty, is not numeric, or contains NaN or infinity.
     ShapeError
         If the arrays have different lengths.
     ValueError

@@ -11,11 +11,11 @@ from ..backends.conversion import to_numpy
 from ..errors import DataError, ShapeError, blaming
 from ..types import Array
 
-CHECKED_AT_ONCE = 2**24  # the number of bytes of a file that are read at a time
+CHECKED_AT_ONCE = 2**24  # the number of bytes to read from a file at a time
 
 
 def rows_at_once(array: Array) -> int:
-    """The number of rows to check at a time: all, or about 16 MB if they are in a file."""
+    """Return how many rows to check at a time: all rows, or about 16 MB of rows from a file."""
     rows: int = array.shape[0]
     return max(1, CHECKED_AT_ONCE * rows // array.nbytes) if isinstance(array, np.memmap) else rows
 
@@ -42,7 +42,7 @@ def _of_few_dtypes(backend: Backend, array: Array) -> Array:
 
 
 def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
-    """Move arrays to the device; require finite numbers and equal lengths of at least 1.
+    """Move arrays to the device; check for finite numbers and equal lengths of at least 1.
 
     The data of a `numpy.memmap` is checked, but stays on disk.
     """
@@ -51,7 +51,7 @@ def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[A
     moved = {name: _moved(backend, name, data, dtype) for name, data in arrays.items()}
     lengths = {name: array.shape[0] for name, array in moved.items()}
     if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{n} of {name}" for name, n in lengths.items())
+        found = ", ".join(f"{n} in {name}" for name, n in lengths.items())
         raise ShapeError(f"expected the same number of samples in each array, found {found}")
     return tuple(moved.values())
 

@@ -22,15 +22,15 @@ class BatchStream:
     Parameters
     ----------
     source : iterable or callable
-        The source of the batches. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. The source
-        is an iterable that can start again, such as a list or a PyTorch ``DataLoader``, or a
-        function that takes a NumPy Generator and returns an iterator. Resuming in the middle of an
-        epoch is exact only if all randomness comes from this Generator. For example, resuming is
+        The source of the batches. It is an iterable that can be iterated more than once, such as a
+        list or a PyTorch ``DataLoader``, or a function that takes a NumPy Generator and returns an
+        iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. Resuming in the middle of
+        an epoch is exact only if all randomness comes from this Generator. For example, resuming is
         not exact with a loader that shuffles by itself.
     rng : numpy.random.Generator
-        The generator to pass to `source` if it is a function.
+        The generator to pass to `source` if `source` is a function.
     backend : Backend
-        The backend on which the batches are returned.
+        The backend of the returned batches.
     dtype : {"float32", "float64"}
         Convert floating-point data to this dtype.
 
@@ -40,7 +40,7 @@ class BatchStream:
         If the source is an iterator, which can be used only once, or if a batch is not a tuple of
         two or three arrays.
     DataError, ShapeError
-        If the data in a batch is invalid, as for `minibatches`.
+        If the data in a batch is invalid. See `minibatches`.
     """
 
     def __init__(
@@ -51,8 +51,9 @@ class BatchStream:
         if data or not (callable(source) or again):
             kind, hint = type(source).__name__, ": did you mean fit(x, y)?" if data else ""
             raise TypeError(
-                "fit(x) without y: expected an iterable of batches that can start again, or a "
-                f"function from a numpy.random.Generator to an iterator, found {kind}{hint}"
+                "fit(x) without y: expected an iterable that yields batches and can be iterated "
+                "more than once, or a function that takes a numpy.random.Generator and returns an "
+                f"iterator, found {kind}{hint}"
             )
         self.source = source
         self.rng = rng
@@ -64,7 +65,7 @@ class BatchStream:
         return len(self.source) if hasattr(self.source, "__len__") else 0  # 0 means unknown
 
     def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
-        """Yield the batches of one pass, beginning with batch `step`; discard earlier batches."""
+        """Yield the batches of one pass from batch `step` on, and discard earlier batches."""
         batches = self.source(self.rng) if callable(self.source) else self.source
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
@@ -81,7 +82,7 @@ class BatchStream:
 
 
 def _is_data(thing: Any) -> bool:
-    """Return whether `thing` is an array, a frame or a list of numbers, and so not a batch."""
+    """Return whether `thing` is data instead of batches: an array, a frame or a list of numbers."""
     if is_array_api_obj(thing) or hasattr(thing, "columns"):
         return True
     numbers = (bool, int, float)

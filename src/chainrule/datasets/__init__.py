@@ -1,4 +1,4 @@
-"""Data sets: MNIST from disk or downloaded, and generated problems with two features."""
+"""Data sets: MNIST, Fashion-MNIST, and generated problems with two features."""
 
 from .idx import read_idx
 from .mnist import DownloadError, fashion_mnist, mnist

@@ -27,16 +27,16 @@ def read_idx(
     path : str or Path
         The file.
     shape : tuple of int, optional
-        The shape that the array must have; by default any shape.
+        The required shape of the array. By default, any shape is accepted.
     max_bytes : int, optional
-        The largest accepted size of the data. A limit is needed because a small compressed file can
-        unpack to any size. The file is never unpacked beyond the size in its header. MNIST's images
-        take 47 MB.
+        The largest accepted size of the unpacked data. The limit is needed because a small
+        compressed file can unpack to a very large array. The file is never unpacked beyond the size
+        in its header. MNIST's training images need 47 MB.
 
     Returns
     -------
     array
-        The data, with the dtype and shape given in the header, in the machine's byte order.
+        The data, with the dtype and shape that the header states. The byte order is the machine's.
 
     Raises
     ------
@@ -65,19 +65,20 @@ def _parse(
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES:
         raise FileFormatError(
-            f"{path}: expected an IDX file, found the first bytes {magic.hex()!r}"
+            f"{path}: expected an IDX file, found a file that begins with {magic.hex()!r}"
         )
     dtype, ndim = np.dtype(_DTYPES[magic[2]]), magic[3]
     sizes = file.read(4 * ndim)
     if len(sizes) < 4 * ndim:
-        raise FileFormatError(f"{path}: truncated within its header of {ndim} sizes")
+        raise FileFormatError(f"{path}: truncated: expected a header with {ndim} sizes")
     found = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
     if shape is not None and found != shape:
         raise FileFormatError(f"{path}: expected an array of shape {shape}, found {found}")
     if ndim > _MOST_AXES:
         raise FileFormatError(f"{path}: expected at most {_MOST_AXES} axes, found {ndim}")
     size = math.prod(found) * dtype.itemsize
-    # NumPy ignores axes of size 0 when it checks whether an array is too large: count them as 1.
+    # An array with an axis of length 0 is empty. But NumPy refuses even an empty array if the
+    # product of the other lengths is too large. So count an axis of length 0 as 1 here.
     if (most := math.prod(n or 1 for n in found) * dtype.itemsize) > max_bytes:
         raise FileFormatError(
             f"{path}: expected at most {max_bytes:,} bytes (max_bytes= allows more), found {most:,}"

@@ -79,22 +79,22 @@ _FASHION = _Published(
 def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load MNIST, handwritten digits (Y. LeCun, C. Cortes and C. Burges; CC BY-SA 3.0).
 
-    The function searches `data_home`, ``$CHAINRULE_DATA`` and the cache. In each of these folders,
+    The function searches `data_home`, ``$CHAINRULE_DATA`` and the cache. In each of these places,
     the files can be in the folder itself, in a subfolder ``mnist`` (or ``MNIST``), or in a
-    subfolder ``raw`` of either folder, where torchvision keeps the files. Missing files are
-    downloaded to the cache (this needs the extra ``datasets``).
+    subfolder ``raw`` of one of these, as torchvision stores them. If the files are not found, they
+    are downloaded to the cache (needs the extra ``datasets``).
 
     Parameters
     ----------
     data_home : str or Path, optional
-        A folder with the four IDX files, compressed or not. File names such as
-        ``train-images.idx3-ubyte`` and capital letters are also accepted.
+        A folder with the four IDX files, compressed or not. Names such as
+        ``train-images.idx3-ubyte`` and names in capital letters are also accepted.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test) : tuples of array
-        Images ``(60000, 28, 28)`` and ``(10000, 28, 28)`` of uint8 from 0 to 255, labels
-        ``(60000,)`` and ``(10000,)`` of int64 from 0 to 9.
+        Images ``(60000, 28, 28)`` and ``(10000, 28, 28)``, as uint8 from 0 to 255. Labels
+        ``(60000,)`` and ``(10000,)``, as int64 from 0 to 9.
 
     Raises
     ------
@@ -109,8 +109,9 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
 def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load Fashion-MNIST, articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT).
 
-    The function works like `mnist`, but the subfolder is ``fashion-mnist`` (or ``FashionMNIST``).
-    Because the file names are the same for both data sets, a folder that holds MNIST is skipped.
+    The function works like `mnist`, except that the subfolder is ``fashion-mnist`` (or
+    ``FashionMNIST``). Both data sets have the same file names, so a folder that holds MNIST is
+    skipped.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ def _cache() -> Path | None:
 
 
 def _folders(dataset: _Published, home: Path) -> list[Path]:
-    """Return the folders to search: subfolders named like the data set, then `home` itself."""
+    """Return the folders to search: subfolders named after the data set, then `home` itself."""
     inner = sorted(home.iterdir()) if home.is_dir() else []
     named = [folder for folder in inner if _letters(folder.name) == _letters(dataset.name)]
     return [place for folder in (*named, home) for place in (folder, folder / "raw")]
@@ -164,7 +165,7 @@ def _letters(name: str) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Map published names to the files in a folder. A compressed file takes precedence."""
+    """Map the published file names to files in a folder. A compressed file takes precedence."""
     inner = sorted(folder.iterdir()) if folder.is_dir() else []
     published = {p: p.name.lower().removesuffix(".gz").replace(".idx", "-idx") for p in inner}
     return {name: path for path, name in published.items() if path.is_file()}
@@ -188,7 +189,7 @@ def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> 
 
 
 def _md5(array: np.ndarray) -> str:
-    """Compute the MD5 of this array written as an IDX file, to identify the data set."""
+    """Compute the MD5 of an IDX file with this array, to identify the data set."""
     header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(array.tobytes())
@@ -200,8 +201,8 @@ def _download(dataset: _Published, missing: str) -> list[Path]:
         import pooch
     except ImportError as error:
         raise DownloadError(
-            f"{dataset.name}: {missing}. To download it: {to_install('datasets')}; or "
-            "point CHAINRULE_DATA at a folder with these files"
+            f"{dataset.name}: {missing}. To download them: {to_install('datasets')}; or "
+            "set CHAINRULE_DATA to a folder with these files"
         ) from error
     cache = _cache()
     assert cache is not None
@@ -220,7 +221,7 @@ def _download(dataset: _Published, missing: str) -> list[Path]:
                 break
         else:
             raise DownloadError(
-                f"{dataset.name}: {missing}, and cannot be downloaded; point CHAINRULE_DATA at a "
+                f"{dataset.name}: {missing}, and cannot be downloaded; set CHAINRULE_DATA to a "
                 "folder with these files. " + "; ".join(failures)
             )
     return paths

@@ -1,4 +1,4 @@
-"""Classification problems with two features, made to be plotted."""
+"""Classification problems with two features, which are easy to plot."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Points = tuple[np.ndarray, np.ndarray]
 def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: int = 0) -> Points:
     """Spiral arms, one for each class, from the centre to radius 1.
 
-    Arm k turns by 4 radians, from angle 4k to 4k + 4, with normally distributed noise on the angle.
-    With six classes, neighbouring arms are 0.57 radians apart. At noise 0.2, the arms overlap, and
-    no classifier can be more than about 92 % accurate.
+    Arm k turns by 4 radians, from angle 4k to 4k + 4. Normally distributed noise is added to the
+    angle. With six classes, neighbouring arms are 0.57 radians apart. With noise 0.2, the arms
+    overlap, so no classifier can exceed an accuracy of about 92 %.
 
     Source: A. Karpathy, lecture notes of Stanford's CS231n, "Minimal neural network case study".
 
@@ -35,9 +35,9 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
     Returns
     -------
     x : array
-        ``(samples, 2)``.
+        The points, ``(samples, 2)``.
     y : array
-        ``(samples,)``, integers from 0.
+        The classes, ``(samples,)``, as integers from 0.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
     """
     classes, noise = whole("classes", classes, least=1), at_least_zero("noise", noise)
     if samples < classes or samples % classes:
-        raise ValueError(f"expected samples to be a multiple of {classes} classes, found {samples}")
+        raise ValueError(f"expected samples to be a multiple of classes={classes}, found {samples}")
     rng, n = np.random.default_rng(seed), samples // classes
     y = np.repeat(np.arange(classes), n)
     radius = np.tile(np.linspace(0.0, 1.0, n), classes)

@@ -1,1 +1,1 @@
-"""Atomic writes, locks and safetensors files. This folder knows nothing about models."""
+"""Atomic writes, locks and safetensors files. Nothing here depends on models."""

@@ -1,4 +1,4 @@
-"""Atomic writes: a reader sees the complete old file or the complete new file."""
+"""Atomic writes: a reader sees either the complete old file or the complete new file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written to, or the disk is full.
+        If the folder does not exist, if it cannot be written to, or if the disk is full.
     """
     path = replaceable(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -40,7 +40,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def replaceable(path: str | Path) -> Path:
-    """Return the path of the file to replace; a symbolic link is followed to its target.
+    """Return the path of the file to replace, which is the target of a symbolic link.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def replaceable(path: str | Path) -> Path:
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: cannot write this file: there is no such folder")
+        raise FileNotFoundError(f"{path}: cannot write this file: its folder does not exist")
     if path.exists() and not path.is_file():  # a device must not be replaced
         raise OSError(f"{path}: expected a file to replace, found a folder, a pipe or a device")
     return path

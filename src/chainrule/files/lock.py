@@ -22,15 +22,17 @@ _FAR = 2**30  # Windows locks this byte, which lies beyond the end of the conten
 
 
 class Lock:
-    """A file that only one owner can lock at a time.
+    """A lock that only one owner can hold at a time.
 
     The operating system releases the lock when the process ends, even if the process is killed. The
-    file may then remain, but it is not locked. A copy of a `Lock` object does not hold the lock.
+    lock file may then remain, but it is not locked. A copy of a `Lock` object does not hold the
+    lock.
 
     Parameters
     ----------
     path : Path
-        The path of the file. Taking the lock creates the file, and releasing the lock removes it.
+        The path of the lock file. Acquiring the lock creates this file. Releasing the lock removes
+        this file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,17 +45,18 @@ class Lock:
         return self._file is not None
 
     def acquire(self) -> str | None:
-        """Take the lock.
+        """Try to acquire the lock, without waiting.
 
         Returns
         -------
         str or None
-            None if the lock was taken. Otherwise, a description of the process that holds the lock.
+            None if this call acquired the lock, or if the file system does not support locks.
+            Otherwise, a description of the process that holds the lock.
 
         Raises
         ------
         OSError
-            If the file cannot be created, for instance without write permission.
+            If the file cannot be created, for instance because write permission is missing.
 
         Warns
         -----
@@ -81,7 +84,7 @@ class Lock:
             owner = file.read(200).decode(errors="replace")
         if error.errno in _TAKEN:
             return owner or "an unknown process"
-        message = f"{self.path}: cannot detect other training runs that write here: {error}"
+        message = f"{self.path}: cannot detect whether other training runs write here: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return None
 

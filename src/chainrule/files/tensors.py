@@ -36,7 +36,7 @@ _OTHERS = {
     b"\x89HDF": "an HDF5 file, as written by Keras",
     b"\x93NUMPY": "an array, as written by numpy.save",
 }
-"""The first bytes of other kinds of weight files."""
+"""The first bytes of weight files in other formats."""
 
 
 def write_tensors(
@@ -51,20 +51,21 @@ def write_tensors(
     tensors : mapping of str to array
         Arrays of booleans, integers or floating-point numbers.
     metadata : mapping of str to str
-        Text entries. The entry ``sha256`` is added, and ``format_version`` unless it is given.
+        Text entries. An entry ``sha256`` is always added. An entry ``format_version`` is added if
+        it is missing.
 
     Raises
     ------
     TypeError, ValueError
-        If an array has another type, if a name is reserved, or if the header is longer than
-        `MAX_HEADER`. `read_tensors` could not read such a file.
+        If the dtype of an array is not supported, if a name is reserved, or if the header is longer
+        than `MAX_HEADER`. `read_tensors` could not read such a file.
     OSError
         If the file cannot be written.
 
     After any of these errors, an existing file is unchanged.
     """
     metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
-    # The safetensors package writes every array as if it were in C order. So convert arrays in
+    # The safetensors package writes every array as if it were in C order, so convert arrays in
     # other orders first.
     ordered = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     for name, array in ordered.items():
@@ -99,8 +100,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     Raises
     ------
     FileFormatError
-        If the file is not a valid safetensors file, does not match its digest, or has another
-        format version.
+        If the file is not a valid safetensors file, does not match its digest, or has an
+        unsupported format version.
     OSError
         If the file cannot be read.
     """
@@ -120,7 +121,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
         for start, other in _OTHERS.items():
             if data.startswith(start):
                 raise FileFormatError(
-                    f"{path}: expected a safetensors file, found {other}; for weights of PyTorch "
+                    f"{path}: expected a safetensors file, found {other}; for PyTorch weights, "
                     "use safetensors.torch.save_file(module.state_dict(), path)"
                 ) from error
         found = "" if data[8:9] == b"{" else f"; it begins with {data[:24]!r}"
@@ -133,8 +134,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
         raise FileFormatError(f"{path}: damaged: the content does not match the SHA-256 digest")
     if (version := metadata.get("format_version")) != FORMAT_VERSION:
         raise FileFormatError(
-            f"{path}: expected format version {FORMAT_VERSION}, found {version}: a newer chainrule "
-            "wrote it"
+            f"{path}: expected format version {FORMAT_VERSION}, found {version}: the file was "
+            "written by a newer chainrule"
         )
     return tensors, metadata
 
@@ -182,5 +183,5 @@ def _no_constant(word: str) -> NoReturn:
 
 
 def _with_digest(data: bytes, new: str, old: str = _NO_DIGEST) -> bytes:
-    # Quotes inside JSON strings are escaped. So only the key of the metadata itself can match.
+    # Quotes inside JSON strings are escaped, so only the key of the metadata itself can match.
     return data.replace(f'"sha256":"{old}"'.encode(), f'"sha256":"{new}"'.encode(), 1)

@@ -1,7 +1,7 @@
-"""Export to ONNX: inference as a graph of standard operators, for other runtimes.
+"""Export to ONNX, a file with a graph of standard operators that other runtimes can execute.
 
-Weights keep their names and are stored once: a layer that is used twice becomes two nodes with the
-same weights.
+Weights keep their names. Each weight is stored only once, so a layer that is used twice becomes two
+nodes that share weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .onnx_operators import writer
 
 OPSET = 20  # the first opset with Gelu
 IR_VERSION = 9  # the file format released with opset 20
-LARGEST = 2**31 - 2**20  # bytes of weights: protobuf's limit, minus room for everything else
+LARGEST = 2**31 - 2**20  # bytes of weights: protobuf's limit, minus room for the rest of the file
 
 
 def to_onnx(
@@ -36,22 +36,23 @@ def to_onnx(
 ) -> None:
     """Write a model in inference mode to an ONNX file (needs onnx).
 
-    The file has one input, ``"input"``, and one output, ``"output"``, for batches of any size. The
-    file uses opset 20, which onnxruntime supports from version 1.17 on. The metadata names
-    chainrule and its version, and ``onnx.checker`` checks the model before it is written.
+    The exported model has one input, ``"input"``, and one output, ``"output"``. Batches of any size
+    are accepted. The file uses opset 20, which onnxruntime supports since version 1.17. The
+    metadata names chainrule and its version. Before the file is written, ``onnx.checker`` checks
+    the exported model.
 
     Parameters
     ----------
     model : Sequential
         The model, on any backend.
     path : str or Path
-        The file, which is written completely or not at all.
+        The path of the file. The file is written completely or not at all.
     input_shape : tuple of int, optional
-        The shape of one sample, such as ``(28, 28)``. By default, a sample is a vector with the
-        number of features of the first `Linear`, `BatchNorm` or `LayerNorm`.
+        The shape of one sample, such as ``(28, 28)``. By default, a sample is a vector. The first
+        `Linear`, `BatchNorm` or `LayerNorm` determines the length of this vector.
     input_dtype : str, optional
-        The dtype of the input; float32 if not given. An input of another dtype, such as
-        ``"uint8"``, is first converted to float32 by the exported graph.
+        The dtype of the input. The default is float32. With another dtype, such as ``"uint8"``, the
+        exported model first converts the input to float32.
 
     Raises
     ------
@@ -64,9 +65,9 @@ def to_onnx(
     ShapeError
         If the input does not have the shape that a layer expects.
     ValueError
-        If the model is in float64, for which runtimes lack operators; if the shape of the input is
-        not known; if `input_dtype` does not hold real numbers; or if the model is larger than 2
-        GiB.
+        If the model is in float64, because runtimes lack operators for float64. Also if the input
+        shape is unknown, if `input_dtype` is not a dtype of real numbers, or if the model is larger
+        than 2 GiB.
     OSError
         If the file cannot be written. An existing file stays unchanged.
 
@@ -95,7 +96,7 @@ def to_onnx(
 
 
 def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> bytes:
-    """Return the content of the file, after checking it."""
+    """Return the content of the file, after checking the model."""
     onnx = import_onnx()
     state, dtype = model.state, _input_dtype(input_dtype or "float32")
     if state.dtype_name != "float32":
@@ -143,7 +144,7 @@ def _input_dtype(name: str) -> np.dtype[Any]:
 
 
 def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the shape of one sample, as given or from the first layer that fixes it."""
+    """Return the shape of one sample: the given shape, or the shape that the layers require."""
     instance(Layer, model, "a Sequential")
     if shape is not None:
         if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):

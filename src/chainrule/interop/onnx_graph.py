@@ -17,7 +17,7 @@ Value: TypeAlias = str
 Operand: TypeAlias = Value | Stored | float | np.ndarray | None
 
 Writer: TypeAlias = "Callable[[Graph, Any, Value], Value]"
-"""Adds a layer to a graph: maps the name of the input to the name of the output."""
+"""A function of a graph, a layer and the name of its input. It returns the name of the output."""
 
 
 class Graph:
@@ -28,10 +28,10 @@ class Graph:
     model : Layer
         The model to export.
     writer : callable
-        Takes a layer and returns the function that adds the layer to the graph, see `Writer`.
+        A function that takes a layer and returns the `Writer` for this layer.
     rows : bool
-        Whether the model's input is known to be ``(batch, features)``. The attribute `rows` tells
-        whether the next layer's input is known to have this shape.
+        Whether the model's input is known to have shape ``(batch, features)``. The attribute `rows`
+        says the same about the next layer's input.
     """
 
     def __init__(self, model: Layer, writer: Callable[[Layer], Writer], *, rows: bool) -> None:
@@ -54,7 +54,8 @@ class Graph:
             The operator's name, see https://onnx.ai/onnx/operators.
         *operands : str, Parameter, Buffer, float, array or None
             The operator's inputs: outputs of other operators, weights, numbers, or None to leave
-            out an optional input. Numbers are written in float32, integer arrays in int64.
+            out an optional input. Integer arrays are written as int64. All other numbers are
+            written as float32.
         **attributes
             The operator's attributes.
 
@@ -105,7 +106,7 @@ class Graph:
         return name
 
     def _name(self, what: str) -> str:
-        """Return a new name within the layer that is being added."""
+        """Return an unused name for a part of the layer that is being added."""
         name = first = f"{self._place}/{what}".removeprefix("/")
         count = 1
         while name in self._taken:

@@ -1,4 +1,4 @@
-"""Each layer as ONNX operators; `chainrule.interop.onnx` writes the file."""
+"""The ONNX operators of each layer. `chainrule.interop.onnx` writes the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .onnx_graph import Graph, Operand, Value, Writer
 
 
 def writer(layer: Layer) -> Writer:
-    """Return the function that adds a layer. A subclass with another `forward` is refused."""
+    """Return the function that adds a layer. A class that overrides `forward` needs `to_onnx`."""
     for kind in type(layer).__mro__:
         if "to_onnx" in vars(kind):
             return _custom

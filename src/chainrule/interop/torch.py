@@ -1,6 +1,6 @@
-"""Models from PyTorch: the same layers, with the same weights under the same names.
+"""Conversion of PyTorch models to models with the same layers, weights and parameter names.
 
-The opposite direction needs no code: `Sequential.save` writes a ``state_dict``.
+The opposite direction needs no function, because `Sequential.save` writes a ``state_dict``.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ def from_torch(
 ) -> Sequential:
     """Convert a ``torch.nn.Sequential`` to a model with the same outputs and gradients.
 
-    Weights and running statistics are copied, and a module that is used twice becomes a layer that
-    is used twice. Names such as ``"0.weight"`` stay the same. Modules that have words as names (in
-    an ``OrderedDict``) are numbered instead. Frozen parameters (``requires_grad=False``) stay
-    frozen; see `BatchNorm` for the effect on that layer. In training, the masks of dropout differ
-    from PyTorch's.
+    Weights and running statistics are copied. A module that is used twice becomes a layer that is
+    used twice. Parameter names such as ``"0.weight"`` stay the same. If the modules of an
+    ``OrderedDict`` have words as names, numbers replace these words. Frozen parameters
+    (``requires_grad=False``) stay frozen. `BatchNorm` describes how freezing affects this layer. In
+    training, the dropout masks differ from PyTorch's.
 
     Parameters
     ----------
     module : torch.nn.Module
-        A ``Sequential``, which may contain others, or one of ``BatchNorm1d``, ``Dropout``, ``ELU``,
+        A ``Sequential``, which may be nested, or one of ``BatchNorm1d``, ``Dropout``, ``ELU``,
         ``Flatten``, ``GELU``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``,
         ``LogSoftmax``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``,
-        ``Softplus`` and ``Tanh``. Norms, softmaxes and the slopes of a ``PReLU`` have to apply to
-        the last axis. After a ``Linear``, PyTorch's axis 1 is assumed to be the last axis, so such
-        a model takes inputs of shape ``(batch, features)``.
+        ``Softplus`` and ``Tanh``. Normalisations, softmaxes and the slopes of a ``PReLU`` must
+        apply to the last axis. After a ``Linear``, axis 1 is also accepted. In this case, the
+        model's inputs must have shape ``(batch, features)``, so that axis 1 is the last axis.
     backend, device : optional
         The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
@@ -47,13 +47,13 @@ def from_torch(
     Returns
     -------
     Sequential
-        The model. A single module becomes a `Sequential` of one layer.
+        The model. A single module becomes a `Sequential` with one layer.
 
     Raises
     ------
     TypeError
-        If a module or one of its options is not supported. The message names the module, its place
-        and what is supported.
+        If a module or one of its options is not supported. The message names the module and what is
+        supported.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class _UnsupportedError(Exception):
 
 
 class _Converter:
-    """Converts modules to layers, each module once."""
+    """Converts modules to layers. A module that occurs twice becomes one layer."""
 
     def __init__(self, nn: Any) -> None:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
@@ -95,7 +95,7 @@ class _Converter:
         self.made: dict[int, Layer] = {}
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
         self.owners: dict[int, str] = {}  # the place of the module that each tensor belongs to
-        self.rows = False  # whether arrays are (batch, features) from here on
+        self.rows = False  # whether the next input is assumed to be (batch, features)
 
     def layer(self, module: Any, place: str) -> Layer:
         if id(module) not in self.made:
@@ -136,7 +136,7 @@ class _Converter:
         return Sequential(*(self.layer(child, prefix + name) for name, child in inner))
 
     def fill(self, layer: Layer, module: Any, place: str) -> None:
-        """Keep the tensors of the module as initial values of the layer."""
+        """Record the module's tensors as the initial values of the layer."""
         _without_hooks(module)
         stored, tensors = layer.named_stored(), module.state_dict(keep_vars=True)
         tensors.pop("num_batches_tracked", None)
@@ -152,7 +152,7 @@ class _Converter:
             if not tensor.is_floating_point():
                 _refuse(f"expected {name} to hold floating-point numbers, found {tensor.dtype}")
             if tensor.is_meta:
-                _refuse(f"{name} has no values, as it is on device 'meta'")
+                _refuse(f"{name} has no values, because it is on device 'meta'")
             value = tensor.detach().cpu().double().numpy()
             if value.shape != part.shape:
                 _refuse(f"expected {name} of shape {part.shape}, found {value.shape}")
@@ -177,7 +177,7 @@ def _without_hooks(module: Any) -> None:
 
 
 def _expect(module: Any, **options: Any) -> None:
-    """Refuse a module whose options differ from these, because the layer supports no others."""
+    """Refuse a module whose options differ from the given values, which the layer requires."""
     for name, value in options.items():
         found = getattr(module, name)
         if found != value:
@@ -205,7 +205,7 @@ def _gelu(module: Any, rows: bool) -> Layer:
 def _prelu(module: Any, rows: bool) -> Layer:
     slopes = module.num_parameters
     if slopes > 1 and not rows:
-        _refuse(f"expected num_parameters=1 (more only after a Linear), found {slopes}")
+        _refuse(f"expected num_parameters=1 (more are allowed only after a Linear), found {slopes}")
     return layers.PReLU(slopes) if slopes > 1 else layers.PReLU()
 
 
@@ -231,7 +231,7 @@ def _flatten(module: Any, rows: bool) -> Layer:
 def _batch_norm(module: Any, rows: bool) -> Layer:
     _expect(module, track_running_stats=True)
     if module.momentum is None:
-        _refuse("expected a momentum that is a number, found None")
+        _refuse("expected momentum to be a number, found None")
     options = {} if module.affine else {"affine": False}
     return layers.BatchNorm(
         module.num_features, eps=module.eps, momentum=module.momentum, **options
@@ -241,7 +241,7 @@ def _batch_norm(module: Any, rows: bool) -> Layer:
 def _layer_norm(module: Any, rows: bool) -> Layer:
     _expect(module, elementwise_affine=True)
     if len(module.normalized_shape) != 1:
-        _refuse(f"expected the last axis only, found normalized_shape={module.normalized_shape}")
+        _refuse(f"expected one axis in normalized_shape, found {module.normalized_shape}")
     return layers.LayerNorm(module.normalized_shape[0], eps=module.eps)
 
 

@@ -1,35 +1,34 @@
-"""Metrics: functions of outputs and targets that an evaluation reports next to the loss.
+"""Metrics: functions of outputs and targets. An evaluation reports their values next to the loss.
 
 A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
-takes a list of metrics, or a dict with names of your choice. Metrics never read values back from a
-device. Targets may be a list, a frame or an array of another library. Metrics move the targets to
-the device of the outputs. For targets in host memory, NaN and labels outside the classes raise a
-`DataError`. NaN among the outputs is not an error. Depending on the metric, samples with NaN count
-as wrong, or the result is NaN.
+takes a list of metrics, or a dict with names of your choice. The metrics in this module never read
+values from a device. Targets may be a list, a data frame or an array of another library. The
+targets are moved to the device of the outputs. If targets in host memory contain NaN or labels
+outside the classes, a metric raises a `DataError`. NaN in the outputs does not raise an error.
+Depending on the metric, samples with NaN outputs count as wrong, or the result is NaN.
 
 For classification, outputs are logits or probabilities ``(samples, classes)``. Targets are one-hot
 rows, or labels ``(samples,)`` from 0 to ``classes - 1``. Each row of the targets must sum to 1, so
 several labels per sample raise a `DataError`. For several labels per sample, use `binary_accuracy`.
 If a row is not one-hot (a smoothed or mixed label), the class of the largest entry counts.
 
-For two classes, `precision`, `recall`, `f1` and `confusion_matrix` also take a single output,
-``(samples,)`` or ``(samples, 1)``. Outputs above `threshold` are class 1. Targets are 0 or 1 and
-have the shape of the outputs.
+For two classes, `precision`, `recall`, `f1` and `confusion_matrix` also accept a single output per
+sample, ``(samples,)`` or ``(samples, 1)``. Outputs above `threshold` mean class 1. Targets are 0 or
+1, and have the shape of the outputs.
 
-Outputs and targets may have any real dtype. Counts and sums always use integers and float64. If the
-outputs are float32 or float64, the result has the same dtype. Otherwise the result is float64.
+Outputs and targets may have any real dtype. Counts and sums are computed in integers or float64. If
+the outputs are float32 or float64, the result has the same dtype. Otherwise the result is float64.
 
 The attribute ``higher_is_better`` of a metric is True if larger values are better, and False if
-smaller values are better. Callbacks that watch a metric rely on ``higher_is_better``, so set this
-attribute on custom metrics too.
+smaller values are better. Callbacks that monitor a metric use this attribute, so set it on custom
+metrics too.
 
-A `Trainer` also computes a metric in training if the metric is a mean over samples and has a
-function ``per_sample(xp, outputs, targets)``. This function returns a number or a boolean for each
-sample, ``(samples,)``, or one for each output, ``(samples, outputs)``. It takes the arrays of one
-step as they are (targets may be integers), uses `xp`, the namespace of these arrays, and must
-neither change them nor read values from the device. The mean over samples is weighted by the sample
-weights. `accuracy`, `binary_accuracy`, `top_k_accuracy` and `mean_absolute_error` have this
-function.
+A `Trainer` also computes a metric during training if the metric is a mean over samples and has a
+function ``per_sample(xp, outputs, targets)``. This function returns numbers or booleans, either one
+per sample, ``(samples,)``, or one per output, ``(samples, outputs)``. The arguments are the arrays
+of one step and their namespace, `xp`. Targets may be integers. The function must neither change the
+arrays nor read values from the device. The mean over samples is weighted by the sample weights.
+`accuracy`, `binary_accuracy`, `top_k_accuracy` and `mean_absolute_error` have this function.
 
 Examples
 --------
@@ -37,8 +36,8 @@ Examples
 >>> metrics = [accuracy, top_k_accuracy(5)]
 >>> metrics = {"accuracy": accuracy, "f1": partial(f1, average="weighted")}
 
-A custom metric that is also computed in training: the share of samples whose largest error is below
-0.1.
+A custom metric that is also computed during training: the share of samples whose largest error is
+below 0.1.
 
 >>> import numpy as np
 >>> def close(outputs, targets):

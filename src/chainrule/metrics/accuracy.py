@@ -31,11 +31,11 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
         ``(samples, classes)``: logits or probabilities.
     targets : array
         Labels ``(samples,)``, or rows with the shape of the outputs. Each row is a probability
-        distribution, often one-hot; the largest entry marks the correct class.
+        distribution, and often one-hot. The largest entry marks the correct class.
     ignore_index : int, optional
-        Samples with this label are not counted. If no samples remain, the accuracy is 0. By
-        default, `Trainer` passes the `ignore_index` of a `CrossEntropyLoss`. The other metrics do
-        not have this option.
+        Samples with this label are not counted. If no samples remain, the accuracy is 0. The
+        default metrics of a `Trainer` use the `ignore_index` of its `CrossEntropyLoss`. Other
+        metrics do not have this option.
 
     Returns
     -------
@@ -45,9 +45,9 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     Raises
     ------
     ShapeError
-        If there are fewer than two classes, or if the shape of the targets does not fit.
+        If there are fewer than two classes, or if the shape of the targets does not match.
     DataError
-        If targets in host memory are not classes: labels out of range, rows that do not sum to 1.
+        If targets in host memory contain labels out of range, or rows that do not sum to 1.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
 
 
 def _right(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Return for each sample whether the prediction is right."""
+    """Return for each sample whether the prediction is correct."""
     return xp.argmax(outputs, axis=-1) == _labels(xp, outputs, targets)
 
 
@@ -69,7 +69,7 @@ accuracy.per_sample = _right  # type: ignore[attr-defined]
 
 
 def _labels(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Return the labels; one-hot rows are converted to labels."""
+    """Return the targets as labels. Rows, such as one-hot rows, are converted to labels."""
     if targets.ndim == 1:
         return targets
     return xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
@@ -77,13 +77,13 @@ def _labels(xp: Any, outputs: Array, targets: Array) -> Array:
 
 @dataclass(frozen=True)
 class binary_accuracy:
-    """Share of outputs on the same side of `threshold` as their target.
+    """Share of outputs that predict the correct class, for two classes or several labels.
 
     Parameters
     ----------
     threshold : float
-        Outputs above this value predict class 1, all other outputs class 0. Use 0 for logits and
-        0.5 for probabilities. Targets above 0.5 mean class 1.
+        Outputs above this value predict class 1, and all other outputs predict class 0. Use 0 for
+        logits and 0.5 for probabilities. Targets above 0.5 mean class 1.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class binary_accuracy:
         return share(xp, right & ~xp.isnan(outputs), outputs.dtype)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Return for each output whether the prediction is right."""
+        """Return for each output whether the prediction is correct."""
         return (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
 
 
@@ -110,9 +110,9 @@ class binary_accuracy:
 class top_k_accuracy:
     """Share of samples whose correct class has one of the `k` largest outputs.
 
-    If two outputs are equal, the class with the lower index ranks higher. A model that returns the
-    same value for every class is therefore not always right. With `k` = 1, this metric is
-    `accuracy`.
+    If two outputs are equal, the class with the lower index ranks higher. If all outputs of a
+    sample are equal, the prediction thus counts as correct only for the first `k` classes. With `k`
+    = 1, this metric equals `accuracy`.
 
     Parameters
     ----------
@@ -123,7 +123,8 @@ class top_k_accuracy:
     Raises
     ------
     ShapeError
-        When called, if there are `k` classes or fewer, or if the shape of the targets does not fit.
+        When called, if there are `k` classes or fewer, or if the shape of the targets does not
+        match.
 
     Examples
     --------
@@ -153,13 +154,13 @@ class top_k_accuracy:
         return share(xp, self.per_sample(xp, outputs, labels), outputs.dtype)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Return for each sample whether the prediction is right."""
+        """Return for each sample whether the prediction is correct."""
         labels = xp.astype(_labels(xp, outputs, targets), xp.int64)
         samples, classes = outputs.shape
         rows = xp.arange(samples, device=outputs.device)
         own = outputs[rows, labels][:, None]
         after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels[:, None]
-        # Count the outputs that are smaller than `own`. If `own` is NaN, this count is 0, so the
-        # sample counts as wrong.
+        # Count the outputs that rank below `own`. If `own` is NaN, this count is 0, so the sample
+        # counts as wrong.
         beaten = (own > outputs) | ((own == outputs) & after)
         return xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k

@@ -1,4 +1,4 @@
-"""Helpers for metrics: argument checks, exact counts, and marks for whether higher is better."""
+"""Helpers for metrics: argument checks, exact counts, and the attribute ``higher_is_better``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _Marked = TypeVar("_Marked", bound=Metric)
 
 
 def higher_is_better(metric: _Marked) -> _Marked:
-    """Mark a metric whose value rises as a model improves."""
+    """Mark a metric for which higher values are better."""
     metric.higher_is_better = True  # type: ignore[attr-defined]
     return metric
 
 
 def lower_is_better(metric: _Marked) -> _Marked:
-    """Mark a metric whose value falls as a model improves."""
+    """Mark a metric for which lower values are better."""
     metric.higher_is_better = False  # type: ignore[attr-defined]
     return metric
 
@@ -39,7 +39,7 @@ def direction(metric: Metric | None) -> bool | None:
 def labelled(
     name: str, outputs: Array, targets: Array, *, ignore_index: int | None = None
 ) -> tuple[Any, Array, Array]:
-    """Return the namespace, outputs ``(samples, classes)``, and targets as labels.
+    """Return the namespace, the outputs ``(samples, classes)``, and the targets as labels.
 
     Labels equal to `ignore_index` are replaced by -1.
     """
@@ -71,9 +71,9 @@ def labelled(
 def fitting_targets(
     name: str, outputs: Array, targets: Array, *shapes: tuple[int, ...]
 ) -> tuple[Any, Array, Array]:
-    """Return the namespace, and checked outputs and targets.
+    """Check outputs and targets, and return the namespace and both arrays.
 
-    The targets must have one of the given `shapes`; by default, the shape of the outputs.
+    The targets must have one of the given `shapes`, or by default the shape of the outputs.
     """
     xp, outputs = as_outputs(outputs)
     targets = like(outputs, targets)
@@ -92,7 +92,7 @@ def fitting_targets(
 
 
 def check_two_classes(xp: Any, targets: Array) -> None:
-    """Raise a `DataError` if a target in host memory is not from 0 to 1."""
+    """Raise a `DataError` if a target in host memory is below 0 or above 1."""
     if on_host(targets):
         check_range(xp, targets, 0, 1, "targets of two classes")
 
@@ -103,7 +103,7 @@ def predicted_classes(xp: Any, outputs: Array) -> Array:
 
 
 def share(xp: Any, right: Array, dtype: Any, *, among: Array | None = None) -> Array:
-    """Return the share of True values in `right`, or among the elements that `among` selects.
+    """Return the share of True values in `right`, or in the part of `right` that `among` selects.
 
     The counts are float64, because float32 cannot represent large counts exactly. If `among`
     selects no elements, the share is 0.

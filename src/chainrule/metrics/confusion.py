@@ -13,7 +13,7 @@ _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
 
 def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) -> Array:
-    """Confusion matrix: classes in rows, predicted classes in columns.
+    """Confusion matrix, with true classes in rows and predicted classes in columns.
 
     ``M[i, j]`` is the number of samples of class i that are predicted as class j. Samples with NaN
     outputs are not counted.
@@ -24,8 +24,7 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
         ``(samples, classes)``. For two classes, a single output per sample is also allowed:
         ``(samples,)`` or ``(samples, 1)``.
     targets : array
-        Labels or one-hot rows. For a single output, an array of 0 and 1 with the shape of the
-        outputs.
+        Labels or one-hot rows. For a single output, zeros and ones with the shape of the outputs.
     threshold : float, optional
         A single output above this value predicts class 1. Use 0 for logits and 0.5 for
         probabilities.
@@ -33,14 +32,14 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     Returns
     -------
     array
-        ``(classes, classes)``, with integer entries.
+        The matrix, ``(classes, classes)``, with integer entries.
 
     Raises
     ------
     ShapeError
-        If the shape of the targets does not fit.
+        If the shape of the targets does not match the outputs.
     DataError
-        If targets in host memory are not classes: labels out of range, rows that do not sum to 1.
+        If targets in host memory contain labels out of range, or rows that do not sum to 1.
 
     Examples
     --------
@@ -60,10 +59,11 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
 def precision(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Precision: the share of the samples predicted as a class that belong to this class.
+    """Precision: of the samples predicted as a class, the share that belongs to this class.
 
-    Formula: ``right / predicted``, where both are numbers of samples. The precision of a class that
-    is never predicted is 0, as in scikit-learn.
+    Formula: ``right / predicted``, where ``predicted`` counts the samples predicted as the class,
+    and ``right`` counts the correct predictions among these. The precision of a class that is never
+    predicted is 0, as in scikit-learn.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def precision(
     Raises
     ------
     ShapeError
-        If the shape of the targets does not fit.
+        If the shape of the targets does not match the outputs.
     DataError
         See `confusion_matrix`.
     ValueError
@@ -107,10 +107,11 @@ def precision(
 def recall(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Recall: the share of the samples of a class that are predicted as this class.
+    """Recall: of the samples of a class, the share that is predicted as this class.
 
-    Formula: ``right / actual``, where both are numbers of samples. The recall of a class without
-    samples is 0, as in scikit-learn.
+    Formula: ``right / actual``, where ``actual`` counts the samples of the class, and ``right``
+    counts the correct predictions among these. The recall of a class without samples is 0, as in
+    scikit-learn.
 
     Parameters
     ----------
@@ -132,8 +133,8 @@ def recall(
 def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
     """F1 score: the harmonic mean of precision and recall.
 
-    Formula: ``2 right / (predicted + actual)``, in numbers of samples. If a class has neither
-    samples nor predictions, its score is 0, as in scikit-learn.
+    Formula: ``2 right / (predicted + actual)``, with the counts of `precision` and `recall`. If a
+    class has neither samples nor predictions, its score is 0, as in scikit-learn.
 
     Source: C. van Rijsbergen, "Information retrieval", 1979.
 
@@ -157,7 +158,7 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
 def _of_classes(
     name: str, outputs: Array, targets: Array, threshold: float
 ) -> tuple[Any, Array, Array]:
-    """Return the namespace, outputs of shape ``(samples, classes)``, and labels."""
+    """Return the namespace, the outputs ``(samples, classes)``, and the labels."""
     xp, outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
         # Turn a single output into two outputs: the threshold for class 0, and the output for class
@@ -180,7 +181,7 @@ def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
 
 @dataclass
 class _Counts:
-    """Three counts per class, in float64: right predictions, all predictions, and all samples."""
+    """Three counts per class, in float64: correct predictions, all predictions, and all samples."""
 
     xp: Any
     dtype: Any  # the dtype of the result

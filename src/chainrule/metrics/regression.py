@@ -13,8 +13,8 @@ def r2(outputs: Array, targets: Array) -> Array:
     """Coefficient of determination: the share of the targets' variance that the outputs explain.
 
     For each feature, ``1 - sum((t - y)^2) / sum((t - mean(t))^2)``, with sums over the samples. The
-    result is the mean over the features. A feature with constant targets scores 1 if all its
-    outputs are right and 0 otherwise, as in scikit-learn.
+    result is the mean over the features. If the targets of a feature are constant, the feature
+    scores 1 if all its outputs are exact, and 0 otherwise, as in scikit-learn.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def r2(outputs: Array, targets: Array) -> Array:
     Returns
     -------
     array
-        The score, as a 0-d array: at most 1, and 0 if every output is the mean of the targets.
-        `chainrule.metrics` describes the dtype.
+        The score, as a 0-d array. It is at most 1, and 0 if every output is the mean of the
+        targets. `chainrule.metrics` describes the dtype.
 
     Raises
     ------

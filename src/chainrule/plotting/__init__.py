@@ -1,8 +1,8 @@
 """Plots of training curves, predictions and weights, with matplotlib (the extra ``plot``).
 
-Each ``plot_`` function draws into ``ax=``, or into a new figure if `ax` is not given, and returns
-what it drew. The functions change no global style and need no display. Arrays can come from any
-library.
+Each ``plot_`` function draws into the axes ``ax``, or into a new figure by default. It returns the
+objects that it drew. The functions change no global style and need no display. Arrays can come from
+any library.
 """
 
 from .animation import Animation

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class Animation(Callback):
-    """Draws a frame every few epochs, and writes the animation when training ends.
+    """Draw a frame every few epochs, and write the animation to a file when training ends.
 
     Two training runs cannot write to the same file at once. Each fit of an estimator writes its own
-    file: if ``film.gif`` exists or is in use, the fit writes ``film-2.gif`` instead, and so on.
+    file. If ``film.gif`` exists or is in use, the fit writes to ``film-2.gif``, ``film-3.gif`` and
+    so on.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class Animation(Callback):
         ``draw(figure, trainer)`` draws a frame into the figure. The figure is cleared before each
         call.
     path : str or Path
-        The file, whose name ends in ``.gif``, or in ``.mp4`` if ffmpeg is installed.
+        The path of the file, with the extension ``.gif``, or ``.mp4`` if ffmpeg is installed.
     every : int, optional
         Number of epochs between two frames.
     fps : int, optional
@@ -42,7 +43,7 @@ class Animation(Callback):
     Attributes
     ----------
     path : Path
-        The file that the animation is, or will be, written to.
+        The file of the current or most recent training run.
 
     Raises
     ------
@@ -51,9 +52,9 @@ class Animation(Callback):
     ValueError
         If the path ends in neither ``.gif`` nor ``.mp4``.
     RuntimeError
-        If ffmpeg is needed and not installed.
+        If ffmpeg is needed but not installed.
     OSError
-        If the folder cannot be written to.
+        If the file cannot be written.
     """
 
     def __init__(
@@ -83,8 +84,8 @@ class Animation(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         with self._target.taken(trainer, used=lambda: self.path.exists()):
-            # Create the temporary file in the target's folder. A folder without write permission
-            # then raises an error now, not at the end.
+            # Create the temporary file in the target's folder. If write permission is missing, the
+            # error is then raised now and not at the end.
             handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
             os.close(handle)
             self._temporary = Path(name)

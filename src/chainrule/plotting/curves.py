@@ -1,4 +1,4 @@
-"""Curves of the history, of gradient norms, and of one quantity for several settings."""
+"""Curves of the history, of gradient norms, and of results for several settings."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     history : History
         A history with at least one epoch.
     name : str, optional
-        ``"loss"``, or the name of a metric. ``"val_loss"`` draws the same as ``"loss"``.
+        ``"loss"``, or the name of a metric. ``"val_loss"`` draws the same curves as ``"loss"``.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; the axes of a new figure if not given.
+        The axes to draw into. By default, a new figure is created.
 
     Returns
     -------
     list of matplotlib.lines.Line2D
-        The curves; ``lines[0].figure`` is the picture.
+        The curves. ``lines[0].figure`` is the figure.
 
     Raises
     ------
@@ -64,15 +64,16 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
 def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any]:
     """Draw the norm of each gradient over the training steps, on a logarithmic axis.
 
-    More than 200 steps are divided into 100 intervals of nearly equal length. The line then shows
-    the median norm of each interval, and the band shows the smallest and the largest norm.
+    If there are more than 200 steps, they are divided into 100 intervals of nearly equal length. A
+    line then shows the median norm of each interval. A band shows the range from the smallest to
+    the largest norm.
 
     Parameters
     ----------
     norms : mapping of str to array
         A series ``(steps,)`` for each parameter or layer, as recorded by `callbacks.GradientNorms`.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; the axes of a new figure if not given.
+        The axes to draw into. By default, a new figure is created.
 
     Returns
     -------
@@ -116,21 +117,23 @@ def plot_sweep(
 ) -> list[Any]:
     """Plot one quantity against another, with one curve for each value of a third quantity.
 
-    The horizontal axis is logarithmic if its values are positive, span at least a factor of 10, and
-    are spaced more evenly by ratio than by difference. If a logarithmic axis has at most eight
-    values, each of them is labelled. If one of the values is not a number, such as None, a word, a
-    bool or a tuple of sizes, all values are drawn as categories, at equal distances.
+    The horizontal axis is logarithmic if its values are positive, if the largest value is at least
+    10 times the smallest, and if the values are more evenly spaced on a logarithmic axis than on a
+    linear axis. A logarithmic axis with at most eight values has a label for each value. If any
+    value is not a number (for example None, a string, a bool or a tuple), all values are drawn as
+    categories at equal distances.
 
     Parameters
     ----------
     rows : sequence of mapping
-        The measurements, such as ``{"epochs": 10, "error": 0.2, "lr": 0.1}``.
+        The measurements, one dict for each point, such as
+        ``{"epochs": 10, "error": 0.2, "lr": 0.1}``.
     x, y : str
         The names of the quantities along the axes.
     by : str, optional
         The name of the quantity that distinguishes the curves. If not given, there is one curve.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; the axes of a new figure if not given.
+        The axes to draw into. By default, a new figure is created.
 
     Returns
     -------
@@ -182,7 +185,7 @@ def plot_sweep(
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's numbers and arrays as Python's numbers and lists, which can be compared."""
+    """Convert NumPy numbers and arrays to Python numbers and lists, which can be compared."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
@@ -191,7 +194,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
-    """Return each value once: numbers and words sorted, others in the order of their appearance."""
+    """Return each value once. Numbers or strings are sorted. Other values keep their order."""
     found: list[Any] = []
     for value in values:
         if value not in found:
@@ -201,7 +204,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def _are_logarithmic(values: list[Any]) -> bool:
-    """Whether sorted numbers are spaced more evenly by ratio than by difference."""
+    """Return whether sorted numbers are more evenly spaced on a logarithmic axis."""
     if len(values) < 3 or not 0 < values[0] <= values[-1] / 10 < math.inf:
         return False
     gaps = np.diff(np.asarray(values, dtype=float)), np.diff(np.log(values))
@@ -214,7 +217,7 @@ def _kind(thing: Any) -> str:
 
 
 def _shade(i: int, n: int) -> Any:
-    """Return the colour of curve i of n, from dark to light, so that curves differ in greyscale."""
+    """Return the colour of curve i of n. Colours go from dark to light, and differ in greyscale."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * i / max(n - 1, 1))

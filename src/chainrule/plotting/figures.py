@@ -29,17 +29,17 @@ def axes(ax: Any, *, projection: str | None = None, **options: Any) -> Any:
     if ax is not None:
         return ax
     plt = require("matplotlib.pyplot", what="plotting", extra="plot")
-    # A pyplot figure, so that notebooks show it and plt.show() finds it.
+    # Create the figure with pyplot, so that notebooks and plt.show() display it.
     return plt.figure(layout="constrained", **options).add_subplot(projection=projection)
 
 
 def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
-    """Check that there is one class per sample, and that classes are whole numbers.
+    """Return the classes as integers, after checking that there is one class per sample.
 
     Raises
     ------
     ShapeError
-        If there is not exactly one class per sample.
+        If the number of classes is not the number of samples.
     DataError
         If the classes are not whole numbers.
     """
@@ -57,19 +57,19 @@ def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
 
 
 def save_or_show(figure: Any, path: str | Path | None = None) -> None:
-    """Write a figure to a file, or show it in a window if there is no path.
+    """Write a figure to a file, or show the figure in a window if no path is given.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        The figure, made by pyplot.
+        A figure that was created with pyplot.
     path : str or Path, optional
-        The file; its ending selects the format (``.png``, ``.pdf``, ``.svg``).
+        The path of the file. The extension selects the format, for example ``.png`` or ``.pdf``.
 
     Raises
     ------
     OSError
-        If the file cannot be written; no partial file is left behind.
+        If the file cannot be written. No partial file is left behind.
     RuntimeError
         If there is neither a path nor a display.
     TypeError
@@ -77,8 +77,8 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
     """
     if not hasattr(figure, "savefig"):
         raise TypeError(
-            f"expected a figure, found {type(figure).__name__}: plots return what they drew, and "
-            "drawn[0].figure is the figure"
+            f"expected a figure, found {type(figure).__name__}: plot functions return the "
+            "objects that they drew, and drawn[0].figure is the figure"
         )
     if path is not None:
         picture = io.BytesIO()
@@ -88,5 +88,5 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
     import matplotlib.pyplot as plt
 
     if plt.get_backend().lower() == "agg":
-        raise RuntimeError("there is no display to show the picture on: pass a file to write to")
+        raise RuntimeError("there is no display to show the figure on: pass a file to write to")
     plt.show()

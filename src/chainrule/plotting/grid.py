@@ -1,4 +1,4 @@
-"""A grid of images in one pair of axes."""
+"""A grid of images in a single plot."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ INCHES = 0.74  # width of an image in a new figure
 
 
 class Grid:
-    """Positions of images in an Axes; all rows but the last have the same length.
+    """Positions of images in a grid. All rows except the last have the same number of images.
 
-    The unit of length is the width of an image.
+    All lengths are multiples of the width of an image.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Grid:
     across : float, optional
         The width of the widest caption.
     below : float, optional
-        The height of the captions.
+        The height of the tallest caption.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Grid:
         self.step = max(1.0, across) + 0.15, ratio + below + 0.15
 
     def axes(self, ax: Any, *, extra: float = 0.0) -> Any:
-        """Return `ax`, or new axes as large as the grid, and wider by `extra` inches."""
+        """Return `ax`, or new axes with the size of the grid plus `extra` inches in width."""
         across, down = self.step
         width = extra + INCHES * across * self.columns
         return axes(ax, figsize=(max(1.5, width), max(1.0, INCHES * down * self.rows)))
@@ -50,7 +50,7 @@ class Grid:
         return inches / self.columns
 
     def corner(self, i: int) -> tuple[float, float]:
-        """The left and upper edge of the i-th image."""
+        """Return the position of the left edge and the upper edge of the i-th image."""
         row, column = divmod(i, self.columns)
         return self.step[0] * column, self.step[1] * row
 

@@ -16,7 +16,7 @@ from ..parameter import Parameter
 from .figures import VERMILLION, as_classes
 from .grid import INCHES, Grid
 
-_CHARACTER = 0.075  # width of a bold character of 8 points, in inches
+_CHARACTER = 0.075  # width of a bold 8-point character, in inches
 
 
 def plot_predictions(
@@ -33,28 +33,28 @@ def plot_predictions(
     Parameters
     ----------
     images : array
-        ``(n, height, width)``, grey.
+        Grey images, ``(n, height, width)``.
     predictions, labels : array
         Classes as integers, ``(n,)``. Without labels, no prediction is marked as wrong.
     names : sequence of str, optional
-        Names of the classes. If not given, the class numbers are shown.
+        Names of the classes. By default, the class numbers are shown.
     columns : int, optional
-        Maximum number of images per row. The rows are filled evenly.
+        Maximum number of images per row. All rows except the last have the same number of images.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; the axes of a new figure if not given.
+        The axes to draw into. By default, a new figure is created.
 
     Returns
     -------
     list of matplotlib.image.AxesImage
-        The images; ``drawn[0].figure`` is the picture.
+        The images. ``drawn[0].figure`` is the figure.
 
     Raises
     ------
     ShapeError
-        If there is not one prediction and one label for each image, or if `images` does not have
-        three axes.
+        If `images` does not have three axes, or if the number of predictions or labels is not the
+        number of images.
     DataError
-        If predictions or labels are not whole numbers, or if `names` has no name for them.
+        If predictions or labels are not whole numbers, or if `names` lacks the name of a class.
     """
     images = to_numpy(images)
     if images.ndim != 3 or len(images) == 0:
@@ -105,7 +105,7 @@ def plot_weights(
     columns: int | None = None,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw the incoming weights of each unit as an image, which shows what the unit detects.
+    """Draw the incoming weights of each unit as an image, to show what the unit detects.
 
     Blue is negative, white is 0 and red is positive. All units share one colour scale.
 
@@ -113,24 +113,25 @@ def plot_weights(
     ----------
     layer : Layer or array
         A layer with a weight, such as the first `Linear` of a model for images, or an array of
-        weights. The shape is ``(units, inputs)``, or ``(..., height, width)`` with one image per
-        filter and channel. ``model[0].weight.value[:32]`` draws the first 32 units only.
+        weights. The weights have shape ``(units, inputs)``, or ``(..., height, width)`` with one
+        image per filter and channel. Pass ``model[0].weight.value[:32]`` to draw only the first 32
+        units.
     shape : tuple of int, optional
-        Height and width of an input image. If not given, the image is square.
+        Height and width of an input image. By default, input images are taken to be square.
     columns : int, optional
-        Maximum number of images per row. If not given, the grid is nearly square.
+        Maximum number of images per row. By default, the grid is nearly square.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; the axes of a new figure if not given.
+        The axes to draw into. By default, a new figure is created.
 
     Returns
     -------
     list of matplotlib.image.AxesImage
-        The images; ``drawn[0].figure`` is the picture.
+        The images. ``drawn[0].figure`` is the figure.
 
     Raises
     ------
     ShapeError
-        If the weights do not have the shape of images.
+        If the weights cannot be arranged as images.
     DataError
         If a weight is NaN or infinite.
     TypeError
@@ -156,7 +157,7 @@ def plot_weights(
 
 
 def _weights_of(layer: Any) -> np.ndarray:
-    """The weights of a layer, a parameter or an array, in host memory."""
+    """Return the weights of a layer, a parameter or an array as a NumPy array."""
     weight = getattr(layer, "weight", None) if isinstance(layer, Layer) else layer
     if weight is None:
         raise TypeError(f"expected a layer with a weight, such as a Linear, found {layer!r}")
@@ -164,7 +165,7 @@ def _weights_of(layer: Any) -> np.ndarray:
 
 
 def _as_images(weights: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray:
-    """Weights as ``(images, height, width)``."""
+    """Return the weights with shape ``(images, height, width)``."""
     if weights.ndim > 2 and weights.size and shape is None:
         return weights.reshape(-1, *weights.shape[-2:])
     if weights.ndim != 2 or not weights.size:
@@ -179,7 +180,7 @@ def _as_images(weights: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray
 
 
 def _columns(count: int) -> int:
-    """The number of columns of a nearly square grid, with a full last row if possible."""
+    """Return the number of columns of a nearly square grid, with a full last row if possible."""
     side = math.ceil(math.sqrt(count))
     return next((n for n in range(side, 2 * side) if count % n == 0), side)
 

@@ -21,35 +21,36 @@ def plot_decision_boundary(
     resolution: int = 200,
     ax: Any = None,
 ) -> list[Any]:
-    """Draw the decision regions of a classifier with two features, and the data.
+    """Draw the decision regions of a classifier with two features, together with the data.
 
     Parameters
     ----------
     model : Sequential
-        A model with one output per class, or a single output for two classes.
+        A model with one output per class, or with a single output for two classes.
     x : array
         The data to show, ``(n, 2)``.
     y : array
         The classes of the data: integers ``(n,)`` or ``(n, 1)``.
     threshold : float, optional
-        A single output above this value means class 1; any other value means class 0. The default
-        is 0.5 if the model ends in `Sigmoid`, else 0.
+        The threshold for a model with a single output. Outputs above the threshold mean class 1,
+        and all other outputs mean class 0. The default is 0.5 if the model ends in `Sigmoid`, and 0
+        otherwise.
     resolution : int, optional
         Number of grid points along each axis.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; the axes of a new figure if not given.
+        The axes to draw into. By default, a new figure is created.
 
     Returns
     -------
     list
-        The filled contours, then the points of each class.
+        The filled contours, followed by the points of each class.
 
     Raises
     ------
     ShapeError
         If `x` or the model does not have two features, or if `y` does not have one class per point.
     DataError
-        If the classes are not whole numbers that start at 0.
+        If a class is not a whole number from 0 to the number of classes minus 1.
     """
     x = _points(x)
     y = as_classes("y", y, len(x))
@@ -90,11 +91,11 @@ def plot_surface(
     model : Sequential
         A model with two inputs and one output.
     limits : tuple of float, optional
-        Left, right, bottom and top of the part of the plane to show.
+        Left, right, bottom and top of the region to draw.
     resolution : int, optional
         Number of grid points along each axis.
     ax : mpl_toolkits.mplot3d.Axes3D, optional
-        Where to draw; the axes of a new figure if not given.
+        The axes to draw into. By default, a new figure is created.
 
     Returns
     -------
@@ -113,7 +114,9 @@ def plot_surface(
         raise ShapeError(f"expected a model with one output, found {outputs.shape[-1]}")
     ax = axes(ax, projection="3d", figsize=(5, 4))
     if not hasattr(ax, "plot_surface"):
-        raise TypeError('expected three-dimensional axes: add_subplot(projection="3d")')
+        raise TypeError(
+            'expected three-dimensional axes, such as figure.add_subplot(projection="3d")'
+        )
     surface = ax.plot_surface(across, up, outputs[..., 0], cmap="cividis", alpha=0.9)
     ax.set(xlabel="x", ylabel="y", zlabel="output")
     return surface
@@ -123,14 +126,14 @@ def _points(x: Any) -> np.ndarray:
     points = to_numpy(x)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise ShapeError(
-            f"expected points of two features, (n, 2), found shape {points.shape}: choose two "
+            f"expected points with two features, of shape (n, 2), found {points.shape}: choose two "
             "columns"
         )
     return points
 
 
 def _limits(x: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of the points, with a margin."""
+    """Return the left, right, bottom and top of the region to draw: the points, with a margin."""
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
     (left, bottom), (right, top) = low - margin, high + margin
@@ -140,7 +143,7 @@ def _limits(x: np.ndarray) -> tuple[float, float, float, float]:
 def _over_the_plane(
     model: Sequential, limits: tuple[float, float, float, float], resolution: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a grid and the model's outputs there, ``(resolution, resolution, outputs)``."""
+    """Return the coordinates of a grid of points, and the model's outputs at these points."""
     left, right, bottom, top = limits
     across, up = np.meshgrid(
         np.linspace(left, right, resolution), np.linspace(bottom, top, resolution)
@@ -149,11 +152,11 @@ def _over_the_plane(
     try:
         outputs: np.ndarray = to_numpy(model.predict(points))
     except ShapeError as error:
-        raise ShapeError(f"expected a model of two features: {error}") from error
+        raise ShapeError(f"expected a model with two features: {error}") from error
     if outputs.ndim != 2:
         raise ShapeError(
-            "expected a model whose outputs have the shape (n, outputs), found "
-            f"{type(model).__name__} with {outputs.shape}; for an estimator, pass its model_"
+            "expected a model with outputs of shape (n, outputs), found shape "
+            f"{outputs.shape} from {type(model).__name__}; for an estimator, pass its model_"
         )
     shape = (resolution, resolution, outputs.shape[-1])
     return across, up, np.reshape(outputs, shape)

@@ -71,6 +71,15 @@ def whole(name: str, number: Any, *, least: int) -> int:
     return found
 
 
+def per_axis(name: str, numbers: Any, axes: int, *, least: int) -> tuple[int, ...]:
+    """Return one integer per axis, given as a sequence or as a single integer for all axes."""
+    if not isinstance(numbers, tuple | list):
+        return (whole(name, numbers, least=least),) * axes
+    if len(numbers) != axes:
+        raise ValueError(f"expected {name} to be a number or {axes} numbers, found {numbers!r}")
+    return tuple(whole(name, number, least=least) for number in numbers)
+
+
 def is_function(thing: Any) -> bool:
     """Return whether `thing` is callable, but neither a class nor a layer."""
     return callable(thing) and not isinstance(thing, type) and not hasattr(thing, "forward")

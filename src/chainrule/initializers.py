@@ -1,7 +1,8 @@
 """Initial values of parameters. NumPy draws the values in float64 for every backend.
 
 An initializer takes a NumPy Generator and the shape of a parameter, and returns an array of this
-shape. The weight of a linear layer has shape ``(out, in)``.
+shape. The weight of a linear layer has shape ``(out, in)``, and that of a convolution ``(out, in,
+*kernel)``.
 """
 
 from __future__ import annotations
@@ -166,10 +167,15 @@ class given:
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the number of inputs and the number of outputs for a weight ``(out, in)``."""
-    if len(shape) != 2:
-        raise ValueError(f"expected weights of shape (out, in), found {shape}")
-    return shape[1], shape[0]
+    """Return the number of inputs and outputs of weights ``(out, in, *kernel)``.
+
+    Each element of a convolution's output has ``in * prod(kernel)`` inputs, and each element of the
+    input affects ``out * prod(kernel)`` outputs, if the stride is 1.
+    """
+    if len(shape) < 2:
+        raise ValueError(f"expected weights of shape (out, in, ...), found {shape}")
+    outputs, inputs, *kernel = shape
+    return inputs * math.prod(kernel), outputs * math.prod(kernel)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...], variance: float) -> np.ndarray:

@@ -55,6 +55,10 @@ class Backend:
     precisions: tuple[str, ...] = ()
     """The precisions to which `matmul` can round float32 factors; `get_backend` explains them."""
 
+    patch_elements: int | None = None
+    """The number of elements that the patches of images may have at a time, see `Convolution`; None
+    if a whole batch may be computed at once."""
+
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
         if name:

@@ -1,23 +1,32 @@
 """Layers: functions with parameters. Each layer also computes its derivative."""
 
 from .base import Layer
-from .dropout import Dropout
+from .convolution import Conv1d, Conv2d, ConvTranspose2d
+from .dropout import Dropout, Dropout2d
 from .linear import Linear
 from .loading import load
 from .mlp import mlp
 from .normalization import BatchNorm, LayerNorm
+from .pooling import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from .rectifiers import ELU, GELU, LeakyReLU, PReLU, ReLU, ReLU6, SiLU, Softplus
 from .rescaling import Rescaling
 from .sequential import Sequential, Slice
-from .shape import Flatten, Identity
+from .shape import Flatten, Identity, Unflatten, ZeroPad2d
 from .sigmoids import Sigmoid, Tanh
 from .softmax import LogSoftmax, Softmax
 
 __all__ = [
     "ELU",
     "GELU",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
     "BatchNorm",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
+    "Dropout2d",
     "Flatten",
     "Identity",
     "Layer",
@@ -25,6 +34,8 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
     "PReLU",
     "ReLU",
     "ReLU6",
@@ -36,6 +47,8 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Unflatten",
+    "ZeroPad2d",
     "load",
     "mlp",
 ]

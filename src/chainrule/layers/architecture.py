@@ -87,7 +87,8 @@ class Describer:
         if isinstance(value, Layer):
             return self.layer(value, place)
         if isinstance(value, list | tuple):
-            return [self.value(v, f"{place}/{i}", owner) for i, v in enumerate(value)]
+            items = [self.value(v, f"{place}/{i}", owner) for i, v in enumerate(value)]
+            return {"tuple": items} if isinstance(value, tuple) else items
         if type(value) in _INITIALIZERS.values():
             return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
         raise TypeError(
@@ -130,6 +131,8 @@ class Builder:
     def value(self, value: Any, place: str) -> Any:
         if isinstance(value, list):
             return [self.value(v, f"{place}/{i}") for i, v in enumerate(value)]
+        if isinstance(value, dict) and "tuple" in value:
+            return tuple(self.value(value["tuple"], place))
         if isinstance(value, dict) and "initializer" in value:
             options = {k: v for k, v in value.items() if k != "initializer"}
             return _INITIALIZERS[value["initializer"]](**options)

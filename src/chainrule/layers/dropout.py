@@ -36,6 +36,34 @@ class Dropout(Layer):
         if not training or self.p == 0.0:
             return x, lambda dy: dy
         state, kernel = self.state, self.backend.kernel
-        kept = kernel(keep_mask)(x.shape, 1.0 - self.p, state.next_key(), x.device)
+        kept = kernel(keep_mask)(self._mask_shape(x), 1.0 - self.p, state.next_key(), x.device)
         factor = 1.0 / (1.0 - self.p)
         return kernel(masked)(x, kept, factor), lambda dy: kernel(masked)(dy, kept, factor)
+
+    def _mask_shape(self, x: Array) -> tuple[int, ...]:
+        return x.shape
+
+
+class Dropout2d(Dropout):
+    """In training, sets each channel of each image to zero with probability `p`.
+
+    As in `Dropout`, what is kept is divided by ``1 - p``. Neighbouring elements of an image are
+    much alike, so dropping single elements hides little.
+
+    Source: J. Tompson et al., "Efficient object localization using convolutional networks", 2015.
+
+    Parameters
+    ----------
+    p : float
+        The probability that a channel of ``x``, ``(batch, channels, height, width)``, is set to
+        zero, 0 <= p < 1. There may be any number of axes after the channels.
+
+    Raises
+    ------
+    ShapeError
+        In `forward` in training, if ``x`` has fewer than three axes.
+    """
+
+    def _mask_shape(self, x: Array) -> tuple[int, ...]:
+        self.expect(x.ndim > 2, ("batch", "channels", "..."), x)
+        return *x.shape[:2], *(1 for _ in x.shape[2:])

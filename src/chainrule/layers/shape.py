@@ -1,10 +1,12 @@
-"""Layers that keep all values: `Flatten` changes only the shape, and `Identity` nothing."""
+"""Layers that change only the shape of their input, and one that changes nothing."""
 
 from __future__ import annotations
 
 import math
 
+from ..checks import per_axis, whole
 from ..types import Array, Backward
+from ..windows import crop, pad
 from .base import Layer
 
 
@@ -19,6 +21,84 @@ class Flatten(Layer):
             return xp.reshape(dy, shape)
 
         return xp.reshape(x, (shape[0], math.prod(shape[1:]))), backward
+
+
+class Unflatten(Layer):
+    """Splits one axis into several, such as ``(batch, 784)`` into ``(batch, 1, 28, 28)``.
+
+    Parameters
+    ----------
+    dim : int
+        The axis to split; the batch is axis 0, and stays as it is.
+    unflattened_size : tuple of int
+        The sizes of the new axes. One of them may be -1: it then follows from the others.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if ``x`` has no such axis, or if its size is not the product of the new ones.
+
+    Examples
+    --------
+    >>> images = np.zeros((4, 28, 28), dtype="float32")
+    >>> cr.Unflatten(1, (1, 28)).forward(images)[0].shape
+    (4, 1, 28, 28)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        self.dim = whole("dim", dim, least=1)
+        given = (unflattened_size,) if isinstance(unflattened_size, int) else unflattened_size
+        self.sizes = tuple(whole("unflattened_size", n, least=-1) for n in given)
+        if 0 in self.sizes or self.sizes.count(-1) > 1 or not self.sizes:
+            raise ValueError(
+                "expected unflattened_size to be sizes above 0, one of which may be -1, found "
+                f"{unflattened_size!r}"
+            )
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        xp, shape, dim = self.xp, x.shape, self.dim
+        known = math.prod(n for n in self.sizes if n > 0)
+        fits = dim < x.ndim and (
+            shape[dim] % known == 0 if -1 in self.sizes else shape[dim] == known
+        )
+        size = f"a multiple of {known}" if -1 in self.sizes else known
+        self.expect(fits, ("batch", *["any"] * (dim - 1), size, "..."), x)
+
+        def backward(dy: Array) -> Array:
+            return xp.reshape(dy, shape)
+
+        sizes = (shape[dim] // known if n == -1 else n for n in self.sizes)
+        return xp.reshape(x, (*shape[:dim], *sizes, *shape[dim + 1 :])), backward
+
+
+class ZeroPad2d(Layer):
+    """Adds zeros around images, ``(batch, channels, height, width)``.
+
+    Parameters
+    ----------
+    padding : int or tuple of int
+        The number of columns and rows to add: one number for all sides, or ``(left, right, top,
+        bottom)``.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if ``x`` is not ``(batch, channels, height, width)``.
+
+    Examples
+    --------
+    >>> cr.ZeroPad2d((1, 0, 0, 1)).forward(np.ones((1, 1, 1, 2), dtype="float32"))[0]
+    array([[[[0., 1., 1.],
+             [0., 0., 0.]]]], dtype=float32)
+    """
+
+    def __init__(self, padding: int | tuple[int, int, int, int]) -> None:
+        left, right, top, bottom = per_axis("padding", padding, 4, least=0)
+        self.padding = ((top, bottom), (left, right))
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        self.expect(x.ndim == 4, ("batch", "channels", "height", "width"), x)
+        return pad(self.xp, x, self.padding), lambda dy: crop(dy, self.padding)
 
 
 class Identity(Layer):

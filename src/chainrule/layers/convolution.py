@@ -1,0 +1,336 @@
+"""Convolutions: linear maps of patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from .. import initializers
+from ..checks import flag, per_axis, whole
+from ..errors import ShapeError
+from ..formulas import sum_over_batch
+from ..initializers import Initializer
+from ..parameter import Parameter
+from ..types import Array, Backward
+from ..windows import Windows, patches, sum_patches
+from .windowed import PerAxis, Windowed
+
+
+class Convolution(Windowed):
+    """Base class of convolutions: a matrix that maps the patches of an image, and its transpose.
+
+    If there are groups of channels, each group has a matrix of its own.
+    """
+
+    takes_input_gradient = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis,
+        stride: PerAxis,
+        dilation: PerAxis,
+        groups: int,
+    ) -> None:
+        axes = len(self.space)
+        self.in_channels = whole("in_channels", in_channels, least=1)
+        self.out_channels = whole("out_channels", out_channels, least=1)
+        self.kernel_size = per_axis("kernel_size", kernel_size, axes, least=1)
+        self.stride = per_axis("stride", stride, axes, least=1)
+        self.dilation = per_axis("dilation", dilation, axes, least=1)
+        self.groups = whole("groups", groups, least=1)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                "expected in_channels and out_channels to be multiples of groups, found "
+                f"{in_channels}, {out_channels} and {groups}"
+            )
+
+    def _make_parameters(
+        self,
+        channels: tuple[int, int],
+        bias: bool,
+        init: Initializer | None,
+        bias_init: Initializer | None,
+        max_norm: float | None,
+    ) -> None:
+        init = initializers.he_normal() if init is None else init
+        self.weight = Parameter((*channels, *self.kernel_size), init=init, max_norm=max_norm)
+        biased = flag("bias", bias)
+        self.bias = Parameter((self.out_channels,), init=bias_init, decay=False) if biased else None
+
+    def _map(self, x: Array, windows: Windows) -> Array:
+        """Return ``weight @ patches(x)``: an image with one element per window."""
+        matmul, unfold = self.backend.matmul, self.backend.kernel(patches)
+        weight = self._by_group(self.weight.value)
+        shape = (x.shape[0], self.weight.shape[0], *windows.count)
+        y = self.xp.empty(shape, dtype=x.dtype, device=x.device)
+        for part in self._parts(x.shape[0], windows):
+            columns = self._by_group(unfold(x[part, ...], windows))
+            y[part, ...] = self._image(matmul(weight, columns), windows)
+        return y
+
+    def _map_back(self, y: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
+        """Return ``sum_patches(weight.T @ y)``, an image of this shape: the transpose of `_map`."""
+        matmul, fold = self.backend.matmul, self.backend.kernel(sum_patches)
+        transposed = self.xp.matrix_transpose(self._by_group(self.weight.value))
+        x = self.xp.empty(shape, dtype=y.dtype, device=y.device)
+        for part in self._parts(y.shape[0], windows):
+            columns = matmul(transposed, self._by_group(self._rows(y[part, ...])))
+            samples = (part.stop - part.start, *shape[1:])
+            x[part, ...] = fold(columns, windows, samples)
+        return x
+
+    def _add_weight_gradient(self, dy: Array, x: Array, windows: Windows) -> None:
+        """Add ``dy @ patches(x).T``, the gradient of the weight in `_map`."""
+        if not self.weight.trainable:
+            return
+        xp, matmul, unfold = self.xp, self.backend.matmul, self.backend.kernel(patches)
+        total = xp.zeros(self._by_group(self.weight.value).shape, dtype=x.dtype, device=x.device)
+        for part in self._parts(x.shape[0], windows):
+            columns = self._by_group(unfold(x[part, ...], windows))
+            rows = self._by_group(self._rows(dy[part, ...]))
+            total += matmul(rows, xp.matrix_transpose(columns))
+        self.weight.add_grad(xp.reshape(total, self.weight.shape))
+
+    def _add_bias(self, y: Array) -> None:
+        if self.bias is not None:
+            y += self.xp.reshape(self.bias.value, (-1, *(1 for _ in self.space)))
+
+    def _add_bias_gradient(self, dy: Array) -> None:
+        if self.bias is not None:
+            over_space = self.xp.sum(dy, axis=tuple(range(2, dy.ndim)))
+            self.bias.add_grad(self.backend.kernel(sum_over_batch)(over_space))
+
+    def _parts(self, batch: int, windows: Windows) -> Iterator[slice]:
+        """Divide the batch into parts, so that the patches of a part stay in the cache."""
+        rows = self.weight.size // self.weight.shape[0] * self.groups
+        most = self.backend.patch_elements
+        step = batch if most is None else max(1, most // (rows * math.prod(windows.count)))
+        return (slice(i, min(i + step, batch)) for i in range(0, batch, step))
+
+    def _by_group(self, matrix: Array) -> Array:
+        """Divide the first axis by groups and join the others, ``(groups, rows, columns)``."""
+        return self.xp.reshape(matrix, (self.groups, matrix.shape[0] // self.groups, -1))
+
+    def _rows(self, image: Array) -> Array:
+        """Turn each channel of a batch into a row, ``(channels, batch, *space)``."""
+        return self.xp.permute_dims(image, (1, 0, *range(2, image.ndim)))
+
+    def _image(self, rows: Array, windows: Windows) -> Array:
+        """Turn rows, divided by group, into a batch of images, ``(batch, channels, *space)``."""
+        channels = rows.shape[0] * rows.shape[1]
+        return self._rows(self.xp.reshape(rows, (channels, -1, *windows.count)))
+
+
+class Conv2d(Convolution):
+    """Two-dimensional convolution, a linear map of the patches of an image.
+
+    With ``n`` the sample, ``o`` the output channel, and ``c, i, j`` over the patch::
+
+        y[n, o, r, s] = bias[o] + sum(weight[o, c, i, j] * x[n, c, r * stride + i, s * stride + j])
+
+    This is a cross-correlation, which every library calls a convolution: the kernel is not flipped.
+
+    Source: Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        The number of channels of ``x``, ``(batch, in_channels, height, width)``, and of ``y``. The
+        height of ``y`` is ``(height + 2 * padding - dilation * (kernel_size - 1) - 1) // stride +
+        1``, and the width likewise.
+    kernel_size : int or tuple of int
+        The height and width of a patch.
+    stride : int or tuple of int, optional
+        The distance between neighbouring patches.
+    padding : int, tuple of int, "same" or "valid", optional
+        The number of zeros added on each side. "valid" adds none. "same" adds as many as give ``y``
+        the height and width of ``x`` (where their number is odd, one more at the end); the stride
+        has to be 1.
+    dilation : int or tuple of int, optional
+        The distance between neighbouring elements of a patch.
+    groups : int, optional
+        The number of groups of channels. Each group of output channels sees only its own group of
+        input channels. Both numbers of channels have to be multiples of `groups`.
+    bias : bool, optional
+        Whether to add a bias, ``(out_channels,)``.
+    init : initializer, optional
+        Initializer of the weight, ``(out_channels, in_channels // groups, *kernel_size)``;
+        `initializers.he_normal` if not given.
+    bias_init : initializer, optional
+        Initializer of the bias; zeros if not given.
+    max_norm : float, optional
+        The largest norm of the weights of one output channel; see `Parameter`.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if the shape of ``x`` does not fit, or ``x`` is smaller than the kernel.
+
+    Examples
+    --------
+    >>> x = np.arange(9, dtype="float32").reshape(1, 1, 3, 3)
+    >>> mean = cr.Conv2d(1, 1, 2, init=cr.initializers.constant(0.25))
+    >>> mean.forward(x)[0]
+    array([[[[2., 3.],
+             [5., 6.]]]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PerAxis | str = 0,
+        dilation: PerAxis = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+        max_norm: float | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups)
+        self.padding = self._on_both_sides(padding)
+        channels = self.out_channels, self.in_channels // self.groups
+        self._make_parameters(channels, bias, init, bias_init, max_norm)
+
+    def _on_both_sides(self, padding: PerAxis | str) -> tuple[tuple[int, int], ...]:
+        if padding == "same":
+            if max(self.stride) > 1:
+                raise ValueError(f"expected a stride of 1 for padding='same', found {self.stride}")
+            sums = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            return tuple((n // 2, n - n // 2) for n in sums)
+        if isinstance(padding, str) and padding != "valid":
+            raise ValueError(f"expected padding 'same', 'valid' or numbers, found {padding!r}")
+        sizes = per_axis("padding", 0 if padding == "valid" else padding, len(self.space), least=0)
+        return tuple((n, n) for n in sizes)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        self._expect_image(x, self.in_channels)
+        windows = self._windows(x, self.padding)
+        y = self._map(x, windows)
+        self._add_bias(y)
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            self._add_weight_gradient(dy, x, windows)
+            self._add_bias_gradient(dy)
+            return self._map_back(dy, windows, x.shape) if input_gradient else None
+
+        return y, backward
+
+
+class Conv1d(Conv2d):
+    """One-dimensional convolution of sequences, ``(batch, channels, length)``.
+
+    Everything is as in `Conv2d`, with one spatial axis instead of two. The weight has shape
+    ``(out_channels, in_channels // groups, kernel_size)``.
+
+    Examples
+    --------
+    >>> x = np.asarray([[[0, 0, 1, 1, 0]]], dtype="float32")
+    >>> rises = cr.Conv1d(1, 1, 2, bias=False, init=cr.initializers.given([[[-1, 1]]]))
+    >>> rises.forward(x)[0]
+    array([[[ 0.,  1.,  0., -1.]]], dtype=float32)
+    """
+
+    space = ("length",)
+
+
+class ConvTranspose2d(Convolution):
+    """Transposed convolution: the adjoint of a `Conv2d`, which makes images larger.
+
+    Each element of ``x`` adds a multiple of the kernel to ``y``, at `stride` times its own place.
+    With the same weight, the map is the one that pulls a gradient back through a `Conv2d` from
+    `out_channels` to `in_channels`.
+
+    Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        The number of channels of ``x``, ``(batch, in_channels, height, width)``, and of ``y``. The
+        height of ``y`` is ``(height - 1) * stride - 2 * padding + dilation * (kernel_size - 1) +
+        output_padding + 1``, and the width likewise.
+    kernel_size, stride, dilation, groups, bias, init, bias_init, max_norm
+        See `Conv2d`. The weight has shape ``(in_channels, out_channels // groups, *kernel_size)``.
+    padding : int or tuple of int, optional
+        The number of rows and columns to remove from each side of ``y``.
+    output_padding : int or tuple of int, optional
+        The number of rows and columns to add to ``y`` at the bottom and on the right, less than the
+        stride or the dilation. It chooses among the sizes that a `Conv2d` maps to that of ``x``.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if the shape of ``x`` does not fit, or nothing is left after `padding`.
+
+    Examples
+    --------
+    >>> x = np.asarray([[[[1, 2]]]], dtype="float32")
+    >>> twice = cr.ConvTranspose2d(1, 1, 2, stride=2, init=cr.initializers.constant(1.0))
+    >>> twice.forward(x)[0]
+    array([[[[1., 1., 2., 2.],
+             [1., 1., 2., 2.]]]], dtype=float32)
+    """
+
+    takes_input_gradient = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: PerAxis = 0,
+        output_padding: PerAxis = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: PerAxis = 1,
+        *,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+        max_norm: float | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups)
+        self.padding = per_axis("padding", padding, len(self.space), least=0)
+        self.output_padding = per_axis("output_padding", output_padding, len(self.space), least=0)
+        for extra, *limits in zip(self.output_padding, self.stride, self.dilation, strict=True):
+            if extra >= max(limits):
+                raise ValueError(
+                    "expected output_padding to be less than the stride or the dilation, found "
+                    f"{self.output_padding}"
+                )
+        channels = self.in_channels, self.out_channels // self.groups
+        self._make_parameters(channels, bias, init, bias_init, max_norm)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        self._expect_image(x, self.in_channels)
+        windows, shape = self._windows_of_output(x)
+        y = self._map_back(x, windows, shape)
+        self._add_bias(y)
+
+        def backward(dy: Array, input_gradient: bool = True) -> Array | None:
+            self._add_weight_gradient(x, dy, windows)
+            self._add_bias_gradient(dy)
+            return self._map(dy, windows) if input_gradient else None
+
+        return y, backward
+
+    def _windows_of_output(self, x: Array) -> tuple[Windows, tuple[int, ...]]:
+        """Return the windows of the output, one for each element of `x`, and the output's shape."""
+        count, sizes = x.shape[2:], []
+        for i, name in enumerate(self.space):
+            reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1 + self.output_padding[i]
+            full = (count[i] - 1) * self.stride[i] + reach
+            if full <= 2 * self.padding[i]:
+                raise ShapeError(
+                    f"{self._label()}: expected a {name} of the output above 2 * padding, which "
+                    f"is removed, found {full} for an input of shape {tuple(x.shape)}"
+                )
+            sizes.append(full - 2 * self.padding[i])
+        padding = tuple((p, p) for p in self.padding)
+        windows = Windows(self.kernel_size, self.stride, self.dilation, padding, count)
+        return windows, (x.shape[0], self.out_channels, *sizes)

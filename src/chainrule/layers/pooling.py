@@ -1,0 +1,227 @@
+"""Layers that reduce each window of an image, channel by channel, to a single element."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..checks import flag, per_axis
+from ..types import Array, Backward
+from ..windows import Windows, crop, largest, pad, padded_shape, sum_largest
+from .base import Layer
+from .windowed import PerAxis, Windowed
+
+
+class Pooling(Windowed):
+    """Base class of `MaxPool2d` and `AvgPool2d`."""
+
+    def __init__(
+        self,
+        kernel_size: PerAxis,
+        stride: PerAxis | None,
+        padding: PerAxis,
+        dilation: PerAxis,
+        ceil_mode: bool,
+    ) -> None:
+        axes = len(self.space)
+        self.kernel_size = per_axis("kernel_size", kernel_size, axes, least=1)
+        self.stride = per_axis("stride", kernel_size if stride is None else stride, axes, least=1)
+        self.dilation = per_axis("dilation", dilation, axes, least=1)
+        sizes = per_axis("padding", padding, axes, least=0)
+        if any(2 * p > k for p, k in zip(sizes, self.kernel_size, strict=True)):
+            raise ValueError(f"expected padding to be at most half the kernel size, found {sizes}")
+        self.padding = tuple((p, p) for p in sizes)
+        self.ceil_mode = flag("ceil_mode", ceil_mode)
+
+
+class MaxPool2d(Pooling):
+    """Maximum of each window. The gradient goes to the first of the largest elements.
+
+    If a window contains NaN, its maximum is NaN.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        The height and width of a window of ``x``, ``(batch, channels, height, width)``.
+    stride : int or tuple of int, optional
+        The distance between neighbouring windows; `kernel_size` if not given.
+    padding : int or tuple of int, optional
+        The number of elements added on each side, at most half the kernel size. They are never the
+        maximum.
+    dilation : int or tuple of int, optional
+        The distance between neighbouring elements of a window.
+    ceil_mode : bool, optional
+        Whether the last window may extend beyond the image, if it begins within the image or the
+        padding before it. If False, rows and columns that do not fill a window are left out.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if the shape of ``x`` does not fit, or ``x`` is smaller than a window.
+
+    Examples
+    --------
+    >>> x = np.arange(16, dtype="float32").reshape(1, 1, 4, 4)
+    >>> cr.MaxPool2d(2).forward(x)[0]
+    array([[[[ 5.,  7.],
+             [13., 15.]]]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: PerAxis = 0,
+        dilation: PerAxis = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        self._expect_image(x)
+        windows, kernel, shape = (
+            self._windows(x, self.padding, self.ceil_mode),
+            self.backend.kernel,
+            x.shape,
+        )
+        y, which = kernel(largest)(x, windows)
+
+        def backward(dy: Array) -> Array:
+            dx: Array = kernel(sum_largest)(dy, which, windows, shape)
+            return dx
+
+        return y, backward
+
+
+class MaxPool1d(MaxPool2d):
+    """Maximum of each window of a sequence, ``(batch, channels, length)``; see `MaxPool2d`."""
+
+    space = ("length",)
+
+
+class AvgPool2d(Pooling):
+    """Mean of each window.
+
+    Parameters
+    ----------
+    kernel_size, stride, ceil_mode
+        See `MaxPool2d`.
+    padding : int or tuple of int, optional
+        The number of zeros added on each side, at most half the kernel size.
+    count_include_pad : bool, optional
+        Whether the zeros of the padding count as elements of a window. If False, the sum is divided
+        by the number of elements that belong to the image.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if the shape of ``x`` does not fit, or ``x`` is smaller than a window.
+
+    Examples
+    --------
+    >>> x = np.arange(16, dtype="float32").reshape(1, 1, 4, 4)
+    >>> cr.AvgPool2d(2).forward(x)[0]
+    array([[[[ 2.5,  4.5],
+             [10.5, 12.5]]]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: PerAxis = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, 1, ceil_mode)
+        self.count_include_pad = flag("count_include_pad", count_include_pad)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        self._expect_image(x)
+        xp, shape = self.xp, x.shape
+        windows = self._windows(x, self.padding, self.ceil_mode)
+        share = 1.0 / self._counts(x, windows)
+        y = _sums(xp, pad(xp, x, windows.padding), windows) * share
+
+        def backward(dy: Array) -> Array:
+            dx = xp.zeros(padded_shape(shape, windows.padding), dtype=dy.dtype, device=dy.device)
+            dsum = dy * share
+            for _, place in windows.elements():
+                dx[:, :, *place] += dsum
+            return crop(dx, windows.padding)
+
+        return y, backward
+
+    def _counts(self, x: Array, windows: Windows) -> Array:
+        """Return the number of elements that count in each window, ``(1, 1, *windows.count)``."""
+        xp, padding = self.xp, zip(self.padding, windows.padding, strict=True)
+        beyond = [(0, total - own) for (_, own), (_, total) in padding]  # only with ceil_mode
+        image = xp.ones((1, 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
+        image = pad(xp, image, self.padding, 1.0 if self.count_include_pad else 0.0)
+        return _sums(xp, pad(xp, image, beyond), windows)
+
+
+class AvgPool1d(AvgPool2d):
+    """Mean of each window of a sequence, ``(batch, channels, length)``; see `AvgPool2d`."""
+
+    space = ("length",)
+
+
+class AdaptiveAvgPool2d(Layer):
+    """Mean over parts of the image, with an output of a given size whatever the input's size.
+
+    Row ``i`` of ``y`` is the mean of the rows from ``floor(i * height / rows)`` up to, but not
+    including, ``ceil((i + 1) * height / rows)``; likewise for columns. With `output_size` 1, ``y``
+    is the mean of each channel.
+
+    Parameters
+    ----------
+    output_size : int or tuple of int
+        The number of rows and columns of ``y``.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if ``x`` is not ``(batch, channels, height, width)``.
+
+    Examples
+    --------
+    >>> x = np.arange(6, dtype="float32").reshape(1, 1, 2, 3)
+    >>> cr.AdaptiveAvgPool2d((1, 2)).forward(x)[0]
+    array([[[[2., 3.]]]], dtype=float32)
+    """
+
+    def __init__(self, output_size: int | tuple[int, int]) -> None:
+        self.output_size = per_axis("output_size", output_size, 2, least=1)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+        self.expect(x.ndim == 4 and min(x.shape) > 0, ("batch", "channels", "height", "width"), x)
+        xp, matmul, shape = self.xp, self.backend.matmul, x.shape
+        rows, columns = map(self._averaging, self.output_size, shape[2:])
+        # One matrix for both axes: each of its rows makes one element of y from all of an image.
+        both = rows[:, None, :, None] * columns[None, :, None, :]
+        both = xp.reshape(both, (math.prod(self.output_size), -1))
+        y = matmul(xp.reshape(x, (-1, both.shape[1])), both.T)
+
+        def backward(dy: Array) -> Array:
+            return xp.reshape(matmul(xp.reshape(dy, (-1, both.shape[0])), both), shape)
+
+        return xp.reshape(y, (*shape[:2], *self.output_size)), backward
+
+    def _averaging(self, parts: int, length: int) -> Array:
+        """Return the matrix that takes the mean over each part of an axis, ``(parts, length)``."""
+        xp, device = self.xp, self.backend.device
+        place = xp.arange(length, device=device)[None, :]
+        part = xp.arange(parts, device=device)[:, None]
+        inside = (place >= part * length // parts) & (place < -(-(part + 1) * length // parts))
+        inside = xp.astype(inside, self.state.dtype)
+        return inside / xp.sum(inside, axis=1, keepdims=True)
+
+
+def _sums(xp: Any, padded: Array, windows: Windows) -> Array:
+    """Return the sum of each window of an image that is already padded."""
+    (_, first), *others = windows.elements()
+    total = xp.asarray(padded[:, :, *first], copy=True)
+    for _, place in others:
+        total += padded[:, :, *place]
+    return total

@@ -1,0 +1,53 @@
+"""The base class of layers that slide a window over images or sequences."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..errors import ShapeError
+from ..types import Array
+from ..windows import Windows
+from .base import Layer
+
+PerAxis = int | tuple[int, ...]
+"""One number for all spatial axes, or one for each."""
+
+
+class Windowed(Layer):
+    """Base class of convolutions and pooling. A custom layer need not use it."""
+
+    space: ClassVar[tuple[str, ...]] = ("height", "width")
+    """The names of the spatial axes. The attributes below have one entry per axis."""
+
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def _expect_image(self, x: Array, channels: int | str = "channels") -> None:
+        """Raise a `ShapeError` unless `x` is ``(batch, channels, *space)`` and not empty."""
+        fits = x.ndim == 2 + len(self.space) and min(x.shape) > 0
+        fits = fits and channels in ("channels", x.shape[1])
+        self.expect(fits, ("batch", channels, *self.space), x)
+
+    def _windows(
+        self, x: Array, padding: tuple[tuple[int, int], ...], ceil_mode: bool = False
+    ) -> Windows:
+        """Return all windows that fit into `x` after padding.
+
+        With `ceil_mode`, the last window may end beyond the padding, as long as it begins before.
+        """
+        padding, count = list(padding), []
+        for i, name in enumerate(self.space):
+            (before, after), length, stride = padding[i], x.shape[2 + i], self.stride[i]
+            reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1
+            steps, rest = divmod(before + length + after - reach, stride)
+            if ceil_mode and rest and (steps + 1) * stride < before + length:
+                steps += 1
+                padding[i] = before, after + stride - rest
+            if steps < 0:
+                raise ShapeError(
+                    f"{self._label()}: expected a {name} of at least {reach - before - after}, "
+                    f"found {length} in an input of shape {tuple(x.shape)}"
+                )
+            count.append(steps + 1)
+        return Windows(self.kernel_size, self.stride, self.dilation, tuple(padding), tuple(count))

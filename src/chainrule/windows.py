@@ -1,0 +1,125 @@
+"""Windows that slide over the spatial axes of images, ``(batch, channels, *space)``.
+
+The functions work for any number of spatial axes. A backend may replace each of them by a kernel.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .types import Array
+
+
+class Windows(NamedTuple):
+    """The places of windows. Each field has one entry per spatial axis.
+
+    Attributes
+    ----------
+    size : tuple of int
+        The number of elements of a window.
+    stride : tuple of int
+        The distance from one window to the next.
+    dilation : tuple of int
+        The distance from one element of a window to the next.
+    padding : tuple of (int, int)
+        The number of elements that are added before the image and after it.
+    count : tuple of int
+        The number of windows.
+    """
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    count: tuple[int, ...]
+
+    def elements(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """Yield each element of a window: its index, and its place in all windows, as slices."""
+        for index in itertools.product(*map(range, self.size)):
+            axes = zip(index, self.stride, self.dilation, self.count, strict=True)
+            yield index, tuple(slice(i * d, i * d + (n - 1) * s + 1, s) for i, s, d, n in axes)
+
+
+def patches(xp: Any, x: Array, windows: Windows) -> Array:
+    """Return the windows of `x` as the columns of a matrix.
+
+    Row ``(channel, *element)`` of column ``(sample, *window)`` holds one element of one window. The
+    matrix has shape ``(channels * prod(size), batch * prod(count))``.
+    """
+    batch, channels = x.shape[:2]
+    x = _swapped(xp, pad(xp, x, windows.padding))
+    shape = (channels, *windows.size, batch, *windows.count)
+    columns = xp.empty(shape, dtype=x.dtype, device=x.device)
+    for index, place in windows.elements():
+        columns[:, *index, ...] = x[:, :, *place]
+    return xp.reshape(columns, (channels * math.prod(windows.size), -1))
+
+
+def sum_patches(xp: Any, columns: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
+    """Return images of this shape in which each element is the sum of its places in `columns`.
+
+    This map is the adjoint of `patches`: ``sum(columns * patches(x))`` is
+    ``sum(sum_patches(columns) * x)`` for all `x`.
+    """
+    batch, channels = shape[:2]
+    columns = xp.reshape(columns, (channels, *windows.size, batch, *windows.count))
+    x = xp.zeros(padded_shape(shape, windows.padding), dtype=columns.dtype, device=columns.device)
+    total = _swapped(xp, x)
+    for index, place in windows.elements():
+        total[:, :, *place] += columns[:, *index, ...]
+    return crop(x, windows.padding)
+
+
+def largest(xp: Any, x: Array, windows: Windows) -> tuple[Array, Array]:
+    """Return the largest element of each window, and the element's number within the window.
+
+    Among equal elements, the first one counts. NaN counts as larger than any number.
+    """
+    x = pad(xp, x, windows.padding, -math.inf)
+    (_, first), *others = windows.elements()
+    y = x[:, :, *first]
+    which = xp.zeros(y.shape, dtype=xp.int32, device=y.device)
+    for i, (_, place) in enumerate(others, 1):
+        value = x[:, :, *place]
+        larger = (value > y) | (value != value)
+        y, which = xp.where(larger, value, y), xp.where(larger, i, which)
+    return y, which
+
+
+def sum_largest(
+    xp: Any, dy: Array, which: Array, windows: Windows, shape: tuple[int, ...]
+) -> Array:
+    """Return images of this shape; each window adds its `dy` to its element number `which`."""
+    dx = xp.zeros(padded_shape(shape, windows.padding), dtype=dy.dtype, device=dy.device)
+    for i, (_, place) in enumerate(windows.elements()):
+        dx[:, :, *place] += xp.where(which == i, dy, 0.0)
+    return crop(dx, windows.padding)
+
+
+def pad(xp: Any, x: Array, padding: Sequence[tuple[int, int]], fill: float = 0.0) -> Array:
+    """Return `x` with elements `fill` added before and after it on its last axes."""
+    if not any(map(any, padding)):
+        return x
+    padded = xp.full(padded_shape(x.shape, padding), fill, dtype=x.dtype, device=x.device)
+    crop(padded, padding)[...] = x
+    return padded
+
+
+def crop(x: Array, padding: Sequence[tuple[int, int]]) -> Array:
+    """Return a view of `x` without its padding."""
+    sizes = x.shape[-len(padding) :]
+    return x[..., *(slice(a, n - b) for (a, b), n in zip(padding, sizes, strict=True))]
+
+
+def padded_shape(shape: tuple[int, ...], padding: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the shape of an array of this shape after `pad`."""
+    axes = len(shape) - len(padding)
+    return *shape[:axes], *(a + n + b for (a, b), n in zip(padding, shape[axes:], strict=True))
+
+
+def _swapped(xp: Any, x: Array) -> Array:
+    """Return a view of `x` with its first two axes, batch and channels, swapped."""
+    return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))

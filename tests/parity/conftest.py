@@ -14,7 +14,7 @@ def pytest_addoption(parser):
         "--configurations",
         type=int,
         default=30,
-        help="number of random training runs in test_random_configurations.py",
+        help="number of random training runs, and of random arguments for each kind of layer",
     )
 
 

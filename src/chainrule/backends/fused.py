@@ -34,7 +34,7 @@ Update = Callable[..., None]
 _compiled: Any = numba.njit(error_model="numpy")  # x / 0 is infinity, not an error
 
 
-def _cached(loop: Callable[..., None]) -> Any:
+def cached(loop: Callable[..., None]) -> Any:
     """Compile a loop, and cache it on disk for the next process if possible."""
     try:
         return numba.njit(cache=True, error_model="numpy")(loop)
@@ -117,7 +117,7 @@ _LOOPS = {(2, 1): _two_arrays, (3, 2): _three_arrays, (4, 3): _four_arrays}
 # For each formula: the compiled loop, then the function that calls this loop.
 
 
-@_cached
+@cached
 def _relu_loop(x: Array, y: Array) -> None:
     zero = y.dtype.type(0)
     for i in range(x.size):
@@ -135,7 +135,7 @@ def _relu(x: Array) -> Array:
     return y
 
 
-@_cached
+@cached
 def _relu_gradient_loop(dy: Array, y: Array, dx: Array) -> None:
     zero, one = y.dtype.type(0), y.dtype.type(1)
     for i in range(y.size):
@@ -150,7 +150,7 @@ def _relu_gradient(dy: Array, y: Array) -> Array:
     return dx
 
 
-@_cached
+@cached
 def _normal_loop(x: Array, bell: Array, above: Any, below: Any, share: Array) -> None:
     one = x.dtype.type(1)
     for i in range(x.size):  # NumPy computed `bell`, because numba does not vectorise exp
@@ -175,7 +175,7 @@ def _normal(x: Array) -> tuple[Array, Array]:
     return share, bell
 
 
-@_cached
+@cached
 def _masked_loop(x: Array, kept: Array, factor: Any, y: Array) -> None:
     zero = y.dtype.type(0)
     for i in range(x.size):
@@ -191,7 +191,7 @@ def _masked(x: Array, kept: Array, factor: float) -> Array:
     return y
 
 
-@_cached
+@cached
 def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient: Array) -> None:
     rows, classes = y.shape
     one = y.dtype.type(1)
@@ -221,7 +221,7 @@ def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
     return values, gradient
 
 
-@_cached
+@cached
 def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
     for i in range(kept.size):  # the computation of `keep_mask` on unsigned integers
         h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first

@@ -73,29 +73,29 @@ def sum_patches(xp: Any, columns: Array, windows: Windows, shape: tuple[int, ...
     return crop(x, windows.padding)
 
 
-def largest(xp: Any, x: Array, windows: Windows) -> tuple[Array, Array]:
-    """Return the largest element of each window, and the element's number within the window.
-
-    Among equal elements, the first one counts. NaN counts as larger than any number.
-    """
+def largest(xp: Any, x: Array, windows: Windows) -> Array:
+    """Return the largest element of each window, or NaN if a window contains NaN."""
     x = pad(xp, x, windows.padding, -math.inf)
     (_, first), *others = windows.elements()
-    y = x[:, :, *first]
-    which = xp.zeros(y.shape, dtype=xp.int32, device=y.device)
-    for i, (_, place) in enumerate(others, 1):
+    y = xp.asarray(x[:, :, *first], copy=True)
+    for _, place in others:
+        y = xp.maximum(y, x[:, :, *place])
+    return y
+
+
+def sum_largest(xp: Any, dy: Array, x: Array, y: Array, windows: Windows) -> Array:
+    """Return images of the shape of `x`; each window adds its `dy` at its largest element.
+
+    Among equal elements, the first one counts, and among NaNs. `y` is ``largest(x)``.
+    """
+    x = pad(xp, x, windows.padding, -math.inf)
+    dx = xp.zeros(x.shape, dtype=dy.dtype, device=dy.device)
+    missing = xp.ones(y.shape, dtype=xp.bool, device=dy.device)
+    for _, place in windows.elements():
         value = x[:, :, *place]
-        larger = (value > y) | (value != value)
-        y, which = xp.where(larger, value, y), xp.where(larger, i, which)
-    return y, which
-
-
-def sum_largest(
-    xp: Any, dy: Array, which: Array, windows: Windows, shape: tuple[int, ...]
-) -> Array:
-    """Return images of this shape; each window adds its `dy` to its element number `which`."""
-    dx = xp.zeros(padded_shape(shape, windows.padding), dtype=dy.dtype, device=dy.device)
-    for i, (_, place) in enumerate(windows.elements()):
-        dx[:, :, *place] += xp.where(which == i, dy, 0.0)
+        found = missing & ((value == y) | (value != value))
+        missing = missing ^ found
+        dx[:, :, *place] += xp.where(found, dy, 0.0)
     return crop(dx, windows.padding)
 
 

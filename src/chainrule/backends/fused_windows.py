@@ -13,7 +13,6 @@ from ..types import Array
 from ..windows import (
     Windows,
     crop,
-    largest,
     pad,
     padded_shape,
     patches,
@@ -22,79 +21,71 @@ from ..windows import (
 )
 from .fused import cached
 
-# A loop takes images of two spatial axes, which are padded already. The last three arguments are
-# `size`, `stride` and `dilation` of the windows. Where neighbouring windows are neighbours in
-# memory, a loop of its own copies them without computing addresses.
+# The images have two spatial axes and are padded already. The last arguments of a loop are `size`,
+# `stride` and `dilation` of the windows. Only loops over contiguous memory are fast. So there is a
+# loop of its own for windows that are neighbours in memory.
 
 
 @cached
 def _patches_loop(x: Array, columns: Array, size: Any, stride: Any, dilation: Any) -> None:
-    _, _, batch, height, width = columns.shape
-    for row in range(columns.shape[0]):
-        for element in range(columns.shape[1]):
+    channels, elements, batch, height, width = columns.shape
+    for c in range(channels):
+        for element in range(elements):
             i, j = divmod(element, size[1])
             for n in range(batch):
                 for r in range(height):
-                    line = x[n, row, r * stride[0] + i * dilation[0]]
-                    start = j * dilation[1]
+                    line = x[n, c, r * stride[0] + i * dilation[0]][j * dilation[1] :]
+                    column = columns[c, element, n, r]
                     if stride[1] == 1:
                         for s in range(width):
-                            columns[row, element, n, r, s] = line[start + s]
+                            column[s] = line[s]
                     else:
                         for s in range(width):
-                            columns[row, element, n, r, s] = line[start + s * stride[1]]
+                            column[s] = line[s * stride[1]]
 
 
 @cached
 def _sum_patches_loop(columns: Array, x: Array, size: Any, stride: Any, dilation: Any) -> None:
-    _, _, batch, height, width = columns.shape
-    for row in range(columns.shape[0]):
-        for element in range(columns.shape[1]):
+    channels, elements, batch, height, width = columns.shape
+    for c in range(channels):
+        for element in range(elements):
             i, j = divmod(element, size[1])
             for n in range(batch):
                 for r in range(height):
-                    line = x[n, row, r * stride[0] + i * dilation[0]]
-                    start = j * dilation[1]
+                    line = x[n, c, r * stride[0] + i * dilation[0]][j * dilation[1] :]
+                    column = columns[c, element, n, r]
                     if stride[1] == 1:
                         for s in range(width):
-                            line[start + s] += columns[row, element, n, r, s]
+                            line[s] += column[s]
                     else:
                         for s in range(width):
-                            line[start + s * stride[1]] += columns[row, element, n, r, s]
-
-
-@cached
-def _largest_loop(x: Array, y: Array, which: Array, size: Any, stride: Any, dilation: Any) -> None:
-    for n in range(y.shape[0]):
-        for c in range(y.shape[1]):
-            for r in range(y.shape[2]):
-                for s in range(y.shape[3]):
-                    best, place = x[n, c, r * stride[0], s * stride[1]], 0
-                    for i in range(size[0]):
-                        for j in range(size[1]):
-                            value = x[
-                                n,
-                                c,
-                                r * stride[0] + i * dilation[0],
-                                s * stride[1] + j * dilation[1],
-                            ]
-                            if value > best or value != value:
-                                best, place = value, i * size[1] + j
-                    y[n, c, r, s] = best
-                    which[n, c, r, s] = place
+                            line[s * stride[1]] += column[s]
 
 
 @cached
 def _sum_largest_loop(
-    dy: Array, which: Array, dx: Array, size: Any, stride: Any, dilation: Any
+    dy: Array, x: Array, y: Array, dx: Array, size: Any, stride: Any, dilation: Any
 ) -> None:
-    for n in range(dy.shape[0]):
-        for c in range(dy.shape[1]):
-            for r in range(dy.shape[2]):
-                for s in range(dy.shape[3]):
-                    i, j = divmod(which[n, c, r, s], size[1])
-                    row, column = r * stride[0] + i * dilation[0], s * stride[1] + j * dilation[1]
-                    dx[n, c, row, column] += dy[n, c, r, s]
+    batch, channels, height, width = y.shape
+    for n in range(batch):
+        for c in range(channels):
+            for r in range(height):
+                for s in range(width):
+                    row, column = r * stride[0], s * stride[1]
+                    # From last to first, as the first of the largest elements counts. Selecting
+                    # instead of branching is faster, since the place cannot be predicted.
+                    i = i_found = row + (size[0] - 1) * dilation[0]
+                    j_found = column
+                    while i >= row:
+                        j = column + (size[1] - 1) * dilation[1]
+                        while j >= column:
+                            value = x[n, c, i, j]
+                            found = (value == y[n, c, r, s]) | (value != value)
+                            i_found = i if found else i_found
+                            j_found = j if found else j_found
+                            j -= dilation[1]
+                        i -= dilation[0]
+                    dx[n, c, i_found, j_found] += dy[n, c, r, s]
 
 
 def _patches(x: Array, windows: Windows) -> Array:
@@ -113,17 +104,10 @@ def _sum_patches(columns: Array, windows: Windows, shape: tuple[int, ...]) -> Ar
     return crop(x, windows.padding)
 
 
-def _largest(x: Array, windows: Windows) -> tuple[Array, Array]:
-    shape = (*x.shape[:2], *windows.count)
-    y, which = np.empty(shape, x.dtype), np.empty(shape, np.int32)
+def _sum_largest(dy: Array, x: Array, y: Array, windows: Windows) -> Array:
     x = pad(xp, x, windows.padding, -math.inf)
-    _largest_loop(_planes(x), _planes(y), _planes(which), *_places(windows))
-    return y, which
-
-
-def _sum_largest(dy: Array, which: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
-    dx = np.zeros(padded_shape(shape, windows.padding), dy.dtype)
-    _sum_largest_loop(_planes(dy), _planes(which), _planes(dx), *_places(windows))
+    dx = np.zeros(x.shape, dy.dtype)
+    _sum_largest_loop(*map(_planes, (dy, x, y, dx)), *_places(windows))
     return crop(dx, windows.padding)
 
 
@@ -143,6 +127,5 @@ def _places(windows: Windows) -> tuple[tuple[int, ...], ...]:
 KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
     patches: _patches,
     sum_patches: _sum_patches,
-    largest: _largest,
     sum_largest: _sum_largest,
 }

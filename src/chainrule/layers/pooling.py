@@ -79,15 +79,11 @@ class MaxPool2d(Pooling):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         self._expect_image(x)
-        windows, kernel, shape = (
-            self._windows(x, self.padding, self.ceil_mode),
-            self.backend.kernel,
-            x.shape,
-        )
-        y, which = kernel(largest)(x, windows)
+        windows, kernel = self._windows(x, self.padding, self.ceil_mode), self.backend.kernel
+        y = kernel(largest)(x, windows)
 
         def backward(dy: Array) -> Array:
-            dx: Array = kernel(sum_largest)(dy, which, windows, shape)
+            dx: Array = kernel(sum_largest)(dy, x, y, windows)
             return dx
 
         return y, backward

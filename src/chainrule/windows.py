@@ -8,12 +8,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from .types import Array
 
 
-class Windows(NamedTuple):
+@dataclass(frozen=True)
+class Windows:
     """The places of windows. Each field has one entry per spatial axis.
 
     Attributes

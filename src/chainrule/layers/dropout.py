@@ -41,7 +41,7 @@ class Dropout(Layer):
         return kernel(masked)(x, kept, factor), lambda dy: kernel(masked)(dy, kept, factor)
 
     def _mask_shape(self, x: Array) -> tuple[int, ...]:
-        return x.shape
+        return tuple(x.shape)
 
 
 class Dropout2d(Dropout):

@@ -47,8 +47,7 @@ class Unflatten(Layer):
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         self.dim = whole("dim", dim, least=1)
-        given = (unflattened_size,) if isinstance(unflattened_size, int) else unflattened_size
-        self.sizes = tuple(whole("unflattened_size", n, least=-1) for n in given)
+        self.sizes = tuple(whole("unflattened_size", n, least=-1) for n in unflattened_size)
         if 0 in self.sizes or self.sizes.count(-1) > 1 or not self.sizes:
             raise ValueError(
                 "expected unflattened_size to be sizes above 0, one of which may be -1, found "

@@ -36,18 +36,18 @@ class Windowed(Layer):
 
         With `ceil_mode`, the last window may end beyond the padding, as long as it begins before.
         """
-        padding, count = list(padding), []
+        sides, count = list(padding), []
         for i, name in enumerate(self.space):
-            (before, after), length, stride = padding[i], x.shape[2 + i], self.stride[i]
+            (before, after), length, stride = sides[i], x.shape[2 + i], self.stride[i]
             reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1
             steps, rest = divmod(before + length + after - reach, stride)
             if ceil_mode and rest and (steps + 1) * stride < before + length:
                 steps += 1
-                padding[i] = before, after + stride - rest
+                sides[i] = before, after + stride - rest
             if steps < 0:
                 raise ShapeError(
                     f"{self._label()}: expected a {name} of at least {reach - before - after}, "
                     f"found {length} in an input of shape {tuple(x.shape)}"
                 )
             count.append(steps + 1)
-        return Windows(self.kernel_size, self.stride, self.dilation, tuple(padding), tuple(count))
+        return Windows(self.kernel_size, self.stride, self.dilation, tuple(sides), tuple(count))

@@ -15,12 +15,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import comparison, drawing, growth, imports, memory
+from . import comparison, drawing, growth, images, imports, memory
 from .libraries import LIBRARIES, installed
 from .machine import header, machine, versions
 
 SECTIONS: dict[str, Any] = {
     "comparison": comparison,
+    "images": images,
     "growth": growth,
     "drawing": drawing,
     "memory": memory,
@@ -44,6 +45,7 @@ def main() -> None:
     libraries = list(dict.fromkeys(["chainrule", *options.libraries]))
     arguments: dict[str, tuple[Any, ...]] = {
         "comparison": (options.networks, libraries, options.rounds),
+        "images": (libraries, options.rounds),
         "growth": (libraries, options.rounds),
         "drawing": (options.rounds,),
         "memory": (libraries,),

@@ -43,10 +43,10 @@ def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None)
     return Task(step, epoch, model.predict)
 
 
-def chainrule_plain(widths: list[int], data: Data) -> Task:
+def chainrule_plain(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
     """Set up chainrule without the extra ``fast``, in a process that cannot import numba."""
     sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
-    task = chainrule(widths, data)
+    task = chainrule(widths, data, model)
     if "numba" in sys.modules:
         raise RuntimeError("numba was imported")
     return task
@@ -61,11 +61,18 @@ class WithoutNumba(PathFinder):
         return None if hidden else super().find_spec(fullname, path, target)
 
 
-def torch(widths: list[int], data: Data, *, compiled: bool = False, fused: bool = False) -> Task:
+def torch(
+    widths: list[int],
+    data: Data,
+    model: Any = None,
+    *,
+    compiled: bool = False,
+    fused: bool = False,
+) -> Task:
     """Set up PyTorch with its defaults, with a compiled model, or with its fused Adam."""
     import torch
 
-    model = torch_model(widths)
+    model = torch_model(widths) if model is None else model
     forward = torch.compile(model) if compiled else model
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=fused)
     loss = torch.nn.CrossEntropyLoss()
@@ -107,6 +114,11 @@ def torch_model(widths: list[int]) -> Any:
 
 def jax(widths: list[int], data: Data) -> Task:
     """Set up JAX, with a jitted step that also gathers the batch."""
+    return jax_adam(_jax_logits, weights(widths), data)
+
+
+def jax_adam(logits: Callable[..., Any], initial: list[np.ndarray], data: Data) -> Task:
+    """Set up JAX for a function ``logits(parameters, images)``."""
     import jax
     import jax.numpy as jnp
 
@@ -115,9 +127,9 @@ def jax(widths: list[int], data: Data) -> Task:
 
     @jax.jit
     def update(state: Any, t: Any, chosen: Any) -> Any:
-        return jax_update(state, t, inputs[chosen], labels[chosen])
+        return jax_update(state, t, inputs[chosen], labels[chosen], logits)
 
-    held: dict[str, Any] = {"state": jax_state(widths), "t": 0}
+    held: dict[str, Any] = {"state": jax_state(initial), "t": 0}
 
     def step(chosen: np.ndarray) -> Any:
         held["t"] += 1
@@ -127,7 +139,7 @@ def jax(widths: list[int], data: Data) -> Task:
     def epoch() -> float:
         return float(np.mean(jax.device_get([step(rows) for rows in epoch_rows()])))
 
-    jitted = jax.jit(_jax_logits)
+    jitted = jax.jit(logits)
     return Task(
         lambda: float(step(next(drawn))),
         epoch,
@@ -135,22 +147,24 @@ def jax(widths: list[int], data: Data) -> Task:
     )
 
 
-def jax_state(widths: list[int]) -> tuple[Any, Any, Any]:
+def jax_state(initial: list[np.ndarray]) -> tuple[Any, Any, Any]:
     """Return the parameters, and Adam's means and mean squares of their gradients."""
     import jax.numpy as jnp
 
-    parameters = [jnp.asarray(w) for w in weights(widths)]
+    parameters = [jnp.asarray(w) for w in initial]
     means, squares = ([jnp.zeros_like(p) for p in parameters] for _ in range(2))
     return parameters, means, squares
 
 
-def jax_update(state: Any, t: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+def jax_update(
+    state: Any, t: Any, images: Any, labels: Any, logits: Callable[..., Any] | None = None
+) -> tuple[Any, Any]:
     """Make step `t` of Adam, counted from 1; return the new state and the loss before the step."""
     import jax
     import jax.numpy as jnp
 
     def loss(parameters: list[Any]) -> Any:
-        log_p = jax.nn.log_softmax(_jax_logits(parameters, images))
+        log_p = jax.nn.log_softmax((logits or _jax_logits)(parameters, images))
         return -jnp.mean(log_p[jnp.arange(len(labels)), labels])
 
     parameters, means, squares = state

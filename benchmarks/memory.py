@@ -51,23 +51,23 @@ def peak(library: str, widths: list[int], batch: int) -> dict[str, int]:
     data, make = make_data(widths[0], batch, samples=STEPS * batch), LIBRARIES[library]
     for _ in range(2):
         make([widths[0], 128, widths[-1]], data).step()
-    _tidy()
-    before = _resident()
+    tidy()
+    before = resident()
     task = make(widths, data)
-    making = _highest()
-    forgotten = _tidy()
+    making = highest()
+    forgotten = tidy()
     for _ in range(STEPS):
         task.step()
-    return {"made": making - before, "trained": _highest() - before, "forgotten": forgotten}
+    return {"made": making - before, "trained": highest() - before, "forgotten": forgotten}
 
 
-def _resident() -> int:
+def resident() -> int:
     """Return the bytes in use or, outside Linux, the peak since the process started."""
     return _status("VmRSS")
 
 
-def _highest() -> int:
-    """Return the peak bytes since `_tidy` or, outside Linux, since the process started."""
+def highest() -> int:
+    """Return the peak bytes since `tidy` or, outside Linux, since the process started."""
     return _status("VmHWM")
 
 
@@ -81,7 +81,7 @@ def _status(field: str) -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
-def _tidy() -> bool:
+def tidy() -> bool:
     """Release free memory and reset the peak; return whether the reset was possible."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):

@@ -66,10 +66,13 @@ def _endless(passes: Batches) -> Iterator[tuple[Any, ...]]:
         yield from passes
 
 
-def make_data(features: int, batch: int, samples: int = 60_000, steps: int = 1) -> Data:
+def make_data(
+    features: int | tuple[int, ...], batch: int, samples: int = 60_000, steps: int = 1
+) -> Data:
     """Draw uniform noise in float32 as images, and random labels."""
     rng = np.random.default_rng(0)
-    images = rng.random((samples, features), dtype=np.float32)
+    shape = (features,) if isinstance(features, int) else features
+    images = rng.random((samples, *shape), dtype=np.float32)
     return Data(images, rng.integers(0, CLASSES, samples), batch, steps)
 
 

@@ -1,5 +1,7 @@
 """Normalisation layers: values computed by hand, training, inference and errors."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from table import drawn
@@ -113,7 +115,7 @@ def test_a_batch_without_a_variance(samples, library):
     model = cr.Sequential(cr.Linear(2, 2), cr.BatchNorm(2), backend=library.backend)
     x = library.asarray(np.ones((samples, 2), "float32"))
     before = library.to_numpy(model.state.buffers).copy()
-    with pytest.raises(cr.ShapeError, match=r"layer '1', BatchNorm\(2\): .* 2 samples in tr"):
+    with pytest.raises(cr.ShapeError, match=r"layer '1', BatchNorm\(2\): .* 2 values of each"):
         model.forward(x, training=True)
     np.testing.assert_array_equal(library.to_numpy(model.state.buffers), before)
     assert model.forward(x)[0].shape == (samples, 2)
@@ -123,8 +125,9 @@ def test_a_batch_without_a_variance(samples, library):
     ("layer", "shape", "message"),
     [
         (cr.BatchNorm(3), (4, 2), r"\(batch, 3\), found \(4, 2\)"),
-        (cr.BatchNorm(3), (3,), r"\(batch, 3\), found \(3,\)"),
-        (cr.BatchNorm(3), (2, 4, 3), r"\(batch, 3\), found \(2, 4, 3\)"),
+        (cr.BatchNorm(3), (3,), r"\(batch, 3, ...\), found \(3,\)"),
+        (cr.BatchNorm(3), (2, 4, 3), r"\(batch, 3, ...\), found \(2, 4, 3\)"),
+        (cr.GroupNorm(1, 3), (2, 4, 3), r"\(batch, 3, ...\), found \(2, 4, 3\)"),
         (cr.LayerNorm(3), (4, 2), r"\(batch, ..., 3\), found \(4, 2\)"),
         (cr.LayerNorm(3), (3,), r"\(batch, ..., 3\), found \(3,\)"),
     ],
@@ -136,11 +139,11 @@ def test_shapes(layer, shape, message):
 
 
 def test_bad_options():
-    for kind in (cr.BatchNorm, cr.LayerNorm):
+    for kind in (cr.BatchNorm, cr.LayerNorm, partial(cr.GroupNorm, 1)):
         for eps in (0.0, -1.0, np.nan, np.inf):
             with pytest.raises(ValueError, match="expected eps to be finite and above 0"):
                 kind(3, eps=eps)
-        with pytest.raises(ValueError, match="expected features to be at least 1, found 0"):
+        with pytest.raises(ValueError, match="expected (features|num_channels) to be at least 1"):
             kind(0)
     for momentum in (-0.1, 1.1, np.nan, None):
         with pytest.raises((ValueError, TypeError)):
@@ -230,10 +233,42 @@ def test_batch_norm_without_weights(library):
     np.testing.assert_allclose(library.to_numpy(y), expected, rtol=1e-12)
     mean, var = statistics(layer, library)
     np.testing.assert_allclose(mean, [0.3, 4.0], rtol=1e-12)
-    with pytest.raises(cr.ShapeError, match="at least 2 samples in training"):
+    with pytest.raises(cr.ShapeError, match="at least 2 values of each feature"):
         layer.forward(library.asarray(X[:1]), training=True)
     y, _ = layer.forward(library.asarray(X[:1]))
     np.testing.assert_allclose(library.to_numpy(y), (X[:1] - mean) / np.sqrt(var + 1), rtol=1e-12)
     assert repr(layer) == "BatchNorm(2, 1.0, affine=False)"
     with pytest.raises(TypeError, match="expected affine to be True or False"):
         cr.BatchNorm(2, affine="no")
+
+
+def test_batch_norm_of_images_sees_every_position(library):
+    """Each channel of an image is normalised like a column with a row for every position."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    rows = np.moveaxis(x, 1, -1).reshape(-1, 3)
+    images, matrix = on(library, cr.BatchNorm(3)), on(library, cr.BatchNorm(3))
+    y, _ = images.forward(library.asarray(x), training=True)
+    expected, _ = matrix.forward(library.asarray(rows), training=True)
+    found = np.moveaxis(library.to_numpy(y), 1, -1).reshape(-1, 3)
+    np.testing.assert_allclose(found, library.to_numpy(expected), rtol=1e-12)
+    for own, other in zip(statistics(images, library), statistics(matrix, library), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-12)
+
+
+def test_a_single_image_has_enough_values_for_batch_norm():
+    model = cr.Sequential(cr.Conv2d(1, 2, 3), cr.BatchNorm(2), cr.Flatten(), cr.Linear(8, 2))
+    trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+    trainer.fit(np.ones((1, 1, 4, 4)), np.ones((1, 2)), epochs=1, verbose=0)
+
+
+def test_group_norm_by_hand(library):
+    x = np.asarray([[[1.0, 3.0], [5.0, 7.0], [2.0, 2.0], [4.0, 4.0]]])
+    y, _ = on(library, cr.GroupNorm(2, 4, eps=1.0)).forward(library.asarray(x))
+    expected = [[[-3, -1], [1, 3], [0, 0], [0, 0]]] / np.sqrt(6.0)  # mean 4, variance 5
+    expected[:, 2:] = np.asarray([[-1, -1], [1, 1]]) / np.sqrt(2.0)  # mean 3, variance 1
+    np.testing.assert_allclose(library.to_numpy(y), expected, rtol=1e-12)
+
+
+def test_group_norm_needs_groups_of_equal_size():
+    with pytest.raises(ValueError, match="num_channels to be a multiple of num_groups, found 4 an"):
+        cr.GroupNorm(3, 4)

@@ -60,20 +60,25 @@ def test_the_exact_gelu_in_both_dtypes():
 
 
 def test_more_axes():
-    """`Linear` on sequences and `PReLU` on rows of images give PyTorch's outputs and gradients."""
+    """Layers on sequences and images give PyTorch's outputs and gradients."""
     x, dy = (np.random.default_rng(seed).normal(size=(4, 3, 2, 5)) for seed in (0, 1))
     for ours, theirs in (
         (cr.Linear(5, 5), nn.Linear(5, 5)),
         (cr.Linear(5, 5, bias=False), nn.Linear(5, 5, bias=False)),
         (cr.PReLU(), nn.PReLU()),
+        (cr.BatchNorm(3), nn.BatchNorm2d(3)),
+        (cr.GroupNorm(3, 3), nn.GroupNorm(3, 3)),
+        (cr.GroupNorm(1, 3, eps=0.1), nn.GroupNorm(1, 3, eps=0.1)),
+        (cr.GroupNorm(1, 3, affine=False), nn.GroupNorm(1, 3, affine=False)),
     ):
         theirs.double()
         values = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
+        values.pop("num_batches_tracked", None)
         ours.bind(dtype="float64", values=values)
         x_torch = torch.tensor(x, requires_grad=True)
         y_torch = theirs(x_torch)
         y_torch.backward(torch.tensor(dy))
-        y, backward = ours.forward(x)
+        y, backward = ours.forward(x, training=True)
         np.testing.assert_allclose(y, y_torch.detach(), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(backward(dy), x_torch.grad, rtol=1e-12, atol=1e-12)
         for name, parameter in theirs.named_parameters():

@@ -3,10 +3,11 @@
 from .base import Layer
 from .convolution import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
+from .layer_norm import GroupNorm, LayerNorm
 from .linear import Linear
 from .loading import load
 from .mlp import mlp
-from .normalization import BatchNorm, LayerNorm
+from .normalization import BatchNorm
 from .pooling import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from .rectifiers import ELU, GELU, LeakyReLU, PReLU, ReLU, ReLU6, SiLU, Softplus
 from .rescaling import Rescaling
@@ -28,6 +29,7 @@ __all__ = [
     "Dropout",
     "Dropout2d",
     "Flatten",
+    "GroupNorm",
     "Identity",
     "Layer",
     "LayerNorm",

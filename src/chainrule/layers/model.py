@@ -14,8 +14,9 @@ from ..errors import DataError, shown
 from ..types import Array
 from . import storage
 from .base import Layer
+from .layer_norm import LayerNorm
 from .linear import Linear
-from .normalization import BatchNorm, LayerNorm
+from .normalization import BatchNorm
 
 
 class Model(Layer):

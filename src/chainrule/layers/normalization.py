@@ -1,4 +1,4 @@
-"""Layers that normalise to mean 0 and variance 1, over the batch or over each sample."""
+"""Batch normalisation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..backends import Backend
 from ..backends.conversion import on_host
 from ..checks import Checked, above_zero, flag, share, whole
 from ..errors import ShapeError
-from ..formulas import dot, scaled_norm, squares, sum_over_batch
+from ..formulas import scaled_norm, squares, sum_over_batch
 from ..parameter import Buffer, Parameter
 from ..types import Array, Backward
 from .base import Layer
@@ -17,6 +17,9 @@ from .base import Layer
 
 class BatchNorm(Layer):
     """Batch normalisation of each feature, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
+
+    In images and sequences, ``(batch, features, ...)``, the features are the channels on axis 1.
+    The statistics of a feature are computed over all samples and all positions.
 
     In training, the layer normalises with the mean and variance of the batch, and updates running
     averages of both: ``running = (1 - momentum) * running + momentum * new``. In inference, the
@@ -40,7 +43,7 @@ class BatchNorm(Layer):
     Parameters
     ----------
     features : int
-        The number of columns of ``x`` and ``y``, which have shape ``(batch, features)``. The
+        The size of axis 1 of ``x`` and ``y``, which have shape ``(batch, features, ...)``. The
         parameters ``weight`` and ``bias`` and the buffers ``running_mean`` and ``running_var`` have
         shape ``(features,)``. Weight and running variance start at 1. Bias and running mean start
         at 0.
@@ -55,7 +58,8 @@ class BatchNorm(Layer):
     Raises
     ------
     ShapeError
-        In `forward`, if the shape of ``x`` does not fit, or if a training batch is a single sample.
+        In `forward`, if the shape of ``x`` does not fit, or if a training batch has only one value
+        of each feature.
 
     Examples
     --------
@@ -89,13 +93,15 @@ class BatchNorm(Layer):
     def expect_batch(self, samples: int) -> None:
         if samples < 2 and not self._is_fixed():
             raise ShapeError(
-                f"{self._label()}: expected a batch of at least 2 samples in training, found "
-                f"{samples}"
+                f"{self._label()}: expected at least 2 values of each feature in a training batch, "
+                f"found {samples}"
             )
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, features = self.xp, self.features
-        self.expect(x.ndim == 2 and x.shape[1] == features, ("batch", features), x)
+        if x.ndim != 2:
+            return self._over_axis_1(x, training)
+        self.expect(x.shape[1] == features, ("batch", features), x)
         weight, bias, samples = self.weight, self.bias, x.shape[0]
         total = self.backend.kernel(sum_over_batch)
         of_batch = training and not self._is_fixed()
@@ -112,7 +118,7 @@ class BatchNorm(Layer):
             variance = self.running_var.value
         inverse = 1.0 / xp.sqrt(variance + self.eps)
         if of_batch:
-            inverse = _without_overflow(self.backend, inverse, variance, centred, axis=0)
+            inverse = without_overflow(self.backend, inverse, variance, centred, axis=0)
         scale = inverse if weight is None else weight.value * inverse
         y = centred * scale
         if bias is not None:
@@ -134,6 +140,23 @@ class BatchNorm(Layer):
 
         return y, backward
 
+    def _over_axis_1(self, x: Array, training: bool) -> tuple[Array, Backward]:
+        """Normalise the channels of images or sequences, whose positions become rows."""
+        xp, features = self.xp, self.features
+        self.expect(x.ndim > 2 and x.shape[1] == features, ("batch", features, "..."), x)
+        channels_last = x.shape[0], *x.shape[2:], features
+
+        def as_rows(image: Array) -> Array:
+            last = xp.permute_dims(image, (0, *range(2, image.ndim), 1))
+            return xp.reshape(last, (-1, features))
+
+        def as_image(matrix: Array) -> Array:
+            last = xp.reshape(matrix, channels_last)
+            return xp.permute_dims(last, (0, last.ndim - 1, *range(1, last.ndim - 1)))
+
+        y, back = BatchNorm.forward(self, as_rows(x), training=training)
+        return as_image(y), lambda dy: as_image(back(as_rows(dy)))
+
     def _is_fixed(self) -> bool:
         """Return whether weight and bias are frozen."""
         weight, bias = self.weight, self.bias
@@ -147,74 +170,7 @@ class BatchNorm(Layer):
             value += self.momentum * new
 
 
-class LayerNorm(Layer):
-    """Layer normalisation of each sample, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
-
-    Mean and variance are computed over the last axis. The variance is the mean squared deviation.
-    Training and inference do not differ, and a batch may have a single sample. On a GPU, the layer
-    does not check for overflow: where float32 deviations exceed 1.8e19, `y` is the bias alone.
-
-    Source: J. Ba et al., "Layer normalization", 2016.
-
-    Parameters
-    ----------
-    features : int
-        The size of the last axis of ``x`` and ``y``, which have shape ``(batch, ..., features)``.
-        The parameters ``weight`` and ``bias`` have shape ``(features,)``. ``weight`` starts at 1,
-        and ``bias`` at 0.
-    eps : float, optional
-        A number above 0 that avoids a division by zero if all features of a sample are equal.
-
-    Raises
-    ------
-    ShapeError
-        In `forward`, if the shape of ``x`` does not fit.
-
-    Examples
-    --------
-    >>> x = np.asarray([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]], dtype="float32")
-    >>> np.round(cr.LayerNorm(3).forward(x)[0], 3)
-    array([[-1.225,  0.   ,  1.225],
-           [-1.225,  0.   ,  1.225]], dtype=float32)
-    """
-
-    keeps_arguments = True
-    eps = Checked(above_zero)
-
-    def __init__(self, features: int, eps: float = 1e-5) -> None:
-        self.features = whole("features", features, least=1)
-        self.eps = eps
-        self.weight = Parameter((self.features,), init=initializers.constant(1.0), decay=False)
-        self.bias = Parameter((self.features,), decay=False)
-
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        xp, features = self.xp, self.features
-        self.expect(x.ndim > 1 and x.shape[-1] == features, ("batch", "...", features), x)
-        weight, bias, kernel = self.weight, self.bias, self.backend.kernel
-        row_dot, total = kernel(dot), kernel(sum_over_batch)
-        normal = x - x[..., :1]  # sums of small numbers are more accurate
-        normal -= xp.mean(normal, axis=-1, keepdims=True)
-        variance = row_dot(normal, normal) / features
-        inverse = 1.0 / xp.sqrt(variance + self.eps)
-        inverse = _without_overflow(self.backend, inverse, variance, normal, axis=-1)
-        normal *= inverse
-        y = normal * weight.value
-        y += bias.value
-
-        def backward(dy: Array) -> Array:
-            bias.add_grad(total(dy))
-            weight.add_grad(total(dy * normal))
-            dnormal = dy * weight.value
-            dx = normal * (row_dot(dnormal, normal) / -features)
-            dx += dnormal
-            dx -= row_dot(dy, weight.value) / features  # the mean of dnormal
-            dx *= inverse
-            return dx
-
-        return y, backward
-
-
-def _without_overflow(
+def without_overflow(
     backend: Backend, inverse: Array, variance: Array, deviations: Array, axis: int
 ) -> Array:
     """Return `inverse`, with corrected values where the variance has overflowed.

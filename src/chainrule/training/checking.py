@@ -8,6 +8,7 @@ from ..data import Batches, BatchStream
 from ..data.moving import move, rows_at_once, to_device
 from ..errors import ShapeError, blaming
 from ..layers import Layer, Sequential
+from ..layers.windowed import Windowed
 from ..losses import Loss
 from ..losses.checking import check_weights
 from ..types import Array
@@ -86,7 +87,13 @@ def expect_validation_tuple(given: Any) -> None:
 
 
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:
-    """Raise a `ShapeError` if a batch or a micro-batch is too small for a layer."""
+    """Raise a `ShapeError` if a batch or a micro-batch is too small for a layer.
+
+    In a network for images, one sample may be enough, as it has many positions. Then the layer
+    itself has to raise the error.
+    """
+    if any(isinstance(part, Windowed) for _, part in model._walk()):
+        return
     sizes = batches.sizes[0], batches.sizes[-1]
     first, last = (size // min(micro_batches, size) for size in sizes)
     try:

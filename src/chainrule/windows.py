@@ -44,6 +44,16 @@ class Windows:
             axes = zip(index, self.stride, self.dilation, self.count, strict=True)
             yield index, tuple(slice(i * d, i * d + (n - 1) * s + 1, s) for i, s, d, n in axes)
 
+    def in_plane(self) -> Windows:
+        """Return the same windows with two spatial axes; a missing first axis has length 1."""
+        if len(self.size) == 2:
+            return self
+        one = (1,)
+        padding = (0, 0), *self.padding
+        return Windows(
+            one + self.size, one + self.stride, one + self.dilation, padding, one + self.count
+        )
+
 
 def patches(xp: Any, x: Array, windows: Windows) -> Array:
     """Return the windows of `x` as the columns of a matrix.

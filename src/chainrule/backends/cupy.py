@@ -94,8 +94,10 @@ class CupyBackend(Backend, name="cupy"):
 
     def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
         from .cuda_kernels import kernels
+        from .cuda_windows import window_kernels
 
-        return kernels(self._cupy).get(function) or super()._make_kernel(function)
+        known = kernels(self._cupy) | window_kernels(self._cupy)
+        return known.get(function) or super()._make_kernel(function)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         self._cupy.add.at(target, index, values)

@@ -90,38 +90,31 @@ def _sum_largest_loop(
 
 def _patches(x: Array, windows: Windows) -> Array:
     batch, channels = x.shape[:2]
-    x, elements = _planes(pad(xp, x, windows.padding)), math.prod(windows.size)
-    columns = np.empty((channels, elements, batch, *_plane(windows.count)), x.dtype)
-    _patches_loop(x, columns, *_places(windows))
+    x, windows = _plane(pad(xp, x, windows.padding)), windows.in_plane()
+    elements = math.prod(windows.size)
+    columns = np.empty((channels, elements, batch, *windows.count), x.dtype)
+    _patches_loop(x, columns, windows.size, windows.stride, windows.dilation)
     return columns.reshape(channels * elements, -1)
 
 
 def _sum_patches(columns: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
     batch, channels = shape[:2]
-    x = np.zeros(padded_shape(shape, windows.padding), columns.dtype)
-    columns = columns.reshape(channels, -1, batch, *_plane(windows.count))
-    _sum_patches_loop(columns, _planes(x), *_places(windows))
+    x, plane = np.zeros(padded_shape(shape, windows.padding), columns.dtype), windows.in_plane()
+    columns = columns.reshape(channels, -1, batch, *plane.count)
+    _sum_patches_loop(columns, _plane(x), plane.size, plane.stride, plane.dilation)
     return crop(x, windows.padding)
 
 
 def _sum_largest(dy: Array, x: Array, y: Array, windows: Windows) -> Array:
-    x = pad(xp, x, windows.padding, -math.inf)
+    x, plane = pad(xp, x, windows.padding, -math.inf), windows.in_plane()
     dx = np.zeros(x.shape, dy.dtype)
-    _sum_largest_loop(*map(_planes, (dy, x, y, dx)), *_places(windows))
+    _sum_largest_loop(*map(_plane, (dy, x, y, dx)), plane.size, plane.stride, plane.dilation)
     return crop(dx, windows.padding)
 
 
-def _planes(x: Array) -> Array:
-    """Return a view with two spatial axes, the first of which may have length 1."""
+def _plane(x: Array) -> Array:
+    """Return a view with two spatial axes; a missing first axis has length 1."""
     return x if x.ndim == 4 else x[:, :, None, :]
-
-
-def _plane(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    return sizes if len(sizes) == 2 else (1, *sizes)
-
-
-def _places(windows: Windows) -> tuple[tuple[int, ...], ...]:
-    return _plane(windows.size), _plane(windows.stride), _plane(windows.dilation)
 
 
 KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {

@@ -1,7 +1,7 @@
 """Layers: functions with parameters. Each layer also computes its derivative."""
 
 from .base import Layer
-from .convolution import Conv1d, Conv2d, ConvTranspose2d
+from .convolution import Conv1d, Conv2d
 from .dropout import Dropout, Dropout2d
 from .layer_norm import GroupNorm, LayerNorm
 from .linear import Linear
@@ -15,6 +15,7 @@ from .sequential import Sequential, Slice
 from .shape import Flatten, Identity, Unflatten, ZeroPad2d
 from .sigmoids import Sigmoid, Tanh
 from .softmax import LogSoftmax, Softmax
+from .transposed_convolution import ConvTranspose2d
 
 __all__ = [
     "ELU",

@@ -34,6 +34,8 @@ def test_text():
     assert model.summary().endswith("total 18 parameters, 6 trainable")
     with pytest.raises(ValueError, match="summary needs input_shape="):
         cr.Sequential(cr.ReLU()).summary()
+    with pytest.raises(ValueError, match="summary needs input_shape="):  # of any height and width
+        cr.Sequential(cr.Conv2d(1, 2, 3), cr.Flatten(), cr.Linear(8, 2)).summary()
     assert "(batch, 4)" in cr.Sequential(cr.Flatten()).summary((2, 2))
 
 

@@ -76,6 +76,15 @@ def test_inputs_far_above_unit_scale(images, library):
     trainer.fit(images, Y, **OPTIONS)
 
 
+def test_images_far_above_unit_scale_before_a_convolution(library):
+    layers = cr.Unflatten(1, (1, 2)), cr.Conv2d(1, 3, 2), cr.Flatten()
+    trainer = cr.Trainer(
+        model_on(library, *layers), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6)
+    )
+    with pytest.warns(UserWarning, match=r"Conv2d\(1, 3, 2\), have a root mean square of"):
+        trainer.fit(IMAGES, Y, **OPTIONS)
+
+
 def test_a_file_is_looked_at_too(tmp_path):
     np.save(tmp_path / "x.npy", 100.0 * X)
     trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))
@@ -90,6 +99,7 @@ def test_a_file_is_looked_at_too(tmp_path):
         lambda: [cr.Flatten(), cr.BatchNorm(4), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), cr.Sequential(cr.LayerNorm(4)), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), frozen(cr.BatchNorm(4)), cr.Linear(4, 3)],
+        lambda: [cr.GroupNorm(1, 2), cr.Flatten(), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), cr.Tanh(), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), Scaled(), cr.Linear(4, 3)],
         lambda: [cr.Flatten(), frozen(cr.Linear(4, 3)), Scaled()],
@@ -100,6 +110,7 @@ def test_a_file_is_looked_at_too(tmp_path):
         "BatchNorm",
         "LayerNorm",
         "frozen",
+        "GroupNorm",
         "Tanh",
         "custom",
         "frozen Linear",

@@ -35,6 +35,7 @@ class CupyBackend(Backend, name="cupy"):
     """
 
     repeats = True
+    patch_elements = 2**28  # 1 GiB of float32, so that a large batch does not exhaust the memory
     precisions: tuple[str, ...] = ("float32", "tf32")
 
     def __init__(self, *, device: int | None = None, precision: str | None = None) -> None:

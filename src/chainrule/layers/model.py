@@ -17,6 +17,7 @@ from .base import Layer
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .normalization import BatchNorm
+from .windowed import Windowed
 
 
 class Model(Layer):
@@ -178,7 +179,10 @@ class Model(Layer):
 
 def sample_shape(model: Layer, function: str) -> tuple[int, ...]:
     """Return the shape of one sample from the first layer that fixes it; `function` asks for it."""
-    for _, part in (("", model), *model._walk()):
+    parts = [model, *(part for _, part in model._walk())]
+    if any(isinstance(part, Windowed) for part in parts):
+        parts = []  # images may have any height and width
+    for part in parts:
         if isinstance(part, Linear):
             return (part.in_features,)
         if isinstance(part, BatchNorm | LayerNorm):

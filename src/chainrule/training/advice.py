@@ -16,6 +16,7 @@ from ..layers import (
     BatchNorm,
     Dropout,
     Flatten,
+    GroupNorm,
     Identity,
     Layer,
     LayerNorm,
@@ -25,11 +26,13 @@ from ..layers import (
     Sigmoid,
     Softmax,
 )
+from ..layers.convolution import Convolution
 from ..losses import Loss
 from ..types import Array
 
 _LARGE = 30.0  # the largest root mean square of inputs without a warning
 _ROWS, _ELEMENTS = 1000, 2**20  # how much of the inputs is examined, at most
+_NORMS = BatchNorm | LayerNorm | GroupNorm
 _PASSING = (Identity, Flatten, Dropout)  # layers that pass on probabilities as they are
 
 
@@ -64,11 +67,11 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
 
 
 def about_scale(model: Sequential, x: Array) -> str | None:
-    """Return a warning if the inputs of the first trained `Linear` are far above unit scale.
+    """Return a warning if the inputs of the first trained layer are far above unit scale.
 
-    The inputs of the `Linear` are computed from a part of `x`. There is no warning if the model is
-    not in host memory, or if a normalisation layer or another trained layer comes before the
-    `Linear`.
+    The warning is about a `Linear` or a convolution, whose inputs are computed from a part of `x`.
+    There is no warning if the model is not in host memory, or if a normalisation layer or another
+    trained layer comes first.
 
     Parameters
     ----------
@@ -84,8 +87,8 @@ def about_scale(model: Sequential, x: Array) -> str | None:
     x = model.enter(to_device(state.backend, x[:rows, ...]))
     leaves = [*_leaves(model)]
     for layer, following in itertools.zip_longest(leaves, leaves[1:]):
-        if isinstance(layer, Linear) and layer.trainable:
-            if isinstance(following, BatchNorm | LayerNorm):
+        if isinstance(layer, Linear | Convolution) and layer.trainable:
+            if isinstance(following, _NORMS):
                 return None
             rms = _root_mean_square(state.backend.to_numpy(x))
             if rms <= _LARGE:
@@ -96,7 +99,7 @@ def about_scale(model: Sequential, x: Array) -> str | None:
                 "0 to 255, add cr.Rescaling(1 / 255) as the first layer; for other data, "
                 "standardise each column to mean 0 and standard deviation 1"
             )
-        if layer.trainable or isinstance(layer, BatchNorm | LayerNorm):
+        if layer.trainable or isinstance(layer, _NORMS):
             return None
         if type(layer) not in Layer.built_in.values():
             return None

@@ -8,6 +8,8 @@ import onnxruntime
 import pytest
 from onnx_files import ScaleToOnnx, outputs, session
 from table import LAYERS, Residual, drawn
+from windowed import KINDS
+from windowed import drawn as drawn_arguments
 
 import chainrule as cr
 from chainrule.interop import onnx_operators
@@ -51,6 +53,70 @@ def test_no_layer_is_forgotten():
     models = [cr.Sequential(make()) for make, _ in LAYERS.values()]
     tested = {type(part) for model in models for _, part in (("", model), *model._walk())}
     assert onnx_operators.OPERATORS.keys() <= tested
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_random_arguments(name, path, request):
+    rng, written = np.random.default_rng(sum(map(ord, name))), 0
+    configurations = request.config.getoption("--configurations", 30)
+    for _ in range(configurations):
+        x, arguments, options = drawn_arguments(name, rng)
+        model, x = cr.Sequential(getattr(cr, name)(*arguments, **options)), x.astype("float32")
+        try:
+            cr.to_onnx(model, path, input_shape=x.shape[1:])
+        except cr.ShapeError:  # the window does not fit into the input
+            continue
+        except TypeError as error:
+            if "for ONNX, expected" not in str(error):
+                raise
+            continue
+        same(outputs(path, x), model.predict(x))
+        written += 1
+    assert written > configurations / 2
+
+
+def test_an_unknown_size(path):
+    """Layers that change the axes are written for images of any size."""
+    model = cr.Sequential(
+        cr.Unflatten(2, (-1, 3)),
+        cr.AdaptiveAvgPool2d((3, 2)),
+        cr.Flatten(),
+        cr.Unflatten(1, (4, -1)),
+    )
+    cr.to_onnx(model, path, input_shape=(2, 12))
+    file = onnx.load(path)
+    for value in (file.graph.input[0], file.graph.output[0]):
+        for i, size in enumerate(value.type.tensor_type.shape.dim):
+            size.dim_param = f"size {i}"
+    onnx.save(file, path)
+    for length in (3, 12, 33):
+        x = np.random.default_rng(0).normal(size=(3, 2, length)).astype("float32")
+        same(outputs(path, x), model.predict(x))
+
+
+def test_a_linear_layer_after_unflatten(path):
+    """After an Unflatten, Linear is not exported as Gemm; after a Flatten, it is again."""
+    model = cr.Sequential(
+        cr.Linear(6, 8), cr.Unflatten(1, (2, 4)), cr.Linear(4, 3), cr.Flatten(), cr.Linear(6, 2)
+    )
+    cr.to_onnx(model, path)
+    x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+    same(outputs(path, x), model.predict(x))
+    products = [
+        node.op_type for node in onnx.load(path).graph.node if node.op_type[-4:] in "GemmMatMul"
+    ]
+    assert products == ["Gemm", "MatMul", "Gemm"]
+
+
+def test_a_network_for_images(path):
+    model = cr.Sequential(
+        cr.Unflatten(1, (1, 28)), cr.Rescaling(1 / 255), cr.Conv2d(1, 6, 5, padding="same"),
+        cr.ReLU(), cr.MaxPool2d(2), cr.Dropout2d(0.2), cr.Conv2d(6, 16, 5), cr.ReLU(),
+        cr.AvgPool2d(2), cr.Flatten(), cr.Linear(400, 10), cr.LogSoftmax(),
+    )  # fmt: skip
+    cr.to_onnx(model, path, input_shape=(28, 28), input_dtype="uint8")
+    x = np.random.default_rng(0).integers(0, 256, (7, 28, 28)).astype("uint8")
+    same(outputs(path, x), model.predict(x))
 
 
 @pytest.mark.parametrize("seed", range(12))

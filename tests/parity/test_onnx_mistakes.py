@@ -63,6 +63,20 @@ def test_a_method_that_writes_invalid_onnx(path):
     assert path.read_bytes() == b"older"
 
 
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (cr.ConvTranspose2d(2, 2, 3, dilation=2, output_padding=1), "output_padding to be less"),
+        (cr.MaxPool2d(2, padding=1, ceil_mode=True), "the stride and the padding together"),
+        (cr.AvgPool2d(2, stride=3, ceil_mode=True), "the stride and the padding together"),
+    ],
+)
+def test_windows_that_runtimes_place_differently(layer, words, path):
+    model = cr.Sequential(cr.Identity(), layer.copy())
+    with pytest.raises(TypeError, match=rf"layer '1', {type(layer).__name__}.*for ONNX, .*{words}"):
+        cr.to_onnx(model, path, input_shape=(2, 5, 5))
+
+
 def test_mistakes(path, monkeypatch):
     with pytest.raises(ValueError, match="to_onnx needs input_shape="):
         cr.to_onnx(cr.Sequential(cr.ReLU()), path)

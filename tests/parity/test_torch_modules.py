@@ -54,6 +54,98 @@ LAYERS = {
         lambda: cr.Sequential(cr.Linear(4, 6), cr.Sequential(cr.Tanh(), cr.Linear(6, 4))),
     ),
 }
+# Each row: the same layer in both libraries, and the shape of one sample.
+IMAGES = {
+    "Conv1d": (lambda: nn.Conv1d(2, 3, 3), lambda: cr.Conv1d(2, 3, 3), (2, 8)),
+    "Conv1d, every option": (
+        lambda: nn.Conv1d(4, 6, 2, stride=2, padding=1, dilation=2, groups=2, bias=False),
+        lambda: cr.Conv1d(4, 6, 2, stride=2, padding=1, dilation=2, groups=2, bias=False),
+        (4, 8),
+    ),
+    "Conv2d": (lambda: nn.Conv2d(2, 3, 3), lambda: cr.Conv2d(2, 3, 3), (2, 5, 4)),
+    "Conv2d, every option": (
+        lambda: nn.Conv2d(4, 6, (2, 3), (2, 1), (1, 2), dilation=(1, 2), groups=2, bias=False),
+        lambda: cr.Conv2d(
+            4, 6, (2, 3), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2, bias=False
+        ),
+        (4, 5, 6),
+    ),
+    "Conv2d, same size": (
+        lambda: nn.Conv2d(2, 2, 3, padding="same"),
+        lambda: cr.Conv2d(2, 2, 3, padding="same"),
+        (2, 4, 5),
+    ),
+    "Conv2d, valid": (
+        lambda: nn.Conv2d(2, 2, 3, padding="valid"),
+        lambda: cr.Conv2d(2, 2, 3, padding="valid"),
+        (2, 4, 5),
+    ),
+    "ConvTranspose2d": (
+        lambda: nn.ConvTranspose2d(2, 3, 3),
+        lambda: cr.ConvTranspose2d(2, 3, 3),
+        (2, 3, 2),
+    ),
+    "ConvTranspose2d, every option": (
+        lambda: nn.ConvTranspose2d(4, 6, (2, 3), (2, 3), 1, (1, 2), 2, bias=False, dilation=2),
+        lambda: cr.ConvTranspose2d(
+            4, 6, (2, 3), stride=(2, 3), padding=1, output_padding=(1, 2), groups=2, dilation=2,
+            bias=False,
+        ),
+        (4, 3, 3),
+    ),
+    "MaxPool1d": (lambda: nn.MaxPool1d(2), lambda: cr.MaxPool1d(2), (2, 7)),
+    "MaxPool2d": (lambda: nn.MaxPool2d(2), lambda: cr.MaxPool2d(2), (2, 4, 6)),
+    "MaxPool2d, every option": (
+        lambda: nn.MaxPool2d((3, 2), (2, 1), padding=1, dilation=(1, 2), ceil_mode=True),
+        lambda: cr.MaxPool2d((3, 2), stride=(2, 1), padding=1, dilation=(1, 2), ceil_mode=True),
+        (2, 5, 5),
+    ),
+    "AvgPool1d": (
+        lambda: nn.AvgPool1d(3, 1, padding=1, ceil_mode=True, count_include_pad=False),
+        lambda: cr.AvgPool1d(3, stride=1, padding=1, ceil_mode=True, count_include_pad=False),
+        (2, 7),
+    ),
+    "AvgPool2d": (lambda: nn.AvgPool2d(2), lambda: cr.AvgPool2d(2), (2, 4, 6)),
+    "AvgPool2d, every option": (
+        lambda: nn.AvgPool2d((3, 2), (2, 1), padding=1, ceil_mode=True, count_include_pad=False),
+        lambda: cr.AvgPool2d(
+            (3, 2), stride=(2, 1), padding=1, ceil_mode=True, count_include_pad=False
+        ),
+        (2, 6, 5),
+    ),
+    "AdaptiveAvgPool2d": (
+        lambda: nn.AdaptiveAvgPool2d((2, 3)),
+        lambda: cr.AdaptiveAvgPool2d((2, 3)),
+        (2, 5, 7),
+    ),
+    "AdaptiveAvgPool2d, one": (
+        lambda: nn.AdaptiveAvgPool2d((1, 1)),
+        lambda: cr.AdaptiveAvgPool2d(1),
+        (2, 5, 7),
+    ),
+    "ZeroPad2d": (
+        lambda: nn.ZeroPad2d((1, 2, 0, 3)),
+        lambda: cr.ZeroPad2d((1, 2, 0, 3)),
+        (2, 3, 2),
+    ),
+    "ZeroPad2d, one number": (lambda: nn.ZeroPad2d(1), lambda: cr.ZeroPad2d(1), (2, 3, 2)),
+    "Unflatten": (
+        lambda: nn.Unflatten(1, (2, -1)),
+        lambda: cr.Unflatten(1, (2, -1)),
+        (6, 3),
+    ),
+    "Unflatten, the last axis": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Unflatten(-1, (3, 6))),
+        lambda: cr.Sequential(cr.Flatten(), cr.Unflatten(1, (3, 6))),
+        (6, 3),
+    ),
+    "Dropout2d": (lambda: nn.Dropout2d(0.0), lambda: cr.Dropout2d(0.0), (2, 3, 2)),
+    "Conv2d, softmax of rows": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(9, 4), nn.Softmax(dim=1)),
+        lambda: cr.Sequential(cr.Conv2d(2, 3, 2), cr.Flatten(), cr.Linear(9, 4), cr.Softmax()),
+        (2, 4, 2),
+    ),
+}  # fmt: skip
 # Errors are relative to the largest number, or to 1 if all numbers are smaller.
 BOUND = {"float32": 1e-5, "float64": 1e-12}
 
@@ -130,13 +222,51 @@ def test_from_torch(theirs, ours, dtype):
         assert torch.equal(parameter, before[name])
 
 
+@pytest.mark.parametrize(("theirs", "ours", "shape"), IMAGES.values(), ids=IMAGES)
+@both_dtypes
+def test_layers_for_images(theirs, ours, shape, dtype, tmp_path):
+    net = nn.Sequential(nn.Identity(), theirs()).to(getattr(torch, dtype))
+    model = cr.from_torch(net, dtype=dtype)
+    expected = cr.Sequential(cr.Identity(), ours(), dtype=dtype, seed=5)
+    assert repr(model) == repr(expected)
+    same_in_inference(model, net, inputs(dtype, (3, *shape)))
+    same_in_training(model, net, inputs(dtype, (3, *shape), seed=2))
+    expected.save(tmp_path / "model.safetensors")
+    net.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"), strict=True)
+    same_in_inference(expected, net, inputs(dtype, (3, *shape), seed=3))
+
+
+def test_lenet_5_in_files(tmp_path):
+    """LeNet-5 goes from PyTorch to chainrule and back, in files and in memory."""
+    path = tmp_path / "model.safetensors"
+    net = nn.Sequential(
+        nn.Unflatten(1, (1, 28)), nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(16, 120, 5), nn.Tanh(),
+        nn.Flatten(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10), nn.LogSoftmax(dim=1),
+    )  # fmt: skip
+    model = cr.from_torch(net)
+    x = inputs("float32", (4, 28, 28))
+    same_in_training(model, net, x)
+    for parameter in model.parameters():
+        parameter.value[...] *= 1.5
+    model.save(path)
+    net.load_state_dict(safetensors.torch.load_file(path), strict=True)
+    same_in_inference(cr.load(path), net, x)
+    assert repr(cr.load(path)) == repr(model)
+    net = copy.deepcopy(net).apply(lambda m: m.reset_parameters() if hasattr(m, "weight") else None)
+    safetensors.torch.save_file(net.state_dict(), path)
+    model.load_weights(path)
+    same_in_inference(model, net, x)
+
+
 def test_no_layer_is_forgotten():
     kinds = {thing for thing in vars(cr.layers).values() if isinstance(thing, type)}
     only_ours = {cr.Layer, cr.layers.Slice, cr.Rescaling}
     models = [cr.from_torch(net_of(theirs, "float32")) for theirs, _ in LAYERS.values()]
+    models += [cr.from_torch(theirs()) for theirs, _, _ in IMAGES.values()]
     made = {type(part) for model in models for _, part in (("", model), *model._walk())}
     assert kinds - only_ours == {kind for kind in made if issubclass(kind, cr.Layer)}
-    names = {type(theirs()).__name__ for theirs, _ in LAYERS.values()}
+    names = {type(theirs()).__name__ for theirs, *_ in (*LAYERS.values(), *IMAGES.values())}
     assert torch_modules._LAYERS.keys() == names - {"Sequential"}
     for name in torch_modules._LAYERS:
         assert f"``{name}``" in cr.from_torch.__doc__

@@ -48,9 +48,11 @@ def with_a_buffer():
     return module
 
 
-NOT_SUPPORTED = "not supported; supported are torch.nn.Sequential and, .*, BatchNorm1d, .*, Tanh$"
+NOT_SUPPORTED = (
+    "not supported; supported are torch.nn.Sequential and, .*, BatchNorm1d, .*, ZeroPad2d$"
+)
 REFUSED = {
-    "Conv2d": (lambda: nn.Conv2d(1, 2, 3), NOT_SUPPORTED),
+    "Conv3d": (lambda: nn.Conv3d(1, 2, 3), NOT_SUPPORTED),
     "BatchNorm2d": (lambda: nn.BatchNorm2d(5), NOT_SUPPORTED),
     "Hardtanh": (nn.Hardtanh, NOT_SUPPORTED),
     "ModuleList": (lambda: nn.ModuleList([nn.ReLU()]), NOT_SUPPORTED),
@@ -74,6 +76,38 @@ REFUSED = {
         lambda: nn.LayerNorm(5, bias=False), "expected tensors weight, bias, found weight$"
     ),
     "LayerNorm, eps": (lambda: nn.LayerNorm(5, eps=0.0), "expected eps to be finite and above 0"),
+    "Conv2d": (
+        lambda: nn.Conv2d(1, 2, 3, padding_mode="reflect"), "expected padding_mode='zeros'"
+    ),
+    "ConvTranspose2d": (
+        lambda: nn.ConvTranspose2d(1, 2, 3, output_padding=2), "expected output_padding to be less"
+    ),
+    "MaxPool2d": (lambda: nn.MaxPool2d(2, return_indices=True), "expected return_indices=False"),
+    "MaxPool1d": (lambda: nn.MaxPool1d(2, padding=2), "padding to be at most half the kernel"),
+    "AvgPool2d": (
+        lambda: nn.AvgPool2d(2, divisor_override=3), "expected divisor_override=None, found"
+    ),
+    "AdaptiveAvgPool2d": (
+        lambda: nn.AdaptiveAvgPool2d((3, None)), "expected the number of rows and columns, found"
+    ),
+    "ZeroPad2d": (lambda: nn.ZeroPad2d((1, -1, 0, 0)), "expected padding to be at least 0"),
+    "Unflatten": (lambda: nn.Unflatten(-1, (2, 3)), "expected dim to be at least 1, found -1"),
+    "Unflatten, batch": (lambda: nn.Unflatten(0, (2, 3)), "expected dim to be at least 1"),
+    "Softmax over channels": (
+        lambda: nn.Sequential(nn.Linear(8, 4), nn.Unflatten(1, (2, 2)), nn.Softmax(dim=1)),
+        "expected dim=-1, the last axis, found dim=1",
+    ),
+    "Softmax after a convolution": (
+        lambda: nn.Sequential(nn.Conv1d(2, 3, 2), nn.Linear(8, 4), nn.Softmax(dim=1)),
+        "expected dim=-1, the last axis, found dim=1",
+    ),
+    "PReLU after a convolution": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.PReLU(3)), "expected num_parameters=1"
+    ),
+    "images after a Linear": (
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.Softmax(dim=1), nn.Conv1d(3, 4, 2)),
+        "expected images; after a Linear or a Flatten, put an Unflatten before it",
+    ),
     "Dropout": (lambda: nn.Dropout(1.0), "expected 0 <= p < 1"),
     "LazyLinear": (lambda: nn.LazyLinear(5), "expected in_features to be at least 1"),
     "weight_norm": (
@@ -97,8 +131,22 @@ REFUSED = {
 def test_modules_without_an_equal_layer(make, words):
     module = make()
     net = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU(), module))
+    place = "1.1"
+    if type(module) is nn.Sequential:  # its last module is refused
+        place, module = f"1.1.{len(module) - 1}", module[-1]
     kind = re.escape(type(module).__name__)
-    with pytest.raises(TypeError, match=rf"^module '1.1', {kind}\(.*: .*{words}"):
+    with pytest.raises(TypeError, match=rf"^module '{place}', {kind}\(.*: .*{words}"):
+        cr.from_torch(net)
+
+
+def test_each_use_of_a_module_is_checked():
+    twice = nn.Softmax(dim=1)
+    net = nn.Sequential(nn.Linear(4, 4), twice, nn.Unflatten(1, (2, 2)), twice)
+    with pytest.raises(TypeError, match=r"module '3', Softmax.*: expected dim=-1, the last axis"):
+        cr.from_torch(net)
+    split = nn.Unflatten(1, (2, 2))
+    net = nn.Sequential(split, nn.Flatten(), nn.Linear(4, 4), nn.Sequential(split), nn.Softmax(1))
+    with pytest.raises(TypeError, match=r"module '4', Softmax.*: expected dim=-1, the last axis"):
         cr.from_torch(net)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import layers
 from ..layers import BatchNorm, Layer, LayerNorm, Linear, Sequential
-from .onnx_graph import Graph, Operand, Value, Writer
+from ..layers.windowed import Windowed
+from .onnx_graph import Graph, Operand, Value, Writer, import_onnx
 
 
 def writer(layer: Layer) -> Writer:
@@ -53,6 +54,14 @@ def _flatten(graph: Graph, layer: layers.Flatten, x: Value) -> Value:
     return graph.node("Flatten", x, axis=1)
 
 
+def _unflatten(graph: Graph, layer: layers.Unflatten, x: Value) -> Value:
+    graph.rows = False
+    before = graph.node("Shape", x, start=0, end=layer.dim)
+    after = graph.node("Shape", x, start=layer.dim + 1)
+    shape = graph.node("Concat", before, np.asarray(layer.sizes), after, axis=0)
+    return graph.node("Reshape", x, shape)
+
+
 def _linear(graph: Graph, layer: Linear, x: Value) -> Value:
     if graph.rows:
         return graph.node("Gemm", x, layer.weight, layer.bias, transB=1)
@@ -85,6 +94,79 @@ def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> Value:
     return graph.node("LayerNormalization", x, weight, bias, axis=-1, epsilon=layer.eps)
 
 
+def _convolution(graph: Graph, layer: layers.Conv2d, x: Value) -> Value:
+    options = _places(layer, layer.padding) | {"group": layer.groups}
+    return graph.node("Conv", x, layer.weight, layer.bias, **options)
+
+
+def _conv_transpose(graph: Graph, layer: layers.ConvTranspose2d, x: Value) -> Value:
+    if any(n >= s for n, s in zip(layer.output_padding, layer.stride, strict=True)):
+        raise TypeError(
+            f"{layer._label()}: for ONNX, expected output_padding to be less than the stride"
+        )
+    options = _places(layer, [(n, n) for n in layer.padding])
+    options |= {"output_padding": layer.output_padding, "group": layer.groups}
+    return graph.node("ConvTranspose", x, layer.weight, layer.bias, **options)
+
+
+def _max_pool(graph: Graph, layer: layers.MaxPool2d, x: Value) -> Value:
+    return graph.node("MaxPool", x, ceil_mode=_ceil_mode(layer), **_places(layer, layer.padding))
+
+
+def _avg_pool(graph: Graph, layer: layers.AvgPool2d, x: Value) -> Value:
+    options = _places(layer, layer.padding) | {"count_include_pad": int(layer.count_include_pad)}
+    return graph.node("AveragePool", x, ceil_mode=_ceil_mode(layer), **options)
+
+
+def _ceil_mode(layer: layers.MaxPool2d | layers.AvgPool2d) -> int:
+    """Refuse layers whose last window may begin beyond the image: runtimes disagree about it."""
+    reach = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    axes = zip(layer.stride, layer.padding, reach, strict=True)
+    if layer.ceil_mode and any(s + after > size for s, (_, after), size in axes):
+        raise TypeError(
+            f"{layer._label()}: for ONNX, expected the stride and the padding together to be at "
+            "most the size of a window, as ceil_mode=True"
+        )
+    return int(layer.ceil_mode)
+
+
+def _places(layer: Windowed, padding: Any) -> dict[str, Any]:
+    """Return the places of windows as the attributes of an ONNX operator."""
+    before, after = zip(*padding, strict=True)
+    return {
+        "kernel_shape": layer.kernel_size,
+        "strides": layer.stride,
+        "dilations": layer.dilation,
+        "pads": (*before, *after),
+    }
+
+
+def _adaptive_avg_pool(graph: Graph, layer: layers.AdaptiveAvgPool2d, x: Value) -> Value:
+    if layer.output_size == (1, 1):
+        return graph.node("GlobalAveragePool", x)
+    rows, columns = (_averaging(graph, x, i + 2, n) for i, n in enumerate(layer.output_size))
+    x = graph.node("MatMul", rows, x)
+    return graph.node("MatMul", x, graph.node("Transpose", columns, perm=[1, 0]))
+
+
+def _averaging(graph: Graph, x: Value, axis: int, parts: int) -> Value:
+    """Add the matrix of `AdaptiveAvgPool2d._averaging` for an axis of `x` that has any length."""
+    node, part = graph.node, np.arange(parts)[:, None]
+    length = node("Squeeze", node("Shape", x, start=axis, end=axis + 1))
+    first = node("Div", node("Mul", length, part), np.asarray(parts))
+    end = node("Add", node("Mul", length, part + 1), np.asarray(parts - 1))
+    end = node("Div", end, np.asarray(parts))  # rounded up
+    place = node("Range", np.asarray(0), length, np.asarray(1))
+    inside = node("And", node("GreaterOrEqual", place, first), node("Less", place, end))
+    inside = node("Cast", inside, to=import_onnx().TensorProto.FLOAT)
+    return node("Div", inside, node("ReduceSum", inside, np.asarray([1]), keepdims=1))
+
+
+def _zero_pad(graph: Graph, layer: layers.ZeroPad2d, x: Value) -> Value:
+    (top, bottom), (left, right) = layer.padding
+    return graph.node("Pad", x, np.asarray([0, 0, top, left, 0, 0, bottom, right]))
+
+
 OPERATORS: dict[type[Layer], Writer] = {
     Sequential: _sequential,
     Linear: _linear,
@@ -102,7 +184,18 @@ OPERATORS: dict[type[Layer], Writer] = {
     layers.LogSoftmax: _operator("LogSoftmax", axis=-1),
     layers.Identity: _nothing,
     layers.Dropout: _nothing,
+    layers.Dropout2d: _nothing,
     layers.Flatten: _flatten,
+    layers.Unflatten: _unflatten,
+    layers.Conv1d: _convolution,
+    layers.Conv2d: _convolution,
+    layers.ConvTranspose2d: _conv_transpose,
+    layers.MaxPool1d: _max_pool,
+    layers.MaxPool2d: _max_pool,
+    layers.AvgPool1d: _avg_pool,
+    layers.AvgPool2d: _avg_pool,
+    layers.AdaptiveAvgPool2d: _adaptive_avg_pool,
+    layers.ZeroPad2d: _zero_pad,
     layers.Rescaling: _rescaling,
     BatchNorm: _batch_norm,
     LayerNorm: _layer_norm,

@@ -15,6 +15,7 @@ from .. import layers
 from ..backends.base import BackendLike
 from ..errors import shown
 from ..layers import Layer, Sequential
+from ..layers.windowed import Windowed
 from ..parameter import Parameter
 
 
@@ -32,12 +33,14 @@ def from_torch(
     Parameters
     ----------
     module : torch.nn.Module
-        A ``Sequential``, which may be nested, or one of ``BatchNorm1d``, ``Dropout``, ``ELU``,
-        ``Flatten``, ``GELU``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``,
-        ``LogSoftmax``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``,
-        ``Softplus`` and ``Tanh``. Normalisations, softmaxes and the slopes of a ``PReLU`` must
-        apply to the last axis. After a ``Linear``, axis 1 is also accepted. In this case, the
-        model's inputs must have shape ``(batch, features)``, so that axis 1 is the last axis.
+        A ``Sequential``, which may be nested, or one of ``AdaptiveAvgPool2d``,
+        ``AvgPool1d``, ``AvgPool2d``, ``BatchNorm1d``, ``Conv1d``, ``Conv2d``, ``ConvTranspose2d``,
+        ``Dropout``, ``Dropout2d``, ``ELU``, ``Flatten``, ``GELU``, ``Identity``, ``LayerNorm``,
+        ``LeakyReLU``, ``Linear``, ``LogSoftmax``, ``MaxPool1d``, ``MaxPool2d``, ``PReLU``,
+        ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``, ``Softplus``, ``Tanh``,
+        ``Unflatten`` and ``ZeroPad2d``. Layer norms, softmaxes and the slopes of a ``PReLU`` must
+        apply to the last axis. If a model begins with a ``Linear``, its input is assumed to have
+        shape ``(batch, features)``, so that PyTorch's axis 1 is the last axis.
     backend, device : optional
         The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
@@ -87,7 +90,7 @@ class _UnsupportedError(Exception):
 
 
 class _Converter:
-    """Converts modules to layers. A module that occurs twice becomes one layer."""
+    """Converts modules to layers, each module to one layer."""
 
     def __init__(self, nn: Any) -> None:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
@@ -95,25 +98,36 @@ class _Converter:
         self.made: dict[int, Layer] = {}
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
         self.owners: dict[int, str] = {}  # the place of the module that each tensor belongs to
-        self.rows = False  # whether the next input is assumed to be (batch, features)
+        self.rows: bool | None = None  # whether arrays are (batch, features) here, if known
 
     def layer(self, module: Any, place: str) -> Layer:
-        if id(module) not in self.made:
-            self.made[id(module)] = self.new(module, place)
-        return self.made[id(module)]
+        """Return the layer of a module, which is the same at each use of the module.
 
-    def new(self, module: Any, place: str) -> Layer:
+        Each use is checked on its own, since its input may have other axes.
+        """
+        layer = self.checked(module, place)
+        return self.made.setdefault(id(module), layer)
+
+    def checked(self, module: Any, place: str) -> Layer:
         try:
             kind = self.kind(module)
             if kind is self.sequential:
                 return self.chain(module, place)
-            layer = self.kinds[kind](module, self.rows)
-            self.fill(layer, module, place)
+            layer = self.kinds[kind](module, bool(self.rows))
+            if self.rows and isinstance(layer, _OF_IMAGES):
+                _refuse("expected images; after a Linear or a Flatten, put an Unflatten before it")
+            if id(module) not in self.made:
+                self.fill(layer, module, place)
         except (_UnsupportedError, ValueError) as error:
             what = " ".join(repr(module).split())
             where = f"module {place!r}, " if place else ""
             raise TypeError(f"{where}{what}: {error}") from error
-        self.rows |= isinstance(layer, layers.Linear | layers.BatchNorm | layers.Flatten)
+        if isinstance(layer, layers.Flatten):
+            self.rows = True
+        elif isinstance(layer, layers.Unflatten | _OF_IMAGES):
+            self.rows = False
+        elif self.rows is None and isinstance(layer, layers.Linear | layers.BatchNorm):
+            self.rows = True
         return layer
 
     def kind(self, module: Any) -> Any:
@@ -131,9 +145,10 @@ class _Converter:
 
     def chain(self, module: Any, place: str) -> Layer:
         _without_hooks(module)
-        inner = module._modules.items()  # named_children lists a reused module only once
+        children = module._modules.items()  # named_children lists a reused module only once
         prefix = f"{place}." if place else ""
-        return Sequential(*(self.layer(child, prefix + name) for name, child in inner))
+        inner = [self.layer(child, prefix + name) for name, child in children]
+        return self.made[id(module)] if id(module) in self.made else Sequential(*inner)
 
     def fill(self, layer: Layer, module: Any, place: str) -> None:
         """Record the module's tensors as the initial values of the layer."""
@@ -245,9 +260,82 @@ def _layer_norm(module: Any, rows: bool) -> Layer:
     return layers.LayerNorm(module.normalized_shape[0], eps=module.eps)
 
 
+def _unflatten(module: Any, rows: bool) -> Layer:
+    dim = 1 if rows and module.dim == -1 else module.dim
+    return layers.Unflatten(dim, tuple(module.unflattened_size))
+
+
+def _convolution(kind: type[layers.Conv2d]) -> Maker:
+    def make(module: Any, rows: bool) -> Layer:
+        _expect(module, padding_mode="zeros")
+        options = _options(module, stride=1, padding=0, dilation=1, groups=1)
+        return kind(*_channels_and_size(module), **options)
+
+    return make
+
+
+def _conv_transpose(module: Any, rows: bool) -> Layer:
+    _expect(module, padding_mode="zeros")
+    options = _options(module, stride=1, padding=0, output_padding=0, groups=1, dilation=1)
+    return layers.ConvTranspose2d(*_channels_and_size(module), **options)
+
+
+def _channels_and_size(module: Any) -> tuple[Any, ...]:
+    return module.in_channels, module.out_channels, _per_axis(module.kernel_size)
+
+
+def _max_pool(kind: type[layers.MaxPool2d]) -> Maker:
+    def make(module: Any, rows: bool) -> Layer:
+        _expect(module, return_indices=False)
+        size = _per_axis(module.kernel_size)
+        return kind(size, **_options(module, stride=size, padding=0, dilation=1, ceil_mode=False))
+
+    return make
+
+
+def _avg_pool(kind: type[layers.AvgPool2d]) -> Maker:
+    def make(module: Any, rows: bool) -> Layer:
+        if getattr(module, "divisor_override", None) is not None:
+            _expect(module, divisor_override=None)
+        size, given = _per_axis(module.kernel_size), {"ceil_mode": False, "count_include_pad": True}
+        return kind(size, **_options(module, stride=size, padding=0, **given))
+
+    return make
+
+
+def _adaptive_avg_pool(module: Any, rows: bool) -> Layer:
+    size = _per_axis(module.output_size)
+    if size is None or (isinstance(size, tuple) and None in size):
+        _refuse(f"expected the number of rows and columns, found output_size={module.output_size}")
+    return layers.AdaptiveAvgPool2d(size)
+
+
+def _options(module: Any, **defaults: Any) -> dict[str, Any]:
+    """Return the options of a module that differ from these defaults, and whether it has a bias."""
+    found = {name: _per_axis(getattr(module, name)) for name in defaults}
+    options = {name: value for name, value in found.items() if value != defaults[name]}
+    without_bias = getattr(module, "bias", True) is None
+    return options | {"bias": False} if without_bias else options
+
+
+def _per_axis(numbers: Any) -> Any:
+    """Return one number instead of equal numbers for all axes."""
+    alike = isinstance(numbers, tuple | list) and len(set(numbers)) == 1
+    return numbers[0] if alike else numbers
+
+
+_OF_IMAGES = Windowed | layers.AdaptiveAvgPool2d | layers.ZeroPad2d
+
 _LAYERS: dict[str, Maker] = {
+    "AdaptiveAvgPool2d": _adaptive_avg_pool,
+    "AvgPool1d": _avg_pool(layers.AvgPool1d),
+    "AvgPool2d": _avg_pool(layers.AvgPool2d),
     "BatchNorm1d": _batch_norm,
+    "Conv1d": _convolution(layers.Conv1d),
+    "Conv2d": _convolution(layers.Conv2d),
+    "ConvTranspose2d": _conv_transpose,
     "Dropout": lambda module, rows: layers.Dropout(module.p),
+    "Dropout2d": lambda module, rows: layers.Dropout2d(module.p),
     "ELU": lambda module, rows: layers.ELU(module.alpha),
     "Flatten": _flatten,
     "GELU": _gelu,
@@ -256,6 +344,8 @@ _LAYERS: dict[str, Maker] = {
     "LeakyReLU": lambda module, rows: layers.LeakyReLU(module.negative_slope),
     "Linear": _linear,
     "LogSoftmax": _over_last_axis(layers.LogSoftmax),
+    "MaxPool1d": _max_pool(layers.MaxPool1d),
+    "MaxPool2d": _max_pool(layers.MaxPool2d),
     "PReLU": _prelu,
     "ReLU": _plain(layers.ReLU),
     "ReLU6": _plain(layers.ReLU6),
@@ -264,4 +354,6 @@ _LAYERS: dict[str, Maker] = {
     "Softmax": _over_last_axis(layers.Softmax),
     "Softplus": _softplus,
     "Tanh": _plain(layers.Tanh),
+    "Unflatten": _unflatten,
+    "ZeroPad2d": lambda module, rows: layers.ZeroPad2d(_per_axis(tuple(module.padding))),
 }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.windows import Windows, patches
 
 MATHS = Path(__file__).parents[2] / "docs" / "maths"
 SOURCE = Path(cr.__file__).parent
@@ -180,6 +181,46 @@ def test_the_numbers_of_the_whole_network():
     assert pairs == sorted(p for w, g in learned for p in zip(w.flat, g.flat, strict=True))
     cr.SGD(lr=0.01).bind(model).step()
     assert (model.predict(said["x"]) - said["t"]) ** 2 == pytest.approx(0.019, abs=5e-4)
+
+
+def test_the_numbers_of_the_convolution():
+    """The library computes the matrices in the section's formulas ``name = matrix``."""
+    (text,) = [text for title, text in SECTIONS if title == "One dimension, by numbers"]
+    pattern = r"(\w+) = \\begin{pmatrix} (.+?) \\end{pmatrix}"
+    said = {
+        name: np.array([row.split("&") for row in rows.split(r"\cr")], dtype=float)
+        for name, rows in re.findall(pattern, " ".join(FORMULA.findall(text)))
+    }
+    x, w, dy = (said[name] for name in ("x", "w", "dy"))
+    layer = cr.Conv1d(1, 1, 3, bias=False, init=cr.initializers.given(w[None, :]))
+    layer.bind(dtype="float64")
+    y, backward = layer.forward(x[None, :])
+    found = {"y": y, "dx": backward(dy[None, :]), "dw": layer.weight.grad, "dP": w.T @ dy}
+    found["A"] = np.stack([layer.forward(e[None, None, :])[0][0, 0] for e in np.eye(5)], axis=1)
+    found["P"] = patches(np, x[None, :], Windows((3,), (1,), (1,), ((0, 0),), (3,)))
+    assert said.keys() - found.keys() == {"x", "w", "dy"}
+    for name, value in found.items():
+        np.testing.assert_array_equal(np.reshape(value, said[name].shape), said[name], name)
+    np.testing.assert_array_equal(said["w"] @ said["P"], said["y"])
+
+
+def test_the_numbers_of_the_picture_of_patches():
+    figure = (MATHS.parent / "images" / "patches.svg").read_text(encoding="utf-8")
+    drawn = {}
+    for name, group in re.findall(r'<g id="(\S+)">(.*?)</g>', figure, re.DOTALL):
+        numbers = re.sub(r"<[^>]+>", " ", group).replace("\N{MINUS SIGN}", "-")
+        drawn[name] = np.array(numbers.split(), dtype=float)
+    image, kernel = (drawn[name] for name in ("image-0", "kernel"))
+    layer = cr.Conv2d(1, 1, 2, init=cr.initializers.given(kernel.reshape(1, 1, 2, 2)))
+    y, _ = layer.forward(image.reshape(1, 1, 3, 3))
+    columns = patches(
+        np, image.reshape(1, 1, 3, 3), Windows((2, 2), (1, 1), (1, 1), ((0, 0), (0, 0)), (2, 2))
+    )
+    for name, expected in {
+        **{f"image-{i}": image for i in range(1, 4)},
+        "row": kernel, "patches": columns, "product": y, "output": y,
+    }.items():  # fmt: skip
+        np.testing.assert_array_equal(drawn[name], np.reshape(expected, -1), name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -53,7 +53,7 @@ NOT_SUPPORTED = (
 )
 REFUSED = {
     "Conv3d": (lambda: nn.Conv3d(1, 2, 3), NOT_SUPPORTED),
-    "BatchNorm2d": (lambda: nn.BatchNorm2d(5), NOT_SUPPORTED),
+    "BatchNorm3d": (lambda: nn.BatchNorm3d(5), NOT_SUPPORTED),
     "Hardtanh": (nn.Hardtanh, NOT_SUPPORTED),
     "ModuleList": (lambda: nn.ModuleList([nn.ReLU()]), NOT_SUPPORTED),
     "another forward": (Doubled, NOT_SUPPORTED),

@@ -94,6 +94,18 @@ def _layer_norm(graph: Graph, layer: LayerNorm, x: Value) -> Value:
     return graph.node("LayerNormalization", x, weight, bias, axis=-1, epsilon=layer.eps)
 
 
+def _group_norm(graph: Graph, layer: layers.GroupNorm, x: Value) -> Value:
+    groups, shape = layer.num_groups, graph.node("Shape", x)
+    y = graph.node("Reshape", x, np.asarray([0, groups, -1]))
+    ones, zeros = np.ones(groups), np.zeros(groups)
+    y = graph.node("InstanceNormalization", y, ones, zeros, epsilon=layer.eps)
+    y = graph.node("Reshape", y, np.asarray([0, layer.num_channels, -1]))
+    for operator, numbers in (("Mul", layer.weight), ("Add", layer.bias)):
+        if numbers is not None:
+            y = graph.node(operator, y, graph.node("Unsqueeze", numbers, np.asarray([1])))
+    return graph.node("Reshape", y, shape)
+
+
 def _convolution(graph: Graph, layer: layers.Conv2d, x: Value) -> Value:
     options = _places(layer, layer.padding) | {"group": layer.groups}
     return graph.node("Conv", x, layer.weight, layer.bias, **options)
@@ -199,4 +211,5 @@ OPERATORS: dict[type[Layer], Writer] = {
     layers.Rescaling: _rescaling,
     BatchNorm: _batch_norm,
     LayerNorm: _layer_norm,
+    layers.GroupNorm: _group_norm,
 }

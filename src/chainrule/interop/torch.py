@@ -33,14 +33,15 @@ def from_torch(
     Parameters
     ----------
     module : torch.nn.Module
-        A ``Sequential``, which may be nested, or one of ``AdaptiveAvgPool2d``,
-        ``AvgPool1d``, ``AvgPool2d``, ``BatchNorm1d``, ``Conv1d``, ``Conv2d``, ``ConvTranspose2d``,
-        ``Dropout``, ``Dropout2d``, ``ELU``, ``Flatten``, ``GELU``, ``Identity``, ``LayerNorm``,
-        ``LeakyReLU``, ``Linear``, ``LogSoftmax``, ``MaxPool1d``, ``MaxPool2d``, ``PReLU``,
-        ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``, ``Softplus``, ``Tanh``,
-        ``Unflatten`` and ``ZeroPad2d``. Layer norms, softmaxes and the slopes of a ``PReLU`` must
-        apply to the last axis. If a model begins with a ``Linear``, its input is assumed to have
-        shape ``(batch, features)``, so that PyTorch's axis 1 is the last axis.
+        A ``Sequential``, which may be nested, or one of ``AdaptiveAvgPool2d``, ``AvgPool1d``,
+        ``AvgPool2d``, ``BatchNorm1d``, ``BatchNorm2d``, ``Conv1d``, ``Conv2d``,
+        ``ConvTranspose2d``, ``Dropout``, ``Dropout2d``, ``ELU``, ``Flatten``, ``GELU``,
+        ``GroupNorm``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``, ``LogSoftmax``,
+        ``MaxPool1d``, ``MaxPool2d``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``,
+        ``Softmax``, ``Softplus``, ``Tanh``, ``Unflatten`` and ``ZeroPad2d``. Layer norms, softmaxes
+        and the slopes of a ``PReLU`` must apply to the last axis. If a model begins with a
+        ``Linear``, its input is assumed to have shape ``(batch, features)``, so that PyTorch's axis
+        1 is the last axis.
     backend, device : optional
         The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
@@ -94,7 +95,7 @@ class _Converter:
 
     def __init__(self, nn: Any) -> None:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
-        self.sequential = nn.Sequential
+        self.sequential, self.batch_norm_2d = nn.Sequential, nn.BatchNorm2d
         self.made: dict[int, Layer] = {}
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
         self.owners: dict[int, str] = {}  # the place of the module that each tensor belongs to
@@ -114,7 +115,7 @@ class _Converter:
             if kind is self.sequential:
                 return self.chain(module, place)
             layer = self.kinds[kind](module, bool(self.rows))
-            if self.rows and isinstance(layer, _OF_IMAGES):
+            if self.rows and (isinstance(layer, _OF_IMAGES) or kind is self.batch_norm_2d):
                 _refuse("expected images; after a Linear or a Flatten, put an Unflatten before it")
             if id(module) not in self.made:
                 self.fill(layer, module, place)
@@ -124,7 +125,7 @@ class _Converter:
             raise TypeError(f"{where}{what}: {error}") from error
         if isinstance(layer, layers.Flatten):
             self.rows = True
-        elif isinstance(layer, layers.Unflatten | _OF_IMAGES):
+        elif isinstance(layer, layers.Unflatten | _OF_IMAGES) or kind is self.batch_norm_2d:
             self.rows = False
         elif self.rows is None and isinstance(layer, layers.Linear | layers.BatchNorm):
             self.rows = True
@@ -253,6 +254,11 @@ def _batch_norm(module: Any, rows: bool) -> Layer:
     )
 
 
+def _group_norm(module: Any, rows: bool) -> Layer:
+    options = {} if module.affine else {"affine": False}
+    return layers.GroupNorm(module.num_groups, module.num_channels, eps=module.eps, **options)
+
+
 def _layer_norm(module: Any, rows: bool) -> Layer:
     _expect(module, elementwise_affine=True)
     if len(module.normalized_shape) != 1:
@@ -331,6 +337,7 @@ _LAYERS: dict[str, Maker] = {
     "AvgPool1d": _avg_pool(layers.AvgPool1d),
     "AvgPool2d": _avg_pool(layers.AvgPool2d),
     "BatchNorm1d": _batch_norm,
+    "BatchNorm2d": _batch_norm,
     "Conv1d": _convolution(layers.Conv1d),
     "Conv2d": _convolution(layers.Conv2d),
     "ConvTranspose2d": _conv_transpose,
@@ -339,6 +346,7 @@ _LAYERS: dict[str, Maker] = {
     "ELU": lambda module, rows: layers.ELU(module.alpha),
     "Flatten": _flatten,
     "GELU": _gelu,
+    "GroupNorm": _group_norm,
     "Identity": _plain(layers.Identity),
     "LayerNorm": _layer_norm,
     "LeakyReLU": lambda module, rows: layers.LeakyReLU(module.negative_slope),

@@ -111,7 +111,7 @@ class GroupNorm(Layer):
     eps = Checked(above_zero)
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, *, affine: bool = True
     ) -> None:
         self.num_groups = whole("num_groups", num_groups, least=1)
         self.num_channels = whole("num_channels", num_channels, least=1)

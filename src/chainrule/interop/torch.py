@@ -126,7 +126,7 @@ class _Converter:
             self.rows = True
         elif isinstance(layer, layers.Unflatten | _OF_IMAGES):
             self.rows = False
-        elif self.rows is None and isinstance(layer, layers.Linear | layers.BatchNorm):
+        elif self.rows is None and isinstance(layer, layers.Linear):
             self.rows = True
         return layer
 

@@ -76,7 +76,8 @@ def per_axis(name: str, numbers: Any, axes: int, *, least: int) -> tuple[int, ..
     if not isinstance(numbers, tuple | list):
         return (whole(name, numbers, least=least),) * axes
     if len(numbers) != axes:
-        raise ValueError(f"expected {name} to be a number or {axes} numbers, found {numbers!r}")
+        among = "one number" if axes == 1 else f"a number or {axes} numbers"
+        raise ValueError(f"expected {name} to be {among}, found {numbers!r}")
     return tuple(whole(name, number, least=least) for number in numbers)
 
 

@@ -98,7 +98,7 @@ def largest(xp: Any, x: Array, windows: Windows) -> Array:
 def sum_largest(xp: Any, dy: Array, x: Array, y: Array, windows: Windows) -> Array:
     """Return images of the shape of `x`; each window adds its `dy` at its largest element.
 
-    Among equal elements, the first one counts, and among NaNs. `y` is ``largest(x)``.
+    Among equal elements, and among NaNs, the first one counts. `y` is ``largest(x)``.
     """
     x = pad(xp, x, windows.padding, -math.inf)
     dx = xp.zeros(x.shape, dtype=dy.dtype, device=dy.device)

@@ -97,6 +97,21 @@ def activations():
     yield cr.Linear(6, 3)
 
 
+def images():
+    """Yield all kinds of layers for images. Each sample of six features becomes a small image."""
+    yield from (cr.Linear(6, 50), cr.Unflatten(1, (2, 5, 5)), cr.Conv2d(2, 4, 2, groups=2))
+    yield from (cr.BatchNorm(4), cr.ReLU(), cr.Dropout2d(0.3), cr.MaxPool2d(2, stride=1))
+    yield from (cr.ZeroPad2d((1, 0, 0, 1)), cr.Conv2d(4, 3, 3, padding="same"), cr.GroupNorm(3, 3))
+    yield from (cr.AvgPool2d(2), cr.ConvTranspose2d(3, 2, 3, stride=2), cr.AdaptiveAvgPool2d(3))
+    yield from (
+        cr.Flatten(),
+        cr.Unflatten(1, (2, 9)),
+        cr.Conv1d(2, 4, 3, stride=2),
+        cr.MaxPool1d(2),
+    )
+    yield from (cr.AvgPool1d(2), cr.Flatten(), cr.Linear(4, 3))
+
+
 CASES = {
     "Adam": {},
     "AdamW": {
@@ -113,6 +128,7 @@ CASES = {
     "sample weights": {"sample_weight": WEIGHT},
     "micro-batches": {"micro_batches": 3},
     "activations": {"layers": activations},
+    "images": {"layers": images},
 }
 
 

@@ -101,6 +101,10 @@ REFUSED = {
         lambda: nn.Sequential(nn.Conv1d(2, 3, 2), nn.Linear(8, 4), nn.Softmax(dim=1)),
         "expected dim=-1, the last axis, found dim=1",
     ),
+    "Softmax after a BatchNorm1d": (
+        lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Softmax(dim=1)),
+        "expected dim=-1, the last axis, found dim=1",
+    ),
     "PReLU after a convolution": (
         lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.PReLU(3)), "expected num_parameters=1"
     ),

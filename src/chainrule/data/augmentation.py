@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +26,8 @@ Augmentation = Callable[[Array, np.random.Generator], Array]
 class RandomShift:
     """Shift each image by a random number of pixels, and fill the uncovered pixels with zeros.
 
+    All channels of an image are shifted together.
+
     Source: P. Simard et al., "Best practices for convolutional neural networks applied to visual
     document analysis", 2003.
 
@@ -37,7 +40,8 @@ class RandomShift:
     Raises
     ------
     ShapeError
-        When called, if the images do not have shape ``(batch, height, width)``.
+        When called, if the images do not have shape ``(batch, height, width)`` or ``(batch,
+        channels, height, width)``.
 
     Examples
     --------
@@ -52,24 +56,29 @@ class RandomShift:
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Return the shifted images, with the same shape and dtype."""
-        if images.ndim != 3:
+        if images.ndim not in (3, 4):
             raise ShapeError(
-                f"expected images of shape (batch, height, width), found {tuple(images.shape)}"
+                "expected images of shape (batch, height, width) or (batch, channels, height, "
+                f"width), found {tuple(images.shape)}"
             )
         xp, device, n = array_namespace(images), images.device, self.pixels
-        batch, height, width = images.shape
-        wide = xp.zeros((batch, height + 2 * n, width + 2 * n), dtype=images.dtype, device=device)
-        wide[:, n : n + height, n : n + width] = images
+        batch, *others, height, width = images.shape
+        channels = math.prod(others)
+        padded = batch, channels, height + 2 * n, width + 2 * n
+        wide = xp.zeros(padded, dtype=images.dtype, device=device)
+        wide[:, :, n : n + height, n : n + width] = xp.reshape(
+            images, (batch, channels, height, width)
+        )
         # For each image, draw the corner of a window in the padded image. Then compute the flat
         # index of each pixel of the window.
-        corners = xp.asarray(rng.integers(0, 2 * n + 1, size=(2, batch, 1, 1)), device=device)
-        image, row, column = (
-            xp.reshape(xp.arange(size, dtype=corners.dtype, device=device), shape)
-            for size, shape in ((batch, (-1, 1, 1)), (height, (1, -1, 1)), (width, (1, 1, -1)))
+        corners = xp.asarray(rng.integers(0, 2 * n + 1, size=(2, batch, 1, 1, 1)), device=device)
+        image, channel, row, column = (
+            xp.reshape(xp.arange(size, dtype=corners.dtype, device=device), (-1, *[1] * after))
+            for size, after in ((batch, 3), (channels, 2), (height, 1), (width, 0))
         )
-        rows = image * (height + 2 * n) + row + corners[0, ...]
+        rows = (image * channels + channel) * (height + 2 * n) + row + corners[0, ...]
         index = xp.reshape(rows * (width + 2 * n) + column + corners[1, ...], (-1,))
-        return xp.reshape(xp.take(xp.reshape(wide, (-1,)), index), (batch, height, width))
+        return xp.reshape(xp.take(xp.reshape(wide, (-1,)), index), images.shape)
 
     def __repr__(self) -> str:
         return f"RandomShift({self.pixels})"

@@ -127,7 +127,7 @@ class _Converter:
             self.rows = True
         elif isinstance(layer, layers.Unflatten | _OF_IMAGES) or kind is self.batch_norm_2d:
             self.rows = False
-        elif self.rows is None and isinstance(layer, layers.Linear | layers.BatchNorm):
+        elif self.rows is None and isinstance(layer, layers.Linear):
             self.rows = True
         return layer
 

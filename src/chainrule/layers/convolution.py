@@ -144,14 +144,14 @@ class Conv2d(Convolution):
     stride : int or tuple of int, optional
         The distance between neighbouring patches.
     padding : int, tuple of int, "same" or "valid", optional
-        The number of zeros added on each side. "valid" adds none. "same" adds as many as give ``y``
-        the height and width of ``x`` (where their number is odd, one more at the end); the stride
-        has to be 1.
+        The number of zeros added on each side. "valid" adds none. "same" gives ``y`` the height and
+        width of ``x``, and needs a stride of 1. If it has to add an odd number of zeros, the end
+        gets one more than the beginning.
     dilation : int or tuple of int, optional
         The distance between neighbouring elements of a patch.
     groups : int, optional
         The number of groups of channels. Each group of output channels sees only its own group of
-        input channels. Both numbers of channels have to be multiples of `groups`.
+        input channels. `in_channels` and `out_channels` have to be multiples of `groups`.
     bias : bool, optional
         Whether to add a bias, ``(out_channels,)``.
     init : initializer, optional
@@ -165,7 +165,8 @@ class Conv2d(Convolution):
     Raises
     ------
     ShapeError
-        In `forward`, if the shape of ``x`` does not fit, or ``x`` is smaller than the kernel.
+        In `forward`, if the shape of ``x`` does not fit, or if ``x`` with its padding is smaller
+        than the kernel.
 
     Examples
     --------

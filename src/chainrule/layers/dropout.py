@@ -47,8 +47,8 @@ class Dropout(Layer):
 class Dropout2d(Dropout):
     """In training, sets each channel of each image to zero with probability `p`.
 
-    As in `Dropout`, what is kept is divided by ``1 - p``. Neighbouring elements of an image are
-    much alike, so dropping single elements hides little.
+    As in `Dropout`, all other channels are divided by ``1 - p``. Neighbouring pixels are similar,
+    so setting single pixels to zero would hide little from the next layer.
 
     Source: J. Tompson et al., "Efficient object localization using convolutional networks", 2015.
 

@@ -46,8 +46,8 @@ class MaxPool2d(Pooling):
     stride : int or tuple of int, optional
         The distance between neighbouring windows; `kernel_size` if not given.
     padding : int or tuple of int, optional
-        The number of elements added on each side, at most half the kernel size. They are never the
-        maximum.
+        The number of elements added on each side, at most half the kernel size. The added elements
+        are never the maximum.
     dilation : int or tuple of int, optional
         The distance between neighbouring elements of a window.
     ceil_mode : bool, optional
@@ -57,7 +57,8 @@ class MaxPool2d(Pooling):
     Raises
     ------
     ShapeError
-        In `forward`, if the shape of ``x`` does not fit, or ``x`` is smaller than a window.
+        In `forward`, if the shape of ``x`` does not fit, or if ``x`` with its padding is smaller
+        than a window.
 
     Examples
     --------
@@ -111,7 +112,8 @@ class AvgPool2d(Pooling):
     Raises
     ------
     ShapeError
-        In `forward`, if the shape of ``x`` does not fit, or ``x`` is smaller than a window.
+        In `forward`, if the shape of ``x`` does not fit, or if ``x`` with its padding is smaller
+        than a window.
 
     Examples
     --------

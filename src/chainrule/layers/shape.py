@@ -29,9 +29,9 @@ class Unflatten(Layer):
     Parameters
     ----------
     dim : int
-        The axis to split; the batch is axis 0, and stays as it is.
+        The axis to split, at least 1, because axis 0 is the batch.
     unflattened_size : tuple of int
-        The sizes of the new axes. One of them may be -1: it then follows from the others.
+        The sizes of the new axes. One of them may be -1, and is then computed from the others.
 
     Raises
     ------

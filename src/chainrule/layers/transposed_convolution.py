@@ -15,8 +15,8 @@ class ConvTranspose2d(Convolution):
     """Transposed convolution: the adjoint of a `Conv2d`, which makes images larger.
 
     Each element of ``x`` adds a multiple of the kernel to ``y``, at `stride` times its own place.
-    With the same weight, the map is the one that pulls a gradient back through a `Conv2d` from
-    `out_channels` to `in_channels`.
+    The layer computes the same as the backward pass of a `Conv2d` from `out_channels` to
+    `in_channels` with the same weight.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
 
@@ -27,17 +27,19 @@ class ConvTranspose2d(Convolution):
         height of ``y`` is ``(height - 1) * stride - 2 * padding + dilation * (kernel_size - 1) +
         output_padding + 1``, and the width likewise.
     kernel_size, stride, dilation, groups, bias, init, bias_init, max_norm
-        See `Conv2d`. The weight has shape ``(in_channels, out_channels // groups, *kernel_size)``.
+        See `Conv2d`. The weight has shape ``(in_channels, out_channels // groups, *kernel_size)``,
+        so `max_norm` limits the weights of one input channel.
     padding : int or tuple of int, optional
         The number of rows and columns to remove from each side of ``y``.
     output_padding : int or tuple of int, optional
         The number of rows and columns to add to ``y`` at the bottom and on the right, less than the
-        stride or the dilation. It chooses among the sizes that a `Conv2d` maps to that of ``x``.
+        stride or the dilation. With a stride, a `Conv2d` maps images of several sizes to the size
+        of ``x``. `output_padding` chooses one of them.
 
     Raises
     ------
     ShapeError
-        In `forward`, if the shape of ``x`` does not fit, or nothing is left after `padding`.
+        In `forward`, if the shape of ``x`` does not fit, or if `padding` removes all of ``y``.
 
     Examples
     --------

@@ -1,7 +1,8 @@
-"""Data sets: MNIST, Fashion-MNIST, and generated problems with two features."""
+"""Data sets: MNIST from disk or downloaded, MNIST-1D, and problems with two features."""
 
 from .idx import read_idx
 from .mnist import DownloadError, fashion_mnist, mnist
+from .mnist1d import mnist1d
 from .plane import blobs, circles, moons, spirals
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "circles",
     "fashion_mnist",
     "mnist",
+    "mnist1d",
     "moons",
     "read_idx",
     "spirals",

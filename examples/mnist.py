@@ -93,8 +93,10 @@ def main():
     )
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-3, help="initial learning rate")
-    parser.add_argument("--schedule", choices=["cosine", "constant"], default="cosine")
+    parser.add_argument("--lr", type=float, default=5e-3, help="largest learning rate")
+    parser.add_argument(
+        "--schedule", choices=["one_cycle", "cosine", "constant"], default="one_cycle"
+    )
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     parser.add_argument(
@@ -115,13 +117,17 @@ def main():
     (x_train, y_train), (x_test, y_test), brightest, name = data(options.dataset)
     if options.model == "mlp":
         layers = mlp(x_train[0].size, options.hidden, options.dropout)
-    else:
+    elif x_train[0].shape == (28, 28):
         layers = lenet(options.dropout)
+    else:
+        parser.error("LeNet-5 expects images of 28x28 pixels, and the digits have 8x8")
     model = cr.Sequential(
         cr.Rescaling(1 / brightest), *layers, backend=options.backend, seed=options.seed
     )  # fmt: skip
     steps = options.epochs * -(-len(x_train) // options.batch_size)
-    lr = options.lr if options.schedule == "constant" else cr.schedules.cosine(options.lr, steps)
+    lr = options.lr
+    if options.schedule != "constant":
+        lr = getattr(cr.schedules, options.schedule)(lr, steps)
     trainer = cr.Trainer(
         model, loss=cr.CrossEntropyLoss(), optimizer=OPTIMIZERS[options.optimizer](lr=lr),
         compile=options.compile,

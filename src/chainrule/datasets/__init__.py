@@ -1,4 +1,4 @@
-"""Data sets: MNIST from disk or downloaded, MNIST-1D, and problems with two features."""
+"""Data sets: MNIST, Fashion-MNIST, MNIST-1D, and generated problems with two features."""
 
 from .idx import read_idx
 from .mnist import DownloadError, fashion_mnist, mnist

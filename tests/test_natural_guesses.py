@@ -106,7 +106,7 @@ def test_a_part_of_a_model_is_not_trained(bound):
         lambda: cr.Adam().bind(model[0]),
         lambda: cr.Trainer(model[0], cr.CrossEntropyLoss(), cr.Adam()),
     ):
-        with pytest.raises(ValueError, match="^expected a whole model, found a part of one"):
+        with pytest.raises(ValueError, match="^expected a whole model, found a part of a model"):
             use()
     cr.Trainer(model[0].copy(), cr.CrossEntropyLoss(), cr.Adam()).fit(X, Y, verbose=0)
 

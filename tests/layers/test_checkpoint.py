@@ -84,7 +84,7 @@ LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
     ("changes", "message"),
     [
         ({"format_version": "2"}, "format version 1, found 2: .* by a newer chainrule"),
-        ({"architecture": None}, r"the file holds no architecture; .* model.load_weights\(path\)"),
+        ({"architecture": None}, r"the file holds no architecture: .* model.load_weights\(path\)"),
         ({"architecture": "{"}, "cannot build the model"),
         ({"architecture": "[]"}, "cannot build the model"),
         ({"architecture": '{"model": {"layer": "Linear"}}'}, "cannot build the model"),
@@ -123,7 +123,9 @@ def test_custom_layers(tmp_path):
         cr.load(path)
     assert isinstance(cr.load(path, layers=OWN)[1], Scale)
     for layers in ([Scale], Scale, {"Scale": Scale(3)}, {"Scale": int}):
-        with pytest.raises(TypeError, match=r"by name, layers={'Scale': Scale}, found layer"):
+        with pytest.raises(
+            TypeError, match=r"by name, such as layers={'Scale': Scale}, found layer"
+        ):
             cr.load(path, layers=layers)
     with pytest.raises(cr.FileFormatError, match=r"an unknown layer 'Scale'"):
         cr.load(path)

@@ -156,5 +156,5 @@ def test_forgotten_values_with_tensors():
             return x * self.gain, lambda dy: dy
 
     model = cr.Sequential(Scaled(), backend="torch")
-    with pytest.raises(TypeError, match=r"is not an array, but its \.value is one"):
+    with pytest.raises(TypeError, match=r"is not an array: use its \.value"):
         model.predict(torch.ones(2, 3))

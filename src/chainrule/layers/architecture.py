@@ -62,9 +62,9 @@ class Describer:
         }
 
     def defaults(self, bound: inspect.BoundArguments, layer: Layer) -> dict[str, Any]:
-        """Return the defaults of arguments that were not given, because defaults may change later.
+        """Return the defaults of omitted arguments, because a later version may change defaults.
 
-        If a custom layer has a default that cannot be written, the default is omitted.
+        A default that cannot be written as JSON is left out.
         """
         written = {}
         for name, parameter in bound.signature.parameters.items():
@@ -76,7 +76,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """Return a built-in initializer unchanged, and None for others (weights are saved)."""
+        """Return a built-in initializer unchanged, and None for others (weights are saved too)."""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:
@@ -118,7 +118,7 @@ class Builder:
         kwargs = {
             k: self.value(v, f"{place}/{k}")
             for k, v in description["kwargs"].items()
-            if k not in known or not _same(v, known[k].default)  # then the repr omits this argument
+            if k not in known or not _same(v, known[k].default)  # the repr omits defaults
         }
         # With a backend, dtype, device or seed, the constructor would draw all weights.
         if where := classes[kind]._where & kwargs.keys():

@@ -1,4 +1,4 @@
-"""ReLU and similar activations, most of them linear for large positive inputs.
+"""ReLU and similar activations. Most of them are linear for large positive inputs.
 
 Inputs may have any shape. The output has the shape of the input.
 """
@@ -56,8 +56,8 @@ class PReLU(Layer):
 
     The derivative at 0 is ``weight``.
 
-    Source: K. He et al., "Delving deep into rectifiers", 2015. Following this paper, weight decay
-    does not apply to the slopes.
+    Source: K. He et al., "Delving deep into rectifiers", 2015. As in this paper, weight decay does
+    not apply to the slopes.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class PReLU(Layer):
     Raises
     ------
     ShapeError
-        In `forward`, if there are several slopes and the last axis of ``x`` has a different size.
+        In `forward`, if there are several slopes and ``x`` has a different number of features.
     """
 
     def __init__(self, features: int = 1, *, init: Initializer | None = None) -> None:

@@ -199,8 +199,8 @@ def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -
     if training.resuming:
         if training.stopped:
             warnings.warn(
-                f"a callback ended this training run after epoch {training.epochs_done}, so it is "
-                "not resumed; call fit without resume=True to train further",
+                f"a callback ended this training run after epoch {training.epochs_done}, so the "
+                "run is not resumed: call fit without resume=True to train further",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -271,8 +271,8 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     kind = state["bit_generator"]
     if kind not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
         raise ValueError(f"expected a bit generator of NumPy, found {kind!r}")
-    # NumPy does not check the position. With an invalid position, NumPy would read outside of an
-    # array.
+    # NumPy does not check the position in the state. With an invalid position, NumPy would read
+    # outside of an array.
     place, most = {
         "MT19937": (state["state"].get("pos"), 624),
         "Philox": (state.get("buffer_pos"), 4),

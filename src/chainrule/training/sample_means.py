@@ -84,7 +84,7 @@ class SampleMeans:
 
 
 def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
-    """Compute a metric; an error gets a note with the name of the metric."""
+    """Compute a metric. If this raises an error, add the name of the metric to the error."""
     try:
         return metric(outputs, targets)
     except Exception as error:

@@ -18,7 +18,7 @@ from .inputs import check_foreign, expect_numbers, expect_present, few, is_forei
 
 
 def sample_weights(weight: Any, samples: int) -> Array | None:
-    """Check sample weights; arrays of another library stay on their device."""
+    """Check sample weights. Arrays of another library stay on their device."""
     if weight is None:
         return None
     if isinstance(weight, Real):
@@ -39,7 +39,7 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
 
 
 def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
-    """Drop samples with weight 0 from the arrays and from the weights; return the weights last.
+    """Drop samples with weight 0. Return the remaining part of each array, and of the weights.
 
     Dropped samples do not affect batches, statistics or validation data.
     """
@@ -74,7 +74,7 @@ def times_class_weight(
     ):
         raise ValueError(
             "expected class_weight to be 'balanced', a dict of weights, or for several labels "
-            f"a list of dicts, one for each; found {shown(class_weight)}"
+            f"a list with one dict per label; found {shown(class_weight)}"
         )
     pairs = zip(each, columns, strict=True)
     factors = [_of_classes(one, column, classes) for one, column in pairs]
@@ -117,7 +117,7 @@ def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> dict[Any, float]
 
 
 def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the class weight of each sample, which is 1 for classes that are not named."""
+    """Return the class weight of each sample. Classes that are not named have weight 1."""
     present, codes = np.unique(labels, return_inverse=True)
     names = classes.tolist()
     unknown = [name for name in given if name not in names]

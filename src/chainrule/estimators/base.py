@@ -116,7 +116,7 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`. After an overflow, the estimator also stays as it was before the call.
+            See `fit`. In particular, the estimator stays as it was before the call.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 

@@ -28,9 +28,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     This class can replace scikit-learn's `MLPClassifier`. With the same `random_state`, both
     implementations start with the same weights. For two classes, they also hold out the same
-    validation data. For more classes, only chainrule's validation data is stratified. On the same
-    batches, both implementations compute the same results up to rounding. The order of the batches
-    differs.
+    validation data. For more than two classes, only chainrule's validation data is stratified. On
+    the same batches, both implementations compute the same results up to rounding. The order of the
+    batches differs.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         sample and 0 for the other classes.
     class_weight : dict, "balanced" or None, optional
         The weight of each class. Classes that are missing in the dict have weight 1. With
-        "balanced", all classes have the same total weight, including sample weights. For several
-        labels, pass "balanced" or a list with a dict for each label. The class weights of the
-        training data also apply to validation data.
+        "balanced", all classes have the same total weight, which includes the sample weights. For
+        several labels, pass "balanced" or a list with a dict for each label. The class weights of
+        the training data also apply to validation data.
     dropout : float or sequence of float, optional
         The probability that an output of a hidden layer is set to zero in training: one number for
         all layers, or a list with one number per layer.
@@ -123,7 +123,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     precision : {"auto", "float32", "float64"}, optional
         The dtype of the model. "auto" is float32 for float32 data, and float64 for other data.
     backend : str or Backend, optional
-        The backend, as for `chainrule.get_backend`. "auto" is the library of the data.
+        The backend, in a form that `chainrule.get_backend` accepts. "auto" is the library of the
+        data.
     device : optional
         A device, in the form that the backend accepts.
 
@@ -137,10 +138,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         The final loss, including the penalty. For "adam" and "sgd", this is the mean over the
         samples of the last epoch.
     loss_curve_ : list of float
-        The loss of each epoch. If this call continued an earlier call, the epochs of the earlier
-        call are included.
+        The loss of each epoch. If `fit` continued an earlier call, the epochs of the earlier call
+        are included.
     best_loss_ : float or None
-        The lowest loss of the last call of `fit`, or None with `early_stopping`.
+        The lowest loss in the last call of `fit`, or None with `early_stopping`.
     validation_scores_, best_validation_score_
         The validation accuracy after each epoch, including the epochs of earlier calls, and the
         highest accuracy of the last call. Without `early_stopping`, both are None.

@@ -39,9 +39,10 @@ class Record:
         return cls(0, samples_seen, None, [], *best)
 
     def anew(self, early_stopping: bool) -> Record:
-        """Return the record for the next call of `fit`. Curves continue, and best values are reset.
+        """Return the record for the next call of `fit`. It extends the curves and resets best
+        values.
 
-        The next call may have different data, on which the earlier best values cannot be reached.
+        The next call may use different data, for which the earlier best values may be out of reach.
         """
         new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
         scores = [*(self.validation_scores_ or ())] if early_stopping else None

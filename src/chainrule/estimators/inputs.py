@@ -159,7 +159,7 @@ def _is_missing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)  # True for NaN and NaT
-    except TypeError:  # comparing pandas's NA gives no bool
+    except TypeError:  # comparisons with pandas's NA do not return a bool
         return True
     except ValueError:  # `value` is an array
         return False

@@ -25,7 +25,7 @@ _LAYERS: dict[str, type[Layer]] = {"softmax": Softmax, "logistic": Sigmoid}
 
 @dataclass(frozen=True)
 class Output:
-    """The steps from the outputs of the last linear layer to predictions.
+    """The conversion of a model's outputs to predictions.
 
     Parameters
     ----------

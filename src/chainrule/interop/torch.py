@@ -125,13 +125,13 @@ class _Converter:
                 if "forward" in vars(kind):
                     break
         _refuse(
-            "not supported; supported are torch.nn.Sequential and, with PyTorch's own forward, "
-            f"{', '.join(_LAYERS)}"
+            "not supported. Supported modules are torch.nn.Sequential and, if forward is not "
+            f"overridden, {', '.join(_LAYERS)}"
         )
 
     def chain(self, module: Any, place: str) -> Layer:
         _without_hooks(module)
-        inner = module._modules.items()  # named_children lists a reused module only once
+        inner = module._modules.items()  # named_children would list a reused module only once
         prefix = f"{place}." if place else ""
         return Sequential(*(self.layer(child, prefix + name) for name, child in inner))
 

@@ -94,7 +94,7 @@ class _Converter:
         self.sequential = nn.Sequential
         self.made: dict[int, Layer] = {}
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
-        self.owners: dict[int, str] = {}  # the place of the module that each tensor belongs to
+        self.owners: dict[int, str] = {}  # for each tensor, the place of its module
         self.rows = False  # whether the next input is assumed to be (batch, features)
 
     def layer(self, module: Any, place: str) -> Layer:

@@ -128,7 +128,7 @@ def test_an_array_in_the_place_of_a_parameter(bound):
             getattr(layer, name).value = value
     if bound:
         np.testing.assert_array_equal(model.predict(X), before)
-        with pytest.raises(TypeError, match="bias is a Parameter, found None"):
+        with pytest.raises(TypeError, match="expected bias to stay a Parameter, found None"):
             model[0].bias = None
     model[0].weight.value[...] = 1.0
 

@@ -141,4 +141,4 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__", *there])
 
 
-_LAZY = {"estimators": "sklearn", "plotting": "matplotlib"}  # the module and its library
+_LAZY = {"estimators": "sklearn", "plotting": "matplotlib"}  # modules and their libraries

@@ -1,4 +1,4 @@
-"""The flat vectors of a model, which store its parameters and buffers, and its counters.
+"""The state of a model: flat vectors of its parameters and buffers, and its counters.
 
 The value of each parameter is a view into one vector, and the gradient is a view into a second
 vector. Buffers are views into a third vector. So an optimizer step, a gradient norm or an average
@@ -102,7 +102,7 @@ class ModelState:
             part._state, part._first = self, None
 
     def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the given value. If there is none, draw a value with the initializer."""
+        """Return the given initial value, or the value that the initializer draws."""
         source = "values="
         if given is None:
             drawn = isinstance(part, Parameter) and part._first is None
@@ -140,7 +140,7 @@ class ModelState:
         return key
 
     def snapshot(self, *names: str) -> dict[str, Array]:
-        """Return copies of the vectors with these names. The default is values and buffers."""
+        """Return copies of the vectors with these names. The default is `values` and `buffers`."""
         xp, names = self.backend.xp, names or ("values", "buffers")
         vectors = {name: getattr(self, name) for name in names}
         return {name: xp.asarray(v, copy=True) for name, v in vectors.items() if v.shape[0]}
@@ -169,7 +169,7 @@ class ModelState:
         self.shown = self.generation
 
     def begin_step(self) -> Array:
-        """Return the gradients that were added since the last step. All others are zero."""
+        """Return the gradients that were added since the last step. Other gradients are zero."""
         self.shown = self.generation
         return self.grads
 

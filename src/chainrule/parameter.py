@@ -253,7 +253,7 @@ class Parameter(Stored):
             total += self.state.backend.matmul(a, b)
 
     def _gradient(self) -> Array:
-        """Return the view into the gradient vector. It may hold a gradient of an earlier step."""
+        """Return the view into the gradient vector. The gradient may be from an earlier step."""
         if self._grad is None:
             self._grad = self._view("_grads")
         return self._grad
@@ -271,7 +271,7 @@ class Parameter(Stored):
         return first
 
     def _settle(self, shown: int) -> None:
-        """Set the gradient to zero if the parameter is frozen or has no gradient in `shown`."""
+        """Zero the gradient, unless it is of generation `shown` and the parameter is trainable."""
         if self.trainable and self._written == shown:
             return
         if self.trainable or not self._zeroed:

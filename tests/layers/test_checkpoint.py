@@ -332,7 +332,7 @@ def test_foreign_files(model, tmp_path):
 def damaged(tensors):
     yield (
         {**tensors, "0.weight": tensors["0.weight"].T.copy()},
-        (r"parameter '0.weight' has shape \(3, 4\) in the model, \(4, 3\) in the file"),
+        (r"parameter '0.weight' has shape \(3, 4\) in the model, but \(4, 3\) in the file"),
     )
     yield {k: v for k, v in tensors.items() if k != "2.bias"}, r"missing \['2.bias'\], unknown none"
     yield {**tensors, "3.bias": np.ones(2)}, r"missing none, unknown \['3.bias'\]"

@@ -53,7 +53,7 @@ def like(array: Array, x: Any) -> Array:
         If `x` does not hold real numbers.
     """
     if type(x) is type(array) is np.ndarray:
-        return to_numpy(x)  # checks for strings, which a NumPy array can hold
+        return to_numpy(x)  # raises an error for an array of strings
     xp = array_api_compat.array_namespace(array)
     if type(x) is type(array):
         return real(xp, x.detach() if hasattr(x, "detach") else x)
@@ -158,7 +158,7 @@ def _of_objects(array: np.ndarray) -> np.ndarray:
     items = array.tolist()
     if _PYTHONS.issuperset(map(type, array.flat)):
         numbers = np.asarray(items)
-        return numbers.astype(np.float64) if numbers.dtype == object else numbers  # large integers
+        return numbers.astype(np.float64) if numbers.dtype == object else numbers  # huge integers
     if array.ndim > 0:
         return to_numpy(items)
     if isinstance(items, Real | Decimal):

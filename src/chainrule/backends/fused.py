@@ -48,7 +48,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     Parameters
     ----------
     rule : callable
-        A function of arrays followed by numbers. The rule is compiled when it is first called.
+        A function that takes arrays, then numbers. The rule is compiled when it is first called.
     outputs : int
         The number of arrays that the update overwrites.
     otherwise : callable

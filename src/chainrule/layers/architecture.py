@@ -27,7 +27,7 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 class Describer:
     """Describes layers as JSON: the class and the constructor arguments of each layer.
 
-    If a layer occurs more than once, later occurrences are references to the first.
+    If a layer occurs more than once, later occurrences are written as references to the first.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """Return a built-in initializer unchanged, and None for others (weights are saved too)."""
+        """Return a built-in initializer, and None for others, because weights are saved too."""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:

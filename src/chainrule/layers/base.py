@@ -107,9 +107,9 @@ class Layer(Tree):
         y : array
             The output.
         backward : callable
-            A function that takes `dy`, the gradient of the loss with respect to `y`. It adds to the
-            gradients of the parameters, and returns `dx`, the gradient of the loss with respect to
-            `x`. Call ``backward`` before the parameters change.
+            A function that takes `dy`, the gradient of the loss with respect to `y`. The function
+            adds to the gradients of the parameters, and returns `dx`, the gradient of the loss with
+            respect to `x`. Call ``backward`` before the parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
@@ -203,7 +203,8 @@ class Layer(Tree):
             before = first.setdefault(id(stored[name]), value)
             if before is not value and not np.array_equal(before, value):
                 raise ValueError(
-                    f"{name!r} is a shared parameter or buffer, but its names have different values"
+                    f"{name!r} is a shared parameter or buffer: expected equal values for all of "
+                    "its names, found different values"
                 )
         stored_once = self.parameters(), list(self.named_buffers().values())
         state = ModelState(*stored_once, backend=backend, dtype=dtype, seed=seed, first=first)
@@ -248,7 +249,7 @@ class Layer(Tree):
     def copy(self) -> Self:
         """Return a copy of the layer with the same values. The copy belongs to no model yet.
 
-        Frozen parameters stay frozen. To copy also the backend, the dtype and the counter of random
+        Frozen parameters stay frozen. To also copy the backend, the dtype and the counter of random
         masks, use ``copy.deepcopy(model)``.
         """
         outside = {id(self._parent): None, id(self._state): None}
@@ -262,7 +263,7 @@ class Layer(Tree):
     def expect_batch(self, samples: int) -> None:
         """Raise a `ShapeError` if a training batch with this many samples is too small.
 
-        `Trainer` calls this before the first step.
+        `Trainer` calls this method before the first step.
         """
 
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:

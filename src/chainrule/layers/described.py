@@ -54,7 +54,7 @@ class Described(Hints):
         return f"layer {self._name!r}, {self!r}" if self._name else repr(self)
 
     def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
-        """Raise a `ShapeError` with this layer's name and the expected shape, unless `ok`."""
+        """Raise a `ShapeError` with this layer's name and this shape, unless `ok` is True."""
         if not ok:
             words = ", ".join(map(str, expected))
             raise ShapeError(

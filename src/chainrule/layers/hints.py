@@ -17,7 +17,7 @@ _HERE = {
     "get_weights": "model.named_parameters() returns the parameters by name, and parameter.value "
     "is the array",
     "load_state_dict": "use model.load_weights(path)",
-    "modules": "use for layer in model, or layer.children()",
+    "modules": "write 'for layer in model', or call layer.children()",
     "requires_grad_": "use layer.freeze() and layer.unfreeze()",
     "state_dict": "model.named_stored() returns parameters and buffers by name, and "
     "model.save(path) writes them to a file",

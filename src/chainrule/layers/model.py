@@ -72,8 +72,9 @@ class Model(Layer):
         Returns
         -------
         array
-            The outputs of the last layer, as an array of the same library as `x`. If `x` is a list
-            or a frame, a NumPy array. The result does not share memory with `x` or the model.
+            The outputs of the last layer, as an array of the same library as `x`. For a list or a
+            frame, the result is a NumPy array. The result does not share memory with `x` or the
+            model.
         """
         backend = self.backend
         if isinstance(x, backend.array_type):
@@ -162,7 +163,7 @@ class Model(Layer):
         storage.save_model(self, path)
 
     def load_weights(self, path: str | Path) -> None:
-        """Read weights and buffers from a safetensors file, written by any library.
+        """Read weights and buffers from a safetensors file. Any library may have written the file.
 
         PyTorch's ``num_batches_tracked`` is ignored. Frozen parameters get new values too, and stay
         frozen.

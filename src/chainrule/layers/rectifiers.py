@@ -62,7 +62,7 @@ class PReLU(Layer):
     Parameters
     ----------
     features : int, optional
-        The number of slopes, which is the size of ``weight``. With 1, all inputs share one slope.
+        The number of slopes, which is the length of ``weight``. With 1, all inputs share one slope.
         Otherwise, each feature has its own slope, and ``x`` must have shape
         ``(batch, ..., features)``.
     init : initializer, optional
@@ -71,7 +71,7 @@ class PReLU(Layer):
     Raises
     ------
     ShapeError
-        In `forward`, if there are several slopes and ``x`` has a different number of features.
+        In `forward`, if there are several slopes and the number of features of ``x`` is different.
     """
 
     def __init__(self, features: int = 1, *, init: Initializer | None = None) -> None:

@@ -24,7 +24,7 @@ from .finite import not_finite
 Kind = TypeVar("Kind", bound=Layer)
 
 TRAINING = "training/"  # prefix of tensors that belong to the training run
-MOST_PARTS = 100_000  # a limit, because a small file can use one layer 2**30 times
+MOST_PARTS = 100_000  # an upper limit, as a small file can use one layer 2**30 times
 
 
 def save_model(model: Layer, path: str | Path) -> None:
@@ -141,8 +141,8 @@ def fitting(
         kind, tensor = type(part).__name__.lower(), tensors[name]
         if tensor.shape != part.shape:
             raise FileFormatError(
-                f"{path}: {kind} {name!r} has shape {part.shape} in the model, {tensor.shape} in "
-                "the file"
+                f"{path}: {kind} {name!r} has shape {part.shape} in the model, but {tensor.shape} "
+                "in the file"
             )
         if tensor.dtype.kind != "f":
             raise FileFormatError(

@@ -36,8 +36,8 @@ class Tree(Described):
             return
         if value is not None or stored._state is not None:  # a subclass may set a bias to None
             raise TypeError(
-                f"{self._label()}: {name} is a {type(stored).__name__}, found {shown(value)}: "
-                f"write layer.{name}.value[...] = array"
+                f"{self._label()}: expected {name} to stay a {type(stored).__name__}, found "
+                f"{shown(value)}: to change the value, write layer.{name}.value[...] = array"
             )
 
     def _adopt(self, part: Any) -> None:
@@ -56,7 +56,7 @@ class Tree(Described):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield all parameters, buffers and layers in attributes and in their lists and dicts."""
+        """Yield all parameters, buffers and layers that attributes, their lists or dicts hold."""
         for name, value in list(vars(self).items()):  # a copy: another thread may bind the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)

@@ -21,8 +21,8 @@ class CrossEntropyLoss(Loss):
 
     There is one value per sample. Targets are integer labels ``(batch,)``, or rows
     ``(batch, classes)`` with a probability for each class, often one-hot. A label and the
-    equivalent one-hot row give the same loss. (For rows with `weight`, PyTorch differs: it divides
-    the sum by the number of samples. Here, the divisor is the sum of the weights.)
+    equivalent one-hot row give the same loss. (For rows and a given `weight`, PyTorch divides the
+    sum of all values by the number of samples. This class divides by the sum of the weights.)
 
     Parameters
     ----------
@@ -143,10 +143,10 @@ class CrossEntropyLoss(Loss):
 def _no_labels(xp: Any, target: Array) -> str:
     """Describe targets that are not integers. Their dtype is omitted: the user may not know it."""
     if target.dtype == xp.bool:
-        return "booleans: y.astype(int) turns them into labels"
+        return "booleans: y.astype(int) converts them to labels"
     if bool(xp.all(target == xp.floor(target))):
-        return "floating-point numbers: y.astype(int) turns them into labels"
-    return "floating-point numbers that are not whole"
+        return "floating-point numbers: y.astype(int) converts them to labels"
+    return "floating-point numbers that are not whole numbers"
 
 
 class KLDivLoss(WeightedOutputs):

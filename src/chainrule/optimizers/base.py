@@ -175,8 +175,8 @@ class Optimizer(Options):
             If the optimizer is not bound to a model.
         DivergenceError
             If a gradient in host memory is NaN or infinite. The parameters are then unchanged.
-            (Gradients on a device are not checked, because the check would wait for the device.
-            Instead, the next loss is NaN.)
+            (Gradients on a device are not checked, because the check would wait for the device. If
+            such a gradient is NaN, the next loss is NaN.)
         """
         state = self._prepared_state()
         stretches = self._parts

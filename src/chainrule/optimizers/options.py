@@ -78,8 +78,8 @@ class Options:
         """Return the numbers of a step. Steps are counted from 0 here.
 
         For each stretch, the list holds the `scalars`, `l1` and the decay. The decay is
-        `weight_decay`. With decoupled decay, it is the factor that multiplies the value. The last
-        number of the list is `clip_norm`, or 0.
+        `weight_decay`. With decoupled decay, the decay is the factor that multiplies the value. The
+        last number of the list is `clip_norm`, or 0.
         """
         at_step = self.rates(step)
         numbers: list[float] = []

@@ -1,4 +1,4 @@
-"""Slices of the flat vectors of a model that one call of an optimizer's rule can update."""
+"""Slices of a model's flat vectors. One call of an optimizer's rule updates one slice."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Interruption:
-    """A request to end the training run. A second Ctrl-C raises `KeyboardInterrupt` at once."""
+    """A request by Ctrl-C to end the training run. A second Ctrl-C raises an error at once."""
 
     asked = False
 

@@ -1,4 +1,4 @@
-"""The training loop. It is the only one, and callbacks extend it."""
+"""The training loop. Callbacks extend this loop, and there is no other loop."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Run:
             raise DataError("expected at least one batch, found none")
 
     def _means(self, table: np.ndarray) -> dict[str, float]:
-        """Compute the loss and the metrics of an epoch from the numbers of all steps."""
+        """Compute the loss and the metrics of an epoch from the results of all steps."""
         losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
         loss = losses @ weights / (weights.sum() or 1.0)
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
@@ -167,7 +167,7 @@ class Run:
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 
     def _diverged(self, found: NotFinite) -> DivergenceError:
-        """Return the error for a loss that is NaN or infinite. Call this before the update."""
+        """Return the error for a NaN or infinite loss. Call this before the weights are updated."""
         training = self.training
         where = culprit(training.model, training.loss, found.x, found.y)
         steps = training.optimizer.steps

@@ -78,7 +78,7 @@ class RepeatedSteps:
         return optimizer.structure, parts
 
     def close(self) -> None:
-        """Free the recorded step."""
+        """Release the recorded step and its memory."""
         del self._run
 
     def starting_at(self, first: int) -> Iterator[tuple[int]]:
@@ -103,7 +103,7 @@ class RepeatedSteps:
         before, state.inputs = state.inputs, self
         try:
             self._run()
-        except BackendError as error:  # the step cannot be repeated and was not made
+        except BackendError as error:  # the step was not made, and cannot be repeated
             message = f"compile='auto' has no effect; steps are launched one by one: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up

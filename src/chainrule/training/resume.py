@@ -166,7 +166,7 @@ def read_training(
     """Read a file that `save_training` wrote (see `Trainer.resume`)."""
     tensors, metadata = read_tensors(path)
     if "training" not in metadata:
-        raise FileFormatError(f"{path}: expected a training run, found a model; cr.load reads it")
+        raise FileFormatError(f"{path}: expected a training run, found a model: use cr.load")
     try:
         values = json.loads(metadata["training"])
         if (seed := int(values["seed"])) < 0:
@@ -230,7 +230,7 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
     Raises
     ------
     ValueError
-        If there is no callback of the same class for a state, and the state is not empty.
+        If a state is not empty, and there is no callback of its class.
     """
     left = list(listeners)
     for state in states:

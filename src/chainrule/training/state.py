@@ -110,7 +110,7 @@ class TrainingState:
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
-        The states of callbacks that were read from a file, until the callbacks are restored.
+        The callback states that were read from a file, or None once the callbacks are restored.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ class Step:
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """Make a step without updating the weights. An error may leave other changes."""
+        """Make a step without updating the weights. After an error, other changes may remain."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, x, y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
@@ -195,7 +195,7 @@ def accumulate(
 def _parts(
     count: int, x: Array, y: Array, sample_weight: Array | None
 ) -> Iterator[tuple[Array, ...]]:
-    """Split a batch into parts of nearly equal length, at most `count`, none of them empty."""
+    """Split a batch into at most `count` parts of nearly equal length, none of them empty."""
     samples, count = x.shape[0], min(count, x.shape[0])
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
         part = x[start:stop, ...], y[start:stop, ...]

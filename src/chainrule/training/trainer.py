@@ -82,10 +82,10 @@ class Trainer(TrainingState):
     during training, from the outputs of each step before the step updates the weights. The training
     metric of an epoch is the mean over all steps, weighted with the sample weights. **So training
     accuracy is measured with dropout active**, with the batch statistics of normalisation layers,
-    and while the weights still improve. So it can be below ``val_accuracy`` even without
-    underfitting. For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric is also
-    computed during training if it has a function ``per_sample(xp, outputs, targets)`` that returns
-    a number for each sample.
+    and while the weights still improve. So training accuracy can be below ``val_accuracy`` even
+    without underfitting. For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric
+    is also computed during training if it has a function ``per_sample(xp, outputs, targets)`` that
+    returns a number for each sample.
     """
 
     penalty: Penalty | None = None
@@ -170,8 +170,8 @@ class Trainer(TrainingState):
         loss, metrics, compile
             The same arguments as for the saved trainer. `Trainer` describes these arguments.
         optimizer : Optimizer
-            A new optimizer of the same class. Its schedules are kept, and its numbers are replaced
-            by the numbers in the file.
+            A new optimizer of the same class. Its schedules are used. Its numbers are replaced by
+            the numbers in the file.
         backend, device, layers : optional
             The same options as for `chainrule.load`.
 
@@ -222,8 +222,8 @@ class Trainer(TrainingState):
 
         Arrays are checked and moved to the device once, before the first step. Files and ready-made
         batches are moved step by step. Losses and metrics are read from the device once per epoch.
-        The first Ctrl-C ends the training run after the current step. A second Ctrl-C ends it at
-        once.
+        The first Ctrl-C ends the training run after the current step. A second Ctrl-C ends the run
+        at once.
 
         The trainer's seed, 0 by default, determines the order of the batches. Two models with the
         same seed that are trained in the same way end up with the same weights.
@@ -239,7 +239,8 @@ class Trainer(TrainingState):
         batch_size : int, optional
             The number of samples per step. By default 128, or all samples if there are fewer.
         validation_data : tuple of array, optional
-            ``(x, y)`` or ``(x, y, sample_weight)``, for `evaluate` after each epoch.
+            ``(x, y)`` or ``(x, y, sample_weight)``. The model is evaluated on this data after each
+            epoch.
         sample_weight : array, optional
             ``(samples,)``, with finite weights of at least 0. The loss of a step is the weighted
             mean over the samples of the batch.
@@ -349,7 +350,7 @@ class Trainer(TrainingState):
             repeated = None if self.compile == "off" else repeated_steps(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
-            for listener in listeners:  # a callback that was started is always ended
+            for listener in listeners:  # call on_fit_end for each callback that started
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
             Run(self, batches, step, repeated, validation, listeners).train(interruption)
@@ -369,7 +370,7 @@ class Trainer(TrainingState):
             accuracy, mean absolute error) become weighted means, as in `fit`. All other metrics
             count all samples equally.
         batch_size : int, optional
-            The number of samples in each forward pass, which does not affect the result.
+            The number of samples in each forward pass. This number does not affect the result.
 
         Returns
         -------

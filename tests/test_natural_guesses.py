@@ -106,7 +106,7 @@ def test_a_part_of_a_model_is_not_trained(bound):
         lambda: cr.Adam().bind(model[0]),
         lambda: cr.Trainer(model[0], cr.CrossEntropyLoss(), cr.Adam()),
     ):
-        with pytest.raises(ValueError, match="^expected a whole model, found a part of one"):
+        with pytest.raises(ValueError, match="^expected a whole model, found a part of a model"):
             use()
     cr.Trainer(model[0].copy(), cr.CrossEntropyLoss(), cr.Adam()).fit(X, Y, verbose=0)
 
@@ -128,7 +128,7 @@ def test_an_array_in_the_place_of_a_parameter(bound):
             getattr(layer, name).value = value
     if bound:
         np.testing.assert_array_equal(model.predict(X), before)
-        with pytest.raises(TypeError, match="bias is a Parameter, found None"):
+        with pytest.raises(TypeError, match="expected bias to stay a Parameter, found None"):
             model[0].bias = None
     model[0].weight.value[...] = 1.0
 

@@ -1,7 +1,7 @@
 """Trainable neural networks written against the Python Array API standard.
 
-A network is a chain of functions. Each function returns its value, and a second function that
-computes the gradient of the input from the gradient of the output.
+A network is a chain of functions. Each function returns its value and a second function. The second
+function computes the gradient of the input from the gradient of the output.
 """
 
 import difflib
@@ -152,9 +152,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `estimators` and `plotting`, which need other libraries, when they are first used."""
+    """Import `estimators` and `plotting` on first use, because they need other libraries."""
     if name in _LAZY:
-        return importlib.import_module(f"{__name__}.{name}")  # noqa: TID251  (nothing imports it)
+        return importlib.import_module(f"{__name__}.{name}")  # noqa: TID251  (a lazy import)
     close = difflib.get_close_matches(name, __all__, n=1)
     hint = f": did you mean {close[0]!r}?" if close else ""
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
@@ -165,4 +165,4 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__", *there])
 
 
-_LAZY = {"estimators": "sklearn", "plotting": "matplotlib"}  # and the library that each needs
+_LAZY = {"estimators": "sklearn", "plotting": "matplotlib"}  # modules and their libraries

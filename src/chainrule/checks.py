@@ -1,4 +1,4 @@
-"""Argument checks, which return the argument or raise an error that says what is expected."""
+"""Argument checks. Each returns the argument, or raises an error that says what is expected."""
 
 from __future__ import annotations
 

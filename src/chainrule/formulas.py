@@ -83,7 +83,7 @@ def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))`` without overflow, because no exponent is positive."""
+    """Return ``1 / (1 + exp(-x))``. In the code, no exponent is positive, which avoids overflow."""
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
@@ -96,8 +96,8 @@ def log_sigmoid(xp: Any, x: Array) -> Array:
 def normal(xp: Any, x: Array) -> tuple[Array, Array]:
     """Return the distribution function and the density of the standard normal distribution.
 
-    The probability of values above ``|x|`` is ``exp(-x^2 / 2)`` times a quotient of polynomials,
-    with an error below 1e-15. `x` must be finite. Source: J. F. Hart et al., "Computer
+    The probability of values above ``|x|`` is computed as ``exp(-x^2 / 2)`` times a quotient of
+    polynomials. The error is below 1e-15. `x` must be finite. Source: J. F. Hart et al., "Computer
     approximations", 1968, in the form of G. West, "Better approximations to cumulative normal
     functions", 2005.
     """
@@ -136,7 +136,7 @@ def log_softmax(xp: Any, x: Array) -> Array:
 
 
 def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Array]:
-    """Return ``-log softmax(y)[label]`` for each row, and its derivative."""
+    """Return ``-log softmax(y)[label]`` for each row, and the derivative with respect to `y`."""
     log_p = log_softmax(xp, y)
     rows = xp.arange(y.shape[0], device=y.device)
     return -log_p[rows, labels], xp.exp(log_p) - one_hot(xp, y, labels)

@@ -23,7 +23,7 @@ Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
 """A function of the values. It returns a number, and a function that computes its gradients."""
 
 _INPUT = "the input"
-_STEP = 1e-5  # the error of central differences, about 1e-10, is smallest near this step
+_STEP = 1e-5  # near this step, the error of central differences is smallest, about 1e-10
 
 
 def gradcheck(

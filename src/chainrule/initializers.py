@@ -95,7 +95,9 @@ class normal:
 
 @dataclass(frozen=True)
 class he_normal:
-    """Normal distribution with variance 2 / in, which preserves the scale of ReLU activations.
+    """Normal distribution with variance 2 / in.
+
+    This variance preserves the scale of activations in networks with ReLU.
 
     Source: K. He et al., "Delving deep into rectifiers", 2015.
     """
@@ -136,7 +138,9 @@ class glorot_uniform:
 
 @dataclass(frozen=True)
 class lecun_normal:
-    """Normal distribution with variance 1 / in, which preserves the scale in linear layers.
+    """Normal distribution with variance 1 / in.
+
+    This variance preserves the scale of activations in linear layers.
 
     Source: Y. LeCun et al., "Efficient BackProp", 1998.
     """

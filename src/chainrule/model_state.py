@@ -1,8 +1,8 @@
-"""The flat vectors in which a model stores its parameters and buffers, and its counters.
+"""The state of a model: flat vectors of its parameters and buffers, and its counters.
 
-The value of each parameter is a view into a vector of the model, and the gradient is a view into a
-second vector. So an optimizer step, a gradient norm or an average of weights is one operation on a
-vector, however deep the model is. Buffers are views into a third vector.
+The value of each parameter is a view into one vector, and the gradient is a view into a second
+vector. Buffers are views into a third vector. So an optimizer step, a gradient norm or an average
+of weights is a single operation on a vector, no matter how many layers the model has.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _WEIGHTS = 1  # makes these random numbers independent of other uses of the seed
 
 
 class StepInputs(Protocol):
-    """Inputs that change from step to step while the operations stay the same.
+    """Inputs that differ in every training step: the optimizer's numbers and the mask keys.
 
-    When a device repeats a step without running Python, these inputs are read from tables on the
-    device (see `chainrule.training.repeated`).
+    When a device repeats a step without running Python, the device reads these inputs from tables
+    (see `chainrule.training.repeated`).
     """
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the numbers of an optimizer step as one array, which needs only one transfer."""
+        """Return the numbers of an optimizer step as one array, so that one transfer is enough."""
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
         """Return the key of the next random mask: two integers or 0-d arrays."""
@@ -102,7 +102,7 @@ class ModelState:
             part._state, part._first = self, None
 
     def _first_value(self, part: Stored, given: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the given value, or else the value that the initializer draws."""
+        """Return the given initial value, or the value that the initializer draws."""
         source = "values="
         if given is None:
             drawn = isinstance(part, Parameter) and part._first is None
@@ -119,7 +119,7 @@ class ModelState:
         return value
 
     def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
-        """Put the initial values of all parts into one vector, and set each part's place."""
+        """Put the initial values of all parts into one vector, and note the slice of each part."""
         flat = np.empty(sum(part.size for part in parts), dtype=self.dtype_name)
         offset = 0
         for part in parts:
@@ -140,7 +140,7 @@ class ModelState:
         return key
 
     def snapshot(self, *names: str) -> dict[str, Array]:
-        """Return copies of the vectors with these names, by default of values and buffers."""
+        """Return copies of the vectors with these names. The default is `values` and `buffers`."""
         xp, names = self.backend.xp, names or ("values", "buffers")
         vectors = {name: getattr(self, name) for name in names}
         return {name: xp.asarray(v, copy=True) for name, v in vectors.items() if v.shape[0]}
@@ -169,16 +169,16 @@ class ModelState:
         self.shown = self.generation
 
     def begin_step(self) -> Array:
-        """Return the gradients since the last step, which are zero where no gradient was added."""
+        """Return the gradients that were added since the last step. Other gradients are zero."""
         self.shown = self.generation
         return self.grads
 
     def end_step(self) -> None:
-        """Begin a new generation: the next gradients overwrite the gradients of this step."""
+        """Begin a new generation, so that the next gradients overwrite those of this step."""
         self.generation += 1
 
     def note_step(self) -> None:
-        """Record that a device has repeated a step without Python; `grads` holds the gradients."""
+        """Record that a device has repeated a step without Python, and that `grads` is current."""
         self.shown = self.generation
         for p in self.parameters:
             p._written = self.shown

@@ -1,4 +1,4 @@
-"""Parameters and buffers: the arrays of a layer, which are views into the vectors of its model."""
+"""Parameters and buffers of layers. Their arrays are views into the vectors of the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stored:
     """
 
     _vector = ""  # the name of the vector in `ModelState`
-    _first_value_is = "init"  # the constructor argument for the initial value
+    _first_value_is = "init"  # the name of the constructor argument for the initial value
 
     def __init__(self, shape: tuple[int, ...], init: initializers.Initializer) -> None:
         kind = type(self).__name__.lower()
@@ -54,7 +54,7 @@ class Stored:
 
     @property
     def value(self) -> Array:
-        """The value, as a view into the model's vector. Change the value with ``value[...] =``."""
+        """The value, as a view into the model's vector. To change it, write ``value[...] = x``."""
         if self._value is None:
             self._value = self._view(self._vector)
         return self._value
@@ -67,7 +67,7 @@ class Stored:
 
     @property
     def state(self) -> Any:
-        """The state of the model. The first use of this attribute draws all values."""
+        """The state of the model. The first access to this attribute draws all values."""
         if self._state is None and self._layer is not None:
             self._layer.bind_model()
         if self._state is None:
@@ -80,7 +80,7 @@ class Stored:
         return self._state
 
     def _no_array(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError(f"{self!r} is not an array, but its .value is one")
+        raise TypeError(f"{self!r} is not an array: use its .value, which is an array")
 
     # Without these methods, NumPy would wrap a parameter in an array of objects.
     __array__ = __getitem__ = __setitem__ = __neg__ = _no_array
@@ -150,7 +150,7 @@ class Buffer(Stored):
 
 
 class Parameter(Stored):
-    """An array that a layer learns. Assign it to an attribute of a layer, in ``__init__``.
+    """An array that a layer learns. Assign the parameter to an attribute in ``__init__``.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ class Parameter(Stored):
         return self._gradient()
 
     def add_grad(self, grad: Array) -> None:
-        """Add `grad` to the gradient; the first call after an optimizer step replaces the gradient.
+        """Add `grad` to the gradient. The first call after an optimizer step replaces the gradient.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Parameter(Stored):
             total += self.state.backend.matmul(a, b)
 
     def _gradient(self) -> Array:
-        """Return the view into the gradient vector, which may hold gradients of an earlier step."""
+        """Return the view into the gradient vector. The gradient may be from an earlier step."""
         if self._grad is None:
             self._grad = self._view("_grads")
         return self._grad
@@ -271,7 +271,7 @@ class Parameter(Stored):
         return first
 
     def _settle(self, shown: int) -> None:
-        """Set the gradient to zero if it was not computed in generation `shown`, or if frozen."""
+        """Zero the gradient, unless it is of generation `shown` and the parameter is trainable."""
         if self.trainable and self._written == shown:
             return
         if self.trainable or not self._zeroed:

@@ -154,7 +154,7 @@ def test_class_weights_multiply_sample_weights():
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
 def test_invalid_class_weights(form, solver):
-    expected = "^expected (class_weight to be at least 0|at least one sample of a class whose)"
+    expected = "^expected (class_weight to be at least zero|at least one sample of a class whose)"
     for number in (-1.0, 0.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=expected):
             fitted(MLPClassifier, TWO, form(X), class_weight={0: number, 1: 0.0}, solver=solver)

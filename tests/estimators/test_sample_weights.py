@@ -135,7 +135,7 @@ def test_class_weights_of_labels():
     none = LABELS * [1, 0, 1]  # no sample has the second label
     fitted(MLPClassifier, none, class_weight=each)
     for wrong in ({1: 2.0}, each[:2], "even"):
-        with pytest.raises(ValueError, match="a list of dicts, one for each; found"):
+        with pytest.raises(ValueError, match="a list with one dict per label; found"):
             fitted(MLPClassifier, LABELS, class_weight=wrong)
 
 

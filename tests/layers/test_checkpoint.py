@@ -84,7 +84,7 @@ LINEAR = {"layer": "Linear", "args": [4, 3], "kwargs": {}}
     ("changes", "message"),
     [
         ({"format_version": "2"}, "format version 1, found 2: .* by a newer chainrule"),
-        ({"architecture": None}, r"the file holds no architecture; .* model.load_weights\(path\)"),
+        ({"architecture": None}, r"the file holds no architecture: .* model.load_weights\(path\)"),
         ({"architecture": "{"}, "cannot build the model"),
         ({"architecture": "[]"}, "cannot build the model"),
         ({"architecture": '{"model": {"layer": "Linear"}}'}, "cannot build the model"),
@@ -123,7 +123,9 @@ def test_custom_layers(tmp_path):
         cr.load(path)
     assert isinstance(cr.load(path, layers=OWN)[1], Scale)
     for layers in ([Scale], Scale, {"Scale": Scale(3)}, {"Scale": int}):
-        with pytest.raises(TypeError, match=r"by name, layers={'Scale': Scale}, found layer"):
+        with pytest.raises(
+            TypeError, match=r"by name, such as layers={'Scale': Scale}, found layer"
+        ):
             cr.load(path, layers=layers)
     with pytest.raises(cr.FileFormatError, match=r"an unknown layer 'Scale'"):
         cr.load(path)
@@ -338,7 +340,7 @@ def test_foreign_files(model, tmp_path):
 def damaged(tensors):
     yield (
         {**tensors, "0.weight": tensors["0.weight"].T.copy()},
-        (r"parameter '0.weight' has shape \(3, 4\) in the model, \(4, 3\) in the file"),
+        (r"parameter '0.weight' has shape \(3, 4\) in the model, but \(4, 3\) in the file"),
     )
     yield {k: v for k, v in tensors.items() if k != "2.bias"}, r"missing \['2.bias'\], unknown none"
     yield {**tensors, "3.bias": np.ones(2)}, r"missing none, unknown \['3.bias'\]"

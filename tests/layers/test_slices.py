@@ -114,7 +114,7 @@ MISTAKES = {
 def test_uses_that_need_a_copy(use):
     model = cr.mlp([4, 8, 3])
     with pytest.raises(
-        (TypeError, AttributeError), match=r"shares the layers of its model; its copy\(\)"
+        (TypeError, AttributeError), match=r"shares the layers of its model, but slice.copy\(\)"
     ):
         use(model[:2])
     assert model[:2].copy().parameters()
@@ -122,7 +122,7 @@ def test_uses_that_need_a_copy(use):
 
 def test_names_that_a_slice_does_not_have():
     view = cr.mlp([4, 8, 3])[:2]
-    with pytest.raises(AttributeError, match="Slice has no 'fit': cr.Trainer"):
+    with pytest.raises(AttributeError, match="Slice has no 'fit': use cr.Trainer"):
         view.fit([[0.0] * 4])
     with pytest.raises(AttributeError, match="object has no attribute 'no_such_name'"):
         _ = view.no_such_name

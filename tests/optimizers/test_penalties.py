@@ -201,5 +201,5 @@ def test_output_weights_need_one_value_per_output():
 
     y = np.ones((2, 2))
     assert float(RowMean()(y, 0 * y)[0]) == 1.0
-    with pytest.raises(cr.ShapeError, match="expected one value for each output that has a weight"):
+    with pytest.raises(cr.ShapeError, match="expected formula to return one value for each output"):
         RowMean(weight=[1.0, 2.0])(y, 0 * y)

@@ -207,7 +207,7 @@ def damaged(tensors):
         yield {**tensors, name: np.asarray(3)}, rf"missing none, unknown \['{name}'\]"
     yield (
         {**tensors, "2.running_mean": np.ones(4)},
-        r"buffer '2.running_mean' has shape \(3,\) in the model, \(4,\) in the file",
+        r"buffer '2.running_mean' has shape \(3,\) in the model, but \(4,\) in the file",
     )
     yield (
         {**tensors, "2.running_mean": np.ones(3, int)},

@@ -31,7 +31,7 @@ LAST = {
 @pytest.mark.parametrize(("layers", "loss", "y"), LAST.values(), ids=LAST)
 def test_a_last_layer_that_the_loss_repeats(layers, loss, y, library):
     trainer = trainer_on(library, cr.Linear(4, 3), *(make() for make in layers), loss=loss())
-    message = rf"^\w+\(\) at the end of the model repeats a part of {loss.__name__}: .* Leave the"
+    message = rf"^\w+\(\) at the end of the model repeats a part of {loss.__name__}: .* Remove this"
     with pytest.warns(UserWarning, match=message) as caught:
         trainer.fit(X, y, **OPTIONS)
     assert [w.filename for w in caught] == [__file__]
@@ -69,7 +69,7 @@ def test_inputs_far_above_unit_scale(images, library):
     model = model_on(library, cr.Flatten(), cr.Sequential(cr.Linear(4, 3)))
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))
     rms = np.sqrt(np.mean(IMAGES.astype(float) ** 2))
-    message = rf"Linear\(4, 3\), have a root mean square of {rms:.3g}; .*cr.Rescaling\(1 / 255\)"
+    message = rf"Linear\(4, 3\), have a root mean square of {rms:.3g}, so .*cr.Rescaling\(1 / 255\)"
     with pytest.warns(UserWarning, match=message) as caught:
         trainer.fit(images, Y, **OPTIONS)
     assert [w.filename for w in caught] == [__file__]

@@ -137,7 +137,7 @@ def test_bad_trainers():
             r"functions, .* mean top_k_accuracy\(\)",
         ),
         ({"metrics": ["accuracy"]}, "expected metrics that are functions"),
-        ({"metrics": {"loss": max}}, "cannot be called 'loss'"),
+        ({"metrics": {"loss": max}}, "cannot have the name 'loss'"),
         ({"metrics": [lambda y, t: y, lambda y, t: t]}, "metrics with different names"),
     ):
         options = {"loss": cr.CrossEntropyLoss(), "optimizer": cr.SGD(0.1), **bad}

@@ -14,7 +14,8 @@ def test_divergence_is_reported_with_its_step(library):
     trainer = plain_trainer(library, loss=cr.MSELoss(), outputs=4)
     trainer.optimizer.lr = lambda step: 1e200 if step == 4 else 0.0
     with pytest.raises(
-        cr.DivergenceError, match=r"at step 5 \(step 2 of epoch 2\), first in the loss itself: try"
+        cr.DivergenceError,
+        match=r"at step 5 \(step 2 of epoch 2\), and NaN .* first appeared in the loss itself: try",
     ):
         trainer.fit(X, X, epochs=3, batch_size=30, verbose=0)
     assert len(trainer.history) == 1
@@ -28,7 +29,7 @@ def test_divergence_is_reported_with_its_step(library):
 def test_before_the_first_step_the_learning_rate_is_not_blamed(library):
     trainer = plain_trainer(library, loss=cr.CrossEntropyLoss())
     trainer.model[0].weight.value[0, 0] = np.nan
-    with pytest.raises(cr.DivergenceError, match="'0.weight', before this step: no step came befo"):
+    with pytest.raises(cr.DivergenceError, match="'0.weight', before .*: this was the first step"):
         trainer.fit(X, Y, verbose=0)
 
 
@@ -54,7 +55,7 @@ def test_divergence_is_reported_with_its_layer(library, where, monkeypatch):
     ours.fit(X, Y, **options)
     with pytest.raises(
         cr.DivergenceError,
-        match=rf"became nan at step {9 + step} \(step {step} of epoch 2\), first in the output of "
+        match=rf"became nan at step {9 + step} \(step {step} of epoch 2\), .* in the output of "
         r"layer '0', Linear\(4, 16\)",
     ):
         ours.fit(x, Y, **options)

@@ -255,7 +255,7 @@ def test_another_machine_is_reported(library, tmp_path, monkeypatch):
     trainer = scheduled_trainer(library)
     trainer.save(tmp_path / "training.safetensors")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "17")
-    with pytest.warns(RuntimeWarning, match="OPENBLAS_NUM_THREADS .*, here 17"):
+    with pytest.warns(RuntimeWarning, match="OPENBLAS_NUM_THREADS was .* and is now 17"):
         resumed(tmp_path / "training.safetensors", library)
 
 

@@ -242,5 +242,5 @@ def test_several_learning_rates_are_several_columns(library):
 def test_a_metric_cannot_take_the_name_of_a_column():
     model, loss, optimizer = cr.mlp([4, 3]), cr.CrossEntropyLoss(), cr.SGD(0.1)
     for name in ("epoch", "loss", "lr", "seconds"):
-        with pytest.raises(ValueError, match=f"cannot be called '{name}': the history uses"):
+        with pytest.raises(ValueError, match=f"cannot have the name '{name}': the history uses"):
             cr.Trainer(model, loss=loss, optimizer=optimizer, metrics={name: accuracy})

@@ -1,8 +1,8 @@
-"""The array library that a model runs on, with one method for each place where libraries differ.
+"""The array library that a model runs on. Each method covers a difference between libraries.
 
 The rest of the package uses only the Array API standard, through the namespace ``xp``, and names no
 library. The methods of `Backend` use only the standard too, so every conforming library works. The
-other modules of this folder override a method where measurements showed a gain.
+other modules of this folder override those methods for which measurements showed a gain.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Backend:
         A module that conforms to the Array API standard, such as ``array_api_strict``, or that
         array-api-compat can adapt to the standard, such as ``torch``.
     device : optional
-        A device, as the library names it. By default, the library's default device.
+        The device, in the form that the library uses. By default, the library's default device.
     precision : str, optional
         One of `precisions`. By default, the library's own setting.
 
@@ -50,10 +50,10 @@ class Backend:
     """The backends by name."""
 
     repeats = False
-    """Whether `compile` returns a function that is faster than the step."""
+    """Whether `compile` returns a faster version of a training step."""
 
     precisions: tuple[str, ...] = ()
-    """The precisions to which `matmul` can round float32 factors; `get_backend` explains them."""
+    """The precisions to which `matmul` can round float32 inputs. `get_backend` describes them."""
 
     patch_elements: int | None = None
     """The number of elements that the patches of images may have at a time, see `Convolution`; None
@@ -81,7 +81,7 @@ class Backend:
         self.precision = precision
 
     def _probe_views(self) -> None:
-        """Check that writing to a view changes the vector; the standard does not guarantee this."""
+        """Check that writing to a view changes the vector. The standard does not guarantee this."""
         try:
             vector = self.xp.zeros(3, device=self.device)
             float(vector[2])
@@ -107,9 +107,9 @@ class Backend:
     # Operations that differ between libraries.
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        """Return `x` as an array of this library on this device; copy it only if necessary.
+        """Return `x` as an array of this library on this device. Copy `x` only if necessary.
 
-        If `x` is an array of another library on a device of the same kind, DLPack converts it.
+        If `x` is an array of another library on the same kind of GPU, DLPack converts it.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class Backend:
         return x
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        """Return the matrix product ``a @ b``; write it to `out` if given."""
+        """Return the matrix product ``a @ b``, and write it to `out` if `out` is given."""
         if out is None:
             return a @ b
         out[...] = a @ b
@@ -171,7 +171,7 @@ class Backend:
         return update
 
     def kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function` for this library's arrays, as one kernel where the backend has one.
+        """Return a version of `function` for this library, as a single kernel if there is one.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class Backend:
         return partial(function, self.xp)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
-        """Add ``values[i]`` to row ``target[index[i]]`` for every `i`; indices may repeat."""
+        """Add ``values[i]`` to row ``target[index[i]]`` for every `i`. Indices may repeat."""
         rows = self.xp.arange(target.shape[0], dtype=index.dtype, device=self.device)
         one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
         target += one_hot @ values
@@ -248,16 +248,16 @@ class Backend:
 def get_backend(
     backend: BackendLike, *, device: Any = None, precision: str | None = None
 ) -> Backend:
-    """Return the backend with this name or namespace; return a `Backend` unchanged.
+    """Return the backend with this name or namespace. Return a `Backend` unchanged.
 
     Parameters
     ----------
     backend : str, Backend or namespace
         ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
     device : optional
-        A device, as the library names it. By default, the library's default device.
+        The device, in the form that the library uses. By default, the library's default device.
     precision : {"float32", "tf32"}, optional
-        For CuPy only: the precision to which layers round the float32 factors of matrix products.
+        For CuPy only: the precision to which layers round the float32 inputs of matrix products.
         Sums and all other operations stay in float32. By default, CuPy's own setting.
 
     Raises
@@ -292,7 +292,7 @@ def get_backend(
 
 @cache
 def _made(library: str | ModuleType, device: Any, precision: str | None) -> Backend:
-    """Make and probe a backend, when it is first used."""
+    """Create and check a backend. Later calls return the same backend."""
     if isinstance(library, ModuleType):
         return Backend(library, device=device, precision=precision)
     return Backend.known[library](device=device, precision=precision)
@@ -305,7 +305,7 @@ def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def overwrite(arrays: Sequence[Array], results: Any) -> None:
-    """Write the results of a rule, a tuple, to the arrays."""
+    """Write the results of a rule, which must be a tuple, to the arrays."""
     expected = f"expected the rule to return a tuple (value, *slots) of length {len(arrays)}"
     if not isinstance(results, tuple):
         raise TypeError(f"{expected}, found {shown(results)}")

@@ -53,7 +53,7 @@ def like(array: Array, x: Any) -> Array:
         If `x` does not hold real numbers.
     """
     if type(x) is type(array) is np.ndarray:
-        return to_numpy(x)  # checks for strings, which a NumPy array can hold
+        return to_numpy(x)  # raises an error for an array of strings
     xp = array_api_compat.array_namespace(array)
     if type(x) is type(array):
         return real(xp, x.detach() if hasattr(x, "detach") else x)
@@ -92,7 +92,7 @@ def _kind_of_device(x: Any) -> int:
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
-    """Convert `x`; first remove autograd, lazy negation and dtypes such as bfloat16."""
+    """Remove autograd, lazy negation and dtypes such as bfloat16 from `x`, then convert `x`."""
     try:
         for resolved in ("detach", "resolve_neg"):  # DLPack ignores lazy negation
             x = getattr(x, resolved)() if hasattr(x, resolved) else x
@@ -108,7 +108,7 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
 
 
 def _in_host_memory(x: Any) -> np.ndarray:
-    """Return `x` as a NumPy array, whatever its dtype."""
+    """Return `x` as a NumPy array of any dtype."""
     if hasattr(x, "compute"):  # a Dask array; Dask's own conversion to NumPy loses masks
         x = x.compute()
     if isinstance(x, list | tuple) and not _are_numbers(x):
@@ -137,7 +137,7 @@ def _in_host_memory(x: Any) -> np.ndarray:
 def _are_numbers(items: Iterable[Any]) -> bool:
     kinds = (*_PYTHONS, np.bool_, np.number)
     return all(
-        issubclass(kind, kinds) and kind is not np.timedelta64  # a kind of np.integer
+        issubclass(kind, kinds) and kind is not np.timedelta64  # a subclass of np.integer
         for kind in set(map(type, items))
     )
 
@@ -158,7 +158,7 @@ def _of_objects(array: np.ndarray) -> np.ndarray:
     items = array.tolist()
     if _PYTHONS.issuperset(map(type, array.flat)):
         numbers = np.asarray(items)
-        return numbers.astype(np.float64) if numbers.dtype == object else numbers  # large integers
+        return numbers.astype(np.float64) if numbers.dtype == object else numbers  # huge integers
     if array.ndim > 0:
         return to_numpy(items)
     if isinstance(items, Real | Decimal):

@@ -50,7 +50,7 @@ extern "C" __global__ void softmax_cross_entropy(
 
 
 def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Return a dict of kernels by formula; each kernel is compiled on first use."""
+    """Return a dict of kernels by formula. Each kernel is compiled on first use."""
     gradient = cupy.ElementwiseKernel(
         "T dy, T y", "T dx", "dx = dy * (T)(y > 0)", "chainrule_relu_gradient"
     )
@@ -110,7 +110,9 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         sign: cupy.sign,
         dot: lambda a, b: cupy.sum(a * b, axis=-1, keepdims=True),
-        sum_over_batch: lambda x: cupy.sum(x, axis=tuple(range(x.ndim - 1))),  # an accurate sum
+        sum_over_batch: lambda x: cupy.sum(
+            x, axis=tuple(range(x.ndim - 1))
+        ),  # CuPy's sum is accurate
         relu_gradient: of_relu,
         masked: of_masked,
         normal: of_normal,

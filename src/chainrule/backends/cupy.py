@@ -48,7 +48,7 @@ class CupyBackend(Backend, name="cupy"):
         if not cupy.cuda.is_available():
             raise BackendError(
                 "backend 'cupy' needs an NVIDIA GPU and its driver: CuPy is installed, but finds "
-                "no usable GPU (does nvidia-smi show one?). If there is one, CuPy must match its "
+                "no usable GPU. If nvidia-smi shows a GPU, install the CuPy that matches its "
                 f"driver: {_INSTALL}"
             )
         if device is not None:

@@ -2,8 +2,8 @@
 
 A loop reads and writes each element once, whereas NumPy passes over memory once per operation. The
 results equal NumPy's results bit for bit. The cross-entropy is an exception, because numba has its
-own `exp` and `log` and adds in another order. The loops use one thread, because several threads of
-numba and of NumPy's BLAS would wait for each other.
+own `exp` and `log`, and sums in another order. The loops use one thread, because threads of numba
+and threads of NumPy's BLAS would wait for each other.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     Parameters
     ----------
     rule : callable
-        A function whose arguments are arrays followed by numbers. It is compiled at the first call.
+        A function that takes arrays, then numbers. The rule is compiled when it is first called.
     outputs : int
         The number of arrays that the update overwrites.
     otherwise : callable
@@ -65,7 +65,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
             return
         try:
             loop(*arguments[:arrays], arguments[arrays:])
-        except numba.core.errors.NumbaError as error:  # no array was changed yet
+        except numba.core.errors.NumbaError as error:  # raised before an array is changed
             del loops[arrays]
             otherwise(*arguments)
             warnings.warn(f"{rule!r} runs uncompiled: {error}", RuntimeWarning, stacklevel=3)

@@ -29,7 +29,7 @@ class NumpyBackend(Backend, name="numpy"):
         super().__init__(np, device=device, precision=precision)
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        return np.asarray(to_numpy(x), dtype=dtype)  # converts NumPy arrays of objects, too
+        return np.asarray(to_numpy(x), dtype=dtype)  # arrays of objects are converted, too
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)
@@ -73,19 +73,19 @@ class NumpyBackend(Backend, name="numpy"):
 
 
 def _sum_over_batch(x: Array) -> Array:
-    """Return `sum_over_batch`; for small batches, `np.add.reduce` is faster than `np.sum`."""
+    """Compute `sum_over_batch`. For small batches, `np.add.reduce` is faster than `np.sum`."""
     return np.add.reduce(x) if x.ndim == 2 and x.shape[0] < 2 * BLOCK else sum_over_batch(np, x)
 
 
 _KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
-    squares: lambda x: np.vdot(x, x),  # twice as fast, without a warning on overflow
+    squares: lambda x: np.vdot(x, x),  # vdot is twice as fast and does not warn of overflow
     sum_over_batch: _sum_over_batch,
 }
 
 
 @cache
 def has_numba() -> bool:
-    """Return whether numba (the ``fast`` extra) can be imported; warn once if numba is broken."""
+    """Return whether numba (the ``fast`` extra) can be imported. Warn once if numba is broken."""
     try:
         import numba  # noqa: F401
     except Exception as error:  # for example, numba is too old for this NumPy

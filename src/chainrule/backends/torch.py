@@ -1,4 +1,4 @@
-"""PyTorch as an array library, without the use of its autograd."""
+"""PyTorch as an array library. Its autograd is not used."""
 
 from typing import Any
 
@@ -35,6 +35,6 @@ def _plain(x: Array) -> Array:
     """Return a dense tensor that autograd does not track."""
     kind = "quantized" if x.is_quantized else str(x.layout).removeprefix("torch.")
     if kind != "strided" or x.is_meta:
-        found = "one without values, on device 'meta'" if x.is_meta else f"a {kind} one"
-        raise DataError(f"expected a dense tensor, found {found}")
+        found = "a tensor on device 'meta'" if x.is_meta else f"a {kind} tensor"
+        raise DataError(f"expected a dense tensor with values, found {found}")
     return x.detach().resolve_conj().resolve_neg()

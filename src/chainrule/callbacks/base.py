@@ -68,7 +68,7 @@ class Callback:
     ``trainer.steps_per_epoch`` steps. ``trainer.stop()`` ends training after the current epoch.
 
     Callbacks are called in the given order, except that callbacks with ``last = True`` come after
-    all others. `on_fit_end` is called in reverse order. Most callbacks start afresh in each call of
+    all others. For `on_fit_end`, the order is reversed. Most callbacks start afresh in each call of
     `fit`, unless `fit` resumes an interrupted training run. In that case, ``trainer.resuming`` is
     true, and the callback keeps its current state or the state that `load_state` restored.
 
@@ -118,7 +118,7 @@ class Callback:
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore a saved state. When `fit` resumes, it calls this method before `on_fit_start`.
+        """Restore a saved state. A resumed `fit` calls this method before `on_fit_start`.
 
         Parameters
         ----------

@@ -27,9 +27,9 @@ class EarlyStopping(Callback):
     mode : {"auto", "min", "max"}, optional
         Whether lower ("min") or higher ("max") values are better. With "auto", the attribute
         ``higher_is_better`` of the monitored metric decides (see `chainrule.metrics`). Without this
-        attribute, words in the name decide. Lower is better for words such as loss, error, mse and
-        brier. Higher is better for words such as accuracy, auc, f1, r2 and score. NaN never counts
-        as an improvement.
+        attribute, the words in the column's name decide. Lower is better for words such as loss,
+        error, mse and brier. Higher is better for words such as accuracy, auc, f1, r2 and score.
+        NaN never counts as an improvement.
     restore_best : bool, optional
         Whether to restore the weights and running statistics of the best epoch when `fit` ends.
         They are also restored after Ctrl-C or an error. A call of `fit` with ``resume=True`` starts

@@ -22,8 +22,8 @@ class GradientNorms(Callback):
     Attributes
     ----------
     norms : dict of str to list of float
-        The norms of each parameter, one per step, by parameter name. Parameters with one axis, such
-        as biases, are left out.
+        A list for each parameter name, with one norm per step. Parameters with one axis, such as
+        biases, are left out.
     """
 
     def __init__(self) -> None:

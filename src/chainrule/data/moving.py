@@ -42,7 +42,7 @@ def _of_few_dtypes(backend: Backend, array: Array) -> Array:
 
 
 def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
-    """Move arrays to the device; check for finite numbers and equal lengths of at least 1.
+    """Move arrays to the device, and check that all numbers are finite and all lengths are equal.
 
     The data of a `numpy.memmap` is checked, but stays on disk.
     """

@@ -81,8 +81,8 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
 
     The function searches `data_home`, ``$CHAINRULE_DATA`` and the cache. In each of these places,
     the files can be in the folder itself, in a subfolder ``mnist`` (or ``MNIST``), or in a
-    subfolder ``raw`` of one of these, as torchvision stores them. If the files are not found, they
-    are downloaded to the cache (needs the extra ``datasets``).
+    subfolder ``raw`` of one of these folders, as torchvision stores the files. If the files are not
+    found, they are downloaded to the cache (needs the extra ``datasets``).
 
     Parameters
     ----------

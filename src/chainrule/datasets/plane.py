@@ -56,12 +56,12 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
 
 
 def circles(samples: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Points:
-    """One circle inside another, from scikit-learn's ``make_circles`` (extra ``sklearn``)."""
+    """One circle inside another, made by ``make_circles`` of scikit-learn (extra ``sklearn``)."""
     return _make("make_circles", n_samples=samples, noise=noise, factor=0.5, random_state=seed)
 
 
 def moons(samples: int = 1000, *, noise: float = 0.15, seed: int = 0) -> Points:
-    """Two interleaving half circles, from scikit-learn's ``make_moons`` (extra ``sklearn``)."""
+    """Two interleaving half circles, made by ``make_moons`` of scikit-learn (extra ``sklearn``)."""
     return _make("make_moons", n_samples=samples, noise=noise, random_state=seed)
 
 

@@ -1,7 +1,7 @@
 """Multilayer perceptrons for scikit-learn: `MLPClassifier` and `MLPRegressor`.
 
-These classes can replace the classes with the same names in `sklearn.neural_network`. Parameters
-and attributes have the same meaning, and estimators work in pipelines, searches and pickles.
+These classes can replace the classes of the same names in `sklearn.neural_network`. Parameters and
+attributes have the same meaning. Estimators work in pipelines and searches, and can be pickled.
 `MLPClassifier` documents the additional parameters.
 """
 

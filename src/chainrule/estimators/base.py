@@ -44,15 +44,15 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
     model_ : Sequential
         The trained model.
     trainer_ : Trainer
-        The trainer, which does not exist with ``solver="lbfgs"``. To continue training later,
-        pickle the estimator, because files of the trainer do not contain the penalty.
+        The trainer. With ``solver="lbfgs"``, this attribute does not exist. To continue training
+        later, pickle the estimator, because files of the trainer do not contain the penalty.
     """
 
     _network: Network
     """The settings of the current network."""
 
     _record: Record
-    """The results of the training so far."""
+    """The results of training so far."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Self:
         """Train until the loss or the score stops improving, or for `max_iter` epochs.
@@ -70,10 +70,10 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         validation_data : tuple of array-like, optional
             Validation data ``(X, y)`` or ``(X, y, sample_weight)``. After each epoch, the loss and
             the score on this data are added to the history of `trainer_`, as ``val_loss`` and
-            ``val_score``. With `early_stopping`, no training data is held out, and this data is
-            used instead. Without `early_stopping`, validation data does not affect training. The
-            solver "lbfgs" does not support validation data. A pipeline does not transform
-            validation data.
+            ``val_score``. With `early_stopping`, this data is used instead of a part of the
+            training data. Without `early_stopping`, validation data does not affect training. The
+            solver "lbfgs" does not support validation data. A pipeline passes validation data to
+            the estimator without transforming it.
 
         Returns
         -------
@@ -83,15 +83,15 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            If parameters or data are invalid, or if the loss or weights became NaN or infinite. The
-            estimator is left as it was before the call.
+            If parameters or data are invalid, or if the loss or a weight became NaN or infinite.
+            The estimator then stays as it was before the call.
         TypeError
             If `validation_data` is not a tuple with two or three elements.
 
         Warns
         -----
         ConvergenceWarning
-            If training reached `max_iter` before it converged. With "lbfgs", also if training
+            If training reached `max_iter` before convergence. With "lbfgs", also if training
             stopped for another reason while the gradient was larger than `tol`.
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
@@ -116,7 +116,7 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`. If numbers overflow, the estimator is left as it was before the call.
+            See `fit`. In particular, the estimator stays as it was before the call.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -221,7 +221,7 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         *,
         incremental: bool,
     ) -> int:
-        """Train on batches and record the results. `y` are the original targets.
+        """Train on batches and record the results. `y` contains the original targets.
 
         Return the number of steps that were skipped because the gradient was not finite.
         """
@@ -254,7 +254,7 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         return left_out
 
     def _score_on(self, y: Array, weight: Array | None) -> Metric:
-        """Return the score on these samples, as a metric."""
+        """Return a metric that computes the score on these samples."""
         labels, importance = to_host(y), to_host(weight)
 
         def score(outputs: Array, _: Array) -> float:

@@ -28,8 +28,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
 
     This class can replace scikit-learn's `MLPClassifier`. With the same `random_state`, both
     implementations start with the same weights. For two classes, they also hold out the same
-    validation data. For more classes, only chainrule's class holds out a stratified part. On the
-    same batches, both implementations compute the same results up to rounding. The order of the
+    validation data. For more than two classes, only chainrule's validation data is stratified. On
+    the same batches, both implementations compute the same results up to rounding. The order of the
     batches differs.
 
     Parameters
@@ -37,28 +37,28 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     hidden_layer_sizes : int or sequence of int, optional
         The widths of the hidden layers.
     activation : str or sequence of str, optional
-        The activation of the hidden layers: a name for all layers, or a list with a name for each
+        The activation of the hidden layers: one name for all layers, or a list with one name per
         layer. The names are "identity", "logistic", "tanh", "relu", and all other names that
         `chainrule.mlp` accepts, such as "gelu".
     solver : {"adam", "sgd", "lbfgs"}, optional
-        The method of minimisation. "adam" and "sgd" train on batches; "lbfgs" is a quasi-Newton
-        method on all of the data.
+        The training algorithm. "adam" and "sgd" train on batches. "lbfgs" is a quasi-Newton method
+        that uses all of the data in every iteration.
     alpha : float, optional
         Strength of the L2 penalty ``alpha / 2 * sum(weight^2)``. The penalty is divided by the
         number of samples in the batch. With sample weights, the penalty is divided by the sum of
         the weights.
     batch_size : int or "auto", optional
-        Number of samples per step. "auto" is 200, or all samples if there are fewer.
+        Number of samples per step. "auto" is 200, or the number of samples if this is smaller.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
         The schedule for "sgd". "constant" keeps the rate constant. "invscaling" uses
         ``learning_rate_init / (t + 1)^power_t`` after t samples. "adaptive" divides the rate by 5
-        whenever training would stop, until the rate reaches 1e-6.
+        whenever training would otherwise stop, until the rate reaches 1e-6.
     learning_rate_init : float, optional
         The initial rate for "adam" and "sgd".
     power_t : float, optional
         The exponent of "invscaling" (see `learning_rate`).
     max_iter : int, optional
-        The maximum number of epochs, or for "lbfgs" of iterations.
+        The maximum number of epochs. For "lbfgs", the maximum number of iterations.
     shuffle : bool, optional
         Whether to shuffle the samples before each epoch.
     random_state : int, numpy.random.RandomState or None, optional
@@ -76,18 +76,20 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     momentum, nesterovs_momentum : float and bool, optional
         Options for "sgd". `chainrule.SGD` describes both options.
     early_stopping : bool, optional
-        Whether to stop when the score on validation data, instead of the loss, stops improving. The
-        weights with the best score are then restored. The validation data is the argument
-        ``validation_data`` of `fit`. By default, a stratified part of the training data is held
-        out, in which the classes have the same proportions as in the rest. If stratification is
-        impossible, for example because a class has only one sample, the split is not stratified.
-        With two classes and without sample weights, it is an error if stratification is impossible,
-        as in scikit-learn. `early_stopping` has no effect with "lbfgs".
+        Whether to stop when the score on validation data stops improving, and to restore the
+        weights with the best score. Otherwise, training stops when the loss stops improving. The
+        validation data is the argument ``validation_data`` of `fit`. Without this argument, a part
+        of the training data is held out. The split is stratified: the classes have the same
+        proportions in both parts. If stratification is impossible, for example because a class has
+        only one sample, the split is not stratified. But with two classes and no sample weights, an
+        error is raised in this case, as in scikit-learn. `early_stopping` has no effect with
+        "lbfgs".
     validation_fraction : float, optional
         The fraction of the samples to hold out as validation data. Samples with weight 0 do not
         count. With sample weights, at least two samples are held out.
     beta_1, beta_2, epsilon : float, optional
-        Options for "adam". `chainrule.Adam` describes these options, as ``betas`` and ``eps``.
+        Options for "adam". `chainrule.Adam` describes these options under the names ``betas`` and
+        ``eps``.
     n_iter_no_change : int, optional
         Training stops after more than this many consecutive epochs without improvement.
     max_fun : int, optional
@@ -99,18 +101,18 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         sample and 0 for the other classes.
     class_weight : dict, "balanced" or None, optional
         The weight of each class. Classes that are missing in the dict have weight 1. With
-        "balanced", all classes have the same total weight, including sample weights. For several
-        labels, pass "balanced" or a list with a dict for each label. Validation data has the same
-        class weights as the training data.
+        "balanced", all classes have the same total weight, which includes the sample weights. For
+        several labels, pass "balanced" or a list with a dict for each label. The class weights of
+        the training data also apply to validation data.
     dropout : float or sequence of float, optional
-        The probability that an output of a hidden layer is set to zero in training: a number for
-        all layers, or a list with a number for each layer.
+        The probability that an output of a hidden layer is set to zero in training: one number for
+        all layers, or a list with one number per layer.
     batch_norm : bool, optional
         Whether to add batch normalisation before each activation.
     optimizer : Optimizer or None, optional
         A chainrule optimizer to use instead of the optimizer of the solver. Each fit uses a new
         copy of the optimizer, and the parameters of the solver have no effect. The hyperparameters
-        of the optimizer are parameters of the estimator:
+        of the optimizer can be set as parameters of the estimator:
         ``GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-2]})``.
     callbacks : list of Callback or None, optional
         Callbacks to run during training (see `chainrule.callbacks`). With validation data, the
@@ -121,7 +123,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     precision : {"auto", "float32", "float64"}, optional
         The dtype of the model. "auto" is float32 for float32 data, and float64 for other data.
     backend : str or Backend, optional
-        The backend, as for `chainrule.get_backend`. "auto" is the library of the data.
+        The backend, in a form that `chainrule.get_backend` accepts. "auto" is the library of the
+        data.
     device : optional
         A device, in the form that the backend accepts.
 
@@ -132,12 +135,13 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     coefs_, intercepts_ : list of array
         Weights ``(in, out)`` and biases ``(out,)`` of each layer, as views into the model.
     loss_ : float
-        The final loss, including the penalty: the mean over the samples of the last epoch.
+        The final loss, including the penalty. For "adam" and "sgd", this is the mean over the
+        samples of the last epoch.
     loss_curve_ : list of float
-        The loss of each epoch. If this call continued an earlier call, the epochs of the earlier
-        call are included.
+        The loss of each epoch. If `fit` continued an earlier call, the epochs of the earlier call
+        are included.
     best_loss_ : float or None
-        The lowest loss of the last call of `fit`, or None with `early_stopping`.
+        The lowest loss in the last call of `fit`, or None with `early_stopping`.
     validation_scores_, best_validation_score_
         The validation accuracy after each epoch, including the epochs of earlier calls, and the
         highest accuracy of the last call. Without `early_stopping`, both are None.
@@ -152,9 +156,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     model_ : Sequential
         The trained model.
     trainer_ : Trainer
-        The trainer, which holds the history. With "lbfgs", there is no trainer. The trainer's files
-        can be loaded as a model. But training cannot resume from these files, because they lack the
-        penalty and the optimizer of the solver. To continue training later, pickle the estimator.
+        The trainer, which holds the history. With "lbfgs", there is no trainer. Files of the
+        trainer can be loaded as a model. But training cannot resume from these files, because they
+        do not contain the penalty and the optimizer of the solver. To continue training later,
+        pickle the estimator.
 
     Notes
     -----
@@ -250,7 +255,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict_proba(self, X: Any) -> Any:
-        """Predict the probability of each class, or for several labels, of each label.
+        """Predict the probability of each class, or of each label if a sample can have several.
 
         Parameters
         ----------
@@ -296,7 +301,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return self.out_activation_ == "logistic" and not self._multilabel and self.n_outputs_ > 1
 
     def _log_shares(self, outputs: Array) -> Array:
-        """Normalise the probabilities of the classes, and return the logarithms."""
+        """Return the logarithms of the class probabilities, after normalisation to a sum of 1."""
         return log_softmax(array_namespace(outputs), self._output.log_predictions(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -384,13 +389,13 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return loss, output
 
     def _targets(self, y: Array, dtype: str) -> Array:
-        """Return class indices for losses with logits, else indicators of classes or labels."""
+        """Return class indices for a loss on logits, or indicators of classes or labels."""
         xp = array_namespace(y)
         if self._multilabel:
             return xp.astype(y, xp.bool)
         codes = codes_of(y, self.classes_)
         if self.n_outputs_ == 1:
-            return codes[:, None] == len(self.classes_) - 1  # the second class, or the only one
+            return codes[:, None] == len(self.classes_) - 1  # the second class, or the only class
         if self._loss.outputs == "logits":
             return codes
         return codes[:, None] == xp.arange(self.n_outputs_, dtype=codes.dtype, device=y.device)

@@ -29,7 +29,7 @@ class Record:
     _no_improvement_count: int = 0
 
     def attributes(self) -> dict[str, Any]:
-        """Return all attributes; before the end of the first epoch, omit `loss_`."""
+        """Return all attributes, but omit `loss_` before the end of the first epoch."""
         return {k: v for k, v in vars(self).items() if k != "loss_" or v is not None}
 
     @classmethod
@@ -39,9 +39,10 @@ class Record:
         return cls(0, samples_seen, None, [], *best)
 
     def anew(self, early_stopping: bool) -> Record:
-        """Return the record for the next call of `fit`: curves continue, best values are reset.
+        """Return the record for the next call of `fit`. It extends the curves and resets best
+        values.
 
-        The next call may have different data, on which the earlier best values cannot be reached.
+        The next call may use different data, for which the earlier best values may be out of reach.
         """
         new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
         scores = [*(self.validation_scores_ or ())] if early_stopping else None
@@ -56,13 +57,14 @@ class Record:
 
 
 class Convergence(Callback):
-    """Updates a record, and stops training when the loss or score no longer improves.
+    """Update a record, and stop training when the loss or the score stops improving.
 
     An epoch counts as an improvement if its loss is at least `tol` below the best loss. With early
-    stopping, an epoch counts if its validation score is at least `tol` above the best score.
-    Training stops after more than `n_iter_no_change` consecutive epochs without improvement. With
-    ``learning_rate="adaptive"``, the learning rate is divided by 5 instead of stopping, until the
-    rate reaches 1e-6. With early stopping, the model ends with the weights of the best score.
+    stopping, an epoch counts as an improvement if its validation score is at least `tol` above the
+    best score. Training stops after more than `n_iter_no_change` consecutive epochs without
+    improvement. With ``learning_rate="adaptive"``, training instead continues with the learning
+    rate divided by 5, and stops only when the rate has reached 1e-6. With early stopping, the
+    weights with the best score are restored at the end.
 
     Parameters
     ----------
@@ -150,7 +152,7 @@ class Convergence(Callback):
 
 
 def _set_rate(trainer: Training, rate: float) -> None:
-    """Set the learning rate, and rescale the velocity: rate times velocity does not change."""
+    """Set the learning rate, and rescale the velocity so that rate times velocity is unchanged."""
     optimizer = trainer.optimizer
     state, factor = optimizer.state(), optimizer.lr / rate
     vectors = {name: vector * factor for name, vector in state["vectors"].items()}

@@ -33,13 +33,13 @@ def is_sparse(x: Any) -> bool:
 
 def to_host(x: Any) -> Any:
     """Convert arrays of other libraries to NumPy, and strings of variable width to fixed width."""
-    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # not known to scikit-learn
+    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # scikit-learn rejects this dtype
         return np.asarray(x.tolist())
     return to_numpy(x) if is_foreign(x) else x
 
 
 def targets_on_host(y: Any) -> Any:
-    """Return targets in host memory; raise an error for missing and masked elements."""
+    """Return targets in host memory; raise an error for missing or masked elements."""
     if isinstance(y, np.ma.MaskedArray):
         expect_numbers("y", y)
     expect_present("y", y)
@@ -47,12 +47,12 @@ def targets_on_host(y: Any) -> Any:
 
 
 def few(labels: Any) -> str:
-    """Labels as text for an error; most of them are left out if there are many."""
+    """Return labels as text for an error message. If there are many labels, most are left out."""
     return np.array2string(np.asarray(labels), threshold=12, edgeitems=3)
 
 
 def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Array, Array]:
-    """Check inputs and targets; arrays of other libraries stay on their device.
+    """Check inputs and targets. Arrays of other libraries stay on their device.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
     numeric : bool
         Whether the targets must be numbers.
     reset : bool
-        Whether to learn the number and the names of the features. If False, both must match what
-        was learned before.
+        Whether to record the number and the names of the features. If False, both must match the
+        recorded values.
     """
     given = y
     expect_present("y", y)
@@ -159,7 +159,7 @@ def _is_missing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)  # True for NaN and NaT
-    except TypeError:  # comparing pandas's NA gives no bool
+    except TypeError:  # comparisons with pandas's NA do not return a bool
         return True
     except ValueError:  # `value` is an array
         return False
@@ -208,7 +208,7 @@ def codes_of(labels: Array, classes: np.ndarray) -> Array:
         return np.searchsorted(classes, labels)
     xp = array_namespace(labels)
     whole = classes.dtype.kind != "f" and not xp.isdtype(labels.dtype, "real floating")
-    kind = xp.int64 if whole else xp.float64  # both need the same dtype to be compared
+    kind = xp.int64 if whole else xp.float64  # both arrays need the same dtype
     return xp.searchsorted(xp.astype(like(labels, classes), kind), xp.astype(labels, kind))
 
 
@@ -231,7 +231,7 @@ def precision_for(x: Array, precision: str) -> str:
 
 
 def taken(array: Any, rows: np.ndarray) -> Any:
-    """Return these rows of an array or a sparse matrix, or None for None."""
+    """Return the given rows of an array or a sparse matrix. If `array` is None, return None."""
     if array is None:
         return None
     if is_sparse(array):
@@ -252,7 +252,7 @@ def outputs(model: Sequential, x: Any) -> Array:
 class SparseBatches:
     """Batches of a sparse matrix, which are converted to dense arrays one at a time.
 
-    The batches hold the same samples as the batches of `minibatches`.
+    For the same generator, the batches hold the same samples as the batches of `minibatches`.
 
     Parameters
     ----------

@@ -60,8 +60,8 @@ def fit(
     Warns
     -----
     ConvergenceWarning
-        If the gradient is still larger than `tol`. The warning shows the largest element of the
-        gradient.
+        If an element of the gradient still exceeds `tol` in absolute value. The warning shows the
+        largest absolute value.
     """
     state, done = model.state, 0
     max_iter, tol = parameters["max_iter"], parameters["tol"]

@@ -1,4 +1,4 @@
-"""Makes the hyperparameters of an optimizer parameters of the estimator."""
+"""Hyperparameters of the optimizer as parameters of the estimator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PREFIX = "optimizer__"
 
 
 class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
-    """Adds parameters such as ``optimizer__lr`` to `get_params` and `set_params`."""
+    """Base class with parameters such as ``optimizer__lr`` in `get_params` and `set_params`."""
 
     optimizer: Any
 
@@ -54,7 +54,7 @@ class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a name is unknown, or if it starts with ``optimizer__`` but `optimizer` is None.
+            If a name is unknown, or if a name starts with ``optimizer__`` but `optimizer` is None.
         """
         names = [name for name in parameters if name.startswith(_PREFIX)]
         options = {name.removeprefix(_PREFIX): parameters.pop(name) for name in names}

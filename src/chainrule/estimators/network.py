@@ -35,7 +35,8 @@ def make_model(
         The layer to add after the last linear layer.
     random : numpy.random.RandomState
         The random generator for the weights. The model's seed is drawn from a copy of this
-        generator. So the generator then draws the same validation data as in scikit-learn.
+        generator. As a result, the generator later draws the same validation data as in
+        scikit-learn.
     **where
         ``backend``, ``device`` and ``dtype``.
     """

@@ -25,7 +25,7 @@ _LAYERS: dict[str, type[Layer]] = {"softmax": Softmax, "logistic": Sigmoid}
 
 @dataclass(frozen=True)
 class Output:
-    """Describes how to make predictions from the outputs of the last linear layer.
+    """The conversion of a model's outputs to predictions.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Output:
 
     @classmethod
     def of(cls, loss: Loss, otherwise: str) -> Output:
-        """Return the output that a loss requires; the default activation is `otherwise`."""
+        """Return the `Output` that a loss requires. The default activation is `otherwise`."""
         if loss.outputs in _BY_OUTPUTS:
             return cls(*_BY_OUTPUTS[loss.outputs])
         return cls(otherwise, _LAYERS.get(otherwise))
@@ -70,5 +70,5 @@ class Output:
         return xp.log(xp.maximum(outputs, xp.finfo(outputs.dtype).smallest_normal))
 
     def opposite(self, outputs: Array) -> Array:
-        """Return the outputs for the opposite class of a single output."""
+        """Return the outputs for class 0, given a single output per sample for class 1."""
         return -outputs if self.layer is None else 1.0 - outputs

@@ -12,7 +12,7 @@ from ..types import Array
 
 
 def cause_of_overflow(alpha: float, weight: Array | None) -> str:
-    """Return the likely reason for an overflow, and its remedy."""
+    """Return the likely reason for an overflow, and a remedy."""
     total = math.inf if weight is None else float(array_namespace(weight).sum(weight))
     if alpha > total:
         return (
@@ -21,7 +21,7 @@ def cause_of_overflow(alpha: float, weight: Array | None) -> str:
         )
     return (
         "The input data may contain large values and need to be preprocessed. "
-        "Scale it, for example with StandardScaler, or lower the learning rate."
+        "Scale the data, for example with StandardScaler, or lower the learning rate."
     )
 
 

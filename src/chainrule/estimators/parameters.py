@@ -40,9 +40,9 @@ _INTERVALS = {
     "epsilon": (0.0, math.inf, False),
     "verbose": (0.0, math.inf, True),
 }
-"""The lower bound, the upper bound (not allowed itself), and whether the lower bound is allowed."""
+"""The lower bound, the excluded upper bound, and whether the lower bound is included."""
 _COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf, "max_fun": None}
-"""Parameters that are whole numbers of at least 1, each with another allowed value or None."""
+"""Parameters that are whole numbers of at least 1, and one other allowed value of each, if any."""
 
 
 def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:

@@ -27,9 +27,10 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     ----------
     loss : {"squared_error", "poisson"} or Loss, optional
         The loss to minimise. "squared_error" is half the squared error. "poisson" is half the
-        Poisson deviance: predictions are the exponential of the outputs, and targets must not be
-        negative. Both losses are sums over the outputs of a sample. The gradients are the same as
-        in scikit-learn, but the `loss_` of scikit-learn is a mean over the outputs.
+        Poisson deviance. With "poisson", predictions are the exponential of the outputs, and
+        targets must not be negative. Both losses are sums over the outputs of a sample. The
+        gradients are the same as in scikit-learn, but the `loss_` of scikit-learn is a mean over
+        the outputs.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
 power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
 early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, \

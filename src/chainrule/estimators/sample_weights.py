@@ -18,7 +18,7 @@ from .inputs import check_foreign, expect_numbers, expect_present, few, is_forei
 
 
 def sample_weights(weight: Any, samples: int) -> Array | None:
-    """Check sample weights; arrays of another library stay on their device."""
+    """Check sample weights. Arrays of another library stay on their device."""
     if weight is None:
         return None
     if isinstance(weight, Real):
@@ -39,7 +39,8 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
 
 
 def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
-    """Drop samples with weight 0 from the arrays and from the weights; return the weights last.
+    """Drop samples with weight 0. Return the remaining rows of each array, followed by the
+    remaining weights.
 
     Dropped samples do not affect batches, statistics or validation data.
     """
@@ -63,7 +64,7 @@ def times_class_weight(
     labels : ndarray
         The class of each sample, or several labels for each sample.
     classes : ndarray
-        All classes, or the two values of a label.
+        All classes. For several labels, the two values that a label can have.
     """
     columns = labels.reshape(len(labels), -1).T
     each = [class_weight] if labels.ndim == 1 else class_weight
@@ -74,7 +75,7 @@ def times_class_weight(
     ):
         raise ValueError(
             "expected class_weight to be 'balanced', a dict of weights, or for several labels "
-            f"a list of dicts, one for each; found {shown(class_weight)}"
+            f"a list with one dict per label; found {shown(class_weight)}"
         )
     pairs = zip(each, columns, strict=True)
     factors = [_of_classes(one, column, classes) for one, column in pairs]
@@ -117,13 +118,13 @@ def _balanced(labels: np.ndarray, weight: np.ndarray | None) -> dict[Any, float]
 
 
 def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the class weight of each sample, which is 1 for classes that are not named."""
+    """Return the class weight of each sample. Classes that are not named have weight 1."""
     present, codes = np.unique(labels, return_inverse=True)
     names = classes.tolist()
     unknown = [name for name in given if name not in names]
     if unknown and not all(
         name in given for name in names
-    ):  # probably a typo; an error in scikit-learn, too
+    ):  # probably a typo, which is also an error in scikit-learn
         raise ValueError(
             f"expected class_weight to name classes among {shown(names)}, found {shown(unknown)}"
         )
@@ -136,7 +137,7 @@ def _checked(weight: Array, name: str) -> Array:
     low, high = float(xp.min(weight)), float(xp.max(weight))
     if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
         raise ValueError(  # scikit-learn's checks look for the word "zero"
-            f"expected {name} to be at least zero for each sample, not zero for all samples, and "
-            f"to have a finite sum; found {low:g} to {high:g}"
+            f"expected {name} to be at least zero for each sample, above zero for at least one "
+            f"sample, and to have a finite sum; found {low:g} to {high:g}"
         )
     return weight

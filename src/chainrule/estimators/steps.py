@@ -76,9 +76,9 @@ def train(
             raise
         warnings.warn("Training interrupted by user.", stacklevel=5)
     finally:
-        trainer.metrics, trainer.listeners = {}, []  # these refer to the data
+        trainer.metrics, trainer.listeners = {}, []  # these hold references to the data
     left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
-    if incremental and len(history.epochs) > rows:  # limits the memory after many calls
+    if incremental and len(history.epochs) > rows:  # limits memory use over many calls
         del history.epochs[:rows], history.step_losses[:steps]
     elif not incremental and record.n_iter_ == epochs and not rule.converged:
         rate = "learning_rate_init" if parameters["optimizer"] is None else "optimizer__lr"
@@ -147,7 +147,7 @@ def split(
     """
     samples, strata = int(data[0].shape[0]), to_host(strata)
     held, weighted = math.ceil(fraction * samples), data[2] is not None
-    if weighted:  # random weights (from bagging) must not cause an error
+    if weighted:  # the random weights of bagging must not cause an error
         if samples < 3:
             raise ValueError(
                 "early_stopping=True: expected at least 3 samples with a weight above 0, 2 of them "

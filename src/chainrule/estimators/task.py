@@ -1,4 +1,4 @@
-"""What a classifier and a regressor do differently."""
+"""The methods in which the classifier and the regressor differ."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Task:
     """The names that the parameter `loss` accepts."""
 
     _numeric = False
-    """Whether targets must be numbers. If not, they are labels, which are read in host memory."""
+    """Whether targets must be numbers. If not, targets are labels, which are copied to the host."""
 
     def _learn_targets(self, labels: Array, *, first: bool, incremental: bool) -> None:
-        """Learn the kind of the training targets, or compare them with those of earlier calls."""
+        """Record the classes or the number of outputs, or compare them with earlier calls."""
         raise NotImplementedError
 
     def _compare_targets(self, labels: Array) -> None:

@@ -40,7 +40,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def replaceable(path: str | Path) -> Path:
-    """Return the path of the file to replace, which is the target of a symbolic link.
+    """Return the path of the file to replace, after following symbolic links.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Export to ONNX, a file with a graph of standard operators that other runtimes can execute.
+"""Export to ONNX, a file format for graphs of operators that other runtimes can execute.
 
 Weights keep their names. Each weight is stored only once, so a layer that is used twice becomes two
 nodes that share weights.

@@ -21,7 +21,7 @@ Writer: TypeAlias = "Callable[[Graph, Any, Value], Value]"
 
 
 class Graph:
-    """The operators of a model, in the order in which they are computed.
+    """The operators of a model, in the order of computation.
 
     Parameters
     ----------

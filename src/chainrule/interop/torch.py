@@ -98,8 +98,8 @@ class _Converter:
         self.sequential, self.batch_norm_2d = nn.Sequential, nn.BatchNorm2d
         self.made: dict[int, Layer] = {}
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
-        self.owners: dict[int, str] = {}  # the place of the module that each tensor belongs to
-        self.rows: bool | None = None  # whether arrays are (batch, features) here, if known
+        self.owners: dict[int, str] = {}  # for each tensor, the place of its module
+        self.rows: bool | None = None  # whether the next input is (batch, features), if known
 
     def layer(self, module: Any, place: str) -> Layer:
         """Return the layer of a module, which is the same at each use of the module.
@@ -140,13 +140,13 @@ class _Converter:
                 if "forward" in vars(kind):
                     break
         _refuse(
-            "not supported; supported are torch.nn.Sequential and, with PyTorch's own forward, "
-            f"{', '.join(_LAYERS)}"
+            "not supported. Supported modules are torch.nn.Sequential and, if forward is not "
+            f"overridden, {', '.join(_LAYERS)}"
         )
 
     def chain(self, module: Any, place: str) -> Layer:
         _without_hooks(module)
-        children = module._modules.items()  # named_children lists a reused module only once
+        children = module._modules.items()  # named_children would list a reused module only once
         prefix = f"{place}." if place else ""
         inner = [self.layer(child, prefix + name) for name, child in children]
         return self.made[id(module)] if id(module) in self.made else Sequential(*inner)

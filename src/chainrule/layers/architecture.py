@@ -27,7 +27,7 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 class Describer:
     """Describes layers as JSON: the class and the constructor arguments of each layer.
 
-    If a layer occurs more than once, later occurrences are references to the first.
+    If a layer occurs more than once, later occurrences are written as references to the first.
 
     Attributes
     ----------
@@ -62,9 +62,9 @@ class Describer:
         }
 
     def defaults(self, bound: inspect.BoundArguments, layer: Layer) -> dict[str, Any]:
-        """Return the defaults of arguments that were not given, because defaults may change later.
+        """Return the defaults of omitted arguments, because a later version may change defaults.
 
-        If a custom layer has a default that cannot be written, the default is omitted.
+        A default that cannot be written as JSON is left out.
         """
         written = {}
         for name, parameter in bound.signature.parameters.items():
@@ -76,7 +76,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """Return a built-in initializer unchanged, and None for others (weights are saved)."""
+        """Return a built-in initializer, and None for others, because weights are saved too."""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:
@@ -119,7 +119,7 @@ class Builder:
         kwargs = {
             k: self.value(v, f"{place}/{k}")
             for k, v in description["kwargs"].items()
-            if k not in known or not _same(v, known[k].default)  # then the repr omits this argument
+            if k not in known or not _same(v, known[k].default)  # the repr omits defaults
         }
         # With a backend, dtype, device or seed, the constructor would draw all weights.
         if where := classes[kind]._where & kwargs.keys():

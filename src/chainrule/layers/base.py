@@ -1,4 +1,4 @@
-"""The base class of layers: their place in a model, parameters and constructor arguments."""
+"""The base class of layers, with the methods `forward`, `bind` and `copy`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ..parameter import Stored
 from ..types import Array, Backward
 from .tree import Tree
 
-_binding = threading.RLock()  # held while binding, because two threads may use a new model at once
+# Held while a model is bound, because two threads may use a new model at the same time.
+_binding = threading.RLock()
 
 
 class Layer(Tree):
@@ -29,9 +30,9 @@ class Layer(Tree):
     attributes in ``__init__``. The outermost layer is the model. The first use of a model draws the
     values of all parameters and binds every layer to the model. A layer belongs to one model only.
 
-    A layer that needs random numbers takes a key from the model, ``self.state.next_key()``, and
-    draws a mask with `chainrule.masks.keep_mask`. Use each key for one mask only. Masks depend only
-    on the model's seed and on the number of keys taken so far. So masks are the same on every
+    A layer that needs random numbers gets a key from ``self.state.next_key()``, and passes this key
+    to `chainrule.masks.keep_mask`, which draws a mask. Use each key for one mask only. Masks depend
+    only on the model's seed and on the number of keys used so far. So masks are the same on every
     backend, and do not change if training is interrupted and resumed.
 
     Examples
@@ -69,10 +70,10 @@ class Layer(Tree):
     """
 
     built_in: ClassVar[dict[str, type[Layer]]] = {}
-    """The built-in layer classes by name, as in model files."""
+    """The built-in layer classes by name. Model files use these names."""
 
     takes_input_gradient = False
-    """Whether `backward` takes ``input_gradient=False``, which skips the computation of `dx`."""
+    """Whether `backward` accepts ``input_gradient=False``, which skips the computation of `dx`."""
 
     _is_custom: ClassVar[bool] = True
     """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
@@ -84,9 +85,9 @@ class Layer(Tree):
             Layer.built_in[cls.__name__] = cls
             cls._is_custom = False
         else:
-            cls._is_custom = True  # the inherited value is for a built-in class
+            cls._is_custom = True  # a subclass of a built-in layer would inherit False
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
-            cls.takes_input_gradient = False  # the inherited value is for another `forward`
+            cls.takes_input_gradient = False  # the new `backward` may not accept it
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         """Return the output, and the function for the backward pass through this layer.
@@ -94,8 +95,8 @@ class Layer(Tree):
         Parameters
         ----------
         x : array
-            The input, ``(batch, features)``. Do not write to `x` or `dy`, unless the layer itself
-            created the array. With NumPy, a model passes `x` and `dy` as read-only views. Other
+            The input, ``(batch, features)``. Do not write to `x` or `dy`, because other code uses
+            these arrays too. With NumPy, a model passes `x` and `dy` as read-only views. Other
             libraries have no read-only views.
         training : bool, optional
             Whether to run in training mode. In training mode, dropout is active, and batch
@@ -106,9 +107,9 @@ class Layer(Tree):
         y : array
             The output.
         backward : callable
-            A function that takes `dy`, the gradient of the loss with respect to `y`. It adds to the
-            gradients of the parameters, and returns `dx`, the gradient of the loss with respect to
-            `x`. Call ``backward`` before the parameters change.
+            A function that takes `dy`, the gradient of the loss with respect to `y`. The function
+            adds to the gradients of the parameters, and returns `dx`, the gradient of the loss with
+            respect to `x`. Call ``backward`` before the parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
@@ -145,7 +146,7 @@ class Layer(Tree):
     ) -> Self:
         """Make this layer a model: choose a backend, and draw the values of all parameters.
 
-        The first use of a layer that belongs to no model calls this method with the defaults.
+        If you do not call this method, the first use of the model calls it with the defaults.
 
         Parameters
         ----------
@@ -154,12 +155,12 @@ class Layer(Tree):
         dtype : {"float32", "float64"}, optional
             The dtype in which the model computes.
         device : optional
-            A device, as the backend's library names it.
+            The device, in the form that the backend's library uses, such as ``"cuda:0"``.
         seed : int, optional
             The seed of the initial values and of dropout masks. A `Trainer` also uses this seed for
             the order of its batches.
         values : mapping of str to array, optional
-            Initial values of parameters and buffers by name. All other values are drawn.
+            Initial values of parameters and buffers by name. All others are initialised as usual.
 
         Returns
         -------
@@ -185,8 +186,8 @@ class Layer(Tree):
             if part._state is not None:
                 raise ValueError(
                     f"{part!r} already belongs to a model, or was used before this model was made: "
-                    "put layer.copy() into the new model, and fill a list of layers before you "
-                    "assign it to an attribute"
+                    "use layer.copy() in the new model. A list of layers must be complete before "
+                    "it is assigned to an attribute"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
         names = [name for name, part in parts if isinstance(part, Stored)]
@@ -201,7 +202,10 @@ class Layer(Tree):
                 value = to_numpy(given)
             before = first.setdefault(id(stored[name]), value)
             if before is not value and not np.array_equal(before, value):
-                raise ValueError(f"{name!r}: different values for one shared parameter or buffer")
+                raise ValueError(
+                    f"{name!r} is a shared parameter or buffer: expected equal values for all of "
+                    "its names, found different values"
+                )
         stored_once = self.parameters(), list(self.named_buffers().values())
         state = ModelState(*stored_once, backend=backend, dtype=dtype, seed=seed, first=first)
         for name, part in parts:
@@ -245,8 +249,8 @@ class Layer(Tree):
     def copy(self) -> Self:
         """Return a copy of the layer with the same values. The copy belongs to no model yet.
 
-        Frozen parameters stay frozen. To copy a model with its backend, its dtype and its counter
-        of random masks, use ``copy.deepcopy(model)``.
+        Frozen parameters stay frozen. To also copy the backend, the dtype and the counter of random
+        masks, use ``copy.deepcopy(model)``.
         """
         outside = {id(self._parent): None, id(self._state): None}
         twin = copy.deepcopy(self, outside)
@@ -257,9 +261,9 @@ class Layer(Tree):
         return twin
 
     def expect_batch(self, samples: int) -> None:
-        """Raise a `ShapeError` if this number of samples is too small for a training batch.
+        """Raise a `ShapeError` if a training batch with this many samples is too small.
 
-        `Trainer` calls this before the first step.
+        `Trainer` calls this method before the first step.
         """
 
     def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:

@@ -1,4 +1,4 @@
-"""The constructor arguments of a layer, its text, and error messages that name it."""
+"""Constructor arguments, repr and error messages of layers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Described(Hints):
     """Base class of `Layer` that remembers the constructor arguments."""
 
     keeps_arguments = False
-    """Whether each constructor argument is kept in an attribute of the same name. If so, setting
-    the attribute, as in ``layer.p = 0.1``, changes the layer, its repr and its saved file."""
+    """Whether each constructor argument is stored in an attribute of the same name. If so, an
+    assignment such as ``layer.p = 0.1`` changes the layer, its repr and later saved files."""
 
     _where: ClassVar[frozenset[str]] = frozenset()
     """Constructor arguments for the backend, device, dtype and seed of a model. These arguments are
@@ -33,7 +33,7 @@ class Described(Hints):
         return self
 
     def arguments(self) -> inspect.BoundArguments:
-        """Return the constructor arguments; with `keeps_arguments`, include later changes."""
+        """Return the constructor arguments. With `keeps_arguments`, return their current values."""
         args, kwargs = self._arguments
         signature = inspect.signature(self.__init__)  # type: ignore[misc]
         bound = signature.bind(*args, **kwargs)
@@ -54,7 +54,7 @@ class Described(Hints):
         return f"layer {self._name!r}, {self!r}" if self._name else repr(self)
 
     def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
-        """Unless `ok`, raise a `ShapeError` with this layer's name and the expected shape."""
+        """Raise a `ShapeError` with this layer's name and this shape, unless `ok` is True."""
         if not ok:
             words = ", ".join(map(str, expected))
             raise ShapeError(
@@ -62,9 +62,9 @@ class Described(Hints):
             )
 
     def _wrote_to_input(self, error: ValueError) -> None:
-        """Raise an error with this layer's name if it has written to its read-only input."""
+        """If `error` is about a read-only array, raise an error with this layer's name instead."""
         if "read-only" in str(error):
             raise ValueError(
-                f"{self._label()}: writes to x or dy, which other code uses too: make a new array, "
-                "such as x + 1 instead of x += 1"
+                f"{self._label()}: writes to x or dy, but other code uses these arrays too: make a "
+                "new array, such as x + 1 instead of x += 1"
             ) from error

@@ -6,7 +6,7 @@ from .base import Layer
 
 
 def not_finite(model: Layer) -> str | None:
-    """Name the first parameter or buffer with NaN or infinity; return None if all are finite.
+    """Describe the first parameter or buffer that holds NaN or infinity, or return None.
 
     If all values are finite, this function reads only one number from the device.
     """

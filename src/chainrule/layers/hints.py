@@ -5,30 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 _HERE = {
-    "compile": "cr.Trainer(model, loss=..., optimizer=...) takes loss and optimizer",
+    "compile": "cr.Trainer(model, loss=..., optimizer=...) takes the loss and the optimizer",
     "add": "cr.Sequential(*layers) takes all layers at once",
-    "cpu": "backend= and device= in the constructor of the model",
-    "cuda": "backend='cupy', or backend='torch' and device='cuda', in the constructor of the model",
-    "double": "dtype='float64' in the constructor of the model",
+    "cpu": "give backend= and device= to the constructor of the model",
+    "cuda": "give backend='cupy', or backend='torch' and device='cuda', to the constructor of the "
+    "model",
+    "double": "give dtype='float64' to the constructor of the model",
     "eval": "model.predict(x) and forward(x, training=False) compute in inference mode",
-    "evaluate": "cr.Trainer(model, loss=..., optimizer=...).evaluate(x, y)",
-    "fit": "cr.Trainer(model, loss=..., optimizer=...).fit(x, y)",
-    "get_weights": "model.named_parameters() returns the parameters by name; each has its array in "
-    ".value",
-    "load_state_dict": "model.load_weights(path)",
-    "modules": "for layer in model, or layer.children()",
-    "requires_grad_": "layer.freeze() and layer.unfreeze()",
-    "state_dict": "model.named_stored() returns parameters and buffers by name; model.save(path) "
-    "writes them to a file",
-    "to": "backend=, device= and dtype= in the constructor of the model",
-    "train": "cr.Trainer(model, loss=..., optimizer=...).fit(x, y), or forward(x, training=True)",
+    "evaluate": "use cr.Trainer(model, loss=..., optimizer=...).evaluate(x, y)",
+    "fit": "use cr.Trainer(model, loss=..., optimizer=...).fit(x, y)",
+    "get_weights": "model.named_parameters() returns the parameters by name, and parameter.value "
+    "is the array",
+    "load_state_dict": "use model.load_weights(path)",
+    "modules": "write 'for layer in model', or call layer.children()",
+    "requires_grad_": "use layer.freeze() and layer.unfreeze()",
+    "state_dict": "model.named_stored() returns parameters and buffers by name, and "
+    "model.save(path) writes them to a file",
+    "to": "give backend=, device= and dtype= to the constructor of the model",
+    "train": "use cr.Trainer(model, loss=..., optimizer=...).fit(x, y), or forward(x, "
+    "training=True)",
 }
 
 
 class Hints:
-    """Base class of layers: for names from PyTorch and Keras, the error shows the equivalent."""
+    """Base class of layers. If a name is from PyTorch or Keras, the error shows the equivalent."""
 
-    if not TYPE_CHECKING:  # type checkers should report these names
+    if not TYPE_CHECKING:  # with these methods, type checkers would accept every name
 
         def __getattr__(self, name: str) -> Any:
             if name in _HERE:

@@ -17,8 +17,9 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        The number of inputs and of outputs. ``x`` has shape ``(batch, ..., in_features)``, and
-        ``y`` has shape ``(batch, ..., out_features)``, with any number of axes in between.
+        The number of inputs, and the number of outputs. ``x`` has shape
+        ``(batch, ..., in_features)``, and ``y`` has shape ``(batch, ..., out_features)``. The dots
+        stand for any number of axes.
     bias : bool, optional
         Whether to add a bias of shape ``(out_features,)``.
     init : initializer, optional
@@ -80,7 +81,7 @@ class Linear(Layer):
         return y, backward
 
     def _over_last_axis(self, x: Array) -> tuple[Array, Backward]:
-        """Apply the layer to an array with more than two axes, reshaped to a matrix."""
+        """Reshape an array with more than two axes to a matrix, and apply the layer."""
         xp, shape, features = self.xp, x.shape, self.in_features
         self.expect(x.ndim > 2 and shape[-1] == features, ("batch", "...", features), x)
         y, back = Linear.forward(self, xp.reshape(x, (-1, features)))

@@ -73,8 +73,8 @@ def build(
     layers = _by_name(layers)
     if "architecture" not in metadata:
         raise FileFormatError(
-            f"{path}: the file holds no architecture; build the model yourself and "
-            "call model.load_weights(path)"
+            f"{path}: the file holds no architecture: build the model yourself, and call "
+            "model.load_weights(path)"
         )
     architecture = metadata["architecture"]
     model, dtype, values = rebuilt(Sequential, architecture, tensors, layers or {}, path, dtype)
@@ -88,7 +88,7 @@ def _by_name(layers: Any) -> Mapping[str, type[Layer]]:
         isinstance(kind, type) and issubclass(kind, Layer) for kind in classes.values()
     ):
         raise TypeError(
-            "expected the classes of custom layers by name, layers={'Scale': Scale}, found "
+            "expected the classes of custom layers by name, such as layers={'Scale': Scale}, found "
             f"layers={layers!r}"
         )
     return classes

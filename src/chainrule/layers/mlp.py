@@ -45,7 +45,7 @@ def mlp(
     widths : sequence of int
         The number of inputs, the width of each hidden layer, and the number of outputs.
     activation : str or sequence of str, optional
-        Activations of the hidden layers: a name for all layers, or a list with a name for each
+        Activations of the hidden layers: one name for all layers, or a list with one name for each
         layer. The names are ``"none"``, ``"relu"``, ``"leaky_relu"``, ``"prelu"``, ``"relu6"``,
         ``"elu"``, ``"gelu"``, ``"silu"``, ``"sigmoid"``, ``"tanh"``, ``"softplus"``, ``"softmax"``
         or ``"log_softmax"``.
@@ -78,7 +78,7 @@ def mlp(
     )
     """
     if not hasattr(widths, "__len__") or len(widths) < 2:
-        raise ValueError(f"expected at least two widths, inputs and outputs, found {widths}")
+        raise ValueError(f"expected at least two widths (inputs and outputs), found {widths}")
     hidden = len(widths) - 2
     several = isinstance(activation, Sequence) and not isinstance(activation, str)
     names = list(activation) if several else [activation] * hidden

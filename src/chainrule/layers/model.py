@@ -26,7 +26,7 @@ class Model(Layer):
     layers: tuple[Layer, ...]
 
     def enter(self, x: Any) -> Array:
-        """Convert an input or a gradient to the model's dtype; NumPy arrays become read-only views.
+        """Convert an input or a gradient to the model's dtype. NumPy arrays become read-only views.
 
         Raises
         ------
@@ -47,7 +47,7 @@ class Model(Layer):
         return state.backend.read_only(array)
 
     def _cast(self, x: Array) -> Array:
-        """Cast to the model's dtype; raise an error if a number in host memory overflows."""
+        """Cast `x` to the model's dtype. Raise an error if a number in host memory overflows."""
         state, xp = self.state, self.xp
         with np.errstate(over="ignore"):
             cast = state.backend.asarray(x, dtype=state.dtype)
@@ -55,8 +55,8 @@ class Model(Layer):
         if may_overflow and not bool(xp.all(xp.isfinite(cast) | ~xp.isfinite(x))):
             found = float(xp.max(xp.where(xp.isfinite(x), xp.abs(x), 0.0)))
             raise DataError(
-                f"expected numbers within the range of {state.dtype_name}, found a number of size "
-                f"{found:.3g}"
+                f"expected numbers within the range of {state.dtype_name}, found the absolute "
+                f"value {found:.3g}"
             )
         return cast
 
@@ -74,8 +74,9 @@ class Model(Layer):
         Returns
         -------
         array
-            The outputs of the last layer, as an array of the same library as `x`. For lists and
-            frames, a NumPy array. The array does not share memory with `x` or the model.
+            The outputs of the last layer, as an array of the same library as `x`. For a list or a
+            frame, the result is a NumPy array. The result does not share memory with `x` or the
+            model.
         """
         backend = self.backend
         if isinstance(x, backend.array_type):
@@ -110,7 +111,7 @@ class Model(Layer):
         ----------
         input_shape : tuple of int, optional
             The shape of one sample, such as ``(28, 28)``. By default, the first `Linear`,
-            `BatchNorm` or `LayerNorm` determines it.
+            `BatchNorm` or `LayerNorm` determines the shape.
 
         Examples
         --------
@@ -139,13 +140,13 @@ class Model(Layer):
         return "\n".join([*lines, f"total {total:,} parameters, {trained:,} trainable"])
 
     def save(self, path: str | Path) -> None:
-        """Write weights, buffers and architecture to a safetensors file, for `chainrule.load`.
+        """Save weights, buffers and architecture to a file that `chainrule.load` can read.
 
-        An equivalent ``torch.nn.Sequential`` can load the tensors unchanged. The architecture is
-        stored as the class and the constructor arguments of each layer. Constructor arguments may
-        be numbers, strings, layers, initializers, and lists of these types. Frozen parameters stay
-        frozen when the model is loaded. Anything else that a custom layer stores in attributes is
-        not saved.
+        The file is a safetensors file. An equivalent ``torch.nn.Sequential`` can load the tensors
+        unchanged. The architecture is stored as the class and the constructor arguments of each
+        layer. Constructor arguments may be numbers, strings, layers, initializers, and lists of
+        these types. Other attributes of custom layers are not saved. Frozen parameters stay frozen
+        when the model is loaded.
 
         Raises
         ------
@@ -164,10 +165,10 @@ class Model(Layer):
         storage.save_model(self, path)
 
     def load_weights(self, path: str | Path) -> None:
-        """Read weights and buffers from a safetensors file, written by any library.
+        """Read weights and buffers from a safetensors file. Any library may have written the file.
 
-        PyTorch's ``num_batches_tracked`` is ignored. Frozen parameters of the model are replaced
-        too, and stay frozen.
+        PyTorch's ``num_batches_tracked`` is ignored. Frozen parameters get new values too, and stay
+        frozen.
 
         Raises
         ------
@@ -178,10 +179,14 @@ class Model(Layer):
 
 
 def sample_shape(model: Layer, function: str) -> tuple[int, ...]:
-    """Return the shape of one sample from the first layer that fixes it; `function` asks for it."""
+    """Return the shape of one sample, as determined by the first layer with a fixed input size.
+
+    If there is no such layer, the error says that `function` needs the shape. In a network for
+    images, no layer fixes the height and the width.
+    """
     parts = [model, *(part for _, part in model._walk())]
     if any(isinstance(part, Windowed) for part in parts):
-        parts = []  # images may have any height and width
+        parts = []
     for part in parts:
         if isinstance(part, Linear):
             return (part.in_features,)

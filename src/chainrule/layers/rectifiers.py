@@ -1,4 +1,4 @@
-"""ReLU and similar activations, most of them linear for large positive inputs.
+"""ReLU and similar activations. Most of them are linear for large positive inputs.
 
 Inputs may have any shape. The output has the shape of the input.
 """
@@ -56,13 +56,13 @@ class PReLU(Layer):
 
     The derivative at 0 is ``weight``.
 
-    Source: K. He et al., "Delving deep into rectifiers", 2015. Following this paper, weight decay
-    does not apply to the slopes.
+    Source: K. He et al., "Delving deep into rectifiers", 2015. As in this paper, weight decay does
+    not apply to the slopes.
 
     Parameters
     ----------
     features : int, optional
-        The number of slopes, which is the size of ``weight``. With 1, all inputs share one slope.
+        The number of slopes, which is the length of ``weight``. With 1, all inputs share one slope.
         Otherwise, each feature has its own slope, and ``x`` must have shape
         ``(batch, ..., features)``.
     init : initializer, optional
@@ -71,7 +71,7 @@ class PReLU(Layer):
     Raises
     ------
     ShapeError
-        In `forward`, if there are several slopes and the last axis of ``x`` has a different size.
+        In `forward`, if there are several slopes and the number of features of ``x`` is different.
     """
 
     def __init__(self, features: int = 1, *, init: Initializer | None = None) -> None:

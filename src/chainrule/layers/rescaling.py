@@ -16,7 +16,7 @@ class Rescaling(Layer):
     Parameters
     ----------
     scale, offset : float
-        The factor ``scale``, and the number ``offset`` to add to the product.
+        The factor ``scale``, and the number ``offset`` that is added to the product.
     """
 
     keeps_arguments = True

@@ -33,7 +33,7 @@ class Chain:
     @overload
     def __getitem__(self, index: slice) -> Slice: ...
     def __getitem__(self: Any, index: int | slice) -> Layer | Slice:
-        """Return a layer, or for a slice such as ``[:2]``, a view of several layers (`Slice`)."""
+        """Return a layer. For a slice such as ``[:2]``, return a `Slice`: a view of the layers."""
         found: Layer | tuple[Layer, ...] = self.layers[index]
         return Slice(self, found) if isinstance(found, tuple) else found
 
@@ -87,7 +87,7 @@ class Sequential(Chain, Model):
             self.bind(**given)
 
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield the layers by number, and other layers and parameters that a subclass defines."""
+        """Yield the layers by number, and the layers and parameters that a subclass adds."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
@@ -114,7 +114,7 @@ class Sequential(Chain, Model):
         Raises
         ------
         TypeError
-            If a layer returns an output or a gradient with a different dtype from the model's.
+            If a layer returns an output or a gradient in a dtype other than the model's.
         """
         passed, dtype = [], self.state.dtype
         is_model = not self._name  # only layers inside a model have names
@@ -163,7 +163,7 @@ class Sequential(Chain, Model):
         if type(self).forward is not Sequential.forward:
             return super()._output(x)
         x, dtype = self.enter(x), self.state.dtype
-        for layer in self.layers:  # self.forward would keep all activations
+        for layer in self.layers:  # self.forward would store all activations
             x = layer._checked_forward(x, False, dtype)[0]
         return x
 
@@ -174,9 +174,8 @@ class Sequential(Chain, Model):
 class Slice(Chain, Hints):
     """A view of some layers of a model, such as ``model[:2]``.
 
-    The view computes with the layers of the model and shares their weights. A view cannot be
-    trained, saved or put into another model. `copy` returns an independent model without these
-    limits.
+    The view uses the layers of the model, with their weights. A view cannot be trained, saved or
+    put into another model. `copy` returns an independent model, which has none of these limits.
 
     Parameters
     ----------
@@ -197,7 +196,7 @@ class Slice(Chain, Hints):
     (5, 8)
     """
 
-    instead = "a slice shares the layers of its model; its copy() is an independent model"
+    instead = "a slice shares the layers of its model, but slice.copy() is an independent model"
 
     def __init__(self, model: Sequential | Slice, layers: tuple[Layer, ...]) -> None:
         self.model: Sequential = model.model if isinstance(model, Slice) else model
@@ -216,12 +215,12 @@ class Slice(Chain, Hints):
         return self._chain(self.model.state).summary(input_shape)
 
     def freeze(self) -> None:
-        """Freeze the layers within the model (see `Layer.freeze`)."""
+        """Freeze these layers of the model (see `Layer.freeze`)."""
         for layer in self.layers:
             layer.freeze()
 
     def unfreeze(self) -> None:
-        """Unfreeze the layers within the model (see `Layer.unfreeze`)."""
+        """Unfreeze these layers of the model (see `Layer.unfreeze`)."""
         for layer in self.layers:
             layer.unfreeze()
 
@@ -232,7 +231,7 @@ class Slice(Chain, Hints):
         return twin
 
     def _chain(self, state: ModelState | None) -> Sequential:
-        """Return a `Sequential` of the layers; the layers stay in their own model."""
+        """Return a `Sequential` of these layers. The layers still belong to their own model."""
         chain = Sequential()
         chain._parent, chain._state = self.model, state
         object.__setattr__(chain, "layers", self.layers)

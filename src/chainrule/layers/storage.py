@@ -1,7 +1,7 @@
-"""Store models in safetensors files: the weights, which any library can read, and the architecture.
+"""Store the weights and the architecture of models in safetensors files.
 
-Weights and buffers are stored by name. The architecture is stored as JSON in the metadata entry
-``architecture``. `chainrule.files.tensors` describes the file format.
+Weights and buffers are stored by name, and any library can read them. The architecture is stored as
+JSON in the metadata entry ``architecture``. `chainrule.files.tensors` describes the file format.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .finite import not_finite
 Kind = TypeVar("Kind", bound=Layer)
 
 TRAINING = "training/"  # prefix of tensors that belong to the training run
-MOST_PARTS = 100_000  # a limit, because a file of a few bytes can describe 2**30 uses of a layer
+MOST_PARTS = 100_000  # an upper limit, as a small file can use one layer 2**30 times
 
 
 def save_model(model: Layer, path: str | Path) -> None:
@@ -33,14 +33,14 @@ def save_model(model: Layer, path: str | Path) -> None:
 
 
 def contents(model: Layer) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the tensors and the metadata to store; check that they can be loaded again.
+    """Return the tensors and the metadata to store, after checking that they can be loaded again.
 
     Raises
     ------
     DivergenceError
         If a parameter or a buffer holds NaN or infinity.
     TypeError
-        If this model cannot be rebuilt from the architecture.
+        If the model cannot be rebuilt from its architecture.
     """
     if where := not_finite(model):
         raise DivergenceError(
@@ -100,7 +100,7 @@ def rebuilt(
 
 
 def _freeze(model: Layer, names: Any, path: str | Path) -> None:
-    """Freeze exactly the parameters with these names; raise an error for an invalid name."""
+    """Freeze exactly the parameters with these names. Raise an error for an invalid name."""
     parameters = model.named_parameters()
     known = isinstance(names, list) and all(isinstance(n, str) and n in parameters for n in names)
     if not known:
@@ -122,7 +122,7 @@ def load_weights(model: Layer, path: str | Path) -> None:
 def fitting(
     model: Layer, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
-    """Check the names, shapes and values of the tensors, and return them in this dtype."""
+    """Check that tensors fit the model, and return the tensors in this dtype."""
     stored = model.named_stored()
     tensors = {
         name: tensor
@@ -141,8 +141,8 @@ def fitting(
         kind, tensor = type(part).__name__.lower(), tensors[name]
         if tensor.shape != part.shape:
             raise FileFormatError(
-                f"{path}: {kind} {name!r} has shape {part.shape} in the model, {tensor.shape} in "
-                "the file"
+                f"{path}: {kind} {name!r} has shape {part.shape} in the model, but {tensor.shape} "
+                "in the file"
             )
         if tensor.dtype.kind != "f":
             raise FileFormatError(

@@ -34,10 +34,10 @@ class Tree(Described):
         stored = vars(self).get(name)
         if not isinstance(stored, Stored) or isinstance(value, Stored | Tree):
             return
-        if value is not None or stored._state is not None:  # a subclass may leave out a bias
+        if value is not None or stored._state is not None:  # a subclass may set a bias to None
             raise TypeError(
-                f"{self._label()}: {name} is a {type(stored).__name__}, found {shown(value)}: "
-                f"write layer.{name}.value[...] = array"
+                f"{self._label()}: expected {name} to stay a {type(stored).__name__}, found "
+                f"{shown(value)}: to change the value, write layer.{name}.value[...] = array"
             )
 
     def _adopt(self, part: Any) -> None:
@@ -46,7 +46,7 @@ class Tree(Described):
         if part._state is not None and part._state is not self._state:
             raise ValueError(
                 f"{part!r} already belongs to another model, or was used before this model was "
-                "made. To start from the same weights, give the new model layer.copy(). To share "
+                "made. To start from the same weights, use layer.copy() in the new model. To share "
                 "weights, use the layer twice within one model. (Only the outermost layer takes "
                 "backend=, dtype= and seed=.)"
             )
@@ -56,13 +56,13 @@ class Tree(Described):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield all parameters, buffers and layers in attributes, including lists and dicts."""
-        for name, value in list(vars(self).items()):  # another thread may be binding the layer
+        """Yield all parameters, buffers and layers that attributes, their lists or dicts hold."""
+        for name, value in list(vars(self).items()):  # a copy: another thread may bind the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield all layers, parameters and buffers by name; shared ones have several names."""
+        """Yield all inner layers, parameters and buffers, each with all its names."""
         for name, part in self.children():
             yield prefix + name, part
             if isinstance(part, Tree):
@@ -80,7 +80,7 @@ class Tree(Described):
         return self._named(Buffer)
 
     def named_stored(self) -> dict[str, Stored]:
-        """Return all parameters and buffers by name; a shared parameter has several names."""
+        """Return all parameters and buffers by name. A shared parameter has several names."""
         return {name: part for name, part in self._walk() if isinstance(part, Stored)}
 
     def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
@@ -103,7 +103,7 @@ class Tree(Described):
             p.trainable = False
 
     def unfreeze(self) -> None:
-        """Train the layer's parameters again."""
+        """Unfreeze the layer's parameters, so that optimizers change them again."""
         for p in self.parameters():
             p.trainable = True
 

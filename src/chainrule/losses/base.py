@@ -58,7 +58,7 @@ class Loss:
 
     outputs: ClassVar[str] = "numbers"
     """How the loss interprets outputs: "numbers", "logits" of classes, "binary logits", "binary
-    probabilities", "log-probabilities" or "log-means". Metrics and estimators rely on this."""
+    probabilities", "log-probabilities" or "log-means". Metrics and estimators read this name."""
 
     reduction = Checked(one_of("mean", "sum", "none"))
 
@@ -90,10 +90,10 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        """Raise an error if the loss cannot take these outputs. This may read from the device."""
+        """Raise an error if these outputs are invalid. The check may read from the device."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Raise a `DataError` if `target` has invalid values. This reads from the device."""
+        """Raise a `DataError` if `target` has invalid values. The check reads from the device."""
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
         """Check the shape of `target`, and convert `target` to the dtype that `formula` takes.
@@ -113,7 +113,7 @@ class Loss:
         return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
-        """Return a weight for each sample that depends on the target, or None if all weights are 1.
+        """Return sample weights that depend on the targets, or None if all these weights are 1.
 
         The reduction "mean" divides by the sum of these weights. The values of `formula` already
         include the weights.
@@ -123,8 +123,8 @@ class Loss:
     def check(self, y: Array, target: Array) -> None:
         """Raise an error if the shape or the values of the targets are invalid for the outputs `y`.
 
-        A call of the loss also checks targets, but only targets in host memory. This method also
-        reads targets on a device. `Trainer` calls this method once for all data.
+        A call of the loss checks only targets in host memory. This method also checks targets on a
+        device. `Trainer` calls this method once for all data.
         """
         xp, y = as_outputs(y)
         self.check_values(xp, y, self.as_target(xp, y, like(y, target)))
@@ -164,7 +164,7 @@ class Loss:
             are negative or do not have a finite sum.
         """
         xp, y = as_outputs(y)
-        if sample_weight is not None:  # not in `sums`: `Trainer` has checked the weights
+        if sample_weight is not None:  # `Trainer` checks weights before it calls `sums`
             weight = xp.astype(like(y, sample_weight), y.dtype)
             if on_host(weight):
                 check_weights("sample_weight", xp, weight, zeros=True)
@@ -210,10 +210,10 @@ class Loss:
         return total(xp, values) * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: Any) -> float | Array:
-        """Return the factor from a sum over samples to the loss: 1 or ``1 / total_weight``.
+        """Return the factor that turns a sum over samples into the loss: 1 or ``1 / total_weight``.
 
-        The factor is 0 if all weights are 0, for example if all samples of a batch are ignored. It
-        is also 0 if the sum of the weights is too small to divide by.
+        The factor is 0 if all weights are 0, for example if all samples of a batch are ignored. The
+        factor is also 0 if the sum of the weights is too small to divide by.
         """
         if self.reduction == "sum":
             return 1.0
@@ -226,7 +226,7 @@ class Loss:
     def _inputs(
         self, y: Any, target: Any, sample_weight: Any
     ) -> tuple[Any, Array, Array, Array | None]:
-        """Check all arguments, and return the arguments with their namespace."""
+        """Check all arguments, and return their namespace and the arguments as arrays."""
         xp, y = as_outputs(y)
         if y.ndim == 0 or y.shape[0] == 0:
             raise DataError(
@@ -246,7 +246,7 @@ class Loss:
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
-        """Return the values times the sample weights, and a function for the gradient."""
+        """Return the values multiplied by the sample weights, and a function for the gradient."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: gradient() * _along(dvalues, y)
@@ -256,7 +256,7 @@ class Loss:
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Apply the formula, then multiply by the weights of outputs or labels if there are any."""
+        """Apply the formula, and multiply the results by the weights of outputs or labels."""
         return self._checked_formula(xp, y, target)
 
     def _checked_formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -297,8 +297,8 @@ def times(xp: Any, x: Array, weight: Array) -> Array:
 def total(xp: Any, values: Array) -> Array:
     """Return the sum of all values. If the sum overflows, compute it in float64.
 
-    With the sum in float64, the mean of finite values is finite. On a device, checking for an
-    overflow would wait for the result, so the sum is not checked.
+    So the mean of finite values is finite. On a device, the sum is not checked for an overflow,
+    because the check would wait for the device.
     """
     result = xp.sum(values)
     if not on_host(result) or math.isfinite(float(result)):
@@ -307,6 +307,6 @@ def total(xp: Any, values: Array) -> Array:
 
 
 def _along(factor: Any, y: Array) -> Any:
-    """Append axes to `factor`, so that it has as many axes as `y`; a number stays a number."""
+    """Append axes to `factor` until it has as many axes as `y`. Return a number unchanged."""
     axes = getattr(factor, "ndim", 0)
     return factor if axes in (0, y.ndim) else factor[(..., *(None,) * (y.ndim - axes))]

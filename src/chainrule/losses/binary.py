@@ -15,7 +15,7 @@ from .weights import OutputWeight, WeightedOutputs
 class BCELoss(WeightedOutputs):
     """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` for probabilities `y`.
 
-    The loss and its gradient are always finite. The arguments of the logarithms are at least the
+    The loss and its gradient are always finite: the arguments of the logarithms are at least the
     smallest normal number, and the denominator of the gradient is at least 1e-12. If the outputs
     are logits, use `BCEWithLogitsLoss`, which is exact and faster.
     """
@@ -27,7 +27,7 @@ class BCELoss(WeightedOutputs):
         check_range(xp, target, 0, 1, "targets of binary cross-entropy")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # NaN passes; `Trainer` reports it
+        if float(xp.min(y)) < 0.0 or float(xp.max(y)) > 1.0:  # `Trainer` reports NaN
             raise DataError("BCELoss: expected probabilities; for logits, use BCEWithLogitsLoss")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:

@@ -18,8 +18,8 @@ def as_outputs(y: Any) -> tuple[Any, Array]:
     """Return the namespace of the outputs, and the outputs in float32 or float64.
 
     Outputs of another dtype become float64, because the targets are converted to the dtype of the
-    outputs. Integers would truncate the targets, and float16 would make sums inexact. A list or a
-    frame becomes a NumPy array.
+    outputs. Integer outputs would truncate the targets, and float16 outputs would make sums
+    inexact. A list or a frame becomes a NumPy array.
     """
     own = isinstance(y, np.ndarray) or not is_array_api_obj(y)
     if own:
@@ -41,7 +41,7 @@ def in_words(*arrays: Array) -> list[str]:
 
 
 def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
-    """Raise a `DataError` if an element is outside `low` to `high`. This reads from the device."""
+    """Raise a `DataError` if an element is not in this range. The check reads from the device."""
     least, most = float(xp.min(x)), float(xp.max(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least
@@ -49,7 +49,7 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
 
 
 def as_labels(xp: Any, integers: Array) -> Array:
-    """Convert integers to int64. Integers that are too large become the largest int64."""
+    """Convert integers to int64. Integers too large for int64 become the largest int64."""
     labels = xp.astype(integers, xp.int64)
     if integers.dtype == xp.uint64:
         labels = xp.where(labels < 0, LARGEST, labels)
@@ -60,7 +60,7 @@ LARGEST = 2**63 - 1
 
 
 def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
-    """Raise a `DataError` if a label is outside the classes. This reads from the device."""
+    """Raise a `DataError` if a label is not a class number. The check reads from the device."""
     least, most = int(xp.min(labels)), int(xp.max(labels))
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
@@ -72,7 +72,7 @@ def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None
 
 
 def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
-    """Raise a `DataError` if a row is not a distribution. This reads from the device.
+    """Raise a `DataError` if a row is not a distribution. The check reads from the device.
 
     The sum of a row may differ from 1 by the rounding error of bfloat16, 2^-8.
     """
@@ -83,9 +83,9 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
 
 
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:
-    """Raise a `DataError` if sample weights are invalid. This reads from the device.
+    """Raise a `DataError` if sample weights are invalid. The check reads from the device.
 
-    If `zeros` is True, the weights may all be 0. Otherwise, at least one must be above 0.
+    If `zeros` is True, all weights may be 0. Otherwise, at least one weight must be above 0.
     """
     least, most, total = (float(f(weight)) for f in (xp.min, xp.max, xp.sum))
     limits = xp.finfo(weight.dtype)

@@ -21,8 +21,8 @@ class CrossEntropyLoss(Loss):
 
     There is one value per sample. Targets are integer labels ``(batch,)``, or rows
     ``(batch, classes)`` with a probability for each class, often one-hot. A label and the
-    equivalent one-hot row give the same loss. (PyTorch differs for rows if `weight` is given: the
-    mean is the sum divided by the number of samples instead of the sum of the weights.)
+    equivalent one-hot row give the same loss. (For rows and a given `weight`, PyTorch divides the
+    sum of all values by the number of samples. This class divides by the sum of the weights.)
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class CrossEntropyLoss(Loss):
         The share of the target probability that is spread evenly over all classes (C. Szegedy et
         al., "Rethinking the Inception architecture", 2016).
     ignore_index : int, optional
-        Ignore samples with this label, such as -100. Ignored samples have a gradient of 0, and the
-        mean is taken over the other samples. If all samples of a batch are ignored, the loss is 0
-        (in PyTorch, NaN).
+        Ignore samples with this label, such as -100. Ignored samples have a gradient of 0, and do
+        not count in the mean. If all samples of a batch are ignored, the loss is 0. (In PyTorch,
+        the loss is then NaN.)
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
 
@@ -129,10 +129,10 @@ class CrossEntropyLoss(Loss):
         return times(xp, values, counts), lambda: times(xp, derivative(), counts[:, None])
 
     def _counted(self, xp: Any, y: Array, target: Array) -> tuple[Array, Array | None]:
-        """Return labels and sample weights: 0 if the label is ignored, otherwise 1.
+        """Return the labels, and a sample weight for each label: 0 if ignored, otherwise 1.
 
-        Ignored labels are replaced by 0. The weights are None for targets that are rows, and if
-        there is no `ignore_index`.
+        Ignored labels are replaced by 0. The weights are None if the targets are rows, or if
+        `ignore_index` is None.
         """
         if self.ignore_index is None or target.ndim == 2:
             return target, None
@@ -141,12 +141,12 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers, without their dtype, which the user may not know."""
+    """Describe targets that are not integers. Their dtype is omitted: the user may not know it."""
     if target.dtype == xp.bool:
-        return "booleans: y.astype(int) turns them into labels"
+        return "booleans: y.astype(int) converts them to labels"
     if bool(xp.all(target == xp.floor(target))):
-        return "floating-point numbers: y.astype(int) turns them into labels"
-    return "floating-point numbers that are not whole"
+        return "floating-point numbers: y.astype(int) converts them to labels"
+    return "floating-point numbers that are not whole numbers"
 
 
 class KLDivLoss(WeightedOutputs):
@@ -155,8 +155,8 @@ class KLDivLoss(WeightedOutputs):
     The value of each element is ``t (log t - y)``. The divergence of a sample is the sum of its
     values.
 
-    Outputs above 0, such as logits, are an error. Whether the probabilities of a sample sum to 1 is
-    not checked, so let the model end in `LogSoftmax`.
+    Outputs above 0, such as logits, raise an error. The loss does not check that the probabilities
+    of a sample sum to 1, so let the model end in `LogSoftmax`.
 
     Source: S. Kullback and R. Leibler, "On information and sufficiency", 1951.
 

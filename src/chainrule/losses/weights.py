@@ -33,7 +33,7 @@ class WeightedOutputs(Loss):
         if self.weight is None:
             return values, derivative
         if values.shape != y.shape:
-            raise ShapeError(f"{self!r}: expected one value for each output that has a weight")
+            raise ShapeError(f"{self!r}: expected formula to return one value for each output")
         weight = self.weight.on(xp, y)
         return times(xp, values, weight), lambda: times(xp, derivative(), weight)
 
@@ -63,7 +63,7 @@ class OutputWeight:
         return None if weights is None else cls(weights)
 
     def on(self, xp: Any, y: Array) -> Array:
-        """Return the weights with as many axes as `y`: ``(1, ..., outputs)``."""
+        """Return the weights as an array like `y`, with shape ``(1, ..., outputs)``."""
         if y.ndim < 2 or len(self.weights) != y.shape[-1]:
             found = f"{len(self.weights)} for outputs of shape {tuple(y.shape)}"
             raise ShapeError(f"expected one weight per output, found {found}")

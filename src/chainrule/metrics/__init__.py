@@ -1,4 +1,4 @@
-"""Metrics: functions of outputs and targets. An evaluation reports their values next to the loss.
+"""Metrics: functions of outputs and targets. An evaluation reports metrics next to the loss.
 
 A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
 takes a list of metrics, or a dict with names of your choice. The metrics in this module never read

@@ -111,8 +111,8 @@ class top_k_accuracy:
     """Share of samples whose correct class has one of the `k` largest outputs.
 
     If two outputs are equal, the class with the lower index ranks higher. If all outputs of a
-    sample are equal, the prediction thus counts as correct only for the first `k` classes. With `k`
-    = 1, this metric equals `accuracy`.
+    sample are equal, the sample therefore counts as correct only if its class is one of the first
+    `k`. With `k` = 1, this metric equals `accuracy`.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def lower_is_better(metric: _Marked) -> _Marked:
 
 
 def direction(metric: Metric | None) -> bool | None:
-    """Return whether a higher value of the metric is better, or None for an unmarked metric."""
+    """Return whether higher values of a metric are better, or None if the metric is not marked."""
     while isinstance(metric, partial):
         metric = metric.func
     mark = getattr(metric, "higher_is_better", None)

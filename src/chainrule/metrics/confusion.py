@@ -72,9 +72,9 @@ def precision(
     average : {"auto", "binary", "macro", "micro", "weighted"}, optional
         How to combine the scores of the classes. "binary" is for two classes and returns the score
         of class 1 alone. "macro" is the mean over all classes that occur among the targets or the
-        predictions. "weighted" is the mean weighted by the number of samples of each class. "micro"
-        adds up the counts of all classes before the division. "auto" is "binary" for two classes
-        and "macro" for more.
+        predictions. "weighted" is the mean in which the weight of a class is its number of samples.
+        "micro" adds up the counts of all classes before the division. "auto" is "binary" for two
+        classes and "macro" for more.
     threshold : float, optional
         See `confusion_matrix`.
 

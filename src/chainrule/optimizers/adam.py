@@ -34,8 +34,7 @@ class Adam(Optimizer):
     lr : float, callable or dict, optional
         The learning rate. `Optimizer` describes the learning rate and the other options.
     betas : tuple of float, optional
-        The decay rates ``b1`` and ``b2``: the fractions of ``mean`` and ``square`` that are kept at
-        each step.
+        The decay rates: ``b1`` for ``mean``, and ``b2`` for ``square``.
     eps : float, optional
         A small number that avoids a division by zero.
     """
@@ -90,8 +89,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """`Adam` with decoupled weight decay: each step starts with ``value *= 1 - lr * weight_decay``.
 
-    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019, in PyTorch's
-    form: the decay is multiplied by the learning rate.
+    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019. As in
+    PyTorch, the weight decay is multiplied by the learning rate.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class RMSprop(Optimizer):
     lr : float, callable or dict, optional
         The learning rate. `Optimizer` describes the learning rate and the other options.
     alpha : float, optional
-        The decay rate: the fraction of ``square`` that is kept at each step.
+        The decay rate of ``square``.
     eps : float, optional
         A small number that avoids a division by zero.
     """

@@ -1,7 +1,7 @@
 """The base class of all optimizers: binding to a model, and the step itself.
 
-A step applies a function, the rule of the optimizer, to the flat vectors of a model. So the number
-of layers does not matter. The backend makes the rule fast (see `Backend.elementwise`).
+A step applies the optimizer's rule, which is a function, to the flat vectors of the model and not
+to each layer. The backend makes the rule fast (see `Backend.elementwise`).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Optimizer(Options):
         in `Layer.named_parameters` begin with this key. If several keys match, the longest one is
         used.
     weight_decay : float, optional
-        Factor of the L2 penalty ``weight_decay / 2 * sum(value^2)``, which adds
+        Coefficient of the L2 penalty ``weight_decay / 2 * sum(value^2)``, which adds
         ``weight_decay * value`` to the gradient. (`AdamW` instead shrinks the values.)
     l1 : float, optional
-        Factor of the L1 penalty ``l1 * sum(|value|)``, which adds ``l1 * sign(value)`` to the
+        Coefficient of the L1 penalty ``l1 * sum(|value|)``, which adds ``l1 * sign(value)`` to the
         gradient, even in `AdamW` (R. Tibshirani, "Regression shrinkage and selection via the
         lasso", 1996).
     decay_biases : bool, optional
@@ -98,9 +98,9 @@ class Optimizer(Options):
         Raises
         ------
         ValueError
-            If the optimizer is bound to another model, or if `model` is part of another model. For
-            a dict of learning rates, also if a key matches no parameter, or if a parameter has no
-            rate.
+            If the optimizer is bound to another model, or if `model` is part of another model. Also
+            if a key in a dict of learning rates matches no parameter, or if a parameter has no
+            learning rate.
         RuntimeError
             If a layer was added to the model after its weights were drawn.
         TypeError
@@ -109,8 +109,8 @@ class Optimizer(Options):
         model = instance(Layer, model, "a model")
         if model._parent is not None:
             raise ValueError(
-                f"expected a whole model, found a part of one, {model._label()}: train "
-                "the whole model with its other layers frozen, or an independent copy()"
+                f"expected a whole model, found a part of a model, {model._label()}: freeze the "
+                "other layers and train the whole model, or train a copy() of this part"
             )
         state = model.state
         if len(model.parameters()) != len(state.parameters):
@@ -126,7 +126,7 @@ class Optimizer(Options):
         return self
 
     def _prepare(self, state: ModelState) -> None:
-        """Create the objects that depend on the options: the state vectors and the update."""
+        """Create what depends on the options: the state vectors and the update function."""
         slots: Any = self.slots
         if isinstance(slots, str):
             raise TypeError(f"{self!r}: expected a tuple of slots, found {shown(slots)}")
@@ -140,7 +140,7 @@ class Optimizer(Options):
         self._prepared, self._made_for = self.structure, None
 
     def _prepared_state(self) -> ModelState:
-        """Return the model's state; first update everything that depends on changed options."""
+        """Update everything that depends on changed options, and return the model's state."""
         if self._model_state is None:
             raise RuntimeError(f"{self!r} has no model: call optimizer.bind(model) first")
         if self._prepared != self.structure:
@@ -175,8 +175,8 @@ class Optimizer(Options):
             If the optimizer is not bound to a model.
         DivergenceError
             If a gradient in host memory is NaN or infinite. The parameters are then unchanged.
-            (Gradients on a device are not checked, because the check would wait for the device.
-            Instead, the next loss is NaN.)
+            (Gradients on a device are not checked, because the check would wait for the device. If
+            such a gradient is NaN, the next loss is NaN.)
         """
         state = self._prepared_state()
         stretches = self._parts
@@ -221,7 +221,7 @@ class Optimizer(Options):
         self._made_for = None
 
     def stretches(self) -> list[Stretch]:
-        """Split the flat vectors into slices of trained parameters with the same properties."""
+        """Return slices of the flat vectors that hold trained parameters with equal properties."""
         self._prepared_state()
         return self._parts
 
@@ -242,12 +242,12 @@ class Optimizer(Options):
         return {**self.description(), **counts, "vectors": vectors}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore a result of `state`. Schedules are not restored.
+        """Restore the state that the method `state` returned. Schedules are not restored.
 
         Parameters
         ----------
         state : dict
-            A result of the method `state`. The vectors may be arrays of any library.
+            The result of the method `state`. The vectors may be arrays of any library.
 
         Raises
         ------
@@ -255,7 +255,7 @@ class Optimizer(Options):
             If the optimizer is not bound to a model.
         ValueError
             If the state belongs to an optimizer of another class, to an optimizer with other
-            schedules, or to a model of another size. The optimizer is then unchanged.
+            schedules, or to a model with other parameters. The optimizer is then unchanged.
         """
         own, backend = self.description(), self._prepared_state().backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))

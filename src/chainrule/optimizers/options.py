@@ -17,7 +17,7 @@ from .stretches import Stretch
 
 
 class Options:
-    """Base class of `Optimizer`, which describes the parameters."""
+    """Base class of `Optimizer`. See `Optimizer` for the parameters."""
 
     slots: tuple[str, ...] = ()
     """The names of the state vectors. All state vectors start at zero."""
@@ -78,7 +78,7 @@ class Options:
         """Return the numbers of a step. Steps are counted from 0 here.
 
         For each stretch, the list holds the `scalars`, `l1` and the decay. The decay is
-        `weight_decay`, or with decoupled decay the factor by which the value is multiplied. The
+        `weight_decay`. With decoupled decay, the decay is the factor that multiplies the value. The
         last number of the list is `clip_norm`, or 0.
         """
         at_step = self.rates(step)
@@ -106,7 +106,7 @@ class Options:
     def _with_penalties(
         self, backend: Backend, grad: Array, value: Array, l1: Array, decay: Array
     ) -> Array:
-        """Add the gradients of the penalties to `grad`; decoupled decay changes `value` instead."""
+        """Add the gradients of penalties to `grad`. Decoupled decay changes `value` instead."""
         if self.l1 > 0.0:
             grad = grad + l1 * backend.kernel(sign)(value)
         if self.decoupled_decay:
@@ -116,7 +116,7 @@ class Options:
         return grad
 
     def description(self) -> dict[str, Any]:
-        """Return the class name, the numbers and the names of the schedules, for JSON."""
+        """Return the class name, the numbers and the names of schedules, ready for JSON."""
         options = self._options()
         if isinstance(self.lr, dict):
             del options["lr"]
@@ -128,7 +128,7 @@ class Options:
         }
 
     def _set(self, numbers: Mapping[str, Any]) -> None:
-        """Set the numbers of a `description`; its lists come from a file."""
+        """Set the numbers of a `description`. Lists, which come from JSON, become tuples."""
         numbers = {
             name: tuple(number) if isinstance(number, list) else number
             for name, number in numbers.items()
@@ -151,7 +151,7 @@ def _rate_of(layer: str) -> str:
 
 
 def _are_parameters(thing: Any) -> bool:
-    """Return whether `thing` is a model, a list of parameters, or a generator as in PyTorch."""
+    """Return whether `thing` is a model, a list of parameters, or an iterator as in PyTorch."""
     if isinstance(thing, list | tuple):
         return any(isinstance(item, Parameter) for item in thing)
     return isinstance(thing, Layer | Iterator)

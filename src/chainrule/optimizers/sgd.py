@@ -17,15 +17,15 @@ class SGD(Optimizer):
     ``value -= lr * (grad + momentum * velocity)``.
 
     Source: I. Sutskever et al., "On the importance of initialization and momentum in deep
-    learning", 2013, in PyTorch's form: the velocity does not contain the learning rate.
+    learning", 2013. As in PyTorch, the velocity does not contain the learning rate.
 
     Parameters
     ----------
     lr : float, callable or dict
         The learning rate. `Optimizer` describes the learning rate and the other options.
     momentum : float, optional
-        The fraction of the velocity that is kept at each step, 0 <= momentum < 1. With a momentum
-        of 0, there is no velocity vector.
+        The decay rate of the velocity, 0 <= momentum < 1. With a momentum of 0, there is no
+        velocity vector.
     nesterov : bool, optional
         Whether to use Nesterov's correction, which needs a momentum above 0.
     """

@@ -1,4 +1,4 @@
-"""Slices of the flat vectors of a model that one call of an optimizer's rule can update."""
+"""Slices of a model's flat vectors. One call of an optimizer's rule updates one slice."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 
 class Stretch(NamedTuple):
-    """A slice of the flat vectors, and what all its parameters have in common.
+    """A slice of the flat vectors, and the properties that all its parameters share.
 
     Attributes
     ----------
     part : slice
         The slice.
     penalized : bool
-        Whether the parameters have penalties.
+        Whether penalties apply to the parameters.
     rate : str
-        The name of their learning rate.
+        The key of the parameters' learning rate in `lr`.
     frozen : int
-        The number of steps in which they were frozen.
+        The number of steps in which the parameters were frozen.
     """
 
     part: slice
@@ -28,7 +28,7 @@ class Stretch(NamedTuple):
 
 
 def joined(stretches: Iterable[Stretch]) -> list[Stretch]:
-    """Join neighbours that differ only in their slices."""
+    """Join adjacent stretches that differ only in their slices."""
     found: list[Stretch] = []
     for stretch in stretches:
         if found and found[-1].part.stop == stretch.part.start and found[-1][1:] == stretch[1:]:

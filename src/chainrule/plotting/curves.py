@@ -217,7 +217,7 @@ def _kind(thing: Any) -> str:
 
 
 def _shade(i: int, n: int) -> Any:
-    """Return the colour of curve i of n. Colours go from dark to light, and differ in greyscale."""
+    """Return the colour of curve i of n. Later curves are lighter, so they differ in greyscale."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * i / max(n - 1, 1))

@@ -14,7 +14,7 @@ INCHES = 0.74  # width of an image in a new figure
 class Grid:
     """Positions of images in a grid. All rows except the last have the same number of images.
 
-    All lengths are multiples of the width of an image.
+    All lengths are in units of the width of an image.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Grid:
         return axes(ax, figsize=(max(1.5, width), max(1.0, INCHES * down * self.rows)))
 
     def width(self, ax: Any) -> float:
-        """Estimate the distance from one image to the next in inches, before layout."""
+        """Estimate the distance from one image to the next, in inches."""
         inches: float = ax.get_window_extent().width / ax.figure.dpi
         return inches / self.columns
 

@@ -1,4 +1,4 @@
-"""Training: `Trainer`, the training loop, and files of training runs."""
+"""Train models with a `Trainer`, and save and resume training runs."""
 
 from .trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""Warnings about models and data that are valid, but train badly."""
+"""Warnings about models and data that are valid, but unlikely to train well."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from ..layers.convolution import Convolution
 from ..losses import Loss
 from ..types import Array
 
-_LARGE = 30.0  # the largest root mean square of inputs without a warning
-_ROWS, _ELEMENTS = 1000, 2**20  # how much of the inputs is examined, at most
+_LARGE = 30.0  # inputs with a root mean square above this number cause a warning
+_ROWS, _ELEMENTS = 1000, 2**20  # examine at most this many rows and elements
 _NORMS = BatchNorm | LayerNorm | GroupNorm
-_PASSING = (Identity, Flatten, Dropout)  # layers that pass on probabilities as they are
+_PASSING = (Identity, Flatten, Dropout)  # layers that do not change probabilities
 
 
 def advise(model: Sequential, loss: Loss, batches: Batches | BatchStream) -> None:
-    """Warn if a model or its inputs will train badly; called by `Trainer.fit`."""
+    """Warn if training is unlikely to work well. `Trainer.fit` calls this function."""
     found = [about_parameters(model), about_last_layer(model, loss)]
     if isinstance(batches, Batches):
         found.append(about_scale(model, batches.arrays[0]))
@@ -49,7 +49,7 @@ def about_parameters(model: Sequential) -> str | None:
     """Return a warning if all parameters are frozen, so that no step changes the model."""
     if model.trainable or not model.parameters():
         return None
-    return "all parameters are frozen, so training changes nothing: model.unfreeze() ends this"
+    return "all parameters are frozen, so training changes nothing: call model.unfreeze()"
 
 
 def about_last_layer(model: Sequential, loss: Loss) -> str | None:
@@ -61,7 +61,7 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
         if loss.outputs == outputs and last and isinstance(last[0], layers):
             return (
                 f"{last[0]!r} at the end of the model repeats a part of {type(loss).__name__}: the "
-                "loss takes logits. Leave the layer out: with it, training is slower and less exact"
+                "loss takes logits. Remove this layer, which makes training slower and less exact"
             )
     return None
 
@@ -94,8 +94,8 @@ def about_scale(model: Sequential, x: Array) -> str | None:
             if rms <= _LARGE:
                 return None
             return (
-                f"the inputs of {layer._label()}, have a root mean square of {rms:.3g}; training "
-                "works best near 1, and may be slow or diverge. Scale the inputs: for images from "
+                f"the inputs of {layer._label()}, have a root mean square of {rms:.3g}, so "
+                "training may be slow or diverge. Scale the inputs: for images from "
                 "0 to 255, add cr.Rescaling(1 / 255) as the first layer; for other data, "
                 "standardise each column to mean 0 and standard deviation 1"
             )

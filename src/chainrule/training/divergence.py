@@ -1,4 +1,4 @@
-"""Find out where in a model numbers first become NaN or infinite."""
+"""Find the place in a model where NaN or infinity first appears."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
     Raises
     ------
     DataError
-        If the targets are invalid, which is another cause of a NaN loss.
+        If the targets are invalid, because invalid targets can also make the loss NaN.
     """
     if where := not_finite(model):
         return f"{where}, before this step"

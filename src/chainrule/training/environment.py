@@ -40,7 +40,7 @@ def _version(package: str) -> str:
 
 def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
     return [
-        f"{name} {there.get(name)}, here {here.get(name)}"
+        f"{name} was {there.get(name)} and is now {here.get(name)}"
         for name in {**there, **here}
         if there.get(name) != here.get(name)
     ]

@@ -20,7 +20,7 @@ from ..model_state import ModelState
 from ..types import Array
 from .sample_means import SampleMeans, computed
 
-_TRIED = 64  # the number of samples to try the metrics on before training
+_TRIED = 64  # before training, the metrics are tried on this number of samples
 
 
 def measure(
@@ -31,7 +31,7 @@ def measure(
     *,
     batch_size: int = 1024,
 ) -> dict[str, Any]:
-    """Compute the loss and the metrics of all samples; the results stay on the device.
+    """Compute the loss and the metrics over all samples. The results stay on the device.
 
     Weights apply to the loss and to the metrics that are means over samples, as in training.
 
@@ -47,7 +47,7 @@ def measure(
     x, y, *weight = data
     backend = model.backend
     outputs = backend.asarray(model.predict(x, batch_size=batch_size))
-    # Read-only views, because a metric could change the outputs or the user's targets.
+    # Use read-only views, because a metric could change the outputs or the user's targets.
     outputs, y = backend.read_only(outputs), backend.read_only(to_device(backend, y))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
@@ -61,7 +61,7 @@ def measure(
 def try_metrics(
     model: Sequential, loss: Loss, metrics: Mapping[str, Metric], data: tuple[Array, ...]
 ) -> None:
-    """Before training, check that the metrics work on a small part of the data.
+    """Check before training that the metrics work on a small part of the data.
 
     If a metric fails, try again on all of the data, because the small part may lack some classes.
     """
@@ -97,14 +97,14 @@ def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric]:
-    """Return a dict of the metrics; check that they are callable and have different names."""
+    """Check that all metrics are functions with different names, and return them as a dict."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(f"expected a list or a dict of metrics, found {shown(metrics)}")
     if not isinstance(metrics, dict):
         metrics = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
     named: dict[str, Metric] = dict(metrics)
     if len(named) < len(metrics):
-        raise ValueError("expected metrics with different names: give them as a dict")
+        raise ValueError("expected metrics with different names: pass a dict of metrics by name")
     metric: Any
     for name, metric in named.items():
         if not is_function(metric):
@@ -115,6 +115,6 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
             raise TypeError(f"expected metrics that are functions, found {shown(metric)}{hint}")
         if name in ("epoch", "loss", "lr", "seconds") or name.startswith(("val_", "lr[")):
             raise ValueError(
-                f"a metric cannot be called {name!r}: the history uses this name for a column"
+                f"a metric cannot have the name {name!r}: the history uses this name for a column"
             )
     return named

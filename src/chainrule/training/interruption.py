@@ -10,12 +10,12 @@ from types import FrameType
 
 
 class Interruption:
-    """A request to end the training, made by Ctrl-C. A second Ctrl-C raises at once."""
+    """A request by Ctrl-C to end the training run. A second Ctrl-C raises an error at once."""
 
     asked = False
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal."""
+        """Handle the signal of Ctrl-C."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
@@ -29,7 +29,7 @@ class Interruption:
 
 @contextmanager
 def postponed_interruption() -> Iterator[Interruption]:
-    """Postpone the first Ctrl-C until the next `Interruption.check`, at the latest until the end.
+    """Postpone the first Ctrl-C until `Interruption.check` or the end of the ``with`` block.
 
     Ctrl-C works as usual outside of the main thread, or if the signal already has another handler.
     """

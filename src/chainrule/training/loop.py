@@ -1,4 +1,4 @@
-"""The training loop. There are no other loops; callbacks extend this loop."""
+"""The training loop. Callbacks extend this loop, and there is no other loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .state import Progress, TrainingState
 from .step import NotFinite, Step
 
 _REMEDY = "try a smaller learning rate, or clip_norm= in the optimizer"
-_AT_THE_START = "no step came before, so check the inputs, the targets and the initial weights"
+_AT_THE_START = "this was the first step, so check the inputs, the targets and the initial weights"
 
 
 @dataclass
@@ -41,9 +41,6 @@ class Run:
         The object to use instead of `step`, if the device can repeat steps.
     validation : tuple of array or None
         The validation data, which is evaluated after each epoch.
-    check_at_epoch_end : bool
-        If True, no losses are read before the end of an epoch. If one of the losses is NaN or
-        infinite, the epoch is repeated up to the step of this loss to find the cause.
     listeners : list of Callback
         The callbacks, in the order in which they are called.
     """
@@ -73,8 +70,8 @@ class Run:
         self._tell("on_epoch_start")
         progress = self._begin()
         first = len(progress.rows)
-        # On a device, losses are read only now. If one is NaN or infinite, the epoch is repeated up
-        # to that step to find the cause.
+        # On a device, losses are read at the end of the epoch. If a loss is NaN or infinite, the
+        # epoch is then repeated up to the step of this loss to find the cause.
         checked_later = self.step.terminate_on_nan and not self.step.loss_on_host
         before = training._snapshot() if checked_later else None
         self._steps(progress, interruption)
@@ -112,11 +109,11 @@ class Run:
             raise failure
 
     def _begin(self) -> Progress:
-        """Return the progress of this epoch, which is not empty after an interruption.
+        """Return the progress of this epoch. After an interruption, it holds the completed steps.
 
-        The order of the batches is drawn from the generator of the training run. The generator is
-        reset to its state at the start of the epoch, so an interrupted epoch continues in the same
-        order.
+        The random generator of the training run determines the order of the batches. The generator
+        is reset to its state at the start of the epoch, so an interrupted epoch continues in the
+        same order.
         """
         training, batches = self.training, self.batches.description
         names = self.step.means.names
@@ -147,13 +144,13 @@ class Run:
             raise DataError("expected at least one batch, found none")
 
     def _means(self, table: np.ndarray) -> dict[str, float]:
-        """Compute the loss and the metrics of an epoch from the numbers of all steps."""
+        """Compute the loss and the metrics of an epoch from the results of all steps."""
         losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
         loss = losses @ weights / (weights.sum() or 1.0)
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
         pairs = sums.sum(axis=0).reshape(-1, 2)
         for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
-            # A metric may count NaN outputs as right. So report NaN if a loss is NaN.
+            # A metric may count NaN outputs as correct. So report NaN if a loss is NaN.
             means[name] = np.nan if np.isnan(losses).any() else of_metric / (total or 1.0)
         return {name: float(mean) for name, mean in means.items()}
 
@@ -170,11 +167,12 @@ class Run:
         return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
 
     def _diverged(self, found: NotFinite) -> DivergenceError:
-        """Return the error for a loss that is NaN or infinite. The step must not have been made."""
+        """Return the error for a NaN or infinite loss. Call this before the weights are updated."""
         training = self.training
         where = culprit(training.model, training.loss, found.x, found.y)
         steps = training.optimizer.steps
         return DivergenceError(
             f"the loss became {found.value} at step {steps} (step {training.steps_done} of epoch "
-            f"{training.epoch}), first in {where}: {_REMEDY if steps else _AT_THE_START}"
+            f"{training.epoch}), and NaN or infinity first appeared in {where}: "
+            f"{_REMEDY if steps else _AT_THE_START}"
         )

@@ -55,7 +55,7 @@ class RepeatedSteps:
         self._vectors = [xp.zeros((self.steps,), **real) for _ in range(2 + len(step.means))]
         self._constants: list[float | None] = []
         self._masks: int | None = None  # the number of random masks per step; None if unknown
-        self._filled: dict[int, list[float]] = {}  # the filled lines of `_numbers`, on the host
+        self._filled: dict[int, list[float]] = {}  # the filled lines of `_numbers`, as lists
         self._structure: Any = None
         self._compile()
 
@@ -72,13 +72,13 @@ class RepeatedSteps:
             self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
 
     def _of_optimizer(self) -> tuple[Any, ...]:
-        """Return what determines the operations of the optimizer."""
+        """Return the options and slices that determine the operations of the optimizer."""
         optimizer = self.step.optimizer
         parts = [(stretch.part, stretch.penalized) for stretch in optimizer.stretches()]
         return optimizer.structure, parts
 
     def close(self) -> None:
-        """Free the recorded step."""
+        """Release the recorded step and its memory."""
         del self._run
 
     def starting_at(self, first: int) -> Iterator[tuple[int]]:
@@ -103,7 +103,7 @@ class RepeatedSteps:
         before, state.inputs = state.inputs, self
         try:
             self._run()
-        except BackendError as error:  # the step cannot be repeated and was not made
+        except BackendError as error:  # the step was not made, and cannot be repeated
             message = f"compile='auto' has no effect; steps are launched one by one: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up
@@ -142,7 +142,7 @@ class RepeatedSteps:
             self._keys[here, ...] = backend.asarray(keys.reshape(count, self._masks, 2))
 
     def _look_up(self) -> None:
-        """Make a step with inputs from the tables; the operations are the same for every step."""
+        """Make a step with inputs from the tables. Every step performs the same operations."""
         xp, line = self._xp, self._line
         self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         if self._masks:
@@ -171,7 +171,7 @@ class RepeatedSteps:
         key = next(self._own_keys, None) if self._masks else None
         if key is None:
             raise BackendError(
-                f"the step draws more random masks than the {self._masks} of an earlier step"
+                f"expected {self._masks} random masks per step, as in an earlier step, found more"
             )
         return key
 
@@ -181,9 +181,9 @@ def repeated_steps(step: Step, batches: Batches | BatchStream) -> RepeatedSteps 
     if not step.model.backend.repeats:
         return None
     if not isinstance(batches, Batches) or batches.on_disk:
-        obstacle = "ready-made batches and files move to the device one at a time"
+        obstacle = "ready-made batches and files are moved to the device batch by batch"
     elif step.augment is not None:
-        obstacle = "augmentation is drawn on the host"
+        obstacle = "augmentation runs on the host"
     else:
         try:
             return RepeatedSteps(step, batches)

@@ -166,7 +166,7 @@ def read_training(
     """Read a file that `save_training` wrote (see `Trainer.resume`)."""
     tensors, metadata = read_tensors(path)
     if "training" not in metadata:
-        raise FileFormatError(f"{path}: expected a training run, found a model; cr.load reads it")
+        raise FileFormatError(f"{path}: expected a training run, found a model: use cr.load")
     try:
         values = json.loads(metadata["training"])
         if (seed := int(values["seed"])) < 0:
@@ -199,8 +199,8 @@ def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -
     if training.resuming:
         if training.stopped:
             warnings.warn(
-                f"a callback ended this training run after epoch {training.epochs_done}, so it is "
-                "not resumed; call fit without resume=True to train further",
+                f"a callback ended this training run after epoch {training.epochs_done}, so the "
+                "run is not resumed: call fit without resume=True to train further",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -230,7 +230,7 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
     Raises
     ------
     ValueError
-        If there is no callback of the same class for a state, and the state is not empty.
+        If a state is not empty, and there is no callback of its class.
     """
     left = list(listeners)
     for state in states:
@@ -271,8 +271,8 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     kind = state["bit_generator"]
     if kind not in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"):
         raise ValueError(f"expected a bit generator of NumPy, found {kind!r}")
-    # NumPy does not check the position. With an invalid position, NumPy would read outside of an
-    # array.
+    # NumPy does not check the position in the state. With an invalid position, NumPy would read
+    # outside of an array.
     place, most = {
         "MT19937": (state["state"].get("pos"), 624),
         "Philox": (state.get("buffer_pos"), 4),

@@ -31,8 +31,8 @@ class Progress:
     names : list of str
         The names of the metrics that the steps compute.
     rows : list of tuple
-        What each step returned: its loss, its weight in the epoch's mean, and the sums of its
-        metrics (see `SampleMeans.sums`), as numbers or 0-d arrays.
+        The results of each step, as numbers or 0-d arrays: the loss, the weight of the step in the
+        mean over the epoch, and the sums of the metrics (see `SampleMeans.sums`).
     """
 
     rng: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Progress:
     def read(self, state: ModelState, others: Iterable[Any] = ()) -> tuple[np.ndarray, list[float]]:
         """Read the numbers of all steps, and `others`, from the device in one transfer.
 
-        From then on, the rows hold floats, so a second call reads only the steps after the first.
+        The rows then hold floats, so the next call reads only the results of later steps.
 
         Returns
         -------
@@ -68,12 +68,12 @@ class Progress:
         if names != self.names:
             raise ValueError(
                 f"an epoch was interrupted after {len(self.rows)} steps with the metrics "
-                f"{self.names}: expected the same metrics to resume it, found {names}"
+                f"{self.names}: expected the same metrics to resume the epoch, found {names}"
             )
         if batches != self.batches:
             raise ValueError(
                 f"an epoch was interrupted after {len(self.rows)} steps with {self.batches}: "
-                f"expected the same batches to resume it, found {batches}"
+                f"expected the same batches to resume the epoch, found {batches}"
             )
 
 
@@ -100,7 +100,7 @@ class TrainingState:
     half_done : bool
         Whether a step was interrupted while the optimizer was updating the weights.
     asked : dict
-        The optimizer's numbers that the user asked for.
+        The optimizer's numbers as the user set them. Callbacks may change the optimizer later.
     of_estimator : bool
         Whether this training run belongs to an estimator. In a parameter search, all fits have
         copies of the same callbacks. So if the file of a callback belongs to another training run,
@@ -110,7 +110,7 @@ class TrainingState:
     listeners : list of Callback
         The callbacks of the last call of `fit`.
     callback_states : list of dict or None
-        The states of callbacks that were read from a file, until the callbacks are restored.
+        The callback states that were read from a file, or None once the callbacks are restored.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class TrainingState:
         self.stopped = True
 
     def _snapshot(self) -> tuple[Any, ...]:
-        """Return a copy of everything that a step changes; arrays stay on the device."""
+        """Return a copy of everything that a step changes. The arrays stay on the device."""
         state = self.model.state
         rng = self.rng.bit_generator.state
         return state.snapshot(), state.draws, self.optimizer.state(), rng

@@ -29,7 +29,7 @@ class Penalty(Protocol):
         """Return the value of the penalty."""
 
     def add_gradient(self, factor: Any) -> None:
-        """Add the penalty's gradient times `factor`, after the backward pass of all layers."""
+        """Add the penalty's gradient times `factor`. A step calls this after the backward pass."""
 
 
 class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see it)
@@ -56,7 +56,7 @@ class Step:
     penalty : Penalty or None
         A term to add to the summed loss of the batch.
     augment : callable or None
-        A function that changes the inputs, see `Trainer.fit`.
+        A function that changes the inputs (see `Trainer.fit`).
     micro_batches : int
         The number of parts into which a batch is split.
     loss_on_host : bool
@@ -109,13 +109,13 @@ class Step:
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """Make a step without the update of the weights; an error may leave the model changed."""
+        """Make a step without updating the weights. After an error, other changes may remain."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, x, y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
             return self._checked(loss, x, y), *self._on_host(others)
-        # Without micro-batches, scale the gradient of the loss. This saves a pass over all
-        # parameters.
+        # Without micro-batches, scale the gradient of the loss, which takes less time than scaling
+        # the gradients of all parameters.
         self.model.zero_grad()  # a callback may have left gradients
         outputs, back_through_model = self.model.forward(x, training=True)
         loss_sum, total_weight, back_through_loss = self.loss.sums(
@@ -195,7 +195,7 @@ def accumulate(
 def _parts(
     count: int, x: Array, y: Array, sample_weight: Array | None
 ) -> Iterator[tuple[Array, ...]]:
-    """Split a batch into `count` parts of nearly equal size, with at least one sample each."""
+    """Split a batch into at most `count` parts of nearly equal length, none of them empty."""
     samples, count = x.shape[0], min(count, x.shape[0])
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
         part = x[start:stop, ...], y[start:stop, ...]

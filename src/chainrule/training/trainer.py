@@ -46,9 +46,9 @@ class Trainer(TrainingState):
     optimizer : Optimizer
         The optimizer. The trainer binds the optimizer to the model.
     metrics : dict or list of callables, optional
-        Functions of outputs and targets, to report along with the loss. The name of a metric is the
-        key in the dict, or the name of the function. By default, the accuracy for classification
-        losses, and no metrics for other losses.
+        Functions of outputs and targets, which are reported along with the loss. The name of a
+        metric is the key in the dict, or the name of the function. By default, the accuracy for
+        classification losses, and no metrics for other losses.
     seed : int or numpy.random.Generator, optional
         Seed for the order of the batches. By default, the seed of the model.
     compile : {"off", "auto"}, optional
@@ -56,7 +56,7 @@ class Trainer(TrainingState):
         Python code of custom layers then runs only in the first steps. If a graph is not possible,
         a warning gives the reason.
     **unknown
-        Any other argument is an error, with a hint.
+        Any other argument raises an error with a hint.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Trainer(TrainingState):
     epoch, epochs : int
         The current epoch, counted from 1, and the last epoch of this call of `fit`.
     steps_per_epoch : int
-        The number of steps in an epoch, or 0 for ready-made batches of an unknown number.
+        The number of steps in an epoch, or 0 if the number of ready-made batches is unknown.
     resuming : bool
         Whether this call of `fit` resumes an earlier call.
     consistent : bool
@@ -82,10 +82,10 @@ class Trainer(TrainingState):
     during training, from the outputs of each step before the step updates the weights. The training
     metric of an epoch is the mean over all steps, weighted with the sample weights. **So training
     accuracy is measured with dropout active**, with the batch statistics of normalisation layers,
-    and while the weights still improve. It can be below ``val_accuracy`` even without underfitting.
-    For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric is also computed during
-    training if it has a function ``per_sample(xp, outputs, targets)`` that returns a number for
-    each sample.
+    and while the weights still improve. So training accuracy can be below ``val_accuracy`` even
+    without underfitting. For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric
+    is also computed during training if it has a function ``per_sample(xp, outputs, targets)`` that
+    returns a number for each sample.
     """
 
     penalty: Penalty | None = None
@@ -170,8 +170,8 @@ class Trainer(TrainingState):
         loss, metrics, compile
             The same arguments as for the saved trainer. `Trainer` describes these arguments.
         optimizer : Optimizer
-            A new optimizer of the same class. Its schedules are kept, and its numbers are replaced
-            by the numbers in the file.
+            A new optimizer of the same class. Its schedules are used. Its numbers are replaced by
+            the numbers in the file.
         backend, device, layers : optional
             The same options as for `chainrule.load`.
 
@@ -222,7 +222,8 @@ class Trainer(TrainingState):
 
         Arrays are checked and moved to the device once, before the first step. Files and ready-made
         batches are moved step by step. Losses and metrics are read from the device once per epoch.
-        The first Ctrl-C ends the training run after the current step, and a second Ctrl-C at once.
+        The first Ctrl-C ends the training run after the current step. A second Ctrl-C ends the run
+        at once.
 
         The trainer's seed, 0 by default, determines the order of the batches. Two models with the
         same seed that are trained in the same way end up with the same weights.
@@ -238,7 +239,8 @@ class Trainer(TrainingState):
         batch_size : int, optional
             The number of samples per step. By default 128, or all samples if there are fewer.
         validation_data : tuple of array, optional
-            ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate after each epoch, see `evaluate`.
+            ``(x, y)`` or ``(x, y, sample_weight)``. The model is evaluated on this data after each
+            epoch.
         sample_weight : array, optional
             ``(samples,)``, with finite weights of at least 0. The loss of a step is the weighted
             mean over the samples of the batch.
@@ -249,12 +251,13 @@ class Trainer(TrainingState):
             `chainrule.augmentation.RandomShift`. The function takes the inputs and a random
             generator for this step, and returns a new array.
         micro_batches : int, optional
-            Split each batch into this many parts and process the parts one after another, which
-            needs less memory. The result is the same up to rounding, except with two layers:
-            `BatchNorm` computes its statistics for each part, and `Dropout` draws different masks.
+            The number of parts into which each batch is split. The parts are processed one after
+            another, which needs less memory. The result is the same up to rounding, except with two
+            layers: `BatchNorm` computes its statistics for each part, and `Dropout` draws different
+            masks.
         terminate_on_nan : bool, optional
-            Raise `DivergenceError` when the loss or a gradient becomes NaN or infinite. If False,
-            steps whose gradient is not finite are skipped, except on a GPU.
+            Whether to raise `DivergenceError` when the loss or a gradient becomes NaN or infinite.
+            If False, steps whose gradient is not finite are skipped, except on a GPU.
         callbacks : iterable of Callback, optional
             The callbacks. `chainrule.callbacks` describes them.
         verbose : {0, 1, 2}, optional
@@ -283,8 +286,8 @@ class Trainer(TrainingState):
             If `resume` is True, but the optimizer was interrupted in the middle of a step.
         DivergenceError
             If the loss or a gradient becomes NaN or infinite. The error is raised at this step, or
-            on a GPU at the end of the epoch. The model is left as it was before this step. If the
-            very last step makes a weight NaN or infinite, the error is raised too, but the step is
+            on a GPU at the end of the epoch. The model is left as it was before this step. The
+            error is also raised if the very last step makes a weight NaN or infinite. That step is
             not undone.
 
         Warns
@@ -347,7 +350,7 @@ class Trainer(TrainingState):
             repeated = None if self.compile == "off" else repeated_steps(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
-            for listener in listeners:  # every callback that starts is also ended
+            for listener in listeners:  # call on_fit_end for each callback that started
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
             Run(self, batches, step, repeated, validation, listeners).train(interruption)
@@ -356,7 +359,7 @@ class Trainer(TrainingState):
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024
     ) -> dict[str, float]:
-        """Return the loss and the metrics of data, in inference mode.
+        """Compute the loss and the metrics on the given data, in inference mode.
 
         Parameters
         ----------
@@ -367,7 +370,7 @@ class Trainer(TrainingState):
             accuracy, mean absolute error) become weighted means, as in `fit`. All other metrics
             count all samples equally.
         batch_size : int, optional
-            The number of samples in each forward pass, which does not affect the result.
+            The number of samples in each forward pass. This number does not affect the result.
 
         Returns
         -------

@@ -39,7 +39,9 @@ class Stored:
                 f"pass the initial value as {self._first_value_is}="
             ) from None
         if min(self.shape, default=1) < 1:
-            raise ShapeError(f"expected positive sizes for a {kind}, found {self.shape}")
+            raise ShapeError(
+                f"expected positive integers as the shape of a {kind}, found {self.shape}"
+            )
         self.init = init
         self._layer: Any = None  # the layer that this object was assigned to
         self._state: Any = None  # the `ModelState` of its model

@@ -167,7 +167,7 @@ def test_a_buffer_of_no_layer():
 
 @pytest.mark.parametrize("shape", [(0,), (-1, 2), (2, 0)])
 def test_bad_shapes(shape):
-    with pytest.raises(cr.ShapeError, match="positive sizes for a buffer"):
+    with pytest.raises(cr.ShapeError, match="positive integers as the shape of a buffer"):
         cr.Buffer(shape)
 
 

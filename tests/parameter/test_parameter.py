@@ -59,7 +59,7 @@ def test_bad_seeds(seed):
 
 @pytest.mark.parametrize("shape", [(0,), (-1, 2), (2, 0)])
 def test_bad_shapes(shape):
-    with pytest.raises(cr.ShapeError, match="positive sizes"):
+    with pytest.raises(cr.ShapeError, match="positive integers as the shape"):
         cr.Parameter(shape)
 
 

@@ -53,7 +53,7 @@ class Backend:
     """Whether `compile` returns a faster version of a training step."""
 
     precisions: tuple[str, ...] = ()
-    """The precisions to which `matmul` can round float32 inputs. `get_backend` describes them."""
+    """The precisions to which `matmul` can round float32 inputs (see `get_backend`)."""
 
     patch_elements: int | None = None
     """The number of elements that the patches of images may have at a time, see `Convolution`; None
@@ -225,7 +225,7 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until the device has finished all its work (for timing)."""
 
-    # Names, text and copies.
+    # Dtypes, repr and copies.
 
     def dtype(self, name: str) -> Any:
         """Return the library's dtype called `name`, ``"float32"`` or ``"float64"``."""

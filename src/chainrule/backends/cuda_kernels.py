@@ -110,9 +110,7 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     return {
         sign: cupy.sign,
         dot: lambda a, b: cupy.sum(a * b, axis=-1, keepdims=True),
-        sum_over_batch: lambda x: cupy.sum(
-            x, axis=tuple(range(x.ndim - 1))
-        ),  # CuPy's sum is accurate
+        sum_over_batch: lambda x: cupy.sum(x, axis=tuple(range(x.ndim - 1))),  # an accurate sum
         relu_gradient: of_relu,
         masked: of_masked,
         normal: of_normal,

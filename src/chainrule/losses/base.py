@@ -297,8 +297,8 @@ def times(xp: Any, x: Array, weight: Array) -> Array:
 def total(xp: Any, values: Array) -> Array:
     """Return the sum of all values. If the sum overflows, compute it in float64.
 
-    So the mean of finite values is finite. On a device, the sum is not checked for an overflow,
-    because the check would wait for the device.
+    This ensures that the mean of finite values is finite. On a device, the sum is not checked for
+    an overflow, because the check would wait for the device.
     """
     result = xp.sum(values)
     if not on_host(result) or math.isfinite(float(result)):

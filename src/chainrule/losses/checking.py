@@ -79,7 +79,7 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
     check_range(xp, rows, 0, math.inf, "entries of one-hot rows")
     worst = float(xp.max(xp.abs(xp.sum(rows, axis=-1) - 1.0)))
     if worst > 4e-3:
-        raise DataError(f"{expected}, found a sum off by {worst:.3g}{hint}")
+        raise DataError(f"{expected}, found a sum that differs from 1 by {worst:.3g}{hint}")
 
 
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:

@@ -27,7 +27,7 @@ class CrossEntropyLoss(Loss):
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(classes,)``, a weight for each class. The mean becomes a weighted mean.
+        ``(classes,)``, a weight for each class. With weights, the mean becomes a weighted mean.
     label_smoothing : float, optional
         The share of the target probability that is spread evenly over all classes (C. Szegedy et
         al., "Rethinking the Inception architecture", 2016).

@@ -1,4 +1,4 @@
-"""Array libraries that pretend to hold their arrays on a GPU, and record copies to the host.
+"""Array libraries that pretend to be on a GPU. They record every copy to the host.
 
 The arrays really are NumPy arrays. As with CuPy and PyTorch, an array moves to another pretended
 library only through DLPack, and to NumPy only by an explicit copy to the host.

@@ -98,7 +98,7 @@ def normal(xp: Any, x: Array) -> tuple[Array, Array]:
 
     The probability of values above ``|x|`` is computed as ``exp(-x^2 / 2)`` times a quotient of
     polynomials. The error is below 1e-15. `x` must be finite. Source: J. F. Hart et al., "Computer
-    approximations", 1968, in the form of G. West, "Better approximations to cumulative normal
+    approximations", 1968, as written by G. West in "Better approximations to cumulative normal
     functions", 2005.
     """
     z, bell = xp.abs(x), xp.exp(-0.5 * (x * x))

@@ -419,9 +419,7 @@ def test_foreign_weights_on_every_library(library, tmp_path):
 
 
 def test_tuples_stay_tuples_in_files(tmp_path):
-    model = cr.Sequential(
-        Sides((1, 2), "a", (3, (4.0,))), cr.Conv2d(1, 1, (1, 2)), Named([1, (2,)])
-    )
+    model = cr.Sequential(Sides((1, 2), "a", (3, (4.0,))), cr.Conv2d(1, 1, (1, 2)))
     model.save(tmp_path / "model")
     loaded = cr.load(tmp_path / "model", layers={"Sides": Sides})
     assert loaded[0].sides == {(1, 2), "a", (3, (4.0,))}

@@ -164,7 +164,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """Return a two-feature model that separates two classes at x0 = 0, or three sectors."""
+    """Return a model for two features, with two classes that meet at x0 = 0, or three sectors."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)

@@ -239,7 +239,7 @@ def test_a_batch_that_is_too_small_is_reported_before_the_first_step(
     )
     options = {"batch_size": batch_size, "micro_batches": micro_batches, "verbose": 0}
     with pytest.raises(
-        cr.ShapeError, match=r"BatchNorm\(5\): expected a batch of at least 2 samples"
+        cr.ShapeError, match=r"BatchNorm\(5\): expected at least 2 values of each feature"
     ):
         trainer.fit(X[:samples], Y[:samples], **options)
     assert trainer.optimizer.steps == 0

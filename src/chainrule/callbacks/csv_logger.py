@@ -74,7 +74,7 @@ class CSVLogger(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._target.taken(trainer, used=lambda: not self.append and self.path.exists()):
             replaceable(self.path)
-            # While this list is empty, the next row causes the whole file to be written again.
+            # If this list is empty, the next row causes the whole file to be written again.
             self._columns = []
             self._rows = self._read() if self.append or trainer.resuming else []
             if trainer.resuming and self._kept is not None:

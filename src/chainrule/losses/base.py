@@ -124,7 +124,7 @@ class Loss:
         """Raise an error if the shape or the values of the targets are invalid for the outputs `y`.
 
         A call of the loss checks only targets in host memory. This method also checks targets on a
-        device. `Trainer` calls this method once for all data.
+        device. `Trainer` calls this method once, with the whole data set.
         """
         xp, y = as_outputs(y)
         self.check_values(xp, y, self.as_target(xp, y, like(y, target)))

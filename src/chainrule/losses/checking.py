@@ -17,9 +17,9 @@ from ..types import Array
 def as_outputs(y: Any) -> tuple[Any, Array]:
     """Return the namespace of the outputs, and the outputs in float32 or float64.
 
-    Outputs of another dtype become float64, because the targets are converted to the dtype of the
-    outputs. Integer outputs would truncate the targets, and float16 outputs would make sums
-    inexact. A list or a frame becomes a NumPy array.
+    Outputs that are neither float32 nor float64 become float64. The targets are converted to the
+    dtype of the outputs, so integer outputs would truncate the targets, and float16 outputs would
+    make sums inexact. A list or a frame becomes a NumPy array.
     """
     own = isinstance(y, np.ndarray) or not is_array_api_obj(y)
     if own:

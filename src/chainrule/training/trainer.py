@@ -298,8 +298,8 @@ class Trainer(TrainingState):
             `Linear` receives inputs with a root mean square above 30, or if all parameters are
             frozen. Each trainer gives these warnings once.
         RuntimeWarning
-            If ``compile="auto"`` is not possible, or if `resume` is True but a callback has ended
-            the training run.
+            If ``compile="auto"`` cannot repeat the step on the device, or if there is nothing to
+            resume because a callback has ended the training run.
         """
         for name in unknown:
             raise unknown_argument(name, self.fit, Trainer)

@@ -1,14 +1,14 @@
 """LeNet-5 and an MLP with as many parameters read digits, and then digits that were moved.
 
-A convolution applies the same small kernel at every place of an image: if a stroke moves by one
-pixel, the answers of the kernels move with it. Max pooling then keeps the largest answer in each
-square of 2x2 pixels. The MLP has a separate weight for each pixel, so it has to learn about each
-place separately.
+A convolution applies the same small kernel at every place of an image. If a stroke moves by one
+pixel, the answers of the kernel move with it. Max pooling then keeps the largest answer in each
+square of 2x2 pixels. The MLP has its own weights for each pixel, so it learns about each place
+separately.
 
-Look at the right panel. Both networks learned from digits in the middle of the image. The further a
-test digit is moved, the more errors both networks make, and the MLP makes many more. The left panel
-shows what LeNet-5 learned: the six kernels of its first layer, and below each kernel its answers to
-a digit. Then follow the answers of the second layer, which are coarser and more specific.
+Look at the right panel. Both networks learned from digits in the middle of the image. The further
+the test digits are moved, the more errors both networks make, but the MLP makes many more. The left
+panel shows what LeNet-5 learned: the six kernels of its first layer, and below each kernel its
+answers to a digit. The answers of the second layer are coarser and more specific.
 
 ``--images 60000 --epochs 6`` trains on all images, which takes a few minutes.
 """

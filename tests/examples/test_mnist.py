@@ -1,10 +1,12 @@
 """The MNIST example runs as a script and prints the correct numbers."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from running import mnist_is_here, run_example
+from running import EXAMPLES, mnist_is_here, run_example
 
 import chainrule as cr
 
@@ -42,6 +44,21 @@ def test_mnist_by_default():
 @pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
 def test_mnist_by_default_over_five_seeds():
     assert np.mean([accuracy(run_example("mnist.py", "--seed", seed)) for seed in range(5)]) >= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
+def test_lenet_over_five_seeds():
+    options = ("--model", "lenet", "--seed")
+    runs = [run_example("mnist.py", *options, seed) for seed in range(5)]
+    assert np.mean([accuracy(out) for out in runs]) >= 0.99
+
+
+def test_lenet_expects_images_of_mnist():
+    command = [sys.executable, EXAMPLES / "mnist.py", "--model", "lenet", "--dataset", "digits"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "LeNet-5 expects images of 28x28 pixels, and the digits have 8x8" in done.stderr
 
 
 @pytest.mark.slow

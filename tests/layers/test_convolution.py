@@ -80,9 +80,9 @@ def test_the_size_of_the_parts_does_not_matter(name, patch_elements, library, mo
 
 
 def test_a_part_has_at_most_so_many_patch_elements(monkeypatch):
-    layer = cr.Conv2d(3, 2, 2).bind()
-    x, sizes, unfold = np.ones((7, 3, 5, 4), "float32"), [], layer.backend.kernel
-    monkeypatch.setattr(type(layer.backend), "patch_elements", 300)  # one sample has 12 * 12
+    layer = cr.Conv2d(4, 2, 2, groups=2).bind()
+    x, sizes, unfold = np.ones((7, 4, 5, 4), "float32"), [], layer.backend.kernel
+    monkeypatch.setattr(type(layer.backend), "patch_elements", 400)  # one sample has 16 * 12
 
     def kernel(self, function):
         def counted(*arguments):
@@ -96,12 +96,19 @@ def test_a_part_has_at_most_so_many_patch_elements(monkeypatch):
     assert sizes == [2, 2, 2, 1]
 
 
-@pytest.mark.parametrize("kind", [cr.Conv2d, cr.ConvTranspose2d])
-def test_a_first_layer_computes_no_input_gradient(kind, library):
+@pytest.mark.parametrize("kind", [cr.Conv1d, cr.Conv2d, cr.ConvTranspose2d])
+def test_a_first_layer_computes_no_input_gradient(kind, library, monkeypatch):
+    products, matmul = [], library.backend.matmul
+    counted = staticmethod(lambda a, b: products.append(1) or matmul(a, b))
+    monkeypatch.setattr(type(library.backend), "matmul", counted)
     model = cr.Sequential(kind(2, 3, 2), cr.ReLU(), backend=library.backend)
-    y, backward = model.forward(library.asarray(np.ones((2, 2, 4, 4), "float32")))
+    shape = 2, 2, *(4 for _ in model[0].space)
+    y, backward = model.forward(library.asarray(np.ones(shape, "float32")))
+    products.clear()
     assert backward(y) is None
-    assert backward(y, input_gradient=True).shape == (2, 2, 4, 4)
+    assert len(products) == 1  # for the gradient of the weight
+    assert backward(y, input_gradient=True).shape == shape
+    assert len(products) == 3
 
 
 @pytest.mark.parametrize("kind", [cr.Conv2d, cr.ConvTranspose2d])

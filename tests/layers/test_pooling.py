@@ -103,6 +103,8 @@ def test_ceil_mode_of_the_maximum(library):
     assert pooled(cr.MaxPool1d(2, ceil_mode=True), library, x) == [[2, 4, 9], [0, 1, 0, 1, 1]]
     y, _ = pooled(cr.MaxPool1d(1, stride=4, ceil_mode=True), library, x[:4])
     assert y == [1]  # a second window would begin beyond the last element
+    y, _ = pooled(cr.MaxPool1d(3, stride=1, ceil_mode=True), library, x)
+    assert y == [3, 4, 9]  # without a remainder, no window is added
 
 
 def test_dilated_windows(library):

@@ -21,8 +21,6 @@ class Convolution(Windowed):
     If there are groups of channels, each group has a matrix of its own.
     """
 
-    takes_input_gradient = True
-
     def __init__(
         self,
         in_channels: int,
@@ -176,6 +174,8 @@ class Conv2d(Convolution):
     array([[[[2., 3.],
              [5., 6.]]]], dtype=float32)
     """
+
+    takes_input_gradient = True
 
     def __init__(
         self,

@@ -9,10 +9,11 @@ uses a cluster whose workers have chainrule installed, and ``--dask local`` star
 this machine. The same seeds give the same scores everywhere.
 
 Look at the learning rate: no curve has its lowest point at an end. A small learning rate and
-dropout hurt a wide network less than a narrow network. The ring marks the best of the 45 settings. Then look at the numbers. Other settings are within one standard error of
-the best setting. With another ``--seed``, the best dropout is different. The best of 45 settings is
-also one of the luckiest, so its cross-validated score tends to be too good. The test images were
-not used to choose the setting, so trust the test accuracy.
+dropout hurt a wide network less than a narrow network. The ring marks the best of the 45 settings.
+Then look at the numbers. Other settings are within one standard error of the best setting. With
+another ``--seed``, the best dropout is different. The best of 45 settings is also one of the
+luckiest, so its cross-validated score tends to be too good. The test images were not used to choose
+the setting, so trust the test accuracy.
 """
 
 import warnings

@@ -93,7 +93,7 @@ def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
 
 
 def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
-    """Return the pair (`per_sample`, label to ignore) of a metric, or None if it has no such pair."""
+    """Return a metric's `per_sample` and the label to ignore, or None without `per_sample`."""
     ignored = None
     if isinstance(metric, partial) and not metric.args and {*metric.keywords} == {"ignore_index"}:
         metric, ignored = metric.func, metric.keywords["ignore_index"]

@@ -39,7 +39,7 @@ class Windows:
     count: tuple[int, ...]
 
     def elements(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """Yield each element of a window: its index, and its place in all windows, as slices."""
+        """Yield the index of each element, and the slices that pick it from all windows."""
         for index in itertools.product(*map(range, self.size)):
             axes = zip(index, self.stride, self.dilation, self.count, strict=True)
             yield index, tuple(slice(i * d, i * d + (n - 1) * s + 1, s) for i, s, d, n in axes)
@@ -100,18 +100,19 @@ def sum_largest(xp: Any, dy: Array, x: Array, y: Array, windows: Windows) -> Arr
 
     Among equal elements, and among NaNs, the first one counts. `y` is ``largest(x)``.
     """
+    inside = pad(xp, xp.ones(x.shape[2:], dtype=xp.bool, device=x.device), windows.padding, False)
     x = pad(xp, x, windows.padding, -math.inf)
     dx = xp.zeros(x.shape, dtype=dy.dtype, device=dy.device)
     missing = xp.ones(y.shape, dtype=xp.bool, device=dy.device)
     for _, place in windows.elements():
         value = x[:, :, *place]
-        found = missing & ((value == y) | (value != value))
+        found = missing & inside[place] & ((value == y) | (value != value))
         missing = missing ^ found
         dx[:, :, *place] += xp.where(found, dy, 0.0)
     return crop(dx, windows.padding)
 
 
-def pad(xp: Any, x: Array, padding: Sequence[tuple[int, int]], fill: float = 0.0) -> Array:
+def pad(xp: Any, x: Array, padding: Sequence[tuple[int, int]], fill: float | bool = 0.0) -> Array:
     """Return `x` with elements `fill` added before and after it on its last axes."""
     if not any(map(any, padding)):
         return x

@@ -37,15 +37,6 @@ def test_products_of_every_layout(sizes, dtype, cupy, cublas):
         np.testing.assert_allclose(flat, [0, *expected.reshape(-1), 0], rtol=1e-5)
 
 
-def test_products_of_stacks(cupy, cublas):
-    a, b = (
-        np.random.default_rng(i).normal(size=size) for i, size in ((0, (3, 2, 4)), (1, (3, 4, 5)))
-    )
-    transposed = on_device(np.ascontiguousarray(np.swapaxes(b, 1, 2))).swapaxes(1, 2)
-    for second in (on_device(b), transposed):
-        np.testing.assert_allclose(Products(cupy)(on_device(a), second), a @ b)
-
-
 def test_products_that_are_refused(cupy, cublas):
     products, x = Products(cupy), on_device(np.ones((2, 2)))
     for a, b in [(x, x[0]), (x, x.astype("float32")), (x.astype(int), x.astype(int))]:

@@ -13,6 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are not in the package
 
 from benchmarks import bare, compare, comparison, drawing, growth, imports, memory, text
+from benchmarks import images as image_networks
 from benchmarks.libraries import chainrule
 from benchmarks.rounds import race
 from benchmarks.task import make_data, network
@@ -145,3 +146,21 @@ def test_everything_is_written(tmp_path, monkeypatch, capsys):
     assert results["versions"]["numpy"] == np.__version__
     assert len(results["imports"][imports.OURS]) == 2
     assert {"processor", "cores", "blas", "environment"} <= set(results["machine"])
+
+
+def test_networks_for_images(monkeypatch):
+    """The table shows times and memory, and each library starts with the same weights."""
+    layers = image_networks._conv(1, 2, 3, 1) + image_networks._POOL + image_networks._dense(18, 10)
+    monkeypatch.setattr(
+        image_networks, "NETWORKS", {"tiny": image_networks.Network((1, 6, 6), 2, layers)}
+    )
+    losses, calls = image_networks.calls("chainrule", "tiny")
+    plain = image_networks.TASKS["chainrule"]("tiny", image_networks._data("tiny"))
+    np.testing.assert_allclose([plain.step() for _ in range(5)], losses, rtol=1e-5)
+    assert list(calls) == [("step", "chainrule"), ("floor", "NumPy")]
+    calls["floor", "NumPy"]()
+    seconds = {"step": {"chainrule": [1.0], "torch": [2.0]}, "floor": {"NumPy": [0.5]}}
+    results = {"tiny": {"seconds": seconds, "peaks": {"chainrule": 10**6, "torch": 2 * 10**6}}}
+    lines = image_networks.table(results).splitlines()
+    assert any(line.startswith("| tiny, 2 | torch | 2.00 s") for line in lines)
+    assert lines[-1].endswith("chainrule 50%, torch 25% |")

@@ -61,7 +61,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("patch_elements", [None, 1, 1000, 3000, 10**9])
+@pytest.mark.parametrize("patch_elements", [1, 1000, 3000])
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_size_of_the_parts_does_not_matter(name, patch_elements, library, monkeypatch):
     kind = cr.ConvTranspose2d if name == "transposed" else cr.Conv2d
@@ -69,7 +69,7 @@ def test_the_size_of_the_parts_does_not_matter(name, patch_elements, library, mo
     layer = bound(kind(4, 6, 3, **OPTIONS[name]), library)
     x = library.asarray(rng.normal(size=(5, 4, 7, 8)))
     dy = library.asarray(rng.normal(size=tuple(layer.forward(x)[0].shape)))
-    for most in (None, patch_elements):
+    for most in (10**9, patch_elements):
         monkeypatch.setattr(type(library.backend), "patch_elements", most)
         layer.zero_grad()
         y, backward = layer.forward(x)
@@ -260,3 +260,13 @@ def test_max_norm_limits_each_kernel():
     optimizer.step()
     norms = np.linalg.norm(model[0].weight.value.reshape(3, -1), axis=1)
     np.testing.assert_allclose(norms, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["in_channels", "kernel_size", "stride", "padding", "groups"])
+def test_arguments_that_determine_shapes_cannot_be_changed(name):
+    """A changed argument would compute another function than the file of the model says."""
+    layer = cr.Conv2d(1, 2, 3)
+    before = getattr(layer, name)
+    with pytest.raises(AttributeError, match=rf"{name} cannot be changed: make a new Conv2d"):
+        setattr(layer, name, 2)
+    assert getattr(layer, name) == before

@@ -191,3 +191,27 @@ def test_dropout_of_channels(library):
         cr.ShapeError, match=r"expected .*\(batch, channels, \.\.\.\), found \(4, 5\)"
     ):
         model.forward(x[:4, :5, 0, 0], training=True)
+
+
+def test_padding_does_not_take_the_gradient_of_minus_infinity(library):
+    """An image may itself hold minus infinity, which then takes the gradient."""
+    x = library.asarray(np.asarray([[[-np.inf, 1.0, 2.0, -np.inf]]]))
+    layer = cr.MaxPool1d(2, padding=1).bind(library.backend, dtype="float64")
+    y, backward = layer.forward(x)
+    np.testing.assert_array_equal(library.to_numpy(y), [[[-np.inf, 2.0, -np.inf]]])
+    dx = library.to_numpy(backward(library.asarray(np.ones((1, 1, 3)))))
+    np.testing.assert_array_equal(dx, [[[1.0, 0.0, 1.0, 1.0]]])
+
+
+def test_adaptive_means_keep_nan_and_infinity_in_their_parts(library):
+    layer = cr.AdaptiveAvgPool2d((1, 3)).bind(library.backend, dtype="float64")
+    x = np.asarray([[[[np.inf, 1.0, 2.0, 4.0, np.nan, 1.0]]]])
+    y = library.to_numpy(layer.forward(library.asarray(x))[0])
+    np.testing.assert_array_equal(y, [[[[np.inf, 3.0, np.nan]]]])
+
+
+def test_ceil_mode_needs_fewer_elements():
+    layer = cr.MaxPool1d(4, stride=2, ceil_mode=True)
+    assert layer.forward(np.ones((1, 1, 3), "float32"))[0].shape == (1, 1, 1)
+    with pytest.raises(cr.ShapeError, match="expected a length of at least 3, found 2"):
+        layer.forward(np.ones((1, 1, 2), "float32"))

@@ -55,9 +55,9 @@ class Backend:
     precisions: tuple[str, ...] = ()
     """The precisions to which `matmul` can round float32 inputs (see `get_backend`)."""
 
-    patch_elements: int | None = None
-    """The number of elements that the patches of images may have at a time, see `Convolution`; None
-    if a whole batch may be computed at once."""
+    patch_elements = 2**24
+    """The largest number of elements in the patch matrix of a convolution. The matrix of a single
+    sample may exceed it."""
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)

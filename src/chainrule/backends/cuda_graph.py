@@ -166,16 +166,7 @@ class Products:
         yield
 
     def __call__(self, a: Array, b: Array, *, out: Array | None = None) -> Array:
-        """Return ``a @ b`` for two matrices of the same dtype; write it to `out` if given.
-
-        Two stacks of matrices, ``(n, rows, columns)``, are multiplied matrix by matrix.
-        """
-        if a.ndim == b.ndim == 3 and a.shape[0] == b.shape[0]:
-            if out is None:
-                out = self._cupy.empty((a.shape[0], a.shape[1], b.shape[2]), dtype=a.dtype)
-            for i in range(a.shape[0]):
-                self(a[i], b[i], out=out[i])
-            return out
+        """Return ``a @ b`` for two matrices of the same dtype; write it to `out` if given."""
         name = str(a.dtype)
         if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or name not in _KINDS:
             raise BackendError(

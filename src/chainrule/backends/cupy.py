@@ -72,6 +72,12 @@ class CupyBackend(Backend, name="cupy"):
         return array
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        if a.ndim == 3:  # CuPy would copy transposed stacks, and ignore the precision
+            if out is None:
+                out = self._cupy.empty((*a.shape[:2], b.shape[2]), dtype=a.dtype)
+            for factors in zip(a, b, out, strict=True):
+                self.matmul(*factors)
+            return out
         products = getattr(self._capturing, "products", None)
         if products is not None:
             product: Array = products(a, b, out=out)

@@ -22,8 +22,8 @@ from ..windows import (
 from .fused import cached
 
 # The images have two spatial axes and are padded already. The last arguments of a loop are `size`,
-# `stride` and `dilation` of the windows. Only loops over contiguous memory are fast. So there is a
-# loop of its own for windows that are neighbours in memory.
+# `stride` and `dilation` of the windows. Only loops over contiguous memory are fast. Windows
+# that are neighbours in memory therefore have their own loop.
 
 
 @cached
@@ -64,7 +64,7 @@ def _sum_patches_loop(columns: Array, x: Array, size: Any, stride: Any, dilation
 
 @cached
 def _sum_largest_loop(
-    dy: Array, x: Array, y: Array, dx: Array, size: Any, stride: Any, dilation: Any
+    dy: Array, x: Array, y: Array, inside: Array, dx: Array, size: Any, stride: Any, dilation: Any
 ) -> None:
     batch, channels, height, width = y.shape
     for n in range(batch):
@@ -80,7 +80,7 @@ def _sum_largest_loop(
                         j = column + (size[1] - 1) * dilation[1]
                         while j >= column:
                             value = x[n, c, i, j]
-                            found = (value == y[n, c, r, s]) | (value != value)
+                            found = inside[i, j] & ((value == y[n, c, r, s]) | (value != value))
                             i_found = i if found else i_found
                             j_found = j if found else j_found
                             j -= dilation[1]
@@ -106,9 +106,13 @@ def _sum_patches(columns: Array, windows: Windows, shape: tuple[int, ...]) -> Ar
 
 
 def _sum_largest(dy: Array, x: Array, y: Array, windows: Windows) -> Array:
-    x, plane = pad(xp, x, windows.padding, -math.inf), windows.in_plane()
+    plane = windows.in_plane()
+    size, stride, dilation = plane.size, plane.stride, plane.dilation
+    inside = pad(xp, np.ones((1, 1, *x.shape[2:]), bool), windows.padding, False)
+    x = pad(xp, x, windows.padding, -math.inf)
     dx = np.zeros(x.shape, dy.dtype)
-    _sum_largest_loop(*map(_plane, (dy, x, y, dx)), plane.size, plane.stride, plane.dilation)
+    images = map(_plane, (dy, x, y))
+    _sum_largest_loop(*images, _plane(inside)[0, 0], _plane(dx), size, stride, dilation)
     return crop(dx, windows.padding)
 
 

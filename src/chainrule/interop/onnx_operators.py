@@ -136,8 +136,8 @@ def _ceil_mode(layer: layers.MaxPool2d | layers.AvgPool2d) -> int:
     axes = zip(layer.stride, layer.padding, reach, strict=True)
     if layer.ceil_mode and any(s + after > size for s, (_, after), size in axes):
         raise TypeError(
-            f"{layer._label()}: for ONNX, expected the stride and the padding together to be at "
-            "most the size of a window, as ceil_mode=True"
+            f"{layer._label()}: for ONNX, expected stride + padding <= the size of a window, as "
+            "ceil_mode=True"
         )
     return int(layer.ceil_mode)
 
@@ -162,7 +162,7 @@ def _adaptive_avg_pool(graph: Graph, layer: layers.AdaptiveAvgPool2d, x: Value) 
 
 
 def _averaging(graph: Graph, x: Value, axis: int, parts: int) -> Value:
-    """Add the matrix of `AdaptiveAvgPool2d._averaging` for an axis of `x` that has any length."""
+    """Add the matrix that takes the mean over each part of an axis of `x`, whatever its length."""
     node, part = graph.node, np.arange(parts)[:, None]
     length = node("Squeeze", node("Shape", x, start=axis, end=axis + 1))
     first = node("Div", node("Mul", length, part), np.asarray(parts))

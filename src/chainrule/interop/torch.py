@@ -330,7 +330,7 @@ def _per_axis(numbers: Any) -> Any:
     return numbers[0] if alike else numbers
 
 
-_OF_IMAGES = Windowed | layers.AdaptiveAvgPool2d | layers.ZeroPad2d
+_OF_IMAGES = Windowed | layers.AdaptiveAvgPool2d | layers.ZeroPad2d | layers.Dropout2d
 
 _LAYERS: dict[str, Maker] = {
     "AdaptiveAvgPool2d": _adaptive_avg_pool,

@@ -71,11 +71,17 @@ class Convolution(Windowed):
         """Return ``sum_patches(weight.T @ y)``, an image of this shape: the transpose of `_map`."""
         matmul, fold = self.backend.matmul, self.backend.kernel(sum_patches)
         transposed = self.xp.matrix_transpose(self._by_group(self.weight.value))
+
+        def images(y: Array) -> Array:
+            columns = matmul(transposed, self._by_group(self._rows(y)))
+            return fold(columns, windows, (y.shape[0], *shape[1:]))
+
+        parts = [*self._parts(y.shape[0], windows)]
+        if len(parts) == 1:  # nothing to copy
+            return images(y)
         x = self.xp.empty(shape, dtype=y.dtype, device=y.device)
-        for part in self._parts(y.shape[0], windows):
-            columns = matmul(transposed, self._by_group(self._rows(y[part, ...])))
-            samples = (part.stop - part.start, *shape[1:])
-            x[part, ...] = fold(columns, windows, samples)
+        for part in parts:
+            x[part, ...] = images(y[part, ...])
         return x
 
     def _add_weight_gradient(self, dy: Array, x: Array, windows: Windows) -> None:
@@ -100,10 +106,9 @@ class Convolution(Windowed):
             self.bias.add_grad(self.backend.kernel(sum_over_batch)(over_space))
 
     def _parts(self, batch: int, windows: Windows) -> Iterator[slice]:
-        """Divide the batch into parts, so that the patches of a part stay in the cache."""
-        rows = self.weight.size // self.weight.shape[0] * self.groups
-        most = self.backend.patch_elements
-        step = batch if most is None else max(1, most // (rows * math.prod(windows.count)))
+        """Divide the batch into parts that have at most `Backend.patch_elements` patch elements."""
+        each = self.weight.size // self.weight.shape[0] * self.groups * math.prod(windows.count)
+        step = max(1, self.backend.patch_elements // each)
         return (slice(i, min(i + step, batch)) for i in range(0, batch, step))
 
     def _by_group(self, matrix: Array) -> Array:
@@ -123,7 +128,8 @@ class Convolution(Windowed):
 class Conv2d(Convolution):
     """Two-dimensional convolution, a linear map of the patches of an image.
 
-    With ``n`` the sample, ``o`` the output channel, and ``c, i, j`` over the patch::
+    For sample ``n`` and output channel ``o``, the sum runs over the channels ``c``, the rows ``i``
+    and the columns ``j`` of a patch (without padding, dilation and groups)::
 
         y[n, o, r, s] = bias[o] + sum(weight[o, c, i, j] * x[n, c, r * stride + i, s * stride + j])
 

@@ -109,6 +109,7 @@ class GroupNorm(Layer):
 
     keeps_arguments = True
     eps = Checked(above_zero)
+    _fixed = frozenset({"num_groups", "num_channels", "affine"})
 
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, *, affine: bool = True

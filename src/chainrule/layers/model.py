@@ -181,15 +181,16 @@ class Model(Layer):
 def sample_shape(model: Layer, function: str) -> tuple[int, ...]:
     """Return the shape of one sample, as determined by the first layer with a fixed input size.
 
-    If there is no such layer, the error says that `function` needs the shape. In a network for
-    images, no layer fixes the height and the width.
+    If there is no such layer, the error says that `function` needs the shape. In a network that
+    begins with layers for images, no layer fixes the height and the width.
     """
     parts = [model, *(part for _, part in model._walk())]
-    if any(isinstance(part, Windowed) for part in parts):
-        parts = []
+    of_images = any(isinstance(part, Windowed) for part in parts)
     for part in parts:
+        if isinstance(part, Windowed):
+            break
         if isinstance(part, Linear):
             return (part.in_features,)
-        if isinstance(part, BatchNorm | LayerNorm):
+        if isinstance(part, BatchNorm | LayerNorm) and not of_images:
             return (part.features,)
     raise ValueError(f"{function} needs input_shape=, the shape of one sample")

@@ -24,8 +24,8 @@ class BatchNorm(Layer):
     In training, the layer normalises with the mean and variance of the batch, and updates running
     averages of both: ``running = (1 - momentum) * running + momentum * new``. In inference, the
     layer normalises with the running averages. The variance of a batch is the sum of squared
-    deviations divided by the batch size. For the running variance, the sum is divided by
-    ``batch - 1``, as in PyTorch.
+    deviations divided by the number of values. For the running variance, the sum is divided by this
+    number minus 1, as in PyTorch.
 
     While weight and bias are frozen (`freeze`), the layer uses the running averages even in
     training and does not update them. (PyTorch would keep updating the running averages.) Without
@@ -34,8 +34,8 @@ class BatchNorm(Layer):
     In float32, deviations above 1.8e19 make the running variance infinite, which `Trainer.fit`
     reports as an error.
 
-    A linear layer directly before a `BatchNorm` needs no bias, because `BatchNorm` subtracts the
-    mean: use ``Linear(..., bias=False)``.
+    A linear layer or a convolution directly before a `BatchNorm` needs no bias, because `BatchNorm`
+    subtracts the mean: use ``Linear(..., bias=False)``.
 
     Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by
     reducing internal covariate shift", 2015.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..checks import flag, per_axis
@@ -139,7 +138,8 @@ class AvgPool2d(Pooling):
         xp, shape = self.xp, x.shape
         windows = self._windows(x, self.padding, self.ceil_mode)
         share = 1.0 / self._counts(x, windows)
-        y = _sums(xp, pad(xp, x, windows.padding), windows) * share
+        y = _sums(xp, pad(xp, x, windows.padding), windows)
+        y *= share
 
         def backward(dy: Array) -> Array:
             dx = xp.zeros(padded_shape(shape, windows.padding), dtype=dy.dtype, device=dy.device)
@@ -194,26 +194,26 @@ class AdaptiveAvgPool2d(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         self.expect(x.ndim == 4 and min(x.shape) > 0, ("batch", "channels", "height", "width"), x)
-        xp, matmul, shape = self.xp, self.backend.matmul, x.shape
-        rows, columns = map(self._averaging, self.output_size, shape[2:])
-        # One matrix for both axes: each of its rows makes one element of y from all of an image.
-        both = rows[:, None, :, None] * columns[None, :, None, :]
-        both = xp.reshape(both, (math.prod(self.output_size), -1))
-        y = matmul(xp.reshape(x, (-1, both.shape[1])), both.T)
+        xp, shape = self.xp, x.shape
+        rows, columns = map(_parts, shape[2:], self.output_size)
+        means = xp.stack([xp.mean(x[:, :, row, :], axis=2) for row in rows], axis=2)
+        y = xp.stack([xp.mean(means[:, :, :, column], axis=3) for column in columns], axis=3)
 
         def backward(dy: Array) -> Array:
-            return xp.reshape(matmul(xp.reshape(dy, (-1, both.shape[0])), both), shape)
+            dmeans = xp.zeros(means.shape, dtype=dy.dtype, device=dy.device)
+            for i, column in enumerate(columns):
+                dmeans[:, :, :, column] += dy[:, :, :, i : i + 1] / (column.stop - column.start)
+            dx = xp.zeros(shape, dtype=dy.dtype, device=dy.device)
+            for i, row in enumerate(rows):
+                dx[:, :, row, :] += dmeans[:, :, i : i + 1, :] / (row.stop - row.start)
+            return dx
 
-        return xp.reshape(y, (*shape[:2], *self.output_size)), backward
+        return y, backward
 
-    def _averaging(self, parts: int, length: int) -> Array:
-        """Return the matrix that takes the mean over each part of an axis, ``(parts, length)``."""
-        xp, device = self.xp, self.backend.device
-        place = xp.arange(length, device=device)[None, :]
-        part = xp.arange(parts, device=device)[:, None]
-        inside = (place >= part * length // parts) & (place < -(-(part + 1) * length // parts))
-        inside = xp.astype(inside, self.state.dtype)
-        return inside / xp.sum(inside, axis=1, keepdims=True)
+
+def _parts(length: int, count: int) -> list[slice]:
+    """Divide an axis into parts, which may overlap by one element."""
+    return [slice(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
 
 
 def _sums(xp: Any, padded: Array, windows: Windows) -> Array:

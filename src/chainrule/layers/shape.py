@@ -47,7 +47,9 @@ class Unflatten(Layer):
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         self.dim = whole("dim", dim, least=1)
-        self.sizes = tuple(whole("unflattened_size", n, least=-1) for n in unflattened_size)
+        several = isinstance(unflattened_size, tuple | list)
+        given = unflattened_size if several else ()
+        self.sizes = tuple(whole("unflattened_size", n, least=-1) for n in given)
         if 0 in self.sizes or self.sizes.count(-1) > 1 or not self.sizes:
             raise ValueError(
                 "expected unflattened_size to be sizes above 0, one of which may be -1, found "

@@ -28,7 +28,9 @@ class ConvTranspose2d(Convolution):
         output_padding + 1``, and the width likewise.
     kernel_size, stride, dilation, groups, bias, init, bias_init, max_norm
         See `Conv2d`. The weight has shape ``(in_channels, out_channels // groups, *kernel_size)``,
-        so `max_norm` limits the weights of one input channel.
+        so `max_norm` limits the weights of one input channel. As in PyTorch, initializers take axis
+        1 for the number of inputs. So `initializers.he_normal` keeps the scale of activations only
+        if both numbers of channels are equal and the stride is 1.
     padding : int or tuple of int, optional
         The number of rows and columns to remove from each side of ``y``.
     output_padding : int or tuple of int, optional

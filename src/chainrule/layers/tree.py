@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ..checks import instance
 from ..errors import shown
@@ -22,7 +22,14 @@ class Tree(Described):
     _parent: Any = None
     _state: ModelState | None = None
 
+    _fixed: ClassVar[frozenset[str]] = frozenset()
+    """Attributes that determine shapes. After they are set, changing them is an error."""
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._fixed and name in vars(self):
+            raise AttributeError(
+                f"{self!r}: {name} cannot be changed: make a new {type(self).__name__}"
+            )
         if name not in _BOOKKEEPING:
             self._expect_no_array(name, value)
             for _, part in _named_parts(name, value, (Hints, Stored)):

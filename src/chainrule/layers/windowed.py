@@ -19,15 +19,22 @@ class Windowed(Layer):
     space: ClassVar[tuple[str, ...]] = ("height", "width")
     """The names of the spatial axes. The attributes below have one entry per axis."""
 
+    _fixed = frozenset(
+        {
+            "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups",
+            "output_padding", "ceil_mode", "count_include_pad",
+        }
+    )  # fmt: skip
+
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
 
-    def _expect_image(self, x: Array, channels: int | str = "channels") -> None:
+    def _expect_image(self, x: Array, channels: int | None = None) -> None:
         """Raise a `ShapeError` unless `x` is ``(batch, channels, *space)`` and not empty."""
         fits = x.ndim == 2 + len(self.space) and min(x.shape) > 0
-        fits = fits and channels in ("channels", x.shape[1])
-        self.expect(fits, ("batch", channels, *self.space), x)
+        fits = fits and channels in (None, x.shape[1])
+        self.expect(fits, ("batch", channels or "channels", *self.space), x)
 
     def _windows(
         self, x: Array, padding: tuple[tuple[int, int], ...], ceil_mode: bool = False
@@ -45,8 +52,9 @@ class Windowed(Layer):
                 steps += 1
                 sides[i] = before, after + stride - rest
             if steps < 0:
+                least = reach - before - after - (stride - 1 if ceil_mode else 0)
                 raise ShapeError(
-                    f"{self._label()}: expected a {name} of at least {reach - before - after}, "
+                    f"{self._label()}: expected a {name} of at least {least}, "
                     f"found {length} in an input of shape {tuple(x.shape)}"
                 )
             count.append(steps + 1)

@@ -69,7 +69,7 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
 def about_scale(model: Sequential, x: Array) -> str | None:
     """Return a warning if the inputs of the first trained layer are far above unit scale.
 
-    The warning is about a `Linear` or a convolution, whose inputs are computed from a part of `x`.
+    The layer may be a `Linear` or a convolution. Its inputs are computed from a part of `x`.
     There is no warning if the model is not in host memory, or if a normalisation layer or another
     trained layer comes first.
 

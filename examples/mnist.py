@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--backend", default="numpy", help="numpy, cupy or torch")
     parser.add_argument("--model", choices=["mlp", "lenet"], default="mlp")
     parser.add_argument(
-        "--hidden", type=int, nargs="+", default=[256], help="widths of the MLP's hidden layers"
+        "--hidden", type=int, nargs="+", help="widths of the MLP's hidden layers (default: 256)"
     )
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=128)
@@ -116,7 +116,9 @@ def main():
 
     (x_train, y_train), (x_test, y_test), brightest, name = data(options.dataset)
     if options.model == "mlp":
-        layers = mlp(x_train[0].size, options.hidden, options.dropout)
+        layers = mlp(x_train[0].size, options.hidden or [256], options.dropout)
+    elif options.hidden:
+        parser.error("--hidden is for --model mlp: the layers of LeNet-5 have fixed widths")
     elif x_train[0].shape == (28, 28):
         layers = lenet(options.dropout)
     else:

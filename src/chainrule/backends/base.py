@@ -56,8 +56,8 @@ class Backend:
     """The precisions to which `matmul` can round float32 inputs (see `get_backend`)."""
 
     patch_elements = 2**24
-    """The largest number of elements in the patch matrix of a convolution. The matrix of a single
-    sample may exceed it."""
+    """About how many elements the patch matrix of a convolution may have, see `Convolution._parts`.
+    The matrix of a single sample may have more."""
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)

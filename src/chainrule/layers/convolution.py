@@ -106,9 +106,14 @@ class Convolution(Windowed):
             self.bias.add_grad(self.backend.kernel(sum_over_batch)(over_space))
 
     def _parts(self, batch: int, windows: Windows) -> Iterator[slice]:
-        """Divide the batch into parts that have at most `Backend.patch_elements` patch elements."""
+        """Divide the batch into parts that have about `Backend.patch_elements` patch elements.
+
+        With few output channels, a product has little work for each patch element. Larger parts
+        then give the threads of a product enough work.
+        """
         each = self.weight.size // self.weight.shape[0] * self.groups * math.prod(windows.count)
-        step = max(1, self.backend.patch_elements // each)
+        few_channels = max(1, 64 // self.weight.shape[0])
+        step = max(1, self.backend.patch_elements * few_channels // each)
         return (slice(i, min(i + step, batch)) for i in range(0, batch, step))
 
     def _by_group(self, matrix: Array) -> Array:

@@ -10,6 +10,7 @@ import chainrule as cr
 NEEDS = {
     "src/chainrule/estimators": "sklearn",
     "src/chainrule/backends/fused.py": "numba",
+    "src/chainrule/backends/fused_windows.py": "numba",
     "src/chainrule/interop/torch.py": "torch",
     "src/chainrule/interop/onnx.py": "onnxruntime",
     "src/chainrule/interop/onnx_operators.py": "onnxruntime",

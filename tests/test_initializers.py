@@ -42,5 +42,5 @@ def test_bad_options():
     for bad in (lambda: init.uniform(1.0, 1.0), lambda: init.normal(-1.0)):
         with pytest.raises(ValueError, match="expected"):
             bad()
-    with pytest.raises(ValueError, match=r"weights of shape \(out, in\), found \(3,\)"):
+    with pytest.raises(ValueError, match=r"weights of shape \(out, in, ...\), found \(3,\)"):
         init.he_normal()(np.random.default_rng(0), (3,))

@@ -29,7 +29,7 @@ RETURNED = {
     ),
     "a pair": (
         lambda x: (x, lambda dy: (dy, x)),
-        r"expected the gradient to be an array, found \((tensor|.*rray)",
+        r"expected the gradient to be an array, found \(<?(tensor|Tensor|.*rray)",
     ),
 }
 

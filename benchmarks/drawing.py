@@ -25,7 +25,7 @@ def measure(rounds: int) -> Times:
 
 
 def calls(samples: int = 60_000) -> tuple[list[float], Calls]:
-    """Return functions that draw a batch or make a step. Drawing bytes includes scaling them."""
+    """Return functions that draw a batch or run a step. Drawing bytes includes scaling them."""
     data = make_data(WIDTHS[0], BATCH, samples)
     bytewise = replace(data, images=(255 * data.images).astype(np.uint8))
     steps = {

@@ -20,7 +20,7 @@ class Task:
     """The functions to time, which return numbers in host memory."""
 
     step: Callable[[], float]
-    """Draws a batch, makes a training step, and returns the loss before the step."""
+    """Draws a batch, runs a training step, and returns the loss before the step."""
     epoch: Callable[[], float]
     """Trains on all batches of `Data.epoch` in a new order, and returns the mean loss."""
     predict: Callable[[np.ndarray], np.ndarray]

@@ -4,7 +4,7 @@ There are four inputs, and the class is 1 if an odd number of inputs is negative
 appears with all 16 combinations of signs. The left plot shows the costs. The wide networks with
 activations learn the task. Networks with layers of one neuron do not learn the task. A wide network
 without activations does not learn the task either, because it is just one linear map. The cost of
-networks that do not learn stays near ln 2, the cost of guessing by a coin flip.
+networks that do not learn stays near ln 2, the cost of random guessing.
 
 Why width 1 is not enough: the first layer passes on a single number, t = w x + b. The output can
 only rise with t or only fall with t, so the network answers 1 only on one side of some threshold

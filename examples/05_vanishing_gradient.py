@@ -6,7 +6,7 @@ the next layer's gradient, and the first of seven layers gets almost no gradient
 derivative is 1 wherever a neuron is active. Look at the gradient norms. With sigmoids, the norms of
 different layers are orders of magnitude apart. With ReLU, the norms are close together. The ReLU
 network learns to separate two circles, while the loss of the sigmoid network stays at ln 2, the
-loss of guessing by a coin flip.
+loss of random guessing.
 
 The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output rounds to 1, the
 naive formula computes 0 times log 0, which is NaN. `cr.BCELoss` avoids this product.

@@ -7,7 +7,7 @@ weights: one network with ReLU, and one with ReLU6, which is constant above 6.
 Look for three things. First, the network with ReLU6 fits the points sooner: a ReLU bends the curve
 once, and a ReLU6 bends it twice. Second, the losses of both networks end near the dashed line,
 which is the loss of the true curve and shows the size of the noise. Third, the losses never settle.
-The slope of |d| is as steep near zero as anywhere else, so gradients and steps do not shrink with
+The L1 loss is as steep near zero as anywhere else, so gradients and steps do not shrink with
 the error.
 """
 

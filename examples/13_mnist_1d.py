@@ -4,10 +4,10 @@ Each sample is a signal of 40 numbers with the shape of a digit somewhere in it.
 trained: logistic regression, an MLP, and a CNN with a third of the MLP's weights. Then the 40
 numbers of all signals are reordered by one permutation, and the three are trained again.
 
-Look at the two columns. In order, the CNN is far ahead, because one kernel finds its shape at any
-place. Shuffling loses no information, and the other two networks do not even notice: the order of
-its inputs means nothing to a `Linear` layer. The CNN loses its advantage, because the numbers of a
-patch are no longer neighbours.
+Look at the two columns. With the numbers in order, the CNN is far ahead, because one kernel finds
+its shape at any place. Shuffling loses no information, and the other two networks do not even
+notice: the order of its inputs means nothing to a `Linear` layer. The CNN loses its advantage,
+because the numbers of a patch are no longer neighbours.
 
 The authors of the data set report 32, 68 and 94 %, and 32, 68 and 56 % after shuffling.
 

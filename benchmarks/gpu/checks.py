@@ -124,7 +124,7 @@ def in_turns(place: Place) -> dict[str, float]:
 
 
 def _visible(model: cr.Sequential, data: Any) -> Callable[[], float]:
-    """Return a function that makes a step and returns the loss of the step."""
+    """Return a function that runs a step and returns the loss of the step."""
     loss, optimizer = cr.CrossEntropyLoss(), cr.Adam(lr=1e-3).bind(model)
     batches = iter(())
 

@@ -11,7 +11,7 @@ from .files.atomic import write_atomically
 
 
 def shown(number: float) -> str:
-    """Format a number with four decimals, or if it is very small or large, with an exponent.
+    """Format a number with four decimals, or with an exponent if it is very small or large.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Initial values of parameters. NumPy draws the values in float64 for every backend.
 
 An initializer takes a NumPy Generator and the shape of a parameter, and returns an array of this
-shape. The weight of a linear layer has shape ``(out, in)``, and that of a convolution ``(out, in,
-*kernel)``.
+shape. The weight of a linear layer has shape ``(out, in)``, and the weight of a convolution has
+shape ``(out, in, *kernel)``.
 """
 
 from __future__ import annotations

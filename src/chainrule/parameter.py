@@ -273,7 +273,7 @@ class Parameter(Stored):
         return first
 
     def _settle(self, shown: int) -> None:
-        """Zero the gradient, unless it is of generation `shown` and the parameter is trainable."""
+        """Set the gradient to zero if it is frozen or not of generation `shown`."""
         if self.trainable and self._written == shown:
             return
         if self.trainable or not self._zeroed:

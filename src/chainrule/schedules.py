@@ -247,9 +247,9 @@ class one_cycle:
     The first rate is ``max_lr / div_factor``, and the last rate is
     ``max_lr / div_factor / final_div_factor``. The rate is highest at step
     ``pct_start * steps - 1``, and the cycle ends at step ``steps - 1``. In each of the two phases,
-    the rate goes from a value a to a value b, and follows the cosine
-    ``b + (a - b) (1 + cos(pi d)) / 2`` or the line ``b + (a - b) (1 - d)``, where d goes from 0 to
-    1. The schedule equals PyTorch's ``OneCycleLR`` with ``cycle_momentum=False``.
+    the rate goes from a to b while d goes from 0 to 1. The curve is the cosine ``b + (a - b) (1 +
+    cos(pi d)) / 2`` or the line ``b + (a - b) (1 - d)``. The schedule equals PyTorch's
+    ``OneCycleLR`` with ``cycle_momentum=False``.
 
     Source: L. Smith, "A disciplined approach to neural network hyper-parameters: part 1", 2018. The
     cycle has two phases, as in fastai. The paper adds a third phase, with much lower rates.

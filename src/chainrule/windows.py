@@ -1,6 +1,7 @@
 """Windows that slide over the spatial axes of images, ``(batch, channels, *space)``.
 
-The functions work for any number of spatial axes. A backend may replace each of them by a kernel.
+The functions work for any number of spatial axes. A backend may replace each function with a
+kernel.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def patches(xp: Any, x: Array, windows: Windows) -> Array:
 
 
 def sum_patches(xp: Any, columns: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
-    """Return images of this shape in which each element is the sum of its places in `columns`.
+    """Return images of this shape, in which each element is the sum of its copies in `columns`.
 
     This map is the adjoint of `patches`: ``sum(columns * patches(x))`` is
     ``sum(sum_patches(columns) * x)`` for all `x`.

@@ -36,7 +36,7 @@ def test_a_backend_is_made_once():
     assert cr.get_backend(array_api_strict) is cr.get_backend(array_api_strict)
     backend = cr.get_backend("numpy")
     assert cr.get_backend(backend) is backend
-    with pytest.raises(ValueError, match="^device='gpu' is too late, as .* already exists"):
+    with pytest.raises(ValueError, match="^device='gpu' comes too late: .* already exists"):
         cr.get_backend(backend, device="gpu")
 
 
@@ -287,5 +287,5 @@ def test_precisions(library):
         assert pickle.loads(pickle.dumps(found)) is found
     with pytest.raises(ValueError, match="expected precision to be .*, found 'half'"):
         cr.get_backend(backend.xp, precision="half")
-    with pytest.raises(ValueError, match="^precision='half' is too late, as .* already exists"):
+    with pytest.raises(ValueError, match="^precision='half' comes too late: .* already exists"):
         cr.get_backend(backend, precision="half")

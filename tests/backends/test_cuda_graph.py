@@ -202,4 +202,4 @@ def test_a_failed_capture_is_reported_and_ended(cupy, cublas):
     with pytest.raises(cr.BackendError, match="cannot be captured: NotImplementedError.*cuBLAS"):
         step()
     assert not streams[0].capturing
-    assert used == ["in", "out", "in", "out", "in"]  # an error leaves the last `use` before "out"
+    assert used == ["in", "out", "in", "out", "in"]  # after an error, "out" is missing

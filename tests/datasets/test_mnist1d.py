@@ -73,10 +73,10 @@ def test_one_permutation_for_all_samples_and_seeds():
 
 @pytest.mark.parametrize("digit", range(10))
 def test_without_noise_a_signal_is_its_template(digit):
-    """A multiple of the stretched and moved template, plus a line: the parameters are fitted."""
+    """A signal without noise is a multiple of its stretched and moved template, plus a line."""
     x, y = together(mnist1d(400, noise=0))
     places = every_place(digit)
-    # The line has no part in what is left after fitting it to both sides.
+    # Subtract the best fitting line from signals and templates, so that lines do not matter.
     line = np.stack([np.ones(40), np.linspace(-1, 1, 40)], axis=1)
     rest = np.eye(40) - line @ np.linalg.pinv(line)
     places = places @ rest

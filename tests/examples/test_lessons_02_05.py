@@ -83,7 +83,7 @@ def test_no_linear_threshold_separates_odd_from_even():
     order = np.argsort(directions @ signs.T, axis=1)
     below = np.cumsum(
         np.where(odd, 1, -1)[order], axis=1
-    )  # number of odd points minus number of even points below each threshold
+    )  # below each threshold, the number of odd points minus the number of even points
     best = (8 + np.abs(below).max()) / 16
     assert best <= 0.75
 

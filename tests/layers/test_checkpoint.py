@@ -182,7 +182,7 @@ def test_models_with_nan_or_infinity_are_not_saved(where, bad, library, tmp_path
 
 
 class Sides(cr.Identity):
-    """A layer that makes a set of its arguments, so that none of them may be a list."""
+    """A layer that puts its arguments into a set, so no argument can be a list."""
 
     def __init__(self, *sides):
         self.sides = set(sides)

@@ -265,7 +265,7 @@ def test_max_norm_limits_each_kernel():
 
 @pytest.mark.parametrize("name", ["in_channels", "kernel_size", "stride", "padding", "groups"])
 def test_arguments_that_determine_shapes_cannot_be_changed(name):
-    """A changed argument would compute another function than the file of the model says."""
+    """After such a change, the layer would no longer match the file of the model."""
     layer = cr.Conv2d(1, 2, 3)
     before = getattr(layer, name)
     with pytest.raises(AttributeError, match=rf"{name} cannot be changed: make a new Conv2d"):

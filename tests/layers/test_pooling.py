@@ -93,7 +93,7 @@ def test_which_elements_count(x, options, expected, library):
     options = {"kernel": 2, **options}
     y, dx = pooled(cr.AvgPool1d(options.pop("kernel"), **options), library, x)
     np.testing.assert_allclose(y, expected, rtol=1e-14)
-    # The means are linear, so the gradient of their sum gives the sum back.
+    # The means are linear, so their sum is the product of `x` and the gradient of the sum.
     assert np.dot(x, dx) == pytest.approx(sum(expected))
 
 
@@ -194,7 +194,7 @@ def test_dropout_of_channels(library):
 
 
 def test_padding_does_not_take_the_gradient_of_minus_infinity(library):
-    """An image may itself hold minus infinity, which then takes the gradient."""
+    """An image may itself hold minus infinity, which then receives the gradient."""
     x = library.asarray(np.asarray([[[-np.inf, 1.0, 2.0, -np.inf]]]))
     layer = cr.MaxPool1d(2, padding=1).bind(library.backend, dtype="float64")
     y, backward = layer.forward(x)

@@ -30,7 +30,7 @@ def one_weight(library, dtype="float32", outputs=1):
 
 
 def step(model, optimizer, *grads):
-    """Make a step with these gradients, and return by how much each weight decreases."""
+    """Take a step with these gradients, and return by how much each weight decreases."""
     before = model.backend.to_numpy(model.state.values).copy()
     grads = np.asarray(grads)[:, None]
     model[0].weight.add_grad(model.backend.asarray(grads, dtype=model.state.dtype))

@@ -17,7 +17,7 @@ def two_weights(library, **options):
 
 
 def step(model, optimizer):
-    """Make a step with gradients of 1, and return by how much each weight decreases."""
+    """Take a step with gradients of 1, and return by how much each weight decreases."""
     before = model.backend.to_numpy(model.state.values).copy()
     for p in model.parameters():
         p.add_grad(model.xp.ones_like(p.value))

@@ -203,7 +203,7 @@ def test_a_linear_layer_on_more_axes(path):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_custom_layer_that_adds_an_axis(inside, path):
-    """Linear in or after a custom layer is not exported as Gemm, which accepts only two axes."""
+    """A Linear inside or after a custom layer is not exported as Gemm, which needs two axes."""
 
     class Doubled(cr.Layer):
         def __init__(self, inner):

@@ -98,7 +98,7 @@ def activations():
 
 
 def images():
-    """Yield all kinds of layers for images. Each sample of six features becomes a small image."""
+    """Yield each kind of layer for images. Each sample of six features becomes an image."""
     yield from (cr.Linear(6, 50), cr.Unflatten(1, (2, 5, 5)), cr.Conv2d(2, 4, 2, groups=2))
     yield from (cr.BatchNorm(4), cr.ReLU(), cr.Dropout2d(0.3), cr.MaxPool2d(2, stride=1))
     yield from (cr.ZeroPad2d((1, 0, 0, 1)), cr.Conv2d(4, 3, 3, padding="same"), cr.GroupNorm(3, 3))

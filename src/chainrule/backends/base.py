@@ -276,7 +276,7 @@ def get_backend(
     if isinstance(backend, Backend):
         for name, asked in (("device", device), ("precision", precision)):
             if asked not in (None, getattr(backend, name)):
-                raise ValueError(f"{name}={asked!r} is too late, as {backend!r} already exists")
+                raise ValueError(f"{name}={asked!r} comes too late: {backend!r} already exists")
         return backend
     library: Any = backend
     if isinstance(backend, ModuleType):

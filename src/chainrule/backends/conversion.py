@@ -100,7 +100,7 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
             xp = array_api_compat.array_namespace(x)
             x = xp.astype(x, xp.float32)
         return convert(x)
-    except DataError:  # already raised for an item or a column
+    except DataError:  # raised for an item or a column of `x`
         raise
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
         found = type(x).__name__
@@ -126,7 +126,7 @@ def _in_host_memory(x: Any) -> np.ndarray:
     if np.ma.is_masked(array):
         raise DataError("expected an array without masked elements (fill them first)")
     if array.dtype.kind in "US" and not isinstance(x, np.ndarray):
-        array = array.astype(object)  # then the error message shows one of the strings
+        array = array.astype(object)  # so that the error shows one of the strings
     if array.dtype != object:
         return np.asarray(array)
     if array.ndim == 2 and hasattr(x, "items"):

@@ -34,7 +34,7 @@ const bool inside = 0 <= y && y < height && 0 <= z && z < width;
 column = inside ? x[((n * channels + c) * height + y) * width + z] : (T)0;
 """
 
-# Each element of the image collects its places in the columns. So no two threads write to the same
+# Each element of the image sums its own copies in the columns. So no two threads write to the same
 # element, and the order of the sum never changes.
 
 _SUM_PATCHES = """

@@ -30,7 +30,7 @@ class CupyBackend(Backend, name="cupy"):
     Parameters
     ----------
     device : int, optional
-        The number of the GPU. CuPy uses the current device of the thread, so the constructor makes
+        The index of the GPU. CuPy uses the current device of the thread, so the constructor makes
         this GPU the current device. To use several GPUs, run one process for each.
     """
 

@@ -52,8 +52,8 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     outputs : int
         The number of arrays that the update overwrites.
     otherwise : callable
-        The function to call instead if there is no loop for this number of arrays. If numba cannot
-        compile the rule, this function is called too, and a warning is issued.
+        The function to call if there is no loop for this number of arrays, or, after a warning, if
+        numba cannot compile the rule.
     """
     loops = dict(_loops(rule, outputs))
 
@@ -75,7 +75,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
 
 @lru_cache(maxsize=64)
 def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
-    """Return a dict from numbers of arrays to compiled loops. To compile one takes 0.3 seconds."""
+    """Return the compiled loops by number of arrays. Compiling a loop takes 0.3 seconds."""
     element = _compiled(rule)
     return {
         arrays: _compiled(make(element))

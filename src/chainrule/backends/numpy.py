@@ -23,7 +23,7 @@ class NumpyBackend(Backend, name="numpy"):
     Otherwise, the rule is applied to one block of elements at a time.
     """
 
-    patch_elements = 2**18  # 1 MiB of float32: a level-2 cache
+    patch_elements = 2**18  # 1 MiB of float32, the size of a level-2 cache
 
     def __init__(self, *, device: Any = None, precision: str | None = None) -> None:
         super().__init__(np, device=device, precision=precision)

@@ -188,7 +188,7 @@ class Checkpoint(Callback):
                 unfinished.unlink(missing_ok=True)
 
     def _of_another_training(self, trainer: Training) -> list[str]:
-        """Return the checkpoints in the folder that this training run cannot have written."""
+        """Return the checkpoints in the folder that must come from another training run."""
         step = trainer.optimizer.steps
         found = [_name(n) for n in _steps(self.folder) if n > step]
         first = step == 0 and not trainer.resuming

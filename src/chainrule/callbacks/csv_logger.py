@@ -38,7 +38,7 @@ class CSVLogger(Callback):
     Raises
     ------
     FileExistsError
-        When training starts, if another training run is writing to the file.
+        If another training run is writing to the file when training starts.
     OSError
         When training starts, if the file cannot be written.
     ValueError

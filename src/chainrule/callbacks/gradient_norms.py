@@ -14,7 +14,7 @@ from .base import Callback, Training
 
 
 class GradientNorms(Callback):
-    """Record the Euclidean norm of the gradient of each weight array at each step, after clipping.
+    """Record the norm of the gradient of each weight array at each step, after clipping.
 
     The norms stay on the device until training ends. Further calls of `fit` append to the recorded
     norms.

@@ -38,10 +38,10 @@ def mnist1d(
     noise and a random slope are added to the whole signal. Four fifths of the samples are for
     training.
 
-    The steps and their figures are the authors', but the random numbers differ from theirs.
-    The samples therefore follow the same distribution as the published file, without being equal to
-    it. The authors report test accuracies of 32 % for logistic regression, 68 % for an MLP and 94 %
-    for a convolutional network. After shuffling, they report 32, 68 and 56 %.
+    The procedure and its constants come from the authors, but the random numbers are different. The
+    samples therefore follow the distribution of the published file, but are not equal to its
+    samples. The authors report test accuracies of 32 % for logistic regression, 68 % for an MLP and
+    94 % for a convolutional network. After shuffling, they report 32, 68 and 56 %.
 
     Source: S. Greydanus and D. Kobak, "Scaling down deep learning with MNIST-1D", 2024.
 
@@ -52,8 +52,8 @@ def mnist1d(
     noise : float, optional
         A factor for the standard deviation of the noise. 0 leaves the signals without noise.
     shuffled : bool, optional
-        Whether to reorder the 40 numbers of each signal, by one permutation for all samples and
-        seeds. This hides from a network which numbers are neighbours.
+        Whether to reorder the 40 numbers of each signal, with the same permutation for all samples
+        and seeds. A network then cannot tell which numbers are neighbours.
     seed : int, optional
         Seed of the samples.
 
@@ -101,7 +101,7 @@ def _signals(digits: np.ndarray, noise: float, rng: np.random.Generator) -> np.n
 
 
 def _heights(digit: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Return the heights of templates at places from 0 to 12, on straight lines between knots."""
+    """Interpolate templates linearly at places from 0 to 12, and return the heights."""
     y = _TEMPLATES - np.mean(_TEMPLATES, axis=1, keepdims=True)
     y /= 6.0 * np.std(y, axis=1, keepdims=True)
     y = np.pad(y - y[:, :1], ((0, 0), (0, 1)))  # from 0 back to 0
@@ -112,7 +112,7 @@ def _heights(digit: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:
-    """Return rows after a Gaussian filter of standard deviation 2, reflected at both ends."""
+    """Smooth each row with a Gaussian of standard deviation 2; reflect the row at both ends."""
     distance = np.arange(-8, 9)
     weights = np.exp(-0.5 * (distance / 2.0) ** 2)
     padded = np.pad(x, ((0, 0), (8, 8)), mode="symmetric")

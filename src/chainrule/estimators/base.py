@@ -91,8 +91,8 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         Warns
         -----
         ConvergenceWarning
-            If training reached `max_iter` before convergence. With "lbfgs", also if training
-            stopped for another reason while the gradient was larger than `tol`.
+            If training reached `max_iter` before convergence, or if "lbfgs" stopped for another
+            reason while the gradient was larger than `tol`.
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 
@@ -116,7 +116,7 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         Raises
         ------
         ValueError
-            See `fit`. In particular, the estimator stays as it was before the call.
+            See `fit`. The estimator then stays as it was before the call.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 

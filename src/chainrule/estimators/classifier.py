@@ -116,9 +116,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         ``GridSearchCV(model, {"optimizer__lr": [1e-3, 1e-2]})``.
     callbacks : list of Callback or None, optional
         Callbacks to run during training (see `chainrule.callbacks`). With validation data, the
-        history contains ``val_loss`` and ``val_score``. Each call of `fit`, and so each fit of a
-        search, writes its own files. If the ``folder`` of a `Checkpoint` exists, the checkpoint
-        writes to ``folder-2`` and so on. If the file of a `CSVLogger` exists, the logger writes to
+        history contains ``val_loss`` and ``val_score``. Each call of `fit` writes its own files,
+        also within a search. If the ``folder`` of a `Checkpoint` exists, the checkpoint writes to
+        ``folder-2`` and so on. If the file of a `CSVLogger` exists, the logger writes to
         ``log-2.csv``. The attribute ``callbacks[0].folder`` holds the folder that was used.
     precision : {"auto", "float32", "float64"}, optional
         The dtype of the model. "auto" is float32 for float32 data, and float64 for other data.

@@ -39,8 +39,8 @@ class Record:
         return cls(0, samples_seen, None, [], *best)
 
     def anew(self, early_stopping: bool) -> Record:
-        """Return the record for the next call of `fit`. It extends the curves and resets best
-        values.
+        """Return the record for the next call of `fit`. The record extends the curves and resets
+        the best values.
 
         The next call may use different data, for which the earlier best values may be out of reach.
         """

@@ -61,7 +61,7 @@ def fit(
     -----
     ConvergenceWarning
         If an element of the gradient still exceeds `tol` in absolute value. The warning shows the
-        largest absolute value.
+        largest absolute value of an element.
     """
     state, done = model.state, 0
     max_iter, tol = parameters["max_iter"], parameters["tol"]

@@ -35,8 +35,8 @@ def training_undone_by_errors(
     trainer : Trainer or None
         The trainer. Its optimizer, counters, batch order and history are restored.
     curve : list of float
-        The losses so far. After an error, new losses are removed from the end of this list. No copy
-        is made, because the list may be long.
+        The losses so far. After an error, new losses are removed from the end of this list. The
+        list is not copied, because it may be long.
     """
     state, length = model.state, len(curve)
     vectors, draws = state.snapshot(), state.draws

@@ -65,9 +65,8 @@ def to_onnx(
     ShapeError
         If the input does not have the shape that a layer expects.
     ValueError
-        If the model is in float64, because runtimes lack operators for float64. Also if the input
-        shape is unknown, if `input_dtype` is not a dtype of real numbers, or if the model is larger
-        than 2 GiB.
+        If the model is in float64 (runtimes lack operators for float64), if the input shape is
+        unknown, if `input_dtype` is not a dtype of real numbers, or if the model exceeds 2 GiB.
     OSError
         If the file cannot be written. An existing file stays unchanged.
 

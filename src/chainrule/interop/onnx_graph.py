@@ -31,7 +31,7 @@ class Graph:
         A function that takes a layer and returns the `Writer` for this layer.
     rows : bool
         Whether the model's input is known to have shape ``(batch, features)``. The attribute `rows`
-        says the same about the next layer's input.
+        holds the same information for the input of the next layer.
     """
 
     def __init__(self, model: Layer, writer: Callable[[Layer], Writer], *, rows: bool) -> None:

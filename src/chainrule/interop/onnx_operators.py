@@ -131,7 +131,7 @@ def _avg_pool(graph: Graph, layer: layers.AvgPool2d, x: Value) -> Value:
 
 
 def _ceil_mode(layer: layers.MaxPool2d | layers.AvgPool2d) -> int:
-    """Refuse layers whose last window may begin beyond the image: runtimes disagree about it."""
+    """Raise an error if the last window may begin beyond the image: runtimes then disagree."""
     reach = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
     axes = zip(layer.stride, layer.padding, reach, strict=True)
     if layer.ceil_mode and any(s + after > size for s, (_, after), size in axes):
@@ -162,7 +162,7 @@ def _adaptive_avg_pool(graph: Graph, layer: layers.AdaptiveAvgPool2d, x: Value) 
 
 
 def _averaging(graph: Graph, x: Value, axis: int, parts: int) -> Value:
-    """Add the matrix that takes the mean over each part of an axis of `x`, whatever its length."""
+    """Add the matrix that averages each part of an axis of `x`, for any length of the axis."""
     node, part = graph.node, np.arange(parts)[:, None]
     length = node("Squeeze", node("Shape", x, start=axis, end=axis + 1))
     first = node("Div", node("Mul", length, part), np.asarray(parts))

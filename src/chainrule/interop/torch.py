@@ -102,9 +102,9 @@ class _Converter:
         self.rows: bool | None = None  # whether the next input is (batch, features), if known
 
     def layer(self, module: Any, place: str) -> Layer:
-        """Return the layer of a module, which is the same at each use of the module.
+        """Return the layer of a module: the same layer at each use of the module.
 
-        Each use is checked on its own, since its input may have other axes.
+        Each use is checked separately, because its input may have different axes.
         """
         layer = self.checked(module, place)
         return self.made.setdefault(id(module), layer)
@@ -193,7 +193,7 @@ def _without_hooks(module: Any) -> None:
 
 
 def _expect(module: Any, **options: Any) -> None:
-    """Refuse a module whose options differ from the given values, which the layer requires."""
+    """Raise an error if the options of a module are not the values that the layer requires."""
     for name, value in options.items():
         found = getattr(module, name)
         if found != value:

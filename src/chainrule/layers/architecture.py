@@ -62,9 +62,10 @@ class Describer:
         }
 
     def defaults(self, bound: inspect.BoundArguments, layer: Layer) -> dict[str, Any]:
-        """Return the defaults of omitted arguments, because a later version may change defaults.
+        """Return the default values of omitted arguments.
 
-        A default that cannot be written as JSON is left out.
+        They are stored, because a later version may change them. A default that cannot be written
+        as JSON is left out.
         """
         written = {}
         for name, parameter in bound.signature.parameters.items():
@@ -76,7 +77,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """Return a built-in initializer, and None for others, because weights are saved too."""
+        """Return `init` if it is built in, else None: loaded weights need no initializer."""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:

@@ -85,9 +85,9 @@ class Layer(Tree):
             Layer.built_in[cls.__name__] = cls
             cls._is_custom = False
         else:
-            cls._is_custom = True  # a subclass of a built-in layer would inherit False
+            cls._is_custom = True  # or a subclass of a built-in layer would inherit False
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
-            cls.takes_input_gradient = False  # the new `backward` may not accept it
+            cls.takes_input_gradient = False  # the new `backward` may lack this argument
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         """Return the output, and the function for the backward pass through this layer.

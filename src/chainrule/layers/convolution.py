@@ -18,7 +18,7 @@ from .windowed import PerAxis, Windowed
 class Convolution(Windowed):
     """Base class of convolutions: a matrix that maps the patches of an image, and its transpose.
 
-    If there are groups of channels, each group has a matrix of its own.
+    If there are groups of channels, each group has its own matrix.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Convolution(Windowed):
         return y
 
     def _map_back(self, y: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
-        """Return ``sum_patches(weight.T @ y)``, an image of this shape: the transpose of `_map`."""
+        """Apply the transpose of `_map`: ``sum_patches(weight.T @ y)``, an image of this shape."""
         matmul, fold = self.backend.matmul, self.backend.kernel(sum_patches)
         transposed = self.xp.matrix_transpose(self._by_group(self.weight.value))
 
@@ -109,7 +109,7 @@ class Convolution(Windowed):
         """Divide the batch into parts that have about `Backend.patch_elements` patch elements.
 
         With few output channels, a product has little work for each patch element. Larger parts
-        then give the threads of a product enough work.
+        then give each thread enough work.
         """
         each = self.weight.size // self.weight.shape[0] * self.groups * math.prod(windows.count)
         few_channels = max(1, 64 // self.weight.shape[0])
@@ -117,7 +117,7 @@ class Convolution(Windowed):
         return (slice(i, min(i + step, batch)) for i in range(0, batch, step))
 
     def _by_group(self, matrix: Array) -> Array:
-        """Divide the first axis by groups and join the others, ``(groups, rows, columns)``."""
+        """Split the first axis into groups: ``(groups, rows, columns)``."""
         return self.xp.reshape(matrix, (self.groups, matrix.shape[0] // self.groups, -1))
 
     def _rows(self, image: Array) -> Array:
@@ -147,15 +147,15 @@ class Conv2d(Convolution):
     in_channels, out_channels : int
         The number of channels of ``x``, ``(batch, in_channels, height, width)``, and of ``y``. The
         height of ``y`` is ``(height + 2 * padding - dilation * (kernel_size - 1) - 1) // stride +
-        1``, and the width likewise.
+        1``. The width follows the same formula.
     kernel_size : int or tuple of int
         The height and width of a patch.
     stride : int or tuple of int, optional
         The distance between neighbouring patches.
     padding : int, tuple of int, "same" or "valid", optional
         The number of zeros added on each side. "valid" adds none. "same" gives ``y`` the height and
-        width of ``x``, and needs a stride of 1. If it has to add an odd number of zeros, the end
-        gets one more than the beginning.
+        width of ``x``, and needs a stride of 1. If the total number of zeros is odd, the end gets
+        one more zero than the beginning.
     dilation : int or tuple of int, optional
         The distance between neighbouring elements of a patch.
     groups : int, optional

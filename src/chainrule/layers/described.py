@@ -33,7 +33,7 @@ class Described(Hints):
         return self
 
     def arguments(self) -> inspect.BoundArguments:
-        """Return the constructor arguments. With `keeps_arguments`, return their current values."""
+        """Return the constructor arguments, or their current values with `keeps_arguments`."""
         args, kwargs = self._arguments
         signature = inspect.signature(self.__init__)  # type: ignore[misc]
         bound = signature.bind(*args, **kwargs)

@@ -81,7 +81,7 @@ class GroupNorm(Layer):
     Parameters
     ----------
     num_groups : int
-        The number of groups; `num_channels` has to be a multiple.
+        The number of groups, which has to divide `num_channels`.
     num_channels : int
         The size of axis 1 of ``x`` and ``y``, which have shape ``(batch, channels, ...)``. The
         parameters ``weight`` and ``bias`` have shape ``(channels,)``. ``weight`` starts at 1, and

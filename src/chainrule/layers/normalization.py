@@ -29,7 +29,8 @@ class BatchNorm(Layer):
 
     While weight and bias are frozen (`freeze`), the layer uses the running averages even in
     training and does not update them. (PyTorch would keep updating the running averages.) Without
-    weight and bias, the layer cannot be frozen, so training always uses the batch.
+    weight and bias, the layer cannot be frozen, so training always uses the statistics of the
+    batch.
 
     In float32, deviations above 1.8e19 make the running variance infinite, which `Trainer.fit`
     reports as an error.
@@ -141,7 +142,7 @@ class BatchNorm(Layer):
         return y, backward
 
     def _over_axis_1(self, x: Array, training: bool) -> tuple[Array, Backward]:
-        """Normalise the channels of images or sequences, whose positions become rows."""
+        """Normalise the channels of images or sequences; each position becomes a row."""
         xp, features = self.xp, self.features
         self.expect(x.ndim > 2 and x.shape[1] == features, ("batch", features, "..."), x)
         channels_last = x.shape[0], *x.shape[2:], features
@@ -175,9 +176,9 @@ def without_overflow(
 ) -> Array:
     """Return `inverse`, with corrected values where the variance has overflowed.
 
-    The corrected values are computed from deviations that are divided by the largest deviation
-    before they are squared. On a device, checking for an overflow would wait for the result, so
-    `inverse` is returned unchanged.
+    For the corrected values, the deviations are divided by the largest deviation and then squared.
+    On a device, checking for an overflow would wait for the result, so `inverse` is returned
+    unchanged.
     """
     if not on_host(variance) or math.isfinite(float(backend.kernel(squares)(variance))):
         return inverse

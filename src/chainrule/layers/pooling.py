@@ -166,11 +166,11 @@ class AvgPool1d(AvgPool2d):
 
 
 class AdaptiveAvgPool2d(Layer):
-    """Mean over parts of the image, with an output of a given size whatever the input's size.
+    """Mean over parts of the image, with an output of a fixed size for inputs of any size.
 
     Row ``i`` of ``y`` is the mean of the rows from ``floor(i * height / rows)`` up to, but not
-    including, ``ceil((i + 1) * height / rows)``; likewise for columns. With `output_size` 1, ``y``
-    is the mean of each channel.
+    including, ``ceil((i + 1) * height / rows)``. The columns follow the same formula. With
+    `output_size` 1, ``y`` is the mean of each channel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""ReLU and similar activations. Most of them are linear for large positive inputs.
+"""ReLU and similar activations. Most are linear for large positive inputs.
 
 Inputs may have any shape. The output has the shape of the input.
 """

@@ -1,4 +1,4 @@
-"""Layers that change only the shape of their input, and one that changes nothing."""
+"""Layers that change only the shape of their input, and a layer that changes nothing."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ class Unflatten(Layer):
     dim : int
         The axis to split, at least 1, because axis 0 is the batch.
     unflattened_size : tuple of int
-        The sizes of the new axes. One of them may be -1, and is then computed from the others.
+        The sizes of the new axes. One size may be -1, and is then computed from the other sizes.
 
     Raises
     ------
     ShapeError
-        In `forward`, if ``x`` has no such axis, or if its size is not the product of the new ones.
+        In `forward`, if ``x`` has no such axis, or if the size of this axis is not the product of
+        the new sizes.
 
     Examples
     --------

@@ -14,8 +14,8 @@ from .windowed import PerAxis
 class ConvTranspose2d(Convolution):
     """Transposed convolution: the adjoint of a `Conv2d`, which makes images larger.
 
-    Each element of ``x`` adds a multiple of the kernel to ``y``, at `stride` times its own place.
-    The layer computes the same as the backward pass of a `Conv2d` from `out_channels` to
+    Each element of ``x`` adds a multiple of the kernel to ``y``, at `stride` times its own
+    position. The forward pass is the backward pass of a `Conv2d` from `out_channels` to
     `in_channels` with the same weight.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
@@ -25,18 +25,18 @@ class ConvTranspose2d(Convolution):
     in_channels, out_channels : int
         The number of channels of ``x``, ``(batch, in_channels, height, width)``, and of ``y``. The
         height of ``y`` is ``(height - 1) * stride - 2 * padding + dilation * (kernel_size - 1) +
-        output_padding + 1``, and the width likewise.
+        output_padding + 1``. The width follows the same formula.
     kernel_size, stride, dilation, groups, bias, init, bias_init, max_norm
         See `Conv2d`. The weight has shape ``(in_channels, out_channels // groups, *kernel_size)``,
-        so `max_norm` limits the weights of one input channel. As in PyTorch, initializers take axis
-        1 for the number of inputs. So `initializers.he_normal` keeps the scale of activations only
-        if both numbers of channels are equal and the stride is 1.
+        so `max_norm` limits the weights of one input channel. As in PyTorch, initializers use the
+        length of axis 1 as the number of inputs. So `initializers.he_normal` keeps the scale of
+        activations only if both numbers of channels are equal and the stride is 1.
     padding : int or tuple of int, optional
         The number of rows and columns to remove from each side of ``y``.
     output_padding : int or tuple of int, optional
         The number of rows and columns to add to ``y`` at the bottom and on the right, less than the
-        stride or the dilation. With a stride, a `Conv2d` maps images of several sizes to the size
-        of ``x``. `output_padding` chooses one of them.
+        stride or the dilation. With a stride above 1, a `Conv2d` maps images of several sizes to
+        the size of ``x``, and `output_padding` selects one of them.
 
     Raises
     ------

@@ -14,7 +14,7 @@ PerAxis = int | tuple[int, ...]
 
 
 class Windowed(Layer):
-    """Base class of convolutions and pooling. A custom layer need not use it."""
+    """Base class of convolutions and pooling. Custom layers may use `Layer` instead."""
 
     space: ClassVar[tuple[str, ...]] = ("height", "width")
     """The names of the spatial axes. The attributes below have one entry per axis."""
@@ -41,7 +41,8 @@ class Windowed(Layer):
     ) -> Windows:
         """Return all windows that fit into `x` after padding.
 
-        With `ceil_mode`, the last window may end beyond the padding, as long as it begins before.
+        With `ceil_mode`, the last window may end beyond the padding, if it begins before the
+        padding at the end.
         """
         sides, count = list(padding), []
         for i, name in enumerate(self.space):

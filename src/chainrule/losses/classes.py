@@ -108,7 +108,7 @@ class CrossEntropyLoss(Loss):
         if self.weight:
             q = q * self.weight.on(xp, y)
         log_p = log_softmax(xp, y)
-        values = -xp.sum(times(xp, log_p, q), axis=1)  # `times`, because a logit may be -inf
+        values = -xp.sum(times(xp, log_p, q), axis=1)  # use `times`, because a logit may be -inf
         return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
@@ -141,7 +141,7 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers. Their dtype is omitted: the user may not know it."""
+    """Describe targets that are not integers, without their dtype: users may not know it."""
     if target.dtype == xp.bool:
         return "booleans: y.astype(int) converts them to labels"
     if bool(xp.all(target == xp.floor(target))):

@@ -24,7 +24,7 @@ def r2(outputs: Array, targets: Array) -> Array:
     Returns
     -------
     array
-        The score, as a 0-d array. It is at most 1, and 0 if every output is the mean of the
+        The score, as a 0-d array. It is at most 1. It is 0 if every output is the mean of the
         targets. `chainrule.metrics` describes the dtype.
 
     Raises

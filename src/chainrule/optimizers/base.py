@@ -1,7 +1,7 @@
 """The base class of all optimizers: binding to a model, and the step itself.
 
-A step applies the optimizer's rule, which is a function, to the flat vectors of the model and not
-to each layer. The backend makes the rule fast (see `Backend.elementwise`).
+The rule of an optimizer is a function. A step applies the rule to the flat vectors of the model,
+not to each layer. The backend makes the rule fast (see `Backend.elementwise`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Optimizer(Options):
         The learning rate, at least 0: a number, or a function of the step number such as
         `schedules.cosine`. A dict sets the rate of each layer: ``{"0": 1e-4, "": 1e-3}`` means 1e-4
         for the layer ``"0"`` and 1e-3 for all others. A key applies to all parameters whose names
-        in `Layer.named_parameters` begin with this key. If several keys match, the longest one is
+        in `Layer.named_parameters` begin with this key. If several keys match, the longest key is
         used.
     weight_decay : float, optional
         Coefficient of the L2 penalty ``weight_decay / 2 * sum(value^2)``, which adds
@@ -126,7 +126,7 @@ class Optimizer(Options):
         return self
 
     def _prepare(self, state: ModelState) -> None:
-        """Create what depends on the options: the state vectors and the update function."""
+        """Create the state vectors and the update function, which depend on the options."""
         slots: Any = self.slots
         if isinstance(slots, str):
             raise TypeError(f"{self!r}: expected a tuple of slots, found {shown(slots)}")

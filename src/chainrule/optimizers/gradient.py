@@ -67,5 +67,5 @@ class Gradient:
             if not bool(xp.all(xp.isfinite(grads[p._part]))):
                 raise DivergenceError(
                     f"expected finite gradients, found NaN or infinity in the gradient of {name!r}"
-                    ": the step was not made"
+                    ": the weights are unchanged"
                 )

@@ -148,7 +148,7 @@ def plot_sweep(
     names = [name for name in (x, y, by) if name is not None]
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise TypeError(
-            f"expected rows, a list of dicts, found {_kind(rows)}; for a data frame, pass "
+            f"expected rows as a list of dicts, found {_kind(rows)}; for a data frame, pass "
             'frame.to_dict("records")'
         )
     if not rows:
@@ -217,7 +217,7 @@ def _kind(thing: Any) -> str:
 
 
 def _shade(i: int, n: int) -> Any:
-    """Return the colour of curve i of n. Later curves are lighter, so they differ in greyscale."""
+    """Return the colour of curve i of n: later curves are lighter, even in greyscale."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.9 * i / max(n - 1, 1))

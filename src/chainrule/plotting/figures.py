@@ -39,7 +39,7 @@ def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
     Raises
     ------
     ShapeError
-        If the number of classes is not the number of samples.
+        If there is not one class per sample.
     DataError
         If the classes are not whole numbers.
     """
@@ -52,7 +52,7 @@ def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
     found = found.reshape(-1)
     whole: np.ndarray = found.astype(int)
     if (others := found[found != whole]).size:
-        raise DataError(f"expected {name} to be classes, whole numbers, found {others[0]}")
+        raise DataError(f"expected {name} to be class numbers, found {others[0]}")
     return whole
 
 

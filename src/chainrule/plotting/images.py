@@ -51,8 +51,7 @@ def plot_predictions(
     Raises
     ------
     ShapeError
-        If `images` does not have three axes, or if the number of predictions or labels is not the
-        number of images.
+        If `images` does not have three axes, or if there is not one prediction or label per image.
     DataError
         If predictions or labels are not whole numbers, or if `names` lacks the name of a class.
     """
@@ -117,7 +116,7 @@ def plot_weights(
         image per filter and channel. Pass ``model[0].weight.value[:32]`` to draw only the first 32
         units.
     shape : tuple of int, optional
-        Height and width of an input image. By default, input images are taken to be square.
+        Height and width of an input image. By default, input images are assumed to be square.
     columns : int, optional
         Maximum number of images per row. By default, the grid is nearly square.
     ax : matplotlib.axes.Axes, optional

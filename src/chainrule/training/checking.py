@@ -89,7 +89,7 @@ def expect_validation_tuple(given: Any) -> None:
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:
     """Raise a `ShapeError` if a batch or a micro-batch is too small for a layer.
 
-    In a network for images, one sample may be enough, as it has many positions. Then the layer
+    In a network for images, one sample may be enough, because it has many positions. Then the layer
     itself has to raise the error.
     """
     if any(isinstance(part, Windowed) for _, part in model._walk()):

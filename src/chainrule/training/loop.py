@@ -36,7 +36,7 @@ class Run:
     batches : Batches or BatchStream
         The source of the batches.
     step : Step
-        The function that makes one training step with a batch.
+        The function that runs one training step with a batch.
     repeated : RepeatedSteps or None
         The object to use instead of `step`, if the device can repeat steps.
     validation : tuple of array or None
@@ -124,7 +124,7 @@ class Run:
         return training.progress
 
     def _steps(self, progress: Progress, interruption: Interruption) -> None:
-        """Make the remaining steps of the epoch."""
+        """Run the remaining steps of the epoch."""
         training, step = self.training, self.repeated or self.step
         optimizer = training.optimizer
         for batch in (self.repeated or self.batches).starting_at(len(progress.rows)):

@@ -33,7 +33,7 @@ class RepeatedSteps:
     Parameters
     ----------
     step : Step
-        The function that makes one training step with a batch, without augmentation.
+        The function that runs one training step with a batch, without augmentation.
     batches : Batches
         Batches of arrays on the device.
     """
@@ -94,7 +94,7 @@ class RepeatedSteps:
             yield (i,)
 
     def __call__(self, i: int) -> tuple[Any, ...]:
-        """Make step `i` of the epoch, and return the same numbers as `Step`."""
+        """Run step `i` of the epoch, and return the same numbers as `Step`."""
         if i == self.steps:  # the last batch is smaller
             return self.step(*self.batches.batch(i, *self._order))
         state, optimizer = self.model.state, self.step.optimizer
@@ -103,7 +103,7 @@ class RepeatedSteps:
         before, state.inputs = state.inputs, self
         try:
             self._run()
-        except BackendError as error:  # the step was not made, and cannot be repeated
+        except BackendError as error:  # the step did not run, and cannot be repeated
             message = f"compile='auto' has no effect; steps are launched one by one: {error}"
             warnings.warn(message, RuntimeWarning, stacklevel=6)
             self._run = self._look_up
@@ -142,7 +142,7 @@ class RepeatedSteps:
             self._keys[here, ...] = backend.asarray(keys.reshape(count, self._masks, 2))
 
     def _look_up(self) -> None:
-        """Make a step with inputs from the tables. Every step performs the same operations."""
+        """Run a step with inputs from the tables. Every step performs the same operations."""
         xp, line = self._xp, self._line
         self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         if self._masks:
@@ -177,7 +177,7 @@ class RepeatedSteps:
 
 
 def repeated_steps(step: Step, batches: Batches | BatchStream) -> RepeatedSteps | None:
-    """Return the steps of ``compile="auto"``, or None if the steps cannot be repeated."""
+    """Return the steps for ``compile="auto"``, or None if steps cannot be repeated."""
     if not step.model.backend.repeats:
         return None
     if not isinstance(batches, Batches) or batches.on_disk:

@@ -84,7 +84,7 @@ class SampleMeans:
 
 
 def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
-    """Compute a metric. If the metric raises an error, add its name to the error."""
+    """Compute a metric. If the metric raises an error, add the metric's name to the error."""
     try:
         return metric(outputs, targets)
     except Exception as error:
@@ -93,7 +93,7 @@ def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
 
 
 def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
-    """Return a metric's `per_sample` and the label to ignore, or None without `per_sample`."""
+    """Return a metric's `per_sample` and the label to ignore, or None for other metrics."""
     ignored = None
     if isinstance(metric, partial) and not metric.args and {*metric.keywords} == {"ignore_index"}:
         metric, ignored = metric.func, metric.keywords["ignore_index"]

@@ -41,7 +41,7 @@ class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see
 
 @dataclass(frozen=True)
 class Step:
-    """A function that makes one training step with a batch.
+    """A function that runs one training step with a batch.
 
     If an error occurs, the step restores the buffers and the mask counter, and marks the gradients
     as stale. The weights are then unchanged, unless the optimizer was interrupted during the
@@ -77,7 +77,7 @@ class Step:
     terminate_on_nan: bool
 
     def __call__(self, x: Array, y: Array, sample_weight: Array | None = None) -> tuple[Any, ...]:
-        """Make a step.
+        """Run a step.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Step:
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """Make a step without updating the weights. After an error, other changes may remain."""
+        """Run a step without the update of the weights. After an error, nothing is restored."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, x, y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)

@@ -191,8 +191,8 @@ class Trainer(TrainingState):
         -----
         RuntimeWarning
             If the file was written with other versions, on another machine or with another number
-            of threads. Also if the numbers of the new optimizer differ from the numbers in the
-            file. The numbers in the file are used.
+            of threads, or if the numbers of the new optimizer differ from the numbers in the file.
+            The numbers in the file are used.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
@@ -220,10 +220,10 @@ class Trainer(TrainingState):
     ) -> History:
         """Train for some epochs.
 
-        Arrays are checked and moved to the device once, before the first step. Files and ready-made
-        batches are moved step by step. Losses and metrics are read from the device once per epoch.
-        The first Ctrl-C ends the training run after the current step. A second Ctrl-C ends the run
-        at once.
+        Arrays are checked and moved to the device once, before the first step. Data from files and
+        ready-made batches are moved one batch at a time. Losses and metrics are read from the
+        device once per epoch. The first Ctrl-C ends the training run after the current step. A
+        second Ctrl-C ends the run at once.
 
         The trainer's seed, 0 by default, determines the order of the batches. Two models with the
         same seed that are trained in the same way end up with the same weights.
@@ -294,7 +294,7 @@ class Trainer(TrainingState):
         -----
         UserWarning
             If the last layer repeats a part of the loss, such as a `Softmax` before
-            `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`. Also if the first trained
+            `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`, if the first trained
             `Linear` receives inputs with a root mean square above 30, or if all parameters are
             frozen. Each trainer gives these warnings once.
         RuntimeWarning

@@ -34,8 +34,8 @@ def mnist1d(
     """Generate MNIST-1D, small signals on which a convolution pays off.
 
     Each digit has a template, a curve through 12 points. A sample is the template of its digit,
-    stretched, scaled and moved to a random place in a signal, with smooth noise around it. White
-    noise and a random slope are added to the whole signal. Four fifths of the samples are for
+    stretched, scaled and moved to a random place in a signal. Smooth noise surrounds the template.
+    White noise and a random slope are added to the whole signal. Four fifths of the samples are for
     training.
 
     The procedure and its constants come from the authors, but the random numbers are different. The

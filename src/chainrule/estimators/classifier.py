@@ -81,8 +81,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         validation data is the argument ``validation_data`` of `fit`. Without this argument, a part
         of the training data is held out. The split is stratified: the classes have the same
         proportions in both parts. If stratification is impossible, for example because a class has
-        only one sample, the split is not stratified. But with two classes and no sample weights, an
-        error is raised in this case, as in scikit-learn. `early_stopping` has no effect with
+        only one sample, the split ignores the classes. But with two classes and no sample weights,
+        an error is raised in this case, as in scikit-learn. `early_stopping` has no effect with
         "lbfgs".
     validation_fraction : float, optional
         The fraction of the samples to hold out as validation data. Samples with weight 0 do not

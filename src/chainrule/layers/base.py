@@ -85,7 +85,7 @@ class Layer(Tree):
             Layer.built_in[cls.__name__] = cls
             cls._is_custom = False
         else:
-            cls._is_custom = True  # or a subclass of a built-in layer would inherit False
+            cls._is_custom = True  # set, because a subclass of a built-in layer would inherit False
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
             cls.takes_input_gradient = False  # the new `backward` may lack this argument
 

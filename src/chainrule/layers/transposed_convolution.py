@@ -15,8 +15,8 @@ class ConvTranspose2d(Convolution):
     """Transposed convolution: the adjoint of a `Conv2d`, which makes images larger.
 
     Each element of ``x`` adds a multiple of the kernel to ``y``, at `stride` times its own
-    position. The forward pass is the backward pass of a `Conv2d` from `out_channels` to
-    `in_channels` with the same weight.
+    position. The forward pass computes the same map as the backward pass of a `Conv2d` from
+    `out_channels` to `in_channels` with the same weight.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
 

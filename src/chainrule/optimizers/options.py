@@ -128,7 +128,7 @@ class Options:
         }
 
     def _set(self, numbers: Mapping[str, Any]) -> None:
-        """Set the numbers of a `description`. Lists, which come from JSON, become tuples."""
+        """Set the options to a `description`. Lists, which come from JSON, become tuples."""
         numbers = {
             name: tuple(number) if isinstance(number, list) else number
             for name, number in numbers.items()

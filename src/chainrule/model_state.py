@@ -178,7 +178,7 @@ class ModelState:
         self.generation += 1
 
     def note_step(self) -> None:
-        """Record that a device has repeated a step without Python, and that `grads` is current."""
+        """Record a step that a device has repeated without Python: `grads` is now up to date."""
         self.shown = self.generation
         for p in self.parameters:
             p._written = self.shown

@@ -1,4 +1,4 @@
-"""Convolutions by hand, compared with SciPy's, in parts of a batch, and with invalid arguments."""
+"""Convolutions: values by hand and from SciPy, batches in parts, and invalid arguments."""
 
 import re
 
@@ -139,7 +139,7 @@ def test_the_last_elements_of_a_remainder_get_no_gradient(library):
 
 @pytest.mark.parametrize(("size", "dilation"), [(2, 1), (4, 1), (2, 3), ((3, 2), (2, 5))])
 def test_padding_same(size, dilation, library):
-    """The output has the size of the input; where padding is odd, the end gets one more zero."""
+    """The output has the size of the input. If the padding is odd, the end gets one more zero."""
     rng = np.random.default_rng(0)
     layer = cr.Conv2d(1, 1, size, padding="same", dilation=dilation)
     weight, x = rng.normal(size=layer.weight.shape), rng.normal(size=(2, 1, 6, 5))

@@ -95,7 +95,7 @@ def test_an_unknown_size(path):
 
 
 def test_a_linear_layer_after_unflatten(path):
-    """After an Unflatten, Linear is not exported as Gemm; after a Flatten, it is again."""
+    """A Linear is exported as Gemm after a Flatten, but not after an Unflatten."""
     model = cr.Sequential(
         cr.Linear(6, 8), cr.Unflatten(1, (2, 4)), cr.Linear(4, 3), cr.Flatten(), cr.Linear(6, 2)
     )

@@ -100,7 +100,7 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
             xp = array_api_compat.array_namespace(x)
             x = xp.astype(x, xp.float32)
         return convert(x)
-    except DataError:  # raised for an item or a column of `x`
+    except DataError:  # an item or a column has raised it already
         raise
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
         found = type(x).__name__

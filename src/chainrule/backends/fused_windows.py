@@ -72,8 +72,8 @@ def _sum_largest_loop(
             for r in range(height):
                 for s in range(width):
                     row, column = r * stride[0], s * stride[1]
-                    # From last to first, as the first of the largest elements counts. Selecting
-                    # instead of branching is faster, since the place cannot be predicted.
+                    # Loop from last to first, because the first of the largest elements counts.
+                    # Selecting is faster than branching, because the place cannot be predicted.
                     i = i_found = row + (size[0] - 1) * dilation[0]
                     j_found = column
                     while i >= row:

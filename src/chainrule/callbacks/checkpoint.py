@@ -182,7 +182,7 @@ class Checkpoint(Callback):
             del self._written[0]
 
     def _remove_unfinished(self) -> None:
-        """Remove files that killed training runs left unfinished. The lock excludes active runs."""
+        """Remove the unfinished files of killed training runs. The lock excludes active runs."""
         for name in ("step-*", _BEST.removesuffix(".safetensors")):
             for unfinished in self.folder.glob(f".{name}.safetensors.*"):
                 unfinished.unlink(missing_ok=True)

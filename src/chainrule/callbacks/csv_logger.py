@@ -38,7 +38,7 @@ class CSVLogger(Callback):
     Raises
     ------
     FileExistsError
-        If another training run is writing to the file when training starts.
+        When training starts, if another training run is writing to the file.
     OSError
         When training starts, if the file cannot be written.
     ValueError

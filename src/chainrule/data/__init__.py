@@ -1,4 +1,4 @@
-"""Batches of samples, cut from arrays or ready-made, with optional augmentation of the inputs."""
+"""Batches from arrays, ready-made batches, and augmentation of the inputs."""
 
 from . import augmentation
 from .minibatches import Batches, minibatches

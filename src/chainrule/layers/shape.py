@@ -53,7 +53,7 @@ class Unflatten(Layer):
         self.sizes = tuple(whole("unflattened_size", n, least=-1) for n in given)
         if 0 in self.sizes or self.sizes.count(-1) > 1 or not self.sizes:
             raise ValueError(
-                "expected unflattened_size to be sizes above 0, one of which may be -1, found "
+                "expected unflattened_size to be sizes above 0, or -1 for one unknown size, found "
                 f"{unflattened_size!r}"
             )
 

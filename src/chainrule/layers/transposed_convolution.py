@@ -12,7 +12,7 @@ from .windowed import PerAxis
 
 
 class ConvTranspose2d(Convolution):
-    """Transposed convolution: the adjoint of a `Conv2d`, which makes images larger.
+    """Transposed convolution, which makes images larger: the adjoint of a `Conv2d`.
 
     Each element of ``x`` adds a multiple of the kernel to ``y``, at `stride` times its own
     position. The forward pass computes the same map as the backward pass of a `Conv2d` from
@@ -36,7 +36,7 @@ class ConvTranspose2d(Convolution):
     output_padding : int or tuple of int, optional
         The number of rows and columns to add to ``y`` at the bottom and on the right, less than the
         stride or the dilation. With a stride above 1, a `Conv2d` maps images of several sizes to
-        the size of ``x``, and `output_padding` selects one of them.
+        the size of ``x``, and `output_padding` selects one of these sizes.
 
     Raises
     ------

@@ -147,7 +147,9 @@ class SavedTraining:
             done = training.progress = Progress(rng, progress["batches"], progress["names"])
             table = self.arrays["progress"]
             if table.shape[1:] != (done.width,):
-                raise ValueError(f"a progress of shape {table.shape} with metrics {done.names}")
+                raise ValueError(
+                    f"expected {done.width} numbers per step, found an array of shape {table.shape}"
+                )
             done.rows = [tuple(row) for row in table.tolist()]
         training.callback_states = []
         for i, state in enumerate(saved["callbacks"]):

@@ -181,7 +181,7 @@ def accumulate(
         more = means.sums(model.backend, outputs, y, weight)
         sums = [a + b for a, b in zip(sums, more, strict=True)]
         back_through_model(back_through_loss(1.0))
-        if on_host(of_part):  # in float64, as the sum of all parts may overflow in float32
+        if on_host(of_part):  # in float64, because float32 sums may overflow
             of_part = model.xp.astype(of_part, model.xp.float64)
         loss_sum, total_weight = loss_sum + of_part, total_weight + weight_of_part
     if penalty is not None:

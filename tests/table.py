@@ -1,8 +1,16 @@
-"""The contract tables: to test a new layer, loss or optimizer, add one row."""
+"""The contract tables: to test a new layer, loss, optimizer or augmentation, add one row."""
 
 import numpy as np
 
 import chainrule as cr
+from chainrule.data.augmentation import (
+    Compose,
+    RandomAffine,
+    RandomCrop,
+    RandomElastic,
+    RandomFlip,
+    RandomShift,
+)
 
 
 class Scale(cr.Layer):
@@ -202,4 +210,18 @@ OPTIMIZERS = {
     "Adagrad": lambda **o: cr.Adagrad(1e-2, **o),
     "Adam": lambda **o: cr.Adam(1e-3, **o),
     "AdamW": lambda **o: cr.AdamW(1e-3, **o),
+}
+
+AFFINE = {"degrees": 30.0, "translate": 3.0, "scale": (0.7, 1.5), "shear": 20.0}
+AUGMENTATIONS = {
+    "affine": RandomAffine(**AFFINE, fill=9.0),
+    "crop": RandomCrop((5, 4), padding=(1, 2), fill=9.0),
+    "elastic": RandomElastic(20.0, 2.0, fill=9.0),
+    "flip": RandomFlip(),
+    "shift": RandomShift(2, fill=9.0),
+    "composed": Compose(
+        RandomFlip(axis=-2),
+        RandomShift(1),
+        RandomElastic(9.0, 1.5),
+    ),
 }

@@ -110,9 +110,16 @@ def above_zero(name: str, number: Any) -> float:
     return _expect(0.0 < x < math.inf, f"{name} to be finite and above 0", x)
 
 
-def below_one(name: str, number: Any) -> float:
-    """Return `number` if it is at least 0 and below 1; otherwise raise an error."""
-    return _expect(0.0 <= (x := _real(name, number)) < 1.0, f"0 <= {name} < 1", x)
+def below(limit: int) -> Callable[[str, Any], float]:
+    """Return a check that accepts only numbers that are at least 0 and below `limit`."""
+
+    def check(name: str, number: Any) -> float:
+        return _expect(0.0 <= (x := _real(name, number)) < limit, f"0 <= {name} < {limit}", x)
+
+    return check
+
+
+below_one = below(1)
 
 
 def at_least(least: int) -> Callable[[str, Any], int]:
@@ -120,13 +127,13 @@ def at_least(least: int) -> Callable[[str, Any], int]:
     return lambda name, number: whole(name, number, least=least)
 
 
-def one_of(*choices: str) -> Callable[[str, Any], str]:
-    """Return a check that accepts only these strings."""
+def one_of(*choices: _Kind) -> Callable[[str, Any], _Kind]:
+    """Return a check that accepts only these values."""
 
-    def check(name: str, value: Any) -> str:
+    def check(name: str, value: Any) -> _Kind:
         if value not in choices:
             raise ValueError(f"expected {name} to be one of {choices}, found {shown(value)}")
-        return str(value)
+        return choices[choices.index(value)]
 
     return check
 

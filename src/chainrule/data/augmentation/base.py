@@ -1,0 +1,101 @@
+"""Augmentations, and the parts that augmentations of images share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from ...backends.base import kernel
+from ...errors import DataError, ShapeError
+from ...sampling import bilinear
+from ...types import Array
+
+Augmentation = Callable[[Array, np.random.Generator], Array]
+"""A function that takes a batch of inputs and a random generator, and returns a changed batch."""
+
+
+class ImageAugmentation(ABC):
+    """Base class for augmentations of images. All channels of an image change in the same way."""
+
+    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
+        """Return changed images with the same dtype.
+
+        Parameters
+        ----------
+        images : array
+            Images, ``(batch, height, width)`` or ``(batch, channels, height, width)``. They are not
+            written to.
+        rng : numpy.random.Generator
+            The generator of the random numbers. The numbers are drawn in host memory, so they are
+            the same on every backend.
+        """
+        if images.ndim not in (3, 4):
+            raise ShapeError(
+                "expected images of shape (batch, height, width) or (batch, channels, height, "
+                f"width), found {tuple(images.shape)}"
+            )
+        if images.ndim == 4:
+            return self._change(images, rng)
+        return self._change(images[:, None, :, :], rng)[:, 0, :, :]
+
+    @abstractmethod
+    def _change(self, images: Array, rng: np.random.Generator) -> Array:
+        """Return changed images. `images` have shape ``(batch, channels, height, width)``."""
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def to_device(numbers: np.ndarray, images: Array, dtype: str) -> Array:
+    """Return numbers from the host as an array of the library and on the device of `images`."""
+    return array_namespace(images).asarray(numbers.astype(dtype), device=images.device)
+
+
+def precision(images: Array) -> str:
+    """Return the dtype in which positions within these images are computed."""
+    xp = array_namespace(images)
+    if images.dtype == xp.uint8 or xp.isdtype(images.dtype, "real floating"):
+        return "float64" if images.dtype == xp.float64 else "float32"
+    raise DataError(
+        f"expected images in uint8 or in a floating-point dtype, found dtype {images.dtype}"
+    )
+
+
+def resample(images: Array, rows: Array, columns: Array, fill: float) -> Array:
+    """Return the bilinear samples of `images` at these positions, in the dtype of `images`.
+
+    Samples of integers are rounded. They cannot leave the range of the dtype, because each sample
+    is a weighted mean.
+    """
+    xp = array_namespace(images)
+    fill = float(fill_of(images, fill))
+    samples = kernel(xp, bilinear)(images, rows, columns, fill)
+    if not xp.isdtype(images.dtype, "real floating"):
+        samples = xp.round(samples)
+    return xp.astype(samples, images.dtype, copy=False)
+
+
+def fill_of(images: Array, fill: float) -> Any:
+    """Return `fill` as a Python number for the dtype of `images`.
+
+    Raises
+    ------
+    ValueError
+        If a pixel of this dtype cannot have the value `fill`.
+    """
+    xp, dtype = array_namespace(images), images.dtype
+    if xp.isdtype(dtype, "real floating"):
+        return fill
+    is_bool = dtype == xp.bool
+    least, most = (0, 1) if is_bool else (xp.iinfo(dtype).min, xp.iinfo(dtype).max)
+    if not (least <= fill <= most and fill == int(fill)):
+        raise ValueError(
+            f"expected fill to be a whole number from {least} to {most} for images of dtype "
+            f"{dtype}, found {fill}"
+        )
+    return bool(fill) if is_bool else int(fill)

@@ -1,0 +1,46 @@
+"""Several augmentations, one after another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...checks import is_function
+from ...errors import shown
+from ...types import Array
+from .base import Augmentation
+
+
+class Compose:
+    """Apply several augmentations, one after another.
+
+    Parameters
+    ----------
+    *augmentations : callable
+        Augmentations of this module, or functions of the inputs and a random generator that return
+        the changed inputs. All of them draw from the same generator.
+
+    Examples
+    --------
+    >>> flip, crop = cr.augmentation.RandomFlip(), cr.augmentation.RandomCrop(32, padding=4)
+    >>> augment = Compose(flip, crop)
+    >>> augment(np.ones((5, 3, 32, 32)), np.random.default_rng(0)).shape
+    (5, 3, 32, 32)
+    """
+
+    def __init__(self, *augmentations: Augmentation) -> None:
+        for augmentation in augmentations:
+            if not is_function(augmentation):
+                raise TypeError(
+                    "expected augmentations such as RandomFlip(), one argument each, found "
+                    f"{shown(augmentation)}"
+                )
+        self.augmentations = augmentations
+
+    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
+        """Return the images after the last augmentation."""
+        for augmentation in self.augmentations:
+            images = augmentation(images, rng)
+        return images
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, self.augmentations))})"

@@ -1,0 +1,56 @@
+"""Values of images between their pixels. A backend may replace the function by a kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .types import Array
+from .windows import pad
+
+
+def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -> Array:
+    """Return the values of images at the given positions, interpolated between four pixels.
+
+    Every pixel outside an image has the value `fill`. So the values change continuously across the
+    edge of an image, and a position that is 1 or more outside has the value `fill`.
+
+    Parameters
+    ----------
+    images : array
+        Images, ``(batch, channels, height, width)``.
+    rows, columns : array
+        Positions in units of pixels, ``(batch, out_height, out_width)``. Position 0 is the centre
+        of the first pixel.
+    fill : float
+        The value of the pixels outside.
+
+    Returns
+    -------
+    array
+        The values, ``(batch, channels, out_height, out_width)``, in the dtype of the positions.
+    """
+    batch, channels, height, width = images.shape
+    x = pad(xp, xp.astype(images, rows.dtype), ((1, 1), (1, 1)), fill)
+    top, below = _pixel_and_rest(xp, rows, height)
+    left, beyond = _pixel_and_rest(xp, columns, width)
+    first = xp.arange(batch * channels, dtype=top.dtype, device=images.device)
+    first = xp.reshape(first, (batch, channels, 1, 1)) * ((height + 2) * (width + 2))
+    index = xp.reshape(first + (top * (width + 2) + left)[:, None, :, :], (-1,))
+    x, shape = xp.reshape(x, (-1,)), (batch, channels, *rows.shape[1:])
+    a, b, c, d = (
+        xp.reshape(xp.take(x, index + step), shape) for step in (0, 1, width + 2, width + 3)
+    )
+    below, beyond = below[:, None, :, :], beyond[:, None, :, :]
+    upper = a + beyond * (b - a)
+    lower = c + beyond * (d - c)
+    return upper + below * (lower - upper)
+
+
+def _pixel_and_rest(xp: Any, position: Array, size: int) -> tuple[Array, Array]:
+    """Return the index of the pixel before each position, and the distance from this pixel.
+
+    The index is that of the padded image, whose second last pixel is the last one with a successor.
+    """
+    position = xp.clip(position, -1.0, float(size)) + 1.0
+    pixel = xp.minimum(xp.floor(position), float(size))
+    return xp.astype(pixel, xp.int64), position - pixel

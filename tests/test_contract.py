@@ -70,7 +70,7 @@ def test_layer_survives_a_file(make, shape, library, tmp_path):
     for backend in (library.backend, "numpy"):
         loaded = cr.load(tmp_path / "model.safetensors", backend=backend, layers=OWN)
         assert repr(loaded) == repr(model)
-        atol = 1e-7 if backend is library.backend else 1e-6  # libraries add up in another order
+        atol = 1e-7 if backend is library.backend else 1e-6  # libraries add in another order
         np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-6, atol=atol)
         again = {**loaded.named_parameters(), **loaded.named_buffers()}
         for name, part in {**model.named_parameters(), **model.named_buffers()}.items():

@@ -53,7 +53,7 @@ def keep_mask(
     """
     first, second = key
     h = xp.arange(math.prod(shape), dtype=xp.int32, device=device)
-    h *= int32(0x9E3779B9)  # 2^32 / golden ratio, made odd, spreads the indices
+    h *= int32(0x9E3779B9)  # 2^32 / golden ratio, rounded to an odd number
     h ^= first
     h ^= (h >> 16) & 0xFFFF  # `&` clears the copies of the sign bit
     h *= int32(0x7FEB352D)

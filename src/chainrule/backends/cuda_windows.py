@@ -17,8 +17,8 @@ _PARAMETERS = ", ".join(
     )
 )  # fmt: skip
 
-# `i` is the index of the element to compute. From the last axis to the first, its index along each
-# axis is split off.
+# `i` is the index of the element to compute. The kernels split `i` into one index per axis, from
+# the last axis to the first.
 
 _PATCHES = """
 long long rest = i;

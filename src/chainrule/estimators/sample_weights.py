@@ -124,7 +124,7 @@ def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndar
     unknown = [name for name in given if name not in names]
     if unknown and not all(
         name in given for name in names
-    ):  # probably a typo, which is also an error in scikit-learn
+    ):  # probably a typo; scikit-learn also raises an error
         raise ValueError(
             f"expected class_weight to name classes among {shown(names)}, found {shown(unknown)}"
         )

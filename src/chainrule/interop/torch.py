@@ -98,7 +98,7 @@ class _Converter:
         self.sequential, self.batch_norm_2d = nn.Sequential, nn.BatchNorm2d
         self.made: dict[int, Layer] = {}
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
-        self.owners: dict[int, str] = {}  # for each tensor, the place of its module
+        self.owners: dict[int, str] = {}  # the name of the module of each tensor
         self.rows: bool | None = None  # whether the next input is (batch, features), if known
 
     def layer(self, module: Any, place: str) -> Layer:

@@ -59,7 +59,7 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
 def precision(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Precision: of the samples predicted as a class, the share that belongs to this class.
+    """Precision: the share of correct predictions among all predictions of a class.
 
     Formula: ``right / predicted``, where ``predicted`` counts the samples predicted as the class,
     and ``right`` counts the correct predictions among these. The precision of a class that is never
@@ -107,7 +107,7 @@ def precision(
 def recall(
     outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
 ) -> Array:
-    """Recall: of the samples of a class, the share that is predicted as this class.
+    """Recall: the share of correct predictions among all samples of a class.
 
     Formula: ``right / actual``, where ``actual`` counts the samples of the class, and ``right``
     counts the correct predictions among these. The recall of a class without samples is 0, as in

@@ -109,7 +109,7 @@ class Run:
             raise failure
 
     def _begin(self) -> Progress:
-        """Return the progress of this epoch. After an interruption, it holds the completed steps.
+        """Return the progress of this epoch, with the steps completed before an interruption.
 
         The random generator of the training run determines the order of the batches. The generator
         is reset to its state at the start of the epoch, so an interrupted epoch continues in the

@@ -220,8 +220,8 @@ class Trainer(TrainingState):
     ) -> History:
         """Train for some epochs.
 
-        Arrays are checked and moved to the device once, before the first step. Data from files and
-        ready-made batches are moved one batch at a time. Losses and metrics are read from the
+        Arrays are checked and moved to the device once, before the first step. The data of files
+        and ready-made batches is moved one batch at a time. Losses and metrics are read from the
         device once per epoch. The first Ctrl-C ends the training run after the current step. A
         second Ctrl-C ends the run at once.
 

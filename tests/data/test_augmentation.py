@@ -155,7 +155,7 @@ def test_elastic_distortions_equal_scipys(sigma, dtype, library):
 
 
 def test_images_with_an_empty_border_do_not_need_scipys_grid_mode(library):
-    """SciPy's mode "constant" does not interpolate across the edge, which only bright edges show"""
+    """If the edge is empty, SciPy's mode "constant" gives the same images."""
     images = bordered((5, 12, 12), 1)
     found = augmented(RandomElastic(30.0, 3.0), images, library)
     noise = 2.0 * np.random.default_rng(3).random((2, 5, 12, 12)) - 1.0
@@ -167,7 +167,7 @@ def test_images_with_an_empty_border_do_not_need_scipys_grid_mode(library):
 
 
 def test_the_size_of_the_displacements():
-    """The docstring gives their standard deviation away from the border."""
+    """Away from the border, their standard deviation is as documented."""
     alpha, sigma = 30.0, 3.0
     ramp = np.broadcast_to(np.arange(1000.0), (40, 41, 1000))
     found = RandomElastic(alpha, sigma)(ramp, np.random.default_rng(0))

@@ -247,7 +247,7 @@ def test_other_backends(path):
 
 
 class Hidden(cr.Linear):
-    """A subclass that computes the same as `Linear`."""
+    """A subclass with the same computation as `Linear`."""
 
 
 def test_a_subclass_with_the_same_forward(path):

@@ -369,7 +369,7 @@ def test_training_continues_as_in_torch():
 
 
 class Named(nn.Linear):
-    """A subclass that computes the same as `nn.Linear`."""
+    """A subclass with the same computation as `nn.Linear`."""
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])

@@ -48,7 +48,7 @@ class Dropout2d(Dropout):
     """In training, sets each channel of each image to zero with probability `p`.
 
     As in `Dropout`, all other channels are divided by ``1 - p``. Neighbouring pixels are similar,
-    so setting single pixels to zero would hide little from the next layer.
+    so the next layer could guess single pixels that are set to zero.
 
     Source: J. Tompson et al., "Efficient object localization using convolutional networks", 2015.
 

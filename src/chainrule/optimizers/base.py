@@ -98,9 +98,9 @@ class Optimizer(Options):
         Raises
         ------
         ValueError
-            If the optimizer is bound to another model, or if `model` is part of another model. Also
-            if a key in a dict of learning rates matches no parameter, or if a parameter has no
-            learning rate.
+            If the optimizer is bound to another model, if `model` is part of another model, if a
+            key in a dict of learning rates matches no parameter, or if a parameter has no learning
+            rate.
         RuntimeError
             If a layer was added to the model after its weights were drawn.
         TypeError

@@ -86,7 +86,7 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
         If there is nothing to draw.
     """
     if not isinstance(norms, Mapping):
-        raise TypeError(f"expected norms by name such as recorder.norms, found {_kind(norms)}")
+        raise TypeError(f"expected a dict such as recorder.norms, found {_kind(norms)}")
     series = {name: to_numpy(values) for name, values in norms.items()}
     if not any(len(values) for values in series.values()):
         raise DataError("expected gradient norms of at least one step, found none: train first")

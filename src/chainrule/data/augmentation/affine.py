@@ -27,9 +27,10 @@ def _factors(name: str, pair: Any) -> tuple[float, float]:
 class RandomAffine(ImageAugmentation):
     """Shear, scale, rotate and translate each image, about its centre.
 
-    Four independent uniform distributions give the shear, the scale, the angle, and the shift along
-    each of the two axes. The changes are applied in this order, with one interpolation. The new
-    pixels are bilinear samples of the image. Integer images are rounded to the nearest integer.
+    The shear, the scale, the angle and the shift along each axis are drawn independently from
+    uniform distributions. The changes are applied in this order, with one interpolation. The new
+    pixels are bilinear samples of the image. The pixels of integer images are rounded to the
+    nearest integer.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ class ImageAugmentation(ABC):
         Parameters
         ----------
         images : array
-            Images, ``(batch, height, width)`` or ``(batch, channels, height, width)``. They are not
-            written to.
+            Images, ``(batch, height, width)`` or ``(batch, channels, height, width)``. The images
+            are not modified.
         rng : numpy.random.Generator
             The generator of the random numbers. The numbers are drawn in host memory, so they are
             the same on every backend.
@@ -69,8 +69,8 @@ def precision(images: Array) -> str:
 def resample(images: Array, rows: Array, columns: Array, fill: float) -> Array:
     """Return the bilinear samples of `images` at these positions, in the dtype of `images`.
 
-    Samples of integers are rounded. They cannot leave the range of the dtype, because each sample
-    is a weighted mean.
+    Samples of integers are rounded. The samples stay within the range of the dtype, because each
+    sample is a weighted mean.
     """
     xp = array_namespace(images)
     fill = float(fill_of(images, fill))

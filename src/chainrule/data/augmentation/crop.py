@@ -67,8 +67,8 @@ class RandomCrop(ImageAugmentation):
         padded = _padded(images, self.padding, self.fill)
         if any(n > m for n, m in zip(self.size, padded.shape[2:], strict=True)):
             raise ShapeError(
-                f"expected images that are, with their padding, at least {self.size} pixels in "
-                f"size, found {tuple(padded.shape[2:])}"
+                f"expected padded images of at least {self.size} pixels, found "
+                f"{tuple(padded.shape[2:])}"
             )
         return _random_windows(padded, self.size, rng)
 
@@ -122,7 +122,7 @@ def _padded(images: Array, padding: tuple[int, int], fill: float) -> Array:
 
 
 def _random_windows(images: Array, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return a window of this size of each image; all places are equally likely."""
+    """Cut a window of this size out of each image; all places are equally likely."""
     xp, device = array_namespace(images), images.device
     batch, channels, height, width = images.shape
     # For each image, draw the first pixel of the window. Then compute the flat index of each pixel

@@ -295,7 +295,7 @@ def test_a_window_larger_than_the_image(library):
     RandomCrop((6, 4), padding=(1, 0))
     assert augmented(RandomCrop((6, 4), padding=(1, 0)), np.ones((2, 4, 4)), library).shape[1] == 6
     for size in ((7, 4), (6, 5)):
-        with pytest.raises(cr.ShapeError, match=r"at least \(\d, \d\) pixels .* found \(6, 4\)"):
+        with pytest.raises(cr.ShapeError, match=r"at least \(\d, \d\) pixels, found \(6, 4\)"):
             augmented(RandomCrop(size, padding=(1, 0)), np.ones((2, 4, 4)), library)
 
 

@@ -1,4 +1,4 @@
-"""Values of images between their pixels. A backend may replace the function by a kernel."""
+"""Values of images between their pixels. A backend may replace the function with a kernel."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
 def _pixel_and_rest(xp: Any, position: Array, size: int) -> tuple[Array, Array]:
     """Return the index of the pixel before each position, and the distance from this pixel.
 
-    The index is that of the padded image, whose second last pixel is the last one with a successor.
+    The index refers to the padded image. The last pixel has no successor, so it is never returned.
     """
     position = xp.clip(position, -1.0, float(size)) + 1.0
     pixel = xp.minimum(xp.floor(position), float(size))

@@ -106,7 +106,7 @@ def test_a_file_that_may_not_grow(limit, tmp_path):
 
 
 def test_a_full_disk(tmp_path):
-    """On a full disk, here a 64 kB file system for this test, the old file stays unchanged."""
+    """On a full disk (a file system of 64 kB), the old file stays unchanged."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = f"mount -t tmpfs -o size=64k none '{folder}'"

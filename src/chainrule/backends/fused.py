@@ -52,8 +52,8 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     outputs : int
         The number of arrays that the update overwrites.
     otherwise : callable
-        The function to call if there is no loop for this number of arrays, or, after a warning, if
-        numba cannot compile the rule.
+        The function to call if there is no loop for this number of arrays, or if numba cannot
+        compile the rule. The second case causes a warning.
     """
     loops = dict(_loops(rule, outputs))
 

@@ -23,10 +23,10 @@ class BatchStream:
     ----------
     source : iterable or callable
         The source of the batches. It is an iterable that can be iterated more than once, such as a
-        list or a PyTorch ``DataLoader``, or a function that takes a NumPy Generator and returns an
-        iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. Resuming in the middle of
-        an epoch is exact only if all randomness comes from this Generator. For example, resuming is
-        not exact with a loader that shuffles by itself.
+        list or a PyTorch ``DataLoader``. It can also be a function that takes a NumPy Generator and
+        returns an iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. Resuming in the
+        middle of an epoch is exact only if all randomness comes from this Generator. For example,
+        resuming is not exact with a loader that shuffles by itself.
     rng : numpy.random.Generator
         The generator to pass to `source` if `source` is a function.
     backend : Backend

@@ -15,7 +15,7 @@ from .weights import OutputWeight, WeightedOutputs
 class BCELoss(WeightedOutputs):
     """Binary cross-entropy ``-(t log y + (1 - t) log(1 - y))`` for probabilities `y`.
 
-    The loss and its gradient are always finite: the arguments of the logarithms are at least the
+    The loss and its gradient are always finite. The arguments of the logarithms are at least the
     smallest normal number, and the denominator of the gradient is at least 1e-12. If the outputs
     are logits, use `BCEWithLogitsLoss`, which is exact and faster.
     """

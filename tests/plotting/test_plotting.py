@@ -1,5 +1,6 @@
 """Plots have the correct contents, and invalid arguments are refused."""
 
+import re
 import sys
 
 import numpy as np
@@ -65,10 +66,39 @@ def test_predictions(library, tmp_path):
     assert not plotting.plot_predictions(images, predicted)[0].axes.lines
 
 
+def test_predictions_for_images_with_channels(library):
+    images = np.random.default_rng(0).random((3, 3, 4, 6))
+    drawn = plotting.plot_predictions(library.asarray(images[:, :1]), [0, 1, 2])
+    np.testing.assert_array_equal(drawn[1].get_array(), images[1, 0])
+    drawn = plotting.plot_predictions(library.asarray(images), [0, 1, 2], [0, 1, 0])
+    np.testing.assert_array_equal(drawn[1].get_array(), np.moveaxis(images[1], 0, -1))
+    left, right, bottom, top = drawn[2].get_extent()
+    assert (bottom - top) / (right - left) == pytest.approx(4 / 6)
+    frame = drawn[0].axes.lines[0].get_xydata()
+    np.testing.assert_allclose([frame.min(0), frame.max(0)], [[left, top], [right, bottom]])
+
+
+@pytest.mark.parametrize(
+    ("colours", "expected"),
+    [
+        (np.asarray([0, 51, 255], "uint8"), [0, 51, 255]),
+        ([0.0, 0.2, 1.0], [0.0, 0.2, 1.0]),
+        ([-1.0, 0.0, 3.0], [0.0, 0.25, 1.0]),
+        ([0, 51, 255], [0.0, 0.2, 1.0]),
+    ],
+)
+def test_colours(colours, expected):
+    images = np.reshape(colours, (1, 3, 1, 1))
+    found = plotting.plot_predictions(images, [0])[0].get_array()
+    np.testing.assert_allclose(found, np.reshape(expected, (1, 1, 3)))
+
+
 def test_predictions_that_do_not_fit():
     images = np.zeros((3, 4, 4))
-    with pytest.raises(cr.ShapeError, match=r"\(n, height, width\), found \(3, 16\)"):
-        plotting.plot_predictions(np.zeros((3, 16)), [1, 2, 3])
+    for shape in ((3, 16), (3, 2, 4, 4), (3, 4, 4, 3), (0, 4, 4)):
+        message = rf"\(n, 1, height, width\) or .*, found {re.escape(str(shape))}"
+        with pytest.raises(cr.ShapeError, match=message):
+            plotting.plot_predictions(np.zeros(shape), [1, 2, 3])
     with pytest.raises(
         cr.ShapeError, match=r"predictions of shape \(3,\), .* 3 samples, found \(2,\)"
     ):

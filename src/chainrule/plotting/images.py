@@ -33,7 +33,10 @@ def plot_predictions(
     Parameters
     ----------
     images : array
-        Grey images, ``(n, height, width)``.
+        Grey images, ``(n, height, width)`` or ``(n, 1, height, width)``, or colour images, ``(n, 3,
+        height, width)``. Colours from 0 to 1, and from 0 to 255 in uint8, are shown as they are.
+        Other colours are scaled, so that the smallest number of all images becomes 0 and the
+        largest 1.
     predictions, labels : array
         Classes as integers, ``(n,)``. Without labels, no prediction is marked as wrong.
     names : sequence of str, optional
@@ -51,13 +54,12 @@ def plot_predictions(
     Raises
     ------
     ShapeError
-        If `images` does not have three axes, or if there is not one prediction or label per image.
+        If `images` does not have one of these shapes, or if there is not one prediction or label
+        per image.
     DataError
         If predictions or labels are not whole numbers, or if `names` lacks the name of a class.
     """
-    images = to_numpy(images)
-    if images.ndim != 3 or len(images) == 0:
-        raise ShapeError(f"expected images of shape (n, height, width), found {images.shape}")
+    images = _as_pictures(to_numpy(images))
     predictions = as_classes("predictions", predictions, len(images))
     labels = predictions if labels is None else as_classes("labels", labels, len(images))
     columns = whole("columns", columns, least=1)
@@ -72,7 +74,8 @@ def plot_predictions(
     ]
     longest = max(1, *(len(line) for caption in captions for line in caption.split("\n")))
     lines = max(caption.count("\n") for caption in captions) + 1
-    grid = Grid(len(images), columns, across=longest * _CHARACTER / INCHES, below=0.2 * lines)
+    ratio, across = images.shape[1] / images.shape[2], longest * _CHARACTER / INCHES
+    grid = Grid(len(images), columns, ratio=ratio, across=across, below=0.2 * lines)
     room = math.inf if ax is None else grid.width(ax)
     ax, size = grid.axes(ax), min(8.0, 8.0 * room / (longest * _CHARACTER))
     drawn = []
@@ -80,11 +83,12 @@ def plot_predictions(
         left, top = grid.corner(i)
         drawn.append(grid.draw(ax, i, image, cmap="gray_r"))
         if p != label:
-            corners = np.asarray([left, left + 1, left + 1, left, left])
-            ax.plot(corners, np.roll(corners, 1) - left + top, color=VERMILLION, linewidth=2)
+            right, bottom = left + 1, top + ratio
+            xs, ys = [left, right, right, left, left], [top, top, bottom, bottom, top]
+            ax.plot(xs, ys, color=VERMILLION, linewidth=2)
         ax.text(
             left + 0.5,
-            top + 1.06,
+            top + ratio + 0.06,
             caption,
             color="black" if p == label else VERMILLION,
             fontweight="normal" if p == label else "bold",
@@ -153,6 +157,24 @@ def plot_weights(
     grid.finish(ax)
     ax.figure.colorbar(drawn[0], ax=ax, label="weight", shrink=0.8)
     return drawn
+
+
+def _as_pictures(images: np.ndarray) -> np.ndarray:
+    """Return images as matplotlib draws them, ``(n, height, width)`` or with three colours last."""
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[1] == 3
+    if not (grey or colour) or images.size == 0:
+        raise ShapeError(
+            "expected images of shape (n, height, width), (n, 1, height, width) or (n, 3, height, "
+            f"width), found {images.shape}"
+        )
+    if grey:
+        return images
+    if images.dtype != np.uint8 and (images.min() < 0 or images.max() > 1):
+        low, high = float(images.min()), float(images.max())
+        images = (images - low) / (high - low)
+    return np.moveaxis(images, 1, -1)
 
 
 def _weights_of(layer: Any) -> np.ndarray:

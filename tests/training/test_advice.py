@@ -85,6 +85,19 @@ def test_images_far_above_unit_scale_before_a_convolution(library):
         trainer.fit(IMAGES, Y, **OPTIONS)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("offset", [0.0, 1e300])
+def test_inputs_that_a_layer_makes_infinite(offset, library):
+    layers = cr.Rescaling(1e300, offset), cr.Rescaling(-1e300), cr.Rescaling(1.0, 1e300)
+    trainer = trainer_on(library, *layers, cr.Linear(4, 3))
+    with (
+        pytest.warns(UserWarning, match=r"inputs of layer '3', .*contain NaN or infinity"),
+        pytest.raises(cr.DivergenceError, match="first appeared in the output of layer '1'"),
+    ):
+        trainer.fit(X, Y, **OPTIONS)
+
+
 def test_a_file_is_looked_at_too(tmp_path):
     np.save(tmp_path / "x.npy", 100.0 * X)
     trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import plain_trainer, three_classes
+from helpers import plain_trainer, three_classes, trainer_on
 
 import chainrule as cr
 
@@ -245,6 +245,54 @@ def test_a_batch_that_is_too_small_is_reported_before_the_first_step(
     assert trainer.optimizer.steps == 0
     layers[1].freeze()  # a frozen layer uses its running statistics
     trainer.fit(X[:samples], Y[:samples], **options)
+
+
+BATCHES = {
+    "one value": ((1, 1), 1, False),
+    "four values": ((2, 2), 1, True),
+    "two samples": ((1, 1), 2, True),
+}
+
+
+@pytest.mark.parametrize(("size", "batch_size", "fits"), BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("first", [cr.Conv2d(2, 3, 1), cr.Identity()], ids=["Conv2d", "Identity"])
+def test_a_batch_of_images_is_tried_before_the_first_step(first, size, batch_size, fits, library):
+    """One image is enough for a BatchNorm over axis 1, if it has more than one position."""
+    channels = 2 if isinstance(first, cr.Identity) else 3
+    layers = first.copy(), cr.BatchNorm(channels), cr.Dropout(0.5), cr.Flatten()
+    features = channels * size[0] * size[1]
+    trainer = trainer_on(library, *layers, cr.Linear(features, 3))
+    state = trainer.model.state
+    before = library.to_numpy(state.buffers).copy()
+    x, y = np.random.default_rng(0).normal(size=(4, 2, *size)), [0, 1, 2, 0]
+    started = []
+
+    def start(trainer):
+        np.testing.assert_array_equal(library.to_numpy(state.buffers), before)
+        assert state.draws == 0
+        started.append(True)
+
+    options = {"batch_size": batch_size, "verbose": 0}
+    options["callbacks"] = [cr.callbacks.LambdaCallback(on_fit_start=start)]
+    if fits:
+        trainer.fit(x, y, **options)
+        assert started
+        return
+    with pytest.raises(
+        cr.ShapeError, match=r"layer '1', BatchNorm.* found 1; choose a larger batch_size"
+    ):
+        trainer.fit(x, y, **options)
+    assert not started
+
+
+def test_images_that_become_rows_before_a_batch_norm(library):
+    layers = cr.Conv2d(1, 2, 2), cr.Flatten(), cr.Linear(8, 4), cr.BatchNorm(4)
+    trainer = trainer_on(library, *layers)
+    x, y = np.ones((5, 1, 3, 3)), [0, 1, 2, 3, 0]
+    with pytest.raises(cr.ShapeError, match=r"layer '3', BatchNorm.* found 1; drop_last=True"):
+        trainer.fit(x, y, batch_size=2, verbose=0)
+    assert trainer.optimizer.steps == 0
+    trainer.fit(x, y, batch_size=2, drop_last=True, verbose=0)
 
 
 def test_a_metric_cannot_change_what_others_see(library):

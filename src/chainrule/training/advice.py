@@ -91,6 +91,11 @@ def about_scale(model: Sequential, x: Array) -> str | None:
             if isinstance(following, _NORMS):
                 return None
             rms = _root_mean_square(state.backend.to_numpy(x))
+            if not math.isfinite(rms):
+                return (
+                    f"the inputs of {layer._label()}, contain NaN or infinity, although the data "
+                    "does not: check the layers before it"
+                )
             if rms <= _LARGE:
                 return None
             return (
@@ -117,6 +122,8 @@ def _leaves(model: Sequential) -> Iterator[Layer]:
 
 
 def _root_mean_square(x: np.ndarray) -> float:
-    """Return the root mean square, computed without overflow."""
+    """Return the root mean square, computed without overflow; NaN or infinity if `x` has such."""
     largest = float(np.max(np.abs(x)))
-    return largest * math.sqrt(np.mean((x / largest) ** 2)) if largest > 0.0 else 0.0
+    if not 0.0 < largest < math.inf:
+        return largest
+    return largest * math.sqrt(np.mean((x / largest) ** 2))

@@ -8,7 +8,6 @@ from ..data import Batches, BatchStream
 from ..data.moving import move, rows_at_once, to_device
 from ..errors import ShapeError, blaming
 from ..layers import Layer, Sequential
-from ..layers.windowed import Windowed
 from ..losses import Loss
 from ..losses.checking import check_weights
 from ..types import Array
@@ -87,22 +86,34 @@ def expect_validation_tuple(given: Any) -> None:
 
 
 def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> None:
-    """Raise a `ShapeError` if a batch or a micro-batch is too small for a layer.
-
-    In a network for images, one sample may be enough, because it has many positions. Then the layer
-    itself has to raise the error.
-    """
-    if any(isinstance(part, Windowed) for _, part in model._walk()):
-        return
+    """Raise a `ShapeError` if a batch or a micro-batch is too small for a layer."""
     sizes = batches.sizes[0], batches.sizes[-1]
     first, last = (size // min(micro_batches, size) for size in sizes)
     try:
-        for _, part in model._walk():
-            if isinstance(part, Layer):
-                part.expect_batch(min(first, last))
+        try_batch(model, batches.arrays[0], min(first, last))
     except ShapeError as error:
         remedy = "drop_last=True leaves out the last batch, which is smaller"
         if first <= last:
             remedy = "fewer micro_batches or a " if micro_batches > 1 else "a "
             remedy = f"choose {remedy}larger batch_size"
         raise ShapeError(f"{error}; {remedy}" if batches.samples > 1 else str(error)) from None
+
+
+def try_batch(model: Sequential, x: Array, samples: int) -> None:
+    """Raise the `ShapeError` of a layer for which a batch with this many samples is too small.
+
+    A layer only knows that so few samples may be too few. If they are images, each has many values
+    of a feature. So the batch is tried, and the state of the model is restored.
+    """
+    try:
+        for _, part in model._walk():
+            if isinstance(part, Layer):
+                part.expect_batch(samples)
+    except ShapeError:
+        state = model.state
+        before, draws = state.snapshot("buffers"), state.draws
+        try:
+            model.forward(to_device(state.backend, x[:samples, ...]), training=True)
+        finally:
+            state.restore(before)
+            state.draws = draws

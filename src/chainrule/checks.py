@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, signature
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -60,15 +59,11 @@ def instance(kind: type[_Kind], thing: Any, expected: str, hint: str = "") -> _K
 
 def whole(name: str, number: Any, *, least: int) -> int:
     """Return `number` if it is an integer and at least `least`; otherwise raise an error."""
-    try:
-        found = operator.index(number)
-    except TypeError:
-        found = None
-    if found is None or isinstance(number, bool):
+    if isinstance(number, bool) or not isinstance(number, Integral):
         raise TypeError(f"expected {name} to be a whole number, found {shown(number)}")
-    if found < least:
-        raise ValueError(f"expected {name} to be at least {least}, found {found}")
-    return found
+    if number < least:
+        raise ValueError(f"expected {name} to be at least {least}, found {number}")
+    return int(number)
 
 
 def per_axis(name: str, numbers: Any, axes: int, *, least: int) -> tuple[int, ...]:

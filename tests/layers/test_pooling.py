@@ -112,6 +112,15 @@ def test_dilated_windows(library):
     assert (y, dx) == ([5, 9], [1, 0, 0, 0, 1])
 
 
+def test_a_window_that_reaches_over_the_image(library):
+    """Its elements all lie in the padding, so there is no maximum and no gradient."""
+    layer = cr.MaxPool1d(2, stride=1, padding=1, dilation=2)
+    y, dx = pooled(layer, library, [5], dy=[1])
+    assert (y, dx) == ([-np.inf], [0])
+    y, dx = pooled(layer.copy(), library, [5, 6], dy=[1, 10])
+    assert (y, dx) == ([6, 5], [10, 1])
+
+
 def test_adaptive_means_by_hand(library):
     y, dx = pooled(cr.AdaptiveAvgPool2d((1, 2)), library, [[1, 2, 3, 4, 5]], dy=[[3, 30]])
     np.testing.assert_allclose(y, [[2, 4]], rtol=1e-14)

@@ -14,7 +14,7 @@ def test_a_bound_layer_belongs_to_one_model():
         cr.Sequential(layer)
     with pytest.raises(ValueError, match="already belongs to another model"):
         cr.Sequential(cr.Sequential(cr.Linear(2, 2), seed=1))
-    with pytest.raises(ValueError, match="already belongs to a model"):
+    with pytest.raises(ValueError, match="this Linear already has its weights, because"):
         layer.bind()
     parameter = layer.weight
     with pytest.raises(ValueError, match="already belongs to another model"):
@@ -27,6 +27,17 @@ def test_a_layer_in_two_models_is_detected():
     two.bind()
     with pytest.raises(ValueError, match="already belongs to a model"):
         one.bind()
+
+
+def test_a_model_is_bound_once():
+    for model in (cr.mlp([2, 2], seed=0), cr.mlp([2, 2])):
+        model.predict(np.ones((1, 2)))
+        with pytest.raises(
+            ValueError, match=r"this Sequential already .*or call copy\(\).bind\(...\), which keeps"
+        ):
+            model.bind(dtype="float64")
+        twin = model.copy().bind(dtype="float64")
+        np.testing.assert_array_equal(twin[0].weight.value, model[0].weight.value)
 
 
 def test_a_layer_outside_any_model_owns_its_vector():

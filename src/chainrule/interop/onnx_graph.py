@@ -73,7 +73,7 @@ class Graph:
     def layer(self, layer: Layer, x: Value) -> Value:
         """Add a layer with the input `x`. Custom layers call this method to add inner layers."""
         write = self._writer(layer)
-        outside, self._place = self._place, layer._name
+        outside, self._place = self._place, layer._names[-1]
         y = write(self, layer, x)
         self._place = outside
         if not isinstance(y, str):

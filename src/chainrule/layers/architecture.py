@@ -91,7 +91,8 @@ class Describer:
             items = [self.value(v, f"{place}/{i}", owner) for i, v in enumerate(value)]
             return {"tuple": items} if isinstance(value, tuple) else items
         if type(value) in _INITIALIZERS.values():
-            return {"initializer": type(value).__name__, **dataclasses.asdict(value)}
+            options = {k: self.value(v, place, owner) for k, v in vars(value).items()}
+            return {"initializer": type(value).__name__, **options}
         raise TypeError(
             f"an argument of {owner!r} cannot be written to a file: expected a number, a string, "
             f"a layer, an initializer or a list of these, found {shown(value)}"

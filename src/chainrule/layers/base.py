@@ -182,6 +182,12 @@ class Layer(Tree):
         backend = get_backend(backend, device=device)
         seed = whole("seed", seed, least=0)
         parts = [("", self), *self._walk()]
+        if self._state is not None:
+            raise ValueError(
+                f"this {type(self).__name__} already has its weights, because it was used, or made "
+                "with backend=, dtype=, device= or seed=. Call bind before that, or call "
+                "copy().bind(...), which keeps the weights"
+            )
         for _, part in parts:
             if part._state is not None:
                 raise ValueError(
@@ -208,10 +214,11 @@ class Layer(Tree):
                 )
         stored_once = self.parameters(), list(self.named_buffers().values())
         state = ModelState(*stored_once, backend=backend, dtype=dtype, seed=seed, first=first)
+        uses = dict[int, tuple[str, ...]]()
         for name, part in parts:
             part._state = state
             if isinstance(part, Layer):
-                part._name = name
+                uses[id(part)] = part._names = (*uses.get(id(part), ()), name)
         return self
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from ..checks import expect_arguments
 from ..errors import ShapeError, repr_without_elements
 from ..types import Array
@@ -24,12 +26,13 @@ class Described(Hints):
 
     # Class attributes, so that a custom layer need not call super().__init__().
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
-    _name = ""
+    _names: tuple[str, ...] = ()  # one for each use in a model, whose own name is empty
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         expect_arguments(cls, kwargs)
         self = super().__new__(cls)
-        self._arguments = (args, {k: v for k, v in kwargs.items() if k not in cls._where})
+        named = {k: _plain(v) for k, v in kwargs.items() if k not in cls._where}
+        self._arguments = _plain(args), named
         return self
 
     def arguments(self) -> inspect.BoundArguments:
@@ -51,15 +54,20 @@ class Described(Hints):
         return f"{type(self).__name__}({', '.join(words)})"
 
     def _label(self) -> str:
-        return f"layer {self._name!r}, {self!r}" if self._name else repr(self)
+        names = " and ".join(repr(name) for name in self._names if name)
+        return f"layer {names}, {self!r}" if names else repr(self)
 
-    def expect(self, ok: bool, expected: tuple[int | str, ...], x: Array) -> None:
+    def expect(
+        self, ok: bool, expected: tuple[int | str, ...], x: Array, hint: str | None = None
+    ) -> None:
         """Raise a `ShapeError` with this layer's name and this shape, unless `ok` is True."""
-        if not ok:
-            words = ", ".join(map(str, expected))
-            raise ShapeError(
-                f"{self._label()}: expected input of shape ({words}), found {tuple(x.shape)}"
-            )
+        if ok:
+            return
+        words = ", ".join(map(str, expected))
+        message = f"{self._label()}: expected input of shape ({words}), found {tuple(x.shape)}"
+        if 0 in x.shape:
+            hint = "the input is empty"
+        raise ShapeError(f"{message}: {hint}" if hint else message)
 
     def _wrote_to_input(self, error: ValueError) -> None:
         """If `error` is about a read-only array, raise an error with this layer's name instead."""
@@ -68,3 +76,12 @@ class Described(Hints):
                 f"{self._label()}: writes to x or dy, but other code uses these arrays too: make a "
                 "new array, such as x + 1 instead of x += 1"
             ) from error
+
+
+def _plain(argument: Any) -> Any:
+    """Return NumPy's numbers as Python's, and a list as a copy, which the caller cannot change."""
+    if isinstance(argument, np.generic):
+        return argument.item()
+    if type(argument) in (list, tuple):
+        return type(argument)(map(_plain, argument))
+    return argument

@@ -10,6 +10,7 @@ from ..parameter import Parameter
 from ..types import Array, Backward
 from .base import Layer
 from .normalization import without_overflow
+from .windowed import axes_hint
 
 
 class LayerNorm(Layer):
@@ -130,7 +131,7 @@ class GroupNorm(Layer):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, channels, shape = self.xp, self.num_channels, x.shape
         fits = x.ndim > 1 and shape[1] == channels and min(shape) > 0
-        self.expect(fits, ("batch", channels, "..."), x)
+        self.expect(fits, ("batch", channels, "..."), x, axes_hint(x, channels, x.ndim))
         weight, bias, total = self.weight, self.bias, self.backend.kernel(sum_over_batch)
         rows = xp.reshape(x, (shape[0] * self.num_groups, -1))
         normal, back = standardized(self.backend, rows, self.eps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import initializers
 from ..checks import flag, whole
 from ..formulas import sum_over_batch
@@ -83,7 +85,10 @@ class Linear(Layer):
     def _over_last_axis(self, x: Array) -> tuple[Array, Backward]:
         """Reshape an array with more than two axes to a matrix, and apply the layer."""
         xp, shape, features = self.xp, x.shape, self.in_features
-        self.expect(x.ndim > 2 and shape[-1] == features, ("batch", "...", features), x)
+        hint = None
+        if x.ndim > 3 or math.prod(shape[1:]) == features:
+            hint = f"with Flatten() before this layer, x has shape (batch, {math.prod(shape[1:])})"
+        self.expect(x.ndim > 2 and shape[-1] == features, ("batch", "...", features), x, hint)
         y, back = Linear.forward(self, xp.reshape(x, (-1, features)))
 
         def backward(dy: Array, input_gradient: bool = True) -> Array | None:

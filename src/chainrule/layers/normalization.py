@@ -13,6 +13,7 @@ from ..formulas import scaled_norm, squares, sum_over_batch
 from ..parameter import Buffer, Parameter
 from ..types import Array, Backward
 from .base import Layer
+from .windowed import axes_hint
 
 
 class BatchNorm(Layer):
@@ -144,7 +145,8 @@ class BatchNorm(Layer):
     def _over_axis_1(self, x: Array, training: bool) -> tuple[Array, Backward]:
         """Normalise the channels of images or sequences; each position becomes a row."""
         xp, features = self.xp, self.features
-        self.expect(x.ndim > 2 and x.shape[1] == features, ("batch", features, "..."), x)
+        fits = x.ndim > 2 and x.shape[1] == features
+        self.expect(fits, ("batch", features, "..."), x, axes_hint(x, features, x.ndim))
         channels_last = x.shape[0], *x.shape[2:], features
 
         def as_rows(image: Array) -> Array:

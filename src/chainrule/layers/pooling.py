@@ -8,7 +8,7 @@ from ..checks import flag, per_axis
 from ..types import Array, Backward
 from ..windows import Windows, crop, largest, pad, padded_shape, sum_largest
 from .base import Layer
-from .windowed import PerAxis, Windowed
+from .windowed import PerAxis, Windowed, axes_hint
 
 
 class Pooling(Windowed):
@@ -48,7 +48,9 @@ class MaxPool2d(Pooling):
         The number of elements added on each side, at most half the kernel size. The added elements
         are never the maximum.
     dilation : int or tuple of int, optional
-        The distance between neighbouring elements of a window.
+        The distance between neighbouring elements of a window. If the image is smaller than this
+        distance, a window may have all its elements in the padding. Its maximum is then minus
+        infinity, as in PyTorch.
     ceil_mode : bool, optional
         Whether the last window may extend beyond the image, if it begins within the image or the
         padding before it. If False, rows and columns that do not fill a window are left out.
@@ -193,7 +195,8 @@ class AdaptiveAvgPool2d(Layer):
         self.output_size = per_axis("output_size", output_size, 2, least=1)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        self.expect(x.ndim == 4 and min(x.shape) > 0, ("batch", "channels", "height", "width"), x)
+        expected = "batch", "channels", "height", "width"
+        self.expect(x.ndim == 4 and min(x.shape) > 0, expected, x, axes_hint(x, None, 4))
         xp, shape = self.xp, x.shape
         rows, columns = map(_parts, shape[2:], self.output_size)
         means = xp.stack([xp.mean(x[:, :, row, :], axis=2) for row in rows], axis=2)

@@ -117,7 +117,7 @@ class Sequential(Chain, Model):
             If a layer returns an output or a gradient in a dtype other than the model's.
         """
         passed, dtype = [], self.state.dtype
-        is_model = not self._name  # only layers inside a model have names
+        is_model = not any(self._names)  # only layers inside a model have names
         if is_model:
             x = self.enter(x)
         for layer in self.layers:

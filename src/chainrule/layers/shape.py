@@ -8,6 +8,7 @@ from ..checks import per_axis, whole
 from ..types import Array, Backward
 from ..windows import crop, pad
 from .base import Layer
+from .windowed import axes_hint
 
 
 class Flatten(Layer):
@@ -99,7 +100,8 @@ class ZeroPad2d(Layer):
         self.padding = ((top, bottom), (left, right))
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
-        self.expect(x.ndim == 4, ("batch", "channels", "height", "width"), x)
+        expected = "batch", "channels", "height", "width"
+        self.expect(x.ndim == 4, expected, x, axes_hint(x, None, 4))
         return pad(self.xp, x, self.padding), lambda dy: crop(dy, self.padding)
 
 

@@ -103,8 +103,9 @@ class ConvTranspose2d(Convolution):
             full = (count[i] - 1) * self.stride[i] + reach
             if full <= 2 * self.padding[i]:
                 raise ShapeError(
-                    f"{self._label()}: expected a {name} of the output above 2 * padding, which "
-                    f"is removed, found {full} for an input of shape {tuple(x.shape)}"
+                    f"{self._label()}: expected padding that leaves a part of the output, found "
+                    f"padding that removes {2 * self.padding[i]} elements of a {name} of {full}, "
+                    f"for an input of shape {tuple(x.shape)}"
                 )
             sizes.append(full - 2 * self.padding[i])
         padding = tuple((p, p) for p in self.padding)

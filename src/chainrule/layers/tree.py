@@ -13,7 +13,7 @@ from .described import Described
 from .hints import Hints
 
 _Kind = TypeVar("_Kind", bound=Stored)
-_BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_name"})
+_BOOKKEEPING = frozenset({"_arguments", "_parent", "_state", "_names"})
 
 
 class Tree(Described):

@@ -34,7 +34,8 @@ class Windowed(Layer):
         """Raise a `ShapeError` unless `x` is ``(batch, channels, *space)`` and not empty."""
         fits = x.ndim == 2 + len(self.space) and min(x.shape) > 0
         fits = fits and channels in (None, x.shape[1])
-        self.expect(fits, ("batch", channels or "channels", *self.space), x)
+        expected = "batch", channels or "channels", *self.space
+        self.expect(fits, expected, x, axes_hint(x, channels, len(expected)))
 
     def _windows(
         self, x: Array, padding: tuple[tuple[int, int], ...], ceil_mode: bool = False
@@ -60,3 +61,14 @@ class Windowed(Layer):
                 )
             count.append(steps + 1)
         return Windows(self.kernel_size, self.stride, self.dilation, tuple(sides), tuple(count))
+
+
+def axes_hint(x: Array, channels: int | None, axes: int) -> str | None:
+    """Return how to add or move an axis, if `x` seems to lack an axis or to have channels last."""
+    if x.ndim == axes - 1 and channels in (None, 1):
+        return f"Unflatten(1, (1, {x.shape[1]})) or x[:, None] adds an axis for one channel"
+    if x.ndim == axes - 1 and channels == x.shape[0]:
+        return "x[None] adds an axis for the batch"
+    if x.ndim == axes and channels == x.shape[-1]:
+        return "np.moveaxis(x, -1, 1) moves the last axis to the place of the channels"
+    return None

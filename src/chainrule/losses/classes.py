@@ -69,6 +69,7 @@ class CrossEntropyLoss(Loss):
     def check_outputs(self, xp: Any, y: Array) -> None:
         if y.ndim != 2 or y.shape[1] < 2:
             hint = " (for one output, use BCEWithLogitsLoss)" if y.shape[1:] in ((), (1,)) else ""
+            hint = " (Flatten() turns each sample into a row)" if y.ndim > 2 else hint
             raise ShapeError(
                 "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
                 f"classes, found {tuple(y.shape)}{hint}"

@@ -28,7 +28,8 @@ class ImageAugmentation(ABC):
         ----------
         images : array
             Images, ``(batch, height, width)`` or ``(batch, channels, height, width)``. The images
-            are not modified.
+            are not modified. Channels in the last axis are not recognised: move them first, with
+            ``np.moveaxis(images, -1, 1)``.
         rng : numpy.random.Generator
             The generator of the random numbers. The numbers are drawn in host memory, so they are
             the same on every backend.

@@ -35,7 +35,7 @@ class Task:
         return X, y, weight
 
     def _choose_loss(self) -> tuple[Loss, Output]:
-        """Return the loss and the meaning of the outputs, and set `n_outputs_`."""
+        """Set `n_outputs_`, and return the loss and the meaning of the outputs."""
         raise NotImplementedError
 
     def _targets(self, y: Array, dtype: str) -> Array:

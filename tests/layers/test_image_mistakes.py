@@ -69,7 +69,7 @@ def test_a_layer_that_is_used_twice_has_two_names():
     model = cr.Sequential(shared, cr.Sequential(cr.Linear(4, 3)), shared)
     with pytest.raises(cr.ShapeError, match=r"^layer '0' and '2', Linear\(4, 4\): .*\(2, 3\)"):
         model.predict(zeros(2, 4))
-    twin = model.copy()  # has names of its own, also as a part of another model
+    twin = model.copy()  # a copy in another model gets new names
     with pytest.raises(cr.ShapeError, match=r"^layer '1.0' and '1.2', Linear\(4, 4\): "):
         cr.Sequential(cr.Tanh(), twin).predict(zeros(2, 4))
 

@@ -26,7 +26,7 @@ class Described(Hints):
 
     # Class attributes, so that a custom layer need not call super().__init__().
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
-    _names: tuple[str, ...] = ()  # one for each use in a model, whose own name is empty
+    _names: tuple[str, ...] = ()  # one for each use in a model; empty for the model itself
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         expect_arguments(cls, kwargs)
@@ -79,7 +79,7 @@ class Described(Hints):
 
 
 def _plain(argument: Any) -> Any:
-    """Return NumPy's numbers as Python's, and a list as a copy, which the caller cannot change."""
+    """Convert NumPy numbers to Python numbers, and copy lists, which a caller may change later."""
     if isinstance(argument, np.generic):
         return argument.item()
     if type(argument) in (list, tuple):

@@ -36,7 +36,7 @@ def plot_predictions(
         Grey images, ``(n, height, width)`` or ``(n, 1, height, width)``, or colour images, ``(n, 3,
         height, width)``. Colours from 0 to 1, and from 0 to 255 in uint8, are shown as they are.
         Other colours are scaled, so that the smallest number of all images becomes 0 and the
-        largest 1.
+        largest number becomes 1.
     predictions, labels : array
         Classes as integers, ``(n,)``. Without labels, no prediction is marked as wrong.
     names : sequence of str, optional
@@ -160,7 +160,7 @@ def plot_weights(
 
 
 def _as_pictures(images: np.ndarray) -> np.ndarray:
-    """Return images as matplotlib draws them, ``(n, height, width)`` or with three colours last."""
+    """Return images in the layout of matplotlib, in which the colours are the last axis."""
     if images.ndim == 4 and images.shape[1] == 1:
         images = images[:, 0]
     grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[1] == 3

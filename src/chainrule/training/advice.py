@@ -122,7 +122,7 @@ def _leaves(model: Sequential) -> Iterator[Layer]:
 
 
 def _root_mean_square(x: np.ndarray) -> float:
-    """Return the root mean square, computed without overflow; NaN or infinity if `x` has such."""
+    """Return the root mean square, computed without overflow."""
     largest = float(np.max(np.abs(x)))
     if not 0.0 < largest < math.inf:
         return largest

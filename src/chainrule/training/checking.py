@@ -102,8 +102,9 @@ def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> N
 def try_batch(model: Sequential, x: Array, samples: int) -> None:
     """Raise the `ShapeError` of a layer for which a batch with this many samples is too small.
 
-    A layer only knows that so few samples may be too few. If they are images, each has many values
-    of a feature. So the batch is tried, and the state of the model is restored.
+    The method `expect_batch` of a layer only tells that the samples may be too few. One image has
+    many values of each feature, so it may be enough. So try a forward pass, and then restore the
+    state of the model.
     """
     try:
         for _, part in model._walk():

@@ -14,7 +14,13 @@ import chainrule as cr
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
 BACKENDS = ("numpy", "torch", "cupy")  # backends that users select by name
-TRAININGS = ("callbacks", "data", "training")  # folders that use "strictest" only on request
+# Folders that use these libraries only on request. Trainers get NumPy's arrays in these tests, so
+# "numpy-readonly" would repeat "numpy". A whole training run calls the same functions at the
+# strictest flags, and tests of these functions use them.
+SELDOM = {
+    "numpy-readonly": ("callbacks", "training"),
+    "strictest": ("callbacks", "data", "training"),
+}
 ON_REQUEST = ("slow", "lessons")  # markers of tests that run with --slow or --lessons
 
 
@@ -62,7 +68,7 @@ def wanted(item, config):
     library = parameters.get("library")
     if any(library in marker.args for marker in item.iter_markers("not_on")):
         return False
-    if library == "strictest" and item.path.parent.name in TRAININGS:
+    if item.path.parent.name in SELDOM.get(library, ()):
         return config.getoption("--slow") or config.getoption("--library")
     of_library = {"library", "backend_name", "other_backend"} & set(
         getattr(item, "fixturenames", ())

@@ -93,40 +93,40 @@ LAYERS = {
         lambda: cr.Conv1d(4, 6, 2, stride=2, padding=3, dilation=2, groups=2, bias=False),
         (2, 4, 7),
     ),
-    "Conv2d": (lambda: cr.Conv2d(2, 3, 3), (2, 2, 5, 4)),
+    "Conv2d": (lambda: cr.Conv2d(2, 3, 3), (2, 2, 3, 4)),
     "Conv2d, every option": (
         lambda: cr.Conv2d(
             4, 6, (2, 3), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2, max_norm=0.5
         ),
-        (2, 4, 5, 6),
+        (2, 4, 3, 3),
     ),
-    "Conv2d, same size": (lambda: cr.Conv2d(2, 2, (2, 3), padding="same"), (2, 2, 4, 5)),
-    "Conv2d, a kernel per channel": (lambda: cr.Conv2d(3, 3, 2, groups=3), (2, 3, 4, 4)),
+    "Conv2d, same size": (lambda: cr.Conv2d(2, 2, (2, 3), padding="same"), (2, 2, 3, 2)),
+    "Conv2d, a kernel per channel": (lambda: cr.Conv2d(3, 3, 2, groups=3), (2, 3, 2, 3)),
     "ConvTranspose2d": (lambda: cr.ConvTranspose2d(2, 3, 3), (2, 2, 3, 2)),
     "ConvTranspose2d, every option": (
         lambda: cr.ConvTranspose2d(
             4, 6, (2, 3), stride=(2, 3), padding=1, output_padding=(1, 2), groups=2, dilation=2
         ),
-        (2, 4, 3, 3),
+        (2, 4, 2, 2),
     ),
     "MaxPool1d": (lambda: cr.MaxPool1d(2), (2, 2, 7)),
-    "MaxPool2d": (lambda: cr.MaxPool2d(2), (2, 2, 4, 6)),
+    "MaxPool2d": (lambda: cr.MaxPool2d(2), (2, 2, 3, 4)),
     "MaxPool2d, every option": (
         lambda: cr.MaxPool2d((3, 2), stride=(2, 1), padding=1, dilation=(1, 2), ceil_mode=True),
-        (2, 2, 5, 5),
+        (2, 2, 4, 3),
     ),
     "AvgPool1d": (lambda: cr.AvgPool1d(2), (2, 2, 7)),
-    "AvgPool2d": (lambda: cr.AvgPool2d(2), (2, 2, 4, 6)),
+    "AvgPool2d": (lambda: cr.AvgPool2d(2), (2, 2, 3, 4)),
     "AvgPool2d, every option": (
         lambda: cr.AvgPool2d(
             (3, 2), stride=(2, 1), padding=1, ceil_mode=True, count_include_pad=False
         ),
-        (2, 2, 6, 5),
+        (2, 2, 4, 3),
     ),
-    "AdaptiveAvgPool2d": (lambda: cr.AdaptiveAvgPool2d((2, 3)), (2, 2, 5, 7)),
+    "AdaptiveAvgPool2d": (lambda: cr.AdaptiveAvgPool2d((2, 3)), (2, 2, 3, 4)),
     "ZeroPad2d": (lambda: cr.ZeroPad2d((1, 2, 0, 3)), (2, 2, 3, 2)),
     "Unflatten": (lambda: cr.Unflatten(1, (2, -1)), (2, 6, 3)),
-    "Dropout2d": (lambda: cr.Dropout2d(0.3), (4, 5, 2, 2)),
+    "Dropout2d": (lambda: cr.Dropout2d(0.3), (3, 4, 1, 2)),
     "Rescaling": (lambda: cr.Rescaling(0.25, offset=-1.0), (4, 5)),
     "Dropout": (lambda: cr.Dropout(0.3), (4, 5)),
     "BatchNorm": (lambda: cr.BatchNorm(5), (4, 5)),

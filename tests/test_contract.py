@@ -1,6 +1,7 @@
 """Every layer, loss and optimizer in `table.py` meets its contract, on every library."""
 
 import copy
+import functools
 import pickle
 
 import numpy as np
@@ -15,12 +16,42 @@ losses = pytest.mark.parametrize(("make", "target", "before"), LOSSES.values(), 
 optimizers = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 
 
+modes = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+# `gradcheck` uses the library's backend only, and its arrays are read-only on NumPy anyway. At the
+# strictest flags, gradients are compared with NumPy's.
+finite_differences = pytest.mark.not_on("numpy-readonly", "strictest")
+
+# Layers that can be applied to their own output.
+REPEATABLE = {
+    name: (make, shape)
+    for name, (make, shape) in LAYERS.items()
+    if make().forward(np.ones(shape))[0].shape == shape
+}
+# Every loss with every reduction that it supports.
+REDUCED = {
+    f"{name}, {reduction}": (functools.partial(make, reduction=reduction), target, before)
+    for name, (make, target, before) in LOSSES.items()
+    for reduction in ("mean", "sum", "none", "batchmean")
+    if reduction != "batchmean" or name.startswith("KLDivLoss")
+}
+reduced_losses = pytest.mark.parametrize(
+    ("make", "target", "before"), REDUCED.values(), ids=REDUCED
+)
+
+
 def model_of(make, library, **options):
     return cr.Sequential(make(), **{"backend": library.backend, **options})
 
 
 @layers
-@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize(
+    "training",
+    [
+        pytest.param(False, marks=pytest.mark.not_on("strict"), id="inference"),
+        pytest.param(True, id="training"),
+    ],
+)
+@finite_differences
 def test_layer_gradients_are_right(make, shape, training, library):
     assert cr.gradcheck(make(), shape=shape, training=training, backend=library.backend) <= 1e-6
 
@@ -44,19 +75,34 @@ def test_layer_keeps_library_dtype_and_inputs(make, shape, dtype, library):
 
 
 @layers
-def test_layer_agrees_with_numpy(make, shape, library):
+@modes
+@pytest.mark.not_on("numpy")
+def test_layer_agrees_with_numpy(make, shape, training, library):
     x = np.random.default_rng(1).normal(size=shape)
-    ours = model_of(make, library, dtype="float64")
-    numpys = cr.Sequential(make(), dtype="float64")
-    y, _ = ours.forward(library.asarray(x), training=True)
-    expected, _ = numpys.forward(x, training=True)
-    np.testing.assert_allclose(library.to_numpy(y), expected, rtol=1e-12, atol=1e-14)
+    found, expected = (
+        [chosen.to_numpy(array) for array in pass_through(make, x, training, chosen)]
+        for chosen in (library, OnNumpy)
+    )
+    for ours, numpys in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, numpys, rtol=1e-12, atol=1e-14)
 
 
-@layers
+def pass_through(make, x, training, library):
+    """Return the output of a layer, the gradient of its input, and those of its parameters."""
+    model = model_of(make, library, dtype="float64")
+    y, backward = model.forward(library.asarray(x), training=training)
+    dy = library.asarray(np.random.default_rng(2).normal(size=y.shape))
+    return y, backward(dy, input_gradient=True), model.state.grads
+
+
+class OnNumpy:
+    backend = cr.get_backend("numpy")
+    asarray = to_numpy = staticmethod(np.asarray)
+
+
+@pytest.mark.parametrize(("make", "shape"), REPEATABLE.values(), ids=REPEATABLE)
+@finite_differences
 def test_layer_used_twice_gets_the_sum_of_gradients(make, shape, library):
-    if make().forward(np.ones(shape))[0].shape != shape:
-        make = lambda: cr.Tanh()  # noqa: E731  (a layer that changes the shape cannot be used twice)
     layer = make()
     assert cr.gradcheck(cr.Sequential(layer, layer), shape=shape, backend=library.backend) <= 1e-6
 
@@ -78,17 +124,11 @@ def test_layer_survives_a_file(make, shape, library, tmp_path):
             assert np.array_equal(stored, library.to_numpy(part.value))
 
 
-@losses
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none", "batchmean"])
-def test_loss_gradients_are_right(make, target, before, reduction, library):
-    if reduction == "batchmean" and before is not cr.LogSoftmax:
-        with pytest.raises(ValueError, match="batchmean"):
-            make(reduction=reduction)
-        return  # only KLDivLoss supports batchmean
-    loss = make(reduction=reduction)
-    rng = np.random.default_rng(0)
-    weight = library.asarray(rng.uniform(0.5, 2.0, 4))
-    target = library.asarray(target)
+@reduced_losses
+@finite_differences
+def test_loss_gradients_are_right(make, target, before, library):
+    loss, target = make(), library.asarray(target)
+    weight = library.asarray(SAMPLE_WEIGHT)
 
     class Weighted(type(loss)):
         def __call__(self, y, target):
@@ -97,6 +137,9 @@ def test_loss_gradients_are_right(make, target, before, reduction, library):
     for function in (loss, Weighted()):
         # A layer makes outputs that suit the loss, such as probabilities.
         assert check_loss(function, target, before(), library) <= 1e-6
+
+
+SAMPLE_WEIGHT = np.random.default_rng(0).uniform(0.5, 2.0, 4)
 
 
 def check_loss(loss, target, layer, library):
@@ -108,6 +151,35 @@ def check_loss(loss, target, layer, library):
 
     model = cr.Sequential(layer, backend=library.backend, dtype="float64")
     return cr.gradcheck(Composed(), shape=(4, 3), target=target, backend=library.backend)
+
+
+@reduced_losses
+@pytest.mark.not_on("numpy")
+def test_loss_agrees_with_numpy(make, target, before, library):
+    y = before().forward(np.random.default_rng(1).normal(size=(4, 3)))[0]
+    for options in ({}, {"sample_weight": SAMPLE_WEIGHT}):
+        found, expected = (
+            [
+                chosen.to_numpy(array)
+                for array in value_and_gradient(make(), y, target, options, chosen)
+            ]
+            for chosen in (library, OnNumpy)
+        )
+        for ours, numpys in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, numpys, rtol=1e-12, atol=1e-14)
+
+
+def value_and_gradient(loss, y, target, options, library):
+    weights = {name: library.asarray(array) for name, array in options.items()}
+    value, backward = loss(library.asarray(y), library.asarray(target), **weights)
+    return value, backward(library.asarray(np.ones(value.shape)))
+
+
+@losses
+def test_only_kl_divergence_has_batchmean(make, target, before):
+    if before is not cr.LogSoftmax:
+        with pytest.raises(ValueError, match="batchmean"):
+            make(reduction="batchmean")
 
 
 @losses
@@ -149,7 +221,7 @@ def test_loss_of_samples_without_weight_is_zero(make, target, before, library):
     assert not library.to_numpy(backward()).any()
 
 
-def train(model, optimizer, library, steps=5):
+def train(model, optimizer, library, steps=4):
     rng = np.random.default_rng(0)
     x = library.asarray(rng.normal(size=(8, 5)))
     y = library.asarray(rng.integers(0, 3, 8))
@@ -177,23 +249,18 @@ def small_model(library, **options):
 )
 def test_optimizer_agrees_with_numpy(make, options, library):
     ours, numpys = small_model(library, dtype="float64"), small_model_on_numpy()
-    values = train(ours, make(**options).bind(ours), library, steps=20)
+    values = train(ours, make(**options).bind(ours), library, steps=8)
     expected = train_on_numpy(numpys, make(**options))
     np.testing.assert_allclose(values, expected, rtol=1e-10)
     assert values[-1] < values[0]
 
 
-class _Numpy:
-    backend = cr.get_backend("numpy")
-    asarray = staticmethod(np.asarray)
-
-
 def small_model_on_numpy():
-    return small_model(_Numpy, dtype="float64")
+    return small_model(OnNumpy, dtype="float64")
 
 
 def train_on_numpy(model, optimizer):
-    return train(model, optimizer.bind(model), _Numpy, steps=20)
+    return train(model, optimizer.bind(model), OnNumpy, steps=8)
 
 
 @optimizers

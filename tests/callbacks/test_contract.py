@@ -108,7 +108,13 @@ class Saves(cr.Callback):
             trainer.save(self.path)
 
 
-@pytest.mark.parametrize("at", [10, 16])  # a step within an epoch, and the last step of an epoch
+@pytest.mark.parametrize(
+    "at",
+    [
+        10,  # a step within an epoch
+        pytest.param(16, marks=pytest.mark.not_on("strict")),  # the last step of an epoch
+    ],
+)
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)
 def test_a_pause_changes_nothing(kind, at, library, tmp_path):
     """Resuming from a file with new objects gives the results of an uninterrupted run."""

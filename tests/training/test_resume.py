@@ -78,7 +78,10 @@ def assert_equal(ours, theirs, library):
     assert ours.rng.bit_generator.state == theirs.rng.bit_generator.state
 
 
-@pytest.mark.parametrize("error_at", [1, 5, 8, 20])
+@pytest.mark.parametrize(
+    "error_at",
+    [8, *(pytest.param(step, marks=pytest.mark.not_on("strict")) for step in (1, 5, 20))],
+)
 @pytest.mark.parametrize("through", ["file", "memory"])
 def test_it_resumes_as_if_it_had_never_stopped(through, error_at, library, tmp_path):
     data = {"validation_data": (X, Y), "sample_weight": np.linspace(0.5, 2.0, 70)}
@@ -153,6 +156,7 @@ def test_numbers_that_a_callback_changed_are_kept(library, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+@pytest.mark.not_on("strict")  # the generators are NumPy's on every library
 def test_every_generator_of_numpy(kind, library, tmp_path):
     def seed():
         return np.random.Generator(getattr(np.random, kind)(7))

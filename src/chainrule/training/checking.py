@@ -102,9 +102,8 @@ def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> N
 def try_batch(model: Sequential, x: Array, samples: int) -> None:
     """Raise the `ShapeError` of a layer for which a batch with this many samples is too small.
 
-    The method `expect_batch` of a layer only tells that the samples may be too few. One image has
-    many values of each feature, so it may be enough. So try a forward pass, and then restore the
-    state of the model.
+    Even if `expect_batch` of a layer raises an error, the samples may be enough, because an image
+    has many values of each feature. So try a forward pass, and then restore the state of the model.
     """
     try:
         for _, part in model._walk():

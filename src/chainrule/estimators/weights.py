@@ -24,7 +24,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         self.coefs_, self.intercepts_ = map(list, self._shown)
 
     def _model(self) -> Sequential:
-        """Return the model, after copying arrays that were assigned instead of views into it."""
+        """Return the model. If an array has replaced a view, copy the array into the model."""
         model: Sequential = self.model_
         changed = False
         shown = zip(("coefs_", "intercepts_"), _parameters(model), self._shown, strict=True)

@@ -3,9 +3,9 @@
 ``python -m benchmarks.compare`` trains four networks with every installed library of `libraries`.
 All libraries use Adam in float32, start from the same weights and train on the same batches of
 60,000 x 784 floats. Before timing, the script checks that all libraries compute the same losses.
-Other sections measure memory, import time, the time to draw a batch, and how the time of a step
-grows with the network. ``--what`` selects sections. The script prints tables of medians with
-quartiles, and writes them to ``--json`` and ``--markdown``.
+Other sections measure memory, import time, the time to draw and to distort a batch, and how the
+time of a step grows with the network. ``--what`` selects sections. The script prints tables of
+medians with quartiles, and writes them to ``--json`` and ``--markdown``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import comparison, drawing, growth, images, imports, memory
+from . import comparison, distortions, drawing, growth, images, imports, memory
 from .libraries import LIBRARIES, installed
 from .machine import header, machine, versions
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Any] = {
     "images": images,
     "growth": growth,
     "drawing": drawing,
+    "distortions": distortions,
     "memory": memory,
     "imports": imports,
 }
@@ -48,6 +49,7 @@ def main() -> None:
         "images": (libraries, options.rounds),
         "growth": (libraries, options.rounds),
         "drawing": (options.rounds,),
+        "distortions": (options.rounds,),
         "memory": (libraries,),
         "imports": (options.rounds,),
     }

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 import warnings
 from collections.abc import Callable
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from chainrule import estimators
 
-from .libraries import WithoutNumba
+from .libraries import hide_numba
 from .machine import header, machine, versions
 from .text import number, rows
 
@@ -132,7 +130,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args()
     if options.plain:
-        sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
+        hide_numba()
     warnings.simplefilter("ignore", ConvergenceWarning)
     results: dict[str, Any] = {"machine": machine(), "versions": versions()}
     print(header(results))

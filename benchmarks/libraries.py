@@ -45,11 +45,15 @@ def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None)
 
 def chainrule_plain(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
     """Set up chainrule without the extra ``fast``, in a process that cannot import numba."""
-    sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
-    task = chainrule(widths, data, model)
+    hide_numba()
+    return chainrule(widths, data, model)
+
+
+def hide_numba() -> None:
+    """Keep this process from importing numba."""
     if "numba" in sys.modules:
-        raise RuntimeError("numba was imported")
-    return task
+        raise RuntimeError("numba is imported already")
+    sys.meta_path[:] = [WithoutNumba if f is PathFinder else f for f in sys.meta_path]
 
 
 class WithoutNumba(PathFinder):

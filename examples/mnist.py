@@ -19,6 +19,12 @@ OPTIMIZERS = {
     "adam": cr.Adam,
     "adamw": cr.AdamW,
 }
+AUGMENTATIONS = {
+    "none": None,
+    "shift": cr.augmentation.RandomShift(2),
+    "affine": cr.augmentation.RandomAffine(degrees=15, scale=(0.85, 1.15), shear=10),
+    "elastic": cr.augmentation.RandomElastic(alpha=38, sigma=6),
+}
 CLOTHES = [
     "T-shirt", "trousers", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "boot",
@@ -98,6 +104,7 @@ def main():
         "--schedule", choices=["one_cycle", "cosine", "constant"], default="one_cycle"
     )
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--augment", choices=AUGMENTATIONS, default="none")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     parser.add_argument(
         "--compile",
@@ -139,7 +146,7 @@ def main():
     start = time.perf_counter()
     history = trainer.fit(
         x_train, y_train, epochs=options.epochs, batch_size=options.batch_size,
-        validation_data=(x_test, y_test), verbose=2,
+        validation_data=(x_test, y_test), augment=AUGMENTATIONS[options.augment], verbose=2,
     )  # fmt: skip
     seconds = time.perf_counter() - start
     accuracy = trainer.evaluate(x_test, y_test)["accuracy"]

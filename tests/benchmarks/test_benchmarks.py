@@ -12,7 +12,17 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are not in the package
 
-from benchmarks import bare, compare, comparison, drawing, growth, imports, memory, text
+from benchmarks import (
+    bare,
+    compare,
+    comparison,
+    distortions,
+    drawing,
+    growth,
+    imports,
+    memory,
+    text,
+)
 from benchmarks import images as image_networks
 from benchmarks.libraries import chainrule
 from benchmarks.rounds import race
@@ -85,6 +95,16 @@ def test_bytes_train_like_floats():
     model = drawing.scaling(network([6, 10]).copy())
     ours = chainrule([6, 10], as_bytes, model).step()
     assert ours == pytest.approx(chainrule([6, 10], floats).step(), rel=1e-5)
+
+
+def test_scipy_distorts_in_the_same_way(monkeypatch):
+    monkeypatch.setattr(distortions, "IMAGES", (4, 12, 9))
+    pytest.importorskip("scipy")
+    losses, timed = distortions.calls("SciPy")
+    assert losses == pytest.approx(distortions.calls("chainrule")[0], abs=1e-6)
+    assert timed["elastic", "SciPy"]().shape == (4, 12, 9)
+    results = {"elastic": {"chainrule": [0.004], "SciPy": [0.008]}}
+    assert "| SciPy | 8.00 ms (8.00 to 8.00) | 500 | 2.00 (" in distortions.table(results)
 
 
 def test_numbers_have_three_digits():

@@ -1,4 +1,4 @@
-"""Lessons 12 and 13 run as scripts and print the right numbers."""
+"""Lessons 12 to 14 run as scripts and print the right numbers."""
 
 import numpy as np
 import pytest
@@ -29,11 +29,15 @@ def test_convolution(tmp_path):
     assert mlp[4] < lenet[4] - 0.15
 
 
+def without_mnist(folder):
+    """Return environment variables with which MNIST is neither found nor downloaded."""
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(folder)}
+    return {**nowhere, "CHAINRULE_DATA": str(folder)}
+
+
 def test_convolution_on_digits(tmp_path, backend_name):
-    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(tmp_path)}
-    nowhere["CHAINRULE_DATA"] = str(tmp_path)
     options = ("--epochs", 10, "--batch-size", 32, "--backend", backend_name)
-    out = lesson("12_convolution.py", tmp_path, *options, **nowhere)
+    out = lesson("12_convolution.py", tmp_path, *options, **without_mnist(tmp_path))
     assert "Training on scikit-learn's handwritten digits instead" in out
     lenet, mlp = accuracies("LeNet-5", 61706, out), accuracies("MLP", 62020, out)
     assert lenet[0] > 0.93
@@ -62,3 +66,33 @@ def test_mnist_1d_on_other_backends(tmp_path, other_backend):
     out = lesson("13_mnist_1d.py", tmp_path, *options)
     in_order, shuffled = check_mnist_1d("CNN", out)
     assert in_order > shuffled + 0.2
+
+
+AUGMENTATIONS = [
+    "nothing", "RandomFlip", "RandomShift", "RandomCrop",
+    "RandomAffine", "RandomElastic", "Compose",
+]  # fmt: skip
+
+
+def errors(out):
+    """Return the test errors with each augmentation, in percent."""
+    return {name: numbers(rf"{name}: (\d+\.\d+) % errors", out)[0] for name in AUGMENTATIONS}
+
+
+@pytest.mark.skipif(not mnist_is_here(), reason="CHAINRULE_DATA does not point at MNIST")
+def test_augmentation(tmp_path):
+    found = errors(lesson("14_augmentation.py", tmp_path))
+    assert 10 < found["nothing"] < 12
+    assert found["RandomFlip"] > found["nothing"] + 1
+    assert found["RandomShift"] < 7
+    for name in ("RandomAffine", "RandomElastic", "Compose"):
+        assert found[name] < 5.5
+
+
+def test_augmentation_on_digits(tmp_path, backend_name):
+    options = ("--images", 200, "--epochs", 20, "--backend", backend_name)
+    out = lesson("14_augmentation.py", tmp_path, *options, **without_mnist(tmp_path))
+    assert "Training on scikit-learn's handwritten digits instead" in out
+    found = errors(out)
+    assert found["nothing"] < 25
+    assert found["RandomFlip"] > found["RandomElastic"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .types import Array
@@ -44,6 +44,25 @@ class Windows:
         for index in itertools.product(*map(range, self.size)):
             axes = zip(index, self.stride, self.dilation, self.count, strict=True)
             yield index, tuple(slice(i * d, i * d + (n - 1) * s + 1, s) for i, s, d, n in axes)
+
+    def rows(self, part: slice, height: int) -> tuple[slice, Windows]:
+        """Return these rows of windows, and the rows of an image with this height that they cover.
+
+        In a sequence, the rows are positions.
+        """
+        if part == slice(0, self.count[0]):
+            return slice(0, height), self
+        reach = self.dilation[0] * (self.size[0] - 1) + 1
+        start = part.start * self.stride[0] - self.padding[0][0]
+        stop = (part.stop - 1) * self.stride[0] - self.padding[0][0] + reach
+        first, last = (min(max(row, 0), height) for row in (start, stop))
+        above = min(max(-start, 0), stop - start)
+        below = stop - start - above - (last - first)
+        padding, count = self.padding[1:], self.count[1:]
+        rows = part.stop - part.start
+        return slice(first, last), replace(
+            self, padding=((above, below), *padding), count=(rows, *count)
+        )
 
     def in_plane(self) -> Windows:
         """Return the same windows with two spatial axes; a missing first axis has length 1."""

@@ -97,6 +97,24 @@ def test_a_part_has_about_so_many_patch_elements(monkeypatch):
     assert sizes == [2, 2, 2, 1]
 
 
+def test_a_large_image_is_divided_into_rows(monkeypatch):
+    layer = cr.Conv2d(1, 64, 3, padding=1).bind()
+    x, sizes, unfold = np.ones((2, 1, 50, 40), "float32"), [], layer.backend.kernel
+    # A row of windows has 40 * 9 patch elements, and a part may have 4000.
+    monkeypatch.setattr(type(layer.backend), "patch_elements", 1000)
+
+    def kernel(self, function):
+        def counted(*arguments):
+            sizes.append(arguments[1].count)
+            return unfold(function)(*arguments)
+
+        return counted
+
+    monkeypatch.setattr(type(layer.backend), "kernel", kernel)
+    layer.forward(x)
+    assert sizes == 2 * [*[(11, 40)] * 4, (6, 40)]
+
+
 @pytest.mark.parametrize("kind", [cr.Conv1d, cr.Conv2d, cr.ConvTranspose2d])
 def test_a_first_layer_computes_no_input_gradient(kind, library, monkeypatch):
     products, matmul = [], type(library.backend).matmul

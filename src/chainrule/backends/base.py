@@ -57,7 +57,7 @@ class Backend:
 
     patch_elements = 2**24
     """About how many elements the patch matrix of a convolution may have, see `Convolution._parts`.
-    The matrix of a single sample may have more."""
+    For a few output channels or a single large image, there may be several times as many."""
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from .. import initializers
 from ..checks import flag, per_axis, whole
@@ -62,9 +64,9 @@ class Convolution(Windowed):
         weight = self._by_group(self.weight.value)
         shape = (x.shape[0], self.weight.shape[0], *windows.count)
         y = self.xp.empty(shape, dtype=x.dtype, device=x.device)
-        for part in self._parts(x.shape[0], windows):
-            columns = self._by_group(unfold(x[part, ...], windows))
-            y[part, ...] = self._image(matmul(weight, columns), windows)
+        for place, pixels, part in self._parts(x.shape, windows):
+            columns = self._by_group(unfold(x[pixels], part))
+            y[place] = self._image(matmul(weight, columns), part)
         return y
 
     def _map_back(self, y: Array, windows: Windows, shape: tuple[int, ...]) -> Array:
@@ -72,16 +74,14 @@ class Convolution(Windowed):
         matmul, fold = self.backend.matmul, self.backend.kernel(sum_patches)
         transposed = self.xp.matrix_transpose(self._by_group(self.weight.value))
 
-        def images(y: Array) -> Array:
-            columns = matmul(transposed, self._by_group(self._rows(y)))
-            return fold(columns, windows, (y.shape[0], *shape[1:]))
-
-        parts = [*self._parts(y.shape[0], windows)]
-        if len(parts) == 1:  # nothing to copy
-            return images(y)
-        x = self.xp.empty(shape, dtype=y.dtype, device=y.device)
-        for part in parts:
-            x[part, ...] = images(y[part, ...])
+        parts = [*self._parts(shape, windows)]
+        x = self.xp.zeros(shape, dtype=y.dtype, device=y.device)
+        for place, pixels, part in parts:
+            columns = matmul(transposed, self._by_group(self._rows(y[place])))
+            image = fold(columns, part, x[pixels].shape)
+            if len(parts) == 1:  # nothing to add
+                return image
+            x[pixels] += image
         return x
 
     def _add_weight_gradient(self, dy: Array, x: Array, windows: Windows) -> None:
@@ -90,9 +90,9 @@ class Convolution(Windowed):
             return
         xp, matmul, unfold = self.xp, self.backend.matmul, self.backend.kernel(patches)
         total = xp.zeros(self._by_group(self.weight.value).shape, dtype=x.dtype, device=x.device)
-        for part in self._parts(x.shape[0], windows):
-            columns = self._by_group(unfold(x[part, ...], windows))
-            rows = self._by_group(self._rows(dy[part, ...]))
+        for place, pixels, part in self._parts(x.shape, windows):
+            columns = self._by_group(unfold(x[pixels], part))
+            rows = self._by_group(self._rows(dy[place]))
             total += matmul(rows, xp.matrix_transpose(columns))
         self.weight.add_grad(xp.reshape(total, self.weight.shape))
 
@@ -105,16 +105,27 @@ class Convolution(Windowed):
             over_space = self.xp.sum(dy, axis=tuple(range(2, dy.ndim)))
             self.bias.add_grad(self.backend.kernel(sum_over_batch)(over_space))
 
-    def _parts(self, batch: int, windows: Windows) -> Iterator[slice]:
-        """Divide the batch into parts that have about `Backend.patch_elements` patch elements.
+    def _parts(
+        self, shape: tuple[int, ...], windows: Windows
+    ) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...], Windows]]:
+        """Divide the windows into parts of about `Backend.patch_elements` patch elements.
+
+        A part is a few images of the batch or, if an image has more than four times as many patch
+        elements, a few rows of its windows. Yield the indices of the part in the array with one
+        element per window, the indices of the pixels under its windows, and its windows.
 
         With few output channels, a product has little work for each patch element. Larger parts
         then give each thread enough work.
         """
+        (batch, _, height, *_), (rows, *_) = shape, windows.count
         each = self.weight.size // self.weight.shape[0] * self.groups * math.prod(windows.count)
         few_channels = max(1, 64 // self.weight.shape[0])
-        step = max(1, self.backend.patch_elements * few_channels // each)
-        return (slice(i, min(i + step, batch)) for i in range(0, batch, step))
+        limit = self.backend.patch_elements * few_channels
+        images, step = max(1, limit // each), max(1, min(rows, 4 * limit * rows // each))
+        for i, r in itertools.product(range(0, batch, images), range(0, rows, step)):
+            some, place = slice(i, min(i + images, batch)), slice(r, min(r + step, rows))
+            pixels, part = windows.rows(place, height)
+            yield (some, slice(None), place, ...), (some, slice(None), pixels, ...), part
 
     def _by_group(self, matrix: Array) -> Array:
         """Split the first axis into groups: ``(groups, rows, columns)``."""

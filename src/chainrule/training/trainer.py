@@ -294,9 +294,9 @@ class Trainer(TrainingState):
         -----
         UserWarning
             If the last layer repeats a part of the loss, such as a `Softmax` before
-            `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`, if the first trained
-            `Linear` receives inputs with a root mean square above 30, or if all parameters are
-            frozen. Each trainer gives these warnings once.
+            `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`. Also if the first trained
+            `Linear` or convolution receives NaN, infinity or a root mean square above 30, or if all
+            parameters are frozen. Each trainer gives these warnings once.
         RuntimeWarning
             If ``compile="auto"`` cannot repeat the step on the device, or if there is nothing to
             resume because a callback has ended the training run.

@@ -50,7 +50,7 @@ def searched(tmp_path_factory):
     (code,) = readme(extra="sklearn")
     names, folder = {"cr": cr}, tmp_path_factory.mktemp("search")
     with contextlib.chdir(folder):
-        exec(code.replace("n_jobs=-1", "n_jobs=1"), names)
+        exec(code.replace("n_jobs=-1", "n_jobs=1, cv=2"), names)
     return names, folder
 
 

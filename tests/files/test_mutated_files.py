@@ -20,8 +20,8 @@ import chainrule as cr
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions need POSIX")
 
 
-@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_thousands_of_files(count):
+@pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_damaged_files(count):
     """Readers raise only documented exceptions. Readers never load a wrong model and never hang.
 
     The process may allocate at most 300 MB after its start. A larger allocation raises a
@@ -31,7 +31,7 @@ def test_thousands_of_files(count):
     figures = python("-m", "mutation", "--count", count)
     assert figures["undocumented"] == []
     assert figures["mb_at_most"] < 300
-    assert min(figures["kinds"].values()) > 0.19 * count
+    assert min(figures["kinds"].values()) > 0.18 * count
     for kind, reader in (
         ("idx", "read_idx"),
         ("gzip", "read_idx"),
@@ -52,12 +52,13 @@ def sources(tmp_path_factory):
 
 
 @pytest.mark.parametrize("which", range(4), ids=["small", "shared", "float64", "training"])
-def test_each_bit_and_each_length_counts(which, sources, tmp_path):
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_each_bit_and_each_length_counts(which, count, sources, tmp_path):
     """Every reader refuses a file in which one bit is flipped, and a file that is cut short."""
     data = sources.files["model"][which]
     rng = random.Random(which)
-    broken = [data[: rng.randrange(len(data))] for _ in range(100)]
-    for _ in range(1000):
+    broken = [data[: rng.randrange(len(data))] for _ in range(count // 10)]
+    for _ in range(count):
         flipped = bytearray(data)
         flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         broken.append(bytes(flipped))
@@ -75,34 +76,35 @@ import json, os, sys
 import numpy as np
 import chainrule as cr
 
-path, limit = sys.argv[1], int(sys.argv[2])
+path, *limits = sys.argv[1:]
 small, large = cr.Sequential(cr.Linear(5, 5)), cr.Sequential(cr.Linear(200, 200))
 trainer = cr.Trainer(large, loss=cr.MSELoss(), optimizer=cr.Adam())
 trainer.fit(np.ones((4, 200)), np.ones((4, 200)), epochs=1, verbose=0)
 small.save(path)
 before = open(path, "rb").read()
-if limit >= 0:
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 errors = []
-for writer in (large.save, trainer.save):
-    try:
-        writer(path)
-    except OSError as error:
-        errors.append(error.errno)
-    assert open(path, "rb").read() == before
-    assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
-    loaded = cr.load(path)
-    assert (loaded.state.values == small.state.values).all()
+for limit in limits:
+    if limit != "no limit":
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    for writer in (large.save, trainer.save):
+        try:
+            writer(path)
+        except OSError as error:
+            errors.append(error.errno)
+        assert open(path, "rb").read() == before
+        assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)]
+        loaded = cr.load(path)
+        assert (loaded.state.values == small.state.values).all()
 print(json.dumps(errors))
 """
 
 
 @POSIX
-@pytest.mark.parametrize("limit", [0, 1, 4096, 100_000])
-def test_a_file_that_may_not_grow(limit, tmp_path):
+def test_a_file_that_may_not_grow(tmp_path):
     """If a limit on file sizes stops a write halfway, the old file stays unchanged."""
-    assert python("-c", WRITE, tmp_path / "file", limit) == [errno.EFBIG] * 2
+    limits = (0, 1, 4096, 100_000)
+    assert python("-c", WRITE, tmp_path / "file", *limits) == [errno.EFBIG] * 2 * len(limits)
 
 
 def test_a_full_disk(tmp_path):
@@ -117,7 +119,7 @@ def test_a_full_disk(tmp_path):
     ):
         pytest.skip("no file system can be mounted here")
     wrapped = [*alone, f'{mount} && exec "$@"', "sh"]
-    assert python("-c", WRITE, folder / "file", -1, wrapped=wrapped) == [errno.ENOSPC] * 2
+    assert python("-c", WRITE, folder / "file", "no limit", wrapped=wrapped) == [errno.ENOSPC] * 2
 
 
 FORBIDDEN = """

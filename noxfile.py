@@ -24,7 +24,7 @@ PARALLEL = (*PYTEST, "-n", "2")  # ``nox -s tests -- -n 0`` runs all tests in on
 PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy", "--ignore", "tests/parity")
 COMPILED = (  # tests of code that has compiled loops
     *(f"tests/{room}" for room in ("backends", "layers", "losses", "optimizers", "training")),
-    *("tests/test_agreement.py", "tests/test_contract.py"),
+    *("tests/test_agreement.py", "tests/test_contract.py", "tests/data/test_augmentation.py"),
     "tests/estimators/test_same_as_scikit_learn.py",
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several threads make small matrix products slower

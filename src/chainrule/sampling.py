@@ -12,7 +12,7 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
     """Return the values of images at the given positions, interpolated between four pixels.
 
     Every pixel outside an image has the value `fill`. So the values change continuously across the
-    edge of an image, and a position that is 1 or more outside has the value `fill`.
+    edge of an image. A position that is 1 or more outside has the value `fill`, and so has NaN.
 
     Parameters
     ----------
@@ -51,6 +51,7 @@ def _pixel_and_rest(xp: Any, position: Array, size: int) -> tuple[Array, Array]:
 
     The index refers to the padded image. The last pixel has no successor, so it is never returned.
     """
-    position = xp.clip(position, -1.0, float(size)) + 1.0
+    position = xp.where(position > -1.0, position, -1.0)  # NaN becomes -1, too
+    position = xp.minimum(position, float(size)) + 1.0
     pixel = xp.minimum(xp.floor(position), float(size))
     return xp.astype(pixel, xp.int64), position - pixel

@@ -41,8 +41,11 @@ def test_arrays_need_not_be_contiguous(library):
     np.testing.assert_allclose(found, bilinear(xp, *swapped, 0.5), rtol=0, atol=1e-12)
 
 
-def test_infinite_positions_are_outside(library):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinity_and_nan_are_outside(dtype, library):
     images = library.asarray(IMAGES)
-    positions = library.asarray(np.full((3, 1, 2), [np.inf, -np.inf]))
-    found = library.backend.kernel(bilinear)(images, positions, positions, 4.0)
-    assert (library.to_numpy(found) == 4.0).all()
+    rows = library.asarray(np.full((3, 1, 4), [np.inf, -np.inf, np.nan, 1.0], dtype))
+    columns = library.asarray(np.full((3, 1, 4), [1.0, 1.0, 1.0, np.nan], dtype))
+    for positions in ((rows, columns), (columns, rows)):
+        found = library.to_numpy(library.backend.kernel(bilinear)(images, *positions, 4.0))
+        assert (found == 4.0).all()

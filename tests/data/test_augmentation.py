@@ -216,6 +216,16 @@ def test_without_arguments_affine_changes_nothing(library):
         np.testing.assert_array_equal(augmented(RandomAffine(), images, library), images)
 
 
+def test_extreme_scales(library):
+    images = drawn((2, 5, 5), "float32")
+    middle = augmented(RandomAffine(scale=(1e30, 1e30)), images, library)
+    np.testing.assert_array_equal(middle, np.broadcast_to(images[:, 2:3, 2:3], images.shape))
+    nearly_nothing = augmented(RandomAffine(scale=(1e-30, 1e-30)), images, library)
+    outside = np.ones((5, 5), bool)
+    outside[2, 2] = False
+    assert not nearly_nothing[:, outside].any()
+
+
 class Extreme:
     """A generator that draws the largest value of each interval."""
 

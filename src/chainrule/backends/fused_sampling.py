@@ -24,8 +24,8 @@ def _bilinear_loop(x: Array, rows: Array, columns: Array, y: Array) -> None:
             image = x[n, c]
             for i in range(out_height):
                 for j in range(out_width):
-                    row = min(max(rows[n, i, j], -one), height) + one
-                    column = min(max(columns[n, i, j], -one), width) + one
+                    row = min(max(-one, rows[n, i, j]), height) + one  # NaN becomes 0
+                    column = min(max(-one, columns[n, i, j]), width) + one
                     # With unsigned indices, numba does not check for negative ones.
                     top, left = np.uint32(min(row, height)), np.uint32(min(column, width))
                     below, beyond = row - rows.dtype.type(top), column - rows.dtype.type(left)

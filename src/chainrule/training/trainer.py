@@ -247,9 +247,9 @@ class Trainer(TrainingState):
         shuffle, drop_last : bool, optional
             See `minibatches`.
         augment : callable, optional
-            A function that changes the inputs of each step, such as
-            `chainrule.augmentation.RandomShift`. The function takes the inputs and a random
-            generator for this step, and returns a new array.
+            A function that changes the inputs of each step, such as those in
+            `chainrule.augmentation`. The function takes the inputs and a random generator for this
+            step, and returns a new array.
         micro_batches : int, optional
             The number of parts into which each batch is split. The parts are processed one after
             another, which needs less memory. The result is the same up to rounding, except with two

@@ -20,7 +20,8 @@ TEST_TOOLS = ("pytest>=9", "pytest-xdist>=3.6", "hypothesis>=6.150", "array-api-
 FRAMES = ("polars>=1.20", "pyarrow>=18")  # libraries of data frames other than pandas
 TESTED_EXTRAS = ".[examples,tensorboard,distributed]"
 PYTEST = ("python", "-m", "pytest")
-PARALLEL = (*PYTEST, "-n", "2")  # ``nox -s tests -- -n 0`` runs all tests in one process
+# ``nox -s tests -- -n 0`` runs all tests in one process.
+PARALLEL = (*PYTEST, "-n", "2", "--dist", "loadgroup")
 PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy", "--ignore", "tests/parity")
 COMPILED = (  # tests of code that has compiled loops
     *(f"tests/{room}" for room in ("backends", "layers", "losses", "optimizers", "training")),

@@ -38,7 +38,14 @@ def estimator(*callbacks, **options):
     return MLPClassifier((8,), max_iter=3, callbacks=list(callbacks), random_state=0, **options)
 
 
-@pytest.mark.parametrize("engine", ["one after another", "threading", "loky"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "one after another",
+        "threading",
+        pytest.param("loky", marks=pytest.mark.xdist_group("joblib's processes")),
+    ],
+)
 def test_each_fold_writes_to_its_own_files(engine, tmp_path):
     both = Checkpoint(tmp_path / "v1.5", monitor="loss"), CSVLogger(tmp_path / "log.csv")
     expected = cross_val_score(estimator(), X, Y, cv=3)

@@ -25,7 +25,9 @@ from sklearn.preprocessing import StandardScaler
 
 from chainrule.estimators import MLPClassifier, MLPRegressor
 
-ENGINES = ("processes", "threads", "dask")
+# Tests of this group run in the same process of pytest-xdist and share joblib's processes.
+IN_PROCESSES = pytest.mark.xdist_group("joblib's processes")
+ENGINES = (pytest.param("processes", marks=IN_PROCESSES), "threads", "dask")
 GRID = {
     "mlp__learning_rate_init": [0.001, 0.01],
     "mlp__hidden_layer_sizes": [(8,), (16, 8)],
@@ -54,7 +56,7 @@ def dask_client():
         yield client
 
 
-@pytest.fixture(params=["processes", "threads", pytest.param("dask", marks=pytest.mark.slow)])
+@pytest.fixture(params=[*ENGINES[:2], pytest.param("dask", marks=pytest.mark.slow)])
 def engine(request):
     """A context in which joblib runs two fits at a time."""
     if request.param == "dask":
@@ -120,6 +122,7 @@ def test_scores_of_a_regressor_are_the_same_everywhere(engine):
         np.testing.assert_allclose(cross_val_score(model, x, y, cv=4), serial, **CLOSE)
 
 
+@IN_PROCESSES
 def test_n_jobs_changes_no_score(digits):
     search = GridSearchCV(classifier(), GRID, cv=2)
     serial, parallel = (clone(search).set_params(n_jobs=n).fit(*digits) for n in (1, 2))

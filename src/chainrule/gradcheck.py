@@ -10,11 +10,14 @@ import numpy as np
 
 from .backends import Backend, get_backend
 from .backends.base import BackendLike
+from .backends.conversion import to_numpy
 from .checks import instance
+from .errors import ShapeError
+from .forms import each, each_named, each_shape, first, named, several, shape_of
 from .layers import Layer
 from .layers.model import Model
 from .losses import Loss
-from .types import Array
+from .types import Array, Arrays, Shapes
 
 Values = dict[str, np.ndarray]
 """The values of the input and of the parameters, by name."""
@@ -29,7 +32,8 @@ _STEP = 1e-5  # near this step, the error of central differences is smallest, ab
 def gradcheck(
     function: Layer | Loss,
     *,
-    shape: tuple[int, ...],
+    shape: Shapes | None = None,
+    x: Any = None,
     target: Any = None,
     training: bool = False,
     backend: BackendLike = "numpy",
@@ -38,7 +42,8 @@ def gradcheck(
 ) -> float:
     """Compare every gradient of a layer or a loss with finite differences, in float64.
 
-    The input is drawn from a normal distribution. For a layer, the check differentiates a weighted
+    The input is `x`, or is drawn from a normal distribution. Integers in the input have no
+    gradient, so they are not varied. For a layer, the check differentiates a weighted
     sum of the outputs, with random weights. The check runs on a copy of the layer, so the layer
     itself does not change. In this copy, no parameter is frozen. At a kink, such as ReLU at 0, the
     derivative from either side is accepted.
@@ -47,8 +52,10 @@ def gradcheck(
     ----------
     function : Layer or Loss
         The layer or loss to check.
-    shape : tuple of int
-        The shape of the input, ``(batch, features)``.
+    shape : tuple of int, or tuple or dict of such tuples
+        The shape of the input to draw, ``(batch, features)``, or the shapes of several inputs.
+    x : array, or tuple or dict of arrays
+        The input, instead of `shape`.
     target : array, optional
         The targets of a loss.
     training : bool, optional
@@ -68,6 +75,8 @@ def gradcheck(
 
     Raises
     ------
+    TypeError
+        Unless exactly one of `shape` and `x` is given.
     AssertionError
         If a gradient is wrong. The message shows the gradient and the finite difference of the
         worst entry.
@@ -79,9 +88,12 @@ def gradcheck(
     """
     if not isinstance(function, Loss):
         instance(Layer, function, "a layer or a loss")
+    if (shape is None) == (x is None):
+        raise TypeError("gradcheck needs either shape= or x=")
     backend = get_backend(backend)
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=shape)
+    drawn = each_shape(lambda s: rng.normal(size=s), shape) if x is None else each(to_numpy, x)
+    x = each(lambda a: a.astype(np.float64) if a.dtype.kind == "f" else a, drawn)
     if not isinstance(function, Loss):
         values, run = _layer(function, x, backend, rng, training, seed)
     elif target is None:
@@ -94,12 +106,6 @@ def gradcheck(
     for (name, host), gradient in zip(values.items(), gradients, strict=True):
         if gradient is None:  # a model may omit the gradient of its input
             continue
-        if gradient.shape != host.shape:
-            raise AssertionError(
-                f"{function!r}: expected a gradient of shape {host.shape} for {name}, "
-                f"found {gradient.shape}"
-            )
-
         def f(moved: np.ndarray, name: str = name) -> float:
             return float(run({**values, name: moved})[0])
 
@@ -122,23 +128,23 @@ def gradcheck(
 
 
 def _loss(
-    loss: Loss, x: np.ndarray, backend: Backend, rng: np.random.Generator, target: Any
+    loss: Loss, x: Arrays, backend: Backend, rng: np.random.Generator, target: Any
 ) -> tuple[Values, Run]:
     """Return the input of a loss, and a function that computes the loss and its gradient."""
-    target, direction = backend.asarray(target), rng.normal(size=x.size)
+    target, direction = each(backend.asarray, target), rng.normal(size=first(x).size)
 
     def run(values: Values) -> tuple[Array, Callable[[], list[Array]]]:
-        value, backward = loss(_asarray(backend, values[_INPUT]), target)
+        value, backward = loss(_with_values(backend, x, values), target)
         weights = direction[: math.prod(value.shape)].reshape(value.shape)
         dvalue = _asarray(backend, weights)
-        return backend.xp.sum(value * dvalue), lambda: [backward(dvalue)]
+        return backend.xp.sum(value * dvalue), lambda: _of_floats(backward(dvalue), x)
 
-    return {_INPUT: x}, run
+    return _floats(x), run
 
 
 def _layer(
     layer: Layer,
-    x: np.ndarray,
+    x: Arrays,
     backend: Backend,
     rng: np.random.Generator,
     training: bool,
@@ -150,33 +156,67 @@ def _layer(
     layer.bind(backend, dtype="float64", seed=seed)
     state, parameters = layer.state, layer.named_parameters()
     draws, buffers = state.draws, state.snapshot("buffers")
-    y, _ = layer._checked_forward(_asarray(backend, x), training, state.dtype)
+    y, _ = layer._checked_forward(_with_values(backend, x, _floats(x)), training, state.dtype)
     options = {"input_gradient": True} if layer.takes_input_gradient else {}
-    dy = backend.read_only(_asarray(backend, rng.normal(size=y.shape)))
+
+    def direction(y: Array) -> Array | None:
+        drawn = rng.normal(size=y.shape)
+        return backend.read_only(_asarray(backend, drawn)) if y.dtype == state.dtype else None
+
+    dy = each(direction, y)
 
     def run(values: Values) -> tuple[Array, Callable[[], list[Array]]]:
         for name, parameter in parameters.items():
             parameter.value[...] = _asarray(backend, values[name])
         state.draws = draws
         state.restore(buffers)
-        x = backend.read_only(_asarray(backend, values[_INPUT]))
-        y, backward = layer._checked_forward(x, training, state.dtype)
+        inputs = each(backend.read_only, _with_values(backend, x, values))
+        y, backward = layer._checked_forward(inputs, training, state.dtype)
 
         def gradients() -> list[Array]:
             state.zero_grad()
             try:
                 dx = backward(dy, **options)
-                if not (hasattr(dx, "dtype") or isinstance(layer, Model)):  # `dx` may be None
-                    layer._leaves_dtype("gradient", dx, dy)
+                if dx is not None or not isinstance(layer, Model):  # a model may omit `dx`
+                    layer._refuse_gradient(dx, dy, shape_of(inputs))
+            except ShapeError as error:
+                raise AssertionError(str(error)) from None
             except ValueError as error:
                 layer._wrote_to_input(error)
                 raise
-            return [dx, *(p.grad for p in parameters.values())]
+            return [*_of_floats(dx, x), *(p.grad for p in parameters.values())]
 
-        return backend.xp.sum(y * dy), gradients
+        pairs = zip(named("y", y).values(), named("dy", dy).values(), strict=True)
+        return sum(backend.xp.sum(a * b) for a, b in pairs if b is not None), gradients
 
-    first = {name: backend.to_numpy(p.value).copy() for name, p in parameters.items()}
-    return {_INPUT: x, **first}, run
+    drawn = {name: backend.to_numpy(p.value).copy() for name, p in parameters.items()}
+    return {**_floats(x), **drawn}, run
+
+
+def _floats(x: Arrays) -> Values:
+    """Return the floating-point arrays of `x` by name."""
+    return {name: array for name, array in named(_INPUT, x).items() if array.dtype.kind == "f"}
+
+
+def _with_values(backend: Backend, x: Arrays, values: Values) -> Arrays:
+    """Return `x` on the backend, with the floating-point arrays replaced by `values`."""
+
+    def on_backend(name: str, array: np.ndarray) -> Array:
+        return _asarray(backend, values[name]) if name in values else backend.asarray(array)
+
+    return each_named(on_backend, _INPUT, x)
+
+
+def _of_floats(dx: Arrays | None, x: Arrays) -> list[Array | None]:
+    """Return the gradients of the floating-point arrays of `x`. Among several, None means 0."""
+    if not several(x):
+        return [dx] if _floats(x) else []
+    pairs = zip(named("dx", dx).values(), named(_INPUT, x).values(), strict=True)
+    return [
+        np.zeros(array.shape) if gradient is None else gradient
+        for gradient, array in pairs
+        if array.dtype.kind == "f"
+    ]
 
 
 def _asarray(backend: Backend, host: np.ndarray) -> Array:

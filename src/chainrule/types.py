@@ -10,6 +10,12 @@ import numpy as np
 Array: TypeAlias = Any
 """An array of any library. The Array API standard defines no common class for arrays."""
 
+Arrays: TypeAlias = Any
+"""An array, or several arrays in a tuple or in a dict with strings as keys."""
+
+Shapes: TypeAlias = Any
+"""A shape, or the shapes of several arrays in a tuple or a dict."""
+
 Backward: TypeAlias = Callable[..., Array]
 """A function that computes the gradient of the input from the gradient of the output."""
 

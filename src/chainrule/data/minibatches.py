@@ -10,7 +10,8 @@ import numpy as np
 from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..checks import flag, whole
-from ..types import Array, Seed
+from ..forms import each, first, named
+from ..types import Array, Arrays, Seed
 from .moving import move, to_device
 
 
@@ -19,8 +20,9 @@ class Batches:
 
     Parameters
     ----------
-    arrays : tuple of array
-        Arrays ``(samples, ...)``, as returned by `chainrule.data.moving.move`.
+    arrays : tuple
+        Arrays ``(samples, ...)``, as returned by `chainrule.data.moving.move`. Each entry is one
+        array, or several arrays in a tuple or a dict.
     rng : numpy.random.Generator
         The generator that draws the permutations.
     batch_size, shuffle, drop_last, backend
@@ -29,7 +31,7 @@ class Batches:
 
     def __init__(
         self,
-        arrays: tuple[Array, ...],
+        arrays: tuple[Arrays, ...],
         *,
         batch_size: int,
         rng: np.random.Generator,
@@ -39,7 +41,7 @@ class Batches:
     ) -> None:
         self.arrays = arrays
         self.backend = backend
-        self.samples: int = arrays[0].shape[0]
+        self.samples: int = first(arrays[0]).shape[0]
         self.batch_size = whole("batch_size", batch_size, least=1)
         if self.batch_size > self.samples:
             raise ValueError(
@@ -53,7 +55,7 @@ class Batches:
         self.sizes = [self.batch_size] * (self.samples // self.batch_size)
         if not flag("drop_last", drop_last) and rest:
             self.sizes.append(rest)
-        self.on_disk = any(isinstance(array, np.memmap) for array in arrays)
+        self.on_disk = any(isinstance(a, np.memmap) for x in arrays for a in named("", x).values())
         self.description = {
             "samples": self.samples,
             "batch_size": self.batch_size,
@@ -64,10 +66,10 @@ class Batches:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __iter__(self) -> Iterator[tuple[Array, ...]]:
+    def __iter__(self) -> Iterator[tuple[Arrays, ...]]:
         return self.starting_at(0)
 
-    def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
+    def starting_at(self, step: int) -> Iterator[tuple[Arrays, ...]]:
         """Yield the batches of one pass from batch `step` on, without reading earlier batches."""
         order = self.draw_order()
         on_device = None if order is None else self.backend.asarray(order)
@@ -78,15 +80,16 @@ class Batches:
         """Return a new random order of the samples, or None if samples are not shuffled."""
         return self.rng.permutation(self.samples) if self.shuffle else None
 
-    def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Array, ...]:
+    def batch(self, i: int, order: np.ndarray | None, on_device: Array) -> tuple[Arrays, ...]:
         """Return batch `i`. `on_device` is a copy of `order` on the device."""
         rows = slice(i * self.batch_size, i * self.batch_size + self.sizes[i])
-        return tuple(
-            to_device(self.backend, a[rows if order is None else order[rows]])
-            if isinstance(a, np.memmap)
-            else self._gather(a, rows if on_device is None else on_device[rows])
-            for a in self.arrays
-        )
+
+        def gather(a: Array) -> Array:
+            if isinstance(a, np.memmap):
+                return to_device(self.backend, a[rows if order is None else order[rows]])
+            return self._gather(a, rows if on_device is None else on_device[rows])
+
+        return tuple(each(gather, x) for x in self.arrays)
 
     def _gather(self, array: Array, rows: Any) -> Array:
         if isinstance(rows, slice):  # copy, so that changing a batch does not change the data
@@ -112,9 +115,10 @@ def minibatches(
 
     Parameters
     ----------
-    *arrays : array
+    *arrays : array, or tuple or dict of arrays
         Inputs, targets and optional sample weights, each with one row per sample. Lists, data
-        frames and arrays of any library are accepted.
+        frames and arrays of any library are accepted. Several inputs form a tuple or a dict, and
+        each batch has them in the same form.
     batch_size : int
         The number of samples in a batch. The last batch may be smaller.
     seed : int or numpy.random.Generator, optional

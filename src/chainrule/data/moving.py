@@ -8,10 +8,16 @@ import numpy as np
 
 from ..backends import Backend, get_backend
 from ..backends.conversion import to_numpy
-from ..errors import DataError, ShapeError, blaming
-from ..types import Array
+from ..errors import DataError, blaming, shown
+from ..forms import each, each_named, named, same_length, several
+from ..types import Array, Arrays
 
 CHECKED_AT_ONCE = 2**24  # the number of bytes to read from a file at a time
+
+
+def to_device(backend: Backend, x: Arrays) -> Arrays:
+    """Move arrays, or parts of files on disk, to the device."""
+    return each(lambda array: _to_device(backend, array), x)
 
 
 def rows_at_once(array: Array) -> int:
@@ -20,8 +26,7 @@ def rows_at_once(array: Array) -> int:
     return max(1, CHECKED_AT_ONCE * rows // array.nbytes) if isinstance(array, np.memmap) else rows
 
 
-def to_device(backend: Backend, array: Array) -> Array:
-    """Move an array, or a part of a file on disk, to the device."""
+def _to_device(backend: Backend, array: Array) -> Array:
     if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
         return array
     return _of_few_dtypes(backend, backend.asarray(np.array(array)))
@@ -41,23 +46,26 @@ def _of_few_dtypes(backend: Backend, array: Array) -> Array:
     return signed
 
 
-def move(backend: Backend, arrays: dict[str, Any], dtype: str | None) -> tuple[Array, ...]:
-    """Move arrays to the device, and check that all numbers are finite and all lengths are equal.
+def move(backend: Backend, data: dict[str, Any], dtype: str | None) -> tuple[Arrays, ...]:
+    """Move data to the device, and check that all numbers are finite and all lengths are equal.
 
-    The data of a `numpy.memmap` is checked, but stays on disk.
+    Each entry of `data` is one array, or several arrays in a tuple or a dict. The data of a
+    `numpy.memmap` is checked, but stays on disk.
     """
-    if not arrays:
+    if not data:
         raise TypeError("expected at least one array")
-    moved = {name: _moved(backend, name, data, dtype) for name, data in arrays.items()}
-    lengths = {name: array.shape[0] for name, array in moved.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{n} in {name}" for name, n in lengths.items())
-        raise ShapeError(f"expected the same number of samples in each array, found {found}")
-    return tuple(moved.values())
+    moved, lengths = list[Arrays](), dict[str, int]()
+    for name, given in data.items():
+        moved.append(each_named(lambda key, array: _moved(backend, key, array, dtype), name, given))
+        lengths |= {key: array.shape[0] for key, array in named(name, moved[-1]).items()}
+    same_length(lengths)
+    return tuple(moved)
 
 
 def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     on_disk = isinstance(data, np.memmap)
+    if several(data):
+        raise DataError(f"{name}: expected one array, found {shown(data)}")
     with blaming(name):
         array = data if on_disk else backend.asarray(data)
         if on_disk:

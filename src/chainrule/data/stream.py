@@ -12,7 +12,7 @@ from array_api_compat import is_array_api_obj
 from ..backends import Backend
 from ..errors import shown
 from ..losses.checking import check_weights
-from ..types import Array
+from ..types import Arrays
 from .moving import move
 
 
@@ -24,9 +24,10 @@ class BatchStream:
     source : iterable or callable
         The source of the batches. It is an iterable that can be iterated more than once, such as a
         list or a PyTorch ``DataLoader``. It can also be a function that takes a NumPy Generator and
-        returns an iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. Resuming in the
-        middle of an epoch is exact only if all randomness comes from this Generator. For example,
-        resuming is not exact with a loader that shuffles by itself.
+        returns an iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. `x` and `y` may
+        be tuples or dicts of arrays. Resuming in the middle of an epoch is exact only if all
+        randomness comes from this Generator. For example, resuming is not exact with a loader that
+        shuffles by itself.
     rng : numpy.random.Generator
         The generator to pass to `source` if `source` is a function.
     backend : Backend
@@ -64,7 +65,7 @@ class BatchStream:
     def __len__(self) -> int:
         return len(self.source) if hasattr(self.source, "__len__") else 0  # 0 means unknown
 
-    def starting_at(self, step: int) -> Iterator[tuple[Array, ...]]:
+    def starting_at(self, step: int) -> Iterator[tuple[Arrays, ...]]:
         """Yield the batches of one pass from batch `step` on, and discard earlier batches."""
         batches = self.source(self.rng) if callable(self.source) else self.source
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):

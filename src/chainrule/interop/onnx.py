@@ -6,20 +6,24 @@ nodes that share weights.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..backends.conversion import to_numpy
 from ..checks import instance
 from ..errors import DivergenceError
 from ..files.atomic import write_atomically
+from ..forms import each, each_shape, named, several
 from ..layers import Layer
 from ..layers.finite import not_finite
-from ..layers.model import sample_shape
+from ..layers.model import one_sample, real_dtype, sample_shape
 from ..parameter import Stored
+from ..types import Array, Arrays, Shapes
 from ..version import __version__
-from .onnx_graph import Graph, import_onnx
+from .onnx_graph import Graph, Value, import_onnx
 from .onnx_operators import writer
 
 OPSET = 20  # the first opset with Gelu
@@ -31,15 +35,17 @@ def to_onnx(
     model: Layer,
     path: str | Path,
     *,
-    input_shape: tuple[int, ...] | None = None,
-    input_dtype: str | None = None,
+    input_shape: Shapes | None = None,
+    input_dtype: Any = None,
 ) -> None:
     """Write a model in inference mode to an ONNX file (needs onnx).
 
-    The exported model has one input, ``"input"``, and one output, ``"output"``. Batches of any size
-    are accepted. The file uses opset 20, which onnxruntime supports since version 1.17. The
-    metadata names chainrule and its version. Before the file is written, ``onnx.checker`` checks
-    the exported model.
+    The exported model has one input, ``"input"``, and one output, ``"output"``. Several inputs in a
+    dict are named by their keys, and those in a tuple ``"input_0"``, ``"input_1"`` and so on.
+    Several outputs are named ``"output_0"``, or ``"output_image"`` for the key ``"image"``. Batches
+    of any size are accepted. The file uses opset 20, which onnxruntime supports since version 1.17.
+    The metadata names chainrule and its version. Before the file is written, ``onnx.checker``
+    checks the exported model.
 
     Parameters
     ----------
@@ -47,12 +53,14 @@ def to_onnx(
         The model, on any backend.
     path : str or Path
         The path of the file. The file is written completely or not at all.
-    input_shape : tuple of int, optional
-        The shape of one sample, such as ``(28, 28)``. By default, a sample is a vector. The first
-        `Linear`, `BatchNorm` or `LayerNorm` determines the length of this vector.
-    input_dtype : str, optional
-        The dtype of the input. The default is float32. With another dtype, such as ``"uint8"``, the
-        exported model first converts the input to float32.
+    input_shape : tuple of int, or tuple or dict of such tuples, optional
+        The shape of one sample, such as ``(28, 28)``, or the shapes of several inputs. By default,
+        a sample is a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length
+        of this vector.
+    input_dtype : str, or tuple or dict of str, optional
+        The dtype of the input, or of each of several inputs. The default is float32. With another
+        dtype, such as ``"uint8"``, the exported model first converts the input to float32. As in
+        training, integers among several inputs are not converted, except uint8.
 
     Raises
     ------
@@ -91,13 +99,17 @@ def to_onnx(
     >>> np.allclose(y, model.predict(x), rtol=1e-5)  # doctest: +SKIP
     True
     """
-    write_atomically(path, _file(model, _sample_shape(model, input_shape), input_dtype))
+    instance(Layer, model, "a Sequential")
+    shape = sample_shape(model, "to_onnx") if input_shape is None else input_shape
+    if input_dtype is None:
+        input_dtype = each_shape(lambda _: "float32", shape)
+    write_atomically(path, _file(model, shape, each(real_dtype, input_dtype)))
 
 
-def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> bytes:
+def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
     """Return the content of the file, after checking the model."""
     onnx = import_onnx()
-    state, dtype = model.state, _input_dtype(input_dtype or "float32")
+    state, sample = model.state, one_sample(model, shape, dtype)
     if state.dtype_name != "float32":
         raise ValueError(
             f"expected a model in float32, found one in {state.dtype_name}: save the model and "
@@ -108,20 +120,19 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     numbers = sum(part.size for part in model._named(Stored).values())
     if 4 * numbers > LARGEST:
         raise ValueError("the model is too large: an ONNX file holds at most 2 GiB")
-    zeros = state.backend.xp.zeros((1, *shape), dtype=state.dtype, device=state.backend.device)
-    output_shape = model.forward(zeros)[0].shape[1:]  # raises an error if the shape does not fit
+    y = model.forward(sample)[0]  # raises an error if the shape does not fit
 
-    graph = Graph(model, writer, rows=len(shape) == 1)
-    float32 = onnx.TensorProto.FLOAT
-    converted = "input" if dtype == np.float32 else graph.node("Cast", "input", to=float32)
-    graph.finish(graph.layer(model, converted))
+    graph, names, outputs = Graph(model, writer), _names("input", sample), _names("output", y)
+    graph.rows = not several(sample) and sample.ndim == 2
+    converted = each(partial(_converted, graph), names, dtype, sample)
+    graph.finish(graph.layer(model, converted), outputs)
 
     helper = onnx.helper
-    input_type = helper.np_dtype_to_tensor_dtype(dtype)
-    source = helper.make_tensor_value_info("input", input_type, ["batch", *shape])
-    output = helper.make_tensor_value_info("output", float32, ["batch", *output_shape])
+    sources = named("", each(_declared, names, dtype, sample)).values()
+    results = named("", each(lambda name, a: _declared(name, _dtype_of(a), a), outputs, y)).values()
+    tensors = list(graph.tensors.values())
     whole = helper.make_model(
-        helper.make_graph(graph.nodes, "model", [source], [output], list(graph.tensors.values())),
+        helper.make_graph(graph.nodes, "model", [*sources], [*results], tensors),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="chainrule",
@@ -132,24 +143,26 @@ def _file(model: Layer, shape: tuple[int, ...], input_dtype: str | None) -> byte
     return data
 
 
-def _input_dtype(name: str) -> np.dtype[Any]:
-    try:
-        dtype = np.dtype(name)
-    except TypeError:
-        dtype = np.dtype(object)  # NumPy has no dtype of this name
-    if dtype.kind not in "biuf":
-        raise ValueError(f"expected input_dtype to be a dtype of real numbers, found {name!r}")
-    return dtype
+def _names(what: str, x: Arrays) -> Any:
+    """Return the name of each input or output, in the form of `x`."""
+    if isinstance(x, dict):
+        return {key: key if what == "input" else f"{what}_{key}" for key in x}
+    return tuple(f"{what}_{i}" for i in range(len(x))) if several(x) else what
 
 
-def _sample_shape(model: Layer, shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the shape of one sample: the given shape, or the shape that the layers require."""
-    instance(Layer, model, "a Sequential")
-    if shape is not None:
-        if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-            raise ValueError(
-                "expected input_shape to be the shape of one sample, such as (28, 28), found "
-                f"{shape!r}"
-            )
-        return tuple(map(int, shape))
-    return sample_shape(model, "to_onnx")
+def _declared(name: str, dtype: np.dtype[Any], x: Array) -> Any:
+    """Return the declaration of an input or output with the shape of `x`."""
+    helper = import_onnx().helper
+    kind = helper.np_dtype_to_tensor_dtype(dtype)
+    return helper.make_tensor_value_info(name, kind, ["batch", *x.shape[1:]])
+
+
+def _converted(graph: Graph, name: str, dtype: np.dtype[Any], x: Array) -> Value:
+    """Return the name of an input after its conversion to the dtype of `x`."""
+    if dtype == _dtype_of(x):
+        return name
+    return graph.node("Cast", name, to=import_onnx().TensorProto.FLOAT)
+
+
+def _dtype_of(x: Array) -> np.dtype[Any]:
+    return to_numpy(x).dtype

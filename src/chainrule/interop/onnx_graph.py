@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import require, shown
+from ..forms import each, named, several
 from ..layers import Layer
 from ..parameter import Stored
 
@@ -29,14 +30,16 @@ class Graph:
         The model to export.
     writer : callable
         A function that takes a layer and returns the `Writer` for this layer.
+
+    Attributes
+    ----------
     rows : bool
-        Whether the model's input is known to have shape ``(batch, features)``. The attribute `rows`
-        holds the same information for the input of the next layer.
+        Whether the next layer's input is known to have shape ``(batch, features)``.
     """
 
-    def __init__(self, model: Layer, writer: Callable[[Layer], Writer], *, rows: bool) -> None:
+    def __init__(self, model: Layer, writer: Callable[[Layer], Writer]) -> None:
         self._writer = writer
-        self.rows = rows
+        self.rows = False
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
         self._onnx = import_onnx()
@@ -70,22 +73,28 @@ class Graph:
         self.nodes.append(node)
         return name
 
-    def layer(self, layer: Layer, x: Value) -> Value:
-        """Add a layer with the input `x`. Custom layers call this method to add inner layers."""
+    def layer(self, layer: Layer, x: Any) -> Any:
+        """Add a layer with the input `x`. Custom layers call this method to add inner layers.
+
+        Several inputs and outputs are tuples or dicts of names, in the form of the layer's own.
+        """
         write = self._writer(layer)
         outside, self._place = self._place, layer._names[-1]
         y = write(self, layer, x)
         self._place = outside
-        if not isinstance(y, str):
+        if not all(isinstance(name, str) for name in named("y", y).values()):
             raise TypeError(f"{layer!r}: expected to_onnx to return a name, found {shown(y)}")
         return y
 
-    def finish(self, y: Value) -> None:
-        """Make `y` the output of the model."""
-        if self.nodes and self.nodes[-1].output[0] == y:
-            self.nodes[-1].output[0] = "output"
-        else:
-            self.nodes.append(self._onnx.helper.make_node("Identity", [y], ["output"]))
+    def finish(self, y: Any, outputs: Any) -> None:
+        """Make `y` the output of the model, with the name `outputs`, or names in the same form."""
+        if not several(y) and self.nodes and self.nodes[-1].output[0] == y:
+            self.nodes[-1].output[0] = outputs
+            return
+        each(self._identity, y, outputs)
+
+    def _identity(self, value: Value, name: str) -> None:
+        self.nodes.append(self._onnx.helper.make_node("Identity", [value], [name]))
 
     def _operand(self, operand: Operand) -> Value:
         if operand is None:

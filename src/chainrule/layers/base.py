@@ -13,10 +13,11 @@ from ..backends import Backend, get_backend
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import whole
-from ..errors import ShapeError, blaming, other_dtype, shown
+from ..errors import DataError, ShapeError, blaming, other_dtype, shown
+from ..forms import each, fits, is_shape_of_one, named, several, shape_of
 from ..model_state import ModelState
 from ..parameter import Stored
-from ..types import Array, Backward
+from ..types import Array, Arrays, Backward
 from .tree import Tree
 
 # Held while a model is bound, because two threads may use a new model at the same time.
@@ -75,6 +76,9 @@ class Layer(Tree):
     takes_input_gradient = False
     """Whether `backward` accepts ``input_gradient=False``, which skips the computation of `dx`."""
 
+    takes_several: ClassVar[bool] = True
+    """Whether `forward` takes several inputs in a tuple or a dict. Most built-in layers do not."""
+
     _is_custom: ClassVar[bool] = True
     """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
     read-only views of `x` and `dy` to custom layers, so that writing to either is an error."""
@@ -84,43 +88,51 @@ class Layer(Tree):
         if cls.__module__.startswith(f"{__package__}."):
             Layer.built_in[cls.__name__] = cls
             cls._is_custom = False
-        else:
-            cls._is_custom = True  # set, because a subclass of a built-in layer would inherit False
+            cls.takes_several = vars(cls).get("takes_several", False)
+        else:  # set both, because a subclass of a built-in layer would inherit False
+            cls._is_custom = True
+            cls.takes_several = "forward" in vars(cls) or cls.takes_several
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
             cls.takes_input_gradient = False  # the new `backward` may lack this argument
 
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
         """Return the output, and the function for the backward pass through this layer.
 
         Parameters
         ----------
-        x : array
-            The input, ``(batch, features)``. Do not write to `x` or `dy`, because other code uses
-            these arrays too. With NumPy, a model passes `x` and `dy` as read-only views. Other
-            libraries have no read-only views.
+        x : array, or tuple or dict of arrays
+            The input, ``(batch, features)``, or several inputs. Do not write to `x` or `dy`,
+            because other code uses these arrays too. With NumPy, a model passes `x` and `dy` as
+            read-only views. Other libraries have no read-only views.
         training : bool, optional
             Whether to run in training mode. In training mode, dropout is active, and batch
             normalisation uses the statistics of the batch.
 
         Returns
         -------
-        y : array
-            The output.
+        y : array, or tuple or dict of arrays
+            The output, or several outputs.
         backward : callable
             A function that takes `dy`, the gradient of the loss with respect to `y`. The function
             adds to the gradients of the parameters, and returns `dx`, the gradient of the loss with
-            respect to `x`. Call ``backward`` before the parameters change.
+            respect to `x`, in the form of `x`. In a tuple or a dict, None stands for the gradient
+            of an input or output that has none, such as integers. Call ``backward`` before the
+            parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
-    def _checked_forward(self, x: Array, training: bool, dtype: Any) -> tuple[Array, Backward]:
-        """Call `forward`, and check that it returns an array of this dtype and a function."""
+    def _checked_forward(self, x: Arrays, training: bool, dtype: Any) -> tuple[Arrays, Backward]:
+        """Call `forward`, and check that it returns arrays of this dtype and a function."""
+        if not self.takes_several and several(x):
+            raise TypeError(f"{self._label()}: expected one array as input, found {shown(x)}")
         if self._is_custom:
-            x = self.backend.read_only(x)
+            x = each(self._read_only, x)
         try:
             result = self.forward(x, training=training)
-        except ValueError as error:
+        except (LookupError, ValueError) as error:
             self._wrote_to_input(error)
+            if several(x):
+                self._blame_inputs(error, x)
             raise
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
@@ -131,9 +143,20 @@ class Layer(Tree):
         if not hasattr(y, "dtype") or y.dtype != dtype:
             self._leaves_dtype("output", y, x)
         if self._is_custom:
-            read_only = self.backend.read_only
-            return y, lambda dy, **options: back(read_only(dy), **options)
+            return y, lambda dy, **options: back(each(self._read_only, dy), **options)
         return result
+
+    def _blame_inputs(self, error: Exception, x: Arrays) -> None:
+        """Name the input that is missing, or add the shapes of the inputs to the error."""
+        if isinstance(x, dict) and isinstance(error, KeyError) and error.args[0] not in x:
+            expected, found = error.args[0], ", ".join(map(repr, x))
+            raise DataError(
+                f"{self._label()}: expected an input named {expected!r}, found {found}"
+            ) from error
+        error.add_note(f"(in {self._label()}, with inputs of shapes {shape_of(x)})")
+
+    def _read_only(self, x: Array | None) -> Array | None:
+        return None if x is None else self.backend.read_only(x)
 
     def bind(
         self,
@@ -273,25 +296,35 @@ class Layer(Tree):
         `Trainer` calls this method before the first step.
         """
 
-    def _leaves_dtype(self, what: str, result: Array, given: Array) -> None:
+    def _leaves_dtype(self, what: str, result: Arrays, given: Arrays) -> None:
         """Raise a TypeError with this layer's name if the dtype of `result` is wrong.
 
-        There is no error if the input `given` already has a wrong dtype, because then the layer is
-        not the cause.
+        In a tuple or a dict, integers are allowed, and so is None as a gradient. There is no error
+        if the input `given` already has a wrong dtype, because then the layer is not the cause.
         """
-        if not hasattr(result, "dtype"):
-            raise TypeError(
-                f"{self._label()}: expected the {what} to be an array, found {shown(result)}"
-            )
-        if result.dtype != given.dtype == self.state.dtype:
-            raise other_dtype(f"{self._label()}: {what}", result.dtype, given.dtype)
+        xp, dtype, one = self.xp, self.state.dtype, not several(result)
+        for name, array in named(what, result).items():
+            if array is None and what == "gradient" and not one:
+                continue
+            if not hasattr(array, "dtype"):
+                raise TypeError(
+                    f"{self._label()}: expected the {name} to be an array, found {shown(array)}"
+                )
+            if array.dtype != dtype and (one or xp.isdtype(array.dtype, "real floating")):
+                before = [a.dtype for a in named("x", given).values() if a is not None]
+                if all(d == dtype or not xp.isdtype(d, "real floating") for d in before):
+                    expected = self.state.dtype_name
+                    raise other_dtype(f"{self._label()}: {name}", array.dtype, expected)
 
-    def _refuse_gradient(self, dx: Array, dy: Array, shape: tuple[int, ...]) -> None:
+    def _refuse_gradient(self, dx: Arrays, dy: Arrays, shape: Any) -> None:
         """Raise an error with this layer's name if `dx` does not fit an input of this shape."""
+        if several(dx) and is_shape_of_one(shape):
+            raise TypeError(
+                f"{self._label()}: expected the gradient to be an array, found {shown(dx)}"
+            )
         self._leaves_dtype("gradient", dx, dy)
-        if dx.shape != shape:
-            expected, found = tuple(shape), tuple(dx.shape)
+        if not fits(dx, shape):
             raise ShapeError(
-                f"{self._label()}: expected a gradient of shape {expected}, like the input, "
-                f"found {found}"
+                f"{self._label()}: expected a gradient of shape {shape}, like the input, "
+                f"found {shape_of(dx)}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from array_api_compat import is_array_api_obj
 
 from ..backends.conversion import like, on_host, to_numpy
 from ..checks import whole
-from ..errors import DataError, shown
-from ..types import Array
+from ..errors import DataError, blaming, shown
+from ..forms import each, each_named, each_shape, first, named, rows, same_length, several
+from ..types import Array, Arrays, Shapes
 from . import storage
 from .base import Layer
 from .layer_norm import LayerNorm
@@ -25,8 +27,12 @@ class Model(Layer):
 
     layers: tuple[Layer, ...]
 
-    def enter(self, x: Any) -> Array:
-        """Convert an input or a gradient to the model's dtype. NumPy arrays become read-only views.
+    def enter(self, x: Any) -> Arrays:
+        """Convert inputs or gradients to the model's dtype. NumPy arrays become read-only views.
+
+        A single input is always converted. In a tuple or a dict, integers and booleans keep their
+        dtype, because they may be indices, lengths or masks. Only uint8, the dtype of images, is
+        converted.
 
         Raises
         ------
@@ -36,6 +42,8 @@ class Model(Layer):
             If `x` does not hold real numbers.
         """
         state, own = self.state, self.state.backend.array_type
+        if several(x):
+            return each_named(self._enter_one_of_several, "x", x)
         if not isinstance(x, own):
             raise TypeError(
                 f"expected an array of backend {state.backend.name!r}, found "
@@ -45,6 +53,18 @@ class Model(Layer):
         if type(x) is not own or array.dtype != state.dtype:
             array = self._cast(array)
         return state.backend.read_only(array)
+
+    def _enter_one_of_several(self, name: str, x: Any) -> Array | None:
+        xp = self.xp
+        if x is None:  # the gradient of an output that has none
+            return None
+        if several(x):
+            raise TypeError(f"{name}: expected one array, found {shown(x)}")
+        own = isinstance(x, self.backend.array_type)
+        if own and x.dtype != xp.uint8 and not xp.isdtype(x.dtype, "real floating"):
+            return self.backend.read_only(x)
+        with blaming(name):
+            return self.enter(x)
 
     def _cast(self, x: Array) -> Array:
         """Cast `x` to the model's dtype. Raise an error if a number in host memory overflows."""
@@ -65,53 +85,56 @@ class Model(Layer):
 
         Parameters
         ----------
-        x : array
-            ``(samples, features)``: an array of any library, a list or a data frame. The data is
-            moved to the device one batch at a time.
+        x : array, or tuple or dict of arrays
+            ``(samples, features)``: an array of any library, a list or a data frame; or several
+            inputs. The data is moved to the device one batch at a time.
         batch_size : int, optional
             The number of samples per batch.
 
         Returns
         -------
-        array
-            The outputs of the last layer, as an array of the same library as `x`. For a list or a
-            frame, the result is a NumPy array. The result does not share memory with `x` or the
-            model.
+        array, or tuple or dict of arrays
+            The outputs of the last layer, as arrays of the same library as `x`, or as its first
+            array. For a list or a frame, the result is a NumPy array. The result does not share
+            memory with `x` or the model.
         """
         backend = self.backend
-        if isinstance(x, backend.array_type):
-            return self._outputs(x, batch_size)
-        if isinstance(x, tuple) and any(getattr(item, "ndim", 0) > 1 for item in x):
-            raise TypeError(
-                f"expected one array of inputs, found {shown(x)}: to join the columns of several "
-                "arrays, use numpy.concatenate(x, axis=1)"
-            )
-        given = x if is_array_api_obj(x) else to_numpy(x)
-        outputs = self._outputs(given, batch_size)
-        return backend.to_numpy(outputs) if isinstance(given, np.ndarray) else like(x, outputs)
+        given = each(lambda a: a if is_array_api_obj(a) else to_numpy(a), x)
+        outputs, one = self._outputs(given, batch_size), first(given)
+        if isinstance(one, backend.array_type):
+            return outputs
+        to_library = backend.to_numpy if isinstance(one, np.ndarray) else partial(like, one)
+        return each(to_library, outputs)
 
-    def _outputs(self, x: Array, batch_size: int) -> Array:
-        batch_size = whole("batch_size", batch_size, least=1)
-        if x.ndim == 0 or x.shape[0] == 0:
-            raise DataError(f"expected at least one sample, found an array of shape {x.shape}")
-        backend, samples = self.backend, x.shape[0]
+    def _outputs(self, x: Arrays, batch_size: int) -> Arrays:
+        backend, batch_size = self.backend, whole("batch_size", batch_size, least=1)
+        for name, array in named("x", x).items():
+            if array.ndim == 0 or array.shape[0] == 0:
+                found = f"an array of shape {tuple(array.shape)}"
+                raise DataError(f"{name}: expected at least one sample, found {found}")
+        samples = same_length({n: a.shape[0] for n, a in named("x", x).items()})
         if samples <= batch_size:  # copy, because some layers return their input
-            return backend.xp.asarray(self._output(backend.asarray(x)), copy=True)
+            outputs = self._output(each(backend.asarray, x))
+            return each(lambda y: backend.xp.asarray(y, copy=True), outputs)
         starts = range(0, samples, batch_size)
-        batches = (x[i : min(i + batch_size, samples), ...] for i in starts)
-        return backend.xp.concat([self._output(backend.asarray(x)) for x in batches], axis=0)
+        batches = (rows(x, slice(i, min(i + batch_size, samples))) for i in starts)
+        parts = [self._output(each(backend.asarray, batch)) for batch in batches]
+        return each(lambda *arrays: backend.xp.concat(arrays, axis=0), *parts)
 
-    def _output(self, x: Array) -> Array:
+    def _output(self, x: Arrays) -> Arrays:
         return self._checked_forward(x, False, self.state.dtype)[0]
 
-    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
+    def summary(self, input_shape: Shapes | None = None, *, input_dtype: Any = None) -> str:
         """Return a table of the layers with output shapes and parameter counts.
 
         Parameters
         ----------
-        input_shape : tuple of int, optional
-            The shape of one sample, such as ``(28, 28)``. By default, the first `Linear`,
-            `BatchNorm` or `LayerNorm` determines the shape.
+        input_shape : tuple of int, or tuple or dict of such tuples, optional
+            The shape of one sample, such as ``(28, 28)``, or the shapes of several inputs. By
+            default, the first `Linear`, `BatchNorm` or `LayerNorm` determines the shape.
+        input_dtype : str, or tuple or dict of str, optional
+            The dtype of the input, or of each of several inputs, such as
+            ``{"x": "float32", "lengths": "int64"}``; the model's dtype if not given.
 
         Examples
         --------
@@ -125,15 +148,16 @@ class Model(Layer):
         """
         if input_shape is None:
             input_shape = sample_shape(self, "summary")
-        x = self.xp.zeros((1, *input_shape), dtype=self.state.dtype, device=self.backend.device)
-        rows = [("layer", "kind", "output", "parameters")]
+        x = one_sample(self, input_shape, input_dtype)
+        table = [("layer", "kind", "output", "parameters")]
         for i, layer in enumerate(self.layers):
             x = layer._checked_forward(x, False, self.state.dtype)[0]
-            shape = ", ".join(["batch", *map(str, x.shape[1:])])
+            shapes = [", ".join(["batch", *map(str, a.shape[1:])]) for a in named("", x).values()]
             count = sum(p.size for p in layer.parameters())
-            rows.append((str(i), " ".join(repr(layer).split()), f"({shape})", f"{count:,}"))
-        a, b, c, d = (max(map(len, column)) for column in zip(*rows, strict=True))
-        lines = [f"{r[0]:<{a}}  {r[1]:<{b}}  {r[2]:<{c}}  {r[3]:>{d}}" for r in rows]
+            shown_shapes = " ".join(f"({shape})" for shape in shapes)
+            table.append((str(i), " ".join(repr(layer).split()), shown_shapes, f"{count:,}"))
+        a, b, c, d = (max(map(len, column)) for column in zip(*table, strict=True))
+        lines = [f"{r[0]:<{a}}  {r[1]:<{b}}  {r[2]:<{c}}  {r[3]:>{d}}" for r in table]
         parameters = self.parameters()
         total = sum(p.size for p in parameters)
         trained = sum(p.size for p in parameters if p.trainable)
@@ -176,6 +200,51 @@ class Model(Layer):
             If the file is damaged or does not fit the model. The model stays unchanged.
         """
         storage.load_weights(self, path)
+
+
+def one_sample(model: Layer, shape: Shapes, dtype: Any = None) -> Arrays:
+    """Return a batch of one sample, filled with ones, as `Model.enter` would return it.
+
+    Parameters
+    ----------
+    model : Layer
+        The model.
+    shape : tuple of int, or tuple or dict of such tuples
+        The shape of a sample.
+    dtype : str, or tuple or dict of str, optional
+        The dtype of each input. Floating-point numbers get the model's dtype.
+
+    Raises
+    ------
+    ValueError
+        If `shape` is not the shape of a sample, or if a dtype is unknown.
+    """
+
+    def one(shape: Any, dtype: Any) -> Array:
+        if np.ndim(shape) != 1 or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+            raise ValueError(
+                "expected input_shape to be the shape of one sample, such as (28, 28), found "
+                f"{shape!r}"
+            )
+        dtype = real_dtype(dtype)
+        stays = several(dtypes) and dtype.kind in "biu" and dtype != np.uint8
+        kind = getattr(xp, dtype.name) if stays else model.state.dtype
+        return xp.ones((1, *map(int, shape)), dtype=kind, device=model.backend.device)
+
+    xp = model.xp
+    dtypes = each_shape(lambda _: "float32", shape) if dtype is None else dtype
+    return each_shape(one, shape, dtypes)
+
+
+def real_dtype(name: str) -> np.dtype[Any]:
+    """Return NumPy's dtype of this name. Raise a `ValueError` unless it holds real numbers."""
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        dtype = np.dtype(object)  # NumPy has no dtype of this name
+    if dtype.kind not in "biuf":
+        raise ValueError(f"expected input_dtype to be a dtype of real numbers, found {name!r}")
+    return dtype
 
 
 def sample_shape(model: Layer, function: str) -> tuple[int, ...]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, overload
 from ..backends.base import BackendLike
 from ..checks import instance
 from ..errors import ShapeError
+from ..forms import fits, shape_of
 from ..model_state import ModelState
 from ..parameter import Stored
-from ..types import Array, Backward
+from ..types import Arrays, Backward, Shapes
 from .base import Layer
 from .hints import Hints
 from .model import Model
@@ -66,6 +67,7 @@ class Sequential(Chain, Model):
     """
 
     takes_input_gradient = True
+    takes_several = True
     _where = frozenset({"backend", "dtype", "device", "seed"})
 
     def __init__(
@@ -90,25 +92,26 @@ class Sequential(Chain, Model):
         """Yield the layers by number, and the layers and parameters that a subclass adds."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
         """Return the output of the last layer, and the function for the backward pass.
 
         Parameters
         ----------
-        x : array
-            The input, ``(batch, ...)``, as an array of the model's backend. The outermost
-            `Sequential` converts the input to the model's dtype.
+        x : array, or tuple or dict of arrays
+            The input, ``(batch, ...)``, as an array of the model's backend, or several inputs. The
+            outermost `Sequential` converts inputs to the model's dtype, except integers among
+            several inputs (see `enter`).
         training : bool, optional
             Whether to run in training mode. `Layer.forward` describes the difference.
 
         Returns
         -------
-        y : array
+        y : array, or tuple or dict of arrays
             The output.
         backward : callable
             ``backward(dy, input_gradient=False)`` adds to the gradients of the parameters. The
             outermost `Sequential` converts `dy` to the model's dtype. With ``input_gradient=True``,
-            ``backward`` returns `dx`, otherwise None. For an inner `Sequential`,
+            ``backward`` returns `dx` in the form of `x`, otherwise None. For an inner `Sequential`,
             ``input_gradient=True`` is the default.
 
         Raises
@@ -121,18 +124,16 @@ class Sequential(Chain, Model):
         if is_model:
             x = self.enter(x)
         for layer in self.layers:
-            given = x.shape
+            given = x.shape if hasattr(x, "shape") else shape_of(x)
             x, back = layer._checked_forward(x, training, dtype)
             passed.append((layer, back, given))
-        shape = x.shape
+        shape = shape_of(x)
 
-        def backward(dy: Array, input_gradient: bool = not is_model) -> Array | None:
+        def backward(dy: Arrays, input_gradient: bool = not is_model) -> Arrays | None:
             if is_model:
                 dy = self.enter(dy)
-            if dy.shape != shape:
-                raise ShapeError(
-                    f"expected a gradient of shape {tuple(shape)}, found {tuple(dy.shape)}"
-                )
+            if not fits(dy, shape):
+                raise ShapeError(f"expected a gradient of shape {shape}, found {shape_of(dy)}")
             first = -1  # the first layer whose gradients are needed
             if not input_gradient:
                 trainable = (i for i, layer in enumerate(self.layers) if layer.trainable)
@@ -159,7 +160,7 @@ class Sequential(Chain, Model):
 
         return x, backward
 
-    def _output(self, x: Array) -> Array:
+    def _output(self, x: Arrays) -> Arrays:
         if type(self).forward is not Sequential.forward:
             return super()._output(x)
         x, dtype = self.enter(x), self.state.dtype
@@ -202,7 +203,7 @@ class Slice(Chain, Hints):
         self.model: Sequential = model.model if isinstance(model, Slice) else model
         self.layers = layers
 
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
         """Apply the layers (see `Sequential.forward`)."""
         return self._chain(self.model.state).forward(x, training=training)
 
@@ -210,9 +211,10 @@ class Slice(Chain, Hints):
         """Return the outputs for all samples in inference mode (see `Sequential.predict`)."""
         return self._chain(self.model.state).predict(x, batch_size=batch_size)
 
-    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
+    def summary(self, input_shape: Shapes | None = None, *, input_dtype: Any = None) -> str:
         """Return a table of the layers (see `Sequential.summary`)."""
-        return self._chain(self.model.state).summary(input_shape)
+        chain = self._chain(self.model.state)
+        return chain.summary(input_shape, input_dtype=input_dtype)
 
     def freeze(self) -> None:
         """Freeze these layers of the model (see `Layer.freeze`)."""

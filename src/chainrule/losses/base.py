@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
@@ -11,7 +12,8 @@ from array_api_compat import array_namespace
 from ..backends.conversion import like, on_host
 from ..checks import Checked, one_of
 from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown
-from ..types import Array
+from ..forms import each, first, fits, named, several, shape_of
+from ..types import Array, Arrays
 from .checking import as_outputs, check_weights, in_words
 
 Formula = tuple[Array, Callable[[], Array]]
@@ -104,6 +106,13 @@ class Loss:
             If the shape of `target` does not fit the outputs `y`. By default, both shapes must be
             equal.
         """
+        if several(y):
+            if not fits(target, shape_of(y)):
+                raise ShapeError(
+                    f"{type(self).__name__}: expected targets of shape {shape_of(y)} like the "
+                    f"outputs, found {shape_of(target)}"
+                )
+            return each(partial(self.as_target, xp), y, target)
         if target.shape != y.shape:
             expected, found = in_words(y, target)
             raise ShapeError(
@@ -127,7 +136,8 @@ class Loss:
         device. `Trainer` calls this method once, with the whole data set.
         """
         xp, y = as_outputs(y)
-        self.check_values(xp, y, self.as_target(xp, y, like(y, target)))
+        self._expect_one_array(y, target)
+        self.check_values(xp, y, self.as_target(xp, y, each(partial(like, first(y)), target)))
 
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
@@ -141,7 +151,8 @@ class Loss:
             float32 or float64 keep their dtype. Other dtypes (integers, float16) become float64.
         target : array
             Targets with the shape of the outputs. `CrossEntropyLoss` also accepts labels. A list, a
-            frame or an array of another library is moved to the device of the outputs.
+            frame or an array of another library is moved to the device of the outputs. The outputs
+            and the targets of a custom loss may be tuples or dicts of arrays.
         sample_weight : array, optional
             ``(batch,)``, with weights of at least 0. The mean becomes a weighted mean: a sample
             with weight 2 counts like two samples.
@@ -164,8 +175,9 @@ class Loss:
             are negative or do not have a finite sum.
         """
         xp, y = as_outputs(y)
+        one = first(y)
         if sample_weight is not None:  # `Trainer` checks weights before it calls `sums`
-            weight = xp.astype(like(y, sample_weight), y.dtype)
+            weight = xp.astype(like(one, sample_weight), one.dtype)
             if on_host(weight):
                 check_weights("sample_weight", xp, weight, zeros=True)
         if self.reduction == "none":
@@ -173,7 +185,7 @@ class Loss:
             return values, lambda dvalue=1.0: back(dvalue)
         loss_sum, total_weight, back = self.sums(y, target, sample_weight=sample_weight)
         scale = self.scale(total_weight)
-        value = xp.astype(loss_sum * scale, y.dtype, copy=False)
+        value = xp.astype(loss_sum * scale, one.dtype, copy=False)
         return value, lambda dvalue=1.0: back(dvalue * scale)
 
     def sums(
@@ -198,15 +210,16 @@ class Loss:
         """
         xp, y, target, weight = self._inputs(y, target, sample_weight)
         values, back = self._values(xp, y, target, weight)
+        one = first(y)
         # If a sample has several values, "mean" averages over these values, while "batchmean" and
         # "sum" add them up.
-        share = y.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0
+        share = one.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0
         by_target = self.target_weight(xp, y, target)
         if by_target is not None:
             weight = by_target if weight is None else weight * by_target
-        total_weight = float(y.shape[0]) if weight is None else xp.sum(weight)
+        total_weight = float(one.shape[0]) if weight is None else xp.sum(weight)
         if by_target is not None and on_host(weight) and not bool(xp.isfinite(total_weight)):
-            raise DataError(f"expected weights with a finite sum in {y.dtype}, found infinity")
+            raise DataError(f"expected weights with a finite sum in {one.dtype}, found infinity")
         return total(xp, values) * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: Any) -> float | Array:
@@ -228,20 +241,31 @@ class Loss:
     ) -> tuple[Any, Array, Array, Array | None]:
         """Check all arguments, and return their namespace and the arguments as arrays."""
         xp, y = as_outputs(y)
-        if y.ndim == 0 or y.shape[0] == 0:
-            raise DataError(
-                f"expected at least one sample, found outputs of shape {tuple(y.shape)}"
-            )
-        target = self.as_target(xp, y, like(y, target))
-        if on_host(target):
+        self._expect_one_array(y, target)
+        one = first(y)
+        if one.ndim == 0 or one.shape[0] == 0:
+            raise DataError(f"expected at least one sample, found outputs of shape {shape_of(y)}")
+        target = self.as_target(xp, y, each(partial(like, one), target))
+        if on_host(first(target)):
             self.check_values(xp, y, target)
         if sample_weight is None:
             return xp, y, target, None
-        weight = like(y, sample_weight)
-        if weight.shape != y.shape[:1]:
-            expected, found = y.shape[0], tuple(weight.shape)
+        weight = like(one, sample_weight)
+        if weight.shape != one.shape[:1]:
+            expected, found = one.shape[0], tuple(weight.shape)
             raise ShapeError(f"expected {expected} sample weights, found shape {found}")
-        return xp, y, target, xp.astype(weight, y.dtype)
+        return xp, y, target, xp.astype(weight, one.dtype)
+
+    def _expect_one_array(self, *data: Arrays) -> None:
+        """Raise a TypeError if a built-in formula would get a tuple or a dict of arrays."""
+        owner = next(kind for kind in type(self).__mro__ if "formula" in vars(kind))
+        built_in = owner.__module__.startswith(f"{__package__}.")
+        for x in data:
+            if built_in and several(x):
+                raise TypeError(
+                    f"{type(self).__name__}: expected one array of outputs and one of targets, "
+                    f"found {shown(x)}"
+                )
 
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
@@ -249,10 +273,10 @@ class Loss:
         """Return the values multiplied by the sample weights, and a function for the gradient."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
-            return values, lambda dvalues: gradient() * _along(dvalues, y)
+            return values, lambda dvalues: each(lambda g: g * _along(dvalues, g), gradient())
         weight = _along(weight, values)
-        return times(xp, values, weight), lambda dvalues: times(
-            xp, gradient(), _along(dvalues * weight, y)
+        return times(xp, values, weight), lambda dvalues: each(
+            lambda g: times(xp, g, _along(dvalues * weight, g)), gradient()
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -268,8 +292,15 @@ class Loss:
                 f"returns the derivative, found {shown(result)}"
             )
         values, derivative = result
-        self._expect_array("values", values, y, axes=1)
-        return values, lambda: self._expect_array("gradient", derivative(), y)
+        self._expect_array("values", values, first(y), axes=1)
+        return values, lambda: self._expect_gradient(derivative(), y)
+
+    def _expect_gradient(self, gradient: Arrays, y: Arrays) -> Arrays:
+        """Return `gradient` if it has the form, the shapes and the dtype of `y`."""
+        if named("", gradient).keys() != named("", y).keys():
+            expected = "an array" if not several(y) else f"a {type(y).__name__} of {len(y)} arrays"
+            raise TypeError(f"{self!r}: expected {expected} as gradient, found {shown(gradient)}")
+        return each(partial(self._expect_array, "gradient"), gradient, y)
 
     def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:
         """Return `result` if its dtype and shape fit `y`; otherwise raise an error."""

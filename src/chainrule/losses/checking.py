@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import Any
 
 import array_api_compat.numpy
@@ -11,16 +12,20 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from ..backends.conversion import to_numpy
 from ..errors import DataError
-from ..types import Array
+from ..forms import each, first, several
+from ..types import Array, Arrays
 
 
-def as_outputs(y: Any) -> tuple[Any, Array]:
+def as_outputs(y: Any) -> tuple[Any, Arrays]:
     """Return the namespace of the outputs, and the outputs in float32 or float64.
 
     Outputs that are neither float32 nor float64 become float64. The targets are converted to the
     dtype of the outputs, so integer outputs would truncate the targets, and float16 outputs would
-    make sums inexact. A list or a frame becomes a NumPy array.
+    make sums inexact. A list or a frame becomes a NumPy array. Several outputs keep their form.
     """
+    if several(y):
+        pairs = each(as_outputs, y)
+        return first(pairs)[0], each(itemgetter(1), pairs)
     own = isinstance(y, np.ndarray) or not is_array_api_obj(y)
     if own:
         y = to_numpy(y)

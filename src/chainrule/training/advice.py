@@ -12,6 +12,7 @@ import numpy as np
 from ..backends.conversion import on_host
 from ..data import Batches, BatchStream
 from ..data.moving import to_device
+from ..forms import several
 from ..layers import (
     BatchNorm,
     Dropout,
@@ -39,7 +40,7 @@ _PASSING = (Identity, Flatten, Dropout)  # layers that do not change probabiliti
 def advise(model: Sequential, loss: Loss, batches: Batches | BatchStream) -> None:
     """Warn if training is unlikely to work well. `Trainer.fit` calls this function."""
     found = [about_parameters(model), about_last_layer(model, loss)]
-    if isinstance(batches, Batches):
+    if isinstance(batches, Batches) and not several(batches.arrays[0]):
         found.append(about_scale(model, batches.arrays[0]))
     for message in filter(None, found):
         warnings.warn(message, UserWarning, stacklevel=3)

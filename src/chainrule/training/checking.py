@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..data import Batches, BatchStream
 from ..data.moving import move, rows_at_once, to_device
 from ..errors import ShapeError, blaming
+from ..forms import each, first, named, rows, shape_of
 from ..layers import Layer, Sequential
 from ..losses import Loss
 from ..losses.checking import check_weights
@@ -18,28 +20,34 @@ def move_checked(
     model: Sequential, loss: Loss, x: Any, y: Any, weight: Any = None, *, prefix: str = ""
 ) -> tuple[Array, ...]:
     """Move data to the device, and check it with a forward pass of one sample."""
-    named = {f"{prefix}x": x, f"{prefix}y": y}
+    data = {f"{prefix}x": x, f"{prefix}y": y}
     if weight is not None:
-        named[f"{prefix}sample_weight"] = weight
+        data[f"{prefix}sample_weight"] = weight
     xp, state = model.xp, model.state
-    x, y, *weights = move(state.backend, named, state.dtype_name)
+    x, y, *weights = move(state.backend, data, state.dtype_name)
     weights = [xp.astype(to_device(state.backend, w), state.dtype) for w in weights]
-    with blaming(f"{prefix}x of shape {tuple(x.shape)}"):
-        one = model.predict(to_device(state.backend, x[:1, ...]))
+    with blaming(f"{prefix}x of shape {shape_of(x)}"):
+        one = model.predict(to_device(state.backend, rows(x, slice(1))))
     with blaming("output of the model"):
         loss.check_outputs(xp, one)
     with blaming(f"{prefix}y"):
-        rows = rows_at_once(y)
-        for start in range(0, y.shape[0], rows):
-            part = to_device(state.backend, y[start : min(start + rows, y.shape[0]), ...])
+        samples, step = first(y).shape[0], min(map(rows_at_once, named("y", y).values()))
+        for start in range(0, samples, step):
+            stop = min(start + step, samples)
+            part = to_device(state.backend, rows(y, slice(start, stop)))
             # `check` uses only the shape of the outputs, so the output of one sample is enough.
-            loss.check(xp.broadcast_to(one, (part.shape[0], *one.shape[1:])), part)
+            repeated = partial(_repeated, xp, stop - start)
+            loss.check(each(repeated, one), part)
     for weight in weights:
         if weight.ndim != 1:
             found = tuple(weight.shape)
             raise ShapeError(f"{prefix}sample_weight: expected shape (n,), found {found}")
         check_weights(f"{prefix}sample_weight", xp, weight)
     return x, y, *weights
+
+
+def _repeated(xp: Any, samples: int, one: Array) -> Array:
+    return xp.broadcast_to(one, (samples, *one.shape[1:]))
 
 
 def checked_batches(
@@ -65,7 +73,7 @@ def checked_batches(
     data = move_checked(training.model, training.loss, x, y, weight)
     batches = Batches(
         data,
-        batch_size=min(128, data[0].shape[0]) if batch_size is None else batch_size,
+        batch_size=min(128, first(data[0]).shape[0]) if batch_size is None else batch_size,
         rng=training.rng,
         shuffle=shuffle,
         drop_last=drop_last,

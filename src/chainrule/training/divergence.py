@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..forms import named
 from ..layers import Sequential
 from ..layers.finite import not_finite
 from ..losses import Loss
@@ -26,7 +27,7 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
         x = model.enter(x)
         for i, layer in enumerate(model.layers):
             x = layer.forward(x, training=True)[0]
-            if not xp.all(xp.isfinite(x)):
+            if not all(bool(xp.all(xp.isfinite(array))) for array in named("x", x).values()):
                 return f"the output of layer '{i}', {layer!r}"
         loss.check(x, y)
     finally:

@@ -13,6 +13,7 @@ from .. import metrics as metrics_module
 from ..checks import is_function
 from ..data.moving import to_device
 from ..errors import ShapeError, shown, what_is_meant
+from ..forms import each, rows
 from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
@@ -46,9 +47,9 @@ def measure(
     """
     x, y, *weight = data
     backend = model.backend
-    outputs = backend.asarray(model.predict(x, batch_size=batch_size))
+    outputs = each(backend.asarray, model.predict(x, batch_size=batch_size))
     # Use read-only views, because a metric could change the outputs or the user's targets.
-    outputs, y = backend.read_only(outputs), backend.read_only(to_device(backend, y))
+    outputs, y = (each(backend.read_only, arrays) for arrays in (outputs, to_device(backend, y)))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
     for name, metric in metrics.items():
         numbers[name] = computed(name, metric, outputs, y)
@@ -66,7 +67,7 @@ def try_metrics(
     If a metric fails, try again on all of the data, because the small part may lack some classes.
     """
     try:
-        measure(model, loss, metrics, tuple(array[:_TRIED, ...] for array in data))
+        measure(model, loss, metrics, tuple(rows(x, slice(_TRIED)) for x in data))
     except Exception:
         measure(model, loss, metrics, data)
 

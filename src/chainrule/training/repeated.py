@@ -17,6 +17,7 @@ import numpy as np
 
 from ..data import Batches, BatchStream
 from ..errors import BackendError
+from ..forms import each
 from ..masks import split_key
 from ..model_state import ModelState
 from ..types import Array
@@ -149,7 +150,9 @@ class RepeatedSteps:
             keys = xp.take(self._keys, line, axis=0)
             self._own_keys = iter([(keys[0, n, 0], keys[0, n, 1]) for n in range(self._masks)])
         rows = xp.take(self._rows, line, axis=0)[0, ...]
-        numbers = self.step(*(xp.take(a, rows, axis=0) for a in self.batches.arrays))
+        numbers = self.step(
+            *(each(lambda a: xp.take(a, rows, axis=0), x) for x in self.batches.arrays)
+        )
         here = self._lines == line
         for vector, number in zip(self._vectors, numbers, strict=True):
             if not isinstance(number, float):

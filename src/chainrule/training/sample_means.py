@@ -9,6 +9,7 @@ from typing import Any
 
 from ..backends import Backend
 from ..errors import ShapeError, shown
+from ..forms import each, first
 from ..losses.base import times, total
 from ..metrics import Metric
 from ..types import Array
@@ -51,23 +52,24 @@ class SampleMeans:
         """
         if not self.names:
             return ()
-        xp, outputs, targets = backend.xp, backend.read_only(outputs), backend.read_only(targets)
+        xp, one = backend.xp, first(outputs)
+        outputs, targets = each(backend.read_only, outputs), each(backend.read_only, targets)
         for name, metric in self._unchecked.items():
             computed(name, metric, outputs, targets)
         self._unchecked = {}
-        dtype, sums = outputs.dtype, list[Any]()
+        dtype, sums = one.dtype, list[Any]()
         for name, (per_sample, ignored) in zip(self.names, self._means, strict=True):
             values = per_sample(xp, outputs, targets)
-            if getattr(values, "shape", ())[:1] != outputs.shape[:1]:
+            if getattr(values, "shape", ())[:1] != one.shape[:1]:
                 raise ShapeError(
                     f"metric {name!r}: expected per_sample to return one value for each of the "
-                    f"{outputs.shape[0]} samples, found {shown(values)}"
+                    f"{one.shape[0]} samples, found {shown(values)}"
                 )
             weight = None if sample_weight is None else xp.astype(sample_weight, dtype)
             if ignored is not None and targets.ndim == 1:
                 present = xp.astype(targets != ignored, dtype)
                 weight = present if weight is None else weight * present
-            sums.append(float(outputs.shape[0]) if weight is None else xp.sum(weight))
+            sums.append(float(one.shape[0]) if weight is None else xp.sum(weight))
             sums.append(_sum(xp, values, weight, dtype))
         return tuple(sums)
 

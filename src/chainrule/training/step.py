@@ -13,6 +13,7 @@ import numpy as np
 from ..backends.conversion import on_host
 from ..data.augmentation import Augmentation
 from ..errors import DivergenceError
+from ..forms import first, rows
 from ..layers import Sequential
 from ..losses import Loss
 from ..optimizers import Optimizer
@@ -196,7 +197,8 @@ def _parts(
     count: int, x: Array, y: Array, sample_weight: Array | None
 ) -> Iterator[tuple[Array, ...]]:
     """Split a batch into at most `count` parts of nearly equal length, none of them empty."""
-    samples, count = x.shape[0], min(count, x.shape[0])
+    samples = first(x).shape[0]
+    count = min(count, samples)
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
-        part = x[start:stop, ...], y[start:stop, ...]
+        part = rows(x, slice(start, stop)), rows(y, slice(start, stop))
         yield part if sample_weight is None else (*part, sample_weight[start:stop])

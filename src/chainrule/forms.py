@@ -1,0 +1,94 @@
+"""The two forms of data: one array, or several arrays in a tuple or a dict.
+
+A layer, a loss or a source of batches treats both forms alike with the help of these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .errors import DataError, ShapeError, shown
+from .types import Array, Arrays, Shapes
+
+
+def several(x: Any) -> bool:
+    """Return whether `x` is a tuple or a dict. A list is not: a list becomes a single array."""
+    return isinstance(x, tuple | dict)
+
+
+def each(f: Callable[..., Any], x: Arrays, *others: Arrays) -> Any:
+    """Apply `f` to each array of `x`, and return the results in the form of `x`.
+
+    `others` have the form of `x`. Their arrays are further arguments of `f`.
+    """
+    if isinstance(x, dict):
+        return {key: f(array, *(other[key] for other in others)) for key, array in x.items()}
+    if isinstance(x, tuple):
+        return getattr(type(x), "_make", tuple)(map(f, x, *others))  # `_make`: a named tuple
+    return f(x, *others)
+
+
+def named(name: str, x: Arrays) -> dict[str, Array]:
+    """Return the arrays of `x` by name: ``"x"``, or such as ``"x[0]"`` or ``"x['image']"``.
+
+    Raises
+    ------
+    DataError
+        If `x` is empty, or if a key of `x` is not a string.
+    """
+    if not several(x):
+        return {name: x}
+    pairs = dict(x if isinstance(x, dict) else enumerate(x))
+    if not pairs or (isinstance(x, dict) and not all(isinstance(key, str) for key in x)):
+        raise DataError(f"{name}: expected at least one array, by name, found {shown(x)}")
+    return {f"{name}[{key!r}]": array for key, array in pairs.items()}
+
+
+def each_named(f: Callable[[str, Any], Any], name: str, x: Arrays) -> Any:
+    """Apply ``f(name, array)`` to each array with its name (see `named`), as `each` does."""
+    results = iter([f(key, array) for key, array in named(name, x).items()])
+    return each(lambda _: next(results), x)
+
+
+def first(x: Arrays) -> Array:
+    """Return the first array of `x`."""
+    if not several(x):
+        return x
+    return next(iter(named("x", x).values()))
+
+
+def shape_of(x: Arrays) -> Any:
+    """Return the shape of `x`, or the shapes of all its arrays in the form of `x`."""
+    return each(lambda array: tuple(getattr(array, "shape", ())), x)
+
+
+def each_shape(f: Callable[..., Any], shape: Shapes, *others: Any) -> Any:
+    """Apply `f` to the shape of each array, as `each` does. `shape` is as from `shape_of`."""
+    return f(shape, *others) if is_shape_of_one(shape) else each(f, shape, *others)
+
+
+def fits(x: Arrays, shape: Shapes) -> bool:
+    """Return whether `x` has this shape, as from `shape_of`. None fits the shape of an array."""
+    if not several(x):
+        return is_shape_of_one(shape) and (x is None or tuple(x.shape) == shape)
+    alike = not is_shape_of_one(shape) and named("", x).keys() == named("", shape).keys()
+    return alike and all(named("", each(fits, x, shape)).values())
+
+
+def is_shape_of_one(shape: Shapes) -> bool:
+    """Return whether this is the shape of one array."""
+    return not isinstance(shape, dict) and not any(isinstance(n, tuple | list) for n in shape)
+
+
+def rows(x: Arrays, part: Any) -> Any:
+    """Return a part of the samples of each array. `part` is a slice, or row numbers."""
+    return each(lambda array: array[part, ...], x)
+
+
+def same_length(lengths: dict[str, int]) -> int:
+    """Return the number of samples of arrays. Raise a `ShapeError` unless it is always the same."""
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{n} in {name}" for name, n in lengths.items())
+        raise ShapeError(f"expected the same number of samples in each array, found {found}")
+    return next(iter(lengths.values()))

@@ -60,6 +60,8 @@ def first(x: Arrays) -> Array:
 
 def shape_of(x: Arrays) -> Any:
     """Return the shape of `x`, or the shapes of all its arrays in the form of `x`."""
+    if hasattr(x, "shape"):  # the usual case, in every step
+        return tuple(x.shape)
     return each(lambda array: tuple(getattr(array, "shape", ())), x)
 
 

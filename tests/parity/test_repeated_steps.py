@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import as_if_on_a_device
+from several import run_the_page
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import chainrule as cr
@@ -175,6 +176,20 @@ def test_losses_can_be_repeated(loss, played):
     if loss is cr.KLDivLoss:
         case["layers"] = lambda: (*network(), cr.LogSoftmax())
     ours, expected = (train(compile, case, y=y) for compile in ("auto", "off"))
+    assert len(played) == 10
+    assert_same(ours, expected)
+
+
+def test_several_inputs_and_outputs_can_be_repeated(played, tmp_path):
+    page = run_the_page(tmp_path)
+
+    def layers():
+        joined = page["Join"](cr.Sequential(cr.Linear(4, 3), cr.Tanh()), cr.Linear(2, 3))
+        return joined, cr.Dropout(0.2), page["Heads"](cr.Linear(6, 2), cr.Linear(6, 3))
+
+    case = {"layers": layers, "loss": page["RestoreAndClassify"], "sample_weight": WEIGHT}
+    x, y = (X[:, :4], X[:, 4:]), (X[:, :2], Y)
+    ours, expected = (train(compile, case, x=x, y=y) for compile in ("auto", "off"))
     assert len(played) == 10
     assert_same(ours, expected)
 

@@ -69,7 +69,7 @@ class Described(Hints):
             hint = "the input is empty"
         raise ShapeError(f"{message}: {hint}" if hint else message)
 
-    def _wrote_to_input(self, error: ValueError) -> None:
+    def _wrote_to_input(self, error: Exception) -> None:
         """If `error` is about a read-only array, raise an error with this layer's name instead."""
         if "read-only" in str(error):
             raise ValueError(

@@ -124,7 +124,7 @@ class Sequential(Chain, Model):
         if is_model:
             x = self.enter(x)
         for layer in self.layers:
-            given = x.shape if hasattr(x, "shape") else shape_of(x)
+            given = shape_of(x)
             x, back = layer._checked_forward(x, training, dtype)
             passed.append((layer, back, given))
         shape = shape_of(x)

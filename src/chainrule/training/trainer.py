@@ -230,10 +230,11 @@ class Trainer(TrainingState):
 
         Parameters
         ----------
-        x, y : array
-            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames. The data
-            of a `numpy.memmap` stays on disk. Without `y`, `x` is a source of ready-made batches
-            (see `chainrule.data.BatchStream`).
+        x, y : array, or tuple or dict of arrays
+            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames. Several
+            inputs form a tuple or a dict, and so do the targets of a custom loss. The data of a
+            `numpy.memmap` stays on disk. Without `y`, `x` is a source of ready-made batches (see
+            `chainrule.data.BatchStream`).
         epochs : int, optional
             The number of passes through the data.
         batch_size : int, optional
@@ -363,8 +364,8 @@ class Trainer(TrainingState):
 
         Parameters
         ----------
-        x, y : array
-            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames.
+        x, y : array, or tuple or dict of arrays
+            Inputs ``(samples, ...)`` and targets, as in `fit`.
         sample_weight : array, optional
             ``(samples,)``. The loss and the metrics that are means over samples (accuracy, top-k
             accuracy, mean absolute error) become weighted means, as in `fit`. All other metrics

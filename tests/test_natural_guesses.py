@@ -69,10 +69,11 @@ def test_a_name_that_is_nearly_right(name, meant):
 
 def test_a_tuple_of_inputs():
     model = cr.mlp([4, 3])
-    with pytest.raises(TypeError, match=r"^expected one array of inputs, found \(<ndarray of sha"):
-        model.predict((X, X))
-    # A tuple of rows is a valid input.
-    np.testing.assert_array_equal(model.predict(tuple(X)), model.predict(X))
+    message = r"^layer '0', Linear\(4, 3\): expected one array as input, found \(<ndarray of shape"
+    for several in (X, X), tuple(X):
+        with pytest.raises(TypeError, match=message):
+            model.predict(several)
+    np.testing.assert_array_equal(model.predict(list(X)), model.predict(X))
 
 
 def test_custom_classes_name_their_own_arguments():

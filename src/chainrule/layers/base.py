@@ -124,7 +124,10 @@ class Layer(Tree):
     def _checked_forward(self, x: Arrays, training: bool, dtype: Any) -> tuple[Arrays, Backward]:
         """Call `forward`, and check that it returns arrays of this dtype and a function."""
         if not self.takes_several and several(x):
-            raise TypeError(f"{self._label()}: expected one array as input, found {shown(x)}")
+            raise TypeError(
+                f"{self._label()}: expected one array as input, found {shown(x)}: a list of rows "
+                "is one array, and numpy.concatenate(x, axis=1) joins the columns of several arrays"
+            )
         if self._is_custom:
             x = each(self._read_only, x)
         try:

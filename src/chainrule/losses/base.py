@@ -209,8 +209,8 @@ class Loss:
             ``backward(factor)`` returns the gradient of `loss_sum`, multiplied by `factor`.
         """
         xp, y, target, weight = self._inputs(y, target, sample_weight)
-        values, back = self._values(xp, y, target, weight)
         one = first(y)
+        values, back = self._values(xp, y, target, weight)
         # If a sample has several values, "mean" averages over these values, while "batchmean" and
         # "sum" add them up.
         share = one.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0

@@ -73,7 +73,7 @@ def each_shape(f: Callable[..., Any], shape: Shapes, *others: Any) -> Any:
 def fits(x: Arrays, shape: Shapes) -> bool:
     """Return whether `x` has this shape, as from `shape_of`. None fits the shape of an array."""
     if not several(x):
-        return is_shape_of_one(shape) and (x is None or tuple(x.shape) == shape)
+        return is_shape_of_one(shape) if x is None else tuple(x.shape) == shape
     alike = not is_shape_of_one(shape) and named("", x).keys() == named("", shape).keys()
     return alike and all(named("", each(fits, x, shape)).values())
 

@@ -297,7 +297,8 @@ class Loss:
 
     def _expect_gradient(self, gradient: Arrays, y: Arrays) -> Arrays:
         """Return `gradient` if it has the form, the shapes and the dtype of `y`."""
-        if named("", gradient).keys() != named("", y).keys():
+        forms = several(y) or several(gradient)  # usually False
+        if forms and named("", gradient).keys() != named("", y).keys():
             expected = "an array" if not several(y) else f"a {type(y).__name__} of {len(y)} arrays"
             raise TypeError(f"{self!r}: expected {expected} as gradient, found {shown(gradient)}")
         return each(partial(self._expect_array, "gradient"), gradient, y)

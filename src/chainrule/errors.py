@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import reprlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,11 +32,24 @@ class DivergenceError(ArithmeticError):
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """Prefix error messages with the name of the invalid data."""
+    """Add the name of the invalid data to error messages."""
     try:
         yield
     except (ShapeError, DataError) as error:
         raise type(error)(f"{what}: {error}") from error
+    except Exception as error:  # from custom code
+        error.add_note(f"(in {what})")
+        raise
+
+
+def blamed(f: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
+    """Return a function ``(name, x)`` that calls ``f(x)`` within ``blaming(name)``."""
+
+    def with_name(name: str, x: Any) -> Any:
+        with blaming(name):
+            return f(x)
+
+    return with_name
 
 
 def other_dtype(what: str, found: Any, expected: Any) -> TypeError:

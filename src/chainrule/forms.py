@@ -11,6 +11,9 @@ from typing import Any
 from .errors import DataError, ShapeError, shown
 from .types import Array, Arrays, Shapes
 
+ONE_OR_SEVERAL = "a list is one array, while a tuple or a dict is several arrays"
+"""A hint for error messages."""
+
 
 def several(x: Any) -> bool:
     """Return whether `x` is a tuple or a dict. A list is not: a list becomes a single array."""
@@ -25,7 +28,8 @@ def each(f: Callable[..., Any], x: Arrays, *others: Arrays) -> Any:
     if isinstance(x, dict):
         return {key: f(array, *(other[key] for other in others)) for key, array in x.items()}
     if isinstance(x, tuple):
-        return getattr(type(x), "_make", tuple)(map(f, x, *others))  # `_make`: a named tuple
+        results = (f(*arrays) for arrays in zip(x, *others, strict=True))
+        return getattr(type(x), "_make", tuple)(results)  # `_make`: a named tuple
     return f(x, *others)
 
 
@@ -40,8 +44,10 @@ def named(name: str, x: Arrays) -> dict[str, Array]:
     if not several(x):
         return {name: x}
     pairs = dict(x if isinstance(x, dict) else enumerate(x))
-    if not pairs or (isinstance(x, dict) and not all(isinstance(key, str) for key in x)):
-        raise DataError(f"{name}: expected at least one array, by name, found {shown(x)}")
+    if not pairs:
+        raise DataError(f"{name}: expected at least one array, found {shown(x)}")
+    if isinstance(x, dict) and not all(isinstance(key, str) for key in x):
+        raise DataError(f"{name}: expected strings as keys, found {shown(x)}")
     return {f"{name}[{key!r}]": array for key, array in pairs.items()}
 
 
@@ -80,7 +86,9 @@ def fits(x: Arrays, shape: Shapes) -> bool:
 
 def is_shape_of_one(shape: Shapes) -> bool:
     """Return whether this is the shape of one array."""
-    return not isinstance(shape, dict) and not any(isinstance(n, tuple | list) for n in shape)
+    return not several(shape) or (
+        isinstance(shape, tuple) and not any(isinstance(n, tuple | list) for n in shape)
+    )
 
 
 def rows(x: Arrays, part: Any) -> Any:
@@ -88,9 +96,16 @@ def rows(x: Arrays, part: Any) -> Any:
     return each(lambda array: array[part, ...], x)
 
 
-def same_length(lengths: dict[str, int]) -> int:
+def list_hint(*data: Any) -> str:
+    """Return a hint for an error message if a list of arrays may be meant as several inputs."""
+    starts = (x[0] for x in data if isinstance(x, list) and x)
+    arrays = any(getattr(start, "ndim", 0) > 1 for start in starts)
+    return f": {ONE_OR_SEVERAL}" if arrays else ""
+
+
+def same_length(lengths: dict[str, int], hint: str = "") -> int:
     """Return the number of samples of arrays. Raise a `ShapeError` unless it is always the same."""
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{n} in {name}" for name, n in lengths.items())
-        raise ShapeError(f"expected the same number of samples in each array, found {found}")
+        raise ShapeError(f"expected the same number of samples in each array, found {found}{hint}")
     return next(iter(lengths.values()))

@@ -211,11 +211,10 @@ def _of_floats(dx: Arrays | None, x: Arrays) -> list[Array | None]:
     """Return the gradients of the floating-point arrays of `x`. Among several, None means 0."""
     if not several(x):
         return [dx] if _floats(x) else []
-    pairs = zip(named("dx", dx).values(), named(_INPUT, x).values(), strict=True)
+    gradients = named(_INPUT, dx)  # a dict may have another order than `x`
     return [
-        np.zeros(array.shape) if gradient is None else gradient
-        for gradient, array in pairs
-        if array.dtype.kind == "f"
+        np.zeros(array.shape) if gradients[name] is None else gradients[name]
+        for name, array in _floats(x).items()
     ]
 
 

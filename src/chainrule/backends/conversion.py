@@ -11,6 +11,7 @@ import array_api_compat
 import numpy as np
 
 from ..errors import DataError
+from ..forms import list_hint
 from ..types import Array
 
 _HOST = 1  # kDLCPU, DLPack's number for host memory
@@ -103,8 +104,8 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
     except DataError:  # an item or a column has raised it already
         raise
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
-        found = type(x).__name__
-        raise DataError(f"expected an array of numbers, found {found}: {error}") from error
+        found, hint = type(x).__name__, list_hint(x)
+        raise DataError(f"expected an array of numbers, found {found}: {error}{hint}") from error
 
 
 def _in_host_memory(x: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Backend, get_backend
 from ..backends.conversion import to_numpy
 from ..errors import DataError, blaming, shown
-from ..forms import each, each_named, named, same_length, several
+from ..forms import ONE_OR_SEVERAL, each, each_named, list_hint, named, same_length, several
 from ..types import Array, Arrays
 
 CHECKED_AT_ONCE = 2**24  # the number of bytes to read from a file at a time
@@ -56,22 +56,25 @@ def move(backend: Backend, data: dict[str, Any], dtype: str | None) -> tuple[Arr
         raise TypeError("expected at least one array")
     moved, lengths = list[Arrays](), dict[str, int]()
     for name, given in data.items():
+        if name.endswith("sample_weight") and several(given):
+            raise DataError(f"{name}: expected one array, found {shown(given)}: {ONE_OR_SEVERAL}")
         moved.append(each_named(lambda key, array: _moved(backend, key, array, dtype), name, given))
         lengths |= {key: array.shape[0] for key, array in named(name, moved[-1]).items()}
-    same_length(lengths)
+    same_length(lengths, list_hint(*data.values()))
     return tuple(moved)
 
 
 def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     on_disk = isinstance(data, np.memmap)
     if several(data):
-        raise DataError(f"{name}: expected one array, found {shown(data)}")
+        raise DataError(f"{name}: expected one array, found {shown(data)}: {ONE_OR_SEVERAL}")
     with blaming(name):
         array = data if on_disk else backend.asarray(data)
         if on_disk:
             to_numpy(np.empty(0, data.dtype))  # raises an error for a dtype such as text
     if array.ndim == 0 or 0 in array.shape:
-        raise DataError(f"{name}: expected samples, found an array of shape {tuple(array.shape)}")
+        found, hint = tuple(array.shape), "" if array.ndim else f": {ONE_OR_SEVERAL}"
+        raise DataError(f"{name}: expected samples, found an array of shape {found}{hint}")
     if on_disk:
         _check_finite(get_backend("numpy"), name, data)
         return data

@@ -83,8 +83,8 @@ class BatchStream:
 
 
 def _is_data(thing: Any) -> bool:
-    """Return whether `thing` is data instead of batches: an array, a frame or a list of numbers."""
-    if is_array_api_obj(thing) or hasattr(thing, "columns"):
+    """Return whether `thing` is data: an array, several arrays by name, or a list of numbers."""
+    if is_array_api_obj(thing) or hasattr(thing, "columns") or isinstance(thing, dict):
         return True
     numbers = (bool, int, float)
     return isinstance(thing, list) and bool(thing) and isinstance(thing[0], numbers)

@@ -16,10 +16,10 @@ from ..backends.conversion import to_numpy
 from ..checks import instance
 from ..errors import DivergenceError
 from ..files.atomic import write_atomically
-from ..forms import each, each_shape, named, several
+from ..forms import each, named, several
 from ..layers import Layer
 from ..layers.finite import not_finite
-from ..layers.model import one_sample, real_dtype, sample_shape
+from ..layers.model import one_sample, real_dtypes, sample_shape
 from ..parameter import Stored
 from ..types import Array, Arrays, Shapes
 from ..version import __version__
@@ -101,9 +101,7 @@ def to_onnx(
     """
     instance(Layer, model, "a Sequential")
     shape = sample_shape(model, "to_onnx") if input_shape is None else input_shape
-    if input_dtype is None:
-        input_dtype = each_shape(lambda _: "float32", shape)
-    write_atomically(path, _file(model, shape, each(real_dtype, input_dtype)))
+    write_atomically(path, _file(model, shape, real_dtypes(shape, input_dtype)))
 
 
 def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:

@@ -132,10 +132,12 @@ class Layer(Tree):
             x = each(self._read_only, x)
         try:
             result = self.forward(x, training=training)
-        except (LookupError, ValueError) as error:
+        except Exception as error:
             self._wrote_to_input(error)
-            if several(x):
+            if self._is_custom:
                 self._blame_inputs(error, x)
+            elif isinstance(error, TypeError | RuntimeError):  # a product of integers and floats
+                self._expect_floats(x)
             raise
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
@@ -150,13 +152,21 @@ class Layer(Tree):
         return result
 
     def _blame_inputs(self, error: Exception, x: Arrays) -> None:
-        """Name the input that is missing, or add the shapes of the inputs to the error."""
-        if isinstance(x, dict) and isinstance(error, KeyError) and error.args[0] not in x:
+        """Name the input that is missing, or add the shape of the input to the error."""
+        if isinstance(x, dict) and isinstance(error, KeyError) and not {*error.args[:1]} <= {*x}:
             expected, found = error.args[0], ", ".join(map(repr, x))
             raise DataError(
                 f"{self._label()}: expected an input named {expected!r}, found {found}"
             ) from error
-        error.add_note(f"(in {self._label()}, with inputs of shapes {shape_of(x)})")
+        error.add_note(f"(in {self._label()}, with input of shape {shape_of(x)})")
+
+    def _expect_floats(self, x: Arrays) -> None:
+        """Raise a TypeError if a built-in layer for one array got integers as input."""
+        if not self.takes_several and not self.xp.isdtype(x.dtype, "real floating"):
+            raise TypeError(
+                f"{self._label()}: expected input in {self.state.dtype_name}, found {x.dtype}: "
+                "integers in a tuple or a dict of inputs are not converted"
+            )
 
     def _read_only(self, x: Array | None) -> Array | None:
         return None if x is None else self.backend.read_only(x)
@@ -316,6 +326,7 @@ class Layer(Tree):
             if array.dtype != dtype and (one or xp.isdtype(array.dtype, "real floating")):
                 before = [a.dtype for a in named("x", given).values() if a is not None]
                 if all(d == dtype or not xp.isdtype(d, "real floating") for d in before):
+                    self._expect_floats(given)
                     expected = self.state.dtype_name
                     raise other_dtype(f"{self._label()}: {name}", array.dtype, expected)
 

@@ -55,7 +55,10 @@ class Described(Hints):
 
     def _label(self) -> str:
         names = " and ".join(repr(name) for name in self._names if name)
-        return f"layer {names}, {self!r}" if names else repr(self)
+        text = repr(self)
+        if "\n" in text:  # a layer with a `Sequential` inside
+            text = f"{type(self).__name__}(...)"
+        return f"layer {names}, {text}" if names else text
 
     def expect(
         self, ok: bool, expected: tuple[int | str, ...], x: Array, hint: str | None = None
@@ -71,7 +74,7 @@ class Described(Hints):
 
     def _wrote_to_input(self, error: Exception) -> None:
         """If `error` is about a read-only array, raise an error with this layer's name instead."""
-        if "read-only" in str(error):
+        if isinstance(error, ValueError) and "read-only" in str(error):
             raise ValueError(
                 f"{self._label()}: writes to x or dy, but other code uses these arrays too: make a "
                 "new array, such as x + 1 instead of x += 1"

@@ -11,8 +11,18 @@ from array_api_compat import is_array_api_obj
 
 from ..backends.conversion import like, on_host, to_numpy
 from ..checks import whole
-from ..errors import DataError, blaming, shown
-from ..forms import each, each_named, each_shape, first, named, rows, same_length, several
+from ..errors import DataError, blamed, blaming, shown
+from ..forms import (
+    each,
+    each_named,
+    each_shape,
+    first,
+    is_shape_of_one,
+    named,
+    rows,
+    same_length,
+    several,
+)
 from ..types import Array, Arrays, Shapes
 from . import storage
 from .base import Layer
@@ -99,7 +109,7 @@ class Model(Layer):
             memory with `x` or the model.
         """
         backend = self.backend
-        given = each(lambda a: a if is_array_api_obj(a) else to_numpy(a), x)
+        given = each_named(blamed(lambda a: a if is_array_api_obj(a) else to_numpy(a)), "x", x)
         outputs, one = self._outputs(given, batch_size), first(given)
         if isinstance(one, backend.array_type):
             return outputs
@@ -112,14 +122,18 @@ class Model(Layer):
             if array.ndim == 0 or array.shape[0] == 0:
                 found = f"an array of shape {tuple(array.shape)}"
                 raise DataError(f"{name}: expected at least one sample, found {found}")
-        samples = same_length({n: a.shape[0] for n, a in named("x", x).items()})
-        if samples <= batch_size:  # copy, because some layers return their input
-            outputs = self._output(each(backend.asarray, x))
-            return each(lambda y: backend.xp.asarray(y, copy=True), outputs)
+        samples = same_length({name: array.shape[0] for name, array in named("x", x).items()})
         starts = range(0, samples, batch_size)
         batches = (rows(x, slice(i, min(i + batch_size, samples))) for i in starts)
-        parts = [self._output(each(backend.asarray, batch)) for batch in batches]
-        return each(lambda *arrays: backend.xp.concat(arrays, axis=0), *parts)
+        asarray = blamed(backend.asarray)
+        parts = [self._output(each_named(asarray, "x", batch)) for batch in batches]
+        if len(parts) == 1:  # copy, because some layers return their input
+            outputs = each(lambda y: backend.xp.asarray(y, copy=True), parts[0])
+        else:
+            outputs = each(lambda *arrays: backend.xp.concat(arrays, axis=0), *parts)
+        found = {name: sum(y.shape[:1]) for name, y in named("the output", outputs).items()}
+        same_length({"x": samples, **found})
+        return outputs
 
     def _output(self, x: Arrays) -> Arrays:
         return self._checked_forward(x, False, self.state.dtype)[0]
@@ -212,7 +226,7 @@ def one_sample(model: Layer, shape: Shapes, dtype: Any = None) -> Arrays:
     shape : tuple of int, or tuple or dict of such tuples
         The shape of a sample.
     dtype : str, or tuple or dict of str, optional
-        The dtype of each input. Floating-point numbers get the model's dtype.
+        The dtype of all inputs, or of each input. Floating-point numbers get the model's dtype.
 
     Raises
     ------
@@ -226,18 +240,31 @@ def one_sample(model: Layer, shape: Shapes, dtype: Any = None) -> Arrays:
                 "expected input_shape to be the shape of one sample, such as (28, 28), found "
                 f"{shape!r}"
             )
-        dtype = real_dtype(dtype)
+        dtype = np.dtype(dtype)
         stays = several(dtypes) and dtype.kind in "biu" and dtype != np.uint8
         kind = getattr(xp, dtype.name) if stays else model.state.dtype
         return xp.ones((1, *map(int, shape)), dtype=kind, device=model.backend.device)
 
-    xp = model.xp
-    dtypes = each_shape(lambda _: "float32", shape) if dtype is None else dtype
+    xp, dtypes = model.xp, real_dtypes(shape, dtype)
     return each_shape(one, shape, dtypes)
 
 
-def real_dtype(name: str) -> np.dtype[Any]:
-    """Return NumPy's dtype of this name. Raise a `ValueError` unless it holds real numbers."""
+def real_dtypes(shape: Shapes, dtype: Any) -> Any:
+    """Return NumPy's dtype of each input, in the form of `shape`. A single name is for all inputs.
+
+    Raises
+    ------
+    ValueError
+        If a dtype does not hold real numbers, or if `dtype` does not have the form of `shape`.
+    """
+    if not several(dtype):
+        return each_shape(lambda _: _real_dtype(dtype or "float32"), shape)
+    if is_shape_of_one(shape) or named("", dtype).keys() != named("", shape).keys():
+        raise ValueError(f"expected input_dtype in the form of {shape}, found {dtype}")
+    return each(_real_dtype, dtype)
+
+
+def _real_dtype(name: str) -> np.dtype[Any]:
     try:
         dtype = np.dtype(name)
     except TypeError:

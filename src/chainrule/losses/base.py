@@ -14,7 +14,7 @@ from ..checks import Checked, one_of
 from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown
 from ..forms import each, first, fits, named, several, shape_of
 from ..types import Array, Arrays
-from .checking import as_outputs, check_weights, in_words
+from .checking import as_outputs, check_weights, expect_one_array, in_words
 
 Formula = tuple[Array, Callable[[], Array]]
 """The values of the loss, and a function that returns the derivative of the values."""
@@ -260,12 +260,8 @@ class Loss:
         """Raise a TypeError if a built-in formula would get a tuple or a dict of arrays."""
         owner = next(kind for kind in type(self).__mro__ if "formula" in vars(kind))
         built_in = owner.__module__.startswith(f"{__package__}.")
-        for x in data:
-            if built_in and several(x):
-                raise TypeError(
-                    f"{type(self).__name__}: expected one array of outputs and one of targets, "
-                    f"found {shown(x)}"
-                )
+        if built_in:
+            expect_one_array(type(self).__name__, *data)
 
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
@@ -299,8 +295,10 @@ class Loss:
         """Return `gradient` if it has the form, the shapes and the dtype of `y`."""
         forms = several(y) or several(gradient)  # usually False
         if forms and named("", gradient).keys() != named("", y).keys():
-            expected = "an array" if not several(y) else f"a {type(y).__name__} of {len(y)} arrays"
-            raise TypeError(f"{self!r}: expected {expected} as gradient, found {shown(gradient)}")
+            raise TypeError(
+                f"{self!r}: expected a gradient in the form of the outputs, {shown(y)}, found "
+                f"{shown(gradient)}"
+            )
         return each(partial(self._expect_array, "gradient"), gradient, y)
 
     def _expect_array(self, what: str, result: Any, y: Array, *, axes: int | None = None) -> Array:

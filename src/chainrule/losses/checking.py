@@ -11,8 +11,8 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
 from ..backends.conversion import to_numpy
-from ..errors import DataError
-from ..forms import each, first, several
+from ..errors import DataError, shown
+from ..forms import ONE_OR_SEVERAL, each, first, several
 from ..types import Array, Arrays
 
 
@@ -35,6 +35,16 @@ def as_outputs(y: Any) -> tuple[Any, Arrays]:
     if xp.isdtype(y.dtype, "complex floating"):
         raise DataError(f"expected outputs that are real numbers, found dtype {y.dtype}")
     return xp, xp.astype(y, xp.float64)
+
+
+def expect_one_array(name: str, *data: Arrays) -> None:
+    """Raise a TypeError if a built-in loss or metric got a tuple or a dict of arrays."""
+    for x in data:
+        if several(x):
+            raise TypeError(
+                f"{name}: expected one array of outputs and one of targets, found {shown(x)}: "
+                f"{ONE_OR_SEVERAL}"
+            )
 
 
 def in_words(*arrays: Array) -> list[str]:

@@ -9,7 +9,14 @@ from typing import Any, TypeAlias, TypeVar
 from ..backends.conversion import like, on_host
 from ..checks import flag
 from ..errors import DataError, ShapeError
-from ..losses.checking import as_labels, as_outputs, check_labels, check_range, check_sums
+from ..losses.checking import (
+    as_labels,
+    as_outputs,
+    check_labels,
+    check_range,
+    check_sums,
+    expect_one_array,
+)
 from ..types import Array
 
 Metric: TypeAlias = Callable[[Array, Array], Array]
@@ -43,6 +50,7 @@ def labelled(
 
     Labels equal to `ignore_index` are replaced by -1.
     """
+    expect_one_array(name, outputs, targets)
     xp, outputs = as_outputs(outputs)
     if outputs.ndim != 2 or outputs.shape[1] < 2:
         hint = " (for one output, use binary_accuracy)" if outputs.shape[1:] in ((), (1,)) else ""
@@ -75,6 +83,7 @@ def fitting_targets(
 
     The targets must have one of the given `shapes`, or by default the shape of the outputs.
     """
+    expect_one_array(name, outputs, targets)
     xp, outputs = as_outputs(outputs)
     targets = like(outputs, targets)
     shapes = shapes or (outputs.shape,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..losses.checking import as_outputs
+from ..losses.checking import as_outputs, expect_one_array
 from ..types import Array
 from .base import check_two_classes, fitting_targets, higher_is_better, labelled, predicted_classes
 
@@ -159,6 +159,7 @@ def _of_classes(
     name: str, outputs: Array, targets: Array, threshold: float
 ) -> tuple[Any, Array, Array]:
     """Return the namespace, the outputs ``(samples, classes)``, and the labels."""
+    expect_one_array(name, outputs, targets)
     xp, outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
         # Turn a single output into two outputs: the threshold for class 0, and the output for class

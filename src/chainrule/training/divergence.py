@@ -25,10 +25,10 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
         if type(model).forward is not Sequential.forward:
             return "the outputs or the loss"
         x = model.enter(x)
-        for i, layer in enumerate(model.layers):
+        for layer in model.layers:
             x = layer.forward(x, training=True)[0]
             if not all(bool(xp.all(xp.isfinite(array))) for array in named("x", x).values()):
-                return f"the output of layer '{i}', {layer!r}"
+                return f"the output of {layer._label()}"
         loss.check(x, y)
     finally:
         state.draws = draws

@@ -10,7 +10,8 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from ...backends.base import kernel
-from ...errors import DataError, ShapeError
+from ...errors import DataError, ShapeError, shown
+from ...forms import several
 from ...sampling import bilinear
 from ...types import Array
 
@@ -34,6 +35,11 @@ class ImageAugmentation(ABC):
             The generator of the random numbers. The numbers are drawn in host memory, so they are
             the same on every backend.
         """
+        if several(images):
+            raise TypeError(
+                f"{self!r}: expected one array of images, found {shown(images)}: to change one of "
+                "several inputs, use lambda x, rng: {**x, 'image': shift(x['image'], rng)}"
+            )
         if images.ndim not in (3, 4):
             raise ShapeError(
                 "expected images of shape (batch, height, width) or (batch, channels, height, "

@@ -258,5 +258,5 @@ def test_other_errors_of_a_layer_are_passed_on():
         def forward(self, x, *, training=False):
             raise ValueError("no more")
 
-    with pytest.raises(ValueError, match="^no more$"):
+    with pytest.raises(ValueError, match=r"^no more\n\(in layer '0', Broken\(\), with input of"):
         cr.Sequential(Broken()).predict(np.ones((1, 1)))

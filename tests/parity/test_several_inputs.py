@@ -20,7 +20,8 @@ INPUTS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_models_with_several_inputs(name, tmp_path):
     case, path = cases(run_the_page(tmp_path))[name], tmp_path / "model.onnx"
-    cr.to_onnx(case.model, path, input_shape=case.shapes, input_dtype=case.dtypes)
+    dtypes = case.dtypes or "float32"
+    cr.to_onnx(case.model, path, input_shape=case.shapes, input_dtype=dtypes)
     running = session(path)
     assert [one.name for one in running.get_inputs()] == INPUTS[name]
     arrays = [a if a.dtype == "uint8" else a.astype("float32") for a in named("", case.x).values()]
@@ -41,6 +42,41 @@ class Scaled(cr.Layer):
     def to_onnx(self, graph, x):
         by = graph.node("Unsqueeze", graph.node("Cast", x["times"], to=1), np.asarray([1]))
         return {"value": graph.node("Mul", x["value"], by)}
+
+
+class Chosen(cr.Layer):
+    """The input of this name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def forward(self, x, *, training=False):
+        return x[self.name], lambda dy: {self.name: dy}
+
+    def to_onnx(self, graph, x):
+        return x[self.name]
+
+
+@pytest.mark.parametrize("name", ["1.weight", "output"])
+def test_names_of_inputs_that_the_file_needs(name, tmp_path):
+    model = cr.Sequential(Chosen(name), cr.Linear(3, 2))
+    with pytest.raises(ValueError, match=f"expected other names of inputs, found {{'{name}'}}"):
+        cr.to_onnx(model, tmp_path / "model.onnx", input_shape={name: (3,)})
+
+
+def test_outputs_in_another_form(tmp_path):
+    class Twice(Chosen):
+        def forward(self, x, *, training=False):
+            return (x["a"], x["a"]), lambda dy: {"a": dy[0] + dy[1]}
+
+        def to_onnx(self, graph, x):
+            return x["a"]
+
+    model = cr.Sequential(Twice("a"))
+    with pytest.raises(
+        TypeError, match=r"names in the form of \('output_0', 'output_1'\), found a"
+    ):
+        cr.to_onnx(model, tmp_path / "model.onnx", input_shape={"a": (3,)})
 
 
 def test_integers_and_names(tmp_path):

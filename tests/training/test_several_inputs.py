@@ -226,7 +226,31 @@ def mistakes(page):
         "text": (joined, (A, [["a"]] * 6), Y, cr.DataError, r"^x\[1\]: "),
         "nested": (joined, (A, (B, B)), Y, cr.DataError, r"^x\[1\]: expected one array, found \("),
         "nothing": (joined, (), Y, cr.DataError, r"^x: expected at least one array"),
-        "numbers as keys": (image, {0: A}, Y, cr.DataError, "^x: expected at least one array, by"),
+        "numbers as keys": (image, {0: A}, Y, cr.DataError, "^x: expected strings as keys, found"),
+        "a list": (
+            joined,
+            [A, B],
+            Y,
+            cr.DataError,
+            "^x: (.|\n)*: a list is one array, while a tup",
+        ),
+        "a list of equal shapes": (joined, [A, A], Y, cr.ShapeError, "6 in y: a list is one array"),
+        "a tuple of labels": (one, A, tuple(Y.tolist()), cr.DataError, r"^y\[0\]: .*a list is one"),
+        "a dict for a tuple": (
+            joined,
+            {"a": A},
+            Y,
+            AttributeError,
+            r"in layer '0', Join\(\.\.\.\), with input of shape {'a': \(1, 6\)}\)\n\(in x of shape",
+        ),
+        "one array for a dict": (image, pictures, Y, IndexError, r"in layer '0', ImageAndTable\("),
+        "integers for Linear": (
+            joined,
+            (A, B.astype(int)),
+            Y,
+            TypeError,
+            r"Linear\(3, 8\): expected input in float32, found int64: integers in a tuple or",
+        ),
         "several targets": (one, A, (Y, Y), TypeError, "^CrossEntropyLoss: expected one array of"),
         "shape": (joined, (A, A), Y, cr.ShapeError, r"Linear\(3, 8\): expected input of shape"),
     }
@@ -239,6 +263,80 @@ def test_mistakes_are_found_before_the_first_step(name, page):
     with pytest.raises(error, match=message):
         trainer.fit(x, y, verbose=0)
     assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize("weight", [(1.0,) * 6, {"a": np.ones(6)}])
+def test_weights_are_one_array(weight, page):
+    trainer = cr.Trainer(
+        page["two_branches"].copy(), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1)
+    )
+    for data in ((A, B), Y, weight), ([((A, B), Y, weight)],):
+        names = ("x", "y", "sample_weight")
+        with pytest.raises(cr.DataError, match="sample_weight: expected one array, found"):
+            trainer.fit(**dict(zip(names, data, strict=False)), verbose=0)
+
+
+def test_mistakes_in_predict(page):
+    model, siamese = page["two_branches"].copy(), page["siamese"].copy()
+    for wrong in None, [["a"]], np.full((6, 3), None), B * 1j:
+        with pytest.raises(cr.DataError, match=r"^x\[1\]: expected an array of real numbers"):
+            model.predict((A, wrong))
+    with pytest.raises(cr.ShapeError, match="found 2 in x, 5 in the output$"):
+        siamese.predict(np.ones((2, 5, 8)))
+
+
+def test_a_dict_is_not_a_source_of_batches(page):
+    trainer = trainer_of(cases(page)["image_and_table"])
+    with pytest.raises(TypeError, match=r"found dict: did you mean fit\(x, y\)"):
+        trainer.fit({"image": A, "table": B})
+
+
+def test_gradients_may_have_another_order(library):
+    class Product(cr.Layer):
+        def forward(self, x, *, training=False):
+            return x["a"] * x["b"], lambda dy: {"b": dy * x["a"], "a": dy * x["b"]}
+
+    class Difference(cr.Loss):
+        def formula(self, xp, y, target):
+            a, b = y["a"] - target["a"], y["b"] - target["b"]
+            values = xp.sum(a * a, axis=1) + xp.sum(b * b * b, axis=1)
+            return values, lambda: {"b": 3 * b * b, "a": 2 * a}
+
+    shape, target = {"a": (2, 3), "b": (2, 3)}, {"b": np.ones((2, 3)), "a": np.zeros((2, 3))}
+    assert cr.gradcheck(Product(), shape=shape, backend=library.backend) < 1e-6
+    assert cr.gradcheck(Difference(), shape=shape, target=target, backend=library.backend) < 1e-6
+
+
+def test_built_in_functions_for_one_array(page):
+    case = cases(page)["two_heads"]
+    outputs = case.model.predict(case.x)
+    for metric in cr.metrics.accuracy, cr.metrics.mean_absolute_error, cr.metrics.f1:
+        with pytest.raises(TypeError, match=f"^{metric.__name__}: expected one array of outputs"):
+            metric(outputs, case.y)
+    rng = np.random.default_rng(0)
+    with pytest.raises(TypeError, match=r"^RandomShift\(.*\): expected one array of images, found"):
+        cr.augmentation.RandomShift(1)({"image": np.ones((1, 8, 8))}, rng)
+
+
+def test_gradients_of_a_loss_have_the_form_of_the_outputs():
+    class Wrong(cr.Loss):
+        def formula(self, xp, y, target):
+            return xp.sum(y["a"], axis=1), lambda: {"A": xp.ones_like(y["a"])}
+
+    _, backward = Wrong()({"a": np.ones((2, 3))}, {"a": np.ones((2, 3))})
+    with pytest.raises(TypeError, match=r"form of the outputs, {'a': <.*>}, found {'A': <"):
+        backward()
+
+
+def test_shapes_and_dtypes_have_the_same_form(page):
+    model, shapes = page["two_branches"].copy(), ((6,), (3,))
+    assert model.summary(shapes, input_dtype="float32") == model.summary(shapes)
+    for dtype in ("float32",), {"a": "float32"}:
+        with pytest.raises(ValueError, match=r"expected input_dtype in the form of \(\(6,\), \(3,"):
+            model.summary(shapes, input_dtype=dtype)
+    for shape in 6, [[6], [3]]:
+        with pytest.raises(ValueError, match="expected input_shape to be the shape of one sample"):
+            model.summary(shape)
 
 
 def test_targets_of_two_heads_must_fit(page):

@@ -124,6 +124,9 @@ def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
     graph.rows = not several(sample) and sample.ndim == 2
     converted = each(partial(_converted, graph), names, dtype, sample)
     graph.finish(graph.layer(model, converted), outputs)
+    taken = {*graph.tensors, *(name for node in graph.nodes for name in node.output)}
+    if clash := taken & {*named("", names).values()}:
+        raise ValueError(f"expected other names of inputs, found {clash}, which the file needs")
 
     helper = onnx.helper
     sources = named("", each(_declared, names, dtype, sample)).values()

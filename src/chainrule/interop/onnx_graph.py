@@ -88,6 +88,8 @@ class Graph:
 
     def finish(self, y: Any, outputs: Any) -> None:
         """Make `y` the output of the model, with the name `outputs`, or names in the same form."""
+        if named("", y).keys() != named("", outputs).keys():
+            raise TypeError(f"expected to_onnx to return names in the form of {outputs}, found {y}")
         if not several(y) and self.nodes and self.nodes[-1].output[0] == y:
             self.nodes[-1].output[0] = outputs
             return

@@ -131,8 +131,8 @@ class Model(Layer):
             outputs = each(lambda y: backend.xp.asarray(y, copy=True), parts[0])
         else:
             outputs = each(lambda *arrays: backend.xp.concat(arrays, axis=0), *parts)
-        found = {name: sum(y.shape[:1]) for name, y in named("the output", outputs).items()}
-        same_length({"x": samples, **found})
+        lengths = {name: sum(y.shape[:1]) for name, y in named("the output", outputs).items()}
+        same_length({"x": samples, **lengths})
         return outputs
 
     def _output(self, x: Arrays) -> Arrays:

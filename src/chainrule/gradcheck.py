@@ -106,6 +106,7 @@ def gradcheck(
     for (name, host), gradient in zip(values.items(), gradients, strict=True):
         if gradient is None:  # a model may omit the gradient of its input
             continue
+
         def f(moved: np.ndarray, name: str = name) -> float:
             return float(run({**values, name: moved})[0])
 

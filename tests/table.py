@@ -87,6 +87,7 @@ LAYERS = {
     "Softmax": (cr.Softmax, (4, 5)),
     "LogSoftmax": (cr.LogSoftmax, (4, 5)),
     "Identity": (cr.Identity, (4, 5)),
+    "Embedding": (lambda: cr.Embedding(6, 3, padding_idx=5), (4, 5)),
     "Flatten": (cr.Flatten, (4, 2, 3)),
     "Conv1d": (lambda: cr.Conv1d(2, 3, 3), (2, 2, 6)),
     "Conv1d, every option": (
@@ -124,6 +125,9 @@ LAYERS = {
         (2, 2, 4, 3),
     ),
     "AdaptiveAvgPool2d": (lambda: cr.AdaptiveAvgPool2d((2, 3)), (2, 2, 3, 4)),
+    "PoolOverTime, mean": (lambda: cr.PoolOverTime("mean"), (3, 4, 2)),
+    "PoolOverTime, max": (lambda: cr.PoolOverTime("max"), (3, 4, 2)),
+    "PoolOverTime, last": (lambda: cr.PoolOverTime("last"), (3, 4, 2)),
     "ZeroPad2d": (lambda: cr.ZeroPad2d((1, 2, 0, 3)), (2, 2, 3, 2)),
     "Unflatten": (lambda: cr.Unflatten(1, (2, -1)), (2, 6, 3)),
     "Dropout2d": (lambda: cr.Dropout2d(0.3), (3, 4, 1, 2)),
@@ -145,6 +149,13 @@ LAYERS = {
     "Scale": (lambda: Scale(5), (4, 5)),
     "Residual": (lambda: Residual(cr.Sequential(cr.Linear(5, 5), cr.Tanh())), (4, 5)),
 }
+
+
+def input_of(layer, shape, seed=0):
+    """Return a random input for a layer of the table: integers below 5, if it takes integers."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 5, shape) if layer.takes_integers else rng.normal(size=shape)
+
 
 _rng = np.random.default_rng(7)
 _numbers = _rng.normal(size=(4, 3))

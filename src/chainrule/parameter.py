@@ -254,6 +254,27 @@ class Parameter(Stored):
         else:
             total += self.state.backend.matmul(a, b)
 
+    def add_grad_rows(self, index: Array, rows: Array) -> None:
+        """Add ``rows[i]`` to row ``index[i]`` of the gradient for every `i`.
+
+        Indices may repeat. There is no temporary array of the parameter's shape.
+
+        Parameters
+        ----------
+        index : array
+            Row numbers, ``(n,)``, int64.
+        rows : array
+            ``(n, ...)``, in the model's dtype.
+        """
+        if rows.dtype != self.state.dtype:
+            raise self._other_dtype(rows)
+        if not self.trainable:
+            return
+        total = self._gradient()
+        if self._is_first():
+            total[...] = 0.0
+        self.state.backend.scatter_add(total, index, rows)
+
     def _gradient(self) -> Array:
         """Return the view into the gradient vector. The gradient may be from an earlier step."""
         if self._grad is None:

@@ -240,6 +240,18 @@ def _keep_mask(
     return kept
 
 
+@cached
+def scatter_add(target: Array, index: Array, values: Array) -> None:
+    """Add ``values[i]`` to row ``target[index[i]]`` for every `i` (see `Backend.scatter_add`)."""
+    rows, columns = target.shape
+    for i in range(index.size):
+        if not 0 <= index[i] < rows:
+            raise IndexError("an index outside the rows")
+        row = target[index[i]]
+        for j in range(columns):
+            row[j] += values[i, j]
+
+
 KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
     relu: _relu,
     relu_gradient: _relu_gradient,

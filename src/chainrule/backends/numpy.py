@@ -69,7 +69,16 @@ class NumpyBackend(Backend, name="numpy"):
         return kernels.get(function) or super()._make_kernel(function)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
-        np.add.at(target, index, values)
+        if not (target.flags.c_contiguous and target.ndim == values.ndim == 2):
+            np.add.at(target, index, values)
+        elif has_numba():
+            from .fused import scatter_add
+
+            scatter_add(target, index, values)
+        else:  # `np.add.at` is three to six times as fast on one axis as on two
+            columns = target.shape[1]
+            places = index[:, None] * columns + np.arange(columns)
+            np.add.at(target.reshape(-1), places.reshape(-1), values.reshape(-1))
 
 
 def _sum_over_batch(x: Array) -> Array:

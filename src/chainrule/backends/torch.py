@@ -30,6 +30,9 @@ class TorchBackend(Backend, name="torch"):
     def to_numpy(self, x: Array) -> np.ndarray:
         return to_numpy(x.cpu())
 
+    def scatter_add(self, target: Array, index: Array, values: Array) -> None:
+        target.index_add_(0, index, values)
+
 
 def _plain(x: Array) -> Array:
     """Return a dense tensor that autograd does not track."""

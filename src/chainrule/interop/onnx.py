@@ -58,9 +58,10 @@ def to_onnx(
         a sample is a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length
         of this vector.
     input_dtype : str, or tuple or dict of str, optional
-        The dtype of the input, or of each of several inputs. The default is float32. With another
-        dtype, such as ``"uint8"``, the exported model first converts the input to float32. As in
-        training, integers among several inputs are not converted, except uint8.
+        The dtype of the input, or of each of several inputs. The default is float32, or int64 if
+        the first layer takes integers. With another dtype, such as ``"uint8"``, the exported model
+        first converts the input to float32. As in training, integers are not converted if the first
+        layer takes integers, and neither are integers among several inputs, except uint8.
 
     Raises
     ------
@@ -101,7 +102,8 @@ def to_onnx(
     """
     instance(Layer, model, "a Sequential")
     shape = sample_shape(model, "to_onnx") if input_shape is None else input_shape
-    write_atomically(path, _file(model, shape, real_dtypes(shape, input_dtype)))
+    dtype = real_dtypes(model, shape, input_dtype)
+    write_atomically(path, _file(model, shape, dtype))
 
 
 def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:

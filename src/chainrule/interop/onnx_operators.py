@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,37 @@ def _linear(graph: Graph, layer: Linear, x: Value) -> Value:
         return graph.node("Gemm", x, layer.weight, layer.bias, transB=1)
     y = graph.node("MatMul", x, graph.node("Transpose", layer.weight, perm=[1, 0]))
     return y if layer.bias is None else graph.node("Add", y, layer.bias)
+
+
+def _embedding(graph: Graph, layer: layers.Embedding, x: Any) -> Any:
+    tokens, *lengths = x if isinstance(x, tuple) else (x,)
+    graph.rows = False
+    tokens = graph.node("Cast", tokens, to=import_onnx().TensorProto.INT64)
+    y = graph.node("Gather", layer.weight, tokens, axis=0)
+    return (y, *lengths) if lengths else y
+
+
+def _pool_over_time(graph: Graph, layer: layers.PoolOverTime, x: Any) -> Value:
+    x, *lengths = x if isinstance(x, tuple) else (x,)
+    graph.rows, node, time = True, graph.node, np.asarray([1])
+    if not lengths:
+        if layer.mode == "last":
+            return node("Gather", x, np.asarray(-1), axis=1)
+        return node(_OVER_TIME[layer.mode], x, time, keepdims=0)
+    length = node("Unsqueeze", lengths[0], time)
+    length = node("Cast", length, to=import_onnx().TensorProto.INT64)
+    if layer.mode == "last":
+        return node("GatherND", x, node("Sub", length, np.asarray(1)), batch_dims=1)
+    steps = node("Squeeze", node("Shape", x, start=1, end=2))
+    steps = node("Range", np.asarray(0), steps, np.asarray(1))
+    inside = node("Unsqueeze", node("Less", steps, length), np.asarray([2]))
+    if layer.mode == "max":
+        return node("ReduceMax", node("Where", inside, x, -math.inf), time, keepdims=0)
+    total = node("ReduceSum", node("Where", inside, x, 0.0), time, keepdims=0)
+    return node("Div", total, node("Cast", length, to=import_onnx().TensorProto.FLOAT))
+
+
+_OVER_TIME = {"mean": "ReduceMean", "max": "ReduceMax"}
 
 
 def _rescaling(graph: Graph, layer: layers.Rescaling, x: Value) -> Value:
@@ -182,6 +214,8 @@ def _zero_pad(graph: Graph, layer: layers.ZeroPad2d, x: Value) -> Value:
 OPERATORS: dict[type[Layer], Writer] = {
     Sequential: _sequential,
     Linear: _linear,
+    layers.Embedding: _embedding,
+    layers.PoolOverTime: _pool_over_time,
     layers.ReLU: _operator("Relu"),
     layers.LeakyReLU: _leaky_relu,
     layers.ReLU6: _operator("Clip", 0.0, 6.0),

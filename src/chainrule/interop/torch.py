@@ -35,13 +35,14 @@ def from_torch(
     module : torch.nn.Module
         A ``Sequential``, which may be nested, or one of ``AdaptiveAvgPool2d``, ``AvgPool1d``,
         ``AvgPool2d``, ``BatchNorm1d``, ``BatchNorm2d``, ``Conv1d``, ``Conv2d``,
-        ``ConvTranspose2d``, ``Dropout``, ``Dropout2d``, ``ELU``, ``Flatten``, ``GELU``,
-        ``GroupNorm``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``, ``LogSoftmax``,
-        ``MaxPool1d``, ``MaxPool2d``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``, ``Sigmoid``,
-        ``Softmax``, ``Softplus``, ``Tanh``, ``Unflatten`` and ``ZeroPad2d``. Layer norms, softmaxes
-        and the slopes of a ``PReLU`` must apply to the last axis. If a model begins with a
-        ``Linear``, its input is assumed to have shape ``(batch, features)``, so that PyTorch's axis
-        1 is the last axis.
+        ``ConvTranspose2d``, ``Dropout``, ``Dropout2d``, ``ELU``, ``Embedding``, ``Flatten``,
+        ``GELU``, ``GroupNorm``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``,
+        ``LogSoftmax``, ``MaxPool1d``, ``MaxPool2d``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``,
+        ``Sigmoid``, ``Softmax``, ``Softplus``, ``Tanh``, ``Unflatten`` and ``ZeroPad2d``. Layer
+        norms, softmaxes and the slopes of a ``PReLU`` must apply to the last axis. If a model
+        begins with a ``Linear``, its input is assumed to have shape ``(batch, features)``, so that
+        PyTorch's axis 1 is the last axis. The maximal norm of an ``Embedding``, its sparse
+        gradients and ``scale_grad_by_freq`` are not supported.
     backend, device : optional
         The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
@@ -125,7 +126,7 @@ class _Converter:
             raise TypeError(f"{where}{what}: {error}") from error
         if isinstance(layer, layers.Flatten):
             self.rows = True
-        elif isinstance(layer, layers.Unflatten | _OF_IMAGES) or kind is self.batch_norm_2d:
+        elif isinstance(layer, _OF_MORE_AXES) or kind is self.batch_norm_2d:
             self.rows = False
         elif self.rows is None and isinstance(layer, layers.Linear):
             self.rows = True
@@ -211,6 +212,12 @@ def _plain(kind: type[Layer]) -> Maker:
 def _linear(module: Any, rows: bool) -> Layer:
     options: dict[str, Any] = {"bias": False} if module.bias is None else {}
     return layers.Linear(module.in_features, module.out_features, **options)
+
+
+def _embedding(module: Any, rows: bool) -> Layer:
+    _expect(module, max_norm=None, scale_grad_by_freq=False, sparse=False)
+    options = {} if module.padding_idx is None else {"padding_idx": module.padding_idx}
+    return layers.Embedding(module.num_embeddings, module.embedding_dim, **options)
 
 
 def _gelu(module: Any, rows: bool) -> Layer:
@@ -331,6 +338,7 @@ def _per_axis(numbers: Any) -> Any:
 
 
 _OF_IMAGES = Windowed | layers.AdaptiveAvgPool2d | layers.ZeroPad2d | layers.Dropout2d
+_OF_MORE_AXES = _OF_IMAGES | layers.Unflatten | layers.Embedding
 
 _LAYERS: dict[str, Maker] = {
     "AdaptiveAvgPool2d": _adaptive_avg_pool,
@@ -344,6 +352,7 @@ _LAYERS: dict[str, Maker] = {
     "Dropout": lambda module, rows: layers.Dropout(module.p),
     "Dropout2d": lambda module, rows: layers.Dropout2d(module.p),
     "ELU": lambda module, rows: layers.ELU(module.alpha),
+    "Embedding": _embedding,
     "Flatten": _flatten,
     "GELU": _gelu,
     "GroupNorm": _group_norm,

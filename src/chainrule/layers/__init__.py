@@ -3,6 +3,7 @@
 from .base import Layer
 from .convolution import Conv1d, Conv2d
 from .dropout import Dropout, Dropout2d
+from .embedding import Embedding
 from .layer_norm import GroupNorm, LayerNorm
 from .linear import Linear
 from .loading import load
@@ -15,6 +16,7 @@ from .sequential import Sequential, Slice
 from .shape import Flatten, Identity, Unflatten, ZeroPad2d
 from .sigmoids import Sigmoid, Tanh
 from .softmax import LogSoftmax, Softmax
+from .time_pooling import PoolOverTime
 from .transposed_convolution import ConvTranspose2d
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "ConvTranspose2d",
     "Dropout",
     "Dropout2d",
+    "Embedding",
     "Flatten",
     "GroupNorm",
     "Identity",
@@ -40,6 +43,7 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "PReLU",
+    "PoolOverTime",
     "ReLU",
     "ReLU6",
     "Rescaling",

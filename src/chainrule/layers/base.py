@@ -79,6 +79,11 @@ class Layer(Tree):
     takes_several: ClassVar[bool] = True
     """Whether `forward` takes several inputs in a tuple or a dict. Most built-in layers do not."""
 
+    takes_integers: bool = False
+    """Whether integers are a valid input, such as the indices of an `Embedding`. If this is the
+    first layer of a model, the model does not convert integers to its own dtype. The gradient with
+    respect to integers is None."""
+
     _is_custom: ClassVar[bool] = True
     """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
     read-only views of `x` and `dy` to custom layers, so that writing to either is an error."""
@@ -115,9 +120,9 @@ class Layer(Tree):
         backward : callable
             A function that takes `dy`, the gradient of the loss with respect to `y`. The function
             adds to the gradients of the parameters, and returns `dx`, the gradient of the loss with
-            respect to `x`, in the form of `x`. In a tuple or a dict, None stands for the gradient
-            of an input or output that has none, such as integers. Call ``backward`` before the
-            parameters change.
+            respect to `x`, in the form of `x`. None stands for the gradient of integers, and in a
+            tuple or a dict for any input or output without a gradient. Call ``backward`` before
+            the parameters change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
@@ -312,12 +317,13 @@ class Layer(Tree):
     def _leaves_dtype(self, what: str, result: Arrays, given: Arrays) -> None:
         """Raise a TypeError with this layer's name if the dtype of `result` is wrong.
 
-        In a tuple or a dict, integers are allowed, and so is None as a gradient. There is no error
-        if the input `given` already has a wrong dtype, because then the layer is not the cause.
+        In a tuple or a dict, integers are allowed, and so is None as a gradient. None is also the
+        gradient of a layer that takes integers. There is no error if the input `given` already has
+        a wrong dtype, because then the layer is not the cause.
         """
         xp, dtype, one = self.xp, self.state.dtype, not several(result)
         for name, array in named(what, result).items():
-            if array is None and what == "gradient" and not one:
+            if array is None and what == "gradient" and (self.takes_integers or not one):
                 continue
             if not hasattr(array, "dtype"):
                 raise TypeError(

@@ -37,12 +37,20 @@ class Model(Layer):
 
     layers: tuple[Layer, ...]
 
-    def enter(self, x: Any) -> Arrays:
+    def enter(self, x: Any, *, gradient: bool = False) -> Arrays:
         """Convert inputs or gradients to the model's dtype. NumPy arrays become read-only views.
 
-        A single input is always converted. In a tuple or a dict, integers and booleans keep their
-        dtype, because they may be indices, lengths or masks. Only uint8, the dtype of images, is
-        converted.
+        If the first layer takes integers (see `Layer.takes_integers`), all integers keep their
+        dtype. Otherwise, a single input is always converted. In a tuple or a dict, integers and
+        booleans keep their dtype, because they may be indices, lengths or masks. Only uint8, the
+        dtype of images, is converted.
+
+        Parameters
+        ----------
+        x : array, or tuple or dict of arrays
+            The inputs, or the gradients with respect to the outputs.
+        gradient : bool, optional
+            Whether `x` is a gradient, which is converted like the input of other models.
 
         Raises
         ------
@@ -61,7 +69,8 @@ class Model(Layer):
             )
         array: Array = x
         if type(x) is not own or array.dtype != state.dtype:
-            array = self._cast(array)
+            stays = self.takes_integers and not gradient and self.xp.isdtype(x.dtype, "integral")
+            array = state.backend.asarray(x) if stays else self._cast(array)
         return state.backend.read_only(array)
 
     def _enter_one_of_several(self, name: str, x: Any) -> Array | None:
@@ -71,7 +80,8 @@ class Model(Layer):
         if several(x):
             raise TypeError(f"{name}: expected one array, found {shown(x)}")
         own = isinstance(x, self.backend.array_type)
-        if own and x.dtype != xp.uint8 and not xp.isdtype(x.dtype, "real floating"):
+        image = own and x.dtype == xp.uint8 and not self.takes_integers
+        if own and not image and not xp.isdtype(x.dtype, "real floating"):
             return self.backend.read_only(x)
         with blaming(name):
             return self.enter(x)
@@ -148,7 +158,8 @@ class Model(Layer):
             default, the first `Linear`, `BatchNorm` or `LayerNorm` determines the shape.
         input_dtype : str, or tuple or dict of str, optional
             The dtype of the input, or of each of several inputs, such as
-            ``{"x": "float32", "lengths": "int64"}``; the model's dtype if not given.
+            ``{"x": "float32", "lengths": "int64"}``. The default is the model's dtype, or int64 if
+            the first layer takes integers.
 
         Examples
         --------
@@ -240,17 +251,19 @@ def one_sample(model: Layer, shape: Shapes, dtype: Any = None) -> Arrays:
                 "expected input_shape to be the shape of one sample, such as (28, 28), found "
                 f"{shape!r}"
             )
-        dtype = np.dtype(dtype)
-        stays = several(dtypes) and dtype.kind in "biu" and dtype != np.uint8
+        stays = dtype.kind in "biu" and several(dtypes) and dtype != np.uint8
+        stays = stays or (dtype.kind in "iu" and model.takes_integers)
         kind = getattr(xp, dtype.name) if stays else model.state.dtype
         return xp.ones((1, *map(int, shape)), dtype=kind, device=model.backend.device)
 
-    xp, dtypes = model.xp, real_dtypes(shape, dtype)
+    xp, dtypes = model.xp, real_dtypes(model, shape, dtype)
     return each_shape(one, shape, dtypes)
 
 
-def real_dtypes(shape: Shapes, dtype: Any) -> Any:
+def real_dtypes(model: Layer, shape: Shapes, dtype: Any) -> Any:
     """Return NumPy's dtype of each input, in the form of `shape`. A single name is for all inputs.
+
+    If `dtype` is None, it is int64 for a model that takes integers, and otherwise float32.
 
     Raises
     ------
@@ -258,7 +271,8 @@ def real_dtypes(shape: Shapes, dtype: Any) -> Any:
         If a dtype does not hold real numbers, or if `dtype` does not have the form of `shape`.
     """
     if not several(dtype):
-        return each_shape(lambda _: _real_dtype(dtype or "float32"), shape)
+        default = "int64" if model.takes_integers else "float32"
+        return each_shape(lambda _: _real_dtype(dtype or default), shape)
     if is_shape_of_one(shape) or named("", dtype).keys() != named("", shape).keys():
         raise ValueError(f"expected input_dtype in the form of {shape}, found {dtype}")
     return each(_real_dtype, dtype)
@@ -278,12 +292,13 @@ def sample_shape(model: Layer, function: str) -> tuple[int, ...]:
     """Return the shape of one sample, as determined by the first layer with a fixed input size.
 
     If there is no such layer, the error says that `function` needs the shape. In a network that
-    begins with layers for images, no layer fixes the height and the width.
+    begins with layers for images, no layer fixes the height and the width. In a network that begins
+    with an `Embedding`, no layer fixes the length of the sequences.
     """
     parts = [model, *(part for _, part in model._walk())]
     of_images = any(isinstance(part, Windowed) for part in parts)
     for part in parts:
-        if isinstance(part, Windowed):
+        if isinstance(part, Windowed) or (isinstance(part, Layer) and part.takes_integers):
             break
         if isinstance(part, Linear):
             return (part.in_features,)

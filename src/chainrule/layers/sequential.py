@@ -88,6 +88,11 @@ class Sequential(Chain, Model):
         if given:
             self.bind(**given)
 
+    @property
+    def takes_integers(self) -> bool:  # type: ignore[override]
+        """Whether the first layer takes integers (see `Layer.takes_integers`)."""
+        return bool(self.layers) and self.layers[0].takes_integers
+
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
         """Yield the layers by number, and the layers and parameters that a subclass adds."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
@@ -131,7 +136,7 @@ class Sequential(Chain, Model):
 
         def backward(dy: Arrays, input_gradient: bool = not is_model) -> Arrays | None:
             if is_model:
-                dy = self.enter(dy)
+                dy = self.enter(dy, gradient=True)
             if not fits(dy, shape):
                 raise ShapeError(f"expected a gradient of shape {shape}, found {shape_of(dy)}")
             first = -1  # the first layer whose gradients are needed

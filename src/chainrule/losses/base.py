@@ -124,8 +124,8 @@ class Loss:
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
         """Return sample weights that depend on the targets, or None if all these weights are 1.
 
-        The reduction "mean" divides by the sum of these weights. The values of `formula` already
-        include the weights.
+        The weights have shape ``(batch,)`` or the shape of the values. The reduction "mean" divides
+        by the sum of these weights. The values of `formula` already include the weights.
         """
         return None
 
@@ -155,7 +155,9 @@ class Loss:
             and the targets of a custom loss may be tuples or dicts of arrays.
         sample_weight : array, optional
             ``(batch,)``, with weights of at least 0. The mean becomes a weighted mean: a sample
-            with weight 2 counts like two samples.
+            with weight 2 counts like two samples. If a sample has several values, such as one for
+            each step of a sequence, there may be a weight for each value instead. The mean is then
+            the weighted sum of all values, divided by the sum of all weights.
 
         Returns
         -------
@@ -211,12 +213,13 @@ class Loss:
         xp, y, target, weight = self._inputs(y, target, sample_weight)
         one = first(y)
         values, back = self._values(xp, y, target, weight)
-        # If a sample has several values, "mean" averages over these values, while "batchmean" and
-        # "sum" add them up.
-        share = one.shape[0] / math.prod(values.shape) if self.reduction == "mean" else 1.0
         by_target = self.target_weight(xp, y, target)
         if by_target is not None:
-            weight = by_target if weight is None else weight * by_target
+            weight = by_target if weight is None else along(weight, by_target) * by_target
+        # If several values share a weight, "mean" averages over these values, while "batchmean" and
+        # "sum" add them up.
+        weights = one.shape[0] if weight is None else math.prod(weight.shape)
+        share = weights / math.prod(values.shape) if self.reduction == "mean" else 1.0
         total_weight = float(one.shape[0]) if weight is None else xp.sum(weight)
         if by_target is not None and on_host(weight) and not bool(xp.isfinite(total_weight)):
             raise DataError(f"expected weights with a finite sum in {one.dtype}, found infinity")
@@ -251,7 +254,7 @@ class Loss:
         if sample_weight is None:
             return xp, y, target, None
         weight = like(one, sample_weight)
-        if weight.shape != one.shape[:1]:
+        if weight.shape[:1] != one.shape[:1]:
             expected, found = one.shape[0], tuple(weight.shape)
             raise ShapeError(f"expected {expected} sample weights, found shape {found}")
         return xp, y, target, xp.astype(weight, one.dtype)
@@ -269,10 +272,16 @@ class Loss:
         """Return the values multiplied by the sample weights, and a function for the gradient."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
-            return values, lambda dvalues: each(lambda g: g * _along(dvalues, g), gradient())
-        weight = _along(weight, values)
+            return values, lambda dvalues: each(lambda g: g * along(dvalues, g), gradient())
+        if weight.ndim > 1 and not weight.shape == values.shape == first(y).shape[: values.ndim]:
+            expected, found = in_words(values, weight)
+            raise ShapeError(
+                f"{self!r}: expected sample weights of shape (batch,), or {expected} if each value "
+                f"depends on its own outputs only, found {found}"
+            )
+        weight = along(weight, values)
         return times(xp, values, weight), lambda dvalues: each(
-            lambda g: times(xp, g, _along(dvalues * weight, g)), gradient()
+            lambda g: times(xp, g, along(dvalues * weight, g)), gradient()
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -336,7 +345,7 @@ def total(xp: Any, values: Array) -> Array:
     return xp.sum(xp.astype(values, xp.float64))
 
 
-def _along(factor: Any, y: Array) -> Any:
+def along(factor: Any, y: Array) -> Any:
     """Append axes to `factor` until it has as many axes as `y`. Return a number unchanged."""
     axes = getattr(factor, "ndim", 0)
     return factor if axes in (0, y.ndim) else factor[(..., *(None,) * (y.ndim - axes))]

@@ -19,22 +19,26 @@ from .weights import OutputWeight, WeightedOutputs
 class CrossEntropyLoss(Loss):
     """Cross-entropy ``-sum(q log softmax(y))`` for logits `y` and targets `q`.
 
-    There is one value per sample. Targets are integer labels ``(batch,)``, or rows
-    ``(batch, classes)`` with a probability for each class, often one-hot. A label and the
-    equivalent one-hot row give the same loss. (For rows and a given `weight`, PyTorch divides the
-    sum of all values by the number of samples. This class divides by the sum of the weights.)
+    The logits have shape ``(batch, classes)``, or ``(batch, ..., classes)`` for several values per
+    sample, such as ``(batch, time, classes)``. The classes are always on the last axis. (In
+    PyTorch, they are on axis 1.) Targets are integer labels ``(batch, ...)``, or rows
+    ``(batch, ..., classes)`` with a probability for each class, often one-hot. There is one value
+    for each label. A label and the equivalent one-hot row give the same loss. (For rows and a given
+    `weight`, PyTorch divides the sum of all values by their number. This class divides by the sum
+    of the weights.)
 
     Parameters
     ----------
     weight : sequence of float, optional
-        ``(classes,)``, a weight for each class. With weights, the mean becomes a weighted mean.
+        ``(classes,)``, a weight for each class. With weights, the mean becomes a weighted mean:
+        the sum of all values, divided by the sum of their weights.
     label_smoothing : float, optional
         The share of the target probability that is spread evenly over all classes (C. Szegedy et
         al., "Rethinking the Inception architecture", 2016).
     ignore_index : int, optional
-        Ignore samples with this label, such as -100. Ignored samples have a gradient of 0, and do
-        not count in the mean. If all samples of a batch are ignored, the loss is 0. (In PyTorch,
-        the loss is then NaN.)
+        Ignore this label, such as -100. Ignored labels have a gradient of 0, and do not count in
+        the mean. If all labels of a batch are ignored, the loss is 0. (In PyTorch, the loss is then
+        NaN.)
     reduction : {"mean", "sum", "none"}, optional
         See `Loss`.
 
@@ -67,23 +71,23 @@ class CrossEntropyLoss(Loss):
         self.ignore_index = ignore_index
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        if y.ndim != 2 or y.shape[1] < 2:
+        if y.ndim < 2 or y.shape[-1] < 2:
             hint = " (for one output, use BCEWithLogitsLoss)" if y.shape[1:] in ((), (1,)) else ""
             hint = " (Flatten() turns each sample into a row)" if y.ndim > 2 else hint
             raise ShapeError(
-                "CrossEntropyLoss: expected logits of shape (batch, classes) with at least two "
-                f"classes, found {tuple(y.shape)}{hint}"
+                "CrossEntropyLoss: expected logits of shape (batch, ..., classes) with at least "
+                f"two classes, found {tuple(y.shape)}{hint}"
             )
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
         self.check_outputs(xp, y)
         if target.shape == y.shape:
             return super().as_target(xp, y, target)
-        if target.shape != y.shape[:1]:
-            expected, found = in_words(y, target)
+        if target.shape != y.shape[:-1]:
+            rows, labels, found = in_words(y, y[..., 0], target)
             raise ShapeError(
-                "CrossEntropyLoss: expected labels of shape (batch,) or one-hot rows of shape "
-                f"{expected}, found {found}"
+                f"CrossEntropyLoss: expected labels of shape {labels} or one-hot rows of shape "
+                f"{rows}, found {found}"
             )
         if target.dtype == xp.int64:
             return target
@@ -93,13 +97,15 @@ class CrossEntropyLoss(Loss):
         return as_labels(xp, target)
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        if target.ndim == 1:
+        if target.ndim < y.ndim:
             labels, _ = self._counted(xp, y, target)
-            check_labels(xp, labels, y.shape[1], "CrossEntropyLoss: ")
+            check_labels(xp, labels, y.shape[-1], "CrossEntropyLoss: ")
             return
         check_sums(xp, target, "expected one-hot rows that sum to 1")
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
+        if y.ndim > 2:
+            return self._over_last_axis(xp, y, target)
         if target.ndim == 1 and not self.weight and not self.label_smoothing:
             values, gradient = kernel(xp, softmax_cross_entropy)(y, target)
             return values, lambda: gradient
@@ -112,14 +118,24 @@ class CrossEntropyLoss(Loss):
         values = -xp.sum(times(xp, log_p, q), axis=1)  # use `times`, because a logit may be -inf
         return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
+    def _over_last_axis(self, xp: Any, y: Array, target: Array) -> Formula:
+        """Reshape logits with more than two axes to a matrix, and apply the formula."""
+        rows = xp.reshape(y, (-1, y.shape[-1]))
+        labels = target.ndim < y.ndim
+        values, derivative = self.formula(
+            xp, rows, xp.reshape(target, (-1,) if labels else rows.shape)
+        )
+        return xp.reshape(values, y.shape[:-1]), lambda: xp.reshape(derivative(), y.shape)
+
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
         labels, counts = self._counted(xp, y, target)
         if self.weight is None:
             return counts
         weight = self.weight.on(xp, y)
-        if target.ndim == 2:
-            return xp.sum(target * weight, axis=1)
-        weight = xp.take(weight[0, :], labels, axis=0)
+        if target.ndim == y.ndim:
+            return xp.sum(target * weight, axis=-1)
+        weight = xp.take(xp.reshape(weight, (-1,)), xp.reshape(labels, (-1,)), axis=0)
+        weight = xp.reshape(weight, labels.shape)
         return weight if counts is None else weight * counts
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -127,7 +143,7 @@ class CrossEntropyLoss(Loss):
         values, derivative = self._checked_formula(xp, y, labels)
         if counts is None:
             return values, derivative
-        return times(xp, values, counts), lambda: times(xp, derivative(), counts[:, None])
+        return times(xp, values, counts), lambda: times(xp, derivative(), counts[..., None])
 
     def _counted(self, xp: Any, y: Array, target: Array) -> tuple[Array, Array | None]:
         """Return the labels, and a sample weight for each label: 0 if ignored, otherwise 1.
@@ -135,7 +151,7 @@ class CrossEntropyLoss(Loss):
         Ignored labels are replaced by 0. The weights are None if the targets are rows, or if
         `ignore_index` is None.
         """
-        if self.ignore_index is None or target.ndim == 2:
+        if self.ignore_index is None or target.ndim == y.ndim:
             return target, None
         counts = target != self.ignore_index
         return xp.where(counts, target, 0), xp.astype(counts, y.dtype)

@@ -28,9 +28,10 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     Parameters
     ----------
     outputs : array
-        ``(samples, classes)``: logits or probabilities.
+        ``(samples, classes)``: logits or probabilities. In ``(samples, ..., classes)``, such as
+        ``(samples, time, classes)``, each label counts as a sample.
     targets : array
-        Labels ``(samples,)``, or rows with the shape of the outputs. Each row is a probability
+        Labels ``(samples, ...)``, or rows with the shape of the outputs. Each row is a probability
         distribution, and often one-hot. The largest entry marks the correct class.
     ignore_index : int, optional
         Samples with this label are not counted. If no samples remain, the accuracy is 0. The
@@ -70,7 +71,7 @@ accuracy.per_sample = _right  # type: ignore[attr-defined]
 
 def _labels(xp: Any, outputs: Array, targets: Array) -> Array:
     """Return the targets as labels. Rows, such as one-hot rows, are converted to labels."""
-    if targets.ndim == 1:
+    if targets.ndim < outputs.ndim:
         return targets
     return xp.argmax(xp.astype(targets, outputs.dtype), axis=-1)
 
@@ -155,12 +156,11 @@ class top_k_accuracy:
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
         """Return for each sample whether the prediction is correct."""
-        labels = xp.astype(_labels(xp, outputs, targets), xp.int64)
-        samples, classes = outputs.shape
-        rows = xp.arange(samples, device=outputs.device)
-        own = outputs[rows, labels][:, None]
-        after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels[:, None]
+        labels = xp.astype(_labels(xp, outputs, targets), xp.int64)[..., None]
+        classes = outputs.shape[-1]
+        own = xp.take_along_axis(outputs, labels, axis=-1)
+        after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels
         # Count the outputs that rank below `own`. If `own` is NaN, this count is 0, so the sample
         # counts as wrong.
         beaten = (own > outputs) | ((own == outputs) & after)
-        return xp.sum(xp.astype(beaten, labels.dtype), axis=1) >= classes - self.k
+        return xp.sum(xp.astype(beaten, labels.dtype), axis=-1) >= classes - self.k

@@ -48,17 +48,22 @@ def labelled(
 ) -> tuple[Any, Array, Array]:
     """Return the namespace, the outputs ``(samples, classes)``, and the targets as labels.
 
-    Labels equal to `ignore_index` are replaced by -1.
+    If a sample has several labels, such as one for each step of a sequence, each label counts as a
+    sample. Labels equal to `ignore_index` are replaced by -1.
     """
     expect_one_array(name, outputs, targets)
     xp, outputs = as_outputs(outputs)
-    if outputs.ndim != 2 or outputs.shape[1] < 2:
+    if outputs.ndim < 2 or outputs.shape[-1] < 2:
         hint = " (for one output, use binary_accuracy)" if outputs.shape[1:] in ((), (1,)) else ""
         raise ShapeError(
-            f"{name}: expected outputs of shape (samples, classes) with at least two classes, "
+            f"{name}: expected outputs of shape (samples, ..., classes) with at least two classes, "
             f"found {tuple(outputs.shape)}{hint}"
         )
-    xp, outputs, targets = fitting_targets(name, outputs, targets, outputs.shape[:1], outputs.shape)
+    shapes = outputs.shape[:-1], outputs.shape
+    xp, outputs, targets = fitting_targets(name, outputs, targets, *shapes)
+    if outputs.ndim > 2:
+        targets = xp.reshape(targets, (-1, *targets.shape[outputs.ndim - 1 :]))
+        outputs = xp.reshape(outputs, (-1, outputs.shape[-1]))
     if targets.ndim > 1:
         rows = xp.astype(targets, outputs.dtype)
         if on_host(targets):

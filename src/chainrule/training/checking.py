@@ -39,9 +39,11 @@ def move_checked(
             repeated = partial(_repeated, xp, stop - start)
             loss.check(each(repeated, one), part)
     for weight in weights:
-        if weight.ndim != 1:
-            found = tuple(weight.shape)
-            raise ShapeError(f"{prefix}sample_weight: expected shape (n,), found {found}")
+        if weight.ndim > 1:  # only the loss knows the shape of its values
+            with blaming(f"{prefix}sample_weight"):
+                loss(
+                    one, to_device(state.backend, rows(y, slice(1))), sample_weight=weight[:1, ...]
+                )
         check_weights(f"{prefix}sample_weight", xp, weight)
     return x, y, *weights
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..backends import Backend
 from ..errors import ShapeError, shown
 from ..forms import each, first
-from ..losses.base import times, total
+from ..losses.base import along, times, total
 from ..metrics import Metric
 from ..types import Array
 
@@ -66,9 +66,14 @@ class SampleMeans:
                     f"{one.shape[0]} samples, found {shown(values)}"
                 )
             weight = None if sample_weight is None else xp.astype(sample_weight, dtype)
-            if ignored is not None and targets.ndim == 1:
+            if ignored is not None and targets.ndim < outputs.ndim:
                 present = xp.astype(targets != ignored, dtype)
-                weight = present if weight is None else weight * present
+                weight = present if weight is None else along(weight, present) * present
+            if weight is not None and weight.shape != values.shape[: weight.ndim]:
+                raise ShapeError(
+                    f"metric {name!r}: expected per_sample to return one value for each of the "
+                    f"weights of shape {tuple(weight.shape)}, found {shown(values)}"
+                )
             sums.append(float(one.shape[0]) if weight is None else xp.sum(weight))
             sums.append(_sum(xp, values, weight, dtype))
         return tuple(sums)
@@ -103,13 +108,13 @@ def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
 
 
 def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
-    """Average the values of each sample, and return the weighted sum over the samples."""
-    outputs = math.prod(values.shape[1:])
+    """Average the values that share a weight, and return the weighted sum of these averages."""
+    outputs = math.prod(values.shape[1 if weight is None else weight.ndim :])
     if weight is None and values.dtype == xp.bool:  # counting is faster than summing
         of_batch = xp.astype(xp.count_nonzero(values), dtype)
     else:
         values = xp.astype(values, dtype)
         if weight is not None:
-            values = times(xp, values, weight[(..., *(None,) * (values.ndim - 1))])
+            values = times(xp, values, along(weight, values))
         of_batch = total(xp, values)
     return of_batch if outputs == 1 else of_batch / outputs

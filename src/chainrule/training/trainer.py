@@ -244,7 +244,8 @@ class Trainer(TrainingState):
             epoch.
         sample_weight : array, optional
             ``(samples,)``, with finite weights of at least 0. The loss of a step is the weighted
-            mean over the samples of the batch.
+            mean over the samples of the batch. If the loss has several values per sample, such as
+            one for each step of a sequence, there may be a weight for each value instead.
         shuffle, drop_last : bool, optional
             See `minibatches`.
         augment : callable, optional
@@ -367,7 +368,7 @@ class Trainer(TrainingState):
         x, y : array, or tuple or dict of arrays
             Inputs ``(samples, ...)`` and targets, as in `fit`.
         sample_weight : array, optional
-            ``(samples,)``. The loss and the metrics that are means over samples (accuracy, top-k
+            As in `fit`. The loss and the metrics that are means over samples (accuracy, top-k
             accuracy, mean absolute error) become weighted means, as in `fit`. All other metrics
             count all samples equally.
         batch_size : int, optional

@@ -1,0 +1,58 @@
+"""Padded sequences: ``(x, lengths)``, in which only the first steps of each sequence count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends.conversion import on_host
+from ..errors import DataError, ShapeError, shown
+from ..forms import several
+from ..types import Array, Arrays
+from .base import Layer
+
+
+def padded(layer: Layer, x: Arrays) -> tuple[Array, Array | None]:
+    """Return the sequences and their lengths. The lengths are None if `x` is one array.
+
+    Raises
+    ------
+    TypeError
+        If `x` is neither one array nor ``(x, lengths)``.
+    """
+    if not several(x):
+        return x, None
+    if not isinstance(x, tuple) or len(x) != 2:
+        raise TypeError(
+            f"{layer._label()}: expected one array or a tuple (x, lengths), found {shown(x)}"
+        )
+    sequences, lengths = x
+    return sequences, lengths
+
+
+def present(layer: Layer, x: Array, lengths: Array) -> Array:
+    """Return which steps of `x`, ``(batch, time, ...)``, are not padding: ``(batch, time)``.
+
+    Raises
+    ------
+    ShapeError
+        If `lengths` does not have shape ``(batch,)``.
+    DataError
+        If the lengths are not integers, or if a length in host memory is below 1 or above the
+        number of steps.
+    """
+    xp: Any = layer.xp
+    batch, time = x.shape[:2]
+    if tuple(lengths.shape) != (batch,):
+        found = tuple(lengths.shape)
+        raise ShapeError(f"{layer._label()}: expected lengths of shape ({batch},), found {found}")
+    if not xp.isdtype(lengths.dtype, "integral"):
+        raise DataError(
+            f"{layer._label()}: expected lengths that are integers, found {lengths.dtype}"
+        )
+    if on_host(lengths):
+        least, most = int(xp.min(lengths)), int(xp.max(lengths))
+        if least < 1 or most > time:
+            found = least if least < 1 else most
+            raise DataError(f"{layer._label()}: expected lengths from 1 to {time}, found {found}")
+    steps = xp.arange(time, dtype=lengths.dtype, device=lengths.device)
+    return steps[None, :] < lengths[:, None]

@@ -1,0 +1,98 @@
+"""Pooling over time: each sequence becomes one vector."""
+
+from __future__ import annotations
+
+import math
+
+from ..checks import one_of
+from ..types import Array, Arrays, Backward
+from .base import Layer
+from .padded import padded, present
+
+
+class PoolOverTime(Layer):
+    """One vector for each sequence: the mean, the maximum or the last of its steps.
+
+    Parameters
+    ----------
+    mode : {"mean", "max", "last"}
+        How to combine the steps of ``x``, ``(batch, time, features)``. ``y`` has shape
+        ``(batch, features)``. In padded sequences ``(x, lengths)``, only the first steps count, up
+        to the length of each sequence. Padding has a gradient of 0, and may hold NaN. With "max",
+        the gradient goes to the first of the largest elements. The maximum of a feature that is NaN
+        at some step is NaN.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if ``x`` does not have shape ``(batch, time, features)``, or `lengths` shape
+        ``(batch,)``.
+    DataError
+        In `forward`, if the lengths are not integers, or if a length in host memory is below 1 or
+        above the number of steps.
+
+    Examples
+    --------
+    >>> x = np.asarray([[[1.0, 5.0], [3.0, 2.0], [9.0, 9.0]]], dtype="float32")
+    >>> cr.PoolOverTime("mean").forward((x, np.asarray([2])))[0]
+    array([[2. , 3.5]], dtype=float32)
+    >>> cr.PoolOverTime("max").forward((x, np.asarray([2])))[0]
+    array([[3., 5.]], dtype=float32)
+    >>> cr.PoolOverTime("last").forward(x)[0]
+    array([[9., 9.]], dtype=float32)
+    """
+
+    takes_several = True
+
+    def __init__(self, mode: str) -> None:
+        self.mode = one_of("mean", "max", "last")("mode", mode)
+
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, Backward]:
+        x, lengths = padded(self, x)
+        self.expect(x.ndim == 3 and min(x.shape) > 0, ("batch", "time", "features"), x)
+        inside = None if lengths is None else present(self, x, lengths)[:, :, None]
+        y, back = (self._mean if self.mode == "mean" else self._one_step)(x, lengths, inside)
+
+        def backward(dy: Array) -> Arrays:
+            dx = back(dy)
+            return dx if lengths is None else (dx, None)
+
+        return y, backward
+
+    def _mean(
+        self, x: Array, lengths: Array | None, inside: Array | None
+    ) -> tuple[Array, Backward]:
+        """Return the mean over the steps of each sequence."""
+        xp, shape = self.xp, x.shape
+        if lengths is None:
+            share = 1.0 / shape[1]
+        else:
+            share = 1.0 / xp.astype(lengths, x.dtype)[:, None]
+            x = xp.where(inside, x, 0.0)
+        y = xp.sum(x, axis=1) * share
+
+        def backward(dy: Array) -> Array:
+            dx = xp.broadcast_to((dy * share)[:, None, :], shape)
+            return dx if inside is None else xp.where(inside, dx, 0.0)
+
+        return y, backward
+
+    def _one_step(
+        self, x: Array, lengths: Array | None, inside: Array | None
+    ) -> tuple[Array, Backward]:
+        """Return the elements of one step: the largest of each feature, or the last ones."""
+        xp, (batch, time, features) = self.xp, x.shape
+        steps = xp.arange(time, dtype=xp.int64, device=x.device)[None, :, None]
+        if self.mode == "max":
+            step = xp.argmax(x if inside is None else xp.where(inside, x, -math.inf), axis=1)
+            step = step[:, None, :]
+        elif lengths is None:
+            step = xp.full((batch, 1, features), time - 1, dtype=xp.int64, device=x.device)
+        else:
+            step = xp.broadcast_to(lengths[:, None, None] - 1, (batch, 1, features))
+        y = xp.take_along_axis(x, step, axis=1)[:, 0, :]
+
+        def backward(dy: Array) -> Array:
+            return xp.where(steps == step, dy[:, None, :], 0.0)
+
+        return y, backward

@@ -12,6 +12,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.backends import base
+from chainrule.backends import numpy as numpy_backend
 from chainrule.backends.conversion import on_host
 
 
@@ -166,6 +167,23 @@ def test_scatter_add_adds_up_repeated_rows(library):
     library.backend.scatter_add(target, library.asarray(index), library.asarray(values))
     expected = [[3.0, 4.0], [1.0, 1.0], [1 + 0 + 4 + 6.0, 1 + 1 + 5 + 7.0]]
     np.testing.assert_array_equal(library.to_numpy(target), expected)
+
+
+def test_scatter_add_on_numpy_with_and_without_numba(monkeypatch):
+    rng, backend = np.random.default_rng(0), cr.get_backend("numpy")
+    index, values = rng.integers(0, 7, 50), rng.normal(size=(50, 3))
+    expected = np.zeros((7, 3))
+    for i, value in zip(index, values, strict=True):
+        expected[i] += value
+    for numba in (True, False):
+        monkeypatch.setattr(numpy_backend, "has_numba", lambda numba=numba: numba)
+        for given in (index, index.astype(np.int32), index[::-1]):
+            rows = values if given.base is None else values[::-1]
+            for target in (np.zeros((7, 3)), np.zeros((3, 7)).T):  # the second is not contiguous
+                backend.scatter_add(target, given, rows)
+                np.testing.assert_allclose(target, expected, rtol=1e-13, atol=1e-15)
+        with pytest.raises(IndexError):
+            backend.scatter_add(np.zeros((7, 3)), np.asarray([7]), values[:1])
 
 
 def test_device_is_passed_on():

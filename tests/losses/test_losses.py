@@ -103,7 +103,7 @@ def test_logits_given_to_kl_divergence(reduction, library):
 
 
 def test_a_hint_about_one_output_is_given_for_one_output_only(library):
-    for shape, hint in (((4,), True), ((4, 1), True), ((4, 5, 3), False), ((4, 5, 1), False)):
+    for shape, hint in (((4,), True), ((4, 1), True), ((4, 5, 1), False)):
         y, labels = library.asarray(np.zeros(shape)), library.asarray(np.zeros(shape[:1], int))
         for use in (cr.CrossEntropyLoss(), cr.metrics.accuracy):
             with pytest.raises(cr.ShapeError, match="at least two classes, found") as caught:

@@ -236,3 +236,28 @@ def test_the_tape_shows_a_number_that_is_read(played):
 
     with pytest.raises(AssertionError, match="read on the host"):
         train("auto", {"layers": lambda: (cr.Linear(6, 8), Reads(), cr.Linear(8, 3))})
+
+
+@pytest.mark.parametrize("mode", ["mean", "max", "last"])
+def test_padded_sequences(mode, played):
+    x = rng.integers(0, 9, (95, 5)), rng.integers(1, 6, 95)
+    layers = lambda: (cr.Embedding(9, 4, padding_idx=0), cr.PoolOverTime(mode), cr.Linear(4, 3))  # noqa: E731
+    expected = train("off", {"layers": layers}, x, Y)
+    assert not played
+    ours = train("auto", {"layers": layers}, x, Y)
+    assert played
+    assert_same(ours, expected)
+
+
+def test_a_weight_for_each_step(played):
+    x, y = rng.integers(0, 9, (95, 5)), rng.integers(0, 3, (95, 5))
+    case = {
+        "layers": lambda: (cr.Embedding(9, 4), cr.Linear(4, 3)),
+        "loss": lambda: cr.CrossEntropyLoss(ignore_index=2, weight=[1.0, 2.0, 0.5]),
+        "sample_weight": rng.uniform(0.5, 2.0, (95, 5)),
+    }
+    expected = train("off", case, x, y)
+    assert not played
+    ours = train("auto", case, x, y)
+    assert played
+    assert_same(ours, expected)

@@ -61,6 +61,11 @@ REFUSED = {
     "Softplus": (lambda: nn.Softplus(beta=2), "expected beta=1.0, found beta=2"),
     "Softmax": (lambda: nn.Softmax(dim=0), "expected dim=-1, the last axis, found dim=0"),
     "LogSoftmax": (lambda: nn.LogSoftmax(), "expected dim=-1, the last axis, found dim=None"),
+    "Embedding, norm": (lambda: nn.Embedding(3, 2, max_norm=1.0), "expected max_norm=None, found"),
+    "Embedding, sparse": (lambda: nn.Embedding(3, 2, sparse=True), "expected sparse=False, found"),
+    "Embedding, frequency": (
+        lambda: nn.Embedding(3, 2, scale_grad_by_freq=True), "expected scale_grad_by_freq=False"
+    ),
     "Flatten": (lambda: nn.Flatten(0), "expected start_dim=1, found start_dim=0"),
     "BatchNorm1d, momentum": (lambda: nn.BatchNorm1d(5, momentum=None), "expected momentum to"),
     "BatchNorm1d, statistics": (

@@ -69,7 +69,9 @@ class Model(Layer):
             )
         array: Array = x
         if type(x) is not own or array.dtype != state.dtype:
-            stays = self.takes_integers and not gradient and self.xp.isdtype(x.dtype, "integral")
+            stays = (
+                self.takes_integers and not gradient and self.xp.isdtype(array.dtype, "integral")
+            )
             array = state.backend.asarray(x) if stays else self._cast(array)
         return state.backend.read_only(array)
 

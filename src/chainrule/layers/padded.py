@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..backends.conversion import on_host
 from ..errors import DataError, ShapeError, shown
 from ..forms import several
@@ -40,11 +38,10 @@ def present(layer: Layer, x: Array, lengths: Array) -> Array:
         If the lengths are not integers, or if a length in host memory is below 1 or above the
         number of steps.
     """
-    xp: Any = layer.xp
-    batch, time = x.shape[:2]
+    xp, (batch, time) = layer.xp, x.shape[:2]
     if tuple(lengths.shape) != (batch,):
-        found = tuple(lengths.shape)
-        raise ShapeError(f"{layer._label()}: expected lengths of shape ({batch},), found {found}")
+        shape = tuple(lengths.shape)
+        raise ShapeError(f"{layer._label()}: expected lengths of shape ({batch},), found {shape}")
     if not xp.isdtype(lengths.dtype, "integral"):
         raise DataError(
             f"{layer._label()}: expected lengths that are integers, found {lengths.dtype}"

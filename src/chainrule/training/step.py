@@ -200,5 +200,5 @@ def _parts(
     samples = first(x).shape[0]
     count = min(count, samples)
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
-        part = rows(x, slice(start, stop)), rows(y, slice(start, stop))
-        yield part if sample_weight is None else (*part, sample_weight[start:stop])
+        data = (x, y) if sample_weight is None else (x, y, sample_weight)
+        yield tuple(rows(array, slice(start, stop)) for array in data)

@@ -34,7 +34,13 @@ BAD = {
     "validation": (X, Y, {"validation_data": (X, Y[:3])}, cr.ShapeError, "in validation y"),
     "weights": (X, Y, {"sample_weight": -np.ones(90)}, cr.DataError, "found values from -1 to -1"),
     "no weights": (X, Y, {"sample_weight": np.zeros(90)}, cr.DataError, "not all 0"),
-    "columns of weights": (X, Y, {"sample_weight": np.ones((90, 1))}, cr.ShapeError, r"\(n,\)"),
+    "columns of weights": (
+        X,
+        Y,
+        {"sample_weight": np.ones((90, 1))},
+        cr.ShapeError,
+        r"^sample_weight: .* sample weights of shape \(batch,\), found \(batch, 1\)$",
+    ),
 }
 
 

@@ -273,15 +273,22 @@ class Loss:
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: each(lambda g: g * along(dvalues, g), gradient())
-        if weight.ndim > 1 and not weight.shape == values.shape == first(y).shape[: values.ndim]:
-            expected, found = in_words(values, weight)
-            raise ShapeError(
-                f"{self!r}: expected sample weights of shape (batch,), or {expected} if each value "
-                f"depends on its own outputs only, found {found}"
-            )
+        if weight.ndim > 1:
+            self._expect_weight_per_value(weight, values, first(y))
         weight = along(weight, values)
         return times(xp, values, weight), lambda dvalues: each(
             lambda g: times(xp, g, along(dvalues * weight, g)), gradient()
+        )
+
+    def _expect_weight_per_value(self, weight: Array, values: Array, y: Array) -> None:
+        """Raise a `ShapeError` unless each value has a weight, and depends on its own outputs."""
+        separate = values.ndim > 1 and values.shape == y.shape[: values.ndim]
+        if separate and weight.shape == values.shape:
+            return
+        of_values, found = in_words(values, weight)
+        expected = f"(batch,) or {of_values}" if separate else "(batch,)"
+        raise ShapeError(
+            f"{type(self).__name__}: expected sample weights of shape {expected}, found {found}"
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:

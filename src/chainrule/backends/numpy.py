@@ -63,9 +63,11 @@ class NumpyBackend(Backend, name="numpy"):
     def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
         kernels: dict[Any, Any] = _KERNELS
         if has_numba():
-            from . import fused, fused_sampling, fused_windows
+            from . import fused, fused_cells, fused_sampling, fused_windows
 
-            kernels = _KERNELS | fused.KERNELS | fused_windows.KERNELS | fused_sampling.KERNELS
+            parts = fused, fused_cells, fused_sampling, fused_windows
+            for part in parts:
+                kernels = kernels | part.KERNELS
         return kernels.get(function) or super()._make_kernel(function)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:

@@ -11,6 +11,7 @@ from .mlp import mlp
 from .normalization import BatchNorm
 from .pooling import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from .rectifiers import ELU, GELU, LeakyReLU, PReLU, ReLU, ReLU6, SiLU, Softplus
+from .recurrent import GRU, LSTM, RNN
 from .rescaling import Rescaling
 from .sequential import Sequential, Slice
 from .shape import Flatten, Identity, Unflatten, ZeroPad2d
@@ -22,6 +23,9 @@ from .transposed_convolution import ConvTranspose2d
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool2d",
     "AvgPool1d",
     "AvgPool2d",

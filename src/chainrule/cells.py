@@ -1,0 +1,95 @@
+"""One step of a recurrent network, and its derivative. A backend may replace each by a kernel.
+
+A cell takes two sums of shape ``(batch, gates * hidden)``: `from_x`, the part of the gates that
+comes from the input of this step, and `from_h`, the part that comes from the state ``h`` before
+this step. Both already contain the products with the weights, and the biases. A cell returns the
+new states and a function ``backward(*dstates)``, which returns three results: the gradients with
+respect to `from_x` and to `from_h`, and a tuple of the gradients with respect to the states before.
+The gradient with respect to ``h`` lacks the part that flows through `from_h`, which needs the
+weights. If there is no other part, it is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .types import Array
+
+Cell = Callable[..., tuple[tuple[Array, ...], Callable[..., Any]]]
+"""A function of a namespace, `from_x`, `from_h` and the states."""
+
+
+def tanh_cell(xp: Any, from_x: Array, from_h: Array, h: Array) -> Any:
+    """Return ``h = tanh(from_x + from_h)``."""
+    new = xp.tanh(from_x + from_h)
+
+    def backward(dh: Array) -> Any:
+        da = dh * (1.0 - new * new)
+        return da, da, (None,)
+
+    return (new,), backward
+
+
+def relu_cell(xp: Any, from_x: Array, from_h: Array, h: Array) -> Any:
+    """Return ``h = max(from_x + from_h, 0)``."""
+    new = xp.maximum(from_x + from_h, 0.0)
+
+    def backward(dh: Array) -> Any:
+        da = xp.where(new > 0.0, dh, 0.0)
+        return da, da, (None,)
+
+    return (new,), backward
+
+
+def lstm_cell(xp: Any, from_x: Array, from_h: Array, h: Array, c: Array) -> Any:
+    """Return ``c = f * c + i * g`` and ``h = o * tanh(c)``, with the gates in the order i, f, g, o.
+
+    Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997; the forget gate `f`:
+    F. Gers et al., "Learning to forget", 2000.
+    """
+    i, f, g, o = _split(from_x + from_h, 4)
+    i, f, g, o = _sigmoid(xp, i), _sigmoid(xp, f), xp.tanh(g), _sigmoid(xp, o)
+    new_c = f * c + i * g
+    t = xp.tanh(new_c)
+
+    def backward(dh: Array, dc: Array) -> Any:
+        dc = dc + dh * o * (1.0 - t * t)
+        di, df = dc * g * i * (1.0 - i), dc * c * f * (1.0 - f)
+        dg, do = dc * i * (1.0 - g * g), dh * t * o * (1.0 - o)
+        da = xp.concat([di, df, dg, do], axis=1)
+        return da, da, (None, dc * f)
+
+    return (o * t, new_c), backward
+
+
+def gru_cell(xp: Any, from_x: Array, from_h: Array, h: Array) -> Any:
+    """Return ``h = (1 - z) * n + z * h``, with the gates in the order r, z, n.
+
+    The new content is ``n = tanh(x_n + r * h_n)``: `r` multiplies the product with the weights, as
+    in PyTorch and in cuDNN.
+
+    Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+    statistical machine translation", 2014.
+    """
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = _split(from_x, 3), _split(from_h, 3)
+    r, z = _sigmoid(xp, x_r + h_r), _sigmoid(xp, x_z + h_z)
+    n = xp.tanh(x_n + r * h_n)
+
+    def backward(dh: Array) -> Any:
+        dn = dh * (1.0 - z) * (1.0 - n * n)
+        dz = dh * (h - n) * z * (1.0 - z)
+        dr = dn * h_n * r * (1.0 - r)
+        return xp.concat([dr, dz, dn], axis=1), xp.concat([dr, dz, dn * r], axis=1), (dh * z,)
+
+    return (n + z * (h - n),), backward
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
+    return 0.5 * xp.tanh(0.5 * x) + 0.5  # cannot overflow
+
+
+def _split(a: Array, gates: int) -> list[Array]:
+    """Divide the second axis into equal parts."""
+    width = a.shape[1] // gates
+    return [a[:, i * width : (i + 1) * width] for i in range(gates)]

@@ -1,0 +1,493 @@
+"""Recurrent layers: one cell, applied to each step of a sequence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import initializers
+from ..backends.conversion import on_host
+from ..cells import Cell, gru_cell, lstm_cell, relu_cell, tanh_cell
+from ..checks import below_one, finite, flag, one_of, whole
+from ..errors import DataError, ShapeError
+from ..formulas import sum_over_batch
+from ..initializers import Initializer
+from ..parameter import Parameter
+from ..types import Array, Arrays, Backward
+from .base import Layer
+from .dropout import Dropout
+
+States = tuple[Array, ...]
+"""The states of a cell, each ``(batch, hidden)``: ``(h,)``, or ``(h, c)`` for an LSTM."""
+
+
+class Recurrent(Layer):
+    """Base class of `RNN`, `LSTM` and `GRU`, which differ in their cells."""
+
+    takes_input_gradient = True
+    takes_several = True
+
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    """The names of the states."""
+
+    gates: ClassVar[int] = 1
+    """The number of gates, each with a row of the weights per hidden unit."""
+
+    _one_bias: ClassVar[bool] = True
+    """Whether the two biases only occur as a sum, so that both are added to `from_x`."""
+
+    cell: Cell
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        output: str = "all",
+        return_state: bool = False,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+    ) -> None:
+        self.input_size = whole("input_size", input_size, least=1)
+        self.hidden_size = whole("hidden_size", hidden_size, least=1)
+        self.num_layers = whole("num_layers", num_layers, least=1)
+        self.bidirectional = flag("bidirectional", bidirectional)
+        self.dropout = below_one("dropout", dropout)
+        self._dropout = Dropout(dropout)
+        self.output = one_of("all", "last")("output", output)
+        self.return_state = flag("return_state", return_state)
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        init = initializers.uniform(-bound, bound) if init is None else init
+        self._runs = [
+            self._make(layer, suffix, flag("bias", bias), init, bias_init)
+            for layer in range(self.num_layers)
+            for suffix in self._suffixes
+        ]
+
+    @property
+    def _suffixes(self) -> tuple[str, ...]:
+        """The ends of the parameters' names, one for each direction."""
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def _make(
+        self, layer: int, suffix: str, bias: bool, init: Initializer, bias_init: Initializer | None
+    ) -> str:
+        """Make the parameters of one layer in one direction, and return the end of their names."""
+        suffix = f"_l{layer}{suffix}"
+        rows, hidden = self.gates * self.hidden_size, self.hidden_size
+        inputs = self.input_size if layer == 0 else hidden * len(self._suffixes)
+        setattr(self, f"weight_ih{suffix}", Parameter((rows, inputs), init=init))
+        setattr(self, f"weight_hh{suffix}", Parameter((rows, hidden), init=init))
+        for name in ("bias_ih", "bias_hh"):
+            start = self._bias_init(name, bias_init)
+            made = Parameter((rows,), init=start, decay=False) if bias else None
+            setattr(self, f"{name}{suffix}", made)
+        return suffix
+
+    def _bias_init(self, name: str, init: Initializer | None) -> Initializer | None:
+        """Return the initializer of a bias."""
+        return init
+
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
+        given, xp, width = x, self.xp, len(self._suffixes)
+        x, present, before = self._inputs(x)
+        y, after, backs = _swapped(xp, x), list[States](), []
+        for layer in range(self.num_layers):
+            here = slice(layer * width, (layer + 1) * width)
+            y, final, back = self._layer(self._runs[here], y, before[here], present, training)
+            after += final
+            backs.append((here, back))
+        if self.output == "all":
+            result = _swapped(xp, y)
+        else:
+            result = xp.concat([states[0] for states in after[-width:]], axis=1)
+
+        def backward(dy: Arrays, input_gradient: bool = True) -> Arrays | None:
+            dresult, *dfinal = dy if self.return_state else (dy,)
+            dafter = self._by_run(dfinal or [None for _ in self.states], x)
+            dy = None
+            if dresult is not None and self.output == "all":
+                dy = _swapped(xp, dresult)
+            elif dresult is not None:
+                for states, part in zip(dafter[-width:], _parts(dresult, width), strict=True):
+                    states[0] = states[0] + part
+            dbefore = list[States]()
+            for here, back in reversed(backs):
+                dy, dfirst = back(dy, dafter[here], input_gradient or here.start > 0)
+                dbefore = [*dfirst, *dbefore]
+            if not input_gradient:
+                return None
+            return self._in_the_form_of(given, _swapped(xp, dy), dbefore)
+
+        return (result, *self._stacked(after)) if self.return_state else result, backward
+
+    def _layer(
+        self,
+        runs: Sequence[str],
+        x: Array,
+        before: Sequence[States],
+        present: Array | None,
+        training: bool,
+    ) -> tuple[Array, list[States], Callable[..., Any]]:
+        """Apply one layer in each direction. The outputs of both directions are concatenated.
+
+        `x` has time as its first axis, here and in the following methods.
+        """
+        is_first = runs[0] == self._runs[0]
+        x, back_through_dropout = self._dropout.forward(x, training=training and not is_first)
+        swept = [self._run(run, x, b, present) for run, b in zip(runs, before, strict=True)]
+        outputs = [y for y, _, _ in swept]
+        y = outputs[0] if len(runs) == 1 else self.xp.concat(outputs, axis=2)
+
+        def backward(
+            dy: Array | None, dafter: Sequence[States], input_gradient: bool
+        ) -> tuple[Array | None, list[States]]:
+            dys = [None for _ in runs] if dy is None else _parts(dy, len(runs))
+            pairs = zip(swept, dys, dafter, strict=True)
+            results = [back(dy, d, input_gradient) for (_, _, back), dy, d in pairs]
+            dbefore = [d for _, d in results]
+            if not input_gradient:
+                return None, dbefore
+            dxs = [dx for dx, _ in results]
+            return back_through_dropout(sum(dxs[1:], dxs[0])), dbefore
+
+        return y, [states for _, states, _ in swept], backward
+
+    def _run(
+        self, run: str, x: Array, states: States, present: Array | None
+    ) -> tuple[Array, States, Callable[..., Any]]:
+        """Apply the cell to each step in one direction.
+
+        Returns
+        -------
+        y : array
+            ``(time, batch, hidden)``, all states `h`, or 0 where a sequence has ended.
+        states : tuple of array
+            The states after the last step.
+        backward : callable
+            ``backward(dy, dstates, input_gradient)`` returns `dx` and the gradients with respect to
+            the states before the first step.
+        """
+        xp, matmul, cell = self.xp, self.backend.matmul, self.backend.kernel(self.cell)
+        weight_ih, weight_hh, bias_ih, bias_hh = self._parameters_of(run)
+        time, batch, _ = x.shape
+        steps = range(time)[:: -1 if run.endswith("reverse") else 1]
+
+        rows = xp.reshape(x, (time * batch, -1))
+        from_x = matmul(rows, weight_ih.value.T)  # one product for all steps
+        if bias_ih is not None:
+            from_x += bias_ih.value + bias_hh.value if self._one_bias else bias_ih.value
+        from_x = xp.reshape(from_x, (time, batch, -1))
+        first, taken = states, []
+        h = xp.empty((time, batch, self.hidden_size), dtype=x.dtype, device=x.device)
+        for t in steps:
+            from_h = matmul(states[0], weight_hh.value.T)
+            if bias_hh is not None and not self._one_bias:
+                from_h += bias_hh.value
+            new, back = cell(from_x[t, ...], from_h, *states)
+            if present is not None:  # a sequence that has ended, or not begun, keeps its states
+                new = tuple(map(partial(xp.where, present[t, ...]), new, states))
+            taken.append((t, back))
+            states = new
+            h[t, ...] = states[0]
+
+        def backward(
+            dy: Array | None, dstates: States, input_gradient: bool
+        ) -> tuple[Array | None, States]:
+            d_from_x, d_from_h = [None] * time, [None] * time
+            if dy is not None and present is not None:
+                dy = xp.where(present, dy, 0.0)
+            for t, back in reversed(taken):
+                if dy is not None:
+                    step = (
+                        dy[t, ...]
+                        if present is None
+                        else xp.where(present[t, ...], dy[t, ...], 0.0)
+                    )
+                    dstates = dstates[0] + step, *dstates[1:]
+                da, db, (dh, *others) = back(*dstates)
+                if present is not None:
+                    da, db = (xp.where(present[t, ...], d, 0.0) for d in (da, db))
+                through = matmul(db, weight_hh.value)
+                before = through if dh is None else through + dh, *others
+                if present is not None:
+                    before = tuple(map(partial(xp.where, present[t, ...]), before, dstates))
+                d_from_x[t], d_from_h[t], dstates = da, db, before
+            d_from_x = xp.concat(d_from_x, axis=0)
+            d_from_h = d_from_x if self._one_bias else xp.concat(d_from_h, axis=0)
+            h0 = first[0][None, ...]
+            moved = [h[1:, ...], h0] if steps[0] > steps[-1] else [h0, h[:-1, ...]]
+            h_before = xp.reshape(xp.concat(moved, axis=0), (time * batch, -1))
+            weight_ih.add_grad_matmul(d_from_x.T, rows)
+            weight_hh.add_grad_matmul(d_from_h.T, h_before)
+            if bias_ih is not None:
+                total = self.backend.kernel(sum_over_batch)
+                bias_ih.add_grad(total(d_from_x))
+                bias_hh.add_grad(total(d_from_h))
+            if not input_gradient:
+                return None, dstates
+            return xp.reshape(matmul(d_from_x, weight_ih.value), x.shape), dstates
+
+        y = h if present is None else xp.where(present, h, 0.0)
+        return y, states, backward
+
+    def _parameters_of(self, run: str) -> list[Any]:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return [getattr(self, f"{name}{run}") for name in names]
+
+    def _inputs(self, given: Arrays) -> tuple[Array, Array | None, list[States]]:
+        """Check the input. Return `x`, which elements are present, and the states of each run."""
+        if isinstance(given, tuple):
+            if len(given) != 2:
+                raise ShapeError(
+                    f"{self._label()}: expected (x, lengths), found a tuple of {len(given)} arrays"
+                )
+            given = dict(zip(("x", "lengths"), given, strict=True))
+        inputs = given if isinstance(given, dict) else {"x": given}
+        unknown = inputs.keys() - {"x", "lengths", *self.states}
+        if unknown or "x" not in inputs:
+            known = ", ".join(map(repr, ("x", "lengths", *self.states)))
+            raise DataError(
+                f"{self._label()}: expected inputs named {known}, of which only 'x' is required, "
+                f"found {', '.join(map(repr, inputs))}"
+            )
+        x = inputs["x"]
+        fits = x.ndim == 3 and x.shape[2] == self.input_size and min(x.shape) > 0
+        self.expect(fits, ("batch", "time", self.input_size), x)
+        states = [inputs.get(name) for name in self.states]
+        expected = x.shape[0], len(self._runs), self.hidden_size
+        for name, state in zip(self.states, states, strict=True):
+            if state is not None and tuple(state.shape) != expected:
+                raise ShapeError(
+                    f"{self._label()}: expected the state {name!r} of shape {expected} (batch, "
+                    f"layers and directions, hidden_size), found {tuple(state.shape)}"
+                )
+        present = self._present(inputs["lengths"], x) if "lengths" in inputs else None
+        if present is not None:  # NaN in the padding would spread through products with 0
+            x = self.xp.where(_swapped(self.xp, present), x, 0.0)
+        return x, present, self._by_run(states, x)
+
+    def _present(self, lengths: Array, x: Array) -> Array:
+        """Return which steps of each sequence are not padding, ``(time, batch, 1)``."""
+        xp, (batch, time, _) = self.xp, x.shape
+        if tuple(lengths.shape) != (batch,) or not xp.isdtype(lengths.dtype, "integral"):
+            raise ShapeError(
+                f"{self._label()}: expected lengths of shape ({batch},) that are integers, found "
+                f"shape {tuple(lengths.shape)} and {lengths.dtype}"
+            )
+        if on_host(lengths):
+            least, most = int(xp.min(lengths)), int(xp.max(lengths))
+            if least < 1 or most > time:
+                found = least if least < 1 else most
+                raise DataError(
+                    f"{self._label()}: expected lengths from 1 to {time}, found {found}"
+                )
+        steps = xp.arange(time, dtype=lengths.dtype, device=lengths.device)
+        return (steps[:, None] < lengths[None, :])[:, :, None]
+
+    def _by_run(self, states: Sequence[Array | None], x: Array) -> list[Any]:
+        """Divide states ``(batch, runs, hidden)`` into a list for each run. None stands for 0."""
+        zeros = self.xp.zeros((x.shape[0], self.hidden_size), dtype=x.dtype, device=x.device)
+        return [
+            [zeros if state is None else state[:, i, :] for state in states]
+            for i in range(len(self._runs))
+        ]
+
+    def _stacked(self, states: Sequence[States]) -> list[Array]:
+        """Join the states of all runs, ``(batch, runs, hidden)``."""
+        return [self.xp.stack(of_all, axis=1) for of_all in zip(*states, strict=True)]
+
+    def _in_the_form_of(self, given: Arrays, dx: Array, dbefore: Sequence[States]) -> Arrays:
+        """Return the gradient in the form of the input."""
+        if isinstance(given, tuple):
+            return dx, None
+        if not isinstance(given, dict):
+            return dx
+        found = {"x": dx, "lengths": None}
+        found |= dict(zip(self.states, self._stacked(dbefore), strict=True))
+        return {name: found[name] for name in given}
+
+
+class RNN(Recurrent):
+    """Recurrent layer with one gate, ``h = tanh(W_ih x + b_ih + W_hh h + b_hh)``.
+
+    Source: J. Elman, "Finding structure in time", 1990.
+
+    Parameters
+    ----------
+    input_size : int
+        The number of features of ``x``, ``(batch, time, input_size)``. For sequences of unequal
+        length, pass ``(x, lengths)`` with the padding on the right. A dict may also hold the
+        states before the first step: ``{"x": x, "h": h}``, and ``"lengths"``.
+    hidden_size : int
+        The number of hidden units.
+    num_layers : int, optional
+        The number of layers. Each layer takes the states of the layer before as its input.
+    nonlinearity : {"tanh", "relu"}, optional
+        The activation function.
+    bias : bool, optional
+        Whether to add biases.
+    bidirectional : bool, optional
+        Whether a second cell reads each sequence from its end to its beginning. The outputs of
+        both directions are concatenated.
+    dropout : float, optional
+        The probability that an element is set to zero between two layers in training.
+    output : {"all", "last"}, optional
+        Whether to return the states of the last layer at all steps, ``(batch, time, hidden)``, or
+        the state after the last step, ``(batch, hidden)``. With two directions, `hidden` is twice
+        `hidden_size`. Beyond the length of a sequence, the states are 0. With "last", a sequence
+        ends at its own length. The second direction ends at the first step.
+    return_state : bool, optional
+        Whether to return ``(output, h)`` with the states after the last step, ``(batch, layers and
+        directions, hidden_size)``. As the next input, ``{"x": x, "h": h}`` continues the sequence.
+    init : initializer, optional
+        Initializer of the weights. By default, they are uniform between ``-1 / sqrt(hidden_size)``
+        and ``1 / sqrt(hidden_size)``.
+    bias_init : initializer, optional
+        Initializer of the biases. By default, the biases start at zero.
+
+    Raises
+    ------
+    ShapeError
+        In `forward`, if a shape does not fit.
+    DataError
+        In `forward`, if a length in host memory is below 1 or above the number of steps, or if an
+        input has an unknown name.
+
+    Notes
+    -----
+    The parameters have PyTorch's names, such as ``weight_ih_l0``. As in PyTorch, the product with
+    the input is computed for all steps at once, and only the product with the state step by step.
+
+    Examples
+    --------
+    >>> y, backward = cr.RNN(3, 4).forward(np.ones((2, 5, 3), dtype="float32"))
+    >>> y.shape, backward(y).shape
+    ((2, 5, 4), (2, 5, 3))
+    >>> last = cr.RNN(3, 4, output="last")
+    >>> last.forward((np.ones((2, 5, 3), dtype="float32"), np.asarray([5, 2])))[0].shape
+    (2, 4)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        **options: Any,
+    ) -> None:
+        self.nonlinearity = one_of("tanh", "relu")("nonlinearity", nonlinearity)
+        self.cell = tanh_cell if nonlinearity == "tanh" else relu_cell
+        super().__init__(input_size, hidden_size, num_layers, **options)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory: a recurrent layer whose cell keeps a memory ``c``.
+
+    With the gates ``i f g o``, each a row block of the weights, and ``a = W_ih x + b_ih + W_hh h +
+    b_hh``::
+
+        i, f, o = sigmoid(a_i), sigmoid(a_f), sigmoid(a_o)
+        g = tanh(a_g)
+        c = f * c + i * g
+        h = o * tanh(c)
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, bidirectional, dropout, output, init, bias_init
+        See `RNN`. A dict as input may hold the states ``"h"`` and ``"c"``.
+    return_state : bool, optional
+        Whether to return ``(output, h, c)``. See `RNN`.
+    forget_bias : float, optional
+        A number that is added to the initial bias of the forget gate `f`. With 1, the default, the
+        memory is kept at the beginning of training. PyTorch adds nothing.
+
+    Notes
+    -----
+    Sources: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997; R. Jozefowicz et al.,
+    "An empirical exploration of recurrent network architectures", 2015, on the forget gate's bias.
+
+    Examples
+    --------
+    >>> y, _ = cr.LSTM(3, 4, bidirectional=True).forward(np.ones((2, 5, 3), dtype="float32"))
+    >>> y.shape
+    (2, 5, 8)
+    """
+
+    states = ("h", "c")
+    gates = 4
+    cell = staticmethod(lstm_cell)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        forget_bias: float = 1.0,
+        **options: Any,
+    ) -> None:
+        self.forget_bias = finite("forget_bias", forget_bias)
+        super().__init__(input_size, hidden_size, num_layers, **options)
+
+    def _bias_init(self, name: str, init: Initializer | None) -> Initializer | None:
+        if name != "bias_ih" or self.forget_bias == 0.0:
+            return init
+
+        def with_forget_bias(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+            values = (init or initializers.zeros())(rng, shape)
+            values[self.hidden_size : 2 * self.hidden_size] += self.forget_bias
+            return values
+
+        return with_forget_bias
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit: a recurrent layer with two gates and no separate memory.
+
+    With the gates ``r z n``, each a row block of the weights, ``a = W_ih x + b_ih`` and ``b = W_hh
+    h + b_hh``::
+
+        r, z = sigmoid(a_r + b_r), sigmoid(a_z + b_z)
+        n = tanh(a_n + r * b_n)
+        h = (1 - z) * n + z * h
+
+    Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+    statistical machine translation", 2014.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bias, bidirectional, dropout, output, return_state, init,
+    bias_init
+        See `RNN`.
+
+    Examples
+    --------
+    >>> y, _ = cr.GRU(3, 4, num_layers=2).forward(np.ones((2, 5, 3), dtype="float32"))
+    >>> y.shape
+    (2, 5, 4)
+    """
+
+    gates = 3
+    _one_bias = False
+    cell = staticmethod(gru_cell)
+
+
+def _swapped(xp: Any, x: Array) -> Array:
+    """Swap the axes of batch and time."""
+    return xp.permute_dims(x, (1, 0, 2))
+
+
+def _parts(x: Array, count: int) -> list[Array]:
+    """Divide the last axis into equal parts."""
+    width = x.shape[-1] // count
+    return [x[..., i * width : (i + 1) * width] for i in range(count)]

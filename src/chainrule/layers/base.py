@@ -93,12 +93,12 @@ class Layer(Tree):
         if cls.__module__.startswith(f"{__package__}."):
             Layer.built_in[cls.__name__] = cls
             cls._is_custom = False
-            cls.takes_several = vars(cls).get("takes_several", False)
-        else:  # set both, because a subclass of a built-in layer would inherit False
-            cls._is_custom = True
-            cls.takes_several = "forward" in vars(cls) or cls.takes_several
+        else:
+            cls._is_custom = True  # set, because a subclass of a built-in layer would inherit False
         if "forward" in vars(cls) and "takes_input_gradient" not in vars(cls):
             cls.takes_input_gradient = False  # the new `backward` may lack this argument
+        if "forward" in vars(cls) and "takes_several" not in vars(cls):
+            cls.takes_several = cls._is_custom
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
         """Return the output, and the function for the backward pass through this layer.

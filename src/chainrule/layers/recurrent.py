@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -164,69 +164,37 @@ class Recurrent(Layer):
     def _run(
         self, run: str, x: Array, states: States, present: Array | None
     ) -> tuple[Array, States, Callable[..., Any]]:
-        """Apply the cell to each step in one direction.
+        """Apply the cell to all steps in one direction. The products are computed here.
 
         Returns
         -------
         y : array
-            ``(time, batch, hidden)``, all states `h`, or 0 where a sequence has ended.
+            ``(time, batch, hidden)``, the state `h` after each step, or 0 in the padding.
         states : tuple of array
             The states after the last step.
         backward : callable
-            ``backward(dy, dstates, input_gradient)`` returns `dx` and the gradients with respect to
-            the states before the first step.
+            ``backward(dy, dstates, input_gradient)`` returns `dx`, and the gradients with respect
+            to the states before the first step.
         """
-        xp, matmul, cell = self.xp, self.backend.matmul, self.backend.kernel(self.cell)
+        xp, matmul = self.xp, self.backend.matmul
         weight_ih, weight_hh, bias_ih, bias_hh = self._parameters_of(run)
-        time, batch, _ = x.shape
-        steps = range(time)[:: -1 if run.endswith("reverse") else 1]
-
-        rows = xp.reshape(x, (time * batch, -1))
-        from_x = matmul(rows, weight_ih.value.T)  # one product for all steps
+        time, batch, features = x.shape
+        x = xp.reshape(x, (time * batch, features))
+        from_x = matmul(x, weight_ih.value.T)  # one product for all steps
         if bias_ih is not None:
             from_x += bias_ih.value + bias_hh.value if self._one_bias else bias_ih.value
         from_x = xp.reshape(from_x, (time, batch, -1))
-        first, taken = states, []
-        h = xp.empty((time, batch, self.hidden_size), dtype=x.dtype, device=x.device)
-        for t in steps:
-            from_h = matmul(states[0], weight_hh.value.T)
-            if bias_hh is not None and not self._one_bias:
-                from_h += bias_hh.value
-            new, back = cell(from_x[t, ...], from_h, *states)
-            if present is not None:  # a sequence that has ended, or not begun, keeps its states
-                new = tuple(map(partial(xp.where, present[t, ...]), new, states))
-            taken.append((t, back))
-            states = new
-            h[t, ...] = states[0]
+        backwards = run.endswith("reverse")
+        h, after, back_through_steps = self._steps(run, from_x, states, present, backwards)
 
         def backward(
             dy: Array | None, dstates: States, input_gradient: bool
         ) -> tuple[Array | None, States]:
-            d_from_x, d_from_h = [None] * time, [None] * time
-            if dy is not None and present is not None:
-                dy = xp.where(present, dy, 0.0)
-            for t, back in reversed(taken):
-                if dy is not None:
-                    step = (
-                        dy[t, ...]
-                        if present is None
-                        else xp.where(present[t, ...], dy[t, ...], 0.0)
-                    )
-                    dstates = dstates[0] + step, *dstates[1:]
-                da, db, (dh, *others) = back(*dstates)
-                if present is not None:
-                    da, db = (xp.where(present[t, ...], d, 0.0) for d in (da, db))
-                through = matmul(db, weight_hh.value)
-                before = through if dh is None else through + dh, *others
-                if present is not None:
-                    before = tuple(map(partial(xp.where, present[t, ...]), before, dstates))
-                d_from_x[t], d_from_h[t], dstates = da, db, before
-            d_from_x = xp.concat(d_from_x, axis=0)
-            d_from_h = d_from_x if self._one_bias else xp.concat(d_from_h, axis=0)
-            h0 = first[0][None, ...]
-            moved = [h[1:, ...], h0] if steps[0] > steps[-1] else [h0, h[:-1, ...]]
-            h_before = xp.reshape(xp.concat(moved, axis=0), (time * batch, -1))
-            weight_ih.add_grad_matmul(d_from_x.T, rows)
+            d_from_x, d_from_h, dstates = back_through_steps(dy, dstates)
+            first = states[0][None, ...]
+            before = [h[1:, ...], first] if backwards else [first, h[:-1, ...]]
+            h_before = xp.reshape(xp.concat(before, axis=0), (time * batch, -1))
+            weight_ih.add_grad_matmul(d_from_x.T, x)
             weight_hh.add_grad_matmul(d_from_h.T, h_before)
             if bias_ih is not None:
                 total = self.backend.kernel(sum_over_batch)
@@ -234,10 +202,56 @@ class Recurrent(Layer):
                 bias_hh.add_grad(total(d_from_h))
             if not input_gradient:
                 return None, dstates
-            return xp.reshape(matmul(d_from_x, weight_ih.value), x.shape), dstates
+            dx = matmul(d_from_x, weight_ih.value)
+            return xp.reshape(dx, (time, batch, features)), dstates
 
         y = h if present is None else xp.where(present, h, 0.0)
-        return y, states, backward
+        return y, after, backward
+
+    def _steps(
+        self, run: str, from_x: Array, states: States, present: Array | None, backwards: bool
+    ) -> tuple[Array, States, Callable[..., Any]]:
+        """Apply the cell step by step, and go back through the steps in the opposite order.
+
+        A sequence keeps its states in the padding, so a sequence that is read backwards starts at
+        its own end. `h` is not yet 0 in the padding.
+        """
+        xp, matmul, cell = self.xp, self.backend.matmul, self.backend.kernel(self.cell)
+        _, weight_hh, _, bias_hh = self._parameters_of(run)
+        time, batch, _ = from_x.shape
+        h = xp.empty((time, batch, self.hidden_size), dtype=from_x.dtype, device=from_x.device)
+
+        def chosen(t: int, new: Iterable[Array], old: Iterable[Array]) -> States:
+            if present is None:
+                return tuple(new)
+            return tuple(map(partial(xp.where, present[t, ...]), new, old))
+
+        taken = []
+        for t in range(time)[:: -1 if backwards else 1]:
+            from_h = matmul(states[0], weight_hh.value.T)
+            if bias_hh is not None and not self._one_bias:
+                from_h += bias_hh.value
+            new, back = cell(from_x[t, ...], from_h, *states)
+            states = chosen(t, new, states)
+            h[t, ...] = states[0]
+            taken.append((t, back))
+
+        def backward(dy: Array | None, dstates: States) -> tuple[Array, Array, States]:
+            if dy is not None and present is not None:
+                dy = xp.where(present, dy, 0.0)
+            d_from_x, d_from_h = [from_x] * time, [from_x] * time  # replaced step by step
+            for t, back in reversed(taken):
+                if dy is not None:
+                    dstates = dstates[0] + dy[t, ...], *dstates[1:]
+                da, db, (dh, *others) = back(*dstates)
+                da, db = chosen(t, (da, db), (0.0, 0.0))
+                through = matmul(db, weight_hh.value)
+                dstates = chosen(t, (through if dh is None else through + dh, *others), dstates)
+                d_from_x[t], d_from_h[t] = da, db
+            d_from_x = xp.concat(d_from_x, axis=0)
+            return d_from_x, d_from_x if self._one_bias else xp.concat(d_from_h, axis=0), dstates
+
+        return h, states, backward
 
     def _parameters_of(self, run: str) -> list[Any]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -67,11 +67,17 @@ class Graph:
         str
             The name of the operator's first output.
         """
+        return self.several(1, operator, *operands, **attributes)[0]
+
+    def several(
+        self, outputs: int, operator: str, *operands: Operand, **attributes: Any
+    ) -> list[Value]:
+        """Add an ONNX operator as `node` does, and return the names of its first outputs."""
         inputs = [self._operand(operand) for operand in operands]
-        name = self._name(operator)
-        node = self._onnx.helper.make_node(operator, inputs, [name], name=name, **attributes)
+        names = [self._name(operator) for _ in range(outputs)]
+        node = self._onnx.helper.make_node(operator, inputs, names, name=names[0], **attributes)
         self.nodes.append(node)
-        return name
+        return names
 
     def layer(self, layer: Layer, x: Any) -> Any:
         """Add a layer with the input `x`. Custom layers call this method to add inner layers.

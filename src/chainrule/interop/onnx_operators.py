@@ -11,6 +11,7 @@ from .. import layers
 from ..layers import BatchNorm, Layer, LayerNorm, Linear, Sequential
 from ..layers.windowed import Windowed
 from .onnx_graph import Graph, Operand, Value, Writer, import_onnx
+from .onnx_recurrent import recurrent
 
 
 def writer(layer: Layer) -> Writer:
@@ -242,6 +243,9 @@ OPERATORS: dict[type[Layer], Writer] = {
     layers.AvgPool2d: _avg_pool,
     layers.AdaptiveAvgPool2d: _adaptive_avg_pool,
     layers.ZeroPad2d: _zero_pad,
+    layers.RNN: recurrent("RNN", gates=[0]),
+    layers.LSTM: recurrent("LSTM", gates=[0, 3, 1, 2]),  # i o f g, instead of i f g o
+    layers.GRU: recurrent("GRU", gates=[1, 0, 2], linear_before_reset=1),  # z r n
     layers.Rescaling: _rescaling,
     BatchNorm: _batch_norm,
     LayerNorm: _layer_norm,

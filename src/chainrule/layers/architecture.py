@@ -22,6 +22,7 @@ _INITIALIZERS = {
 }
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_OPTIONS = inspect.Parameter.VAR_KEYWORD
 
 
 class Describer:
@@ -44,9 +45,10 @@ class Describer:
             return {"same_as": self.places[id(layer)]}
         self.places[id(layer)] = place
         bound = layer.arguments()
-        for name, value in bound.arguments.items():
-            if callable(value) and (name == "init" or name.endswith("_init")):
-                bound.arguments[name] = self.initializer(value)
+        for arguments in (bound.arguments, *_options(bound)):
+            for name, value in arguments.items():
+                if callable(value) and (name == "init" or name.endswith("_init")):
+                    arguments[name] = self.initializer(value)
         kind = type(layer)
         own = kind is not Layer.built_in.get(kind.__name__)
         if own and self.own.setdefault(kind.__name__, kind) is not kind:
@@ -97,6 +99,12 @@ class Describer:
             f"an argument of {owner!r} cannot be written to a file: expected a number, a string, "
             f"a layer, an initializer or a list of these, found {shown(value)}"
         )
+
+
+def _options(bound: inspect.BoundArguments) -> list[dict[str, Any]]:
+    """Return the arguments that a constructor takes as ``**options``, if it does."""
+    parameters = bound.signature.parameters
+    return [v for k, v in bound.arguments.items() if parameters[k].kind is _OPTIONS]
 
 
 class Builder:

@@ -29,6 +29,7 @@ from .base import Layer
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .normalization import BatchNorm
+from .recurrent import Recurrent
 from .windowed import Windowed
 
 
@@ -295,9 +296,14 @@ def sample_shape(model: Layer, function: str) -> tuple[int, ...]:
 
     If there is no such layer, the error says that `function` needs the shape. In a network that
     begins with layers for images, no layer fixes the height and the width. In a network that begins
-    with an `Embedding`, no layer fixes the length of the sequences.
+    with an `Embedding` or has recurrent layers, no layer fixes the number of steps.
     """
     parts = [model, *(part for _, part in model._walk())]
+    if any(isinstance(part, Recurrent) for part in parts):
+        raise ValueError(
+            f"{function} needs input_shape=, the shape of one sample, such as (time, features): a "
+            "recurrent layer takes any number of steps"
+        )
     of_images = any(isinstance(part, Windowed) for part in parts)
     for part in parts:
         if isinstance(part, Windowed) or (isinstance(part, Layer) and part.takes_integers):

@@ -161,6 +161,35 @@ IMAGES = {
         (2, 4, 2),
     ),
 }  # fmt: skip
+# Each row: the same layer in both libraries. One sample is five steps of three features.
+RECURRENT = {
+    "RNN": (lambda: nn.RNN(3, 4, batch_first=True), lambda **o: cr.RNN(3, 4, **o)),
+    "RNN, every option": (
+        lambda: nn.RNN(
+            3, 4, 2, "relu", bias=False, batch_first=True, dropout=0.1, bidirectional=True
+        ),
+        lambda **o: cr.RNN(
+            3,
+            4,
+            num_layers=2,
+            bias=False,
+            bidirectional=True,
+            dropout=0.1,
+            nonlinearity="relu",
+            **o,
+        ),
+    ),
+    "LSTM": (lambda: nn.LSTM(3, 4, batch_first=True), lambda **o: cr.LSTM(3, 4, **o)),
+    "LSTM, two layers": (
+        lambda: nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True),
+        lambda **o: cr.LSTM(3, 4, num_layers=2, bidirectional=True, **o),
+    ),
+    "GRU": (lambda: nn.GRU(3, 4, batch_first=True), lambda **o: cr.GRU(3, 4, **o)),
+    "GRU without bias": (
+        lambda: nn.GRU(3, 4, bias=False, batch_first=True),
+        lambda **o: cr.GRU(3, 4, bias=False, **o),
+    ),
+}
 # Errors are relative to the largest number, or to 1 if all numbers are smaller.
 BOUND = {"float32": 1e-5, "float64": 1e-12}
 
@@ -254,6 +283,45 @@ def test_layers_for_images(theirs, ours, shape, dtype, tmp_path):
     same_in_inference(expected, net, inputs(dtype, (3, *shape), seed=3))
 
 
+class Outputs(nn.Sequential):
+    """The outputs of modules of which the last also returns its states."""
+
+    def forward(self, x):
+        return super().forward(x)[0]
+
+
+recurrent_layers = pytest.mark.parametrize(("theirs", "ours"), RECURRENT.values(), ids=RECURRENT)
+
+
+@recurrent_layers
+@both_dtypes
+def test_recurrent_layers(theirs, ours, dtype):
+    parts = nn.Linear(5, 3), nn.Tanh(), theirs()
+    net = nn.Sequential(*parts).to(getattr(torch, dtype))
+    model = cr.from_torch(net)
+    assert repr(model) == repr(cr.Sequential(cr.Linear(5, 3), cr.Tanh(), ours()))
+    same_in_inference(model, Outputs(*parts), inputs(dtype, (2, 6, 5)))
+    net[-1].dropout = 0.0
+    same_in_training(cr.from_torch(net), Outputs(*parts), inputs(dtype, (2, 6, 5), seed=2))
+    alone = inputs(dtype, (2, 6, 3), seed=3)
+    same_in_training(cr.from_torch(net[-1]), Outputs(net[-1]), alone)
+
+
+@recurrent_layers
+@both_dtypes
+def test_files_of_recurrent_layers(theirs, ours, dtype, tmp_path):
+    path, x = tmp_path / "model.safetensors", inputs(dtype, (4, 6, 3))
+    model = cr.Sequential(ours(bias_init=cr.initializers.normal(0.3)), dtype=dtype, seed=5)
+    model.save(path)
+    net = Outputs(theirs()).to(getattr(torch, dtype))
+    net.load_state_dict(safetensors.torch.load_file(path), strict=True)
+    same_in_inference(cr.load(path), net, x)
+    another = cr.Sequential(ours(), dtype=dtype, seed=6)
+    safetensors.torch.save_file(net.state_dict(), path)
+    another.load_weights(path)
+    same_in_inference(another, net, x)
+
+
 def test_lenet_5_in_files(tmp_path):
     """LeNet-5 goes from PyTorch to chainrule and back, in files and in memory."""
     path = tmp_path / "model.safetensors"
@@ -281,11 +349,12 @@ def test_no_layer_is_forgotten():
     kinds = {thing for thing in vars(cr.layers).values() if isinstance(thing, type)}
     only_ours = {cr.Layer, cr.layers.Slice, cr.Rescaling, cr.PoolOverTime}
     models = [cr.from_torch(net_of(theirs, "float32")) for theirs, _ in LAYERS.values()]
-    models += [cr.from_torch(theirs()) for theirs, _, _ in IMAGES.values()]
+    models += [cr.from_torch(theirs()) for theirs, *_ in (*IMAGES.values(), *RECURRENT.values())]
     models.append(cr.from_torch(nn.Embedding(3, 2)))  # test_sequences.py compares it
     made = {type(part) for model in models for _, part in (("", model), *model._walk())}
     assert kinds - only_ours == {kind for kind in made if issubclass(kind, cr.Layer)}
-    names = {type(theirs()).__name__ for theirs, *_ in (*LAYERS.values(), *IMAGES.values())}
+    rows = *LAYERS.values(), *IMAGES.values(), *RECURRENT.values()
+    names = {type(theirs()).__name__ for theirs, *_ in rows}
     assert torch_modules._LAYERS.keys() == names - {"Sequential"} | {"Embedding"}
     for name in torch_modules._LAYERS:
         assert f"``{name}``" in cr.from_torch.__doc__

@@ -115,6 +115,18 @@ REFUSED = {
         lambda: nn.Sequential(nn.Linear(8, 8), nn.Softmax(dim=1), nn.Conv1d(3, 4, 2)),
         "expected images; after a Linear or a Flatten, put an Unflatten before it",
     ),
+    "LSTM, time first": (
+        lambda: nn.LSTM(3, 4), "expected batch_first=True, found batch_first=False"
+    ),
+    "LSTM, projection": (
+        lambda: nn.LSTM(3, 4, batch_first=True, proj_size=2),
+        "expected proj_size=0, found proj_size=2",
+    ),
+    "a module after a GRU": (
+        lambda: nn.Sequential(nn.Sequential(nn.GRU(3, 4, batch_first=True)), nn.Linear(4, 2)),
+        r"expected no module after the recurrent module '1\.1\.0\.0', which returns a tuple",
+    ),
+    "LSTMCell": (lambda: nn.LSTMCell(3, 4), NOT_SUPPORTED),
     "Dropout": (lambda: nn.Dropout(1.0), "expected 0 <= p < 1"),
     "LazyLinear": (lambda: nn.LazyLinear(5), "expected in_features to be at least 1"),
     "weight_norm": (

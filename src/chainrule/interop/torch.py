@@ -15,6 +15,7 @@ from .. import layers
 from ..backends.base import BackendLike
 from ..errors import shown
 from ..layers import Layer, Sequential
+from ..layers.recurrent import Recurrent
 from ..layers.windowed import Windowed
 from ..parameter import Parameter
 
@@ -36,13 +37,15 @@ def from_torch(
         A ``Sequential``, which may be nested, or one of ``AdaptiveAvgPool2d``, ``AvgPool1d``,
         ``AvgPool2d``, ``BatchNorm1d``, ``BatchNorm2d``, ``Conv1d``, ``Conv2d``,
         ``ConvTranspose2d``, ``Dropout``, ``Dropout2d``, ``ELU``, ``Embedding``, ``Flatten``,
-        ``GELU``, ``GroupNorm``, ``Identity``, ``LayerNorm``, ``LeakyReLU``, ``Linear``,
-        ``LogSoftmax``, ``MaxPool1d``, ``MaxPool2d``, ``PReLU``, ``ReLU``, ``ReLU6``, ``SiLU``,
-        ``Sigmoid``, ``Softmax``, ``Softplus``, ``Tanh``, ``Unflatten`` and ``ZeroPad2d``. Layer
-        norms, softmaxes and the slopes of a ``PReLU`` must apply to the last axis. If a model
-        begins with a ``Linear``, its input is assumed to have shape ``(batch, features)``, so that
-        PyTorch's axis 1 is the last axis. The maximal norm of an ``Embedding``, its sparse
-        gradients and ``scale_grad_by_freq`` are not supported.
+        ``GELU``, ``GRU``, ``GroupNorm``, ``Identity``, ``LSTM``, ``LayerNorm``, ``LeakyReLU``,
+        ``Linear``, ``LogSoftmax``, ``MaxPool1d``, ``MaxPool2d``, ``PReLU``, ``RNN``, ``ReLU``,
+        ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``, ``Softplus``, ``Tanh``, ``Unflatten`` and
+        ``ZeroPad2d``. Layer norms, softmaxes and the slopes of a ``PReLU`` must apply to the last
+        axis. If a model begins with a ``Linear``, its input is assumed to have shape ``(batch,
+        features)``, so that PyTorch's axis 1 is the last axis. The maximal norm of an
+        ``Embedding``, its sparse gradients and ``scale_grad_by_freq`` are not supported. A
+        recurrent module needs ``batch_first=True``. It must be the last module, because it returns
+        a tuple of the outputs and the states. The converted layer returns only the outputs.
     backend, device : optional
         The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
@@ -101,6 +104,7 @@ class _Converter:
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
         self.owners: dict[int, str] = {}  # the name of the module of each tensor
         self.rows: bool | None = None  # whether the next input is (batch, features), if known
+        self.recurrent = ""  # the place of a recurrent module before this one, if there is one
 
     def layer(self, module: Any, place: str) -> Layer:
         """Return the layer of a module: the same layer at each use of the module.
@@ -115,6 +119,11 @@ class _Converter:
             kind = self.kind(module)
             if kind is self.sequential:
                 return self.chain(module, place)
+            if self.recurrent:
+                _refuse(
+                    f"expected no module after the recurrent module {self.recurrent!r}, which "
+                    "returns a tuple of the outputs and the states"
+                )
             layer = self.kinds[kind](module, bool(self.rows))
             if self.rows and (isinstance(layer, _OF_IMAGES) or kind is self.batch_norm_2d):
                 _refuse("expected images; after a Linear or a Flatten, put an Unflatten before it")
@@ -128,6 +137,8 @@ class _Converter:
             self.rows = True
         elif isinstance(layer, _OF_MORE_AXES) or kind is self.batch_norm_2d:
             self.rows = False
+        elif isinstance(layer, Recurrent):
+            self.recurrent = place
         elif self.rows is None and isinstance(layer, layers.Linear):
             self.rows = True
         return layer
@@ -323,6 +334,16 @@ def _adaptive_avg_pool(module: Any, rows: bool) -> Layer:
     return layers.AdaptiveAvgPool2d(size)
 
 
+def _recurrent(kind: type[Recurrent], **defaults: Any) -> Maker:
+    def make(module: Any, rows: bool) -> Layer:
+        _expect(module, batch_first=True, proj_size=0)
+        defaults_of_all = {"num_layers": 1, "bias": True, "bidirectional": False, "dropout": 0.0}
+        options = _options(module, **defaults_of_all, **defaults)
+        return kind(module.input_size, module.hidden_size, **options)
+
+    return make
+
+
 def _options(module: Any, **defaults: Any) -> dict[str, Any]:
     """Return the options of a module that differ from these defaults, and whether it has a bias."""
     found = {name: _per_axis(getattr(module, name)) for name in defaults}
@@ -355,8 +376,10 @@ _LAYERS: dict[str, Maker] = {
     "Embedding": _embedding,
     "Flatten": _flatten,
     "GELU": _gelu,
+    "GRU": _recurrent(layers.GRU),
     "GroupNorm": _group_norm,
     "Identity": _plain(layers.Identity),
+    "LSTM": _recurrent(layers.LSTM),
     "LayerNorm": _layer_norm,
     "LeakyReLU": lambda module, rows: layers.LeakyReLU(module.negative_slope),
     "Linear": _linear,
@@ -364,6 +387,7 @@ _LAYERS: dict[str, Maker] = {
     "MaxPool1d": _max_pool(layers.MaxPool1d),
     "MaxPool2d": _max_pool(layers.MaxPool2d),
     "PReLU": _prelu,
+    "RNN": _recurrent(layers.RNN, nonlinearity="tanh"),
     "ReLU": _plain(layers.ReLU),
     "ReLU6": _plain(layers.ReLU6),
     "SiLU": _plain(layers.SiLU),

@@ -194,6 +194,18 @@ def test_several_inputs_and_outputs_can_be_repeated(played, tmp_path):
     assert_same(ours, expected)
 
 
+def test_sequences_can_be_repeated(played):
+    def layers():
+        yield cr.LSTM(3, 5, num_layers=2, dropout=0.3)
+        yield cr.GRU(5, 4, bidirectional=True, output="last")
+        yield cr.Linear(8, 3)
+
+    x = rng.normal(size=(95, 4, 3)), rng.integers(1, 5, 95)
+    ours, expected = (train(how, {"layers": layers}, x=x) for how in ("auto", "off"))
+    assert len(played) == 10
+    assert_same(ours, expected)
+
+
 class Changes(cr.Callback):
     def on_epoch_end(self, trainer):
         if trainer.epoch == 1:

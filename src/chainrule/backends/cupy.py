@@ -100,10 +100,12 @@ class CupyBackend(Backend, name="cupy"):
         return update
 
     def _make_kernel(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        from .cuda_cells import cell_kernels
         from .cuda_kernels import kernels
         from .cuda_windows import window_kernels
 
-        known = kernels(self._cupy) | window_kernels(self._cupy)
+        cupy = self._cupy
+        known = kernels(cupy) | window_kernels(cupy) | cell_kernels(cupy)
         return known.get(function) or super()._make_kernel(function)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:

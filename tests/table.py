@@ -143,6 +143,23 @@ LAYERS = {
     "LayerNorm": (lambda: cr.LayerNorm(5), (4, 5)),
     "LayerNorm, learned": (lambda: drawn(cr.LayerNorm(5, eps=1e-3)), (3, 2, 5)),
     "LayerNorm in a model": (lambda: normalized(cr.LayerNorm), (3, 5)),
+    "RNN": (lambda: cr.RNN(3, 2), (2, 3, 3)),
+    "RNN, every option": (
+        lambda: cr.RNN(2, 2, 2, "relu", bias=False, bidirectional=True, dropout=0.3, output="last"),
+        (2, 3, 2),
+    ),
+    "LSTM": (lambda: cr.LSTM(3, 2), (2, 3, 3)),
+    "LSTM, every option": (
+        lambda: cr.LSTM(
+            1, 1, num_layers=2, bidirectional=True, dropout=0.3, output="last", forget_bias=0.5
+        ),
+        (2, 2, 1),
+    ),
+    "GRU": (lambda: cr.GRU(3, 2), (2, 3, 3)),
+    "GRU, every option": (
+        lambda: cr.GRU(1, 1, num_layers=2, bidirectional=True, dropout=0.3, output="last"),
+        (2, 2, 1),
+    ),
     "Sequential": (lambda: cr.Sequential(cr.Linear(5, 4), cr.Tanh(), cr.Linear(4, 2)), (3, 5)),
     "nested": (lambda: cr.Sequential(cr.Sequential(cr.Linear(5, 4), cr.ReLU()), cr.SiLU()), (3, 5)),
     "shared": (shared, (3, 5)),

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import initializers
-from ..backends.conversion import on_host
 from ..cells import Cell, gru_cell, lstm_cell, relu_cell, tanh_cell
 from ..checks import below_one, finite, flag, one_of, whole
 from ..errors import DataError, ShapeError
@@ -20,6 +19,7 @@ from ..parameter import Parameter
 from ..types import Array, Arrays, Backward
 from .base import Layer
 from .dropout import Dropout
+from .padded import present
 
 States = tuple[Array, ...]
 """The states of a cell, each ``(batch, hidden)``: ``(h,)``, or ``(h, c)`` for an LSTM."""
@@ -98,11 +98,11 @@ class Recurrent(Layer):
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
         given, xp, width = x, self.xp, len(self._suffixes)
-        x, present, before = self._inputs(x)
+        x, mask, before = self._inputs(x)
         y, after, backs = _swapped(xp, x), list[States](), []
         for layer in range(self.num_layers):
             here = slice(layer * width, (layer + 1) * width)
-            y, final, back = self._layer(self._runs[here], y, before[here], present, training)
+            y, final, back = self._layer(self._runs[here], y, before[here], mask, training)
             after += final
             backs.append((here, back))
         if self.output == "all":
@@ -134,7 +134,7 @@ class Recurrent(Layer):
         runs: Sequence[str],
         x: Array,
         before: Sequence[States],
-        present: Array | None,
+        mask: Array | None,
         training: bool,
     ) -> tuple[Array, list[States], Callable[..., Any]]:
         """Apply one layer in each direction. The outputs of both directions are concatenated.
@@ -143,7 +143,7 @@ class Recurrent(Layer):
         """
         is_first = runs[0] == self._runs[0]
         x, back_through_dropout = self._dropout.forward(x, training=training and not is_first)
-        swept = [self._run(run, x, b, present) for run, b in zip(runs, before, strict=True)]
+        swept = [self._run(run, x, b, mask) for run, b in zip(runs, before, strict=True)]
         outputs = [y for y, _, _ in swept]
         y = outputs[0] if len(runs) == 1 else self.xp.concat(outputs, axis=2)
 
@@ -162,7 +162,7 @@ class Recurrent(Layer):
         return y, [states for _, states, _ in swept], backward
 
     def _run(
-        self, run: str, x: Array, states: States, present: Array | None
+        self, run: str, x: Array, states: States, mask: Array | None
     ) -> tuple[Array, States, Callable[..., Any]]:
         """Apply the cell to all steps in one direction. The products are computed here.
 
@@ -185,7 +185,7 @@ class Recurrent(Layer):
             from_x += bias_ih.value + bias_hh.value if self._one_bias else bias_ih.value
         from_x = xp.reshape(from_x, (time, batch, -1))
         backwards = run.endswith("reverse")
-        h, after, back_through_steps = self._steps(run, from_x, states, present, backwards)
+        h, after, back_through_steps = self._steps(run, from_x, states, mask, backwards)
 
         def backward(
             dy: Array | None, dstates: States, input_gradient: bool
@@ -205,11 +205,11 @@ class Recurrent(Layer):
             dx = matmul(d_from_x, weight_ih.value)
             return xp.reshape(dx, (time, batch, features)), dstates
 
-        y = h if present is None else xp.where(present, h, 0.0)
+        y = h if mask is None else xp.where(mask, h, 0.0)
         return y, after, backward
 
     def _steps(
-        self, run: str, from_x: Array, states: States, present: Array | None, backwards: bool
+        self, run: str, from_x: Array, states: States, mask: Array | None, backwards: bool
     ) -> tuple[Array, States, Callable[..., Any]]:
         """Apply the cell step by step, and go back through the steps in the opposite order.
 
@@ -222,9 +222,9 @@ class Recurrent(Layer):
         h = xp.empty((time, batch, self.hidden_size), dtype=from_x.dtype, device=from_x.device)
 
         def chosen(t: int, new: Iterable[Array], old: Iterable[Array]) -> States:
-            if present is None:
+            if mask is None:
                 return tuple(new)
-            return tuple(map(partial(xp.where, present[t, ...]), new, old))
+            return tuple(map(partial(xp.where, mask[t, ...]), new, old))
 
         taken = []
         for t in range(time)[:: -1 if backwards else 1]:
@@ -237,8 +237,8 @@ class Recurrent(Layer):
             taken.append((t, back))
 
         def backward(dy: Array | None, dstates: States) -> tuple[Array, Array, States]:
-            if dy is not None and present is not None:
-                dy = xp.where(present, dy, 0.0)
+            if dy is not None and mask is not None:
+                dy = xp.where(mask, dy, 0.0)
             d_from_x, d_from_h = [from_x] * time, [from_x] * time  # replaced step by step
             for t, back in reversed(taken):
                 if dy is not None:
@@ -258,7 +258,7 @@ class Recurrent(Layer):
         return [getattr(self, f"{name}{run}") for name in names]
 
     def _inputs(self, given: Arrays) -> tuple[Array, Array | None, list[States]]:
-        """Check the input. Return `x`, which elements are present, and the states of each run."""
+        """Check the input. Return `x`, the mask of steps that are not padding, and all states."""
         if isinstance(given, tuple):
             if len(given) != 2:
                 raise ShapeError(
@@ -284,28 +284,12 @@ class Recurrent(Layer):
                     f"{self._label()}: expected the state {name!r} of shape {expected} (batch, "
                     f"layers and directions, hidden_size), found {tuple(state.shape)}"
                 )
-        present = self._present(inputs["lengths"], x) if "lengths" in inputs else None
-        if present is not None:  # NaN in the padding would spread through products with 0
-            x = self.xp.where(_swapped(self.xp, present), x, 0.0)
-        return x, present, self._by_run(states, x)
-
-    def _present(self, lengths: Array, x: Array) -> Array:
-        """Return which steps of each sequence are not padding, ``(time, batch, 1)``."""
-        xp, (batch, time, _) = self.xp, x.shape
-        if tuple(lengths.shape) != (batch,) or not xp.isdtype(lengths.dtype, "integral"):
-            raise ShapeError(
-                f"{self._label()}: expected lengths of shape ({batch},) that are integers, found "
-                f"shape {tuple(lengths.shape)} and {lengths.dtype}"
-            )
-        if on_host(lengths):
-            least, most = int(xp.min(lengths)), int(xp.max(lengths))
-            if least < 1 or most > time:
-                found = least if least < 1 else most
-                raise DataError(
-                    f"{self._label()}: expected lengths from 1 to {time}, found {found}"
-                )
-        steps = xp.arange(time, dtype=lengths.dtype, device=lengths.device)
-        return (steps[:, None] < lengths[None, :])[:, :, None]
+        mask = None
+        if "lengths" in inputs:
+            mask = present(self, x, inputs["lengths"])[:, :, None]
+            x = self.xp.where(mask, x, 0.0)  # NaN in the padding would spread through products
+            mask = _swapped(self.xp, mask)
+        return x, mask, self._by_run(states, x)
 
     def _by_run(self, states: Sequence[Array | None], x: Array) -> list[Any]:
         """Divide states ``(batch, runs, hidden)`` into a list for each run. None stands for 0."""

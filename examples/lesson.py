@@ -4,11 +4,17 @@ import argparse
 
 
 def arguments(doc, **defaults):
-    """Parse the options that all lessons share, and one option for each given default."""
+    """Parse the options that all lessons share, and one option for each given default.
+
+    A default of False makes a flag, which takes no value.
+    """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--backend", default="numpy", help="numpy, cupy or torch")
     parser.add_argument("--plot", metavar="FILE", help="write the picture to this file")
     for name, default in defaults.items():
         flag = "--" + name.replace("_", "-")
-        parser.add_argument(flag, type=type(default), default=default, help="(%(default)s)")
+        if default is False:
+            parser.add_argument(flag, action="store_true")
+        else:
+            parser.add_argument(flag, type=type(default), default=default, help="(%(default)s)")
     return parser.parse_args()

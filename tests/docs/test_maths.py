@@ -139,9 +139,9 @@ def test_each_excerpt_has_its_file_above_it():
 def test_sessions_print_what_the_page_says():
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
     for page in PAGES:
-        for info, code in FENCE.findall(page.read_text(encoding="utf-8")):
-            if info == SESSION:
-                runner.run(parser.get_doctest(code, {"cr": cr, "np": np}, page.name, None, None))
+        blocks = FENCE.findall(page.read_text(encoding="utf-8"))
+        code = "\n".join(code for info, code in blocks if info == SESSION)  # one after another
+        runner.run(parser.get_doctest(code, {"cr": cr, "np": np}, page.name, None, None))
     assert runner.tries > 0
     assert runner.failures == 0
 
@@ -202,6 +202,29 @@ def test_the_numbers_of_the_convolution():
     for name, value in found.items():
         np.testing.assert_array_equal(np.reshape(value, said[name].shape), said[name], name)
     np.testing.assert_array_equal(said["w"] @ said["P"], said["y"])
+
+
+def test_the_numbers_of_two_recurrent_steps():
+    """The library computes the numbers that the section gives as ``name = ... = number``."""
+    (text,) = [text for title, text in SECTIONS if title == "Two steps, by numbers"]
+    formulas = re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(text)[1:]))
+    parts = [formula.strip().split(" = ") for formula in formulas]
+    said = {name: float(number) for name, *_, number in parts}
+    x, dy = (np.array([[[said[f"{name}_1"]], [said[f"{name}_2"]]]]) for name in ("x", "dy"))
+    layer = cr.RNN(1, 1, nonlinearity="relu")
+    values = {"weight_ih_l0": [[said["w"]]], "weight_hh_l0": [[said["u"]]]}
+    values |= {"bias_ih_l0": [said["b"]], "bias_hh_l0": [0.0]}
+    layer.bind(dtype="float64", values=values)
+    h, backward = layer.forward({"x": x, "h": np.full((1, 1, 1), said["h_0"])})
+    dx = backward(dy)
+    _, back = layer.forward({"x": x[:, 1:], "h": h[:, :1]})
+    found = {"h_1": h[0, 0, 0], "h_2": h[0, 1, 0], "dh_0": dx["h"].item()}
+    found |= {"dw": layer.weight_ih_l0.grad.item(), "du": layer.weight_hh_l0.grad.item()}
+    found |= {"db": layer.bias_ih_l0.grad.item(), "dh_2": dy[0, 1, 0]}
+    found["dh_1"] = dy[0, 0, 0] + back(dy[:, 1:])["h"].item()
+    assert said.keys() - found.keys() == {"w", "u", "b", "h_0", "x_1", "x_2", "dy_1", "dy_2"}
+    for name, value in found.items():
+        assert value == said[name], name
 
 
 def test_the_numbers_of_the_picture_of_patches():

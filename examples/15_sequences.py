@@ -63,21 +63,23 @@ def adder(kind, **init):
 
 
 def gradient_norms(model, x):
-    """Return the norm of the gradient with respect to the states, from the last step to the first.
+    """Return the norms of the gradient of the output with respect to the states of each step.
 
-    The layer gets one step at a time, and returns its states after each step.
+    The first number belongs to the last step, and is 1. The layer gets one step at a time, so that
+    it returns the states, and later their gradients, for each step.
     """
     values = {name: parameter.value for name, parameter in model[0].named_parameters().items()}
     layer = type(model[0])(2, HIDDEN, return_state=True).bind(options.backend, values=values)
     x = layer.backend.asarray(x)
-    state = layer.backend.asarray(np.zeros((len(x), 1, HIDDEN), dtype="float32"))
-    states, backs = dict.fromkeys(layer.states, state), []
+    zeros = layer.backend.asarray(np.zeros((len(x), 1, HIDDEN), dtype="float32"))
+    states, backs = dict.fromkeys(layer.states, zeros), []
     for t in range(STEPS):
         (_, *after), back = layer.forward({"x": x[:, t : t + 1, :], **states})
         states = dict(zip(layer.states, after, strict=True))
         backs.append(back)
     output, back = model[1].forward(states["h"][:, 0, :])
-    gradients = [back(output * 0 + 1)[:, None, :], *(state * 0 for _ in layer.states[1:])]
+    dh = back(output * 0 + 1)[:, None, :]
+    gradients = [dh, *(zeros for _ in layer.states[1:])]  # the output depends on h only
     norms = []
     for back in reversed(backs):
         host = [layer.backend.to_numpy(gradient) for gradient in gradients]
@@ -180,7 +182,7 @@ class Writer(cr.Layer):
 
 
 def write(length, temperature):
-    """Return text that the network writes, without the first line."""
+    """Return text that the network writes, starting on a new line."""
     written, h = ["\n"], np.zeros((1, 1, memory), dtype="float32")
     while len(written) <= length:
         x = one_hot[[[alphabet.index(written[-1])]]]

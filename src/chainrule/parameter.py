@@ -265,7 +265,17 @@ class Parameter(Stored):
             Row numbers, ``(n,)``, int64.
         rows : array
             ``(n, ...)``, in the model's dtype.
+
+        Raises
+        ------
+        ShapeError
+            If there is not one row of the parameter's shape for each index.
+        TypeError
+            If `rows` does not have the model's dtype.
         """
+        expected, found = (*index.shape, *self.shape[1:]), tuple(rows.shape)
+        if index.ndim != 1 or found != expected:
+            raise ShapeError(f"expected rows of shape {expected} for a gradient, found {found}")
         if rows.dtype != self.state.dtype:
             raise self._other_dtype(rows)
         if not self.trainable:

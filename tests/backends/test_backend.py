@@ -182,8 +182,13 @@ def test_scatter_add_on_numpy_with_and_without_numba(monkeypatch):
             for target in (np.zeros((7, 3)), np.zeros((3, 7)).T):  # the second is not contiguous
                 backend.scatter_add(target, given, rows)
                 np.testing.assert_allclose(target, expected, rtol=1e-13, atol=1e-15)
+        target = np.zeros((7, 3, 1))
+        backend.scatter_add(target, index, values[..., None])
+        np.testing.assert_allclose(target[..., 0], expected, rtol=1e-13, atol=1e-15)
         with pytest.raises(IndexError):
             backend.scatter_add(np.zeros((7, 3)), np.asarray([7]), values[:1])
+        with pytest.raises(ValueError, match="shape"):
+            backend.scatter_add(np.zeros((7, 3)), index, values[:, :2])
 
 
 def test_device_is_passed_on():

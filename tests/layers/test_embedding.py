@@ -109,6 +109,8 @@ def test_mistakes(library):
         cr.Embedding(5, 3, 5)
     with pytest.raises(ValueError, match="padding_idx to be at least 0, found -1"):
         cr.Embedding(5, 3, -1)
+    with pytest.raises(cr.ShapeError, match=r"expected rows of shape \(2, 3\) .*, found \(2, 2\)"):
+        layer.weight.add_grad_rows(library.asarray([0, 1]), library.asarray(np.ones((2, 2))))
     with pytest.raises(TypeError, match="gradient"):
         layer.weight.add_grad_rows(
             library.asarray([0]), library.asarray(np.ones((1, 3), "float32"))

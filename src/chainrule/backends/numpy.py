@@ -71,9 +71,11 @@ class NumpyBackend(Backend, name="numpy"):
         return kernels.get(function) or super()._make_kernel(function)
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
-        if not (target.flags.c_contiguous and target.ndim == values.ndim == 2):
-            np.add.at(target, index, values)
-        elif has_numba():
+        if not target.flags.c_contiguous or (index.size, *target.shape[1:]) != values.shape:
+            np.add.at(target, index, values)  # it also reports shapes that do not fit
+            return
+        target, values = (a.reshape(a.shape[0], -1) for a in (target, values))
+        if has_numba():
             from .fused import scatter_add
 
             scatter_add(target, index, values)

@@ -63,19 +63,13 @@ class PoolOverTime(Layer):
         self, x: Array, lengths: Array | None, inside: Array | None
     ) -> tuple[Array, Backward]:
         """Return the mean over the steps of each sequence."""
-        xp, shape = self.xp, x.shape
-        if lengths is None:
-            share = 1.0 / shape[1]
-        else:
-            share = 1.0 / xp.astype(lengths, x.dtype)[:, None]
+        xp, time = self.xp, x.shape[1]
+        share = xp.full((1, time, 1), 1.0 / time, dtype=x.dtype, device=x.device)
+        if inside is not None:
             x = xp.where(inside, x, 0.0)
-        y = xp.sum(x, axis=1) * share
-
-        def backward(dy: Array) -> Array:
-            dx = xp.broadcast_to((dy * share)[:, None, :], shape)
-            return dx if inside is None else xp.where(inside, dx, 0.0)
-
-        return y, backward
+            share = xp.astype(inside, x.dtype) / xp.astype(lengths, x.dtype)[:, None, None]
+        y = xp.sum(x, axis=1) * share[:, 0, :]
+        return y, lambda dy: dy[:, None, :] * share
 
     def _one_step(
         self, x: Array, lengths: Array | None, inside: Array | None
@@ -84,13 +78,13 @@ class PoolOverTime(Layer):
         xp, (batch, time, features) = self.xp, x.shape
         steps = xp.arange(time, dtype=xp.int64, device=x.device)[None, :, None]
         if self.mode == "max":
-            step = xp.argmax(x if inside is None else xp.where(inside, x, -math.inf), axis=1)
-            step = step[:, None, :]
+            counted = x if inside is None else xp.where(inside, x, -math.inf)
+            step = xp.argmax(counted, axis=1)[:, None, :]
         elif lengths is None:
-            step = xp.full((batch, 1, features), time - 1, dtype=xp.int64, device=x.device)
+            step = xp.full((batch, 1, 1), time - 1, dtype=xp.int64, device=x.device)
         else:
-            step = xp.broadcast_to(lengths[:, None, None] - 1, (batch, 1, features))
-        y = xp.take_along_axis(x, step, axis=1)[:, 0, :]
+            step = lengths[:, None, None] - 1
+        y = xp.take_along_axis(x, xp.broadcast_to(step, (batch, 1, features)), axis=1)[:, 0, :]
 
         def backward(dy: Array) -> Array:
             return xp.where(steps == step, dy[:, None, :], 0.0)

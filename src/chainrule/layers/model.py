@@ -83,8 +83,7 @@ class Model(Layer):
         if several(x):
             raise TypeError(f"{name}: expected one array, found {shown(x)}")
         own = isinstance(x, self.backend.array_type)
-        image = own and x.dtype == xp.uint8 and not self.takes_integers
-        if own and not image and not xp.isdtype(x.dtype, "real floating"):
+        if own and x.dtype != xp.uint8 and not xp.isdtype(x.dtype, "real floating"):
             return self.backend.read_only(x)
         with blaming(name):
             return self.enter(x)

@@ -73,6 +73,7 @@ def test_float32_stays_float32(mode, library):
     assert y.dtype == dx.dtype == model.state.dtype
 
 
+@pytest.mark.not_on("cupy")  # lengths on a GPU are not read, because that would be slow
 @modes
 def test_mistakes(mode, library):
     for lengths, kind, message in (

@@ -3,6 +3,7 @@
 import gc
 import weakref
 
+import numpy as np
 import pytest
 from repeated import WEIGHT, StepRecorder, X, Y, assert_same, both, repeating_trainer
 
@@ -45,6 +46,19 @@ def test_the_same_without_random_masks_and_with_weights_of_classes(repeating):
         return repeating_trainer(library, compile, loss=loss, dropout=0.0)
 
     assert_same(both(repeating, make), repeating)
+
+
+def test_the_same_on_sequences(repeating):
+    def make(library, compile):
+        layers = [cr.LSTM(3, 4, num_layers=2, dropout=0.3)]
+        layers += [cr.GRU(4, 3, bidirectional=True, output="last"), cr.Linear(6, 3)]
+        model = cr.Sequential(*layers, backend=library.backend, dtype="float64", seed=3)
+        loss, optimizer = cr.CrossEntropyLoss(), cr.Adam()
+        return cr.Trainer(model, loss=loss, optimizer=optimizer, compile=compile)
+
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(60, 12, 3)), rng.integers(1, 13, 60)
+    assert_same(both(repeating, make, (x, Y[:60])), repeating)
 
 
 def test_changes_by_a_callback_apply_from_the_next_step(repeating, monkeypatch):

@@ -239,7 +239,9 @@ class Recurrent(Layer):
         def backward(dy: Array | None, dstates: States) -> tuple[Array, Array, States]:
             if dy is not None and mask is not None:
                 dy = xp.where(mask, dy, 0.0)
-            d_from_x, d_from_h = [from_x] * time, [from_x] * time  # replaced step by step
+            # CuPy cannot concatenate many arrays while a step is captured.
+            d_from_x = xp.empty_like(from_x)
+            d_from_h = d_from_x if self._one_bias else xp.empty_like(from_x)
             for t, back in reversed(taken):
                 if dy is not None:
                     dstates = dstates[0] + dy[t, ...], *dstates[1:]
@@ -247,9 +249,11 @@ class Recurrent(Layer):
                 da, db = chosen(t, (da, db), (0.0, 0.0))
                 through = matmul(db, weight_hh.value)
                 dstates = chosen(t, (through if dh is None else through + dh, *others), dstates)
-                d_from_x[t], d_from_h[t] = da, db
-            d_from_x = xp.concat(d_from_x, axis=0)
-            return d_from_x, d_from_x if self._one_bias else xp.concat(d_from_h, axis=0), dstates
+                d_from_x[t, ...] = da
+                if not self._one_bias:
+                    d_from_h[t, ...] = db
+            d_from_x, d_from_h = (xp.reshape(d, (time * batch, -1)) for d in (d_from_x, d_from_h))
+            return d_from_x, d_from_h, dstates
 
         return h, states, backward
 

@@ -10,6 +10,8 @@ import chainrule as cr
 NEEDS = {
     "src/chainrule/estimators": "sklearn",
     "src/chainrule/backends/fused.py": "numba",
+    "src/chainrule/backends/fused_cells.py": "numba",
+    "src/chainrule/backends/fused_sampling.py": "numba",
     "src/chainrule/backends/fused_windows.py": "numba",
     "src/chainrule/interop/torch.py": "torch",
     "src/chainrule/interop/onnx.py": "onnxruntime",

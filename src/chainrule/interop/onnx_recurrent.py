@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..layers.recurrent import RNN, Recurrent
+from ..layers.recurrence import Recurrent
+from ..layers.recurrent import RNN
 from ..parameter import Parameter
 from .onnx_graph import Graph, Operand, Value, Writer, import_onnx
 

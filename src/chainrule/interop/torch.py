@@ -15,7 +15,7 @@ from .. import layers
 from ..backends.base import BackendLike
 from ..errors import shown
 from ..layers import Layer, Sequential
-from ..layers.recurrent import Recurrent
+from ..layers.recurrence import Recurrent
 from ..layers.windowed import Windowed
 from ..parameter import Parameter
 

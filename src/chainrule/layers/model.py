@@ -29,7 +29,7 @@ from .base import Layer
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .normalization import BatchNorm
-from .recurrent import Recurrent
+from .recurrence import Recurrent
 from .windowed import Windowed
 
 

@@ -1,0 +1,327 @@
+"""The base class of recurrent layers: one cell, applied to each step of a sequence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+from .. import initializers
+from ..cells import Cell
+from ..checks import below_one, flag, one_of, whole
+from ..errors import DataError, ShapeError
+from ..formulas import sum_over_batch
+from ..initializers import Initializer
+from ..parameter import Parameter
+from ..types import Array, Arrays, Backward
+from .base import Layer
+from .dropout import Dropout
+from .padded import present
+
+States = tuple[Array, ...]
+"""The states of a cell, each ``(batch, hidden)``: ``(h,)``, or ``(h, c)`` for an LSTM."""
+
+
+class Recurrent(Layer):
+    """Base class of `RNN`, `LSTM` and `GRU`, which differ in their cells."""
+
+    takes_input_gradient = True
+    takes_several = True
+
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    """The names of the states."""
+
+    gates: ClassVar[int] = 1
+    """The number of gates, each with a row of the weights per hidden unit."""
+
+    _one_bias: ClassVar[bool] = True
+    """Whether the two biases only occur as a sum, so that both are added to `from_x`."""
+
+    cell: Cell
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bias: bool = True,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        output: str = "all",
+        return_state: bool = False,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
+    ) -> None:
+        self.input_size = whole("input_size", input_size, least=1)
+        self.hidden_size = whole("hidden_size", hidden_size, least=1)
+        self.num_layers = whole("num_layers", num_layers, least=1)
+        self.bidirectional = flag("bidirectional", bidirectional)
+        self.dropout = below_one("dropout", dropout)
+        self._dropout = Dropout(dropout)
+        self.output = one_of("all", "last")("output", output)
+        self.return_state = flag("return_state", return_state)
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        init = initializers.uniform(-bound, bound) if init is None else init
+        self._runs = [
+            self._make(layer, suffix, flag("bias", bias), init, bias_init)
+            for layer in range(self.num_layers)
+            for suffix in self._suffixes
+        ]
+
+    @property
+    def _suffixes(self) -> tuple[str, ...]:
+        """The ends of the parameters' names, one for each direction."""
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def _make(
+        self, layer: int, suffix: str, bias: bool, init: Initializer, bias_init: Initializer | None
+    ) -> str:
+        """Make the parameters of one layer in one direction, and return the end of their names."""
+        suffix = f"_l{layer}{suffix}"
+        rows, hidden = self.gates * self.hidden_size, self.hidden_size
+        inputs = self.input_size if layer == 0 else hidden * len(self._suffixes)
+        setattr(self, f"weight_ih{suffix}", Parameter((rows, inputs), init=init))
+        setattr(self, f"weight_hh{suffix}", Parameter((rows, hidden), init=init))
+        for name in ("bias_ih", "bias_hh"):
+            start = self._bias_init(name, bias_init)
+            made = Parameter((rows,), init=start, decay=False) if bias else None
+            setattr(self, f"{name}{suffix}", made)
+        return suffix
+
+    def _bias_init(self, name: str, init: Initializer | None) -> Initializer | None:
+        """Return the initializer of a bias."""
+        return init
+
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
+        given, xp, width = x, self.xp, len(self._suffixes)
+        x, mask, before = self._inputs(x)
+        y, after, backs = _swapped(xp, x), list[States](), []
+        for layer in range(self.num_layers):
+            here = slice(layer * width, (layer + 1) * width)
+            y, final, back = self._layer(self._runs[here], y, before[here], mask, training)
+            after += final
+            backs.append((here, back))
+        if self.output == "all":
+            result = _swapped(xp, y)
+        else:
+            result = xp.concat([states[0] for states in after[-width:]], axis=1)
+
+        def backward(dy: Arrays, input_gradient: bool = True) -> Arrays | None:
+            dresult, *dfinal = dy if self.return_state else (dy,)
+            dafter = self._by_run(dfinal or [None for _ in self.states], x)
+            dy = None
+            if dresult is not None and self.output == "all":
+                dy = _swapped(xp, dresult)
+            elif dresult is not None:
+                for states, part in zip(dafter[-width:], _parts(dresult, width), strict=True):
+                    states[0] = states[0] + part
+            dbefore = list[States]()
+            for here, back in reversed(backs):
+                dy, dfirst = back(dy, dafter[here], input_gradient or here.start > 0)
+                dbefore = [*dfirst, *dbefore]
+            if not input_gradient:
+                return None
+            return self._in_the_form_of(given, _swapped(xp, dy), dbefore)
+
+        return (result, *self._stacked(after)) if self.return_state else result, backward
+
+    def _layer(
+        self,
+        runs: Sequence[str],
+        x: Array,
+        before: Sequence[States],
+        mask: Array | None,
+        training: bool,
+    ) -> tuple[Array, list[States], Callable[..., Any]]:
+        """Apply one layer in each direction. The outputs of both directions are concatenated.
+
+        `x` has time as its first axis, here and in the following methods.
+        """
+        is_first = runs[0] == self._runs[0]
+        x, back_through_dropout = self._dropout.forward(x, training=training and not is_first)
+        swept = [self._run(run, x, b, mask) for run, b in zip(runs, before, strict=True)]
+        outputs = [y for y, _, _ in swept]
+        y = outputs[0] if len(runs) == 1 else self.xp.concat(outputs, axis=2)
+
+        def backward(
+            dy: Array | None, dafter: Sequence[States], input_gradient: bool
+        ) -> tuple[Array | None, list[States]]:
+            dys = [None for _ in runs] if dy is None else _parts(dy, len(runs))
+            pairs = zip(swept, dys, dafter, strict=True)
+            results = [back(dy, d, input_gradient) for (_, _, back), dy, d in pairs]
+            dbefore = [d for _, d in results]
+            if not input_gradient:
+                return None, dbefore
+            dxs = [dx for dx, _ in results]
+            return back_through_dropout(sum(dxs[1:], dxs[0])), dbefore
+
+        return y, [states for _, states, _ in swept], backward
+
+    def _run(
+        self, run: str, x: Array, states: States, mask: Array | None
+    ) -> tuple[Array, States, Callable[..., Any]]:
+        """Apply the cell to all steps in one direction. The products are computed here.
+
+        Returns
+        -------
+        y : array
+            ``(time, batch, hidden)``, the state `h` after each step, or 0 in the padding.
+        states : tuple of array
+            The states after the last step.
+        backward : callable
+            ``backward(dy, dstates, input_gradient)`` returns `dx`, and the gradients with respect
+            to the states before the first step.
+        """
+        xp, matmul = self.xp, self.backend.matmul
+        weight_ih, weight_hh, bias_ih, bias_hh = self._parameters_of(run)
+        time, batch, features = x.shape
+        x = xp.reshape(x, (time * batch, features))
+        from_x = matmul(x, weight_ih.value.T)  # one product for all steps
+        if bias_ih is not None:
+            from_x += bias_ih.value + bias_hh.value if self._one_bias else bias_ih.value
+        from_x = xp.reshape(from_x, (time, batch, -1))
+        backwards = run.endswith("reverse")
+        h, after, back_through_steps = self._steps(run, from_x, states, mask, backwards)
+
+        def backward(
+            dy: Array | None, dstates: States, input_gradient: bool
+        ) -> tuple[Array | None, States]:
+            d_from_x, d_from_h, dstates = back_through_steps(dy, dstates)
+            first = states[0][None, ...]
+            before = [h[1:, ...], first] if backwards else [first, h[:-1, ...]]
+            h_before = xp.reshape(xp.concat(before, axis=0), (time * batch, -1))
+            weight_ih.add_grad_matmul(d_from_x.T, x)
+            weight_hh.add_grad_matmul(d_from_h.T, h_before)
+            if bias_ih is not None:
+                total = self.backend.kernel(sum_over_batch)
+                bias_ih.add_grad(total(d_from_x))
+                bias_hh.add_grad(total(d_from_h))
+            if not input_gradient:
+                return None, dstates
+            dx = matmul(d_from_x, weight_ih.value)
+            return xp.reshape(dx, (time, batch, features)), dstates
+
+        y = h if mask is None else xp.where(mask, h, 0.0)
+        return y, after, backward
+
+    def _steps(
+        self, run: str, from_x: Array, states: States, mask: Array | None, backwards: bool
+    ) -> tuple[Array, States, Callable[..., Any]]:
+        """Apply the cell step by step, and go back through the steps in the opposite order.
+
+        A sequence keeps its states in the padding, so a sequence that is read backwards starts at
+        its own end. `h` is not yet 0 in the padding.
+        """
+        xp, matmul, cell = self.xp, self.backend.matmul, self.backend.kernel(self.cell)
+        _, weight_hh, _, bias_hh = self._parameters_of(run)
+        time, batch, _ = from_x.shape
+        h = xp.empty((time, batch, self.hidden_size), dtype=from_x.dtype, device=from_x.device)
+
+        def chosen(t: int, new: Iterable[Array], old: Iterable[Array]) -> States:
+            if mask is None:
+                return tuple(new)
+            return tuple(map(partial(xp.where, mask[t, ...]), new, old))
+
+        taken = []
+        for t in range(time)[:: -1 if backwards else 1]:
+            from_h = matmul(states[0], weight_hh.value.T)
+            if bias_hh is not None and not self._one_bias:
+                from_h += bias_hh.value
+            new, back = cell(from_x[t, ...], from_h, *states)
+            states = chosen(t, new, states)
+            h[t, ...] = states[0]
+            taken.append((t, back))
+
+        def backward(dy: Array | None, dstates: States) -> tuple[Array, Array, States]:
+            if dy is not None and mask is not None:
+                dy = xp.where(mask, dy, 0.0)
+            # CuPy cannot concatenate many arrays while a step is captured.
+            d_from_x = xp.empty_like(from_x)
+            d_from_h = d_from_x if self._one_bias else xp.empty_like(from_x)
+            for t, back in reversed(taken):
+                if dy is not None:
+                    dstates = dstates[0] + dy[t, ...], *dstates[1:]
+                da, db, (dh, *others) = back(*dstates)
+                da, db = chosen(t, (da, db), (0.0, 0.0))
+                through = matmul(db, weight_hh.value)
+                dstates = chosen(t, (through if dh is None else through + dh, *others), dstates)
+                d_from_x[t, ...] = da
+                if not self._one_bias:
+                    d_from_h[t, ...] = db
+            d_from_x, d_from_h = (xp.reshape(d, (time * batch, -1)) for d in (d_from_x, d_from_h))
+            return d_from_x, d_from_h, dstates
+
+        return h, states, backward
+
+    def _parameters_of(self, run: str) -> list[Any]:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return [getattr(self, f"{name}{run}") for name in names]
+
+    def _inputs(self, given: Arrays) -> tuple[Array, Array | None, list[States]]:
+        """Check the input. Return `x`, the mask of steps that are not padding, and all states."""
+        if isinstance(given, tuple):
+            if len(given) != 2:
+                raise ShapeError(
+                    f"{self._label()}: expected (x, lengths), found a tuple of {len(given)} arrays"
+                )
+            given = dict(zip(("x", "lengths"), given, strict=True))
+        inputs = given if isinstance(given, dict) else {"x": given}
+        unknown = inputs.keys() - {"x", "lengths", *self.states}
+        if unknown or "x" not in inputs:
+            known = ", ".join(map(repr, ("x", "lengths", *self.states)))
+            raise DataError(
+                f"{self._label()}: expected inputs named {known}, of which only 'x' is required, "
+                f"found {', '.join(map(repr, inputs))}"
+            )
+        x = inputs["x"]
+        fits = x.ndim == 3 and x.shape[2] == self.input_size and min(x.shape) > 0
+        self.expect(fits, ("batch", "time", self.input_size), x)
+        states = [inputs.get(name) for name in self.states]
+        expected = x.shape[0], len(self._runs), self.hidden_size
+        for name, state in zip(self.states, states, strict=True):
+            if state is not None and tuple(state.shape) != expected:
+                raise ShapeError(
+                    f"{self._label()}: expected the state {name!r} of shape {expected} (batch, "
+                    f"layers and directions, hidden_size), found {tuple(state.shape)}"
+                )
+        mask = None
+        if "lengths" in inputs:
+            mask = present(self, x, inputs["lengths"])[:, :, None]
+            x = self.xp.where(mask, x, 0.0)  # NaN in the padding would spread through products
+            mask = _swapped(self.xp, mask)
+        return x, mask, self._by_run(states, x)
+
+    def _by_run(self, states: Sequence[Array | None], x: Array) -> list[Any]:
+        """Divide states ``(batch, runs, hidden)`` into a list for each run. None stands for 0."""
+        zeros = self.xp.zeros((x.shape[0], self.hidden_size), dtype=x.dtype, device=x.device)
+        return [
+            [zeros if state is None else state[:, i, :] for state in states]
+            for i in range(len(self._runs))
+        ]
+
+    def _stacked(self, states: Sequence[States]) -> list[Array]:
+        """Join the states of all runs, ``(batch, runs, hidden)``."""
+        return [self.xp.stack(of_all, axis=1) for of_all in zip(*states, strict=True)]
+
+    def _in_the_form_of(self, given: Arrays, dx: Array, dbefore: Sequence[States]) -> Arrays:
+        """Return the gradient in the form of the input."""
+        if isinstance(given, tuple):
+            return dx, None
+        if not isinstance(given, dict):
+            return dx
+        found = {"x": dx, "lengths": None}
+        found |= dict(zip(self.states, self._stacked(dbefore), strict=True))
+        return {name: found[name] for name in given}
+
+
+def _swapped(xp: Any, x: Array) -> Array:
+    """Swap the axes of batch and time."""
+    return xp.permute_dims(x, (1, 0, 2))
+
+
+def _parts(x: Array, count: int) -> list[Array]:
+    """Divide the last axis into equal parts."""
+    width = x.shape[-1] // count
+    return [x[..., i * width : (i + 1) * width] for i in range(count)]

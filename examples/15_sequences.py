@@ -13,7 +13,8 @@
    draws a character from its guess, and reads this character as its next input. At a low
    temperature, it mostly draws the likeliest characters.
 
-``--long`` takes minutes: sequences of 100 steps instead of 30, all images, and all of the text.
+``--long`` takes minutes: sequences of 100 steps instead of 30, all images, and all of the text. The
+squared error of GRU is then 0.0002, and the LSTM reads about 99.1 % of the test digits correctly.
 
 Source of the adding problem: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997.
 """

@@ -1,13 +1,13 @@
 """MNIST-1D: a convolution assumes that neighbours belong together, and is only as good as that.
 
-Each sample is a signal of 40 numbers with the shape of a digit somewhere in it. Three networks are
-trained: logistic regression, an MLP, and a CNN with a third of the MLP's weights. Then the 40
-numbers of all signals are reordered by one permutation, and the three are trained again.
+Each sample is a signal of 40 values that contains the shape of a digit at some position. Three
+networks are trained: logistic regression, an MLP, and a CNN with a third of the MLP's weights. Then
+one permutation reorders the 40 values of all signals, and the three networks are trained again.
 
-Look at the two columns. With the numbers in order, the CNN is far ahead, because one kernel finds
-its shape at any place. Shuffling loses no information, and the other two networks do not even
-notice: the order of its inputs means nothing to a `Linear` layer. The CNN loses its advantage,
-because the numbers of a patch are no longer neighbours.
+Look at the two columns. With the values in order, the CNN is far ahead, because a kernel finds a
+pattern at any position. Shuffling loses no information. The other two networks do not even notice,
+because a `Linear` layer ignores the order of the inputs. The CNN loses its advantage, because the
+values of a patch are no longer neighbours.
 
 The authors of the data set report 32, 68 and 94 %, and 32, 68 and 56 % after shuffling.
 

@@ -50,7 +50,10 @@ def test_right_gradients_of_custom_layers():
     [
         (WrongInput(), r"relative error .* at entry \(\d, 2\) of the input: gradient"),
         (WrongParameter(3), r"entry \(\d,\) of gain: gradient .*, finite difference"),
-        (WrongShape(), r"expected a gradient of shape \(4, 3\), like the input, found \(3,\)"),
+        (
+            WrongShape(),
+            r"expected a gradient of shape \(4, 3\) \(the input's shape\), found \(3,\)",
+        ),
         (NotANumber(), "relative error nan .* gradient nan"),
     ],
     ids=repr,

@@ -72,12 +72,15 @@ def shape_of(x: Arrays) -> Any:
 
 
 def each_shape(f: Callable[..., Any], shape: Shapes, *others: Any) -> Any:
-    """Apply `f` to the shape of each array, as `each` does. `shape` is as from `shape_of`."""
+    """Apply `f` to the shape of each array, as `each` does. `shape_of` returns `shape`."""
     return f(shape, *others) if is_shape_of_one(shape) else each(f, shape, *others)
 
 
 def fits(x: Arrays, shape: Shapes) -> bool:
-    """Return whether `x` has this shape, as from `shape_of`. None fits the shape of an array."""
+    """Return whether `x` has the shape `shape`, in the form that `shape_of` returns.
+
+    ``None`` in place of an array fits any shape.
+    """
     if not several(x):
         return is_shape_of_one(shape) if x is None else tuple(x.shape) == shape
     alike = not is_shape_of_one(shape) and named("", x).keys() == named("", shape).keys()

@@ -25,14 +25,15 @@ _WEIGHTS = 1  # makes these random numbers independent of other uses of the seed
 
 
 class StepInputs(Protocol):
-    """Inputs that differ in every training step: the optimizer's numbers and the mask keys.
+    """Inputs that can differ in every training step.
 
-    When a device repeats a step without running Python, the device reads these inputs from tables
-    (see `chainrule.training.repeated`).
+    The inputs are the numbers that an optimizer step uses, such as the learning rate, and the keys
+    of random masks. When a device repeats a step without running Python, the device reads these
+    inputs from tables (see `chainrule.training.repeated`).
     """
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the numbers of an optimizer step as one array, so that one transfer is enough."""
+        """Return the numbers that an optimizer step uses, as one array moved in one transfer."""
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
         """Return the key of the next random mask: two integers or 0-d arrays."""
@@ -68,7 +69,8 @@ class ModelState:
     draws : int
         The number of random masks drawn so far (see `chainrule.layers.Dropout`).
     inputs : StepInputs
-        The source of the optimizer's numbers and of the keys of random masks.
+        The source of the numbers that an optimizer step uses, such as the learning rate, and of the
+        keys of random masks.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Data may be arrays of any library, data frames or lists. Arrays stay on their device."""
+"""Data may be lists, data frames or arrays of any library. Arrays stay on their device."""
 
 import datetime
 import decimal

@@ -331,8 +331,8 @@ def test_a_window_larger_than_the_image(library):
         ("RandomAffine(scale=1.0)", "pair .* 0 < low <= high, found 1.0"),
         ("RandomAffine(scale=(1.0, np.inf))", "scale to be finite"),
         ("RandomAffine(shear=90)", "0 <= shear < 90"),
-        ("Compose([RandomFlip()])", r"such as RandomFlip\(\), one argument each"),
-        ("Compose(RandomFlip)", r"such as RandomFlip\(\), one argument each"),
+        ("Compose([RandomFlip()])", r"such as RandomFlip\(\) \(one argument each\)"),
+        ("Compose(RandomFlip)", r"such as RandomFlip\(\) \(one argument each\)"),
     ],
 )  # fmt: skip
 def test_bad_arguments(call, expected):

@@ -206,7 +206,7 @@ def test_mislabelled_files(small):
     with pytest.raises(cr.FileFormatError, match=r"expected an array of shape \(60, 28, 28\)"):
         cr.datasets.mnist(home)
     (home / "fashion-mnist" / labels.name).write_bytes(idx(np.full(60, 10, "u1")))
-    with pytest.raises(cr.FileFormatError, match="labels from 0 to 9, found uint8 up to 10"):
+    with pytest.raises(cr.FileFormatError, match=r"labels from 0 to 9\), found uint8 up to 10"):
         cr.datasets.fashion_mnist(home)
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"activation": ["relu"]}, "expected 2 values of activation, one for each .* found 1"),
+        ({"activation": ["relu"]}, "expected 2 values of activation .one for each .* found 1"),
         ({"activation": "linear"}, "expected activation to be one of identity, logistic"),
         ({"activation": 3}, "expected activation to be a value or a list"),
         ({"dropout": [0.1]}, "expected 2 values of dropout"),
@@ -86,7 +86,7 @@ def test_invalid_targets_and_weights():
         with pytest.raises(ValueError, match="sample_weight to be at least zero"):
             fitted(MLPRegressor, NUMBER, weight=weight)
     for solver in ("adam", "lbfgs"):
-        with pytest.raises(ValueError, match=r"finite sum; found 1e\+308 to 1e\+308"):
+        with pytest.raises(ValueError, match=r"finite sum, found values from 1e\+308 to 1e\+308"):
             fitted(MLPRegressor, NUMBER, weight=np.full(130, 1e308), solver=solver)
         large = {"weight": np.full(130, 1e38), "precision": "float32", "solver": solver}
         with np.errstate(all="ignore"), pytest.raises(ValueError, match="^sample_weight: .*inf"):

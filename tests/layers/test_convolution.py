@@ -241,7 +241,7 @@ def test_one_element_is_enough():
         ),
         (
             lambda: cr.ConvTranspose2d(1, 1, 2, stride=2, output_padding=2),
-            "expected output_padding to be less than the stride or the dilation, found (2, 2)",
+            "expected output_padding to be less than max(stride, dilation), found (2, 2)",
         ),
     ],
 )

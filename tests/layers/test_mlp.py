@@ -39,7 +39,7 @@ def test_bad_mlps():
     with pytest.raises(ValueError, match=r"at least two widths \(inputs and outputs\), found"):
         cr.mlp([4])
     with pytest.raises(
-        ValueError, match="expected 2 activations, one for each hidden layer, found 1"
+        ValueError, match=r"expected 2 activations \(one for each hidden layer\), found 1"
     ):
         cr.mlp([4, 3, 3, 1], activation=["relu"])
     with pytest.raises(ValueError, match=r"at least two widths \(inputs and outputs\), found 3"):

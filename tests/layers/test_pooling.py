@@ -93,7 +93,7 @@ def test_which_elements_count(x, options, expected, library):
     options = {"kernel": 2, **options}
     y, dx = pooled(cr.AvgPool1d(options.pop("kernel"), **options), library, x)
     np.testing.assert_allclose(y, expected, rtol=1e-14)
-    # The means are linear, so their sum is the product of `x` and the gradient of the sum.
+    # The sum of the means is a linear function of `x`: the dot product of `x` and its gradient.
     assert np.dot(x, dx) == pytest.approx(sum(expected))
 
 
@@ -112,8 +112,8 @@ def test_dilated_windows(library):
     assert (y, dx) == ([5, 9], [1, 0, 0, 0, 1])
 
 
-def test_a_window_that_reaches_over_the_image(library):
-    """Its elements all lie in the padding, so there is no maximum and no gradient."""
+def test_a_dilated_window_that_spans_the_image(library):
+    """All elements of the window lie in the padding, so there is no maximum and no gradient."""
     layer = cr.MaxPool1d(2, stride=1, padding=1, dilation=2)
     y, dx = pooled(layer, library, [5], dy=[1])
     assert (y, dx) == ([-np.inf], [0])

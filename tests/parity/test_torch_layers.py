@@ -1,4 +1,4 @@
-"""Layers and their files compared with PyTorch's."""
+"""Compare layers, and the files they are saved in, with those of PyTorch."""
 
 import numpy as np
 import pytest

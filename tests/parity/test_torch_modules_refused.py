@@ -59,8 +59,8 @@ REFUSED = {
     "a forward of its own": (replaced, NOT_SUPPORTED),
     "PReLU": (lambda: nn.PReLU(3), "expected num_parameters=1 .*, found 3"),
     "Softplus": (lambda: nn.Softplus(beta=2), "expected beta=1.0, found beta=2"),
-    "Softmax": (lambda: nn.Softmax(dim=0), "expected dim=-1, the last axis, found dim=0"),
-    "LogSoftmax": (lambda: nn.LogSoftmax(), "expected dim=-1, the last axis, found dim=None"),
+    "Softmax": (lambda: nn.Softmax(dim=0), "expected dim=-1 .the last axis., found dim=0"),
+    "LogSoftmax": (lambda: nn.LogSoftmax(), "expected dim=-1 .the last axis., found dim=None"),
     "Embedding, norm": (lambda: nn.Embedding(3, 2, max_norm=1.0), "expected max_norm=None, found"),
     "Embedding, sparse": (lambda: nn.Embedding(3, 2, sparse=True), "expected sparse=False, found"),
     "Embedding, frequency": (
@@ -98,15 +98,15 @@ REFUSED = {
     "Unflatten, batch": (lambda: nn.Unflatten(0, (2, 3)), "expected dim to be at least 1"),
     "Softmax over channels": (
         lambda: nn.Sequential(nn.Linear(8, 4), nn.Unflatten(1, (2, 2)), nn.Softmax(dim=1)),
-        "expected dim=-1, the last axis, found dim=1",
+        "expected dim=-1 .the last axis., found dim=1",
     ),
     "Softmax after a convolution": (
         lambda: nn.Sequential(nn.Conv1d(2, 3, 2), nn.Linear(8, 4), nn.Softmax(dim=1)),
-        "expected dim=-1, the last axis, found dim=1",
+        "expected dim=-1 .the last axis., found dim=1",
     ),
     "Softmax after a BatchNorm1d": (
         lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Softmax(dim=1)),
-        "expected dim=-1, the last axis, found dim=1",
+        "expected dim=-1 .the last axis., found dim=1",
     ),
     "PReLU after a convolution": (
         lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.PReLU(3)), "expected num_parameters=1"
@@ -161,11 +161,11 @@ def test_modules_without_an_equal_layer(make, words):
 def test_each_use_of_a_module_is_checked():
     twice = nn.Softmax(dim=1)
     net = nn.Sequential(nn.Linear(4, 4), twice, nn.Unflatten(1, (2, 2)), twice)
-    with pytest.raises(TypeError, match=r"module '3', Softmax.*: expected dim=-1, the last axis"):
+    with pytest.raises(TypeError, match=r"module '3', Softmax.*: expected dim=-1 .the last axis"):
         cr.from_torch(net)
     split = nn.Unflatten(1, (2, 2))
     net = nn.Sequential(split, nn.Flatten(), nn.Linear(4, 4), nn.Sequential(split), nn.Softmax(1))
-    with pytest.raises(TypeError, match=r"module '4', Softmax.*: expected dim=-1, the last axis"):
+    with pytest.raises(TypeError, match=r"module '4', Softmax.*: expected dim=-1 .the last axis"):
         cr.from_torch(net)
 
 

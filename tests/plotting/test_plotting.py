@@ -239,7 +239,7 @@ def test_regions_need_a_plane(library):
     with pytest.raises(cr.ShapeError, match=r"\(n, 2\), found \(4, 3\): choose"):
         plotting.plot_decision_boundary(model, np.zeros((4, 3)), [0, 1, 1, 0])
     with pytest.raises(
-        cr.ShapeError, match=r"y of shape \(4,\), a class for each of 4 samples, found \(3,\)"
+        cr.ShapeError, match=r"y to hold a class for each of 4 samples, found shape \(3,\)"
     ):
         plotting.plot_decision_boundary(model, np.zeros((4, 2)), [0, 1, 1])
 

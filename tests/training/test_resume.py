@@ -245,10 +245,10 @@ def test_a_file_or_parts_that_do_not_fit(library, tmp_path):
     trainer.fit(X, Y, **FIT, callbacks=[Counts()])
     trainer.save(path)
     for other in (cr.Adam(), cr.SGD(0.1, momentum=0.9), cr.SGD(cr.schedules.cosine(0.1, 20))):
-        with pytest.raises(ValueError, match="expected the same optimizer as before, 'SGD' with"):
+        with pytest.raises(ValueError, match=r"the same optimizer as before \('SGD' with"):
             resumed(path, library, optimizer=other)
     again = resumed(path, library)
-    with pytest.raises(ValueError, match=r"expected the callbacks .*, including Counts, found"):
+    with pytest.raises(ValueError, match=r"expected a Counts among the callbacks \(.*, found"):
         again.fit(X, Y, **FIT, callbacks=[cr.Callback()], resume=True)
     trainer.model.save(path)
     with pytest.raises(cr.FileFormatError, match="expected a training run, found a model"):

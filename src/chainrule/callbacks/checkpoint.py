@@ -128,8 +128,8 @@ class Checkpoint(Callback):
             if found := self._of_another_training(trainer):
                 raise FileExistsError(
                     f"{self.folder}: expected no checkpoints beyond step "
-                    f"{trainer.optimizer.steps}, where this training run starts, found "
-                    f"{found[-1]}: resume from this file, remove it, or choose another folder"
+                    f"{trainer.optimizer.steps} (the start of this training run), found "
+                    f"{found[-1]}; resume from the checkpoint, remove it, or choose another folder"
                 )
             if self.folder != before:
                 self._written = []

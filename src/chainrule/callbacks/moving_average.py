@@ -139,8 +139,8 @@ class ExponentialMovingAverage(Callback):
         )
         if found != expected:
             raise ShapeError(
-                "expected a model with {} weights and {} running statistics, as in the trained "
-                "model, found {} and {}".format(*expected, *found)
+                "expected a model with {} weights and {} running statistics (as in the trained "
+                "model), found {} and {}".format(*expected, *found)
             )
         state.restore(kept)
 

@@ -45,7 +45,7 @@ class Batches:
         self.batch_size = whole("batch_size", batch_size, least=1)
         if self.batch_size > self.samples:
             raise ValueError(
-                f"expected a batch size from 1 to the number of samples, {self.samples}, "
+                f"expected a batch size from 1 to {self.samples} (the number of samples), "
                 f"found {batch_size}"
             )
         self.rng = rng

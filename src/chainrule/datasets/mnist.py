@@ -176,7 +176,7 @@ def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> 
     for path, array, md5 in zip(paths, arrays, dataset.md5 or ("",) * 4, strict=True):
         if array.dtype != np.uint8 or (array.ndim == 1 and array.max() > 9):
             raise FileFormatError(
-                f"{path}: expected uint8, and labels from 0 to 9, found {array.dtype} up to "
+                f"{path}: expected uint8 (labels from 0 to 9), found {array.dtype} up to "
                 f"{array.max()}"
             )
         if md5 and _md5(array) != md5:

@@ -72,7 +72,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Whether `fit` continues with the current weights. Every call tracks its own best loss or
         score, and trains until this value stops improving. The settings of the network (sizes,
         activations, dropout, batch_norm, loss, precision, backend, device) must stay the same, as
-        for `partial_fit`. In scikit-learn, the activation can change.
+        for `partial_fit`. scikit-learn's MLPClassifier allows
+        another activation in the next call.
     momentum, nesterovs_momentum : float and bool, optional
         Options for "sgd". `chainrule.SGD` describes both options.
     early_stopping : bool, optional
@@ -334,7 +335,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         if several != self._multilabel:
             kinds = {False: "one class per sample", True: "an indicator matrix of labels"}
             raise ValueError(
-                f"expected y to be {kinds[self._multilabel]}, as in the training data, found "
+                f"expected y to be {kinds[self._multilabel]} (as in the training data), found "
                 f"{kinds[several]}"
             )
         self._expect_known(unique_labels(labels))

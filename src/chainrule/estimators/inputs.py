@@ -90,7 +90,7 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
             y = check_array(y, ensure_2d=False, dtype=kind, accept_sparse=True, input_name="y")
         if y.shape[0] != x.shape[0]:
             raise ValueError(
-                f"expected as many targets as samples, {x.shape[0]}, found {y.shape[0]}"
+                f"expected one target for each of {x.shape[0]} samples, found {y.shape[0]}"
             )
     y = y.toarray() if is_sparse(y) else y
     if numeric and not is_foreign(y) and y.dtype.kind in "US":

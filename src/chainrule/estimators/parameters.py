@@ -168,7 +168,7 @@ def _each(name: str, given: Any, layers: int, kind: type) -> list[Any]:
         raise ValueError(f"expected {name} to be a value or a list of values, found {shown(given)}")
     if len(each) != layers:
         raise ValueError(
-            f"expected {layers} values of {name}, one for each hidden layer, found {len(each)}: "
+            f"expected {layers} values of {name} (one for each hidden layer), found {len(each)}: "
             f"{shown(given)}"
         )
     return list(each)

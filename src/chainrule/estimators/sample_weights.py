@@ -74,8 +74,8 @@ def times_class_weight(
         or not all(isinstance(one, Mapping) for one in each)
     ):
         raise ValueError(
-            "expected class_weight to be 'balanced', a dict of weights, or for several labels "
-            f"a list with one dict per label; found {shown(class_weight)}"
+            "expected class_weight to be 'balanced', a dict of weights, or a list with one dict "
+            f"per label (for several labels); found {shown(class_weight)}"
         )
     pairs = zip(each, columns, strict=True)
     factors = [_of_classes(one, column, classes) for one, column in pairs]
@@ -137,7 +137,7 @@ def _checked(weight: Array, name: str) -> Array:
     low, high = float(xp.min(weight)), float(xp.max(weight))
     if not (low >= 0.0 and 0.0 < high * weight.shape[0] < math.inf):
         raise ValueError(  # scikit-learn's checks look for the word "zero"
-            f"expected {name} to be at least zero for each sample, above zero for at least one "
-            f"sample, and to have a finite sum; found {low:g} to {high:g}"
+            f"expected {name} to be at least zero (above zero for at least one sample) with a "
+            f"finite sum, found values from {low:g} to {high:g}"
         )
     return weight

@@ -106,8 +106,8 @@ def _batches(parameters: Mapping[str, Any], data: Data) -> dict[str, Any]:
     if parameters["batch_norm"] and size < 2:
         raise ValueError(
             "batch_norm=True: expected batches of at least 2 samples, found "
-            f"n_samples={samples} (with a weight above 0) and batch_size="
-            f"{parameters['batch_size']!r}"
+            f"n_samples={samples} and batch_size={parameters['batch_size']!r}; samples of weight 0 "
+            "do not count"
         )
     # Drop a last batch of one sample, because BatchNorm cannot compute the variance of one sample.
     how: dict[str, Any] = {
@@ -150,8 +150,8 @@ def split(
     if weighted:  # the random weights of bagging must not cause an error
         if samples < 3:
             raise ValueError(
-                "early_stopping=True: expected at least 3 samples with a weight above 0, 2 of them "
-                f"for validation, found n_samples={samples}"
+                "early_stopping=True: expected at least 3 samples with a weight above 0 (2 of them "
+                f"for validation), found n_samples={samples}"
             )
         held = max(held, 2)
     if strata is not None:

@@ -20,7 +20,10 @@ class Task:
     """Whether targets must be numbers. If not, targets are labels, which are copied to the host."""
 
     def _learn_targets(self, labels: Array, *, first: bool, incremental: bool) -> None:
-        """Record the classes or the number of outputs, or compare them with earlier calls."""
+        """Record the classes (of a classifier) or the number of outputs (of a regressor).
+
+        When a call continues training, a classifier compares the labels with the recorded classes.
+        """
         raise NotImplementedError
 
     def _compare_targets(self, labels: Array) -> None:

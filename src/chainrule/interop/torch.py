@@ -251,7 +251,7 @@ def _softplus(module: Any, rows: bool) -> Layer:
 def _over_last_axis(kind: type[Layer]) -> Maker:
     def make(module: Any, rows: bool) -> Layer:
         if module.dim != -1 and not (rows and module.dim == 1):
-            _refuse(f"expected dim=-1, the last axis, found dim={module.dim}")
+            _refuse(f"expected dim=-1 (the last axis), found dim={module.dim}")
         return kind()
 
     return make

@@ -345,6 +345,6 @@ class Layer(Tree):
         self._leaves_dtype("gradient", dx, dy)
         if not fits(dx, shape):
             raise ShapeError(
-                f"{self._label()}: expected a gradient of shape {shape}, like the input, "
+                f"{self._label()}: expected a gradient of shape {shape} (the input's shape), "
                 f"found {shape_of(dx)}"
             )

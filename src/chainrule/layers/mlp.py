@@ -84,7 +84,7 @@ def mlp(
     names = list(activation) if several else [activation] * hidden
     if len(names) != hidden:
         raise ValueError(
-            f"expected {hidden} activations, one for each hidden layer, found {len(names)}"
+            f"expected {hidden} activations (one for each hidden layer), found {len(names)}"
         )
     layers: list[Layer] = []
     for n, m, name in zip(widths[:-1], widths[1:], [*names, output], strict=True):

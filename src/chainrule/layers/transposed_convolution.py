@@ -34,9 +34,10 @@ class ConvTranspose2d(Convolution):
     padding : int or tuple of int, optional
         The number of rows and columns to remove from each side of ``y``.
     output_padding : int or tuple of int, optional
-        The number of rows and columns to add to ``y`` at the bottom and on the right, less than the
-        stride or the dilation. With a stride above 1, a `Conv2d` maps images of several sizes to
-        the size of ``x``, and `output_padding` selects one of these sizes.
+        The number of rows and columns to add to ``y`` at the bottom and on the right. It must be
+        less than the larger of `stride` and `dilation`. With a stride above 1, a `Conv2d` maps
+        images of several sizes to the size of ``x``, and `output_padding` selects one of these
+        sizes.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class ConvTranspose2d(Convolution):
         for extra, *limits in zip(self.output_padding, self.stride, self.dilation, strict=True):
             if extra >= max(limits):
                 raise ValueError(
-                    "expected output_padding to be less than the stride or the dilation, found "
+                    "expected output_padding to be less than max(stride, dilation), found "
                     f"{self.output_padding}"
                 )
         channels = self.in_channels, self.out_channels // self.groups

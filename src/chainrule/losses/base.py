@@ -312,7 +312,7 @@ class Loss:
         forms = several(y) or several(gradient)  # usually False
         if forms and named("", gradient).keys() != named("", y).keys():
             raise TypeError(
-                f"{self!r}: expected a gradient in the form of the outputs, {shown(y)}, found "
+                f"{self!r}: expected a gradient in the form of the outputs ({shown(y)}), found "
                 f"{shown(gradient)}"
             )
         return each(partial(self._expect_array, "gradient"), gradient, y)

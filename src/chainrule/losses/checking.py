@@ -107,7 +107,7 @@ def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> 
     usable = least >= 0.0 and limits.smallest_normal <= total <= limits.max
     if not (usable or (zeros and least == most == 0.0)):
         raise DataError(
-            f"{name}: expected weights of at least 0{'' if zeros else ', not all 0'}, with a sum "
+            f"{name}: expected weights of at least 0{'' if zeros else ' (not all 0)'} with a sum "
             f"within the range of {weight.dtype}, found values from {least:g} to {most:g} that sum "
             f"to {total:g}"
         )

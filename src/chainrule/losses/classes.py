@@ -197,7 +197,7 @@ class KLDivLoss(WeightedOutputs):
         largest = float(xp.max(y))
         if 1e-3 < largest < math.inf:  # `Trainer` reports infinity and NaN
             raise DataError(
-                f"KLDivLoss: expected log-probabilities, which are at most 0, found {largest:.6g}; "
+                f"KLDivLoss: expected log-probabilities (at most 0), found {largest:.6g}; "
                 "for logits, add LogSoftmax as the last layer"
             )
 

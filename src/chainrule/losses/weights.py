@@ -51,7 +51,7 @@ class OutputWeight:
         array = np.asarray(weights, dtype=float)
         if array.ndim != 1 or not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
             raise ValueError(
-                "expected a list of finite weights of at least 0, not all 0, found "
+                "expected a list of finite weights of at least 0 (not all 0), found "
                 f"{shown(weights)}"
             )
         self.weights = array.tolist()

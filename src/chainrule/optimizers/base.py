@@ -264,8 +264,8 @@ class Optimizer(Options):
             schedules = ", ".join(state["schedules"])
             scheduled = f"schedules for {schedules}" if schedules else "no schedules"
             raise ValueError(
-                f"expected the same optimizer as before, {state['kind']!r} with the vectors "
-                f"{list(state['vectors'])} and {scheduled}, found {self!r}"
+                f"expected the same optimizer as before ({state['kind']!r} with the vectors "
+                f"{list(state['vectors'])} and {scheduled}), found {self!r}"
             )
         moved = {
             name: backend.asarray(state["vectors"][name], dtype=vector.dtype)

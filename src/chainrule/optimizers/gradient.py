@@ -18,9 +18,9 @@ class Gradient:
 
     For a model in host memory, NaN or infinity in the gradient is an error. If the optimizer's rule
     squares gradients, large elements are clipped, so that the squares do not overflow. The limit is
-    1/32 of the square root of the largest finite number (5.8e17 in float32). For a model on a
-    device, the gradient is not read, so the gradient is neither checked nor limited. The gradients
-    of penalties are added later and are not limited.
+    1/32 of the square root of the largest finite number (5.8e17 in float32). On a device, the
+    gradient is not copied to the host, so NaN is not detected and large elements are not clipped.
+    The gradients of penalties are added later and are not clipped.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class Options:
         return (lr,)
 
     def numbers(self, stretches: list[Stretch], step: int) -> list[float]:
-        """Return the numbers of a step. Steps are counted from 0 here.
+        """Return the numbers that a step uses. Steps are counted from 0 here.
 
         For each stretch, the list holds the `scalars`, `l1` and the decay. The decay is
         `weight_decay`. With decoupled decay, the decay is the factor that multiplies the value. The
@@ -116,7 +116,7 @@ class Options:
         return grad
 
     def description(self) -> dict[str, Any]:
-        """Return the class name, the numbers and the names of schedules, ready for JSON."""
+        """Return the class name, the hyperparameters and the names of schedules, ready for JSON."""
         options = self._options()
         if isinstance(self.lr, dict):
             del options["lr"]

@@ -46,7 +46,7 @@ def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
     found = to_numpy(classes)
     if found.shape not in ((samples,), (samples, 1)):
         raise ShapeError(
-            f"expected {name} of shape ({samples},), a class for each of {samples} samples, found "
+            f"expected {name} to hold a class for each of {samples} samples, found shape "
             f"{found.shape}: for outputs or one-hot rows, .argmax(axis=1) gives the classes"
         )
     found = found.reshape(-1)

@@ -91,7 +91,7 @@ def expect_validation_tuple(given: Any) -> None:
         several = isinstance(given, tuple)
         found = f"a tuple of {len(given)}" if several else type(given).__name__
         raise TypeError(
-            f"expected validation_data=(x, y) or (x, y, sample_weight), a tuple, found {found}"
+            f"expected validation_data to be a tuple (x, y) or (x, y, sample_weight), found {found}"
         )
 
 

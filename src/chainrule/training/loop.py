@@ -70,8 +70,8 @@ class Run:
         self._tell("on_epoch_start")
         progress = self._begin()
         first = len(progress.rows)
-        # On a device, losses are read at the end of the epoch. If a loss is NaN or infinite, the
-        # epoch is then repeated up to the step of this loss to find the cause.
+        # On a device, losses are copied to the host at the end of the epoch. If a loss is NaN or
+        # infinite, the epoch is repeated up to the step that gave this loss, to find the cause.
         checked_later = self.step.terminate_on_nan and not self.step.loss_on_host
         before = training._snapshot() if checked_later else None
         self._steps(progress, interruption)

@@ -2,8 +2,9 @@
 
 A GPU can repeat a recorded step (a CUDA graph) without launching the operations one by one. Every
 repetition runs the same kernels on the same arrays. Everything that changes from step to step is
-therefore prepared in tables on the device: the rows of the batch, the numbers of the optimizer and
-the keys of the random masks. Each step reads its own line of these tables.
+therefore prepared in tables on the device: the rows of the batch, the numbers that the optimizer
+uses (such as the learning rate) and the keys of the random masks. Each step reads its own line of
+these tables.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class RepeatedSteps:
         line += 1
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the optimizer's numbers for this step from the table."""
+        """Return the numbers that this optimizer step uses, from the table."""
         return self._own_numbers
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
@@ -174,7 +175,7 @@ class RepeatedSteps:
         key = next(self._own_keys, None) if self._masks else None
         if key is None:
             raise BackendError(
-                f"expected {self._masks} random masks per step, as in an earlier step, found more"
+                f"expected {self._masks} random masks per step (as in an earlier step), found more"
             )
         return key
 

@@ -180,7 +180,7 @@ def read_training(
 
 
 def _changed(asked: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Return the optimizer's numbers that differ from the numbers in the file."""
+    """Return the hyperparameters of the new optimizer that differ from the file."""
     now = json.loads(json.dumps(given))  # JSON turns tuples into lists, as in the file
     return [f"{name}={given[name]!r}" for name in now if now[name] != asked[name]]
 
@@ -244,8 +244,8 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
         elif state["values"]:
             found = [type(one).__name__ for one in listeners]
             raise ValueError(
-                f"expected the callbacks of the interrupted training run, including {name}, found "
-                f"{found}; only callbacks without a state may be left out"
+                f"expected a {name} among the callbacks (as in the interrupted training run), "
+                f"found {found}; only callbacks without a state may be left out"
             )
 
 

@@ -46,16 +46,16 @@ class Progress:
         return 2 + 2 * len(self.names)
 
     def read(self, state: ModelState, others: Iterable[Any] = ()) -> tuple[np.ndarray, list[float]]:
-        """Read the numbers of all steps, and `others`, from the device in one transfer.
+        """Copy the results of all steps, and `others`, to the host in one transfer.
 
-        The rows then hold floats, so the next call reads only the results of later steps.
+        Afterwards, the rows hold floats, so the next call copies only the results of later steps.
 
         Returns
         -------
         table : numpy.ndarray
-            The rows.
+            The results of the steps, one row per step.
         others : list of float
-            The numbers in `others`, as floats.
+            The given numbers or 0-d arrays, converted to floats.
         """
         of_steps = [number for row in self.rows for number in row]
         numbers = read_numbers(state, [*of_steps, *others])
@@ -100,7 +100,8 @@ class TrainingState:
     half_done : bool
         Whether a step was interrupted while the optimizer was updating the weights.
     asked : dict
-        The optimizer's numbers as the user set them. Callbacks may change the optimizer later.
+        The optimizer's hyperparameters as the user set them, without schedules. Callbacks may
+        change the optimizer later.
     of_estimator : bool
         Whether this training run belongs to an estimator. In a parameter search, all fits have
         copies of the same callbacks. So if the file of a callback belongs to another training run,

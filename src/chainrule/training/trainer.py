@@ -170,8 +170,8 @@ class Trainer(TrainingState):
         loss, metrics, compile
             The same arguments as for the saved trainer. `Trainer` describes these arguments.
         optimizer : Optimizer
-            A new optimizer of the same class. Its schedules are used. Its numbers are replaced by
-            the numbers in the file.
+            A new optimizer of the same class. The schedules of this optimizer are used. All other
+            hyperparameters are replaced by the values in the file.
         backend, device, layers : optional
             The same options as for `chainrule.load`.
 
@@ -190,9 +190,9 @@ class Trainer(TrainingState):
         Warns
         -----
         RuntimeWarning
-            If the file was written with other versions, on another machine or with another number
-            of threads, or if the numbers of the new optimizer differ from the numbers in the file.
-            The numbers in the file are used.
+            If the file was written with other versions, on another machine, or with another number
+            of threads. Also if hyperparameters of the new optimizer differ from the values in the
+            file. The values in the file are then used.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
@@ -221,8 +221,8 @@ class Trainer(TrainingState):
         """Train for some epochs.
 
         Arrays are checked and moved to the device once, before the first step. The data of files
-        and ready-made batches is moved one batch at a time. Losses and metrics are read from the
-        device once per epoch. The first Ctrl-C ends the training run after the current step. A
+        and ready-made batches is moved one batch at a time. Losses and metrics are copied
+        to the host once per epoch. The first Ctrl-C ends the training run after the current step. A
         second Ctrl-C ends the run at once.
 
         The trainer's seed, 0 by default, determines the order of the batches. Two models with the
@@ -231,7 +231,7 @@ class Trainer(TrainingState):
         Parameters
         ----------
         x, y : array, or tuple or dict of arrays
-            Inputs ``(samples, ...)`` and targets: arrays of any library, lists or frames. Several
+            Inputs ``(samples, ...)`` and targets: lists, frames or arrays of any library. Several
             inputs form a tuple or a dict, and so do the targets of a custom loss. The data of a
             `numpy.memmap` stays on disk. Without `y`, `x` is a source of ready-made batches (see
             `chainrule.data.BatchStream`).

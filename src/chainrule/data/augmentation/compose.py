@@ -31,7 +31,7 @@ class Compose:
         for augmentation in augmentations:
             if not is_function(augmentation):
                 raise TypeError(
-                    "expected augmentations such as RandomFlip(), one argument each, found "
+                    "expected augmentations such as RandomFlip() (one argument each), found "
                     f"{shown(augmentation)}"
                 )
         self.augmentations = augmentations

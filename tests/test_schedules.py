@@ -1,4 +1,4 @@
-"""Schedules: their formulas, their last steps, their use in optimizers, and their errors."""
+"""Check the formulas of schedules, the last steps, the use in optimizers, and the errors."""
 
 import copy
 import math

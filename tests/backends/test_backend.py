@@ -1,4 +1,4 @@
-"""Backends: their selection, their errors and the operations that they replace."""
+"""Check how a backend is selected, which errors it raises and which operations it replaces."""
 
 import operator
 import os

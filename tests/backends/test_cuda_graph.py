@@ -1,4 +1,4 @@
-"""Capturing a step for a GPU, with stand-ins for CuPy and cuBLAS."""
+"""Capture a step for a GPU, with stand-ins for CuPy and cuBLAS."""
 
 import contextlib
 import gc

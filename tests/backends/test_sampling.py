@@ -1,4 +1,4 @@
-"""Bilinear sampling, compared with SciPy and with its formula in NumPy."""
+"""Compare bilinear sampling with SciPy and with the formula in NumPy."""
 
 import array_api_compat.numpy as xp
 import numpy as np

@@ -1,4 +1,4 @@
-"""The arguments of callbacks: defaults, mistakes and documentation."""
+"""Check the arguments of callbacks: defaults, mistakes and documentation."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""Checkpoint: the files that it writes, and training runs that resume from these files."""
+"""`Checkpoint` writes the right files, and training runs resume from these files."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Checkpoint: full disks, crashes and failing training runs."""
+"""`Checkpoint` survives full disks, crashes and failing training runs."""
 
 import errno
 import math

@@ -1,4 +1,4 @@
-"""The contract of every callback: resuming, states, reuse and copies."""
+"""Every callback can resume, save its state, be used again and be copied."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""CSVLogger: its rows in new files, in files of resumed runs, and in files of other tools."""
+"""`CSVLogger` writes rows to new files, to files of resumed runs and to files of other tools."""
 
 import pytest
 from helpers import FIT, X, Y, resumed, rows, trainer_on

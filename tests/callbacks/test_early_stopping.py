@@ -1,4 +1,4 @@
-"""EarlyStopping: when it stops training, and which weights the model then has."""
+"""`EarlyStopping` stops training at the right time and leaves the right weights."""
 
 import math
 

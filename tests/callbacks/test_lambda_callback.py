@@ -1,4 +1,4 @@
-"""LambdaCallback: functions as callbacks."""
+"""`LambdaCallback` calls the given functions."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""ExponentialMovingAverage: the average of the weights, and models that use it."""
+"""`ExponentialMovingAverage` averages the weights, and models can use the average."""
 
 import copy
 

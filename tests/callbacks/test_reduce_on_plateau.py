@@ -1,4 +1,4 @@
-"""ReduceOnPlateau: the learning rate goes down once a metric stops improving."""
+"""`ReduceOnPlateau` lowers the learning rate once a metric stops improving."""
 
 import pytest
 from helpers import FIT, X, Y, score, trainer_on

@@ -1,4 +1,4 @@
-"""TensorBoard: the curves in its event files."""
+"""`TensorBoard` writes the curves to event files."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Callbacks that write files, and a second training run that writes to the same place."""
+"""Two training runs must not write to the same files at the same time."""
 
 import copy
 import threading

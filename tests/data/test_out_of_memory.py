@@ -1,4 +1,4 @@
-"""Training on data that does not fit in memory: files, ready-made batches and micro-batches."""
+"""Train on data that does not fit in memory: files, ready-made batches and micro-batches."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""IDX files, and the folders that are searched for MNIST. No test uses the network."""
+"""Read IDX files, and search folders for MNIST. No test uses the network."""
 
 import gzip
 import importlib

@@ -1,4 +1,4 @@
-"""Copies, clones, weights, sparse inputs and probabilities of estimators."""
+"""Check copies, clones, weights, sparse inputs and probabilities of estimators."""
 
 import copy
 import pickle

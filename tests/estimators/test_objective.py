@@ -1,4 +1,4 @@
-"""The objective of L-BFGS: its gradient and sample weights."""
+"""Check the gradient and the sample weights of the L-BFGS objective."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Options that scikit-learn lacks: layers, optimizers, losses, class weights and precision."""
+"""Check options that scikit-learn lacks: layers, optimizers, losses, class weights, precision."""
 
 import copy
 

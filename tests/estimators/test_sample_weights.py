@@ -1,4 +1,4 @@
-"""Sample weights of 0, weights of absent classes, and data of a single class."""
+"""Train with sample weights of 0, with weights of absent classes, and on a single class."""
 
 import numpy as np
 import pytest

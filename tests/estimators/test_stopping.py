@@ -1,4 +1,4 @@
-"""Validation data, early stopping, printed lines and warnings of a fit."""
+"""Check early stopping, validation data, printed lines and warnings of a fit."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""``fit(validation_data=)``: scores after each epoch, and early stopping on these scores."""
+"""``fit(validation_data=...)`` computes a score after each epoch, and can stop early on it."""
 
 import numpy as np
 import pytest

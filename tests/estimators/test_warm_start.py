@@ -1,4 +1,4 @@
-"""Warm starts, partial_fit, and estimators after a fit that failed."""
+"""Check warm starts, `partial_fit`, and estimators after a fit that failed."""
 
 import copy
 import pickle

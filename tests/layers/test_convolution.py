@@ -1,4 +1,4 @@
-"""Convolutions: values by hand and from SciPy, batches in parts, and invalid arguments."""
+"""Compare convolutions with hand-computed values and SciPy, and refuse invalid arguments."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Mistakes in networks for images: errors say how to correct them."""
+"""Errors say how to correct mistakes in networks for images."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""`Linear` on more than two axes, and `PReLU`."""
+"""Use `Linear` on more than two axes, and check `PReLU`."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models made by `mlp`, and generated data sets with two features."""
+"""Check models made by `mlp`, and generated data sets with two features."""
 
 import sys
 

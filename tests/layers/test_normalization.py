@@ -1,4 +1,4 @@
-"""Normalisation layers: values computed by hand, training, inference and errors."""
+"""Check normalisation layers in training and inference, with hand-computed values, and errors."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Pooling by hand: ties, NaN, windows at the border, and invalid arguments."""
+"""Check pooling by hand: ties, NaN, windows at the border, and invalid arguments."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Models: indexing, repr and prediction."""
+"""Check indexing, repr and prediction of models."""
 
 import numpy as np
 import pytest

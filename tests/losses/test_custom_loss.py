@@ -1,4 +1,4 @@
-"""A custom loss whose targets and outputs have different shapes."""
+"""A custom loss may have targets and outputs of different shapes."""
 
 import math
 

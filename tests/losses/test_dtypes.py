@@ -1,4 +1,4 @@
-"""Outputs, targets and weights of any dtype, and formulas that return another dtype."""
+"""Losses accept any dtype, and report formulas that return another dtype."""
 
 import numpy as np
 import pytest

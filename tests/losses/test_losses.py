@@ -1,4 +1,4 @@
-"""Losses compared with values computed by hand, and invalid arguments."""
+"""Compare losses with hand-computed values, and refuse invalid arguments."""
 
 import math
 

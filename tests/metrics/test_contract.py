@@ -1,4 +1,4 @@
-"""The contract of every metric: its result, its device, and errors for invalid inputs."""
+"""Every metric returns a 0-d array on the right device, and refuses invalid inputs."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Gradients whose squares overflow, and gradients that are NaN or infinite."""
+"""Check gradients whose squares overflow, and gradients that are NaN or infinite."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Optimizers: hand-computed steps, clipping, weight decay, learning rates, invalid arguments."""
+"""Compare steps of optimizers with hand-computed steps, and refuse invalid arguments."""
 
 import math
 

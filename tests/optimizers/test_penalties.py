@@ -1,4 +1,4 @@
-"""Penalties, norm limits and output weights: values computed by hand, and invalid arguments."""
+"""Compare penalties, norm limits and output weights with hand-computed values."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Buffers, in memory, in copies and in files."""
+"""Buffers keep their values in memory, in copies and in files."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Copies of models, in memory and through files."""
+"""Copy models in memory and through files."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Parameters: views into one vector, their names, shapes and initial values."""
+"""Parameters are views into one vector, and have the right names, shapes and initial values."""
 
 import copy
 

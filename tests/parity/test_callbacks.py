@@ -1,4 +1,4 @@
-"""Callbacks compared with their counterparts in PyTorch."""
+"""Compare callbacks with their counterparts in PyTorch."""
 
 import math
 

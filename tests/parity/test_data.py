@@ -1,4 +1,4 @@
-"""Tensors as data, and files of weights that PyTorch wrote."""
+"""Use tensors as data, and load files of weights that PyTorch wrote."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Metrics and losses for outputs of every dtype, compared with scikit-learn and PyTorch."""
+"""Compare metrics and losses for outputs of every dtype with scikit-learn and PyTorch."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Activations and losses far from 0, compared with mpmath, or with PyTorch where it is accurate."""
+"""Compare activations and losses far from 0 with mpmath, or with PyTorch where it is accurate."""
 
 import mpmath
 import numpy as np

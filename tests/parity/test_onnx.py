@@ -1,4 +1,4 @@
-"""ONNX files: onnxruntime computes the same outputs as the model."""
+"""onnxruntime computes the same outputs as the model from an exported file."""
 
 import doctest
 

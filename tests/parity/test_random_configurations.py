@@ -1,4 +1,4 @@
-"""Training runs of random networks, losses and optimizers, compared with PyTorch."""
+"""Compare training runs of random networks, losses and optimizers with PyTorch."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Schedules compared with PyTorch's schedulers, step by step."""
+"""Compare schedules with PyTorch's schedulers, step by step."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Losses compared with PyTorch's."""
+"""Compare losses with PyTorch's losses."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Optimizers, penalties and norm limits compared with PyTorch's."""
+"""Compare optimizers, penalties and norm limits with those of PyTorch."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Convolutions and pooling compared with PyTorch's, for random arguments."""
+"""Compare convolutions and pooling with those of PyTorch, for random arguments."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Warnings about models and data that train without errors, but badly."""
+"""Models and data that train without errors, but badly, give warnings."""
 
 import warnings
 

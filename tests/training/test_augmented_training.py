@@ -1,4 +1,4 @@
-"""Training with each augmentation: on every library, in parts, and after an interruption."""
+"""Train with each augmentation: on every library, in parts, and after an interruption."""
 
 import numpy as np
 import pytest

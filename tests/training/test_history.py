@@ -1,4 +1,4 @@
-"""The history: its columns, its CSV file, and the printed progress lines."""
+"""Check the columns of the history, the CSV file, and the printed progress lines."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Networks for images: training on uint8, augmentation, files, summaries, exact resume."""
+"""Train networks for images: uint8 inputs, augmentation, files, summaries, exact resume."""
 
 import numpy as np
 import pytest

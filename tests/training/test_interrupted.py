@@ -1,4 +1,4 @@
-"""Training that is interrupted resumes in the same process."""
+"""An interrupted training run resumes in the same process."""
 
 import numpy as np
 import pytest

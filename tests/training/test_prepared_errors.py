@@ -1,4 +1,4 @@
-"""Repeated steps: interruptions, divergence, and steps that cannot be repeated."""
+"""Check interrupted and diverging repeated steps, and steps that cannot be repeated."""
 
 import pytest
 from helpers import Breaks, as_if_on_a_device

@@ -1,4 +1,4 @@
-"""The history's training metrics and learning rates, measured during training steps."""
+"""The history holds the training metrics and learning rates of the training steps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Models with several inputs or outputs (docs/several_inputs.md): training, files, resuming."""
+"""Train, save and resume models with several inputs or outputs (docs/several_inputs.md)."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Training: learning, history, further calls of fit, and sample weights."""
+"""`fit` learns, records its history, continues in further calls, and uses sample weights."""
 
 import numpy as np
 import pytest

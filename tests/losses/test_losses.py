@@ -342,7 +342,7 @@ def test_outputs_may_be_lists_and_frames():
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_invalid_sample_weights_are_refused(weights, found, reduction, library):
     if library.name == "cupy":
-        pytest.skip("values are not read from a device")
+        pytest.skip("values on a device are not checked")
     y, loss = library.asarray(np.zeros((2, 3))), cr.MSELoss(reduction=reduction)
     with pytest.raises(cr.DataError, match=f"weights of at least 0 with a sum .*from {found}"):
         loss(y, y, sample_weight=library.asarray(weights))
@@ -351,7 +351,7 @@ def test_invalid_sample_weights_are_refused(weights, found, reduction, library):
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_finite_weights_with_an_infinite_sum(library):
     if library.name == "cupy":
-        pytest.skip("values are not read from a device")
+        pytest.skip("values on a device are not checked")
     xp = library.backend.xp
     y, target = library.asarray(np.zeros((64, 2)), dtype=xp.float32), library.asarray([0, 1] * 32)
     weights = library.asarray(np.full(64, 1e38))

@@ -150,6 +150,6 @@ def test_r2_of_numbers_whose_squares_overflow_or_vanish(outputs, targets, expect
 @pytest.mark.parametrize("targets", [[255, 0], [-1, 1], [2.0, 0.0]])
 def test_targets_of_two_classes_must_be_from_0_to_1(targets, library):
     if library.name == "cupy":
-        pytest.skip("values are not read from a device")
+        pytest.skip("values on a device are not checked")
     with pytest.raises(cr.DataError, match="targets of two classes from 0 to 1"):
         metrics.binary_accuracy(0.0)(library.asarray([2.0, -1.0]), library.asarray(targets))

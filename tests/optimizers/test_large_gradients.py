@@ -19,7 +19,7 @@ RULES = {
 ADAPTIVE = {name: RULES[name] for name in ("RMSprop", "Adagrad", "Adam", "AdamW")}
 FIRST_STEP = {"RMSprop": 0.1 / math.sqrt(0.01), "Adagrad": 0.1, "Adam": 0.1, "AdamW": 0.1}
 
-ON_A_DEVICE = pytest.mark.not_on("cupy")  # on a GPU, optimizers do not read gradients back
+ON_A_DEVICE = pytest.mark.not_on("cupy")  # on a GPU, optimizers do not copy gradients to the host
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")
 
 

@@ -92,10 +92,10 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} has no formula")
 
     def check_outputs(self, xp: Any, y: Array) -> None:
-        """Raise an error if these outputs are invalid. The check may read from the device."""
+        """Raise an error if these outputs are invalid. The check may wait for the device."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Raise a `DataError` if `target` has invalid values. The check reads from the device."""
+        """Raise a `DataError` if `target` has invalid values. The check waits for the device."""
 
     def as_target(self, xp: Any, y: Array, target: Array) -> Array:
         """Check the shape of `target`, and convert `target` to the dtype that `formula` takes.

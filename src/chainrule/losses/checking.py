@@ -56,7 +56,7 @@ def in_words(*arrays: Array) -> list[str]:
 
 
 def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
-    """Raise a `DataError` if an element is not in this range. The check reads from the device."""
+    """Raise a `DataError` if an element is not in this range. The check waits for the device."""
     least, most = float(xp.min(x)), float(xp.max(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least
@@ -75,7 +75,7 @@ LARGEST = 2**63 - 1
 
 
 def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
-    """Raise a `DataError` if a label is not a class number. The check reads from the device."""
+    """Raise a `DataError` if a label is not a class number. The check waits for the device."""
     least, most = int(xp.min(labels)), int(xp.max(labels))
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
@@ -87,7 +87,7 @@ def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None
 
 
 def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
-    """Raise a `DataError` if a row is not a distribution. The check reads from the device.
+    """Raise a `DataError` if a row is not a distribution. The check waits for the device.
 
     The sum of a row may differ from 1 by the rounding error of bfloat16, 2^-8.
     """
@@ -98,7 +98,7 @@ def check_sums(xp: Any, rows: Array, expected: str, hint: str = "") -> None:
 
 
 def check_weights(name: str, xp: Any, weight: Array, *, zeros: bool = False) -> None:
-    """Raise a `DataError` if sample weights are invalid. The check reads from the device.
+    """Raise a `DataError` if sample weights are invalid. The check waits for the device.
 
     If `zeros` is True, all weights may be 0. Otherwise, at least one weight must be above 0.
     """

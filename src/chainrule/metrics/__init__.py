@@ -1,11 +1,11 @@
 """Metrics: functions of outputs and targets. An evaluation reports metrics next to the loss.
 
 A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
-takes a list of metrics, or a dict with names of your choice. The metrics in this module never read
-values from a device. Targets may be a list, a data frame or an array of another library. The
-targets are moved to the device of the outputs. If targets in host memory contain NaN or labels
-outside the classes, a metric raises a `DataError`. NaN in the outputs does not raise an error.
-Depending on the metric, samples with NaN outputs count as wrong, or the result is NaN.
+takes a list of metrics, or a dict with names of your choice. The metrics in this module never copy
+values from a device to the host. Targets may be a list, a data frame or an array of another
+library. The targets are moved to the device of the outputs. If targets in host memory contain NaN
+or labels outside the classes, a metric raises a `DataError`. NaN in the outputs does not raise an
+error. Depending on the metric, samples with NaN outputs count as wrong, or the result is NaN.
 
 For classification, outputs are logits or probabilities ``(samples, classes)``. Targets are one-hot
 rows, or labels ``(samples,)`` from 0 to ``classes - 1``. Each row of the targets must sum to 1, so
@@ -27,7 +27,7 @@ A `Trainer` also computes a metric during training if the metric is a mean over 
 function ``per_sample(xp, outputs, targets)``. This function returns numbers or booleans, either one
 per sample, ``(samples,)``, or one per output, ``(samples, outputs)``. The arguments are the arrays
 of one step and their namespace, `xp`. Targets may be integers. The function must neither change the
-arrays nor read values from the device. The mean over samples is weighted by the sample weights.
+arrays nor copy values to the host. The mean over samples is weighted by the sample weights.
 `accuracy`, `binary_accuracy`, `top_k_accuracy` and `mean_absolute_error` have this function.
 
 Examples

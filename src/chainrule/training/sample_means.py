@@ -20,7 +20,7 @@ class SampleMeans:
 
     A metric that is a mean over samples has a function ``per_sample(xp, outputs, targets)``. The
     function returns an array of numbers or booleans, ``(samples,)`` or ``(samples, outputs)``. The
-    function must not read from the device, and need not check its arguments. To check the
+    function must not copy values to the host, and need not check its arguments. To check the
     arguments, the metric itself is called on the first batch.
 
     Parameters

@@ -453,7 +453,9 @@ def test_outputs_that_are_not_classes(library):
     with pytest.raises(cr.DataError, match="expected classes from 0 to 1, found 0 to 2"):
         plotting.plot_predictions(images, labels, names=["a", "b"])
     model, points = trained(library, 3), np.zeros((3, 2))
-    with pytest.raises(cr.ShapeError, match=r"y of shape \(3,\).*found \(3, 3\): .*argmax"):
+    with pytest.raises(
+        cr.ShapeError, match=r"class for each of 3 samples, found shape \(3, 3\): .*argmax"
+    ):
         plotting.plot_decision_boundary(model, points, outputs)
     with pytest.raises(cr.DataError, match="expected y to be class numbers"):
         plotting.plot_decision_boundary(model, points, [0.0, 0.5, 1.0])

@@ -117,7 +117,7 @@ def test_equal_new_callbacks_take_over(library):
     assert (found[0].best, found[0].best_epoch) == (expected[0].best, expected[0].best_epoch)
     averages = (library.to_numpy(of[1].average) for of in (found, expected))
     np.testing.assert_array_equal(*averages)
-    with pytest.raises(ValueError, match=r"expected the callbacks .*, including EarlyStopping"):
+    with pytest.raises(ValueError, match="expected EarlyStopping among the callbacks"):
         trainer.fit(X, Y, **options, resume=True)
 
 

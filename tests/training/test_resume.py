@@ -248,7 +248,7 @@ def test_a_file_or_parts_that_do_not_fit(library, tmp_path):
         with pytest.raises(ValueError, match=r"the same optimizer as before \('SGD' with"):
             resumed(path, library, optimizer=other)
     again = resumed(path, library)
-    with pytest.raises(ValueError, match=r"expected a Counts among the callbacks \(.*, found"):
+    with pytest.raises(ValueError, match=r"expected Counts among the callbacks \(.*, found"):
         again.fit(X, Y, **FIT, callbacks=[cr.Callback()], resume=True)
     trainer.model.save(path)
     with pytest.raises(cr.FileFormatError, match="expected a training run, found a model"):

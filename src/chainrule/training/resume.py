@@ -244,7 +244,7 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
         elif state["values"]:
             found = [type(one).__name__ for one in listeners]
             raise ValueError(
-                f"expected a {name} among the callbacks (as in the interrupted training run), "
+                f"expected {name} among the callbacks (as in the interrupted training run), "
                 f"found {found}; only callbacks without a state may be left out"
             )
 

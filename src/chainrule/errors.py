@@ -6,7 +6,7 @@ import importlib
 import reprlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 
@@ -43,10 +43,10 @@ def blaming(what: str) -> Iterator[None]:
 
 
 def blamed(f: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
-    """Return a function ``(name, x)`` that calls ``f(x)`` within ``blaming(name)``."""
+    """Return a function ``(name, x)`` that calls ``f(x)``, and names one of several inputs."""
 
     def with_name(name: str, x: Any) -> Any:
-        with blaming(name):
+        with blaming(name) if "[" in name else nullcontext():  # a single input needs no name
             return f(x)
 
     return with_name

@@ -175,7 +175,7 @@ def test_scatter_add_on_numpy_with_and_without_numba(monkeypatch):
     expected = np.zeros((7, 3))
     for i, value in zip(index, values, strict=True):
         expected[i] += value
-    for numba in (True, False):
+    for numba in {numpy_backend.has_numba(), False}:
         monkeypatch.setattr(numpy_backend, "has_numba", lambda numba=numba: numba)
         for given in (index, index.astype(np.int32), index[::-1]):
             rows = values if given.base is None else values[::-1]

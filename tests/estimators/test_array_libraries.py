@@ -156,7 +156,7 @@ def test_bad_arrays_of_another_library():
         model.predict(x[:, :4])
     with pytest.raises(ValueError, match="samples, features"):
         model.predict(x[:, 0])
-    with pytest.raises(ValueError, match="targets as samples, 130, found 100"):
+    with pytest.raises(ValueError, match="one target for each of 130 samples, found 100"):
         model.fit(x, y[:100])
     with pytest.raises(ValueError, match="NaN"):
         model.fit(x * strict.nan, y)

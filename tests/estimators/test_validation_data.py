@@ -141,8 +141,8 @@ def test_an_error_does_not_change_the_estimator():
 @pytest.mark.parametrize(
     ("kind", "y", "held_out", "error", "words"),
     [
-        (MLPRegressor, NUMBER, [X, NUMBER], TypeError, r"=\(x, y\) or .*, found list"),
-        (MLPRegressor, NUMBER, (X,), TypeError, r"=\(x, y\) or .*, found a tuple of 1"),
+        (MLPRegressor, NUMBER, [X, NUMBER], TypeError, r"a tuple \(x, y\) or .*, found list"),
+        (MLPRegressor, NUMBER, (X,), TypeError, r"a tuple \(x, y\) or .*, found a tuple of 1"),
         (MLPRegressor, NUMBER, (X[:, :2], NUMBER), ValueError, "^validation_data: .*2 features"),
         (MLPRegressor, NUMBER, (X, NUMBERS), ValueError, "^validation_data: .*with 1 out.*found 2"),
         (MLPRegressor, NUMBER, (X, NUMBER[:9]), ValueError, "^validation_data: .*inconsistent"),

@@ -112,10 +112,10 @@ def test_images_stay_uint8(library, monkeypatch):
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
     kept, enter = set(), cr.Sequential.enter
 
-    def spy(self, x):
+    def spy(self, x, **options):
         if x.ndim == 3:
             kept.add(x.dtype)
-        return enter(self, x)
+        return enter(self, x, **options)
 
     monkeypatch.setattr(cr.Sequential, "enter", spy)
     trainer.fit(images, np.arange(40) % 2, epochs=1, verbose=0)

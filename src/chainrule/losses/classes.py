@@ -85,9 +85,12 @@ class CrossEntropyLoss(Loss):
             return super().as_target(xp, y, target)
         if target.shape != y.shape[:-1]:
             rows, labels, found = in_words(y, y[..., 0], target)
+            hint = ""
+            if y.ndim > 2 and target.shape == y.shape[:1]:
+                hint = " (Flatten() turns each sample into a row)"
             raise ShapeError(
                 f"CrossEntropyLoss: expected labels of shape {labels} or one-hot rows of shape "
-                f"{rows}, found {found}"
+                f"{rows}, found {found}{hint}"
             )
         if target.dtype == xp.int64:
             return target

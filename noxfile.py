@@ -24,9 +24,10 @@ PYTEST = ("python", "-m", "pytest")
 PARALLEL = (*PYTEST, "-n", "2", "--dist", "loadgroup")
 PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy", "--ignore", "tests/parity")
 COMPILED = (  # tests of code that has compiled loops
-    *(f"tests/{room}" for room in ("backends", "layers", "losses", "optimizers", "training")),
-    *("tests/test_agreement.py", "tests/test_contract.py", "tests/data/test_augmentation.py"),
-    "tests/estimators/test_same_as_scikit_learn.py",
+    *(f"tests/{room}" for room in ("backends", "losses", "optimizers")),
+    *(f"tests/layers/test_{layer}.py" for layer in ("convolution", "pooling", "recurrent")),
+    *("tests/layers/test_embedding.py", "tests/data/test_augmentation.py"),
+    *("tests/test_agreement.py", "tests/test_contract.py", "tests/training/test_prepared.py"),
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several threads make small matrix products slower
 TORCH = "torch==2.13.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,9 @@ class Model(Layer):
                 raise DataError(f"{name}: expected at least one sample, found {found}")
         samples = same_length({name: array.shape[0] for name, array in named("x", x).items()})
         starts = range(0, samples, batch_size)
-        batches = (rows(x, slice(i, min(i + batch_size, samples))) for i in starts)
+        batches: Iterable[Arrays] = [x]
+        if samples > batch_size:
+            batches = (rows(x, slice(i, min(i + batch_size, samples))) for i in starts)
         asarray = blamed(backend.asarray)
         parts = [self._output(each_named(asarray, "x", batch)) for batch in batches]
         if len(parts) == 1:  # copy, because some layers return their input

@@ -43,7 +43,10 @@ def test_many_damaged_files(count):
         ("foreign", "load_weights"),
     ):
         for outcome in ("loaded", "refused"):
-            assert figures["outcomes"][f"{kind} {reader}: {outcome}"] >= count / 1000
+            # A damaged model has a wrong SHA-256, unless the damage has left the file as it was.
+            rare = kind == "model" and outcome == "loaded"
+            found = figures["outcomes"].get(f"{kind} {reader}: {outcome}", 0)
+            assert found >= (count // 10_000 if rare else count / 1000)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def tests_fast(session: nox.Session) -> None:
     """Run the tests on NumPy with the extra ``fast``, because its loops must not change results."""
-    session.install(".[fast]", *TEST_TOOLS)
+    session.install(".[fast]", "scipy", *TEST_TOOLS)  # SciPy's results are compared
     session.run(*PARALLEL, "--library", "numpy", *COMPILED, *session.posargs, env=ONE_THREAD)
 
 

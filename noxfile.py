@@ -12,7 +12,7 @@ import nox
 from nox.command import CommandFailed
 from packaging.requirements import Requirement
 
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv|virtualenv"  # uv, where it is installed, takes seconds
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types"]
 

@@ -255,11 +255,12 @@ class Layer(Tree):
                 )
         stored_once = self.parameters(), list(self.named_buffers().values())
         state = ModelState(*stored_once, backend=backend, dtype=dtype, seed=seed, first=first)
-        uses = dict[int, tuple[str, ...]]()
+        uses = dict[int, list[str]]()
         for name, part in parts:
             part._state = state
             if isinstance(part, Layer):
-                uses[id(part)] = part._names = (*uses.get(id(part), ()), name)
+                part._names = uses.setdefault(id(part), [])
+                part._names.append(name)
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ class Described(Hints):
 
     # Class attributes, so that a custom layer need not call super().__init__().
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
-    _names: tuple[str, ...] = ()  # one for each use in a model; empty for the model itself
+    _names: Sequence[str] = ()  # one for each use in a model; empty for the model itself
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         expect_arguments(cls, kwargs)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.layers.architecture import Describer
 
 KINDS = {
     "RNN": cr.RNN,
@@ -258,6 +259,22 @@ def test_initial_values():
 
 
 @pytest.mark.parametrize("kind", [cr.RNN, cr.LSTM, cr.GRU])
+def test_default_arguments_are_written_to_files(kind):
+    kwargs = Describer().layer(kind(3, 2), "")["kwargs"]
+    defaults = {"bias": True, "bidirectional": False, "dropout": 0.0, "output": "all"}
+    defaults |= {"num_layers": 1, "return_state": False, "init": None, "bias_init": None}
+    own = {cr.RNN: {"nonlinearity": "tanh"}, cr.LSTM: {"forget_bias": 1.0}, cr.GRU: {}}
+    assert kwargs == defaults | own[kind]
+
+
+class Renamed(cr.GRU):
+    """A subclass without a `forward` of its own."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+
+
+@pytest.mark.parametrize("kind", [cr.RNN, cr.LSTM, cr.GRU, Renamed])
 def test_a_function_as_initializer_is_not_stored(kind, tmp_path):
     def ones(rng, shape):
         return np.ones(shape)
@@ -266,11 +283,8 @@ def test_a_function_as_initializer_is_not_stored(kind, tmp_path):
     model = cr.Sequential(kind(3, 2, init=ones, bias_init=ones))
     assert (model[0].weight_ih_l0.value == 1.0).all()
     model.save(path)
-    np.testing.assert_array_equal(cr.load(path)[0].weight_hh_l0.value, 1.0)
-
-
-class Renamed(cr.GRU):
-    """A subclass without a `forward` of its own."""
+    loaded = cr.load(path, layers={"Renamed": Renamed})
+    np.testing.assert_array_equal(loaded[0].weight_hh_l0.value, 1.0)
 
 
 def test_a_subclass_takes_lengths(library):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .. import initializers
@@ -80,11 +78,29 @@ class RNN(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: str = "tanh",
-        **options: Any,
+        *,
+        bias: bool = True,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        output: str = "all",
+        return_state: bool = False,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
     ) -> None:
         self.nonlinearity = one_of("tanh", "relu")("nonlinearity", nonlinearity)
         self.cell = tanh_cell if nonlinearity == "tanh" else relu_cell
-        super().__init__(input_size, hidden_size, num_layers, **options)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            output=output,
+            return_state=return_state,
+            init=init,
+            bias_init=bias_init,
+        )
 
 
 class LSTM(Recurrent):
@@ -130,11 +146,28 @@ class LSTM(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         *,
+        bias: bool = True,
         forget_bias: float = 1.0,
-        **options: Any,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        output: str = "all",
+        return_state: bool = False,
+        init: Initializer | None = None,
+        bias_init: Initializer | None = None,
     ) -> None:
         self.forget_bias = finite("forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, num_layers, **options)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            output=output,
+            return_state=return_state,
+            init=init,
+            bias_init=bias_init,
+        )
 
     def _bias_init(self, name: str, init: Initializer | None) -> Initializer | None:
         if name != "bias_ih" or self.forget_bias == 0.0:

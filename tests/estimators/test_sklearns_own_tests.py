@@ -44,6 +44,7 @@ def test_scikit_learns_tests_pass_with_our_classes(tmp_path):
     assert "skipped" not in found
 
 
+@pytest.mark.slow
 def test_the_checks_that_need_scipys_array_api():
     """The checks with other array libraries pass if SciPy's environment variable is set."""
     tests = HERE / "test_scikit_learn_checks.py"

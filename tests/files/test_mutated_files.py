@@ -20,7 +20,7 @@ import chainrule as cr
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions need POSIX")
 
 
-@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_many_damaged_files(count):
     """Readers raise only documented exceptions. Readers never load a wrong model and never hang.
 

@@ -1,0 +1,87 @@
+"""Train the network of a rung once, and count its errors."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+import numpy as np
+
+import chainrule as cr
+from chainrule.callbacks import Checkpoint, latest_checkpoint
+
+
+def measure(rung, seed, train, test, *, backend, folder):
+    """Train a network, or continue at the last checkpoint, and count its errors on `test`.
+
+    Parameters
+    ----------
+    rung : Rung
+        The rung.
+    seed : int
+        Seed of the initial weights, the order of the batches, the distortions and the masks.
+    train, test : tuple of array
+        Images in uint8, and labels.
+    backend : str
+        The backend of the network.
+    folder : Path
+        The folder of the checkpoints.
+
+    Returns
+    -------
+    dict
+        The measurement, in types that JSON supports.
+    """
+    trainer = fit(rung, seed, *train, backend=backend, folder=folder)
+    images, labels = test
+    wrong = trainer.model.predict(images).argmax(axis=1) != labels
+    return {
+        "seed": seed,
+        "errors": int(wrong.sum()),
+        "images": len(labels),
+        "minutes": round(sum(trainer.history["seconds"]) / 60, 2),
+        "loss": round(trainer.history["loss"][-1], 6),
+        "backend": backend,
+        "machine": processor(),
+        "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
+        "chainrule": cr.__version__,
+        "numpy": np.__version__,
+        "settings": rung.settings(len(train[0])),
+    }
+
+
+def fit(rung, seed, images, labels, *, backend, folder):
+    """Train a network for all epochs of the rung, and return its trainer."""
+    steps = rung.epochs * -(-len(images) // rung.batch_size)
+    rate = cr.schedules.cosine(rung.lr, steps)
+    parts = {
+        "loss": cr.MSELoss() if rung.squared_error else cr.CrossEntropyLoss(),
+        "optimizer": cr.AdamW(rate, weight_decay=rung.weight_decay),
+    }
+    if newest := latest_checkpoint(folder):
+        print(f"continuing at {newest}")
+        trainer = cr.Trainer.resume(newest, backend=backend, **parts)
+    else:
+        model = cr.Sequential(*rung.layers(), backend=backend, seed=seed)
+        trainer = cr.Trainer(model, **parts)
+    trainer.fit(
+        images, targets(labels) if rung.squared_error else labels,
+        epochs=rung.epochs, batch_size=rung.batch_size, augment=rung.augment,
+        callbacks=[Checkpoint(folder, keep_last=1)], verbose=2, resume=True,
+    )  # fmt: skip
+    return trainer
+
+
+def targets(labels):
+    """Return a row for each label, with 1 for its class and -1 for the others."""
+    return np.where(np.arange(10) == labels[:, None], 1, -1).astype(np.float32)
+
+
+def processor():
+    """Return the model name of the processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    found = re.search(r"model name\s*: (.*)", text)
+    return found[1] if found else platform.processor()

@@ -12,7 +12,7 @@ class Rung:
     """A published result, and the settings that repeat it.
 
     The layers, the data and the regulariser are those of the paper. All rungs are trained with
-    AdamW, and the learning rate falls from `lr` to 0 along a cosine.
+    AdamW. The learning rate rises to `lr` in the first tenth of the steps, and then falls to 0.
     """
 
     name: str

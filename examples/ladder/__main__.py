@@ -11,7 +11,7 @@ import chainrule as cr
 
 from .results import add, draw, percentages, read, table, write_table
 from .rungs import RUNGS
-from .training import measure
+from .training import measure, processor
 
 CHOICES = {"epochs": int, "batch_size": int, "lr": float, "weight_decay": float}
 
@@ -34,6 +34,9 @@ def main(arguments=None):
     parser.add_argument(
         "--results", type=Path, default="docs/results", metavar="FOLDER", help="(%(default)s)"
     )
+    parser.add_argument(
+        "--machine", default=processor(), help="what the table calls this machine (%(default)s)"
+    )
     parser.add_argument("--table", type=Path, metavar="PAGE", help="write the table to this page")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the picture to this file")
     options = parser.parse_args(arguments)
@@ -46,7 +49,7 @@ def main(arguments=None):
             expect_same_settings(rung, folder / f"{rung.name}.json")
         train, test = data(validate=options.choose is not None)
         for seed in range(options.seeds):
-            climb(rung, seed, train, test, options.backend, folder)
+            climb(rung, seed, train, test, options.backend, options.machine, folder)
     if options.table:
         write_table(options.table, options.results)
     if options.plot:
@@ -86,7 +89,7 @@ def expect_same_settings(rung, path):
             )
 
 
-def climb(rung, seed, train, test, backend, folder):
+def climb(rung, seed, train, test, backend, machine, folder):
     """Measure one seed of a rung and write the measurement, unless it is in the file already."""
     path, settings = folder / f"{rung.name}.json", rung.settings(len(train[0]))
     if any(run["seed"] == seed and run["settings"] == settings for run in read(path)):
@@ -95,7 +98,7 @@ def climb(rung, seed, train, test, backend, folder):
     digest = hashlib.sha256(json.dumps([settings, backend]).encode()).hexdigest()[:8]
     checkpoints = folder / "checkpoints" / f"{rung.name}-{seed}-{digest}"
     run = measure(rung, seed, train, test, backend=backend, folder=checkpoints)
-    add(path, run)
+    add(path, {**run, "machine": machine})
     shutil.rmtree(checkpoints)
     (error,) = percentages([run])
     print(f"{rung.name}, seed {seed}: {error:.2f} % errors in {run['minutes']:.1f} minutes")

@@ -42,7 +42,6 @@ def measure(rung, seed, train, test, *, backend, folder):
         "minutes": round(sum(trainer.history["seconds"]) / 60, 2),
         "loss": round(trainer.history["loss"][-1], 6),
         "backend": backend,
-        "machine": processor(),
         "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
         "chainrule": cr.__version__,
         "numpy": np.__version__,

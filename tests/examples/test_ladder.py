@@ -76,11 +76,11 @@ def test_max_norm_limits_every_layer():
 
 
 def test_the_measurements_of_two_seeds(tmp_path, small, capsys):
-    climb(tmp_path, "--seeds", 2)
+    climb(tmp_path, "--seeds", 2, "--machine", "abacus")
     first, second = stored(tmp_path / "lecun-300.json")
     assert (first["seed"], second["seed"]) == (0, 1)
     assert first["loss"] != second["loss"]
-    assert first["images"] == 50
+    assert (first["images"], first["machine"]) == (50, "abacus")
     assert first["errors"] < 25  # guessing makes 45 errors
     assert first["settings"]["training_images"] == 300
     assert list(tmp_path.glob("checkpoints/*")) == []

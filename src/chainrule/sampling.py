@@ -30,15 +30,17 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
         The values, ``(batch, channels, out_height, out_width)``, in the dtype of the positions.
     """
     batch, channels, height, width = images.shape
-    x = pad(xp, xp.astype(images, rows.dtype), ((1, 1), (1, 1)), fill)
+    # A position 1 after the last pixel has a successor, too.
+    x = pad(xp, xp.astype(images, rows.dtype), ((1, 2), (1, 2)), fill)
+    across = width + 3
     top, below = _pixel_and_rest(xp, rows, height)
     left, beyond = _pixel_and_rest(xp, columns, width)
     first = xp.arange(batch * channels, dtype=top.dtype, device=images.device)
-    first = xp.reshape(first, (batch, channels, 1, 1)) * ((height + 2) * (width + 2))
-    index = xp.reshape(first + (top * (width + 2) + left)[:, None, :, :], (-1,))
+    first = xp.reshape(first, (batch, channels, 1, 1)) * ((height + 3) * across)
+    index = xp.reshape(first + (top * across + left)[:, None, :, :], (-1,))
     x, shape = xp.reshape(x, (-1,)), (batch, channels, *rows.shape[1:])
     a, b, c, d = (
-        xp.reshape(xp.take(x, index + step), shape) for step in (0, 1, width + 2, width + 3)
+        xp.reshape(xp.take(x, index + step), shape) for step in (0, 1, across, across + 1)
     )
     below, beyond = below[:, None, :, :], beyond[:, None, :, :]
     upper = a + beyond * (b - a)
@@ -49,9 +51,9 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
 def _pixel_and_rest(xp: Any, position: Array, size: int) -> tuple[Array, Array]:
     """Return the index of the pixel before each position, and the distance from this pixel.
 
-    The index refers to the padded image. The last pixel has no successor, so it is never returned.
+    The index refers to the padded image.
     """
     position = xp.where(position > -1.0, position, -1.0)  # NaN becomes -1, too
     position = xp.minimum(position, float(size)) + 1.0
-    pixel = xp.minimum(xp.floor(position), float(size))
+    pixel = xp.floor(position)
     return xp.astype(pixel, xp.int64), position - pixel

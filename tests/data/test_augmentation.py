@@ -78,6 +78,50 @@ def test_other_axes_are_an_error(augment, library):
             augmented(augment, np.ones(shape), library)
 
 
+HINT = r"\. To change one of several inputs, use lambda x, rng: "
+
+
+@every
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        ([[[1.0, 2.0]]], r"\[\[\[1.0, 2.0\]\]\]$"),
+        (None, "None$"),
+        ({"image": np.ones((2, 3, 3))}, rf"{{'image': .*{HINT}{{\*\*x, 'image': augment"),
+        ((np.ones((2, 3, 3)), np.ones(2)), rf"\(<ndarray .*{HINT}\(augment\(x\[0\], rng\), \*x"),
+    ],
+    ids=["list", "None", "dict", "tuple"],
+)
+def test_images_that_are_no_array(augment, images, found):
+    with pytest.raises(
+        TypeError, match=rf"^Random.*\): expected one array of images, found {found}"
+    ):
+        augment(images, np.random.default_rng(0))
+
+
+@every
+def test_other_generators_are_an_error(augment, library):
+    images = library.asarray(drawn((2, 6, 5)))
+    for rng in (None, 0, np.random, np.random.RandomState(0)):
+        with pytest.raises(TypeError, match=r"generator such as np.random.default_rng\(0\), found"):
+            augment(images, rng)
+
+
+@every
+@pytest.mark.parametrize("dtype", ["complex64", "object", "U1"])
+def test_images_that_are_not_real_are_an_error(augment, dtype):
+    with pytest.raises(cr.DataError, match=f"images of real numbers, found dtype .*{dtype}"):
+        augment(np.ones((2, 6, 5), dtype), np.random.default_rng(0))
+
+
+@every
+def test_other_byte_orders_stay(augment):
+    found = augment(drawn((5, 6, 5), ">f4"), np.random.default_rng(0))
+    assert found.dtype.str == ">f4"
+    expected = augment(drawn((5, 6, 5), "float32"), np.random.default_rng(0))
+    np.testing.assert_array_equal(found, expected)
+
+
 @every
 def test_repr_shows_the_arguments(augment):
     assert repr(eval(repr(augment), NAMES)) == repr(augment)
@@ -226,8 +270,11 @@ def test_extreme_scales(library):
     assert not nearly_nothing[:, outside].any()
 
 
-class Extreme:
+class Extreme(np.random.Generator):
     """A generator that draws the largest value of each interval."""
+
+    def __init__(self):
+        super().__init__(np.random.PCG64(0))
 
     def uniform(self, low, high, size):
         return np.full(size, high)
@@ -301,6 +348,50 @@ def test_a_fill_that_is_no_pixel(name, fill, library):
     augmented(kind(**arguments, fill=fill), images.astype("float32"), library)
 
 
+@pytest.mark.parametrize("fill", [-1e39, 1e300])
+@pytest.mark.parametrize("name", ["affine", "crop", "elastic", "shift"])
+def test_a_fill_outside_the_range_of_the_dtype(name, fill, library):
+    found = {-1e39: r"-1e\+39", 1e300: r"1e\+300"}[fill]
+    kind = type(AUGMENTATIONS[name])
+    arguments = {k: v for k, v in vars(AUGMENTATIONS[name]).items() if k != "fill"}
+    augment, images = kind(**arguments, fill=fill), drawn((2, 6, 5))
+    with pytest.raises(
+        ValueError, match=rf"fill .* from -3.4\S*e\+38 to 3.4.*float32, found {found}"
+    ):
+        augment(library.asarray(images.astype("float32")), np.random.default_rng(0))
+    found = augmented(augment, images, library)
+    assert found.dtype == "float64"
+    assert np.isfinite(found).all()
+
+
+def test_outside_an_image_there_is_exactly_the_fill(library):
+    """Large pixels do not change the fill by rounding errors, on any side of the image."""
+    images, fill = np.full((50, 3, 3), 1e8, "float32"), np.float32(0.1)
+    found = augmented(RandomAffine(translate=9.0, fill=fill), images, library)
+    shift = np.random.default_rng(3)
+    for _ in range(3):  # shear, scale and angle
+        shift.uniform(size=50)
+    down, across = np.moveaxis(shift.uniform(-9.0, 9.0, (50, 2, 1)), 1, 0)
+    rows, columns = (np.arange(3) - moved for moved in (down, across))
+    outside = [(place <= -1.0) | (place >= 3.0) for place in (rows, columns)]
+    outside = outside[0][:, :, None] | outside[1][:, None, :]
+    assert outside.mean() > 0.5
+    np.testing.assert_array_equal(found[outside], fill)
+
+
+def test_long_doubles_are_interpolated_in_double_precision():
+    images, augment = drawn((5, 6, 5)), RandomElastic(20.0, 2.0)
+    found = augment(images.astype("longdouble"), np.random.default_rng(0))
+    assert found.dtype == "longdouble"
+    np.testing.assert_allclose(found, augment(images, np.random.default_rng(0)), rtol=1e-14)
+
+
+def test_a_narrow_filter_smooths_nothing(library):
+    images = drawn((4, 6, 5), "float32")
+    expected = augmented(RandomElastic(1.0, 0.1), images, library)
+    np.testing.assert_array_equal(augmented(RandomElastic(1.0, 1e-300), images, library), expected)
+
+
 def test_a_window_larger_than_the_image(library):
     RandomCrop((6, 4), padding=(1, 0))
     assert augmented(RandomCrop((6, 4), padding=(1, 0)), np.ones((2, 4, 4)), library).shape[1] == 6
@@ -331,8 +422,9 @@ def test_a_window_larger_than_the_image(library):
         ("RandomAffine(scale=1.0)", "pair .* 0 < low <= high, found 1.0"),
         ("RandomAffine(scale=(1.0, np.inf))", "scale to be finite"),
         ("RandomAffine(shear=90)", "0 <= shear < 90"),
-        ("Compose([RandomFlip()])", r"such as RandomFlip\(\) \(one argument each\)"),
-        ("Compose(RandomFlip)", r"such as RandomFlip\(\) \(one argument each\)"),
+        ("RandomElastic(1.0, 1e9)", "0 <= sigma < 1000, found 1000000000.0"),
+        ("Compose([RandomFlip()])", r"an augmentation such as .*: use Compose\(\*augmentations\)"),
+        ("Compose(RandomFlip)", r"such as RandomFlip\(\), found .*: did you mean RandomFlip\(\)"),
     ],
 )  # fmt: skip
 def test_bad_arguments(call, expected):

@@ -46,3 +46,19 @@ def test_the_losses_are_the_same_on_every_library_and_in_parts(name, library):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     plain = trainer_of("numpy").fit(X, Y, epochs=3, batch_size=8, verbose=0).step_losses
     assert not np.allclose(plain, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("augment", "found"),
+    [
+        (cr.augmentation.RandomFlip, r".*: did you mean RandomFlip\(\)\?"),
+        ([AUGMENTATIONS["flip"]], r"\[RandomFlip.*: use Compose\(\*augmentations\) for several"),
+        (3, "3$"),
+    ],
+    ids=["class", "list", "number"],
+)
+def test_other_things_than_augmentations_are_an_error(augment, found):
+    trainer = trainer_of("numpy")
+    with pytest.raises(TypeError, match=rf"augmentation such as RandomFlip\(\), found {found}"):
+        trainer.fit(X, Y, augment=augment, verbose=0)
+    assert trainer.optimizer.steps == 0

@@ -18,7 +18,7 @@ from .fused import cached
 def _bilinear_loop(x: Array, rows: Array, columns: Array, y: Array) -> None:
     batch, channels, out_height, out_width = y.shape
     one, after = rows.dtype.type(1), np.uint32(1)
-    height, width = rows.dtype.type(x.shape[2] - 2), rows.dtype.type(x.shape[3] - 2)
+    height, width = rows.dtype.type(x.shape[2] - 3), rows.dtype.type(x.shape[3] - 3)
     for n in range(batch):
         for c in range(channels):
             image = x[n, c]
@@ -27,7 +27,7 @@ def _bilinear_loop(x: Array, rows: Array, columns: Array, y: Array) -> None:
                     row = min(max(-one, rows[n, i, j]), height) + one  # NaN becomes 0
                     column = min(max(-one, columns[n, i, j]), width) + one
                     # With unsigned indices, numba does not check for negative ones.
-                    top, left = np.uint32(min(row, height)), np.uint32(min(column, width))
+                    top, left = np.uint32(row), np.uint32(column)
                     below, beyond = row - rows.dtype.type(top), column - rows.dtype.type(left)
                     upper = image[top, left]
                     upper += beyond * (image[top, left + after] - upper)
@@ -37,7 +37,7 @@ def _bilinear_loop(x: Array, rows: Array, columns: Array, y: Array) -> None:
 
 
 def _bilinear(images: Array, rows: Array, columns: Array, fill: float) -> Array:
-    x = pad(xp, images.astype(rows.dtype, copy=False), ((1, 1), (1, 1)), fill)
+    x = pad(xp, images.astype(rows.dtype, copy=False), ((1, 2), (1, 2)), fill)
     y = np.empty((*images.shape[:2], *rows.shape[1:]), rows.dtype)
     _bilinear_loop(x, np.ascontiguousarray(rows), np.ascontiguousarray(columns), y)
     return y

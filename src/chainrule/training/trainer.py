@@ -15,6 +15,7 @@ from ..callbacks import Callback, PrintEpochs, ProgressBar
 from ..callbacks.base import list_of_callbacks
 from ..checks import instance, one_of, whole
 from ..data.augmentation import Augmentation
+from ..data.augmentation.base import expect_augmentation
 from ..history import History
 from ..layers import Layer, Sequential
 from ..losses import Loss
@@ -308,6 +309,8 @@ class Trainer(TrainingState):
         epochs = whole("epochs", epochs, least=1)
         if verbose not in (0, 1, 2):
             raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
+        if augment is not None:
+            expect_augmentation(augment)
         micro_batches = whole("micro_batches", micro_batches, least=1)
         listeners = list_of_callbacks(callbacks)
         batches = checked_batches(

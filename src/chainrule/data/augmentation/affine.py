@@ -99,12 +99,12 @@ class RandomAffine(ImageAugmentation):
         shift = rng.uniform(-self.translate, self.translate, (batch, 2, 1))
         centre = (np.asarray(size)[:, None] - 1.0) / 2.0
         offset = centre - inverse @ (centre + shift)
-        numbers = to_device(np.concatenate((inverse, offset), axis=2), images, dtype)
-        row, column = (xp.arange(n, dtype=numbers.dtype, device=images.device) for n in size)
+        maps = to_device(np.concatenate((inverse, offset), axis=2), images, dtype)
+        row, column = (xp.arange(n, dtype=maps.dtype, device=images.device) for n in size)
         rows, columns = (
-            numbers[:, axis, 0, None, None] * row[:, None]
-            + numbers[:, axis, 1, None, None] * column
-            + numbers[:, axis, 2, None, None]
+            maps[:, axis, 0, None, None] * row[:, None]
+            + maps[:, axis, 1, None, None] * column
+            + maps[:, axis, 2, None, None]
             for axis in (0, 1)
         )
         return resample(images, rows, columns, self.fill)

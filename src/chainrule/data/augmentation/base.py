@@ -7,16 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_array_api_obj
 
 from ...backends.base import kernel
-from ...errors import DataError, ShapeError, shown
-from ...forms import several
+from ...checks import instance, is_function
+from ...errors import DataError, ShapeError, shown, what_is_meant
 from ...sampling import bilinear
 from ...types import Array
 
 Augmentation = Callable[[Array, np.random.Generator], Array]
 """A function that takes a batch of inputs and a random generator, and returns a changed batch."""
+
+
+def expect_augmentation(thing: Any) -> None:
+    """Raise a TypeError unless `thing` can be an `Augmentation`."""
+    if not is_function(thing):
+        several = isinstance(thing, tuple | list)
+        hint = ": use Compose(*augmentations) for several" if several else what_is_meant(thing)
+        raise TypeError(
+            f"expected an augmentation such as RandomFlip(), found {shown(thing)}{hint}"
+        )
 
 
 class ImageAugmentation(ABC):
@@ -35,27 +45,45 @@ class ImageAugmentation(ABC):
             The generator of the random numbers. The numbers are drawn in host memory, so they are
             the same on every backend.
         """
-        if several(images):
-            raise TypeError(
-                f"{self!r}: expected one array of images, found {shown(images)}: to change one of "
-                "several inputs, use lambda x, rng: {**x, 'image': shift(x['image'], rng)}"
-            )
+        if not is_array_api_obj(images):
+            found = f"{shown(images)}{_for_one_of_several(images)}"
+            raise TypeError(f"{self!r}: expected one array of images, found {found}")
+        instance(np.random.Generator, rng, "a generator such as np.random.default_rng(0)")
+        xp = array_namespace(images)
+        if not xp.isdtype(images.dtype, ("bool", "integral", "real floating")):
+            raise DataError(f"expected images of real numbers, found dtype {images.dtype}")
         if images.ndim not in (3, 4):
             raise ShapeError(
                 "expected images of shape (batch, height, width) or (batch, channels, height, "
                 f"width), found {tuple(images.shape)}"
             )
         if images.ndim == 4:
-            return self._change(images, rng)
-        return self._change(images[:, None, :, :], rng)[:, 0, :, :]
+            changed = self._change(images, rng)
+        else:
+            changed = self._change(images[:, None, :, :], rng)[:, 0, :, :]
+        return xp.astype(changed, images.dtype, copy=False)
 
     @abstractmethod
     def _change(self, images: Array, rng: np.random.Generator) -> Array:
-        """Return changed images. `images` have shape ``(batch, channels, height, width)``."""
+        """Return changed images, in any dtype that holds their values.
+
+        `images` have shape ``(batch, channels, height, width)``.
+        """
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({arguments})"
+
+
+def _for_one_of_several(x: Any) -> str:
+    """Return a hint for an error message if `x` is several inputs."""
+    if isinstance(x, dict):
+        changed = "{**x, 'image': augment(x['image'], rng)}"
+    elif isinstance(x, tuple):
+        changed = "(augment(x[0], rng), *x[1:])"
+    else:
+        return ""
+    return f". To change one of several inputs, use lambda x, rng: {changed}"
 
 
 def to_device(numbers: np.ndarray, images: Array, dtype: str) -> Array:
@@ -66,25 +94,25 @@ def to_device(numbers: np.ndarray, images: Array, dtype: str) -> Array:
 def precision(images: Array) -> str:
     """Return the dtype in which positions within these images are computed."""
     xp = array_namespace(images)
-    if images.dtype == xp.uint8 or xp.isdtype(images.dtype, "real floating"):
-        return "float64" if images.dtype == xp.float64 else "float32"
+    if xp.isdtype(images.dtype, "real floating"):
+        return "float64" if xp.finfo(images.dtype).bits > 32 else "float32"
+    if images.dtype == xp.uint8:
+        return "float32"
     raise DataError(
         f"expected images in uint8 or in a floating-point dtype, found dtype {images.dtype}"
     )
 
 
 def resample(images: Array, rows: Array, columns: Array, fill: float) -> Array:
-    """Return the bilinear samples of `images` at these positions, in the dtype of `images`.
+    """Return the bilinear samples of `images` at these positions, rounded for integer images.
 
-    Samples of integers are rounded. The samples stay within the range of the dtype, because each
-    sample is a weighted mean.
+    The samples stay within the range of the dtype of `images`, because each sample is a weighted
+    mean.
     """
     xp = array_namespace(images)
     fill = float(fill_of(images, fill))
     samples = kernel(xp, bilinear)(images, rows, columns, fill)
-    if not xp.isdtype(images.dtype, "real floating"):
-        samples = xp.round(samples)
-    return xp.astype(samples, images.dtype, copy=False)
+    return samples if xp.isdtype(images.dtype, "real floating") else xp.round(samples)
 
 
 def fill_of(images: Array, fill: float) -> Any:
@@ -97,6 +125,12 @@ def fill_of(images: Array, fill: float) -> Any:
     """
     xp, dtype = array_namespace(images), images.dtype
     if xp.isdtype(dtype, "real floating"):
+        most = float(xp.finfo(dtype).max)
+        if abs(fill) > most:
+            raise ValueError(
+                f"expected fill to be from {-most:g} to {most:g} for images of dtype {dtype}, "
+                f"found {fill:g}"
+            )
         return fill
     is_bool = dtype == xp.bool
     least, most = (0, 1) if is_bool else (xp.iinfo(dtype).min, xp.iinfo(dtype).max)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...checks import is_function
-from ...errors import shown
 from ...types import Array
-from .base import Augmentation
+from .base import Augmentation, expect_augmentation
 
 
 class Compose:
@@ -29,11 +27,7 @@ class Compose:
 
     def __init__(self, *augmentations: Augmentation) -> None:
         for augmentation in augmentations:
-            if not is_function(augmentation):
-                raise TypeError(
-                    "expected augmentations such as RandomFlip() (one argument each), found "
-                    f"{shown(augmentation)}"
-                )
+            expect_augmentation(augmentation)
         self.augmentations = augmentations
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:

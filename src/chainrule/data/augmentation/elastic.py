@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from array_api_compat import array_namespace
 
-from ...checks import Checked, above_zero, at_least_zero, finite
+from ...checks import Checked, above_zero, at_least_zero, below, finite
 from ...types import Array
 from .base import ImageAugmentation, precision, resample, to_device
 
@@ -30,8 +30,8 @@ class RandomElastic(ImageAugmentation):
     alpha : float
         The factor of the displacements, in pixels, at least 0.
     sigma : float
-        The standard deviation of the Gaussian filter, in pixels, above 0. The filter ends four
-        standard deviations from its centre, and all numbers outside the image count as 0.
+        The standard deviation of the Gaussian filter, in pixels, above 0 and below 1000. The filter
+        ends four standard deviations from its centre, and all numbers outside the image count as 0.
     fill : float, optional
         The value of all pixels outside the image.
 
@@ -54,7 +54,7 @@ class RandomElastic(ImageAugmentation):
     """
 
     alpha = Checked(at_least_zero)
-    sigma = Checked(above_zero)
+    sigma = Checked(lambda name, sigma: below(1000)(name, above_zero(name, sigma)))
     fill = Checked(finite)
 
     def __init__(self, alpha: float, sigma: float, *, fill: float = 0.0) -> None:
@@ -82,7 +82,7 @@ def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
     before and after the vector count as 0.
     """
     radius = int(4.0 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    weights /= 2.0 * np.sum(weights) - 1.0  # the filter has both sides, but one centre
     distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
-    total = np.sum(np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2))
-    weights = np.exp(-0.5 * (distance / sigma) ** 2) / total
-    return np.where(distance <= radius, weights, 0.0)
+    return np.append(weights, np.zeros(size))[distance]

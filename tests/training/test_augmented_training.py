@@ -62,3 +62,67 @@ def test_other_things_than_augmentations_are_an_error(augment, found):
     with pytest.raises(TypeError, match=rf"augmentation such as RandomFlip\(\), found {found}"):
         trainer.fit(X, Y, augment=augment, verbose=0)
     assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize("micro_batches", [1, 4])
+@pytest.mark.parametrize(
+    ("augment", "error"),
+    [
+        (
+            lambda x, rng: x[:5],
+            r"augment: expected 8 samples as in the inputs, found .*\(5, 1, 5, 4",
+        ),
+        (
+            lambda x, rng: x[:0],
+            r"augment: expected 8 samples as in the inputs, found .*\(0, 1, 5, 4",
+        ),
+        (lambda x, rng: x[[*range(8)] * 2], "expected 8 samples as in the inputs, found .*16, 1"),
+        (
+            lambda x, rng: x[0, 0, 0, 0],
+            r"expected 8 samples as in the inputs, found an array of shape \(\)",
+        ),
+        (lambda x, rng: None, r"augment: .* form of <ndarray of shape \(8, 1, 5, 4\)>, found None"),
+        (lambda x, rng: x.tolist(), r"form of <ndarray of shape \(8, 1, 5, 4\)>, found \["),
+        (lambda x, rng: (x, x), r"form of <ndarray of shape \(8, 1, 5, 4\)>, found \(<ndarray"),
+    ],
+    ids=["fewer", "none", "more", "number", "None", "list", "tuple"],
+)
+def test_the_result_has_the_form_of_the_inputs(augment, error, micro_batches):
+    trainer = trainer_of("numpy")
+    options = {"batch_size": 8, "micro_batches": micro_batches, "verbose": 0}
+    with pytest.raises((TypeError, cr.ShapeError), match=error):
+        trainer.fit(X, Y, augment=augment, **options)
+    assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("augment", "error"),
+    [
+        (lambda x, rng: (x[0], x[1], x[1]), r"form of \(<nd.*, found \(.*, .*, <ndarray"),
+        (lambda x, rng: list(x), r"form of \(<ndarray.*\), found \[<ndarray"),
+        (lambda x, rng: (x[0], None), r"form of \(<ndarray.*\), found \(<ndarray.*, None\)"),
+        (lambda x, rng: {"a": x[0], "b": x[1]}, r"form of \(<ndarray.*\), found {'a': <ndarray"),
+        (lambda x, rng: (x[0], x[1][:3]), r"augment\[1\]: expected 4 samples .*\(3, 2\)"),
+    ],
+    ids=["three", "list", "None", "dict", "fewer"],
+)
+def test_the_result_has_the_form_of_several_inputs(augment, error):
+    model = cr.Sequential(First(), cr.Linear(2, 3))
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.05))
+    x = np.ones((4, 2), "float32"), np.ones((4, 2), "float32")
+    with pytest.raises((TypeError, cr.ShapeError), match=error):
+        trainer.fit(x, Y[:4], augment=augment, verbose=0)
+
+
+class First(cr.Layer):
+    """The first of two inputs."""
+
+    def forward(self, x, *, training=False):
+        return x[0], lambda dy: (dy, self.xp.zeros_like(x[1]))
+
+
+def test_augmented_inputs_that_are_not_finite(library):
+    with pytest.raises(
+        cr.DivergenceError, match="first appeared in the inputs of this step, after"
+    ):
+        trainer_of(library.backend).fit(X, Y, augment=lambda x, rng: x * float("nan"), verbose=0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..forms import named
 from ..layers import Sequential
 from ..layers.finite import not_finite
 from ..losses import Loss
-from ..types import Array
+from ..types import Array, Arrays
 
 
 def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
@@ -25,12 +27,20 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
         if type(model).forward is not Sequential.forward:
             return "the outputs or the loss"
         x = model.enter(x)
+        if not _all_finite(xp, x):
+            return "the inputs of this step, after augmentation if there is any"
         for layer in model.layers:
             x = layer.forward(x, training=True)[0]
-            if not all(bool(xp.all(xp.isfinite(array))) for array in named("x", x).values()):
+            if not _all_finite(xp, x):
                 return f"the output of {layer._label()}"
         loss.check(x, y)
     finally:
         state.draws = draws
         state.restore(buffers)
     return "the loss itself"
+
+
+def _all_finite(xp: Any, x: Arrays) -> bool:
+    """Return whether no array contains NaN or infinity. Integers are always finite."""
+    arrays = (a for a in named("x", x).values() if xp.isdtype(a.dtype, "real floating"))
+    return all(bool(xp.all(xp.isfinite(array))) for array in arrays)

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 
 from ..backends.conversion import on_host
 from ..data.augmentation import Augmentation
-from ..errors import DivergenceError
-from ..forms import first, rows
+from ..errors import DivergenceError, ShapeError, shown
+from ..forms import first, named, rows
 from ..layers import Sequential
 from ..losses import Loss
 from ..optimizers import Optimizer
-from ..types import Array
+from ..types import Array, Arrays
 from .sample_means import SampleMeans
 
 _AUGMENTATION = 2  # makes these random numbers independent of other uses of the seed
@@ -105,7 +106,9 @@ class Step:
         if self.augment is None:
             return x
         key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
-        return self.augment(x, np.random.default_rng(key))
+        changed = self.augment(x, np.random.default_rng(key))
+        _expect_same_form(changed, x)
+        return changed
 
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
@@ -202,3 +205,19 @@ def _parts(
     for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
         data = (x, y) if sample_weight is None else (x, y, sample_weight)
         yield tuple(rows(array, slice(start, stop)) for array in data)
+
+
+def _expect_same_form(changed: Arrays, x: Arrays) -> None:
+    """Raise an error unless augmented inputs have the form and the number of samples of `x`."""
+    arrays, samples = named("augment", changed), first(x).shape[0]
+    same = arrays.keys() == named("augment", x).keys()
+    if not (same and all(map(is_array_api_obj, arrays.values()))):
+        raise TypeError(
+            f"augment: expected changed inputs in the form of {shown(x)}, found {shown(changed)}"
+        )
+    for name, array in arrays.items():
+        if array.shape[:1] != (samples,):
+            raise ShapeError(
+                f"{name}: expected {samples} samples as in the inputs, found an array of shape "
+                f"{tuple(array.shape)}"
+            )

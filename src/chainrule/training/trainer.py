@@ -252,7 +252,8 @@ class Trainer(TrainingState):
         augment : callable, optional
             A function that changes the inputs of each step, such as those in
             `chainrule.augmentation`. The function takes the inputs and a random generator for this
-            step, and returns a new array.
+            step. It must not modify the inputs. It returns new inputs in the same form, with the
+            same number of samples.
         micro_batches : int, optional
             The number of parts into which each batch is split. The parts are processed one after
             another, which needs less memory. The result is the same up to rounding, except with two

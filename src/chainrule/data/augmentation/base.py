@@ -99,7 +99,8 @@ def precision(images: Array) -> str:
     if images.dtype == xp.uint8:
         return "float32"
     raise DataError(
-        f"expected images in uint8 or in a floating-point dtype, found dtype {images.dtype}"
+        f"expected images in uint8 or in a floating-point dtype, found dtype {images.dtype}: "
+        "convert them, for example with images.astype('float32')"
     )
 
 

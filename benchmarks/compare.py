@@ -15,13 +15,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import comparison, distortions, drawing, growth, images, imports, memory
+from . import comparison, distortions, drawing, growth, images, imports, memory, sequences
 from .libraries import LIBRARIES, installed
 from .machine import header, machine, versions
 
 SECTIONS: dict[str, Any] = {
     "comparison": comparison,
     "images": images,
+    "sequences": sequences,
     "growth": growth,
     "drawing": drawing,
     "distortions": distortions,
@@ -47,6 +48,7 @@ def main() -> None:
     arguments: dict[str, tuple[Any, ...]] = {
         "comparison": (options.networks, libraries, options.rounds),
         "images": (libraries, options.rounds),
+        "sequences": (libraries, options.rounds),
         "growth": (libraries, options.rounds),
         "drawing": (options.rounds,),
         "distortions": (options.rounds,),

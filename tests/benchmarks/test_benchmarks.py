@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import chainrule as cr
+
 sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are not in the package
 
 from benchmarks import (
@@ -21,6 +23,7 @@ from benchmarks import (
     growth,
     imports,
     memory,
+    sequences,
     text,
 )
 from benchmarks import images as image_networks
@@ -184,3 +187,51 @@ def test_networks_for_images(monkeypatch):
     lines = image_networks.table(results).splitlines()
     assert any(line.startswith("| tiny, 2 | torch | 2.00 s") for line in lines)
     assert lines[-1].endswith("chainrule 50%, torch 25% |")
+
+
+@pytest.fixture
+def tiny_sequences(monkeypatch):
+    networks = {kind: sequences.Network(kind, 2, 3, 4, 5) for kind in ("LSTM", "GRU")}
+    monkeypatch.setattr(sequences, "NETWORKS", networks)
+
+
+@pytest.mark.parametrize("other", ["torch", "jax"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_sequences_in_each_library(kind, other, tiny_sequences):
+    """All libraries start with the same weights and compute the same losses."""
+    pytest.importorskip(other)
+    losses, timed = sequences.calls("chainrule", kind)
+    theirs, _ = sequences.calls(other, kind)
+    np.testing.assert_allclose(theirs, losses, rtol=1e-5)
+    assert list(timed) == [("step", "chainrule"), ("step", sequences.FLOOR)]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_bare_products_match_a_step_of_a_recurrent_layer(kind, tiny_sequences, monkeypatch):
+    """A training step and the floor have the same products, up to their order."""
+    shapes: list[tuple[int, ...]] = []
+
+    def recorded(matmul):
+        def record(*arguments, **options):
+            a, b, *_ = (a for a in arguments if isinstance(a, np.ndarray))
+            shapes.append((a.shape, b.shape))
+            return matmul(*arguments, **options)
+
+        return record
+
+    _, timed = sequences.calls("chainrule", kind)
+    for place in (np, type(cr.get_backend("numpy"))):
+        monkeypatch.setattr(place, "matmul", recorded(place.matmul))
+    timed["step", sequences.FLOOR]()
+    floor = sorted(shapes)
+    shapes.clear()
+    timed["step", "chainrule"]()
+    assert sorted(shapes) == floor
+
+
+def test_the_table_of_sequences():
+    step = {"chainrule": [2.0], "torch": [3.0], sequences.FLOOR: [1.0]}
+    *_, ours, theirs, floor = sequences.table({"GRU": {"step": step}}).splitlines()
+    assert ours.endswith("| chainrule | 2.00 s (2.00 to 2.00) |  | 2.00 (2.00 to 2.00) |")
+    assert theirs.endswith("| 1.50 (1.50 to 1.50) | 3.00 (3.00 to 3.00) |")
+    assert floor.endswith("| 0.50 (0.50 to 0.50) |  |")

@@ -30,17 +30,26 @@ class Rung:
     augment: Augmentation | None = None
     squared_error: bool = False
 
+    def loss(self) -> cr.Loss:
+        """Return the loss of the training run."""
+        return cr.MSELoss() if self.squared_error else cr.CrossEntropyLoss()
+
+    def optimizer(self, images: int) -> cr.Optimizer:
+        """Return the optimizer for this number of training images."""
+        steps = self.epochs * -(-images // self.batch_size)
+        rate = cr.schedules.one_cycle(self.lr, steps, pct_start=0.1)
+        return cr.AdamW(rate, weight_decay=self.weight_decay)
+
     def settings(self, images: int) -> dict:
         """Return everything that determines the result, for this number of training images."""
         return {
             "training_images": images,
             "layers": [repr(layer) for layer in self.layers()],
-            "loss": "squared error" if self.squared_error else "cross-entropy",
+            "loss": repr(self.loss()),
+            "optimizer": repr(self.optimizer(images)),
             "augment": repr(self.augment),
             "epochs": self.epochs,
-            "lr": self.lr,
             "batch_size": self.batch_size,
-            "weight_decay": self.weight_decay,
         }
 
 

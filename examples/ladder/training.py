@@ -51,12 +51,7 @@ def measure(rung, seed, train, test, *, backend, folder):
 
 def fit(rung, seed, images, labels, *, backend, folder):
     """Train a network for all epochs of the rung, and return its trainer."""
-    steps = rung.epochs * -(-len(images) // rung.batch_size)
-    rate = cr.schedules.one_cycle(rung.lr, steps, pct_start=0.1)
-    parts = {
-        "loss": cr.MSELoss() if rung.squared_error else cr.CrossEntropyLoss(),
-        "optimizer": cr.AdamW(rate, weight_decay=rung.weight_decay),
-    }
+    parts = {"loss": rung.loss(), "optimizer": rung.optimizer(len(images))}
     if newest := latest_checkpoint(folder):
         print(f"continuing at {newest}")
         trainer = cr.Trainer.resume(newest, backend=backend, **parts)

@@ -3,10 +3,11 @@
 An MLP learns from only 1,000 digits. Before each training step, the digits are changed at random,
 so the network hardly ever sees the same image twice. The labels do not change.
 
-On the left, each row shows one augmentation of the same digit. Compare the test errors on the
-right. Small distortions turn a digit into the same digit in another handwriting, and the network
-learns more from the same images. Flips turn a digit into something that is not a digit, and the
-network makes more errors. An augmentation tells the network which differences do not matter.
+On the left, each row shows one augmentation of the same digit, with the background in grey. Compare
+the test errors on the right. Small distortions turn a digit into the same digit in another
+handwriting, and the network learns more from the same images. Flips turn a digit into something
+that is not a digit, and the network makes more errors. An augmentation tells the network which
+differences do not matter.
 
 Source: P. Simard et al., "Best practices for convolutional neural networks applied to visual
 document analysis", 2003.
@@ -70,14 +71,14 @@ for name, augment in augmentations.items():
     print(f"{name}: {errors[name]:.2f} % errors", flush=True)
 
 figure, (left, right) = plt.subplots(
-    1, 2, figsize=(11, 5.6), layout="constrained", width_ratios=[2, 1]
+    1, 2, figsize=(11, 5.0), layout="constrained", width_ratios=[2, 1]
 )
 digit = x_train[np.flatnonzero(y_train == 2)[:1]]
 grid = Grid(9 * len(augmentations), 9)
 for row, (name, augment) in enumerate(augmentations.items()):
     for column in range(9):
         (image,) = augment(digit, np.random.default_rng(column))
-        grid.draw(left, 9 * row + column, image, cmap="gray_r", vmin=0, vmax=255)
+        grid.draw(left, 9 * row + column, image, cmap="gray_r", vmin=-30, vmax=255)
     left.text(-0.3, grid.corner(9 * row)[1] + 0.5, name, ha="right", va="center")
 grid.finish(left)
 left.set_title("The same digit, changed nine times")

@@ -104,7 +104,9 @@ def main():
         "--schedule", choices=["one_cycle", "cosine", "constant"], default="one_cycle"
     )
     parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--augment", choices=AUGMENTATIONS, default="none")
+    parser.add_argument(
+        "--augment", choices=AUGMENTATIONS, default="none", help="random change of the images"
+    )
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
     parser.add_argument(
         "--compile",

@@ -1,5 +1,7 @@
 """Augmentations keep dtype, shape and input, and give the same images on every library."""
 
+import re
+
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
@@ -390,6 +392,17 @@ def test_a_narrow_filter_smooths_nothing(library):
     images = drawn((4, 6, 5), "float32")
     expected = augmented(RandomElastic(1.0, 0.1), images, library)
     np.testing.assert_array_equal(augmented(RandomElastic(1.0, 1e-300), images, library), expected)
+
+
+@pytest.mark.parametrize("shape", [(9, 2, 5), (9, 1, 6, 2), (9, 1, 2), (9, 6, 0)])
+def test_shifts_that_empty_the_image(shape, library):
+    size = re.escape(str(shape[-2:]))
+    with pytest.raises(
+        cr.ShapeError, match=rf"pixels=2.*larger than the largest shift, found {size}"
+    ):
+        augmented(RandomShift(2), np.ones(shape), library)
+    larger = np.ones((9, 3, 3))
+    assert (augmented(RandomShift(2), larger, library) == 1).any(axis=(1, 2)).all()
 
 
 def test_a_window_larger_than_the_image(library):

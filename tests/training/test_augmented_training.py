@@ -126,3 +126,13 @@ def test_augmented_inputs_that_are_not_finite(library):
         cr.DivergenceError, match="first appeared in the inputs of this step, after"
     ):
         trainer_of(library.backend).fit(X, Y, augment=lambda x, rng: x * float("nan"), verbose=0)
+
+
+def test_a_mistake_in_the_first_step_does_not_count_as_an_epoch(library):
+    once, twice = (trainer_of(library.backend) for _ in range(2))
+    fit(once, "flip")
+    for augment in (cr.augmentation.RandomCrop(99), lambda x, rng: None):
+        with pytest.raises((cr.ShapeError, TypeError), match="expected"):
+            twice.fit(X, Y, augment=augment, batch_size=8, verbose=0)
+    fit(twice, "flip")
+    assert twice.history.step_losses == once.history.step_losses

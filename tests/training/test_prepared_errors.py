@@ -121,7 +121,10 @@ def test_a_step_that_cannot_be_repeated_is_reported_once_and_still_run(repeating
     ("data", "reason"),
     [
         ({"x": [(X[:20], Y[:20])]}, "ready-made batches"),
-        ({"x": X, "y": Y, "augment": lambda x, rng: x}, "augmentation runs on the host"),
+        (
+            {"x": X, "y": Y, "augment": lambda x, rng: x},
+            "the random numbers of augmentation are drawn on the host",
+        ),
     ],
     ids=["stream", "augment"],
 )

@@ -187,7 +187,7 @@ def repeated_steps(step: Step, batches: Batches | BatchStream) -> RepeatedSteps 
     if not isinstance(batches, Batches) or batches.on_disk:
         obstacle = "ready-made batches and files are moved to the device batch by batch"
     elif step.augment is not None:
-        obstacle = "augmentation runs on the host"
+        obstacle = "the random numbers of augmentation are drawn on the host"
     else:
         try:
             return RepeatedSteps(step, batches)

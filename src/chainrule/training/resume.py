@@ -214,6 +214,9 @@ def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -
             new = [one for one in listeners if one not in training.listeners]
             hand_back(callback_states(old), new)
     else:
+        if training.progress is not None and not training.progress.rows:
+            # An epoch without a completed step does not count: its order is used again.
+            training.rng.bit_generator.state = training.progress.rng
         training.began, training.progress, training.stopped = training.epochs_done, None, False
         training.half_done = training.optimizer.moving = False
     training.callback_states, training.listeners = None, listeners

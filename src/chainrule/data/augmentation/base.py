@@ -138,6 +138,6 @@ def fill_of(images: Array, fill: float) -> Any:
     if not (least <= fill <= most and fill == int(fill)):
         raise ValueError(
             f"expected fill to be a whole number from {least} to {most} for images of dtype "
-            f"{dtype}, found {fill}"
+            f"{dtype}, found {fill:g}"
         )
     return bool(fill) if is_bool else int(fill)

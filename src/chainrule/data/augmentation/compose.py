@@ -20,7 +20,7 @@ class Compose:
     Examples
     --------
     >>> flip, crop = cr.augmentation.RandomFlip(), cr.augmentation.RandomCrop(32, padding=4)
-    >>> augment = Compose(flip, crop)
+    >>> augment = cr.augmentation.Compose(flip, crop)
     >>> augment(np.ones((5, 3, 32, 32)), np.random.default_rng(0)).shape
     (5, 3, 32, 32)
     """

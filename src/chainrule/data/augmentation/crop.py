@@ -67,7 +67,7 @@ class RandomCrop(ImageAugmentation):
         padded = _padded(images, self.padding, self.fill)
         if any(n > m for n, m in zip(self.size, padded.shape[2:], strict=True)):
             raise ShapeError(
-                f"expected padded images of at least {self.size} pixels, found "
+                f"{self!r}: expected padded images of at least {self.size} pixels, found "
                 f"{tuple(padded.shape[2:])}"
             )
         return _random_windows(padded, self.size, rng)
@@ -91,7 +91,7 @@ class RandomShift(ImageAugmentation):
     ------
     ShapeError
         When called, if the images do not have shape ``(batch, height, width)`` or ``(batch,
-        channels, height, width)``.
+        channels, height, width)``, or if `pixels` is not below both the height and the width.
     ValueError
         When called, if the dtype of the images cannot represent `fill`.
 
@@ -112,8 +112,13 @@ class RandomShift(ImageAugmentation):
 
     def _change(self, images: Array, rng: np.random.Generator) -> Array:
         """Return the shifted images."""
+        size = tuple(images.shape[2:])
+        if min(size) <= self.pixels:
+            raise ShapeError(
+                f"{self!r}: expected images larger than the largest shift, found {size} pixels"
+            )
         padded = _padded(images, (self.pixels, self.pixels), self.fill)
-        return _random_windows(padded, images.shape[2:], rng)
+        return _random_windows(padded, size, rng)
 
 
 def _padded(images: Array, padding: tuple[int, int], fill: float) -> Array:

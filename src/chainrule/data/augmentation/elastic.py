@@ -19,7 +19,8 @@ class RandomElastic(ImageAugmentation):
     the border, the standard deviation of a displacement is about ``0.163 * alpha / sigma`` for
     `sigma` of at least 1.
 
-    The pixels of integer images are rounded to the nearest integer.
+    The pixels of integer images are rounded to the nearest integer. The filter is a product of
+    matrices, which suits images of up to a few hundred pixels along each axis.
 
     Source: P. Simard et al., "Best practices for convolutional neural networks applied to visual
     document analysis", 2003. For images of handwritten digits, they use ``RandomElastic(alpha=34,

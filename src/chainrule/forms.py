@@ -6,13 +6,20 @@ A layer, a loss or a source of batches treats both forms alike with the help of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import DataError, ShapeError, shown
 from .types import Array, Arrays, Shapes
 
 ONE_OR_SEVERAL = "a list is one array, while a tuple or a dict is several arrays"
 """A hint for error messages."""
+
+
+class Padded(NamedTuple):
+    """Padded sequences ``(batch, time, ...)`` and their lengths ``(batch,)``."""
+
+    x: Any
+    lengths: Any
 
 
 def several(x: Any) -> bool:

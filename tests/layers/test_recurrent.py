@@ -1,5 +1,6 @@
 """Recurrent layers: lengths, states, dropout between layers, files and mistakes."""
 
+import pickle
 import re
 
 import numpy as np
@@ -64,8 +65,8 @@ def test_padding_does_no_harm(kind, bidirectional, library):
     for fill in (np.nan, 0.0, 7.0):
         x[padding] = fill
         layer.zero_grad()
-        y, backward = layer.forward((library.asarray(x), library.asarray(LENGTHS)))
-        dx, none = backward(normal(y.shape, library, seed=1))
+        (y, _), backward = layer.forward((library.asarray(x), library.asarray(LENGTHS)))
+        dx, none = backward((normal(y.shape, library, seed=1), None))
         assert none is None
         for array in (y, dx):
             assert not library.to_numpy(array)[padding].any()
@@ -80,7 +81,8 @@ def test_sequences_of_unequal_length_are_those_of_each_alone(kind, output, libra
     options = {"bidirectional": True, "output": output, "return_state": True}
     layer = bound(kind(3, 2, 2, **options), library)
     x, state = normal((3, 4, 3), library), normal((3, 4, 2), library, seed=1)
-    given = {"x": x, "h": state, "lengths": library.asarray(LENGTHS)}
+    states = dict.fromkeys(layer.states, state)
+    given = {"x": x, **states, "lengths": library.asarray(LENGTHS)}
     results, backward = layer.forward(given)
     dresults = tuple(normal(y.shape, library, seed=2 + i) for i, y in enumerate(results))
     dgiven = backward(dresults)
@@ -88,7 +90,8 @@ def test_sequences_of_unequal_length_are_those_of_each_alone(kind, output, libra
     layer.zero_grad()
     for i, length in enumerate(LENGTHS):
         one, until = slice(i, i + 1), slice(0, int(length))
-        alone, backward = layer.forward({"x": x[one, until, :], "h": state[one, ...]})
+        before = dict.fromkeys(states, state[one, ...])
+        alone, backward = layer.forward({"x": x[one, until, :], **before})
         parts = [(y[one, ...], dy[one, ...]) for y, dy in zip(results, dresults, strict=True)]
         if output == "all":
             y, dy = parts[0]
@@ -97,7 +100,8 @@ def test_sequences_of_unequal_length_are_those_of_each_alone(kind, output, libra
             assert_close(found, expected, library)
         dalone = backward(tuple(dy for _, dy in parts))
         assert_close(dalone["x"], dgiven["x"][one, until, :], library)
-        assert_close(dalone["h"], dgiven["h"][one, ...], library)
+        for name in states:
+            assert_close(dalone[name], dgiven[name][one, ...], library)
     for name, expected in together.items():
         np.testing.assert_allclose(gradients(layer, library)[name], expected, rtol=1e-10)
 
@@ -133,7 +137,8 @@ def test_the_last_state_is_that_of_all_states(kind, library):
     x, lengths = normal((3, 4, 3), library), library.asarray(LENGTHS)
     every = bound(kind(3, 2, 2, bidirectional=True), library, seed=5)
     last = bound(kind(3, 2, 2, bidirectional=True, output="last"), library, seed=5)
-    y, found = (library.to_numpy(layer.forward((x, lengths))[0]) for layer in (every, last))
+    y = library.to_numpy(every.forward((x, lengths))[0].x)
+    found = library.to_numpy(last.forward((x, lengths))[0])
     expected = np.concatenate([y[np.arange(3), LENGTHS - 1, :2], y[:, 0, 2:]], axis=1)
     np.testing.assert_array_equal(found, expected)
 
@@ -309,9 +314,20 @@ MISTAKES = {
     ),
     "no x": ({"h": np.ones((2, 1, 5))}, cr.DataError, "only 'x' is required, found 'h'"),
     "a state": (
-        {"x": X, "c": np.ones((1, 2, 5))},
+        {"x": X, "h": np.ones((2, 1, 5)), "c": np.ones((1, 2, 5))},
         cr.ShapeError,
         r"the state 'c' of shape \(2, 1, 5\) \(batch, .*hidden_size\), found \(1, 2, 5\)",
+    ),
+    "one state of two": (
+        {"x": X, "h": np.ones((2, 1, 5))},
+        cr.DataError,
+        "all states or none, 'h', 'c', found only 'h'",
+    ),
+    "integers": ((X.astype(int), np.ones(2, int)), TypeError, "input in float64, found .*int64"),
+    "a state of integers": (
+        {"x": X, "h": np.ones((2, 1, 5), int), "c": np.ones((2, 1, 5))},
+        TypeError,
+        "input in float64, found .*int64",
     ),
     "lengths of floats": (
         (X, np.ones(2)), cr.DataError, "lengths that are integers, found .*float64",
@@ -327,6 +343,20 @@ def test_mistakes(x, error, words, library):
     x = cr.forms.each(library.asarray, x)
     with pytest.raises(error, match=rf"^{re.escape(repr(layer))}: expected .*{words}"):
         layer.forward(x)
+
+
+def test_lengths_that_are_no_array():
+    layer = cr.GRU(4, 5).bind()
+    with pytest.raises(TypeError, match=r"expected lengths as an array of .*numpy.*, found \[1, 3"):
+        layer.forward((X.astype("float32"), [1, 3]))
+
+
+@pytest.mark.parametrize("kind", [cr.RNN, cr.LSTM, cr.GRU])
+def test_pickling(kind):
+    layer = pickle.loads(pickle.dumps(cr.Sequential(kind(3, 2))))
+    expected = cr.Sequential(kind(3, 2)).named_parameters()
+    for name, parameter in layer.named_parameters().items():
+        np.testing.assert_array_equal(parameter.value, expected[name].value)
 
 
 @pytest.mark.not_on("cupy")  # lengths on a GPU are not read, because that would be slow

@@ -40,7 +40,8 @@ def draw(kind, rng):
         options["nonlinearity"] = str(rng.choice(["tanh", "relu"]))
     layer = kind(features, hidden, layers, **options)
     form = str(rng.choice(["array", "tuple", "dict"]))
-    states = [name for name in layer.states if rng.integers(2)]
+    with_lengths = bool(rng.integers(2))
+    states = layer.states if rng.integers(2) else ()
 
     def inputs(samples):
         x = rng.normal(size=(samples, time, features)).astype("float32")
@@ -52,7 +53,7 @@ def draw(kind, rng):
         shape = samples, layers * (1 + bidirectional), hidden
         given = {name: rng.normal(size=shape).astype("float32") for name in states}
         given = {"x": x, **given}
-        return given | {"lengths": lengths} if len(states) != 1 else given
+        return given | {"lengths": lengths} if with_lengths else given
 
     return layer, inputs
 
@@ -85,6 +86,16 @@ def test_nan_in_the_padding_does_no_harm(kind, path):
     rng, lengths = np.random.default_rng(0), np.asarray([5, 1, 3])
     x = rng.normal(size=(3, 5, 3)).astype("float32")
     x[np.arange(5) >= lengths[:, None]] = np.nan
+    assert_same(session(path), model, (x, lengths))
+
+
+@pytest.mark.parametrize("end", [[cr.PoolOverTime("mean")], [cr.Linear(3, 2)]], ids=["one", "all"])
+def test_lengths_pass_through_layers(end, path):
+    inner = cr.Sequential(cr.LayerNorm(4), cr.Linear(4, 5))
+    layers = cr.Embedding(9, 4), inner, cr.GRU(5, 4), cr.Tanh(), cr.RNN(4, 3), *end
+    model = cr.Sequential(*(layer.copy() for layer in layers), seed=2)
+    cr.to_onnx(model, path, input_shape=((5,), ()), input_dtype="int64")
+    x, lengths = np.random.default_rng(0).integers(0, 9, (3, 5)), np.asarray([5, 1, 3])
     assert_same(session(path), model, (x, lengths))
 
 

@@ -16,7 +16,7 @@ from ..backends.conversion import to_numpy
 from ..checks import instance
 from ..errors import DivergenceError
 from ..files.atomic import write_atomically
-from ..forms import each, named, several
+from ..forms import Padded, each, named, several
 from ..layers import Layer
 from ..layers.finite import not_finite
 from ..layers.model import one_sample, real_dtypes, sample_shape
@@ -125,7 +125,8 @@ def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
     graph, names, outputs = Graph(model, writer), _names("input", sample), _names("output", y)
     graph.rows = not several(sample) and sample.ndim == 2
     converted = each(partial(_converted, graph), names, dtype, sample)
-    graph.finish(graph.layer(model, converted), outputs)
+    result = graph.layer(model, converted)
+    graph.finish(result.x if isinstance(result, Padded) else result, outputs)
     taken = {*graph.tensors, *(name for node in graph.nodes for name in node.output)}
     if clash := taken & {*named("", names).values()}:
         raise ValueError(f"expected other names of inputs, found {clash}, which the file needs")

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import require, shown
-from ..forms import each, named, several
+from ..forms import Padded, each, named, several
 from ..layers import Layer
 from ..parameter import Stored
 
@@ -86,7 +86,10 @@ class Graph:
         """
         write = self._writer(layer)
         outside, self._place = self._place, layer._names[-1]
-        y = write(self, layer, x)
+        if layer.per_step and several(x):  # padded sequences and their lengths
+            y: Any = Padded(write(self, layer, x[0]), x[1])
+        else:
+            y = write(self, layer, x)
         self._place = outside
         if not all(isinstance(name, str) for name in named("y", y).values()):
             raise TypeError(f"{layer!r}: expected to_onnx to return a name, found {shown(y)}")

@@ -71,12 +71,10 @@ def _linear(graph: Graph, layer: Linear, x: Value) -> Value:
     return y if layer.bias is None else graph.node("Add", y, layer.bias)
 
 
-def _embedding(graph: Graph, layer: layers.Embedding, x: Any) -> Any:
-    tokens, *lengths = x if isinstance(x, tuple) else (x,)
+def _embedding(graph: Graph, layer: layers.Embedding, x: Value) -> Value:
     graph.rows = False
-    tokens = graph.node("Cast", tokens, to=import_onnx().TensorProto.INT64)
-    y = graph.node("Gather", layer.weight, tokens, axis=0)
-    return (y, *lengths) if lengths else y
+    index = graph.node("Cast", x, to=import_onnx().TensorProto.INT64)
+    return graph.node("Gather", layer.weight, index, axis=0)
 
 
 def _pool_over_time(graph: Graph, layer: layers.PoolOverTime, x: Any) -> Value:

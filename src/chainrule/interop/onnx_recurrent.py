@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..forms import Padded
 from ..layers.recurrence import Recurrent
 from ..layers.recurrent import RNN
 from ..parameter import Parameter
@@ -48,7 +49,8 @@ def recurrent(operator: str, gates: Sequence[int], **attributes: Any) -> Writer:
             y = _joined(graph, _swapped(graph, after[-1][0]), axes=1)
         graph.rows = layer.output == "last" and not layer.return_state
         if not layer.return_state:
-            return y
+            keeps_lengths = layer.output == "all" and "lengths" in inputs
+            return Padded(y, inputs["lengths"]) if keeps_lengths else y
         states = [graph.node("Concat", *of_all, axis=0) for of_all in zip(*after, strict=True)]
         return y, *(_swapped(graph, h) for h in states)
 

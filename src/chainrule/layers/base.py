@@ -14,7 +14,7 @@ from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import whole
 from ..errors import DataError, ShapeError, blaming, other_dtype, shown
-from ..forms import each, fits, is_shape_of_one, named, several, shape_of
+from ..forms import Padded, each, fits, is_shape_of_one, named, several, shape_of
 from ..model_state import ModelState
 from ..parameter import Stored
 from ..types import Array, Arrays, Backward
@@ -79,6 +79,11 @@ class Layer(Tree):
     takes_several: ClassVar[bool] = True
     """Whether `forward` takes several inputs in a tuple or a dict. Most built-in layers do not."""
 
+    per_step: ClassVar[bool] = False
+    """Whether `forward` treats all steps of a sequence ``(batch, time, ...)`` alike and separately.
+    If so, a model applies the layer to the sequences of ``(x, lengths)``, and passes the lengths on
+    to the next layer."""
+
     takes_integers: bool = False
     """Whether integers are a valid input, such as the indices of an `Embedding`. If this is the
     first layer of a model, the model does not convert integers to its own dtype. The gradient with
@@ -99,6 +104,8 @@ class Layer(Tree):
             cls.takes_input_gradient = False  # the new `backward` may lack this argument
         if "forward" in vars(cls) and "takes_several" not in vars(cls):
             cls.takes_several = cls._is_custom
+        if "forward" in vars(cls) and "per_step" not in vars(cls):
+            cls.per_step = False
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
         """Return the output, and the function for the backward pass through this layer.
@@ -128,11 +135,8 @@ class Layer(Tree):
 
     def _checked_forward(self, x: Arrays, training: bool, dtype: Any) -> tuple[Arrays, Backward]:
         """Call `forward`, and check that it returns arrays of this dtype and a function."""
-        if not self.takes_several and several(x):
-            raise TypeError(
-                f"{self._label()}: expected one array as input, found {shown(x)}: a list of rows "
-                "is one array, and numpy.concatenate(x, axis=1) joins the columns of several arrays"
-            )
+        if (self.per_step or not self.takes_several) and several(x):
+            return self._forward_each_step(x, training, dtype)
         if self._is_custom:
             x = each(self._read_only, x)
         try:
@@ -141,8 +145,8 @@ class Layer(Tree):
             self._wrote_to_input(error)
             if self._is_custom:
                 self._blame_inputs(error, x)
-            elif isinstance(error, TypeError | RuntimeError):  # a product of integers and floats
-                self._expect_floats(x)
+            elif not self.takes_several and isinstance(error, TypeError | RuntimeError):
+                self._expect_floats(x)  # the error may be about a product of integers and floats
             raise
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
@@ -156,6 +160,23 @@ class Layer(Tree):
             return y, lambda dy, **options: back(each(self._read_only, dy), **options)
         return result
 
+    def _forward_each_step(self, x: Arrays, training: bool, dtype: Any) -> tuple[Arrays, Backward]:
+        """Apply `forward` to the sequences of ``(x, lengths)``, and pass the lengths on."""
+        pair = isinstance(x, tuple) and len(x) == 2
+        padded = pair and x[1].ndim == 1 and self.xp.isdtype(x[1].dtype, "integral")
+        if not padded or not self.per_step:
+            hint = (
+                "this layer cannot tell the padding of (x, lengths) from the sequences"
+                if padded
+                else "a list of rows is one array, and numpy.concatenate(x, axis=1) joins the "
+                "columns of several arrays"
+            )
+            raise TypeError(
+                f"{self._label()}: expected one array as input, found {shown(x)}: {hint}"
+            )
+        y, back = self._checked_forward(x[0], training, dtype)
+        return Padded(y, x[1]), lambda dy, **options: (back(dy[0], **options), None)
+
     def _blame_inputs(self, error: Exception, x: Arrays) -> None:
         """Name the input that is missing, or add the shape of the input to the error."""
         if isinstance(x, dict) and isinstance(error, KeyError) and not {*error.args[:1]} <= {*x}:
@@ -166,8 +187,8 @@ class Layer(Tree):
         error.add_note(f"(in {self._label()}, with input of shape {shape_of(x)})")
 
     def _expect_floats(self, x: Arrays) -> None:
-        """Raise a TypeError if a built-in layer for one array got integers as input."""
-        if not self.takes_several and not self.xp.isdtype(x.dtype, "real floating"):
+        """Raise a TypeError if this array holds integers."""
+        if not self.xp.isdtype(x.dtype, "real floating"):
             raise TypeError(
                 f"{self._label()}: expected input in {self.state.dtype_name}, found {x.dtype}: "
                 "integers in a tuple or a dict of inputs are not converted"
@@ -333,7 +354,8 @@ class Layer(Tree):
             if array.dtype != dtype and (one or xp.isdtype(array.dtype, "real floating")):
                 before = [a.dtype for a in named("x", given).values() if a is not None]
                 if all(d == dtype or not xp.isdtype(d, "real floating") for d in before):
-                    self._expect_floats(given)
+                    if not self.takes_several:
+                        self._expect_floats(given)
                     expected = self.state.dtype_name
                     raise other_dtype(f"{self._label()}: {name}", array.dtype, expected)
 

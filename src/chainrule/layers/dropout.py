@@ -27,6 +27,7 @@ class Dropout(Layer):
     """
 
     keeps_arguments = True
+    per_step = True
     p = Checked(below_one)
 
     def __init__(self, p: float = 0.5) -> None:
@@ -63,6 +64,8 @@ class Dropout2d(Dropout):
     ShapeError
         In `forward` in training, if ``x`` has fewer than three axes.
     """
+
+    per_step = False
 
     def _mask_shape(self, x: Array) -> tuple[int, ...]:
         self.expect(x.ndim > 2, ("batch", "channels", "..."), x)

@@ -12,9 +12,8 @@ from ..checks import whole
 from ..errors import DataError
 from ..initializers import Initializer
 from ..parameter import Parameter
-from ..types import Array, Arrays, Backward
+from ..types import Array, Backward
 from .base import Layer
-from .padded import padded
 
 
 class Embedding(Layer):
@@ -26,8 +25,7 @@ class Embedding(Layer):
         The number of vectors. ``x`` holds integers from 0 to ``num_embeddings - 1``, in any shape
         ``(batch, ...)``.
     embedding_dim : int
-        The number of features of each vector. ``y`` has shape ``(batch, ..., embedding_dim)``. For
-        padded sequences ``(x, lengths)``, the output is ``(y, lengths)``.
+        The number of features of each vector. ``y`` has shape ``(batch, ..., embedding_dim)``.
     padding_idx : int, optional
         An integer that stands for padding. Its vector is initially zero, and its gradient is always
         zero.
@@ -61,7 +59,7 @@ class Embedding(Layer):
     """
 
     takes_integers = True
-    takes_several = True
+    per_step = True
 
     def __init__(
         self,
@@ -85,36 +83,35 @@ class Embedding(Layer):
             init = partial(_with_zeros, init, self.padding_idx)
         self.weight = Parameter((self.num_embeddings, self.embedding_dim), init=init)
 
-    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, weight, padding = self.xp, self.weight, self.padding_idx
-        x, lengths = padded(self, x)
         index, known = self._index(x)
         vectors = xp.take(weight.value, index, axis=0)
         if known is not None:
             vectors = xp.where(known[:, None], vectors, xp.nan)
         y = xp.reshape(vectors, (*x.shape, self.embedding_dim))
 
-        def backward(dy: Arrays) -> Arrays | None:
-            dy = dy if lengths is None else dy[0]
+        def backward(dy: Array) -> None:
             rows = xp.reshape(dy, vectors.shape)
             if padding is not None:
                 rows = xp.where((index == padding)[:, None], 0.0, rows)
             weight.add_grad_rows(index, rows)
-            return None if lengths is None else (None, None)
 
-        return y if lengths is None else (y, lengths), backward
+        return y, backward
 
     def _index(self, x: Array) -> tuple[Array, Array | None]:
         """Return the integers as one axis, and on a device also which of them have a vector."""
         xp, count = self.xp, self.num_embeddings
         if not hasattr(x, "dtype") or not xp.isdtype(x.dtype, "integral"):
             raise DataError(
-                f"{self._label()}: expected integers, found {getattr(x, 'dtype', type(x))}; a "
-                "custom layer that begins a model and takes integers sets takes_integers = True"
+                f"{self._label()}: expected integers, found {getattr(x, 'dtype', type(x))}: "
+                "x.astype(int) converts whole numbers, and a custom layer that begins a model and "
+                "takes integers sets takes_integers = True"
             )
+        self.expect(0 not in x.shape, ("batch", "..."), x)
         index = xp.astype(xp.reshape(x, (-1,)), xp.int64, copy=False)
         if on_host(x):
-            least, most = int(xp.min(x)), int(xp.max(x))
+            least, most = int(xp.min(index)), int(xp.max(index))
             if least < 0 or most >= count:
                 raise DataError(
                     f"{self._label()}: expected integers from 0 to {count - 1}, found "

@@ -45,6 +45,7 @@ class LayerNorm(Layer):
     """
 
     keeps_arguments = True
+    per_step = True
     eps = Checked(above_zero)
 
     def __init__(self, features: int, eps: float = 1e-5) -> None:

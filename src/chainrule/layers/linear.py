@@ -46,6 +46,7 @@ class Linear(Layer):
     """
 
     takes_input_gradient = True
+    per_step = True
 
     def __init__(
         self,

@@ -32,6 +32,8 @@ def present(layer: Layer, x: Array, lengths: Array) -> Array:
 
     Raises
     ------
+    TypeError
+        If `lengths` is not an array of the layer's backend.
     ShapeError
         If `lengths` does not have shape ``(batch,)``.
     DataError
@@ -39,17 +41,25 @@ def present(layer: Layer, x: Array, lengths: Array) -> Array:
         number of steps.
     """
     xp, (batch, time) = layer.xp, x.shape[:2]
+    own = isinstance(lengths, layer.backend.array_type)
+    if not own:
+        raise TypeError(
+            f"{layer._label()}: expected lengths as an array of backend {layer.backend.name!r}, "
+            f"found {shown(lengths)}"
+        )
     if tuple(lengths.shape) != (batch,):
         shape = tuple(lengths.shape)
         raise ShapeError(f"{layer._label()}: expected lengths of shape ({batch},), found {shape}")
     if not xp.isdtype(lengths.dtype, "integral"):
         raise DataError(
-            f"{layer._label()}: expected lengths that are integers, found {lengths.dtype}"
+            f"{layer._label()}: expected lengths that are integers, found {lengths.dtype}: a model "
+            "converts floats and uint8 to its own dtype"
         )
+    lengths = xp.astype(lengths, xp.int64)  # a small dtype could not hold the number of steps
     if on_host(lengths):
         least, most = int(xp.min(lengths)), int(xp.max(lengths))
         if least < 1 or most > time:
             found = least if least < 1 else most
             raise DataError(f"{layer._label()}: expected lengths from 1 to {time}, found {found}")
-    steps = xp.arange(time, dtype=lengths.dtype, device=lengths.device)
+    steps = xp.arange(time, dtype=xp.int64, device=lengths.device)
     return steps[None, :] < lengths[:, None]

@@ -19,6 +19,8 @@ from .base import Layer
 class ReLU(Layer):
     """Rectified linear unit, ``y = max(x, 0)``. The derivative at 0 is defined as 0."""
 
+    per_step = True
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         kernel = self.backend.kernel
         y = kernel(relu)(x)
@@ -39,6 +41,7 @@ class LeakyReLU(Layer):
     """
 
     keeps_arguments = True
+    per_step = True
     negative_slope = Checked(finite)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
@@ -74,6 +77,8 @@ class PReLU(Layer):
         In `forward`, if there are several slopes and the number of features of ``x`` is different.
     """
 
+    per_step = True
+
     def __init__(self, features: int = 1, *, init: Initializer | None = None) -> None:
         self.features = whole("features", features, least=1)
         init = initializers.constant(0.25) if init is None else init
@@ -100,6 +105,8 @@ class ReLU6(Layer):
     Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
     """
 
+    per_step = True
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp
         y = xp.minimum(xp.maximum(x, 0.0), 6.0)
@@ -119,6 +126,7 @@ class ELU(Layer):
     """
 
     keeps_arguments = True
+    per_step = True
     alpha = Checked(finite)
 
     def __init__(self, alpha: float = 1.0) -> None:
@@ -145,6 +153,7 @@ class GELU(Layer):
     """
 
     keeps_arguments = True
+    per_step = True
     approximate = Checked(one_of("none", "tanh"))
 
     def __init__(self, approximate: str = "none") -> None:
@@ -179,6 +188,8 @@ class SiLU(Layer):
     approximation in reinforcement learning", 2018.
     """
 
+    per_step = True
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp
         x = xp.maximum(x, -1000.0)  # the sigmoid is 0 below -1000 and 1 above 1000
@@ -192,6 +203,8 @@ class Softplus(Layer):
     Source: C. Dugas et al., "Incorporating second-order functional knowledge for better option
     pricing", 2001.
     """
+
+    per_step = True
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp

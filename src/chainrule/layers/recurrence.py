@@ -11,6 +11,7 @@ from .. import initializers
 from ..cells import Cell
 from ..checks import below_one, flag, one_of, whole
 from ..errors import DataError, ShapeError
+from ..forms import Padded
 from ..formulas import sum_over_batch
 from ..initializers import Initializer
 from ..parameter import Parameter
@@ -96,7 +97,12 @@ class Recurrent(Layer):
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
         given, xp, width = x, self.xp, len(self._suffixes)
-        x, mask, before = self._inputs(x)
+        x, lengths, before = self._inputs(x)
+        mask = None
+        if lengths is not None:
+            mask = present(self, x, lengths)[:, :, None]
+            x = xp.where(mask, x, 0.0)  # NaN in the padding would spread through products
+            mask = _swapped(xp, mask)
         y, after, backs = _swapped(xp, x), list[States](), []
         for layer in range(self.num_layers):
             here = slice(layer * width, (layer + 1) * width)
@@ -107,8 +113,10 @@ class Recurrent(Layer):
             result = _swapped(xp, y)
         else:
             result = xp.concat([states[0] for states in after[-width:]], axis=1)
+        keeps_lengths = lengths is not None and self.output == "all" and not self.return_state
 
         def backward(dy: Arrays, input_gradient: bool = True) -> Arrays | None:
+            dy = dy[0] if keeps_lengths else dy
             dresult, *dfinal = dy if self.return_state else (dy,)
             dafter = self._by_run(dfinal or [None for _ in self.states], x)
             dy = None
@@ -125,7 +133,9 @@ class Recurrent(Layer):
                 return None
             return self._in_the_form_of(given, _swapped(xp, dy), dbefore)
 
-        return (result, *self._stacked(after)) if self.return_state else result, backward
+        if self.return_state:
+            return (result, *self._stacked(after)), backward
+        return Padded(result, lengths) if keeps_lengths else result, backward
 
     def _layer(
         self,
@@ -260,7 +270,7 @@ class Recurrent(Layer):
         return [getattr(self, f"{name}{run}") for name in names]
 
     def _inputs(self, given: Arrays) -> tuple[Array, Array | None, list[States]]:
-        """Check the input. Return `x`, the mask of steps that are not padding, and all states."""
+        """Check the input. Return `x`, the lengths if there are any, and the states of all runs."""
         if isinstance(given, tuple):
             if len(given) != 2:
                 raise ShapeError(
@@ -275,6 +285,12 @@ class Recurrent(Layer):
                 f"{self._label()}: expected inputs named {known}, of which only 'x' is required, "
                 f"found {', '.join(map(repr, inputs))}"
             )
+        given_states = [name for name in self.states if name in inputs]
+        if given_states and len(given_states) < len(self.states):
+            raise DataError(
+                f"{self._label()}: expected all states or none, {', '.join(map(repr, self.states))}"
+                f", found only {given_states[0]!r}"
+            )
         x = inputs["x"]
         fits = x.ndim == 3 and x.shape[2] == self.input_size and min(x.shape) > 0
         self.expect(fits, ("batch", "time", self.input_size), x)
@@ -286,12 +302,9 @@ class Recurrent(Layer):
                     f"{self._label()}: expected the state {name!r} of shape {expected} (batch, "
                     f"layers and directions, hidden_size), found {tuple(state.shape)}"
                 )
-        mask = None
-        if "lengths" in inputs:
-            mask = present(self, x, inputs["lengths"])[:, :, None]
-            x = self.xp.where(mask, x, 0.0)  # NaN in the padding would spread through products
-            mask = _swapped(self.xp, mask)
-        return x, mask, self._by_run(states, x)
+        for array in (x, *(state for state in states if state is not None)):
+            self._expect_floats(array)
+        return x, inputs.get("lengths"), self._by_run(states, x)
 
     def _by_run(self, states: Sequence[Array | None], x: Array) -> list[Any]:
         """Divide states ``(batch, runs, hidden)`` into a list for each run. None stands for 0."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .. import initializers
@@ -19,9 +21,8 @@ class RNN(Recurrent):
     Parameters
     ----------
     input_size : int
-        The number of features of ``x``, ``(batch, time, input_size)``. For sequences of unequal
-        length, pass ``(x, lengths)`` with the padding on the right. A dict may also hold the
-        states before the first step: ``{"x": x, "h": h}``, and ``"lengths"``.
+        The number of features of ``x``, ``(batch, time, input_size)``. The input may also be padded
+        sequences or contain states (see Notes).
     hidden_size : int
         The number of hidden units.
     num_layers : int, optional
@@ -34,20 +35,23 @@ class RNN(Recurrent):
         Whether a second cell reads each sequence from its end to its beginning. The outputs of
         both directions are concatenated.
     dropout : float, optional
-        The probability that an element is set to zero between two layers in training.
+        The probability that an element is set to zero between two layers in training. There is no
+        dropout after the last layer, so a single layer has none.
     output : {"all", "last"}, optional
         Whether to return the states of the last layer at all steps, ``(batch, time, hidden)``, or
-        the state after the last step, ``(batch, hidden)``. With two directions, `hidden` is twice
-        `hidden_size`. Beyond the length of a sequence, the states are 0. With "last", a sequence
-        ends at its own length. The second direction ends at the first step.
+        the last state only, ``(batch, hidden)``. With two directions, `hidden` is twice
+        `hidden_size`: first the state of the direction that ends at the last step, then the state
+        of the direction that ends at the first step.
     return_state : bool, optional
-        Whether to return ``(output, h)`` with the states after the last step, ``(batch, layers and
-        directions, hidden_size)``. As the next input, ``{"x": x, "h": h}`` continues the sequence.
+        Whether to return ``(output, h)`` with the last states of all layers and directions,
+        ``(batch, num_layers * directions, hidden_size)``. The order is that of the parameters: both
+        directions of the first layer, then those of the second layer.
     init : initializer, optional
         Initializer of the weights. By default, they are uniform between ``-1 / sqrt(hidden_size)``
         and ``1 / sqrt(hidden_size)``.
     bias_init : initializer, optional
-        Initializer of the biases. By default, the biases start at zero.
+        Initializer of both biases, which are added. By default, the biases start at zero, unlike in
+        PyTorch.
 
     Raises
     ------
@@ -56,11 +60,22 @@ class RNN(Recurrent):
     DataError
         In `forward`, if a length in host memory is below 1 or above the number of steps, or if an
         input has an unknown name.
+    TypeError
+        In `forward`, if the sequences or the states are integers.
 
     Notes
     -----
-    The parameters have PyTorch's names, such as ``weight_ih_l0``. As in PyTorch, the product with
-    the input is computed for all steps at once, and only the product with the state step by step.
+    For sequences of unequal length, the input is ``(x, lengths)`` with the padding on the right.
+    Each sequence then ends at its own length, and its output is 0 in the padding. With
+    ``output="all"``, the result is ``(output, lengths)``, so that the next layer knows the padding.
+    With ``return_state=True``, the result has no lengths.
+
+    The states before the first step are 0. A dict may hold other states: ``{"x": x, "h": h}``, and
+    ``"lengths"``. So the `h` that ``return_state=True`` returns continues a sequence.
+
+    The parameters have PyTorch's names, such as ``weight_ih_l0``. Unlike in PyTorch, the batch is
+    always the first axis, also of the states. As in PyTorch, the product with the input is computed
+    for all steps at once, and only the product with the state step by step.
 
     Examples
     --------
@@ -117,9 +132,9 @@ class LSTM(Recurrent):
     Parameters
     ----------
     input_size, hidden_size, num_layers, bias, bidirectional, dropout, output, init, bias_init
-        See `RNN`. A dict as input may hold the states ``"h"`` and ``"c"``.
+        See `RNN`.
     return_state : bool, optional
-        Whether to return ``(output, h, c)``. See `RNN`.
+        Whether to return ``(output, h, c)``. See `RNN`. A dict as input holds both states or none.
     forget_bias : float, optional
         A number that is added to the initial bias of the forget gate `f`. With 1, the default, the
         memory is kept at the beginning of training. PyTorch adds nothing.
@@ -172,13 +187,7 @@ class LSTM(Recurrent):
     def _bias_init(self, name: str, init: Initializer | None) -> Initializer | None:
         if name != "bias_ih" or self.forget_bias == 0.0:
             return init
-
-        def with_forget_bias(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-            values = (init or initializers.zeros())(rng, shape)
-            values[self.hidden_size : 2 * self.hidden_size] += self.forget_bias
-            return values
-
-        return with_forget_bias
+        return partial(_with_forget_bias, init or initializers.zeros(), self.forget_bias)
 
 
 class GRU(Recurrent):
@@ -210,3 +219,12 @@ class GRU(Recurrent):
     gates = 3
     _one_bias = False
     cell = staticmethod(gru_cell)
+
+
+def _with_forget_bias(
+    init: Initializer, forget_bias: float, rng: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Draw the initial bias of an LSTM, and add a number to the gate `f`, the second of four."""
+    values = np.array(init(rng, shape))
+    values[shape[0] // 4 : shape[0] // 2] += forget_bias
+    return values

@@ -20,6 +20,7 @@ class Rescaling(Layer):
     """
 
     keeps_arguments = True
+    per_step = True
     scale = Checked(finite)
     offset = Checked(finite)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ..backends.base import BackendLike
 from ..checks import instance
 from ..errors import ShapeError
-from ..forms import fits, shape_of
+from ..forms import Padded, fits, shape_of
 from ..model_state import ModelState
 from ..parameter import Stored
 from ..types import Arrays, Backward, Shapes
@@ -112,7 +112,8 @@ class Sequential(Chain, Model):
         Returns
         -------
         y : array, or tuple or dict of arrays
-            The output.
+            The output. If it is padded sequences and their lengths, the outermost `Sequential`
+            returns the sequences only.
         backward : callable
             ``backward(dy, input_gradient=False)`` adds to the gradients of the parameters. The
             outermost `Sequential` converts `dy` to the model's dtype. With ``input_gradient=True``,
@@ -132,13 +133,16 @@ class Sequential(Chain, Model):
             given = shape_of(x)
             x, back = layer._checked_forward(x, training, dtype)
             passed.append((layer, back, given))
-        shape = shape_of(x)
+        padded = is_model and isinstance(x, Padded)
+        y = x.x if padded else x
+        shape = shape_of(y)
 
         def backward(dy: Arrays, input_gradient: bool = not is_model) -> Arrays | None:
             if is_model:
                 dy = self.enter(dy, gradient=True)
             if not fits(dy, shape):
                 raise ShapeError(f"expected a gradient of shape {shape}, found {shape_of(dy)}")
+            dy = Padded(dy, None) if padded else dy
             first = -1  # the first layer whose gradients are needed
             if not input_gradient:
                 trainable = (i for i, layer in enumerate(self.layers) if layer.trainable)
@@ -163,7 +167,7 @@ class Sequential(Chain, Model):
                 raise
             return None
 
-        return x, backward
+        return y, backward
 
     def _output(self, x: Arrays) -> Arrays:
         if type(self).forward is not Sequential.forward:
@@ -171,7 +175,7 @@ class Sequential(Chain, Model):
         x, dtype = self.enter(x), self.state.dtype
         for layer in self.layers:  # self.forward would store all activations
             x = layer._checked_forward(x, False, dtype)[0]
-        return x
+        return x.x if isinstance(x, Padded) else x
 
     def __repr__(self) -> str:
         return _lines(self, self.children())

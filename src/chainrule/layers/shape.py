@@ -108,5 +108,7 @@ class ZeroPad2d(Layer):
 class Identity(Layer):
     """Identity, ``y = x``."""
 
+    per_step = True
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         return x, lambda dy: dy

@@ -10,6 +10,8 @@ from .base import Layer
 class Sigmoid(Layer):
     """Logistic function, ``y = 1 / (1 + exp(-x))``."""
 
+    per_step = True
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         y = sigmoid(self.xp, x)
         return y, lambda dy: dy * (y * (1.0 - y))
@@ -17,6 +19,8 @@ class Sigmoid(Layer):
 
 class Tanh(Layer):
     """Hyperbolic tangent, ``y = tanh(x)``."""
+
+    per_step = True
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         y = self.xp.tanh(x)

@@ -14,6 +14,8 @@ class Softmax(Layer):
     takes the logits, which is faster and numerically stable.
     """
 
+    per_step = True
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp
         y = xp.exp(log_softmax(xp, x))
@@ -26,6 +28,8 @@ class Softmax(Layer):
 
 class LogSoftmax(Layer):
     """Logarithm of the softmax, ``y = x - log(sum(exp(x)))`` over the last axis."""
+
+    per_step = True
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp = self.xp

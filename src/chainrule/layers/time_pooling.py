@@ -50,6 +50,7 @@ class PoolOverTime(Layer):
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, Backward]:
         x, lengths = padded(self, x)
         self.expect(x.ndim == 3 and min(x.shape) > 0, ("batch", "time", "features"), x)
+        self._expect_floats(x)
         inside = None if lengths is None else present(self, x, lengths)[:, :, None]
         y, back = (self._mean if self.mode == "mean" else self._one_step)(x, lengths, inside)
 
@@ -83,7 +84,7 @@ class PoolOverTime(Layer):
         elif lengths is None:
             step = xp.full((batch, 1, 1), time - 1, dtype=xp.int64, device=x.device)
         else:
-            step = lengths[:, None, None] - 1
+            step = xp.astype(lengths, xp.int64)[:, None, None] - 1
         y = xp.take_along_axis(x, xp.broadcast_to(step, (batch, 1, features)), axis=1)[:, 0, :]
 
         def backward(dy: Array) -> Array:

@@ -1,0 +1,143 @@
+"""Padded sequences pass through the layers of a model together with their lengths."""
+
+import re
+
+import numpy as np
+import pytest
+from table import LAYERS
+
+import chainrule as cr
+from chainrule.forms import Padded
+
+LENGTHS = np.asarray([4, 1, 3])
+ENDS = {
+    "mean": lambda: cr.PoolOverTime("mean"),
+    "max": lambda: cr.PoolOverTime("max"),
+    "last": lambda: cr.PoolOverTime("last"),
+    "last state": lambda: cr.LSTM(2, 3, bidirectional=True, output="last"),
+}
+OF_STEPS = {name: row for name, row in LAYERS.items() if row[0]().per_step}
+
+
+def normal(shape, library, seed=0):
+    return library.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_sequences_of_unequal_length_are_those_of_each_alone(end, library):
+    """The outputs are those of each sequence without padding, and the gradients are their sum."""
+    inner = cr.Sequential(cr.Linear(3, 4), cr.LayerNorm(4), cr.Dropout(0.5))
+    layers = inner, cr.GRU(4, 3), cr.Tanh(), cr.RNN(3, 2), end()
+    model = cr.Sequential(*layers, backend=library.backend, dtype="float64")
+    x, lengths = normal((3, 4, 3), library), library.asarray(LENGTHS)
+    together = library.to_numpy(model.predict((x, lengths)))
+    y, backward = model.forward((x, lengths))
+    np.testing.assert_array_equal(library.to_numpy(y), together)
+    dy = normal(y.shape, library, seed=1)
+    dx, none = backward(dy, input_gradient=True)
+    assert none is None
+    expected = {n: library.to_numpy(p.grad).copy() for n, p in model.named_parameters().items()}
+
+    model.zero_grad()
+    for i, length in enumerate(LENGTHS):
+        one, until = slice(i, i + 1), slice(0, int(length))
+        alone, backward = model.forward(x[one, until, :])
+        np.testing.assert_allclose(library.to_numpy(alone)[0], together[i], rtol=1e-10)
+        dalone = backward(dy[one, ...], input_gradient=True)
+        found = library.to_numpy(dx)[i]
+        np.testing.assert_allclose(found[until], library.to_numpy(dalone)[0], atol=1e-12)
+        assert not found[int(length) :].any()
+    for name, parameter in model.named_parameters().items():
+        found = library.to_numpy(parameter.grad)
+        np.testing.assert_allclose(found, expected[name], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("row", OF_STEPS.values(), ids=OF_STEPS)
+def test_each_step_alone(row, library):
+    """A layer with `per_step` computes the same whether it gets one step or several."""
+    make, shape = row
+    layer = make().bind(library.backend, dtype="float64")
+    shape = (2, 3, *shape[-1:])
+    x = normal(shape, library)
+    if layer.takes_integers:
+        x = library.asarray(np.arange(6).reshape(2, 3))
+    y = layer.forward(x)[0]
+    for t in range(3):
+        alone = layer.forward(x[:, t : t + 1, ...])[0]
+        found, expected = map(library.to_numpy, (y[:, t : t + 1, ...], alone))
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_which_layers_treat_each_step_alone():
+    kinds = {type(row[0]()).__name__ for row in OF_STEPS.values()}
+    assert kinds == {
+        "ELU", "GELU", "Identity", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "PReLU",
+        "ReLU", "Rescaling", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "Dropout",
+        "Embedding",
+    }  # fmt: skip
+
+
+def test_a_model_returns_the_sequences_without_lengths(library):
+    """A model with an output for each step, such as a tag for each word."""
+    layers = cr.Embedding(9, 4), cr.Dropout(0.3), cr.GRU(4, 3), cr.Linear(3, 5)
+    model = cr.Sequential(*layers, backend=library.backend, dtype="float64")
+    x, lengths = library.asarray(np.arange(8).reshape(2, 4)), library.asarray(np.asarray([4, 2]))
+    y, backward = model.forward((x, lengths), training=True)
+    assert y.shape == model.predict((x, lengths)).shape == (2, 4, 5)
+    assert backward(y, input_gradient=True) == (None, None)
+    with pytest.raises(cr.ShapeError, match=r"gradient of shape \(2, 4, 5\), found \(2, 4, 4\)"):
+        backward(y[:, :, :4])
+
+
+class Doubled(cr.Layer):
+    """A custom layer that gets the sequences only."""
+
+    per_step = True
+
+    def forward(self, x, *, training=False):
+        return 2.0 * x, lambda dy: 2.0 * dy
+
+
+class Pairs(cr.Layer):
+    """A custom layer that gets the sequences and their lengths."""
+
+    def forward(self, x, *, training=False):
+        sequences, lengths = x
+        return Padded(2.0 * sequences, lengths), lambda dy: (2.0 * dy[0], None)
+
+
+@pytest.mark.parametrize("kind", [Doubled, Pairs])
+def test_custom_layers(kind, library):
+    model = cr.Sequential(kind(), cr.PoolOverTime("mean"), backend=library.backend)
+    x, lengths = normal((3, 4, 2), library), library.asarray(LENGTHS)
+    y = library.to_numpy(model.predict((x, lengths)))
+    for row, length, sequence in zip(y, LENGTHS, library.to_numpy(x), strict=True):
+        np.testing.assert_allclose(row, 2.0 * sequence[:length].mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_lengths_of_any_integer_dtype(end, dtype, library):
+    """More steps than a small dtype can count."""
+    layer = end().bind(library.backend, dtype="float64")
+    x, lengths = normal((2, 300, 2), library), np.asarray([100, 3])
+    found = layer.forward((x, library.asarray(lengths.astype(dtype))))[0]
+    for i, length in enumerate(lengths):
+        alone = layer.forward(x[i : i + 1, : int(length), :])[0]
+        np.testing.assert_allclose(*map(library.to_numpy, (found[i, ...], alone[0, ...])))
+
+
+@pytest.mark.parametrize(
+    ("layer", "second", "words"),
+    [
+        (cr.BatchNorm(2), LENGTHS, "cannot tell the padding of (x, lengths) from the sequences"),
+        (cr.Flatten(), LENGTHS, "cannot tell the padding"),
+        (cr.Linear(2, 2), LENGTHS.astype("float32"), "a list of rows is one array"),
+        (cr.Linear(2, 2), np.ones((3, 2), int), "a list of rows is one array"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, cr.Layer) else None,
+)
+def test_layers_that_do_not_take_lengths(layer, second, words, library):
+    model = cr.Sequential(layer.copy(), backend=library.backend)
+    with pytest.raises(TypeError, match=f"expected one array as input, .*{re.escape(words)}"):
+        model.predict((normal((3, 4, 2), library), library.asarray(second)))

@@ -44,6 +44,15 @@ class ImageAugmentation(ABC):
         rng : numpy.random.Generator
             The generator of the random numbers. The numbers are drawn in host memory, so they are
             the same on every backend.
+
+        Raises
+        ------
+        TypeError
+            If `images` is not an array, or if `rng` is not a generator.
+        DataError
+            If `images` does not hold real numbers.
+        ShapeError
+            If `images` does not have three or four axes.
         """
         if not is_array_api_obj(images):
             found = f"{shown(images)}{_for_one_of_several(images)}"

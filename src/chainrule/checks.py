@@ -193,6 +193,7 @@ _MEANT = {  # argument names in other libraries, and their names in chainrule
     "epsilon": "eps",
     "rho": "alpha",
     "use_bias": "bias",
+    "return_sequences": "output",
     "bias_initializer": "bias_init",
     "units": "out_features",
     "elementwise_affine": "affine",

@@ -44,9 +44,13 @@ def gradients(layer, library):
 
 
 @pytest.mark.not_on("numpy-readonly", "strictest")  # slow, and the other tests run there
-@kinds
-@pytest.mark.parametrize("output", ["all", "last"])
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [*zip(KINDS.values(), ["all", "last", "last", "all"], strict=True)],
+    ids=KINDS,
+)
 def test_gradients_with_lengths_and_states(kind, output, library):
+    """The cell and the form of the output are independent, so not all pairs are tested."""
     layer = kind(1, 1, 2, bidirectional=True, output=output, return_state=True, dropout=0.3)
     rng = np.random.default_rng(0)
     x = {"x": rng.normal(size=(2, 2, 1)), "lengths": np.asarray([2, 1])}
@@ -380,6 +384,11 @@ def test_lengths_out_of_range(lengths, found, library):
 def test_bad_arguments(options, words):
     with pytest.raises(ValueError, match=f"expected {words}"):
         cr.LSTM(3, 4, **options)
+
+
+def test_an_argument_of_another_library():
+    with pytest.raises(TypeError, match=r"GRU has no .* 'return_sequences': did you mean 'output'"):
+        cr.GRU(3, 4, return_sequences=True)
 
 
 def test_an_unknown_nonlinearity():

@@ -76,12 +76,18 @@ def test_inputs_far_above_unit_scale(images, library):
     trainer.fit(images, Y, **OPTIONS)
 
 
-def test_images_far_above_unit_scale_before_a_convolution(library):
-    layers = cr.Unflatten(1, (1, 2)), cr.Conv2d(1, 3, 2), cr.Flatten()
-    trainer = cr.Trainer(
-        model_on(library, *layers), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6)
-    )
-    with pytest.warns(UserWarning, match=r"Conv2d\(1, 3, 2\), have a root mean square of"):
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (cr.Unflatten(1, (1, 2)), cr.Conv2d(1, 3, 2), cr.Flatten()),
+        (cr.GRU(2, 3, output="last"), cr.Linear(3, 3)),
+    ],
+    ids=["Conv2d", "GRU"],
+)
+def test_images_far_above_unit_scale_before_other_layers(layers, library):
+    model = model_on(library, *(layer.copy() for layer in layers))
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))
+    with pytest.warns(UserWarning, match=r"(Conv2d|GRU)\(.*\), have a root mean square of"):
         trainer.fit(IMAGES, Y, **OPTIONS)
 
 

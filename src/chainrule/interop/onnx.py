@@ -43,7 +43,8 @@ def to_onnx(
     The exported model has one input, ``"input"``, and one output, ``"output"``. Several inputs in a
     dict are named by their keys, and those in a tuple ``"input_0"``, ``"input_1"`` and so on.
     Several outputs are named ``"output_0"``, or ``"output_image"`` for the key ``"image"``. Batches
-    of any size are accepted. The file uses opset 20, which onnxruntime supports since version 1.17.
+    of any size are accepted. All other axes, such as the number of steps of a sequence, have the
+    size in `input_shape`. The file uses opset 20, which onnxruntime supports since version 1.17.
     The metadata names chainrule and its version. Before the file is written, ``onnx.checker``
     checks the exported model.
 
@@ -54,14 +55,16 @@ def to_onnx(
     path : str or Path
         The path of the file. The file is written completely or not at all.
     input_shape : tuple of int, or tuple or dict of such tuples, optional
-        The shape of one sample, such as ``(28, 28)``, or the shapes of several inputs. By default,
-        a sample is a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length
-        of this vector.
+        The shape of one sample, such as ``(28, 28)``, or the shapes of several inputs, such as
+        ``((28, 28), ())`` for padded sequences with 28 steps and their lengths. By default, a
+        sample is a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length of
+        this vector.
     input_dtype : str, or tuple or dict of str, optional
-        The dtype of the input, or of each of several inputs. The default is float32, or int64 if
-        the first layer takes integers. With another dtype, such as ``"uint8"``, the exported model
-        first converts the input to float32. As in training, integers are not converted if the first
-        layer takes integers, and neither are integers among several inputs, except uint8.
+        The dtype of the input, or of each of several inputs, such as ``("float32", "int64")`` for
+        padded sequences and their lengths. The default is float32, or int64 if the first layer
+        takes integers. With another dtype, such as ``"uint8"``, the exported model first converts
+        the input to float32. As in training, integers are not converted if the first layer takes
+        integers, and neither are integers among several inputs, except uint8.
 
     Raises
     ------

@@ -45,7 +45,9 @@ def from_torch(
         features)``, so that PyTorch's axis 1 is the last axis. The maximal norm of an
         ``Embedding``, its sparse gradients and ``scale_grad_by_freq`` are not supported. A
         recurrent module needs ``batch_first=True``. It must be the last module, because it returns
-        a tuple of the outputs and the states. The converted layer returns only the outputs.
+        a tuple of the outputs and the states. The converted layer returns only the outputs. For a
+        network with modules after a recurrent one, build the same layers in chainrule, and pass
+        PyTorch's tensors to ``bind(values=...)`` of the model.
     backend, device : optional
         The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional

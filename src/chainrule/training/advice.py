@@ -28,6 +28,7 @@ from ..layers import (
     Softmax,
 )
 from ..layers.convolution import Convolution
+from ..layers.recurrence import Recurrent
 from ..losses import Loss
 from ..types import Array
 
@@ -70,9 +71,9 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
 def about_scale(model: Sequential, x: Array) -> str | None:
     """Return a warning if the inputs of the first trained layer are far above unit scale.
 
-    The layer may be a `Linear` or a convolution. Its inputs are computed from a part of `x`.
-    There is no warning if the model is not in host memory, or if a normalisation layer or another
-    trained layer comes first.
+    The layer may be a `Linear`, a convolution or a recurrent layer. Its inputs are computed from a
+    part of `x`. There is no warning if the model is not in host memory, or if a normalisation layer
+    or another trained layer comes first.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def about_scale(model: Sequential, x: Array) -> str | None:
     x = model.enter(to_device(state.backend, x[:rows, ...]))
     leaves = [*_leaves(model)]
     for layer, following in itertools.zip_longest(leaves, leaves[1:]):
-        if isinstance(layer, Linear | Convolution) and layer.trainable:
+        if isinstance(layer, Linear | Convolution | Recurrent) and layer.trainable:
             if isinstance(following, _NORMS):
                 return None
             rms = _root_mean_square(state.backend.to_numpy(x))

@@ -144,7 +144,7 @@ def share(name: str, number: Any) -> float:
 
 
 def _real(name: str, number: Any) -> float:
-    if not isinstance(number, Real):
+    if not isinstance(number, (float, Real)):  # float comes first, because it takes less time
         found = f"{shown(number)}{what_is_meant(number)}"
         raise TypeError(f"expected {name} to be a number, found {found}")
     return float(number)

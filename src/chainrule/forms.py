@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from .errors import DataError, ShapeError, shown
 from .types import Array, Arrays, Shapes
 
+_SEVERAL = (tuple, dict)
+
 ONE_OR_SEVERAL = "a list is one array, while a tuple or a dict is several arrays"
 """A hint for error messages."""
 
@@ -24,7 +26,7 @@ class Padded(NamedTuple):
 
 def several(x: Any) -> bool:
     """Return whether `x` is a tuple or a dict. A list is not: a list becomes a single array."""
-    return isinstance(x, tuple | dict)
+    return isinstance(x, _SEVERAL)
 
 
 def each(f: Callable[..., Any], x: Arrays, *others: Arrays) -> Any:

@@ -40,7 +40,7 @@ class Model(Layer):
     layers: tuple[Layer, ...]
 
     def enter(self, x: Any, *, gradient: bool = False) -> Arrays:
-        """Convert inputs or gradients to the model's dtype. NumPy arrays become read-only views.
+        """Convert inputs or gradients to the model's dtype.
 
         If the first layer takes integers (see `Layer.takes_integers`), all integers keep their
         dtype. Otherwise, a single input is always converted. In a tuple or a dict, integers and
@@ -61,7 +61,8 @@ class Model(Layer):
         DataError
             If `x` does not hold real numbers.
         """
-        state, own = self.state, self.state.backend.array_type
+        state = self.state
+        own = state.backend.array_type
         if several(x):
             return each_named(self._enter_one_of_several, "x", x)
         if not isinstance(x, own):
@@ -75,7 +76,7 @@ class Model(Layer):
                 self.takes_integers and not gradient and self.xp.isdtype(array.dtype, "integral")
             )
             array = state.backend.asarray(x) if stays else self._cast(array)
-        return state.backend.read_only(array)
+        return array
 
     def _enter_one_of_several(self, name: str, x: Any) -> Array | None:
         xp = self.xp
@@ -85,7 +86,7 @@ class Model(Layer):
             raise TypeError(f"{name}: expected one array, found {shown(x)}")
         own = isinstance(x, self.backend.array_type)
         if own and x.dtype != xp.uint8 and not xp.isdtype(x.dtype, "real floating"):
-            return self.backend.read_only(x)
+            return x
         with blaming(name):
             return self.enter(x)
 

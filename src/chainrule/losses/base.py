@@ -62,7 +62,16 @@ class Loss:
     """How the loss interprets outputs: "numbers", "logits" of classes, "binary logits", "binary
     probabilities", "log-probabilities" or "log-means". Metrics and estimators read this name."""
 
+    takes_several: ClassVar[bool] = True
+    """Whether `formula` takes several outputs and targets in tuples or dicts. The built-in formulas
+    do not."""
+
     reduction = Checked(one_of("mean", "sum", "none"))
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "formula" in vars(cls) and "takes_several" not in vars(cls):
+            cls.takes_several = not cls.__module__.startswith(f"{__package__}.")
 
     def __init__(self, *, reduction: str = "mean") -> None:
         self.reduction = reduction
@@ -135,8 +144,7 @@ class Loss:
         A call of the loss checks only targets in host memory. This method also checks targets on a
         device. `Trainer` calls this method once, with the whole data set.
         """
-        xp, y = as_outputs(y)
-        self._expect_one_array(y, target)
+        xp, y = self._outputs(y, target)
         self.check_values(xp, y, self.as_target(xp, y, each(partial(like, first(y)), target)))
 
     def __call__(
@@ -176,18 +184,18 @@ class Loss:
             If targets in host memory are invalid (see `check`), or if sample weights in host memory
             are negative or do not have a finite sum.
         """
-        xp, y = as_outputs(y)
-        one = first(y)
-        if sample_weight is not None:  # `Trainer` checks weights before it calls `sums`
-            weight = xp.astype(like(one, sample_weight), one.dtype)
-            if on_host(weight):
-                check_weights("sample_weight", xp, weight, zeros=True)
+        xp, y, target, weight = self._inputs(y, target, sample_weight)
+        # `Trainer` checks all weights once, and then calls `sums`.
+        if weight is not None and on_host(weight):
+            check_weights("sample_weight", xp, weight, zeros=True)
         if self.reduction == "none":
-            values, back = self._values(*self._inputs(y, target, sample_weight))
+            values, back = self._values(xp, y, target, weight)
             return values, lambda dvalue=1.0: back(dvalue)
-        loss_sum, total_weight, back = self.sums(y, target, sample_weight=sample_weight)
-        scale = self.scale(total_weight)
-        value = xp.astype(loss_sum * scale, one.dtype, copy=False)
+        loss_sum, total_weight, back = self._sums(xp, y, target, weight)
+        scale, dtype = self.scale(total_weight), first(y).dtype
+        value = loss_sum * scale
+        if value.dtype != dtype:  # a sum in float64 (see `total`)
+            value = xp.astype(value, dtype)
         return value, lambda dvalue=1.0: back(dvalue * scale)
 
     def sums(
@@ -210,7 +218,11 @@ class Loss:
         backward : callable
             ``backward(factor)`` returns the gradient of `loss_sum`, multiplied by `factor`.
         """
-        xp, y, target, weight = self._inputs(y, target, sample_weight)
+        return self._sums(*self._inputs(y, target, sample_weight))
+
+    def _sums(
+        self, xp: Any, y: Array, target: Array, weight: Array | None
+    ) -> tuple[Array, float | Array, Callable[[Any], Array]]:
         one = first(y)
         values, back = self._values(xp, y, target, weight)
         by_target = self.target_weight(xp, y, target)
@@ -243,8 +255,7 @@ class Loss:
         self, y: Any, target: Any, sample_weight: Any
     ) -> tuple[Any, Array, Array, Array | None]:
         """Check all arguments, and return their namespace and the arguments as arrays."""
-        xp, y = as_outputs(y)
-        self._expect_one_array(y, target)
+        xp, y = self._outputs(y, target)
         one = first(y)
         if one.ndim == 0 or one.shape[0] == 0:
             raise DataError(f"expected at least one sample, found outputs of shape {shape_of(y)}")
@@ -259,12 +270,12 @@ class Loss:
             raise ShapeError(f"expected {expected} sample weights, found shape {found}")
         return xp, y, target, xp.astype(weight, one.dtype)
 
-    def _expect_one_array(self, *data: Arrays) -> None:
-        """Raise a TypeError if a built-in formula would get a tuple or a dict of arrays."""
-        owner = next(kind for kind in type(self).__mro__ if "formula" in vars(kind))
-        built_in = owner.__module__.startswith(f"{__package__}.")
-        if built_in:
-            expect_one_array(type(self).__name__, *data)
+    def _outputs(self, y: Any, target: Any) -> tuple[Any, Arrays]:
+        """Return the namespace and the outputs (see `as_outputs`), if `formula` takes the form."""
+        xp, y = as_outputs(y)
+        if not self.takes_several:
+            expect_one_array(type(self).__name__, y, target)
+        return xp, y
 
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
@@ -309,8 +320,9 @@ class Loss:
 
     def _expect_gradient(self, gradient: Arrays, y: Arrays) -> Arrays:
         """Return `gradient` if it has the form, the shapes and the dtype of `y`."""
-        forms = several(y) or several(gradient)  # usually False
-        if forms and named("", gradient).keys() != named("", y).keys():
+        if not several(y) and not several(gradient):
+            return self._expect_array("gradient", gradient, y)
+        if named("", gradient).keys() != named("", y).keys():
             raise TypeError(
                 f"{self!r}: expected a gradient in the form of the outputs ({shown(y)}), found "
                 f"{shown(gradient)}"

@@ -2,9 +2,10 @@
 
 1. The adding problem. Each sequence holds random numbers from 0 to 1. Two of them are marked, and
    their sum is the target. The network has to remember the first one until the end. Always
-   predicting 1 gives a mean squared error of 1/6, about 0.167. LSTM and GRU solve the problem. The
-   gradients show why RNN does not: going back in time, its gradient becomes smaller by about the
-   same factor at each step. In LSTM and GRU, the gates learn to let the gradient through.
+   predicting 1 gives a mean squared error of 1/6, about 0.167. The error of RNN stays near this
+   value, and the errors of LSTM and GRU fall below 0.02. The gradients show why: going back in
+   time, the gradient of RNN becomes smaller by about the same factor at each step. In LSTM and GRU,
+   the gates learn to let the gradient through.
 2. A digit read row by row. An LSTM sees one row of the image at a step, and answers after the last
    row. The picture also shows its answers after fewer rows. Bright squares are likely digits.
 3. Text. A GRU learned from Python's own help texts to guess the next character. The state at the

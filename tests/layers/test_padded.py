@@ -141,3 +141,15 @@ def test_layers_that_do_not_take_lengths(layer, second, words, library):
     model = cr.Sequential(layer.copy(), backend=library.backend)
     with pytest.raises(TypeError, match=f"expected one array as input, .*{re.escape(words)}"):
         model.predict((normal((3, 4, 2), library), library.asarray(second)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [(cr.Linear(4, 2), np.ones((3, 4))), (cr.Embedding(9, 2), LENGTHS)],
+    ids=["Linear", "Embedding"],
+)
+def test_two_inputs_without_steps_are_refused(layer, x, library):
+    """The second input would be ignored."""
+    model = cr.Sequential(layer.copy(), backend=library.backend)
+    with pytest.raises(TypeError, match="expected one array as input, .*a list of rows is one"):
+        model.predict((library.asarray(x), library.asarray(LENGTHS)))

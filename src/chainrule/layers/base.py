@@ -162,8 +162,9 @@ class Layer(Tree):
 
     def _forward_each_step(self, x: Arrays, training: bool, dtype: Any) -> tuple[Arrays, Backward]:
         """Apply `forward` to the sequences of ``(x, lengths)``, and pass the lengths on."""
-        pair = isinstance(x, tuple) and len(x) == 2
-        padded = pair and x[1].ndim == 1 and self.xp.isdtype(x[1].dtype, "integral")
+        axes = 2 if self.takes_integers else 3  # (batch, time) or (batch, time, features)
+        pair = isinstance(x, tuple) and len(x) == 2 and x[0].ndim >= axes and x[1].ndim == 1
+        padded = pair and self.xp.isdtype(x[1].dtype, "integral")
         if not padded or not self.per_step:
             hint = (
                 "this layer cannot tell the padding of (x, lengths) from the sequences"

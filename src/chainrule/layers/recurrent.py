@@ -137,7 +137,8 @@ class LSTM(Recurrent):
         Whether to return ``(output, h, c)``. See `RNN`. A dict as input holds both states or none.
     forget_bias : float, optional
         A number that is added to the initial bias of the forget gate `f`. With 1, the default, the
-        memory is kept at the beginning of training. PyTorch adds nothing.
+        memory is kept at the beginning of training. PyTorch adds nothing. Without biases, this
+        number has no effect.
 
     Notes
     -----

@@ -253,13 +253,13 @@ class Recurrent(Layer):
             for t, back in reversed(taken):
                 if dy is not None:
                     dstates = dstates[0] + dy[t, ...], *dstates[1:]
-                da, db, (dh, *others) = back(*dstates)
-                da, db = chosen(t, (da, db), (0.0, 0.0))
-                through = matmul(db, weight_hh.value)
+                da, da_h, (dh, *others) = back(*dstates)
+                da, da_h = chosen(t, (da, da_h), (0.0, 0.0))
+                through = matmul(da_h, weight_hh.value)
                 dstates = chosen(t, (through if dh is None else through + dh, *others), dstates)
                 d_from_x[t, ...] = da
                 if not self._one_bias:
-                    d_from_h[t, ...] = db
+                    d_from_h[t, ...] = da_h
             d_from_x, d_from_h = (xp.reshape(d, (time * batch, -1)) for d in (d_from_x, d_from_h))
             return d_from_x, d_from_h, dstates
 

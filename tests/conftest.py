@@ -68,7 +68,7 @@ def wanted(item, config):
     library = parameters.get("library")
     if any(library in marker.args for marker in item.iter_markers("not_on")):
         return False
-    if item.path.parent.name in SELDOM.get(library, ()):
+    if not is_usual(item, library):
         return config.getoption("--slow") or config.getoption("--library")
     of_library = {"library", "backend_name", "other_backend"} & set(
         getattr(item, "fixturenames", ())
@@ -76,6 +76,14 @@ def wanted(item, config):
     if config.getoption("--of-library") and not of_library:
         return False
     return "other_backend" not in of_library or isinstance(parameters["other_backend"], str)
+
+
+def is_usual(item, library):
+    """Return whether a test runs on this library without an option."""
+    if library == "strict":  # what passes at the strictest flags also passes at the default flags
+        strictest = not any("strictest" in marker.args for marker in item.iter_markers("not_on"))
+        return not (strictest and is_usual(item, "strictest"))
+    return item.path.parent.name not in SELDOM.get(library, ())
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers import trainer_on
 from table import LAYERS
 
 import chainrule as cr
@@ -125,6 +126,52 @@ def test_lengths_of_any_integer_dtype(end, dtype, library):
     for i, length in enumerate(lengths):
         alone = layer.forward(x[i : i + 1, : int(length), :])[0]
         np.testing.assert_allclose(*map(library.to_numpy, (found[i, ...], alone[0, ...])))
+
+
+@pytest.mark.not_on("cupy")  # integers on a GPU are not read, because that would be slow
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (cr.Linear(2, 2), cr.GRU(2, 2, output="last")),
+        (cr.Sequential(cr.LSTM(2, 2, output="last")),),
+        (cr.PoolOverTime("mean"),),
+    ],
+    ids=["GRU", "LSTM", "PoolOverTime"],
+)
+def test_a_late_length_is_checked_before_the_first_step(layers, library):
+    trainer = trainer_on(library, *(layer.copy() for layer in layers), cr.Linear(2, 2))
+    before = library.to_numpy(trainer.model.state.values).copy()
+    x, lengths, y = np.ones((8, 4, 2)), np.full(8, 4), np.zeros(8, int)
+    wrong = np.asarray([4, 4, 4, 4, 4, 4, 4, 5])
+    message = "expected lengths from 1 to 4, found 5"
+    with pytest.raises(cr.DataError, match=f"^x: .*{message}"):
+        trainer.fit((x, wrong), y, batch_size=1, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
+    with pytest.raises(cr.DataError, match=message):
+        trainer.fit((x, lengths), y, validation_data=((x, wrong), y), verbose=0)
+    np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
+
+
+def test_a_late_length_by_name_is_checked_before_the_first_step():
+    model = cr.Sequential(cr.GRU(2, 2, output="last"), cr.Linear(2, 2))
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    given = {"x": np.ones((3, 4, 2)), "lengths": np.asarray([4, 4, 7])}
+    with pytest.raises(cr.DataError, match="^x: .*expected lengths from 1 to 4, found 7"):
+        trainer.fit(given, np.zeros(3, int), batch_size=1, verbose=0)
+
+
+@pytest.mark.not_on("cupy")
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_a_late_index_is_checked_before_the_first_step(with_lengths, library):
+    layers = cr.Embedding(5, 2), cr.PoolOverTime("mean"), cr.Linear(2, 2)
+    trainer = trainer_on(library, *layers)
+    before = library.to_numpy(trainer.model.state.values).copy()
+    x = np.ones((8, 4), int)
+    x[7, 1] = 9
+    given = (x, np.full(8, 4)) if with_lengths else x
+    with pytest.raises(cr.DataError, match="^x: .*expected integers from 0 to 4, found 9"):
+        trainer.fit(given, np.zeros(8, int), batch_size=1, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
 
 
 @pytest.mark.parametrize(

@@ -331,6 +331,12 @@ class Layer(Tree):
                 new._first = self.backend.to_numpy(old.value).copy()
         return twin
 
+    def check_input(self, x: Arrays) -> None:
+        """Raise an error if integers of the input, such as indices and lengths, are out of range.
+
+        `Trainer` calls this method with all samples before the first step.
+        """
+
     def expect_batch(self, samples: int) -> None:
         """Raise a `ShapeError` if a training batch with this many samples is too small.
 

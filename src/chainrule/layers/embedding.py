@@ -10,9 +10,10 @@ from .. import initializers
 from ..backends.conversion import on_host
 from ..checks import whole
 from ..errors import DataError
+from ..forms import first
 from ..initializers import Initializer
 from ..parameter import Parameter
-from ..types import Array, Backward
+from ..types import Array, Arrays, Backward
 from .base import Layer
 
 
@@ -98,6 +99,9 @@ class Embedding(Layer):
             weight.add_grad_rows(index, rows)
 
         return y, backward
+
+    def check_input(self, x: Arrays) -> None:
+        self._index(first(x))
 
     def _index(self, x: Array) -> tuple[Array, Array | None]:
         """Return the integers as one axis, and on a device also which of them have a vector."""

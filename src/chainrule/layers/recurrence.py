@@ -18,7 +18,7 @@ from ..parameter import Parameter
 from ..types import Array, Arrays, Backward
 from .base import Layer
 from .dropout import Dropout
-from .padded import present
+from .padded import padded, present
 
 States = tuple[Array, ...]
 """The states of a cell, each ``(batch, hidden)``: ``(h,)``, or ``(h, c)`` for an LSTM."""
@@ -136,6 +136,11 @@ class Recurrent(Layer):
         if self.return_state:
             return (result, *self._stacked(after)), backward
         return Padded(result, lengths) if keeps_lengths else result, backward
+
+    def check_input(self, x: Arrays) -> None:
+        x, lengths = (x["x"], x.get("lengths")) if isinstance(x, dict) else padded(self, x)
+        if lengths is not None:
+            present(self, x, lengths)
 
     def _layer(
         self,

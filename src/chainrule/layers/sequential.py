@@ -169,6 +169,14 @@ class Sequential(Chain, Model):
 
         return y, backward
 
+    def check_input(self, x: Arrays) -> None:
+        """Check the integers of the input, up to the layer that ends the sequences."""
+        if type(self).forward is Sequential.forward:
+            for layer in self.layers:
+                layer.check_input(x)
+                if layer._is_custom or not layer.per_step:
+                    break
+
     def _output(self, x: Arrays) -> Arrays:
         if type(self).forward is not Sequential.forward:
             return super()._output(x)

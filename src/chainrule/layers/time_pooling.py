@@ -60,6 +60,11 @@ class PoolOverTime(Layer):
 
         return y, backward
 
+    def check_input(self, x: Arrays) -> None:
+        x, lengths = padded(self, x)
+        if lengths is not None:
+            present(self, x, lengths)
+
     def _mean(
         self, x: Array, lengths: Array | None, inside: Array | None
     ) -> tuple[Array, Backward]:

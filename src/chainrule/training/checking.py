@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from ..backends import Backend
 from ..data import Batches, BatchStream
 from ..data.moving import move, rows_at_once, to_device
 from ..errors import ShapeError, blaming
-from ..forms import each, first, named, rows, shape_of
+from ..forms import each, first, named, rows, several, shape_of
 from ..layers import Layer, Sequential
 from ..losses import Loss
 from ..losses.checking import check_weights
-from ..types import Array
+from ..types import Array, Arrays
 from .state import TrainingState
 
 
@@ -28,15 +30,16 @@ def move_checked(
     weights = [xp.astype(to_device(state.backend, w), state.dtype) for w in weights]
     with blaming(f"{prefix}x of shape {shape_of(x)}"):
         one = model.predict(to_device(state.backend, rows(x, slice(1))))
+    if model.takes_integers or several(x):
+        with blaming(f"{prefix}x"):
+            for part in _parts(state.backend, x):
+                model.check_input(part)
     with blaming("output of the model"):
         loss.check_outputs(xp, one)
     with blaming(f"{prefix}y"):
-        samples, step = first(y).shape[0], min(map(rows_at_once, named("y", y).values()))
-        for start in range(0, samples, step):
-            stop = min(start + step, samples)
-            part = to_device(state.backend, rows(y, slice(start, stop)))
+        for part in _parts(state.backend, y):
             # `check` uses only the shape of the outputs, so the output of one sample is enough.
-            repeated = partial(_repeated, xp, stop - start)
+            repeated = partial(_repeated, xp, first(part).shape[0])
             loss.check(each(repeated, one), part)
     for weight in weights:
         if weight.ndim > 1:  # only the loss knows the shape of its values
@@ -46,6 +49,13 @@ def move_checked(
                 )
         check_weights(f"{prefix}sample_weight", xp, weight)
     return x, y, *weights
+
+
+def _parts(backend: Backend, data: Arrays) -> Iterator[Arrays]:
+    """Yield all samples on the device, in parts that fit into memory."""
+    samples, step = first(data).shape[0], min(map(rows_at_once, named("data", data).values()))
+    for start in range(0, samples, step):
+        yield to_device(backend, rows(data, slice(start, min(start + step, samples))))
 
 
 def _repeated(xp: Any, samples: int, one: Array) -> Array:

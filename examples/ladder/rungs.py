@@ -135,7 +135,7 @@ LADDER = [
         "hinton-500-300", "500 and 300 units, weight decay", "Hinton, unpublished", 2005, 1.53,
         recipe="cross-entropy, weight decay",
         changes="ReLU",
-        layers=lambda: mlp(500, 300), weight_decay=0.1, epochs=30,
+        layers=lambda: mlp(500, 300), weight_decay=0.5, epochs=20,
     ),
     Rung(
         "dropout", "3 × 1024 units, dropout", *SRIVASTAVA, 1.25,

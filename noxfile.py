@@ -31,6 +31,8 @@ COMPILED = (  # tests of code that has compiled loops
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several threads make small matrix products slower
 TORCH = "torch==2.13.0"
+# pip's configuration may name a place with PyTorch's builds for the CPU, and uv does not read it.
+PIP = "virtualenv"
 ONNX_RUNTIME = "onnxruntime>=1.20"
 
 
@@ -86,7 +88,7 @@ def tests_gpu(session: nox.Session) -> None:
     session.run(*PYTEST_ON_CUPY, *session.posargs, env=environment)
 
 
-@nox.session
+@nox.session(venv_backend=PIP)
 def gpu(session: nox.Session) -> None:
     """Run all that needs a GPU: the tests, MNIST with and without a graph, and the benchmark.
 
@@ -113,7 +115,7 @@ def gpu(session: nox.Session) -> None:
         session.error("tests failed on CuPy, see above")
 
 
-@nox.session
+@nox.session(venv_backend=PIP)
 def parity(session: nox.Session) -> None:
     """Compare with PyTorch and onnxruntime; then run the tests on PyTorch's tensors.
 
@@ -126,7 +128,7 @@ def parity(session: nox.Session) -> None:
         session.run(*PARALLEL, "tests", *on_torch, env=ONE_THREAD)
 
 
-@nox.session
+@nox.session(venv_backend=PIP)
 def coverage(session: nox.Session) -> None:
     """Measure which lines the tests reach."""
     extras = ".[examples,tensorboard,onnx,distributed]"
@@ -171,7 +173,7 @@ def examples(session: nox.Session) -> None:
     session.log(f"the pictures are in {folder}")
 
 
-@nox.session
+@nox.session(venv_backend=PIP)
 def bench(session: nox.Session) -> None:
     """Compare the speed with other libraries, with and without the extra ``fast``."""
     session.install(".[fast]", TORCH, "jax", "scikit-learn", "thinc==9.1.1", "threadpoolctl")

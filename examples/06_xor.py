@@ -1,4 +1,7 @@
-"""Two hidden neurons learn XOR, and learn faster if the product of the inputs is a third input.
+"""6. XOR
+======
+
+Two hidden neurons learn XOR, and learn faster if the product of the inputs is a third input.
 
 XOR is 1 at the two points where exactly one of x and y is 1. No straight line separates these two
 points from the other two, so one neuron cannot learn XOR. Two hidden sigmoids can bend the plane

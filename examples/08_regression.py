@@ -1,6 +1,9 @@
-"""Regression with an L1 loss: a network 1-512-256-512-1 fits a curve to noisy points.
+"""8. Regression
+=============
 
-The L1 loss is the mean of |y - target|. A distant point pulls the curve no harder than a near
+Regression with an L1 loss: a network 1-512-256-512-1 fits a curve to noisy points.
+
+The L1 loss is the mean of ``|y - target|``. A distant point pulls the curve no harder than a near
 point, so the curve follows the median of the noise, not the mean. Two networks start from the same
 weights: one network with ReLU, and one with ReLU6, which is constant above 6.
 

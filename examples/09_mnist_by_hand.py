@@ -1,4 +1,7 @@
-"""A 784-10-10-10 network, trained by full-batch gradient descent: by hand, then with layers.
+"""9. MNIST by hand
+================
+
+A 784-10-10-10 network, trained by full-batch gradient descent: by hand, then with layers.
 
 The rows of X are the images, and the one-hot rows of Y are their labels. Each step uses all images:
 

@@ -1,4 +1,7 @@
-"""A network that predicts sales from a table with missing values.
+"""10. A table
+===========
+
+A network that predicts sales from a table with missing values.
 
 The steps are the same for any table: fill in missing values, plot groups of rows, encode words as
 zeros and ones, standardise, and train. Then compare the network with the simplest model that might

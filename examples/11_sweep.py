@@ -1,4 +1,7 @@
-"""A sweep: which learning rate, width and dropout are best for digits, and how sure we can be.
+"""11. A sweep
+===========
+
+A sweep: which learning rate, width and dropout are best for digits, and how sure we can be.
 
 scikit-learn does the search, because a chainrule estimator can be used like scikit-learn's own
 estimators. The search trains every setting three times, each time on two thirds of the training

@@ -1,4 +1,7 @@
-"""LeNet-5 and an MLP of the same size classify digits, and then digits that were moved.
+"""12. Convolution
+===============
+
+LeNet-5 and an MLP of the same size classify digits, and then digits that were moved.
 
 A convolution applies the same small kernel at every place of an image. If a stroke moves by one
 pixel, the answers of the kernel move with it. Max pooling then keeps the largest answer in each

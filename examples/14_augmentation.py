@@ -1,4 +1,7 @@
-"""Augmentation: new training images at no cost, if the changes keep the meaning of the images.
+"""14. Augmentation
+================
+
+Augmentation: new training images at no cost, if the changes keep the meaning of the images.
 
 An MLP learns from only 1,000 digits. Before each training step, the digits are changed at random,
 so the network hardly ever sees the same image twice. The labels do not change.

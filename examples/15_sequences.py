@@ -1,4 +1,7 @@
-"""Recurrent layers remember: a sum over a distance, a digit read row by row, and text.
+"""15. Sequences
+=============
+
+Recurrent layers remember: a sum over a distance, a digit read row by row, and text.
 
 1. The adding problem. Each sequence holds random numbers from 0 to 1. Two of them are marked, and
    their sum is the target. The network has to remember the first one until the end. Always

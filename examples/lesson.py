@@ -6,9 +6,11 @@ import argparse
 def arguments(doc, **defaults):
     """Parse the options that all lessons share, and one option for each given default.
 
-    A default of False makes a flag, which takes no value.
+    A default of False makes a flag, which takes no value. The description of the lesson is the
+    first line of its docstring below the title.
     """
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    _, _, text = doc.partition("\n\n")
+    parser = argparse.ArgumentParser(description=text.partition("\n")[0])
     parser.add_argument("--backend", default="numpy", help="numpy, cupy or torch")
     parser.add_argument("--plot", metavar="FILE", help="write the picture to this file")
     for name, default in defaults.items():

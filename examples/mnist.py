@@ -1,4 +1,7 @@
-"""An MLP or LeNet-5 learns to read handwritten digits, on the CPU or on a GPU.
+"""MNIST
+=====
+
+An MLP or LeNet-5 learns to read handwritten digits, on the CPU or on a GPU.
 
 ``python examples/mnist.py --backend numpy`` prints one line per epoch and the test accuracy.
 ``--model lenet`` trains a convolutional network, which makes half as many errors.
@@ -91,7 +94,7 @@ def picture(path, history, images, outputs, labels, names):
 
 def main():
     """Train, evaluate, draw and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[3])
     parser.add_argument("--backend", default="numpy", help="numpy, cupy or torch")
     parser.add_argument("--model", choices=["mlp", "lenet"], default="mlp")
     parser.add_argument(

@@ -131,6 +131,8 @@ def test_every_example_has_its_place_and_its_picture():
 def test_the_start_page_lists_every_page():
     start = (ROOT / "docs/index.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\((\S+\.md)\)", start))
+    howto = (ROOT / "docs/howto/index.md").read_text(encoding="utf-8")
+    linked |= {f"howto/{page}" for page in re.findall(r"\]\((\w+\.md)\)", howto)}
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert pages - {"index.md"} <= linked
     assert {"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md"} <= linked

@@ -13,6 +13,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.windows import Windows, patches
+from docs.figures import one_step
 
 MATHS = Path(__file__).parents[2] / "docs" / "maths"
 SOURCE = Path(cr.__file__).parent
@@ -146,41 +147,76 @@ def test_sessions_print_what_the_page_says():
     assert runner.failures == 0
 
 
-def test_the_numbers_of_the_whole_network():
-    """The library computes the matrices that the section gives as ``name = ... = matrix``."""
-    (text,) = [text for title, text in SECTIONS if title == "A whole network in numbers"]
+def numbers_of_the_step():
+    """Return the matrices that the page gives as ``name = ... = matrix``, by name."""
+    page = (MATHS / "one_step.md").read_text(encoding="utf-8")
     said = {}
-    for formula in re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(text))):
+    for formula in re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(page))):
         name, *_, matrix = formula.strip().split(" = ")
         rows = re.fullmatch(r"\\begin{pmatrix} (.+) \\end{pmatrix}", matrix)[1].split(r"\cr")
         said[name] = np.array([row.split("&") for row in rows], dtype=float)
+    return said
+
+
+def test_the_numbers_of_one_step():
+    said = numbers_of_the_step()
     first, last = cr.Linear(2, 2), cr.Linear(2, 1)
     model = cr.Sequential(first, cr.LeakyReLU(0.5), last, dtype="float64")
     for layer, i in ((first, 1), (last, 2)):
         layer.weight.value[...] = said[f"W_{i}"]
         layer.bias.value[...] = said[f"b_{i}"][0]
-    z, back_through_first = first.forward(said["x"])
-    h, back_through_activation = model[1].forward(z)
-    y, back_through_last = last.forward(h)
-    loss, back_through_loss = cr.MSELoss()(y, said["t"])
-    dy = back_through_loss()
-    dh = back_through_last(dy)
-    dz = back_through_activation(dh)
-    found = {"z": z, "h": h, "y": y, "L": loss, "dy": dy, "dh": dh, "dz": dz}
-    found["dx"] = back_through_first(dz)
-    for layer, i in ((first, 1), (last, 2)):
-        found |= {f"dW_{i}": layer.weight.grad, f"db_{i}": layer.bias.grad}
+    optimizer, found = cr.SGD(lr=0.01).bind(model), {}
+    for after in ("", "_{new}"):
+        z, back_through_first = first.forward(said["x"])
+        h, back_through_activation = model[1].forward(z)
+        y, back_through_last = last.forward(h)
+        loss, back_through_loss = cr.MSELoss()(y, said["t"])
+        values = {"z": z, "h": h, "y": y, "L": loss}
+        found |= {f"{name}{after}": value for name, value in values.items()}
+        if after:
+            break
+        found["dy"] = back_through_loss()
+        found["dh"] = back_through_last(found["dy"])
+        found["dz"] = back_through_activation(found["dh"])
+        found["dx"] = back_through_first(found["dz"])
+        for layer, i in ((first, 1), (last, 2)):
+            found |= {f"dW_{i}": layer.weight.grad.copy(), f"db_{i}": layer.bias.grad.copy()}
+        optimizer.step()
+        for layer, i in ((first, 1), (last, 2)):
+            found |= {f"V_{i}": layer.weight.value, f"c_{i}": layer.bias.value}
     assert said.keys() - found.keys() == {"x", "t", "W_1", "b_1", "W_2", "b_2"}
     for name, value in found.items():
-        np.testing.assert_array_equal(np.reshape(value, said[name].shape), said[name], name)
+        np.testing.assert_allclose(
+            np.reshape(value, said[name].shape), said[name], atol=5e-5, rtol=1e-12, err_msg=name
+        )
 
-    figure = (MATHS.parent / "images" / "network.svg").read_text(encoding="utf-8")
-    drawn = re.sub(r"<[^>]+>", "", figure).replace("\N{MINUS SIGN}", "-")
-    pairs = sorted((int(w), int(g)) for w, g in re.findall(r"(-?\d+) *\| *(-?\d+)", drawn))
-    learned = [(p.value, p.grad) for p in model.parameters()]
-    assert pairs == sorted(p for w, g in learned for p in zip(w.flat, g.flat, strict=True))
-    cr.SGD(lr=0.01).bind(model).step()
-    assert (model.predict(said["x"]) - said["t"]) ** 2 == pytest.approx(0.019, abs=5e-4)
+
+def test_the_figure_of_one_step():
+    """The figure shows the numbers of the page, and is what the script draws."""
+    figure = (MATHS.parent / "images" / "one_step.svg").read_text(encoding="utf-8")
+    assert figure == one_step.drawing()
+    said = numbers_of_the_step()
+    drawn = re.sub(r"<[^>]+>", " ", figure).replace("\N{MINUS SIGN}", "-")
+    number = r"(-?\d+(?:\.\d+)?)\s+"
+    found = re.findall(rf"{number}\|\s+{number}(?:\|\s+)?{number}", drawn)
+    learned = [("W_1", "dW_1", "V_1"), ("b_1", "db_1", "c_1")]
+    learned += [("W_2", "dW_2", "V_2"), ("b_2", "db_2", "c_2")]
+    expected = [
+        numbers
+        for names in learned
+        for numbers in zip(*(said[name].flat for name in names), strict=True)
+    ]
+    assert sorted(tuple(map(float, numbers)) for numbers in found) == sorted(expected)
+
+
+@pytest.mark.parametrize("lr", [0.001, 0.01, 0.02, 0.1, 1.0, 10.0])
+def test_the_learning_rates_of_one_step(lr, monkeypatch):
+    page = (MATHS / "one_step.md").read_text(encoding="utf-8")
+    y, loss = re.search(rf"^\| {lr:g} \| (\S+) \| (\S+) \|$", page, re.MULTILINE).groups()
+    monkeypatch.setattr(one_step, "LR", lr)
+    found = one_step.numbers()
+    assert found["new y"].item() == pytest.approx(float(y), abs=5e-5)
+    assert found["new L"].item() == pytest.approx(float(loss), abs=5e-5)
 
 
 def test_the_numbers_of_the_convolution():

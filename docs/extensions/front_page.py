@@ -1,0 +1,31 @@
+"""Puts the introduction of the README on the front page."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[2] / "README.md"
+MARKER = "<!-- introduction -->\n"
+
+
+def setup(app):
+    app.connect("source-read", add_introduction, priority=400)  # before the table of contents
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def add_introduction(app, docname, source):
+    """Replace the marker by the README's text between its title and its first section."""
+    if docname == app.config.root_doc:
+        before, marker, after = source[0].partition(MARKER)
+        assert marker, f"expected the line {MARKER!r} on the page {docname}"
+        source[0] = before + introduction(README.read_text(encoding="utf-8")) + after
+
+
+def introduction(readme):
+    """Return the introduction, with links as they are on a page in the folder ``docs``."""
+    text = readme.partition("\n## ")[0].partition("\n")[2]
+    return re.sub(r"\]\((?:docs/([^)]+)|(#[^)]+))\)", _moved, text)
+
+
+def _moved(link):
+    path, anchor = link.groups()
+    return f"]({path})" if path else f"](../README.md{anchor})"

@@ -1,0 +1,104 @@
+"""Writes the pages of the API reference: one page for each public name.
+
+The groups are the rows of the table "What there is" in the README, which lists every public name.
+The pages are written to ``docs/api``, and autodoc fills them from the docstrings.
+"""
+
+import importlib
+import inspect
+import re
+import shutil
+from pathlib import Path
+
+import chainrule as cr
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "api"
+SECTION = re.compile(r"^## What there is\n(.*?)^## ", re.DOTALL | re.MULTILINE)
+FROM_SKLEARN = "set_fit_request, set_partial_fit_request, set_score_request"
+ROW = re.compile(r"^\| ([^|`]+)`cr\.(\w*)\.?` \| (.+) \|$", re.MULTILINE)
+
+
+def setup(app):
+    app.connect("config-inited", lambda app, config: write_pages())
+    app.connect("missing-reference", find_short_name)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def groups():
+    """Yield the title, the module as users know it, and the names of each row of the table."""
+    (section,) = SECTION.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    for title, module, names in ROW.findall(section):
+        yield title.strip(" ,"), f"cr.{module}".rstrip("."), re.findall(r"\[`(\w+)`\]", names)
+
+
+def write_pages():
+    """Write the index, a page for each group, and a page for each name."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    slugs = []
+    for title, module, names in groups():
+        slugs.append(re.sub(r"\W+", "-", title))
+        _write(slugs[-1], group_page(title.capitalize(), module, names))
+        for name in names:
+            _write(f"{module}.{name}", name_page(module, name))
+    text = "Every public name has a page, which shows the docstring of the name."
+    _write("index", "\n".join([*heading("API reference"), text, "", *contents(slugs, depth=1)]))
+
+
+def group_page(title, module, names):
+    """Return a page that lists names, each with the first line of its docstring."""
+    lines = [*heading(title), f".. currentmodule:: {real(module)}", "", ".. autosummary::"]
+    lines += ["   :nosignatures:", "", *(f"   {name}" for name in names), ""]
+    return "\n".join(lines + contents([f"{module}.{name}" for name in names], "   :hidden:"))
+
+
+def name_page(module, name):
+    """Return the page of one name."""
+    path = real(module)
+    thing = getattr(importlib.import_module(path), name)
+    directive, options = "autofunction", []
+    if isinstance(thing, type):
+        error = issubclass(thing, Exception)
+        directive = "autoexception" if error else "autoclass"
+        options = ["   :show-inheritance:"] + ([] if error else ["   :members:"])
+        options += [f"   :exclude-members: {FROM_SKLEARN}"] if "estimators" in path else []
+    elif not inspect.isroutine(thing) and not callable(thing):
+        directive = "autodata"
+    if path != cr.__name__ and name in cr.__all__:
+        options.append("   :no-index:")  # the page of cr.NAME is the target of links
+    lines = [f".. currentmodule:: {path}", "", f".. {directive}:: {name}", *options, ""]
+    return "\n".join([*heading(f"{module}.{name}"), *lines])
+
+
+def real(module):
+    """Return the name under which a module such as ``cr.augmentation`` is imported."""
+    _, _, name = module.partition(".")
+    if not name:
+        return cr.__name__
+    return getattr(cr, name).__name__
+
+
+def find_short_name(app, env, node, contnode):
+    """Resolve a name such as ``cr.SGD``."""
+    module, _, name = node.get("reftarget", "").partition(".")
+    if node.get("refdomain") != "py" or module != "cr":
+        return None
+    domain, target = env.get_domain("py"), f"{cr.__name__}.{name}"
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
+
+
+def heading(title):
+    """Return the lines of a heading."""
+    return [title, "=" * len(title), ""]
+
+
+def contents(pages, hidden="", *, depth=None):
+    """Return the lines of a table of contents."""
+    options = [hidden] if hidden else []
+    options += [f"   :maxdepth: {depth}"] if depth else []
+    return [".. toctree::", *options, "", *(f"   {page}" for page in pages), ""]
+
+
+def _write(page, text):
+    (FOLDER / f"{page}.rst").write_text(text, encoding="utf-8")

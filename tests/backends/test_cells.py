@@ -84,3 +84,15 @@ def test_both_passes_leave_their_inputs_alone(cell, gates, states, library):
         np.testing.assert_array_equal(one, other)
     for one, other in zip((*ours[0], *ours[1]), (*arrays, *gradients), strict=True):
         np.testing.assert_array_equal(library.to_numpy(one), other)
+
+
+def test_the_compiled_tanh():
+    """The quotient of polynomials is within three units in the last place, and NaN stays NaN."""
+    tanh = pytest.importorskip("chainrule.backends.fused_cells")._tanh
+    sizes = np.logspace(-30, 3, 20_000, dtype=np.float32)
+    x = np.concatenate([-sizes, [0.0], sizes, np.linspace(8.0, 10.0, 999)], dtype=np.float32)
+    found, expected = np.asarray([tanh(one) for one in x]), np.tanh(x.astype(np.float64))
+    np.testing.assert_allclose(found, expected, rtol=3e-7)
+    assert np.abs(found).max() <= 1.0
+    assert np.isnan(tanh(np.float32(np.nan)))
+    assert tanh(np.float32(np.inf)) == pytest.approx(1.0, abs=3e-7)

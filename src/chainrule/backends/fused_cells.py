@@ -26,12 +26,18 @@ _HALF, _ONE, _LARGEST = np.float32(0.5), np.float32(1.0), np.float32(9.0)
 
 
 @cached
+def _clipped(x: Any, limit: Any) -> Any:
+    x = limit if x > limit else x  # in this form, NaN stays NaN
+    return -limit if x < -limit else x
+
+
+@cached
 def _tanh(x: Any) -> Any:
-    x = _LARGEST if x > _LARGEST else x  # in this form, NaN stays NaN
-    x = -_LARGEST if x < -_LARGEST else x
+    x = _clipped(x, _LARGEST)
     s = x * x
     numerator = x * (_P0 + s * (_P1 + s * (_P2 + s * (_P3 + s * _P4))))
-    return numerator / (_ONE + s * (_Q1 + s * (_Q2 + s * (_Q3 + s * _Q4))))
+    denominator = _ONE + s * (_Q1 + s * (_Q2 + s * (_Q3 + s * _Q4)))
+    return _clipped(numerator / denominator, _ONE)
 
 
 @cached

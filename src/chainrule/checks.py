@@ -176,26 +176,42 @@ def expect_arguments(cls: type, given: Iterable[str]) -> None:
 
 def no_argument(function: str, name: str, known: Sequence[str]) -> TypeError:
     """Return the error for an unknown argument, with the name that was probably meant."""
-    close = difflib.get_close_matches(name, known, n=1)
-    meant = [_MEANT[name]] if _MEANT.get(name) in known else close
+    meant = [theirs for theirs in _MEANT.get(name, ()) if theirs in known]
+    meant = meant or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {meant[0]!r}?" if meant else f"expected one of {', '.join(known)}"
+    if name in _INSTEAD and "hidden_size" in known:
+        hint = _INSTEAD[name]
     return TypeError(f"{function} has no argument {name!r}: {hint}")
 
 
-_MEANT = {  # argument names in other libraries, and their names in chainrule
-    **dict.fromkeys(("learning_rate", "learning_rate_init", "eta", "alpha"), "lr"),
-    **dict.fromkeys(("beta1", "beta2", "beta_1", "beta_2"), "betas"),
-    **dict.fromkeys(("l2", "decay", "wd"), "weight_decay"),
-    **dict.fromkeys(("clipnorm", "global_clipnorm", "max_grad_norm", "grad_clip"), "clip_norm"),
-    **dict.fromkeys(("num_features", "normalized_shape"), "features"),
-    **dict.fromkeys(("rate", "dropout_rate", "prob"), "p"),
-    **dict.fromkeys(("kernel_initializer", "weight_init"), "init"),
-    "epsilon": "eps",
-    "rho": "alpha",
-    "use_bias": "bias",
-    "return_sequences": "output",
-    "bias_initializer": "bias_init",
-    "units": "out_features",
-    "elementwise_affine": "affine",
-    "criterion": "loss",
+_SIZES = ("hidden_size", "embedding_dim", "out_features")
+_MEANT: dict[
+    str, tuple[str, ...]
+] = {  # argument names in other libraries, and their names in chainrule
+    **dict.fromkeys(("learning_rate", "learning_rate_init", "eta", "alpha"), ("lr",)),
+    **dict.fromkeys(("beta1", "beta2", "beta_1", "beta_2"), ("betas",)),
+    **dict.fromkeys(("l2", "decay", "wd"), ("weight_decay",)),
+    **dict.fromkeys(("clipnorm", "global_clipnorm", "max_grad_norm", "grad_clip"), ("clip_norm",)),
+    **dict.fromkeys(("num_features", "normalized_shape"), ("features",)),
+    **dict.fromkeys(("rate", "dropout_rate", "prob"), ("p", "dropout")),
+    **dict.fromkeys(("kernel_initializer", "weight_init", "embeddings_initializer"), ("init",)),
+    **dict.fromkeys(("units", "hidden_dim", "output_dim"), _SIZES),
+    **dict.fromkeys(("n_layers", "layers"), ("num_layers",)),
+    **dict.fromkeys(("vocab_size", "input_dim"), ("num_embeddings", "input_size", "in_features")),
+    "epsilon": ("eps",),
+    "rho": ("alpha",),
+    "use_bias": ("bias",),
+    "activation": ("nonlinearity",),
+    "return_sequences": ("output",),
+    "bias_initializer": ("bias_init",),
+    "unit_forget_bias": ("forget_bias",),
+    "elementwise_affine": ("affine",),
+    "criterion": ("loss",),
+}
+
+_INSTEAD = {  # arguments of recurrent layers in other libraries, without an equivalent
+    "batch_first": "the batch is always the first axis",
+    "proj_size": "there are no projections; a Linear layer after this layer changes its size",
+    "recurrent_dropout": "dropout= is between two layers, and there is none between two steps",
+    "go_backwards": "bidirectional=True adds a direction that reads backwards",
 }

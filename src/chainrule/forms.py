@@ -24,6 +24,16 @@ class Padded(NamedTuple):
     lengths: Any
 
 
+class WithStates(tuple[Any, ...]):
+    """The output of a recurrent layer, and its states after the last step: ``(y, h)``."""
+
+    __slots__ = ()
+
+
+OF_SEQUENCES = frozenset({"x", "lengths", "h", "c"})
+"""The names of sequences, and of the lengths and states that belong to them, in a dict."""
+
+
 def several(x: Any) -> bool:
     """Return whether `x` is a tuple or a dict. A list is not: a list becomes a single array."""
     return isinstance(x, _SEVERAL)

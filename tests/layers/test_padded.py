@@ -69,6 +69,55 @@ def test_each_step_alone(row, library):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [cr.GRU, cr.LSTM])
+def test_a_language_model_with_states(kind, library):
+    """Two pieces of a text, with the state passed on, give the results of the whole text."""
+    layers = cr.Embedding(9, 4), cr.Dropout(0.3), kind(4, 3, return_state=True), cr.Linear(3, 9)
+    model = cr.Sequential(*layers, backend=library.backend, dtype="float64")
+    ids = library.asarray(np.arange(12).reshape(2, 6) % 9)
+    (y, *_), backward = model.forward(ids)
+    dy, states = normal(y.shape, library), model[2].states
+    nothing = (None for _ in states)
+    backward((dy, *nothing))
+    expected = {n: library.to_numpy(p.grad).copy() for n, p in model.named_parameters().items()}
+
+    model.zero_grad()
+    zeros = library.backend.xp.zeros((2, 1, 3), dtype=y.dtype)
+    start = {"x": ids[:, :2], **dict.fromkeys(states, zeros)}
+    (first, *between), back_through_first = model.forward(start)
+    given = {"x": ids[:, 2:], **dict(zip(states, between, strict=True))}
+    (second, *final), back_through_second = model.forward(given)
+    found = np.concatenate([library.to_numpy(first), library.to_numpy(second)], axis=1)
+    np.testing.assert_allclose(found, library.to_numpy(y), rtol=1e-10)
+    predicted = model.predict(given)
+    for one, other in zip(predicted, (second, *final), strict=True):
+        np.testing.assert_array_equal(library.to_numpy(one), library.to_numpy(other))
+    dgiven = back_through_second((dy[:, 2:, :], *(None for _ in states)), input_gradient=True)
+    assert dgiven["x"] is None
+    back_through_first((dy[:, :2, :], *(dgiven[name] for name in states)))
+    for name, parameter in model.named_parameters().items():
+        found = library.to_numpy(parameter.grad)
+        np.testing.assert_allclose(found, expected[name], rtol=1e-10, atol=1e-12)
+
+
+def test_scores_without_a_gradient():
+    """Only the state has a gradient, so the layers after the recurrent layer get none."""
+    model = cr.Sequential(cr.GRU(2, 3, return_state=True), cr.Linear(3, 4))
+    (_, h), backward = model.forward(np.ones((1, 2, 2)))
+    backward((None, np.ones_like(h)))
+    assert not model[1].weight.grad.any()
+    assert model[0].weight_ih_l0.grad.any()
+
+
+@pytest.mark.not_on("cupy")
+def test_a_late_index_next_to_a_state_is_checked(library):
+    model = cr.Sequential(cr.Embedding(5, 2), cr.GRU(2, 2, output="last"), cr.Linear(2, 2))
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    x = {"h": np.zeros((3, 1, 2)), "x": np.asarray([[1], [2], [5]])}
+    with pytest.raises(cr.DataError, match="^x: sample 2: .*integers from 0 to 4, found 5"):
+        trainer.fit(x, np.zeros(3, int), verbose=0)
+
+
 def test_which_layers_treat_each_step_alone():
     kinds = {type(row[0]()).__name__ for row in OF_STEPS.values()}
     assert kinds == {
@@ -144,7 +193,7 @@ def test_a_late_length_is_checked_before_the_first_step(layers, library):
     x, lengths, y = np.ones((8, 4, 2)), np.full(8, 4), np.zeros(8, int)
     wrong = np.asarray([4, 4, 4, 4, 4, 4, 4, 5])
     message = "expected lengths from 1 to 4, found 5"
-    with pytest.raises(cr.DataError, match=f"^x: .*{message}"):
+    with pytest.raises(cr.DataError, match=f"^x: sample 7: .*{message}"):
         trainer.fit((x, wrong), y, batch_size=1, shuffle=False, verbose=0)
     np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
     with pytest.raises(cr.DataError, match=message):
@@ -156,7 +205,7 @@ def test_a_late_length_by_name_is_checked_before_the_first_step():
     model = cr.Sequential(cr.GRU(2, 2, output="last"), cr.Linear(2, 2))
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
     given = {"x": np.ones((3, 4, 2)), "lengths": np.asarray([4, 4, 7])}
-    with pytest.raises(cr.DataError, match="^x: .*expected lengths from 1 to 4, found 7"):
+    with pytest.raises(cr.DataError, match="^x: sample 2: .*expected lengths from 1 to 4, found 7"):
         trainer.fit(given, np.zeros(3, int), batch_size=1, verbose=0)
 
 
@@ -169,7 +218,7 @@ def test_a_late_index_is_checked_before_the_first_step(with_lengths, library):
     x = np.ones((8, 4), int)
     x[7, 1] = 9
     given = (x, np.full(8, 4)) if with_lengths else x
-    with pytest.raises(cr.DataError, match="^x: .*expected integers from 0 to 4, found 9"):
+    with pytest.raises(cr.DataError, match="^x: sample 7: .*integers from 0 to 4, found 9"):
         trainer.fit(given, np.zeros(8, int), batch_size=1, shuffle=False, verbose=0)
     np.testing.assert_array_equal(library.to_numpy(trainer.model.state.values), before)
 
@@ -177,8 +226,8 @@ def test_a_late_index_is_checked_before_the_first_step(with_lengths, library):
 @pytest.mark.parametrize(
     ("layer", "second", "words"),
     [
-        (cr.BatchNorm(2), LENGTHS, "cannot tell the padding of (x, lengths) from the sequences"),
-        (cr.Flatten(), LENGTHS, "cannot tell the padding"),
+        (cr.BatchNorm(2), LENGTHS, "this layer takes no lengths and states"),
+        (cr.Flatten(), LENGTHS, "this layer takes no lengths and states"),
         (cr.Linear(2, 2), LENGTHS.astype("float32"), "a list of rows is one array"),
         (cr.Linear(2, 2), np.ones((3, 2), int), "a list of rows is one array"),
     ],
@@ -188,6 +237,16 @@ def test_layers_that_do_not_take_lengths(layer, second, words, library):
     model = cr.Sequential(layer.copy(), backend=library.backend)
     with pytest.raises(TypeError, match=f"expected one array as input, .*{re.escape(words)}"):
         model.predict((normal((3, 4, 2), library), library.asarray(second)))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [{"x": np.ones((3, 4, 2)), "mask": np.ones(3)}, {"image": np.ones((3, 4, 2))}],
+    ids=["another name", "no x"],
+)
+def test_other_inputs_by_name_are_refused(x):
+    with pytest.raises(TypeError, match="expected one array as input, .*a list of rows is one"):
+        cr.Sequential(cr.Linear(2, 2)).predict(x)
 
 
 @pytest.mark.parametrize(

@@ -355,6 +355,32 @@ def test_lengths_that_are_no_array():
         layer.forward((X.astype("float32"), [1, 3]))
 
 
+def test_a_state_in_another_dtype():
+    layer = cr.GRU(4, 5).bind()
+    given = {"x": X.astype("float32"), "h": np.ones((2, 1, 5))}
+    with pytest.raises(TypeError, match="state 'h' in the dtype of x, float32, found float64"):
+        layer.forward(given)
+
+
+GRADIENTS = {
+    "all": ({}, X, np.ones((2, 2, 5))),
+    "last": ({"output": "last"}, X, np.ones((2, 3, 5))),
+    "one array for two": ({"return_state": True}, X, np.ones((2, 3, 5))),
+    "no gradient for a state": ({"return_state": True}, X, (np.ones((2, 3, 5)),)),
+    "a state": ({"return_state": True}, X, (None, np.ones((2, 5)))),
+    "one array for padded sequences": ({}, (X, np.asarray([3, 1])), np.ones((2, 3, 5))),
+}
+
+
+@pytest.mark.parametrize(("options", "x", "dy"), GRADIENTS.values(), ids=GRADIENTS)
+def test_gradients_of_the_wrong_shape(options, x, dy, library):
+    layer = cr.GRU(4, 5, **options).bind(library.backend, dtype="float64")
+    _, backward = layer.forward(cr.forms.each(library.asarray, x))
+    dy = cr.forms.each(lambda array: None if array is None else library.asarray(array), dy)
+    with pytest.raises(cr.ShapeError, match=rf"^{re.escape(repr(layer))}: expected a gradient"):
+        backward(dy)
+
+
 @pytest.mark.parametrize("kind", [cr.RNN, cr.LSTM, cr.GRU])
 def test_pickling(kind):
     layer = pickle.loads(pickle.dumps(cr.Sequential(kind(3, 2))))
@@ -386,9 +412,22 @@ def test_bad_arguments(options, words):
         cr.LSTM(3, 4, **options)
 
 
-def test_an_argument_of_another_library():
-    with pytest.raises(TypeError, match=r"GRU has no .* 'return_sequences': did you mean 'output'"):
-        cr.GRU(3, 4, return_sequences=True)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("return_sequences", "did you mean 'output'"),
+        ("units", "did you mean 'hidden_size'"),
+        ("hidden_dim", "did you mean 'hidden_size'"),
+        ("input_dim", "did you mean 'input_size'"),
+        ("n_layers", "did you mean 'num_layers'"),
+        ("batch_first", "the batch is always the first axis"),
+        ("proj_size", "there are no projections; a Linear layer"),
+        ("recurrent_dropout", "dropout= is between two layers"),
+    ],
+)
+def test_an_argument_of_another_library(name, hint):
+    with pytest.raises(TypeError, match=f"GRU has no argument {name!r}: {hint}"):
+        cr.GRU(3, 4, **{name: 1})
 
 
 def test_an_unknown_nonlinearity():

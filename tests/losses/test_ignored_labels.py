@@ -1,5 +1,7 @@
 """`CrossEntropyLoss` treats samples with an ignored label as absent."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -140,3 +142,46 @@ def test_labels_beyond_int64_are_not_reported_as_negative(call, library):
     labels = library.asarray(np.asarray([2**63 + 1, 0], "uint64"))
     with pytest.raises(cr.DataError, match=f"from 0 to 2, found {2**63 - 1} or more"):
         call(library.asarray(Y[:2]), labels)
+
+
+METRICS = {
+    "accuracy": cr.metrics.accuracy,
+    "top_2_accuracy": lambda *a, ignore_index=None: cr.metrics.top_k_accuracy(2, ignore_index)(*a),
+    "confusion_matrix": cr.metrics.confusion_matrix,
+    "precision": cr.metrics.precision,
+    "recall": partial(cr.metrics.recall, average="weighted"),
+    "f1": cr.metrics.f1,
+}
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_metrics_of_a_tagger(metric, library):
+    """The metric of the labels that are not ignored, whatever the outputs of the others are."""
+    rng = np.random.default_rng(3)
+    y, labels = rng.normal(size=(4, 5, 3)), rng.integers(0, 3, (4, 5))
+    counted = rng.random((4, 5)) < 0.6
+    expected = metric(library.asarray(y[counted]), library.asarray(labels[counted]))
+    for ignored in (-100, 255):
+        given = library.asarray(np.where(counted, labels, ignored))
+        found = metric(library.asarray(y), given, ignore_index=ignored)
+        np.testing.assert_allclose(*map(library.to_numpy, (found, expected)), rtol=1e-12)
+    if library.name == "cupy":
+        return  # values on a device are not checked
+    given = library.asarray(np.where(counted, labels, -100))
+    with pytest.raises(cr.DataError, match="found -100: ignore_index=-100 leaves out this label"):
+        metric(library.asarray(y), given)
+
+
+def test_top_k_accuracy_in_training():
+    """While a network is trained, the metric also leaves out the labels."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(6, 5, 4)), np.full((6, 5), -100)
+    labels[:, 1] = rng.integers(0, 3, 6)
+    model = cr.Sequential(cr.Linear(4, 3))
+    metric = cr.metrics.top_k_accuracy(2, ignore_index=-100)
+    loss = cr.CrossEntropyLoss(ignore_index=-100)
+    trainer = cr.Trainer(model, loss=loss, optimizer=cr.SGD(0.0), metrics=[metric])
+    found = trainer.fit(x, labels, batch_size=2, verbose=0)["top_2_accuracy"]
+    assert found == [pytest.approx(trainer.evaluate(x, labels)["top_2_accuracy"])]
+    alone = cr.metrics.top_k_accuracy(2)(model.predict(x)[:, 1], labels[:, 1])
+    assert found == [pytest.approx(float(alone))]

@@ -99,6 +99,61 @@ def test_lengths_pass_through_layers(end, path):
     assert_same(session(path), model, (x, lengths))
 
 
+@pytest.mark.parametrize("kind", [cr.RNN, cr.LSTM, cr.GRU])
+@pytest.mark.parametrize("with_lengths", [False, True])
+@pytest.mark.parametrize("end", ["all", "last"])
+def test_any_number_of_steps(kind, with_lengths, end, path):
+    """With a name for the axis of time, one file accepts sequences of any number of steps."""
+    layers = cr.Linear(3, 4), kind(4, 5, 2, bidirectional=True, output=end), cr.Linear(10, 2)
+    model = cr.Sequential(*layers, seed=1)
+    shape, dtype = (("time", 3), ()), ("float32", "int64")
+    if with_lengths:
+        cr.to_onnx(model, path, input_shape=shape, input_dtype=dtype)
+    else:
+        cr.to_onnx(model, path, input_shape=shape[0])
+    running, rng = session(path), np.random.default_rng(0)
+    assert running.get_inputs()[0].shape == ["batch", "time", 3]
+    fixed = running.get_outputs()[0].shape[1:]
+    assert fixed == [2] if end == "last" else isinstance(fixed[0], str | None) and fixed[1:] == [2]
+    for steps in (1, 4, 150):
+        x = rng.normal(size=(3, steps, 3)).astype("float32")
+        lengths = rng.integers(1, steps + 1, 3)
+        assert_same(running, model, (x, lengths) if with_lengths else x)
+
+
+@pytest.mark.parametrize("end", ["mean", "max", "last"])
+def test_embedding_and_pooling_of_any_number_of_steps(end, path):
+    model = cr.Sequential(cr.Embedding(9, 4), cr.PoolOverTime(end), cr.Linear(4, 2), seed=1)
+    cr.to_onnx(model, path, input_shape=(("time",), ()), input_dtype="int64")
+    running, rng = session(path), np.random.default_rng(0)
+    for steps in (1, 7):
+        assert_same(running, model, (rng.integers(0, 9, (2, steps)), np.asarray([steps, 1])))
+
+
+@pytest.mark.parametrize("kind", [cr.GRU, cr.LSTM])
+def test_a_language_model_with_states(kind, path):
+    layers = cr.Embedding(9, 4), cr.Tanh(), kind(4, 3, return_state=True), cr.Linear(3, 9)
+    model = cr.Sequential(*layers, seed=1)
+    states = model[2].states
+    shapes = {"x": ("time",), **dict.fromkeys(states, (1, 3))}
+    cr.to_onnx(
+        model,
+        path,
+        input_shape=shapes,
+        input_dtype={"x": "int64", **dict.fromkeys(states, "float32")},
+    )
+    running, rng = session(path), np.random.default_rng(0)
+    for steps in (1, 6):
+        given = {name: rng.normal(size=(2, 1, 3)).astype("float32") for name in states}
+        assert_same(running, model, {"x": rng.integers(0, 9, (2, steps)), **given})
+
+
+def test_an_axis_that_must_have_a_size(path):
+    """The number of features is fixed by the weights."""
+    with pytest.raises(cr.ShapeError, match=r"expected input of shape \(batch, time, 3\)"):
+        cr.to_onnx(cr.Sequential(cr.GRU(3, 2)), path, input_shape=(5, "features"))
+
+
 def test_a_network_for_sequences(path):
     """Linear layers around a recurrent one. After the last state, they have two axes again."""
     model = cr.Sequential(

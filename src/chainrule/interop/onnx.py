@@ -6,6 +6,7 @@ nodes that share weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..backends.conversion import to_numpy
 from ..checks import instance
 from ..errors import DivergenceError
 from ..files.atomic import write_atomically
-from ..forms import Padded, each, named, several
+from ..forms import Padded, each, each_shape, named, several
 from ..layers import Layer
 from ..layers.finite import not_finite
 from ..layers.model import one_sample, real_dtypes, sample_shape
@@ -43,8 +44,8 @@ def to_onnx(
     The exported model has one input, ``"input"``, and one output, ``"output"``. Several inputs in a
     dict are named by their keys, and those in a tuple ``"input_0"``, ``"input_1"`` and so on.
     Several outputs are named ``"output_0"``, or ``"output_image"`` for the key ``"image"``. Batches
-    of any size are accepted. All other axes, such as the number of steps of a sequence, have the
-    size in `input_shape`. The file uses opset 20, which onnxruntime supports since version 1.17.
+    of any size are accepted. All other axes have the size in `input_shape`, unless it holds a name
+    instead of a number. The file uses opset 20, which onnxruntime supports since version 1.17.
     The metadata names chainrule and its version. Before the file is written, ``onnx.checker``
     checks the exported model.
 
@@ -54,10 +55,11 @@ def to_onnx(
         The model, on any backend.
     path : str or Path
         The path of the file. The file is written completely or not at all.
-    input_shape : tuple of int, or tuple or dict of such tuples, optional
+    input_shape : tuple of int or str, or tuple or dict of such tuples, optional
         The shape of one sample, such as ``(28, 28)``, or the shapes of several inputs, such as
-        ``((28, 28), ())`` for padded sequences with 28 steps and their lengths. By default, a
-        sample is a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length of
+        ``((28, 28), ())`` for padded sequences with 28 steps and their lengths. An axis of any size
+        has a name, such as ``("time", 28)`` for any number of steps. By default, a sample is a
+        vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length of
         this vector.
     input_dtype : str, or tuple or dict of str, optional
         The dtype of the input, or of each of several inputs, such as ``("float32", "int64")`` for
@@ -112,7 +114,7 @@ def to_onnx(
 def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
     """Return the content of the file, after checking the model."""
     onnx = import_onnx()
-    state, sample = model.state, one_sample(model, shape, dtype)
+    state, sample = model.state, one_sample(model, _sized(shape, 64), dtype)
     if state.dtype_name != "float32":
         raise ValueError(
             f"expected a model in float32, found one in {state.dtype_name}: save the model and "
@@ -124,6 +126,8 @@ def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
     if 4 * numbers > LARGEST:
         raise ValueError("the model is too large: an ONNX file holds at most 2 GiB")
     y = model.forward(sample)[0]  # raises an error if the shape does not fit
+    larger = one_sample(model, _sized(shape, 128), dtype)
+    other = model.forward(larger)[0]  # differs from `y` in the axes that have no fixed size
 
     graph, names, outputs = Graph(model, writer), _names("input", sample), _names("output", y)
     graph.rows = not several(sample) and sample.ndim == 2
@@ -135,11 +139,17 @@ def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
         raise ValueError(f"expected other names of inputs, found {clash}, which the file needs")
 
     helper = onnx.helper
-    sources = named("", each(_declared, names, dtype, sample)).values()
-    results = named("", each(lambda name, a: _declared(name, _dtype_of(a), a), outputs, y)).values()
+    inputs = each_shape(lambda axes, name, dtype: _declared(name, dtype, axes), shape, names, dtype)
+    results = each(_output, outputs, y, other)
     tensors = list(graph.tensors.values())
     whole = helper.make_model(
-        helper.make_graph(graph.nodes, "model", [*sources], [*results], tensors),
+        helper.make_graph(
+            graph.nodes,
+            "model",
+            [*named("", inputs).values()],
+            [*named("", results).values()],
+            tensors,
+        ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="chainrule",
@@ -157,11 +167,22 @@ def _names(what: str, x: Arrays) -> Any:
     return tuple(f"{what}_{i}" for i in range(len(x))) if several(x) else what
 
 
-def _declared(name: str, dtype: np.dtype[Any], x: Array) -> Any:
-    """Return the declaration of an input or output with the shape of `x`."""
+def _sized(shape: Shapes, size: int) -> Any:
+    """Return the shape with this size for all axes that have a name."""
+    return each_shape(lambda axes: tuple(size if isinstance(n, str) else n for n in axes), shape)
+
+
+def _output(name: str, y: Array, other: Array) -> Any:
+    """Return the declaration of an output. Axes in which `y` and `other` differ have any size."""
+    axes = [n if n == m else None for n, m in zip(y.shape[1:], other.shape[1:], strict=True)]
+    return _declared(name, _dtype_of(y), axes)
+
+
+def _declared(name: str, dtype: np.dtype[Any], axes: Sequence[int | str | None]) -> Any:
+    """Return the declaration of an input or output. `axes` are the axes after the batch."""
     helper = import_onnx().helper
     kind = helper.np_dtype_to_tensor_dtype(dtype)
-    return helper.make_tensor_value_info(name, kind, ["batch", *x.shape[1:]])
+    return helper.make_tensor_value_info(name, kind, ["batch", *axes])
 
 
 def _converted(graph: Graph, name: str, dtype: np.dtype[Any], x: Array) -> Value:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import require, shown
-from ..forms import Padded, each, named, several
+from ..forms import Padded, WithStates, each, named, several
 from ..layers import Layer
 from ..parameter import Stored
 
@@ -86,10 +86,14 @@ class Graph:
         """
         write = self._writer(layer)
         outside, self._place = self._place, layer._names[-1]
-        if layer.per_step and several(x):  # padded sequences and their lengths
-            y: Any = Padded(write(self, layer, x[0]), x[1])
-        else:
+        y: Any
+        if not (layer.per_step and several(x)):
             y = write(self, layer, x)
+        elif isinstance(x, dict):  # sequences with lengths or states, which are passed on
+            y = {**x, "x": write(self, layer, x["x"])}
+        else:
+            made = WithStates if isinstance(x, WithStates) else Padded._make
+            y = made((write(self, layer, x[0]), *x[1:]))
         self._place = outside
         if not all(isinstance(name, str) for name in named("y", y).values()):
             raise TypeError(f"{layer!r}: expected to_onnx to return a name, found {shown(y)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forms import Padded
+from ..forms import Padded, WithStates
 from ..layers.recurrence import Recurrent
 from ..layers.recurrent import RNN
 from ..parameter import Parameter
@@ -52,7 +52,7 @@ def recurrent(operator: str, gates: Sequence[int], **attributes: Any) -> Writer:
             keeps_lengths = layer.output == "all" and "lengths" in inputs
             return Padded(y, inputs["lengths"]) if keeps_lengths else y
         states = [graph.node("Concat", *of_all, axis=0) for of_all in zip(*after, strict=True)]
-        return y, *(_swapped(graph, h) for h in states)
+        return WithStates([y, *(_swapped(graph, h) for h in states)])
 
     return write
 

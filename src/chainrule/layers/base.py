@@ -14,7 +14,17 @@ from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..checks import whole
 from ..errors import DataError, ShapeError, blaming, other_dtype, shown
-from ..forms import Padded, each, fits, is_shape_of_one, named, several, shape_of
+from ..forms import (
+    OF_SEQUENCES,
+    Padded,
+    WithStates,
+    each,
+    fits,
+    is_shape_of_one,
+    named,
+    several,
+    shape_of,
+)
 from ..model_state import ModelState
 from ..parameter import Stored
 from ..types import Array, Arrays, Backward
@@ -81,8 +91,8 @@ class Layer(Tree):
 
     per_step: ClassVar[bool] = False
     """Whether `forward` treats all steps of a sequence ``(batch, time, ...)`` alike and separately.
-    If so, a model applies the layer to the sequences of ``(x, lengths)``, and passes the lengths on
-    to the next layer."""
+    If so, a model applies the layer to the sequences of ``(x, lengths)`` or ``{"x": x, "h": h}``,
+    and passes lengths and states on to the next layer."""
 
     takes_integers: bool = False
     """Whether integers are a valid input, such as the indices of an `Embedding`. If this is the
@@ -161,22 +171,39 @@ class Layer(Tree):
         return result
 
     def _forward_each_step(self, x: Arrays, training: bool, dtype: Any) -> tuple[Arrays, Backward]:
-        """Apply `forward` to the sequences of ``(x, lengths)``, and pass the lengths on."""
-        axes = 2 if self.takes_integers else 3  # (batch, time) or (batch, time, features)
-        pair = isinstance(x, tuple) and len(x) == 2 and x[0].ndim >= axes and x[1].ndim == 1
-        padded = pair and self.xp.isdtype(x[1].dtype, "integral")
-        if not padded or not self.per_step:
+        """Apply `forward` to the sequences among several inputs, and pass the others on."""
+        sequences = self._sequences(x)
+        if sequences is None or not self.per_step:
             hint = (
-                "this layer cannot tell the padding of (x, lengths) from the sequences"
-                if padded
-                else "a list of rows is one array, and numpy.concatenate(x, axis=1) joins the "
-                "columns of several arrays"
+                "a list of rows is one array, and numpy.concatenate(x, axis=1) joins the columns "
+                "of several arrays"
             )
+            if sequences is not None:
+                hint = "this layer takes no lengths and states, because it may mix the steps"
             raise TypeError(
                 f"{self._label()}: expected one array as input, found {shown(x)}: {hint}"
             )
-        y, back = self._checked_forward(x[0], training, dtype)
-        return Padded(y, x[1]), lambda dy, **options: (back(dy[0], **options), None)
+        y, back = self._checked_forward(sequences, training, dtype)
+
+        def through(dy: Array | None, **options: Any) -> Array | None:
+            return None if dy is None else back(dy, **options)
+
+        if isinstance(x, dict):
+            return {**x, "x": y}, lambda dy, **o: {**dy, "x": through(dy["x"], **o)}
+        made = WithStates if isinstance(x, WithStates) else Padded._make
+        return made((y, *x[1:])), lambda dy, **o: (through(dy[0], **o), *dy[1:])
+
+    def _sequences(self, x: Arrays) -> Array | None:
+        """Return the sequences if the other inputs are their lengths or states, otherwise None."""
+        if isinstance(x, WithStates):
+            return x[0]
+        if isinstance(x, dict):
+            sequences = x.get("x") if x.keys() <= OF_SEQUENCES else None
+        else:
+            integers = len(x) == 2 and self.xp.isdtype(x[1].dtype, "integral")
+            sequences = x[0] if integers and x[1].ndim == 1 else None
+        axes = 2 if self.takes_integers else 3  # (batch, time) or (batch, time, features)
+        return None if sequences is None or sequences.ndim < axes else sequences
 
     def _blame_inputs(self, error: Exception, x: Arrays) -> None:
         """Name the input that is missing, or add the shape of the input to the error."""

@@ -10,7 +10,7 @@ from .. import initializers
 from ..backends.conversion import on_host
 from ..checks import whole
 from ..errors import DataError
-from ..forms import first
+from ..forms import several
 from ..initializers import Initializer
 from ..parameter import Parameter
 from ..types import Array, Arrays, Backward
@@ -24,7 +24,7 @@ class Embedding(Layer):
     ----------
     num_embeddings : int
         The number of vectors. ``x`` holds integers from 0 to ``num_embeddings - 1``, in any shape
-        ``(batch, ...)``.
+        ``(batch, ...)``. In padded sequences, this also holds for the padding.
     embedding_dim : int
         The number of features of each vector. ``y`` has shape ``(batch, ..., embedding_dim)``.
     padding_idx : int, optional
@@ -101,7 +101,7 @@ class Embedding(Layer):
         return y, backward
 
     def check_input(self, x: Arrays) -> None:
-        self._index(first(x))
+        self._index(self._sequences(x) if several(x) else x)
 
     def _index(self, x: Array) -> tuple[Array, Array | None]:
         """Return the integers as one axis, and on a device also which of them have a vector."""

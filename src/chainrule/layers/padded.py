@@ -41,8 +41,7 @@ def present(layer: Layer, x: Array, lengths: Array) -> Array:
         number of steps.
     """
     xp, (batch, time) = layer.xp, x.shape[:2]
-    own = isinstance(lengths, layer.backend.array_type)
-    if not own:
+    if not isinstance(lengths, layer.backend.array_type):
         raise TypeError(
             f"{layer._label()}: expected lengths as an array of backend {layer.backend.name!r}, "
             f"found {shown(lengths)}"

@@ -11,14 +11,14 @@ from .. import initializers
 from ..cells import Cell
 from ..checks import below_one, flag, one_of, whole
 from ..errors import DataError, ShapeError
-from ..forms import Padded
+from ..forms import Padded, WithStates, fits, several, shape_of
 from ..formulas import sum_over_batch
 from ..initializers import Initializer
 from ..parameter import Parameter
 from ..types import Array, Arrays, Backward
 from .base import Layer
 from .dropout import Dropout
-from .padded import padded, present
+from .padded import present
 
 States = tuple[Array, ...]
 """The states of a cell, each ``(batch, hidden)``: ``(h,)``, or ``(h, c)`` for an LSTM."""
@@ -113,11 +113,20 @@ class Recurrent(Layer):
             result = _swapped(xp, y)
         else:
             result = xp.concat([states[0] for states in after[-width:]], axis=1)
-        keeps_lengths = lengths is not None and self.output == "all" and not self.return_state
+        outputs: Arrays = result
+        if self.return_state:
+            outputs = WithStates((result, *self._stacked(after)))
+        elif lengths is not None and self.output == "all":
+            outputs = Padded(result, lengths)
+        shape = shape_of(outputs)
 
         def backward(dy: Arrays, input_gradient: bool = True) -> Arrays | None:
-            dy = dy[0] if keeps_lengths else dy
-            dresult, *dfinal = dy if self.return_state else (dy,)
+            if not fits(dy, shape):
+                raise ShapeError(
+                    f"{self._label()}: expected a gradient of shape {shape}, found {shape_of(dy)}"
+                )
+            dresult, *others = dy if several(outputs) else (dy,)
+            dfinal = others if self.return_state else []
             dafter = self._by_run(dfinal or [None for _ in self.states], x)
             dy = None
             if dresult is not None and self.output == "all":
@@ -133,14 +142,12 @@ class Recurrent(Layer):
                 return None
             return self._in_the_form_of(given, _swapped(xp, dy), dbefore)
 
-        if self.return_state:
-            return (result, *self._stacked(after)), backward
-        return Padded(result, lengths) if keeps_lengths else result, backward
+        return outputs, backward
 
     def check_input(self, x: Arrays) -> None:
-        x, lengths = (x["x"], x.get("lengths")) if isinstance(x, dict) else padded(self, x)
-        if lengths is not None:
-            present(self, x, lengths)
+        inputs = self._by_name(x)
+        if "lengths" in inputs:
+            present(self, inputs["x"], inputs["lengths"])
 
     def _layer(
         self,
@@ -276,12 +283,25 @@ class Recurrent(Layer):
 
     def _inputs(self, given: Arrays) -> tuple[Array, Array | None, list[States]]:
         """Check the input. Return `x`, the lengths if there are any, and the states of all runs."""
+        inputs = self._by_name(given)
+        x = inputs["x"]
+        right = x.ndim == 3 and x.shape[2] == self.input_size and min(x.shape) > 0
+        self.expect(right, ("batch", "time", self.input_size), x)
+        self._expect_floats(x)
+        states = [inputs.get(name) for name in self.states]
+        for name, state in zip(self.states, states, strict=True):
+            if state is not None:
+                self._check_state(name, state, x)
+        return x, inputs.get("lengths"), self._by_run(states, x)
+
+    def _by_name(self, given: Arrays) -> dict[str, Array]:
+        """Return the inputs by name, for any form of the input."""
         if isinstance(given, tuple):
             if len(given) != 2:
                 raise ShapeError(
                     f"{self._label()}: expected (x, lengths), found a tuple of {len(given)} arrays"
                 )
-            given = dict(zip(("x", "lengths"), given, strict=True))
+            return dict(zip(("x", "lengths"), given, strict=True))
         inputs = given if isinstance(given, dict) else {"x": given}
         unknown = inputs.keys() - {"x", "lengths", *self.states}
         if unknown or "x" not in inputs:
@@ -290,26 +310,28 @@ class Recurrent(Layer):
                 f"{self._label()}: expected inputs named {known}, of which only 'x' is required, "
                 f"found {', '.join(map(repr, inputs))}"
             )
-        given_states = [name for name in self.states if name in inputs]
-        if given_states and len(given_states) < len(self.states):
+        states = [name for name in self.states if name in inputs]
+        if states and len(states) < len(self.states):
             raise DataError(
                 f"{self._label()}: expected all states or none, {', '.join(map(repr, self.states))}"
-                f", found only {given_states[0]!r}"
+                f", found only {states[0]!r}"
             )
-        x = inputs["x"]
-        fits = x.ndim == 3 and x.shape[2] == self.input_size and min(x.shape) > 0
-        self.expect(fits, ("batch", "time", self.input_size), x)
-        states = [inputs.get(name) for name in self.states]
+        return inputs
+
+    def _check_state(self, name: str, state: Array, x: Array) -> None:
+        """Raise an error if a state before the first step does not fit the sequences `x`."""
         expected = x.shape[0], len(self._runs), self.hidden_size
-        for name, state in zip(self.states, states, strict=True):
-            if state is not None and tuple(state.shape) != expected:
-                raise ShapeError(
-                    f"{self._label()}: expected the state {name!r} of shape {expected} (batch, "
-                    f"layers and directions, hidden_size), found {tuple(state.shape)}"
-                )
-        for array in (x, *(state for state in states if state is not None)):
-            self._expect_floats(array)
-        return x, inputs.get("lengths"), self._by_run(states, x)
+        if tuple(state.shape) != expected:
+            raise ShapeError(
+                f"{self._label()}: expected the state {name!r} of shape {expected} (batch, layers "
+                f"and directions, hidden_size), found {tuple(state.shape)}"
+            )
+        self._expect_floats(state)
+        if state.dtype != x.dtype:
+            raise TypeError(
+                f"{self._label()}: expected the state {name!r} in the dtype of x, {x.dtype}, found "
+                f"{state.dtype}"
+            )
 
     def _by_run(self, states: Sequence[Array | None], x: Array) -> list[Any]:
         """Divide states ``(batch, runs, hidden)`` into a list for each run. None stands for 0."""

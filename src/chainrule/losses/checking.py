@@ -80,6 +80,7 @@ def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
         hint = " or more" if most == LARGEST else hint
+        hint = f": ignore_index={least} leaves out this label" if least < 0 else hint
         raise DataError(
             f"{prefix}expected labels of {classes} classes from 0 to {classes - 1}, found "
             f"{least if least < 0 else most}{hint}"

@@ -35,8 +35,8 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
         distribution, and often one-hot. The largest entry marks the correct class.
     ignore_index : int, optional
         Samples with this label are not counted. If no samples remain, the accuracy is 0. The
-        default metrics of a `Trainer` use the `ignore_index` of its `CrossEntropyLoss`. Other
-        metrics do not have this option.
+        default metrics of a `Trainer` use the `ignore_index` of its `CrossEntropyLoss`. In a list
+        of metrics, use ``functools.partial(accuracy, ignore_index=-100)``.
 
     Returns
     -------
@@ -120,6 +120,8 @@ class top_k_accuracy:
     k : int
         The number of largest outputs to consider, at least 1. The name of the metric contains `k`,
         as in ``top_2_accuracy``.
+    ignore_index : int, optional
+        See `accuracy`.
 
     Raises
     ------
@@ -138,6 +140,7 @@ class top_k_accuracy:
     """
 
     k: int
+    ignore_index: int | None = None
     higher_is_better: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -149,15 +152,19 @@ class top_k_accuracy:
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
         name = self.__name__
-        xp, outputs, labels = labelled(name, outputs, targets)
+        ignored = self.ignore_index
+        xp, outputs, labels = labelled(name, outputs, targets, ignore_index=ignored)
         if self.k >= (classes := outputs.shape[1]):
             raise ShapeError(f"{name}: expected more than {self.k} classes, found {classes}")
-        return share(xp, self.per_sample(xp, outputs, labels), outputs.dtype)
+        among = None if ignored is None else labels >= 0
+        return share(xp, self.per_sample(xp, outputs, labels), outputs.dtype, among=among)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
         """Return for each sample whether the prediction is correct."""
         labels = xp.astype(_labels(xp, outputs, targets), xp.int64)[..., None]
         classes = outputs.shape[-1]
+        if self.ignore_index is not None:  # an ignored label need not be a class
+            labels = xp.where((labels >= 0) & (labels < classes), labels, 0)
         own = xp.take_along_axis(outputs, labels, axis=-1)
         after = xp.arange(classes, dtype=labels.dtype, device=outputs.device) > labels
         # Count the outputs that rank below `own`. If `own` is NaN, this count is 0, so the sample

@@ -12,7 +12,9 @@ from .base import check_two_classes, fitting_targets, higher_is_better, labelled
 _AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
 
-def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) -> Array:
+def confusion_matrix(
+    outputs: Array, targets: Array, *, threshold: float = 0.0, ignore_index: int | None = None
+) -> Array:
     """Confusion matrix, with true classes in rows and predicted classes in columns.
 
     ``M[i, j]`` is the number of samples of class i that are predicted as class j. Samples with NaN
@@ -21,13 +23,16 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     Parameters
     ----------
     outputs : array
-        ``(samples, classes)``. For two classes, a single output per sample is also allowed:
+        ``(samples, classes)``, or ``(samples, ..., classes)`` with several labels per sample, each
+        of which counts as a sample. For two classes, a single output per sample is also allowed:
         ``(samples,)`` or ``(samples, 1)``.
     targets : array
         Labels or one-hot rows. For a single output, zeros and ones with the shape of the outputs.
     threshold : float, optional
         A single output above this value predicts class 1. Use 0 for logits and 0.5 for
         probabilities.
+    ignore_index : int, optional
+        Labels to leave out, such as those of padding. For a single output, there are none.
 
     Returns
     -------
@@ -49,15 +54,21 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float = 0.0) 
     array([[1, 0],
            [1, 1]])
     """
-    xp, outputs, actual = _of_classes("confusion_matrix", outputs, targets, threshold)
-    classes, predicted = outputs.shape[1], predicted_classes(xp, outputs)
+    name = "confusion_matrix"
+    xp, outputs, predicted, actual = _of_classes(name, outputs, targets, threshold, ignore_index)
+    classes = outputs.shape[1]
     entries = xp.where(predicted >= 0, classes * actual + predicted, -1)
     return xp.reshape(_occurrences(xp, entries, classes * classes), (classes, classes))
 
 
 @higher_is_better
 def precision(
-    outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
+    outputs: Array,
+    targets: Array,
+    *,
+    average: str = "auto",
+    threshold: float = 0.0,
+    ignore_index: int | None = None,
 ) -> Array:
     """Precision: the share of correct predictions among all predictions of a class.
 
@@ -75,7 +86,7 @@ def precision(
         predictions. "weighted" is the mean in which the weight of a class is its number of samples.
         "micro" adds up the counts of all classes before the division. "auto" is "binary" for two
         classes and "macro" for more.
-    threshold : float, optional
+    threshold, ignore_index : optional
         See `confusion_matrix`.
 
     Returns
@@ -99,13 +110,18 @@ def precision(
     >>> round(float(precision(logits, targets)), 3)
     0.667
     """
-    counts = _Counts.of("precision", outputs, targets, average, threshold)
+    counts = _Counts.of("precision", outputs, targets, average, threshold, ignore_index)
     return counts.averaged(counts.right, counts.predicted)
 
 
 @higher_is_better
 def recall(
-    outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0
+    outputs: Array,
+    targets: Array,
+    *,
+    average: str = "auto",
+    threshold: float = 0.0,
+    ignore_index: int | None = None,
 ) -> Array:
     """Recall: the share of correct predictions among all samples of a class.
 
@@ -115,7 +131,7 @@ def recall(
 
     Parameters
     ----------
-    outputs, targets, average, threshold
+    outputs, targets, average, threshold, ignore_index
         See `precision`, which also describes the result and the errors.
 
     Examples
@@ -125,12 +141,19 @@ def recall(
     >>> round(float(recall(logits, targets)), 3)
     0.333
     """
-    counts = _Counts.of("recall", outputs, targets, average, threshold)
+    counts = _Counts.of("recall", outputs, targets, average, threshold, ignore_index)
     return counts.averaged(counts.right, counts.actual)
 
 
 @higher_is_better
-def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: float = 0.0) -> Array:
+def f1(
+    outputs: Array,
+    targets: Array,
+    *,
+    average: str = "auto",
+    threshold: float = 0.0,
+    ignore_index: int | None = None,
+) -> Array:
     """F1 score: the harmonic mean of precision and recall.
 
     Formula: ``2 right / (predicted + actual)``, with the counts of `precision` and `recall`. If a
@@ -140,7 +163,7 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
 
     Parameters
     ----------
-    outputs, targets, average, threshold
+    outputs, targets, average, threshold, ignore_index
         See `precision`, which also describes the result and the errors. "macro" is the mean of the
         F1 scores of all classes. It is not the F1 score of the mean precision and the mean recall.
 
@@ -151,14 +174,17 @@ def f1(outputs: Array, targets: Array, *, average: str = "auto", threshold: floa
     >>> round(float(f1(logits, targets)), 3)
     0.4
     """
-    counts = _Counts.of("f1", outputs, targets, average, threshold)
+    counts = _Counts.of("f1", outputs, targets, average, threshold, ignore_index)
     return counts.averaged(2.0 * counts.right, counts.predicted + counts.actual)
 
 
 def _of_classes(
-    name: str, outputs: Array, targets: Array, threshold: float
-) -> tuple[Any, Array, Array]:
-    """Return the namespace, the outputs ``(samples, classes)``, and the labels."""
+    name: str, outputs: Array, targets: Array, threshold: float, ignore_index: int | None
+) -> tuple[Any, Array, Array, Array]:
+    """Return the namespace, the outputs ``(samples, classes)``, and the predicted and true classes.
+
+    Both classes of a sample with an ignored label are -1.
+    """
     expect_one_array(name, outputs, targets)
     xp, outputs = as_outputs(outputs)
     if outputs.ndim == 1 or outputs.shape[1:] == (1,):
@@ -170,7 +196,9 @@ def _of_classes(
         check_two_classes(xp, targets)
         targets = targets > 0.5
         outputs = xp.stack([xp.full_like(outputs, threshold), outputs], axis=1)
-    return labelled(name, outputs, targets)
+    xp, outputs, actual = labelled(name, outputs, targets, ignore_index=ignore_index)
+    predicted = xp.where(actual < 0, -1, predicted_classes(xp, outputs))
+    return xp, outputs, predicted, actual
 
 
 def _occurrences(xp: Any, numbers: Array, count: int) -> Array:
@@ -193,14 +221,22 @@ class _Counts:
 
     @classmethod
     def of(
-        cls, name: str, outputs: Array, targets: Array, average: str, threshold: float
+        cls,
+        name: str,
+        outputs: Array,
+        targets: Array,
+        average: str,
+        threshold: float,
+        ignore_index: int | None,
     ) -> _Counts:
         if average not in _AVERAGES:
             raise ValueError(
                 f"{name}: expected average to be one of {_AVERAGES}, found {average!r}"
             )
-        xp, outputs, actual = _of_classes(name, outputs, targets, threshold)
-        classes, predicted = outputs.shape[1], predicted_classes(xp, outputs)
+        xp, outputs, predicted, actual = _of_classes(
+            name, outputs, targets, threshold, ignore_index
+        )
+        classes = outputs.shape[1]
         if average == "auto":
             average = "binary" if classes == 2 else "macro"
         if average == "binary" and classes != 2:

@@ -9,7 +9,7 @@ from typing import Any
 from ..backends import Backend
 from ..data import Batches, BatchStream
 from ..data.moving import move, rows_at_once, to_device
-from ..errors import ShapeError, blaming
+from ..errors import DataError, ShapeError, blaming
 from ..forms import each, first, named, rows, several, shape_of
 from ..layers import Layer, Sequential
 from ..losses import Loss
@@ -32,8 +32,7 @@ def move_checked(
         one = model.predict(to_device(state.backend, rows(x, slice(1))))
     if model.takes_integers or several(x):
         with blaming(f"{prefix}x"):
-            for part in _parts(state.backend, x):
-                model.check_input(part)
+            _check_integers(model, x)
     with blaming("output of the model"):
         loss.check_outputs(xp, one)
     with blaming(f"{prefix}y"):
@@ -49,6 +48,21 @@ def move_checked(
                 )
         check_weights(f"{prefix}sample_weight", xp, weight)
     return x, y, *weights
+
+
+def _check_integers(model: Sequential, x: Arrays) -> None:
+    """Check indices and lengths, and name the first sample for which they are out of range."""
+    start = 0
+    for part in _parts(model.backend, x):
+        samples = first(part).shape[0]
+        try:
+            model.check_input(part)
+        except DataError:
+            for i in range(samples):
+                with blaming(f"sample {start + i}"):
+                    model.check_input(rows(part, slice(i, i + 1)))
+            raise
+        start += samples
 
 
 def _parts(backend: Backend, data: Arrays) -> Iterator[Arrays]:

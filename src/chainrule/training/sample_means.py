@@ -101,7 +101,7 @@ def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
 
 def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
     """Return a metric's `per_sample` and the label to ignore, or None for other metrics."""
-    ignored = None
+    ignored = getattr(metric, "ignore_index", None)
     if isinstance(metric, partial) and not metric.args and {*metric.keywords} == {"ignore_index"}:
         metric, ignored = metric.func, metric.keywords["ignore_index"]
     return (metric.per_sample, ignored) if hasattr(metric, "per_sample") else None

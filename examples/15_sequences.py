@@ -163,42 +163,24 @@ text = "\n".join(topics.values()).encode("ascii", "ignore").decode()
 text = re.sub(r"(\W)\1+", r"\1", text)  # no runs of spaces or dashes
 text = text[: None if options.long else 200_000]
 alphabet = sorted(set(text))
-one_hot = np.eye(len(alphabet), dtype="float32")
 words = set(re.findall(r"\w+", text))
 streams, piece, memory = 16, 64, 256 if options.long else 128
-
-
-class Writer(cr.Layer):
-    """Scores for each next character, and the state after the last one."""
-
-    def __init__(self, characters, hidden):
-        self.memory = cr.GRU(characters, hidden, return_state=True)
-        self.scores = cr.Linear(hidden, characters)
-
-    def forward(self, x, *, training=False):
-        (y, h), back_through_memory = self.memory.forward(x, training=training)
-        scores, back_through_scores = self.scores.forward(y)
-
-        def backward(dy):
-            dscores, dh = dy
-            return back_through_memory((back_through_scores(dscores), dh))
-
-        return (scores, h), backward
 
 
 def write(length, temperature):
     """Return text that the network writes, starting on a new line."""
     written, h = ["\n"], np.zeros((1, 1, memory), dtype="float32")
     while len(written) <= length:
-        x = one_hot[[[alphabet.index(written[-1])]]]
-        scores, h = writer.predict({"x": x, "h": h})
+        code = np.array([[alphabet.index(written[-1])]])
+        scores, h = writer.predict({"x": code, "h": h})
         shares = np.exp((scores[0, 0] - np.max(scores)).astype("float64") / temperature)
         written.append(rng.choice(alphabet, p=shares / np.sum(shares)))
     return "".join(written[1:])
 
 
-writer = cr.Sequential(
-    Writer(len(alphabet), memory), backend=options.backend, seed=options.seed
+writer = cr.Sequential(  # scores for each next character, and the state after the last one
+    cr.Embedding(len(alphabet), 64), cr.GRU(64, memory, return_state=True),
+    cr.Linear(memory, len(alphabet)), backend=options.backend, seed=options.seed,
 )  # fmt: skip
 backend, loss = writer.backend, cr.CrossEntropyLoss()
 length = len(text) // streams
@@ -210,7 +192,7 @@ for epoch in range(epochs):
     values = []
     h = backend.asarray(np.zeros((streams, 1, memory), dtype="float32"))
     for start in starts:
-        x = backend.asarray(one_hot[codes[:, start : start + piece]])
+        x = backend.asarray(codes[:, start : start + piece])
         following = backend.asarray(codes[:, start + 1 : start + piece + 1])
         (scores, h), back_through_writer = writer.forward({"x": x, "h": h}, training=True)
         value, back_through_loss = loss(scores, following)

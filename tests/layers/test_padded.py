@@ -209,6 +209,14 @@ def test_a_late_length_by_name_is_checked_before_the_first_step():
         trainer.fit(given, np.zeros(3, int), batch_size=1, verbose=0)
 
 
+@pytest.mark.parametrize("one", [[5], np.asarray([5])], ids=["list", "array"])
+def test_lists_of_unequal_length(one):
+    trainer = cr.Trainer(cr.mlp([2, 2]), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    for x in ([[1, 2], one], ([[1, 2], one], [2, 1])):
+        with pytest.raises(cr.DataError, match=r"pad sequences .* and pass them as \(x, lengths\)"):
+            trainer.fit(x, [0, 1], verbose=0)
+
+
 @pytest.mark.not_on("cupy")
 @pytest.mark.parametrize("with_lengths", [False, True])
 def test_a_late_index_is_checked_before_the_first_step(with_lengths, library):

@@ -160,7 +160,7 @@ def test_top_k_of_nan_is_wrong(library):
 def test_top_k_is_an_object_with_a_name():
     metric = top_k_accuracy(3)
     assert metric.__name__ == "top_3_accuracy"
-    assert repr(metric) == "top_k_accuracy(k=3)"
+    assert repr(metric) == "top_k_accuracy(k=3, ignore_index=None)"
     assert metric == pickle.loads(pickle.dumps(metric)) == copy.deepcopy(metric)
     with pytest.raises(ValueError, match="expected k to be at least 1, found 0"):
         top_k_accuracy(0)

@@ -100,4 +100,6 @@ def test_values_by_name_instead_of_random_ones():
     ):
         with pytest.raises(error):
             unbound.bind(values=values)
+    with pytest.raises(KeyError, match=r"found 'typo', expected one of 0\.weight, 1\.weight"):
+        unbound.bind(values={"typo": ones})
     assert (unbound.bind()[0].weight.value == drawn).all()  # refused values change nothing

@@ -104,8 +104,16 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
     except DataError:  # an item or a column has raised it already
         raise
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
-        found, hint = type(x).__name__, list_hint(x)
+        found, hint = type(x).__name__, list_hint(x) or _padding_hint(x)
         raise DataError(f"expected an array of numbers, found {found}: {error}{hint}") from error
+
+
+def _padding_hint(x: Any) -> str:
+    """Return a hint for an error message about a list of lists of unequal length."""
+    lists = isinstance(x, list) and all(isinstance(item, list | np.ndarray) for item in x)
+    if not lists or len({len(item) for item in x}) == 1:
+        return ""
+    return ": pad sequences of unequal length to one array, and pass them as (x, lengths)"
 
 
 def _in_host_memory(x: Any) -> np.ndarray:

@@ -294,6 +294,8 @@ class Layer(Tree):
                 f"called {twice!r}"
             )
         for name, given in (values or {}).items():
+            if name not in stored:
+                raise KeyError(f"values: found {name!r}, expected one of {', '.join(stored)}")
             with blaming(f"values, {name!r}"):
                 value = to_numpy(given)
             before = first.setdefault(id(stored[name]), value)

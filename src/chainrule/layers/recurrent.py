@@ -71,7 +71,8 @@ class RNN(Recurrent):
     With ``return_state=True``, the result has no lengths.
 
     The states before the first step are 0. A dict may hold other states: ``{"x": x, "h": h}``, and
-    ``"lengths"``. So the `h` that ``return_state=True`` returns continues a sequence.
+    ``"lengths"``. So the `h` that ``return_state=True`` returns continues a sequence. In a model,
+    layers that treat each step separately, such as `Embedding` and `Linear`, pass the states on.
 
     The parameters have PyTorch's names, such as ``weight_ih_l0``. Unlike in PyTorch, the batch is
     always the first axis, also of the states. As in PyTorch, the product with the input is computed

@@ -87,7 +87,7 @@ class CrossEntropyLoss(Loss):
             rows, labels, found = in_words(y, y[..., 0], target)
             hint = ""
             if y.ndim > 2 and target.shape == y.shape[:1]:
-                hint = " (Flatten() turns each sample into a row)"
+                hint = " (Flatten() or PoolOverTime turns each sample into a row)"
             raise ShapeError(
                 f"CrossEntropyLoss: expected labels of shape {labels} or one-hot rows of shape "
                 f"{rows}, found {found}{hint}"

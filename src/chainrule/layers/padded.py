@@ -41,7 +41,8 @@ def present(layer: Layer, x: Array, lengths: Array) -> Array:
         number of steps.
     """
     xp, (batch, time) = layer.xp, x.shape[:2]
-    if not isinstance(lengths, layer.backend.array_type):
+    own = isinstance(lengths, layer.backend.array_type)
+    if not own:
         raise TypeError(
             f"{layer._label()}: expected lengths as an array of backend {layer.backend.name!r}, "
             f"found {shown(lengths)}"

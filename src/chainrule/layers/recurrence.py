@@ -126,8 +126,8 @@ class Recurrent(Layer):
                     f"{self._label()}: expected a gradient of shape {shape}, found {shape_of(dy)}"
                 )
             dresult, *others = dy if several(outputs) else (dy,)
-            dfinal = others if self.return_state else []
-            dafter = self._by_run(dfinal or [None for _ in self.states], x)
+            dfinal = others if self.return_state else [None for _ in self.states]
+            dafter = self._by_run(dfinal, x)
             dy = None
             if dresult is not None and self.output == "all":
                 dy = _swapped(xp, dresult)

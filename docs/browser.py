@@ -4,7 +4,7 @@
 ``apt-get install chromium chromium-driver`` on Debian. On each page, it checks that
 
 - no file is missing, and nothing is requested from the network,
-- the console shows no error,
+- the console shows no warning and no error,
 - all formulas are rendered and all images are shown.
 
 Then it searches for a name, and writes screenshots if ``--screenshots FOLDER`` is given.
@@ -69,7 +69,9 @@ def faults(driver, page):
     if seen["rendered"] < seen["formulas"] or seen["wrong"]:
         yield f"{seen['formulas']} formulas, {seen['rendered']} rendered, {seen['wrong']} wrong"
     yield from (f"empty image {source}" for source in seen["empty"])
-    yield from (f"console: {line['message']}" for line in driver.get_log("browser"))
+    for line in driver.get_log("browser"):
+        if line["level"] in ("WARNING", "SEVERE"):
+            yield f"console: {line['message']}"
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         parameters = message["params"]

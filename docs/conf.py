@@ -62,7 +62,6 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "abort_on_example_error": True,
     "doc_module": ("chainrule",),
-    "reference_url": {"chainrule": None},
     "first_notebook_cell": (
         "# Run this notebook in the folder `examples` of the repository, which has lesson.py.\n"
         "%matplotlib inline\n"
@@ -83,7 +82,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_additional_pages = {"index": "redirect.html"}
 html_theme_options = {
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,

@@ -11,7 +11,8 @@ from posixpath import normpath
 from sphinx.addnodes import pending_xref
 
 INDEX_PAGES = ("docs/index", "docs/maths/index", "docs/howto/index")
-GENERATED = {"docs/index": ["docs/api/index"]}  # pages that the repository does not contain
+GENERATED = {"docs/howto/index": "docs/api/index"}  # pages that follow, not in the repository
+SHORT = {"README": "Guide", "docs/maths/index": "Maths", "docs/api/index": "API"}  # in the menus
 INSTEAD = {"examples/README": "docs/lessons/index"}  # the gallery shows the same lessons
 ITEM = re.compile(r"^(?:-|\d+\.) (?:(?!\]\().)*\]\(([^)#]+)\.md\)", re.MULTILINE)
 
@@ -32,8 +33,10 @@ def entries(docname, text):
 def add_toctree(app, docname, source):
     """Append a table of contents to an index page. The page itself shows the list."""
     if docname in INDEX_PAGES:
-        pages = [*entries(docname, source[0]), *GENERATED.get(docname, [])]
-        lines = "\n".join(f"/{page}" for page in pages)
+        pages = []
+        for page in entries(docname, source[0]):
+            pages += [page, GENERATED[page]] if page in GENERATED else [page]
+        lines = "\n".join(f"{SHORT[p]} </{p}>" if p in SHORT else f"/{p}" for p in pages)
         source[0] += f"\n\n```{{toctree}}\n:hidden:\n\n{lines}\n```\n"
 
 

@@ -22,6 +22,7 @@ ROW = re.compile(r"^\| ([^|`]+)`cr\.(\w*)\.?` \| (.+) \|$", re.MULTILINE)
 def setup(app):
     app.connect("config-inited", lambda app, config: write_pages())
     app.connect("missing-reference", find_short_name)
+    app.connect("autodoc-process-signature", constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -77,6 +78,17 @@ def real(module):
     if not name:
         return cr.__name__
     return getattr(cr, name).__name__
+
+
+def constructor(app, what, name, thing, options, signature, returns):
+    """Return the parameters of a constructor, without annotations. The docstring has the types."""
+    if what != "class" or not isinstance(thing, type):
+        return None
+    if thing.__init__ is object.__init__:
+        return "()", None
+    _, *parameters = inspect.signature(thing.__init__).parameters.values()
+    plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(plain)), None
 
 
 def find_short_name(app, env, node, contnode):

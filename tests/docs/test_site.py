@@ -1,15 +1,26 @@
 """Every link and every file on the built site exists. ``nox -s docs`` builds the site."""
 
+import html
+import inspect
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+import chainrule as cr
+
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "docs"
 PAGES = sorted(SITE.rglob("*.html"))
+EXCERPT = re.compile(
+    r'href="\.\./\.\./source/([^"#]+)\.html#L-(\d+)".*?<pre>(.*?)</pre>', re.DOTALL
+)
 LINKS = {"a": "href", "link": "href", "img": "src", "script": "src", "source": "src"}
+
+
+built = pytest.mark.skipif(not PAGES, reason="the site is not built: nox -s docs")
 
 
 class Page(HTMLParser):
@@ -45,9 +56,34 @@ def broken(site):
                 yield file.relative_to(site).as_posix(), target
 
 
-@pytest.mark.skipif(not PAGES, reason="the site is not built: nox -s docs")
+@built
 def test_every_link_on_the_site_leads_somewhere():
     assert list(broken(SITE)) == []
+
+
+@built
+def test_every_page_has_a_title():
+    missing = [page.name for page in PAGES if "&lt;no title&gt;" in page.read_text("utf-8")]
+    assert missing == []
+
+
+@built
+def test_each_excerpt_leads_to_its_line():
+    """The line that a link leads to is the first line of the excerpt below the link."""
+    links = 0
+    for page in (SITE / "docs" / "maths").glob("*.html"):
+        for path, line, code in EXCERPT.findall(page.read_text("utf-8")):
+            (first, *_) = html.unescape(re.sub(r"<[^>]+>", "", code)).strip().splitlines()
+            source = (ROOT / f"{path}.py").read_text("utf-8").splitlines()
+            assert source[int(line) - 1].strip() == first.strip(), (page.name, path, line)
+            links += 1
+    assert links > 100
+
+
+@built
+def test_every_public_name_has_a_page():
+    names = [name for name in cr.__all__ if not inspect.ismodule(getattr(cr, name))]
+    assert [name for name in names if not (SITE / f"docs/api/cr.{name}.html").exists()] == []
 
 
 def test_a_broken_link_on_a_site_is_found(tmp_path):

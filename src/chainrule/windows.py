@@ -116,9 +116,10 @@ def largest(xp: Any, x: Array, windows: Windows) -> Array:
 
 
 def sum_largest(xp: Any, dy: Array, x: Array, y: Array, windows: Windows) -> Array:
-    """Return images of the shape of `x`; each window adds its `dy` at its largest element.
+    """Return an array of the shape of `x`, to which each window adds its `dy`.
 
-    Among equal elements, and among NaNs, the first one counts. `y` is ``largest(x)``.
+    A window adds `dy` at the position of its largest element in `x`. Among equal elements, and
+    among NaNs, the first one counts. `y` is ``largest(x)``.
     """
     inside = pad(xp, xp.ones(x.shape[2:], dtype=xp.bool, device=x.device), windows.padding, False)
     x = pad(xp, x, windows.padding, -math.inf)

@@ -1,4 +1,4 @@
-"""Check normalisation layers in training and inference, with hand-computed values, and errors."""
+"""Compare normalisation layers with values computed by hand, and check their errors."""
 
 from functools import partial
 

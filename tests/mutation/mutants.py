@@ -76,7 +76,7 @@ HEAVY = {
 
 
 def mutant(number, seed, sources):
-    """Return the kind of the file, the damage, the damaged bytes, and the valid file's index."""
+    """Return the kind of a file, a name for its damage, its bytes, and the index of the source."""
     if number < len(HEAVY):
         what, (kind, make) = list(HEAVY.items())[number]
         return kind, what, sign(make()) if kind == "signed" else make(), 0

@@ -158,8 +158,8 @@ def fitting(
         other = first.setdefault(id(part), name)
         if name != other and not np.array_equal(fitted[name], fitted[other]):
             raise FileFormatError(
-                f"{path}: {other!r} and {name!r} are the same {kind} in the model, but differ in "
-                "the file"
+                f"{path}: the model shares one {kind} under the names {other!r} and {name!r}, but "
+                "the file has different values for them"
             )
     return fitted
 

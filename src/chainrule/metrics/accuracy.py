@@ -28,8 +28,8 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     Parameters
     ----------
     outputs : array
-        ``(samples, classes)``: logits or probabilities. In ``(samples, ..., classes)``, such as
-        ``(samples, time, classes)``, each label counts as a sample.
+        Logits or probabilities, ``(samples, classes)``. If there are more axes, such as
+        ``(samples, time, classes)``, each of their positions counts as a sample of its own.
     targets : array
         Labels ``(samples, ...)``, or rows with the shape of the outputs. Each row is a probability
         distribution, and often one-hot. The largest entry marks the correct class.

@@ -13,10 +13,10 @@ this machine. The same seeds give the same scores everywhere.
 
 Look at the learning rates: no curve has its minimum at the smallest or largest rate. A small
 learning rate and dropout hurt a wide network less than a narrow network. The ring marks the best of
-the 45 settings. Then look at the numbers. Other settings are within one standard error of the best setting. With
-another ``--seed``, the best dropout is different. The best of 45 settings is also one of the
-luckiest, so its cross-validated score tends to be too good. The test images were not used to choose
-the setting, so trust the test accuracy.
+the 45 settings. Then look at the numbers. Other settings are within one standard error of the best
+setting. With another ``--seed``, the best dropout is different. The best of 45 settings is also one
+of the luckiest, so its cross-validated score tends to be too good. The test images were not used to
+choose the setting, so trust the test accuracy.
 """
 
 import warnings

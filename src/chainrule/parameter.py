@@ -77,7 +77,7 @@ class Stored:
                 f"{self!r} has no value, because it belongs to no layer: assign it to an attribute "
                 "of a layer, in __init__"
                 if self._layer is None
-                else f"{self!r} was added to a model that already has its weights"
+                else f"{self!r} was added after the weights of the model had been drawn"
             )
         return self._state
 

@@ -309,8 +309,8 @@ class one_cycle:
 class warmup:
     """Linear warmup from `start` to the first rate of `then`, followed by the schedule `then`.
 
-    The rate is ``start + (then(0) - start) step / steps`` before step `steps`. From step `steps`
-    on, the rate is ``then(step - steps)``. The equivalent in PyTorch is ``LinearLR`` with a
+    During the first `steps` steps, the rate is ``start + (then(0) - start) * step / steps``. After
+    that, the rate is ``then(step - steps)``. The equivalent in PyTorch is ``LinearLR`` with a
     ``start_factor`` of ``start / then(0)``, followed by another scheduler.
 
     Source: P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.

@@ -116,10 +116,10 @@ def largest(xp: Any, x: Array, windows: Windows) -> Array:
 
 
 def sum_largest(xp: Any, dy: Array, x: Array, y: Array, windows: Windows) -> Array:
-    """Return an array of the shape of `x`, to which each window adds its `dy`.
+    """Add the `dy` of each window at the position of the window's largest element in `x`.
 
-    A window adds `dy` at the position of its largest element in `x`. Among equal elements, and
-    among NaNs, the first one counts. `y` is ``largest(x)``.
+    The result has the shape of `x`. Among equal elements, and among NaNs, the first one counts. `y`
+    is ``largest(x)``.
     """
     inside = pad(xp, xp.ones(x.shape[2:], dtype=xp.bool, device=x.device), windows.padding, False)
     x = pad(xp, x, windows.padding, -math.inf)

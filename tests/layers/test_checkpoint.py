@@ -189,7 +189,7 @@ class Sides(cr.Identity):
 
 
 class OfNumPy(cr.Identity):
-    """A layer whose argument must be one of NumPy's integers, which a file turns into Python's."""
+    """A layer whose argument must be a NumPy integer, although a file stores a Python integer."""
 
     def __init__(self, size):
         if type(size) is int:

@@ -24,7 +24,7 @@ LONGEST = 60  # seconds; a reader that takes longer counts as hanging
 
 
 def status(key):
-    """Return a field of this process's status file in bytes, or 0 if the file does not exist."""
+    """Return the bytes that the status file of this process states, or 0 without such a file."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

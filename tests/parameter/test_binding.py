@@ -57,7 +57,7 @@ def test_a_layer_added_too_late():
     residual = Residual(cr.Linear(2, 2))
     cr.Sequential(residual, seed=0)
     residual.more = cr.Linear(2, 2)
-    with pytest.raises(RuntimeError, match="already has its weights"):
+    with pytest.raises(RuntimeError, match="was added after the weights"):
         residual.more.forward(np.ones((1, 2), "float32"))
 
 
@@ -69,7 +69,7 @@ def test_a_parameter_of_no_layer():
 def test_a_parameter_assigned_too_late():
     model = cr.Sequential(cr.Linear(4, 8), seed=0)
     model[0].weight = cr.Parameter((8, 4))
-    with pytest.raises(RuntimeError, match="added to a model that already has its weights"):
+    with pytest.raises(RuntimeError, match="added after the weights of the model had been drawn"):
         model.predict(np.ones((1, 4)))
 
 

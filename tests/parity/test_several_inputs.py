@@ -59,7 +59,7 @@ class Chosen(cr.Layer):
 @pytest.mark.parametrize("name", ["1.weight", "output"])
 def test_names_of_inputs_that_the_file_needs(name, tmp_path):
     model = cr.Sequential(Chosen(name), cr.Linear(3, 2))
-    with pytest.raises(ValueError, match=f"expected other names of inputs, found {{'{name}'}}"):
+    with pytest.raises(ValueError, match=f"the file uses the names {{'{name}'}} for other values"):
         cr.to_onnx(model, tmp_path / "model.onnx", input_shape={name: (3,)})
 
 

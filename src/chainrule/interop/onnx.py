@@ -136,7 +136,9 @@ def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
     graph.finish(result.x if isinstance(result, Padded) else result, outputs)
     taken = {*graph.tensors, *(name for node in graph.nodes for name in node.output)}
     if clash := taken & {*named("", names).values()}:
-        raise ValueError(f"expected other names of inputs, found {clash}, which the file needs")
+        raise ValueError(
+            f"the file uses the names {clash} for other values: choose other names for the inputs"
+        )
 
     helper = onnx.helper
     inputs = each_shape(lambda axes, name, dtype: _declared(name, dtype, axes), shape, names, dtype)

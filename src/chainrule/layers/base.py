@@ -320,7 +320,10 @@ class Layer(Tree):
         if self._state is None:
             self.bind_model()
         if self._state is None:
-            raise RuntimeError(f"{self!r} was added to a model that already has its weights")
+            raise RuntimeError(
+                f"{self!r} was added after the weights of the model had been drawn: add all layers "
+                "before the model is first used"
+            )
         return self._state
 
     def bind_model(self) -> None:

@@ -73,6 +73,7 @@ def test_gradients_are_converted_even_if_integers_are_not(library):
     assert library.to_numpy(model[0].weight.grad)[3].tolist() == [3.0, 3.0, 3.0]
 
 
+@pytest.mark.not_on("cupy")  # the check would wait for the device
 @pytest.mark.parametrize("wrong", [5, 6, -1, -5])
 def test_integers_without_a_vector_are_refused(wrong, library):
     model = cr.Sequential(cr.Embedding(5, 3), backend=library.backend)

@@ -56,6 +56,7 @@ def lead_links_to_pages(app, doctree):
             continue
         if file.suffix != ".py":
             continue
+        app.env.note_dependency(str(file))  # the page is built again if lines move in the file
         lesson = ROOT / "docs" / "lessons" / f"{file.stem}.rst"
         if file.parent == ROOT / "examples" and lesson.exists():
             target = f"docs/lessons/{file.stem}"

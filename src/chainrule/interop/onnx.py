@@ -171,7 +171,13 @@ def _names(what: str, x: Arrays) -> Any:
 
 def _sized(shape: Shapes, size: int) -> Any:
     """Return the shape with this size for all axes that have a name."""
-    return each_shape(lambda axes: tuple(size if isinstance(n, str) else n for n in axes), shape)
+
+    def sized(axes: Any) -> Any:
+        if not isinstance(axes, tuple | list):
+            return axes  # no shape: `one_sample` raises the error
+        return tuple(size if isinstance(n, str) else n for n in axes)
+
+    return each_shape(sized, shape)
 
 
 def _output(name: str, y: Array, other: Array) -> Any:

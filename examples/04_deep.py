@@ -5,16 +5,16 @@ Models with any number of layers, any widths and any activations, and why width 
 
 There are four inputs, and the class is 1 if an odd number of inputs is negative. Every point
 appears with all 16 combinations of signs. The left plot shows the costs. The wide networks with
-activations learn the task. Networks with layers of one neuron do not learn the task. A wide network
-without activations does not learn the task either, because it is just one linear map. The cost of
-networks that do not learn stays near ln 2, the cost of random guessing.
+activations learn the task. Networks whose layers have one neuron do not, and neither does a wide
+network without activations, because it is just one linear map. The cost of a network that does not
+learn stays near ln 2, the cost of random guessing.
 
 Why width 1 is not enough: the first layer passes on a single number, t = w x + b. The output can
 only rise with t or only fall with t, so the network answers 1 only on one side of some threshold
 for t. Now flip the signs of two inputs. The points (+ +) and (- -) belong to one class, and the
 points (+ -) and (- +) belong to the other. The values of t have the same sum in both classes, so no
-threshold separates the classes. At least one of the four points is wrong, so at most 75 % of all
-points are right.
+threshold separates the classes. At least one of the four points is misclassified, so the accuracy
+is at most 75 %.
 """
 
 from itertools import product
@@ -33,13 +33,13 @@ signs = np.array(list(product([1, -1], repeat=4)))
 
 
 def draw(points):
-    """Draw points with every combination of signs; also return how many inputs are negative."""
+    """Draw points with every combination of signs. Also return their numbers of negative inputs."""
     x = rng.uniform(0.5, 1.5, size=(points, 1, 4)) * signs
     return x.reshape(-1, 4), np.sum(x < 0, axis=2).reshape(-1, 1)
 
 
 def l_layer_model(x, y, widths, activation):
-    """Train on all points at once; return the model and the cost of each iteration."""
+    """Train on all points at once, and return the model and the cost of each iteration."""
     model = cr.mlp(
         widths, activation=activation, output="sigmoid", backend=options.backend, seed=options.seed
     )

@@ -1,15 +1,15 @@
 """5. Vanishing gradient
 =====================
 
-Vanishing gradients: why the first layers of a deep network of sigmoids stop learning.
+Vanishing gradients: why the first layers of a deep sigmoid network stop learning.
 
 In the backward pass, each layer multiplies the gradient by the derivative of its activation. For a
 sigmoid, the derivative is y (1 - y), which is at most 0.25. So each layer gets only a fraction of
-the next layer's gradient, and the first of seven layers gets almost no gradient. For ReLU, the
-derivative is 1 wherever a neuron is active. Look at the gradient norms. With sigmoids, the norms of
-different layers are orders of magnitude apart. With ReLU, the norms are close together. The ReLU
-network learns to separate two circles, while the loss of the sigmoid network stays at ln 2, the
-loss of random guessing.
+the gradient of the layer above, and the first of seven layers gets almost no gradient. For ReLU,
+the derivative is 1 wherever a neuron is active. Look at the gradient norms. With sigmoids, the
+norms of different layers are orders of magnitude apart. With ReLU, the norms are close together.
+The ReLU network learns to separate two circles, while the loss of the sigmoid network stays at
+ln 2, the loss of random guessing.
 
 The loss is binary cross-entropy, -(t log y + (1 - t) log(1 - y)). Once an output rounds to 1, the
 naive formula computes 0 times log 0, which is NaN. `cr.BCELoss` avoids this product.

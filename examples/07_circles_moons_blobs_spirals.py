@@ -1,7 +1,7 @@
 """7. Circles, moons, blobs, spirals
 =================================
 
-Circles, moons, blobs and spirals: two features, so that a plot shows everything.
+Circles, moons, blobs and spirals have only two features, so a plot shows everything.
 
 A quarter of the points are used only for testing. The plots show these test points, and the regions
 that the network assigns to each class. For two classes, the network has one output, the logit of

@@ -3,9 +3,9 @@
 
 Regression with an L1 loss: a network 1-512-256-512-1 fits a curve to noisy points.
 
-The L1 loss is the mean of ``|y - target|``. A distant point pulls the curve no harder than a near
-point, so the curve follows the median of the noise, not the mean. Two networks start from the same
-weights: one network with ReLU, and one with ReLU6, which is constant above 6.
+The L1 loss is the mean of ``|y - target|``. A distant point does not pull the curve harder than a
+near point does, so the curve follows the median of the noise, not the mean. Two networks start from
+the same weights. One has ReLU, and the other has ReLU6, which is constant above 6.
 
 Look for three things. First, the network with ReLU6 fits the points sooner: a ReLU bends the curve
 once, and a ReLU6 bends it twice. Second, the losses of both networks end near the dashed line,

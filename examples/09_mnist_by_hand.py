@@ -1,7 +1,7 @@
 """9. MNIST by hand
 ================
 
-A 784-10-10-10 network, trained by full-batch gradient descent: by hand, then with layers.
+A 784-10-10-10 network, trained by full-batch gradient descent, first by hand and then with layers.
 
 The rows of X are the images, and the one-hot rows of Y are their labels. Each step uses all images:
 
@@ -25,7 +25,7 @@ options = arguments(__doc__, images=5000, iterations=500, lr=0.2, seed=0)
 
 
 def data():
-    """Load training and test images as rows of numbers from 0 to 1, with labels."""
+    """Load training and test images as rows of numbers from 0 to 1, and their labels."""
     try:
         (x_train, y_train), (x_test, y_test) = cr.datasets.mnist()
         x_train, y_train, largest = x_train[: options.images], y_train[: options.images], 255

@@ -7,9 +7,9 @@ scikit-learn does the search, because a chainrule estimator can be used like sci
 estimators. The search trains every setting three times, each time on two thirds of the training
 images, and scores the setting on the remaining third. The scaler is part of the pipeline, so the
 scaler is also fitted to these two thirds only. The fits are independent, so joblib can spread them
-over processes (``--n-jobs``), and Dask over the machines of a cluster. ``--dask tcp://host:8786``
-uses a cluster whose workers have chainrule installed, and ``--dask local`` starts two workers on
-this machine. The same seeds give the same scores everywhere.
+over processes (``--n-jobs``), and Dask can spread them over the machines of a cluster.
+``--dask tcp://host:8786`` uses a cluster whose workers have chainrule installed, and
+``--dask local`` starts two workers on this machine. The same seeds give the same scores everywhere.
 
 Look at the learning rates: no curve has its minimum at the smallest or largest rate. A small
 learning rate and dropout hurt a wide network less than a narrow network. The ring marks the best of

@@ -1,17 +1,16 @@
 """12. Convolution
 ===============
 
-LeNet-5 and an MLP of the same size classify digits, and then digits that were moved.
+LeNet-5 and an MLP of the same size classify digits, first centred and then shifted.
 
 A convolution applies the same small kernel at every place of an image. If a stroke moves by one
-pixel, the answers of the kernel move with it. Max pooling then keeps the largest answer in each
-square of 2x2 pixels. The MLP has its own weights for each pixel, so it learns about each place
-separately.
+pixel, the kernel's outputs move with it. Max pooling then keeps the largest output in each square
+of 2x2 pixels. The MLP has its own weights for each pixel, so it learns about each place separately.
 
 Look at the right panel. Both networks learned from digits in the middle of the image. The further
-the test digits are moved, the more errors both networks make, but the MLP makes many more. The left
-panel shows what LeNet-5 learned: the six kernels of its first layer, and below each kernel its
-answers to a digit. The answers of the second layer are coarser and more specific.
+the test digits are shifted, the more errors both networks make, but the MLP makes many more. The
+left panel shows what LeNet-5 learned: the six kernels of its first layer, and below each kernel its
+output for a digit. The outputs of the second layer are coarser and more specific.
 
 ``--images 60000 --epochs 6`` trains on all images, which takes a few minutes.
 """
@@ -29,7 +28,7 @@ options = arguments(__doc__, images=20000, epochs=3, batch_size=128, lr=0.005, s
 
 
 def data():
-    """Load training and test images of 28x28 numbers from 0 to 1, with labels."""
+    """Load training and test images (28x28 numbers from 0 to 1) and their labels."""
     try:
         (x_train, y_train), (x_test, y_test) = cr.datasets.mnist()
         largest = 255
@@ -46,13 +45,13 @@ def data():
 
 
 def moved(images, pixels):
-    """Return images moved to the right, or to the left if `pixels` is negative."""
+    """Return the images shifted to the right, or to the left if `pixels` is negative."""
     wide = np.pad(images, ((0, 0), (0, 0), (4, 4)))
     return wide[:, :, 4 - pixels : 32 - pixels]
 
 
 def draw(images, columns, ax):
-    """Draw the answers of a layer to a digit, one image per channel."""
+    """Draw the output of a layer for a digit, one image per channel."""
     grid = Grid(len(images), columns)
     for i, image in enumerate(images):
         grid.draw(ax, i, image, cmap="gray")

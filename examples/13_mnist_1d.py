@@ -1,7 +1,7 @@
 """13. MNIST-1D
 ============
 
-MNIST-1D: a convolution assumes that neighbours belong together, and is only as good as that.
+MNIST-1D: a convolution assumes that neighbours belong together, and helps only if they do.
 
 Each sample is a signal of 40 values that contains the shape of a digit at some position. Three
 networks are trained: logistic regression, an MLP, and a CNN with a third of the MLP's weights. Then

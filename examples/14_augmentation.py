@@ -29,7 +29,7 @@ options = arguments(__doc__, images=1000, epochs=60, batch_size=50, lr=0.003, se
 
 
 def data():
-    """Load training and test images of 28x28 bytes, with labels."""
+    """Load training and test images (28x28 bytes) and their labels."""
     try:
         return cr.datasets.mnist()
     except cr.datasets.DownloadError as error:

@@ -4,7 +4,7 @@
 Recurrent layers remember: a sum over a distance, a digit read row by row, and text.
 
 1. The adding problem. Each sequence holds random numbers from 0 to 1. Two of them are marked, and
-   their sum is the target. The network has to remember the first one until the end. Always
+   the target is their sum. The network has to remember the first marked one until the end. Always
    predicting 1 gives a mean squared error of 1/6, about 0.167. The error of RNN stays near this
    value, and the errors of LSTM and GRU fall below 0.02. The gradients show why: going back in
    time, the gradient of RNN becomes smaller by about the same factor at each step. In LSTM and GRU,
@@ -12,10 +12,10 @@ Recurrent layers remember: a sum over a distance, a digit read row by row, and t
 2. A digit read row by row. An LSTM sees one row of the image at a step, and answers after the last
    row. The picture also shows its answers after fewer rows. Bright squares are likely digits.
 3. Text. A GRU learned from Python's own help texts to guess the next character. The state at the
-   end of a piece of text is the state before the next piece, but no gradient flows from one piece
-   to the piece before. This is called truncated backpropagation through time. To write, the network
-   draws a character from its guess, and reads this character as its next input. At a low
-   temperature, it mostly draws the likeliest characters.
+   end of a piece of text becomes the initial state of the next piece, but no gradient flows from
+   one piece back to the previous piece. This is called truncated backpropagation through time. To
+   write, the network draws a character from the predicted probabilities, and reads this character
+   as its next input. At a low temperature, it mostly draws the most likely characters.
 
 ``--long`` takes minutes: sequences of 100 steps instead of 30, all images, and all of the text. The
 squared error of GRU is then 0.0002, and the LSTM reads about 99.1 % of the test digits correctly.
@@ -52,7 +52,7 @@ KINDS = {"RNN": cr.RNN, "LSTM": cr.LSTM, "GRU": cr.GRU}
 
 
 def adding(samples, rng):
-    """Return sequences of numbers and marks, ``(samples, time, 2)``, and the sums."""
+    """Return sequences of numbers and marks, ``(samples, time, 2)``, and the sums to predict."""
     x = np.zeros((samples, STEPS, 2), dtype="float32")
     x[:, :, 0] = rng.random((samples, STEPS))
     row, middle = np.arange(samples), STEPS // 2
@@ -68,10 +68,10 @@ def adder(kind, **init):
 
 
 def gradient_norms(model, x):
-    """Return the norms of the gradient of the output with respect to the states of each step.
+    """Return, for each step, the norm of the output's gradient with respect to the state.
 
     The first number belongs to the last step, and is 1. The layer gets one step at a time, so that
-    it returns the states, and later their gradients, for each step.
+    it returns the state of each step, and later its gradient.
     """
     values = {name: parameter.value for name, parameter in model[0].named_parameters().items()}
     layer = type(model[0])(2, HIDDEN, return_state=True).bind(options.backend, values=values)
@@ -95,7 +95,7 @@ def gradient_norms(model, x):
 
 
 def draw_gradients(ax, curves, **style):
-    """Draw gradient norms over the distance in time."""
+    """Draw gradient norms against the distance in time."""
     for (name, norms), color in zip(curves.items(), COLORS, strict=False):
         ax.semilogy(norms, color=color, label=name, **style)
     ax.set(xlabel="steps back in time")
@@ -124,7 +124,7 @@ print(f"always predicting 1: squared error {guess:.4f}\n")
 
 
 def data():
-    """Load training and test images with numbers from 0 to 1, with labels."""
+    """Load training and test images with values from 0 to 1, and their labels."""
     try:
         (x_train, y_train), (x_test, y_test) = cr.datasets.mnist()
         largest = 255

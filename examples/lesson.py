@@ -6,8 +6,8 @@ import argparse
 def arguments(doc, **defaults):
     """Parse the options that all lessons share, and one option for each given default.
 
-    A default of False makes a flag, which takes no value. The description of the lesson is the
-    first line of its docstring below the title.
+    An option with the default False is a flag, which takes no value. The description of the lesson
+    is the first line of its docstring below the title.
     """
     _, _, text = doc.partition("\n\n")
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])

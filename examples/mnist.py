@@ -35,7 +35,7 @@ CLOTHES = [
 
 
 def data(name):
-    """Return training and test images (uint8) with labels, the largest pixel value, and a name."""
+    """Return training and test data (uint8 images, labels), the largest pixel value, and a name."""
     try:
         if name == "mnist":
             return *cr.datasets.mnist(), 255, "MNIST"

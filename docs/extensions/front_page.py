@@ -13,7 +13,7 @@ def setup(app):
 
 
 def add_introduction(app, docname, source):
-    """Replace the marker by the README's text between its title and its first section."""
+    """Replace the marker with the README's text between its title and its first section."""
     if docname == app.config.root_doc:
         before, marker, after = source[0].partition(MARKER)
         assert marker, f"expected the line {MARKER!r} on the page {docname}"
@@ -21,7 +21,7 @@ def add_introduction(app, docname, source):
 
 
 def introduction(readme):
-    """Return the introduction, with links as they are on a page in the folder ``docs``."""
+    """Return the introduction, with links that work on a page in the folder ``docs``."""
     text = readme.partition("\n## ")[0].partition("\n")[2]
     return re.sub(r"\]\((?:docs/([^)]+)|(#[^)]+))\)", _moved, text)
 

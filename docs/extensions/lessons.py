@@ -1,6 +1,6 @@
 """Shows the committed pictures of the lessons, in the gallery and on the pages of slow lessons.
 
-A picture is the one that ``examples/README.md`` shows for the lesson.
+The pictures are those that ``examples/README.md`` shows.
 """
 
 import re
@@ -15,7 +15,7 @@ TITLE = re.compile(r"^.+\n=+\n", re.MULTILINE)
 
 
 class WriteThePlot:
-    """The arguments of a lesson that the site runs. The gallery shows the figure."""
+    """The command-line arguments of a lesson that the site runs. The gallery shows the figure."""
 
     def __call__(self, gallery_conf, script_vars):
         return ["--plot", str(ROOT / "build" / "lesson.png")]
@@ -31,7 +31,7 @@ def setup(app):
 
 
 def pictures():
-    """Return the description and the path of each lesson's picture, by the name of the lesson."""
+    """Return a dict from each lesson's name to the description and the path of its picture."""
     page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     return {name: (description, path) for name, description, path in SECTION.findall(page)}
 

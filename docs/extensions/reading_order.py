@@ -11,7 +11,7 @@ from posixpath import normpath
 from sphinx.addnodes import pending_xref
 
 INDEX_PAGES = ("docs/index", "docs/maths/index", "docs/howto/index")
-GENERATED = {"docs/howto/index": "docs/api/index"}  # pages that follow, not in the repository
+GENERATED = {"docs/howto/index": "docs/api/index"}  # generated, to be listed last
 SHORT = {"README": "Guide", "docs/maths/index": "Maths", "docs/api/index": "API"}  # in the menus
 INSTEAD = {"examples/README": "docs/lessons/index"}  # the gallery shows the same lessons
 ITEM = re.compile(r"^(?:-|\d+\.) (?:(?!\]\().)*\]\(([^)#]+)\.md\)", re.MULTILINE)
@@ -24,7 +24,7 @@ def setup(app):
 
 
 def entries(docname, text):
-    """Return the pages that an index page lists, in their order."""
+    """Return the pages that an index page lists, in the same order."""
     folder = PurePosixPath(docname).parent
     listed = [normpath(str(folder / path)) for path in ITEM.findall(text)]
     return [INSTEAD.get(page, page) for page in listed]
@@ -41,7 +41,7 @@ def add_toctree(app, docname, source):
 
 
 def replace_targets(app, doctree):
-    """Lead links to pages that the site shows in another form to that form."""
+    """Redirect links to pages that the site shows in a different form."""
     for link in doctree.findall(pending_xref):
         if link["reftarget"] in INSTEAD:
             link["reftarget"] = INSTEAD[link["reftarget"]]

@@ -1,4 +1,4 @@
-"""Shows the source files as pages, and leads links to Python files to these pages.
+"""Shows the source files as pages, and makes links to Python files lead to these pages.
 
 Each excerpt on a maths page has a link to its file above it. On the site, the link leads to the
 first line of the excerpt.
@@ -24,7 +24,7 @@ FORMAT = HtmlFormatter(linenos="inline", lineanchors="L", anchorlinenos=True, wr
 
 
 def setup(app):
-    # Before the collector of downloads, which would copy the files.
+    # This has to run before the collector of downloads, which would copy the files.
     app.connect("doctree-read", lead_links_to_pages, priority=100)
     app.connect("html-collect-pages", source_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

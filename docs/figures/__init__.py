@@ -14,4 +14,4 @@ FIGURES = {
     "losses": training.draw_losses,
     "landscape": training.draw_landscape,
 }
-"""The functions that draw a figure, by the name of the file."""
+"""A dict from the name of each figure to the function that draws it."""

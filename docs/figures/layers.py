@@ -21,9 +21,9 @@ def both_ways(layer, x, dy=None):
 
 
 def scales(variance):
-    """Return the root mean square of each layer's output in a deep network with ReLU.
+    """Return the root mean square of each layer's output in a deep ReLU network.
 
-    The weights of layers with n inputs have the given variance, divided by n.
+    In a layer with n inputs, the variance of the weights is ``variance / n``.
     """
     init = cr.initializers.normal((variance / WIDTH) ** 0.5)
     x = np.random.default_rng(0).normal(size=(100, WIDTH))
@@ -69,7 +69,7 @@ def table(ax, numbers, title, *, fmt="{:g}", lengths=None):
 
 
 def draw_pooling():
-    """Draw an image, two kinds of pooling, and where the gradients go."""
+    """Draw an image, its maxima and means, and the pixels that get the gradients."""
     figure, axes = plt.subplots(1, 6, figsize=(11, 2.5), layout="constrained")
     (high, dhigh), (mean, dmean) = (
         both_ways(layer, IMAGE[None, None], DY[None, None])

@@ -27,7 +27,7 @@ def network():
 
 
 def numbers():
-    """Train one step, and return all numbers of the step, by the names of the maths pages."""
+    """Train one step, and return a dict of all its numbers, with the names of the maths pages."""
     model = network()
     first, activation, last = model
     optimizer = cr.SGD(lr=LR).bind(model)
@@ -86,7 +86,7 @@ def node(name, label, value, gradient, below=""):
 
 
 def bias(name, number, value, gradient, new):
-    """Return the bias of a node, in the place under its gradient."""
+    """Return the bias of a node as text, placed under the gradient of the node."""
     x, y = PLACES[name]
     parts = [("#222", f"b{number} "), (VALUE, shown(value)), ("#999", " | ")]
     parts += [(GRADIENT, shown(gradient)), ("#999", " | "), (NEW, shown(new))]

@@ -1,4 +1,4 @@
-"""Losses over the error, and the paths of optimizers on a loss landscape."""
+"""Losses as functions of the error, and the paths of optimizers on a loss landscape."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -59,7 +59,7 @@ def main(arguments=None):
 
 
 def data(*, validate):
-    """Return images with labels to learn from, and images with labels to measure the error."""
+    """Return training images with labels, and images with labels to measure the error on."""
     (x, y), test = cr.datasets.mnist()
     if not validate:
         return (x, y), test
@@ -68,7 +68,7 @@ def data(*, validate):
 
 
 def changed(rung, choices, parser):
-    """Return the rung with other settings, such as ``lr=0.002``."""
+    """Return the rung with changed settings, such as ``lr=0.002``."""
     values = {}
     for choice in choices:
         name, _, value = choice.partition("=")

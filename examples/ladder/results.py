@@ -41,7 +41,7 @@ def machine(run):
 
 
 def row(rung, runs):
-    """Return the cells of a rung: the paper's result, and ours if it was measured."""
+    """Return the table cells of a rung: the published result, and ours if it was measured."""
     cells = [rung.title, f"{rung.paper} ({rung.year})", f"{rung.published:g}"]
     if not runs:
         return [*cells, "not measured", "", "", ""]
@@ -59,7 +59,7 @@ def table(folder):
 
 
 def write_table(path, folder):
-    """Replace the table between the two comments of a page."""
+    """Replace the table between the two marker comments on a page."""
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not end:

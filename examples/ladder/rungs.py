@@ -22,7 +22,7 @@ class Rung:
     year: int
     published: float  # test error in percent
     recipe: str  # the paper's recipe
-    changes: str  # what is different here, apart from the optimizer and the learning rate
+    changes: str  # differences from the paper, apart from the optimizer and the learning rate
     layers: Callable[[], list[cr.Layer]]
     epochs: int
     lr: float = 1e-3
@@ -60,7 +60,7 @@ def pixels():
 
 
 def scaled_tanh():
-    """Return the layers of the function 1.7159 tanh(2 x / 3), with values near 1 for x = 1."""
+    """Return the layers of the function 1.7159 tanh(2 x / 3), whose value at x = 1 is near 1."""
     return [cr.Rescaling(2 / 3), cr.Tanh(), cr.Rescaling(1.7159)]
 
 
@@ -94,7 +94,7 @@ def lenet5():
 
 
 def simard_convolution():
-    """Return the layers of Simard's network: two convolutions with stride 2, and 100 units."""
+    """Return the layers of Simard's network: two convolutions with stride 2, then 100 units."""
     return [
         pixels(), cr.Unflatten(1, (1, 28)), cr.ZeroPad2d((0, 1, 0, 1)),  # 29 x 29 pixels
         cr.Conv2d(1, 5, 5, stride=2), cr.ReLU(),

@@ -13,7 +13,7 @@ from chainrule.callbacks import Checkpoint, latest_checkpoint
 
 
 def measure(rung, seed, train, test, *, backend, folder):
-    """Train a network, or continue at the last checkpoint, and count its errors on `test`.
+    """Train a network, starting from the last checkpoint if there is one, and count its errors.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def measure(rung, seed, train, test, *, backend, folder):
     """
     trainer = fit(rung, seed, *train, backend=backend, folder=folder)
     images, labels = test
-    seconds = statistics.median(trainer.history["seconds"])  # a pause does not change the median
+    seconds = statistics.median(trainer.history["seconds"])  # pauses would change the mean
     wrong = trainer.model.predict(images).argmax(axis=1) != labels
     return {
         "seed": seed,
@@ -69,7 +69,7 @@ def fit(rung, seed, images, labels, *, backend, folder):
 
 
 def targets(labels):
-    """Return a row for each label, with 1 for its class and -1 for the others."""
+    """Return a row for each label, with 1 for its class and -1 for the other classes."""
     return np.where(np.arange(10) == labels[:, None], 1, -1).astype(np.float32)
 
 

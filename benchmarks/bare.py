@@ -29,7 +29,7 @@ def bare_products(widths: list[int], batch: int) -> Callable[[], None]:
 
 
 def bare_step(widths: list[int], batch: int) -> Callable[[], list[np.ndarray]]:
-    """Return a function that runs a forward and a backward pass, without loss and optimizer.
+    """Return a function that runs a forward and a backward pass, but no loss and no optimizer.
 
     The backward pass starts with the gradient 1 for each output. The function returns the gradients
     of the weights and biases.

@@ -25,7 +25,7 @@ EPOCHS = 3  # maximum number of rounds in which an epoch is timed
 
 
 def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Return the batch size, the samples per epoch and the seconds per call, for each network."""
+    """Return, for each network, the batch size, the samples per epoch and the seconds per call."""
     results = {}
     for name in networks:
         batch, steps = NETWORKS[name]
@@ -39,7 +39,7 @@ def measure(networks: list[str], libraries: list[str], rounds: int) -> dict[str,
 def calls(
     library: str, widths: list[int], batch: int, steps: int, samples: int = 60_000
 ) -> tuple[list[float], Calls]:
-    """Return the functions to time for a library, with the bare matrix products for chainrule."""
+    """Return the functions to time. chainrule's also include the bare matrix products."""
     data = make_data(widths[0], batch, samples, steps)
     task = LIBRARIES[library](widths, data)
     timed: Calls = {("step", library): task.step, ("epoch", library): task.epoch}

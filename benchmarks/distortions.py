@@ -1,6 +1,6 @@
 """Time of elastic distortions of MNIST-sized images, compared with SciPy.
 
-SciPy distorts the same images with the same random fields, and the images must be equal to 1e-5.
+SciPy distorts the same images with the same random fields, and the results must agree to 1e-5.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def calls(library: str) -> tuple[list[float], Calls]:
 
 
 def scipys_elastic(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the images that `RandomElastic` returns, computed by SciPy."""
+    """Compute the images that `RandomElastic` returns, with SciPy instead of chainrule."""
     from scipy.ndimage import gaussian_filter, map_coordinates
 
     noise = 2.0 * rng.random((2, *images.shape)) - 1.0

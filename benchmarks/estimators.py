@@ -83,7 +83,7 @@ def run(make: Any, data: tuple[np.ndarray, ...], seed: int, options: Any) -> tup
 
 
 def measure(name: str, seeds: int) -> dict[str, dict[str, list[float]]]:
-    """Return the seconds and scores of each library, with one value of each per seed."""
+    """Return the seconds and the scores of each library, one of each per seed."""
     load, estimator, options = TASKS[name]
     x, y = load()
     found: dict[str, dict[str, list[float]]] = {k: {"seconds": [], "scores": []} for k in LIBRARIES}

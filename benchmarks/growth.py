@@ -23,11 +23,11 @@ SWEEPS: dict[str, dict[int, tuple[list[int], int]]] = {
     "width of 2 hidden layers, batch 128": {n: ([784, n, n, 10], 128) for n in WIDTHS},
     "batch of 784-128-10": {n: ([784, 128, 10], n) for n in BATCHES},
 }
-"""For each quantity that varies, the networks (widths and batch size) by value."""
+"""For each quantity that varies, a dict from its values to networks (widths, batch size)."""
 
 
 def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
-    """Return each library's seconds per step in each sweep, and per additional hidden layer."""
+    """Return the seconds per step in each sweep, and the seconds per additional hidden layer."""
     compared = [(library,) for library in libraries if library in ("chainrule", "torch")]
     times = race(calls, compared, rounds)
     sweeps = {
@@ -38,7 +38,7 @@ def measure(libraries: list[str], rounds: int) -> dict[str, Any]:
 
 
 def calls(library: str, samples: int = 60_000) -> tuple[list[float], Calls]:
-    """Return the steps of all networks, with steps in bare NumPy for chainrule."""
+    """Return the steps of all networks. chainrule's also include steps in bare NumPy."""
     data = make_data(784, 1, samples)
     losses: list[float] = []
     timed: Calls = {}

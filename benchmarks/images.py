@@ -110,7 +110,7 @@ def _data(name: str) -> Data:
 
 
 def model(name: str) -> cr.Sequential:
-    """Return the network in chainrule, with the initial weights for all libraries."""
+    """Return the network in chainrule. All libraries start from its weights."""
     return cr.Sequential(*NETWORKS[name].build(cr), seed=0)
 
 

@@ -44,7 +44,7 @@ def chainrule(widths: list[int], data: Data, model: cr.Sequential | None = None)
 
 
 def chainrule_plain(widths: list[int], data: Data, model: cr.Sequential | None = None) -> Task:
-    """Set up chainrule without the extra ``fast``, in a process that cannot import numba."""
+    """Set up chainrule without the ``fast`` extra, in a process that cannot import numba."""
     hide_numba()
     return chainrule(widths, data, model)
 
@@ -252,7 +252,7 @@ LIBRARIES: dict[str, Callable[[list[int], Data], Task]] = {
     "sklearn": sklearn,
     "thinc": thinc,
 }
-"""For each printed name of a library, the function that sets up the library."""
+"""A dict from each library's printed name to the function that sets up the library."""
 
 _NEEDS = {"chainrule-plain": "numba", "torch.fused": "torch", "torch.compile": "torch"}
 

@@ -37,7 +37,7 @@ class Network:
 
     @property
     def gates(self) -> int:
-        """The number of gates, each with a row of the weights per hidden unit."""
+        """The number of gates. Each gate has one row of the weights per hidden unit."""
         gates: int = getattr(cr, self.kind).gates
         return gates
 
@@ -67,7 +67,7 @@ def calls(library: str, name: str) -> tuple[list[float], Calls]:
 
 
 def model(network: Network) -> cr.Sequential:
-    """Return the network in chainrule, with the initial weights for all libraries."""
+    """Return the network in chainrule. All libraries start from its weights."""
     layer = getattr(cr, network.kind)(network.inputs, network.hidden, output="last")
     return cr.Sequential(layer, cr.Linear(network.hidden, CLASSES), seed=0)
 

@@ -14,9 +14,9 @@ import chainrule as cr
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
 BACKENDS = ("numpy", "torch", "cupy")  # backends that users select by name
-# Folders that use these libraries only on request. Trainers get NumPy's arrays in these tests, so
-# "numpy-readonly" would repeat "numpy". A whole training run calls the same functions at the
-# strictest flags, and tests of these functions use them.
+# The tests in these folders use these libraries only on request. Their trainers get NumPy's arrays,
+# so "numpy-readonly" would repeat "numpy". A training run only calls functions that have their own
+# tests with the strictest flags.
 SELDOM = {
     "numpy-readonly": ("callbacks", "training"),
     "strictest": ("callbacks", "data", "training"),
@@ -127,7 +127,7 @@ def library(request):
 
 @pytest.fixture
 def ctrl_c():
-    """Restore Python's default handler of Ctrl-C, which background processes ignore."""
+    """Restore Python's default handler of Ctrl-C, because background processes ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -72,7 +72,7 @@ class Lister:
             self.module(inner, f"{place}.{name}")
 
     def kind(self, path: str, kind: type) -> None:
-        """Add the constructor of a class, and its members that no listed base class has."""
+        """Add the constructor of a class, and all members that no listed base class has."""
         self.lines.append(f"{path}{constructor(kind)}")
         members: dict[str, Any] = {}
         parents = [base for base in kind.__mro__[1:] if id(base) in self.described]

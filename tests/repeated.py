@@ -46,7 +46,7 @@ def both(library, make=repeating_trainer, data=(X, Y), **options):
 
 def assert_same(trainers, library):
     one, other = trainers
-    # On CuPy, captured steps use other cuBLAS functions for matrix products, which round
+    # On CuPy, captured steps use different cuBLAS functions, so matrix products are rounded
     # differently.
     rtol, atol = (1e-9, 1e-12) if library.name == "cupy" else (0.0, 0.0)
     np.testing.assert_allclose(one.seen.seen, other.seen.seen, rtol, atol)

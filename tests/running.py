@@ -17,7 +17,7 @@ def run_example(script, *options, **environment):
     """Run an example in its own process, with warnings as errors, and return what it prints.
 
     Set PYTHONWARNINGS to allow warnings, for example with old versions of libraries. The process
-    uses one thread, because on few cores the libraries' threads wait for each other.
+    uses one thread, because with few cores, the libraries' threads wait for each other.
     """
     warnings = os.environ.get("PYTHONWARNINGS", "error")
     done = subprocess.run(

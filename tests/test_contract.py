@@ -17,8 +17,8 @@ optimizers = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS
 
 
 modes = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
-# `gradcheck` uses the library's backend only, and its arrays are read-only on NumPy anyway. At the
-# strictest flags, gradients are compared with NumPy's.
+# `gradcheck` uses only the library's backend, and on NumPy its arrays are read-only anyway. With
+# the strictest flags, gradients are compared with NumPy's.
 finite_differences = pytest.mark.not_on("numpy-readonly", "strictest")
 
 # Layers that can be applied to their own output.
@@ -124,7 +124,7 @@ def test_layer_survives_a_file(make, shape, library, tmp_path):
     for backend in (library.backend, "numpy"):
         loaded = cr.load(tmp_path / "model.safetensors", backend=backend, layers=OWN)
         assert repr(loaded) == repr(model)
-        atol = 1e-7 if backend is library.backend else 1e-6  # libraries add in another order
+        atol = 1e-7 if backend is library.backend else 1e-6  # libraries add in different orders
         np.testing.assert_allclose(loaded.predict(x), model.predict(x), rtol=1e-6, atol=atol)
         again = {**loaded.named_parameters(), **loaded.named_buffers()}
         for name, part in {**model.named_parameters(), **model.named_buffers()}.items():
@@ -275,7 +275,7 @@ def train_on_numpy(model, optimizer):
 @pytest.mark.parametrize(
     "copier", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"]
 )
-def test_a_copy_continues_training_as_the_original(make, copier, library):
+def test_a_copy_continues_training_like_the_original(make, copier, library):
     model = small_model(library)
     optimizer = make(weight_decay=0.01).bind(model)
     train(model, optimizer, library)

@@ -1,4 +1,4 @@
-"""Check the formulas of schedules, the last steps, the use in optimizers, and the errors."""
+"""Check the formulas, the last steps and the errors of schedules, and their use in optimizers."""
 
 import copy
 import math

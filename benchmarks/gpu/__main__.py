@@ -5,7 +5,7 @@ the peak speed of the GPU. "speed" compares training steps with PyTorch and JAX,
 libraries start from the same weights and use the same batches. Before timing, each library must
 compute the same losses as NumPy. "mnist" trains MNIST to 98 %. "checks" checks memory use, several
 models at once, and the losses. ``--write docs/gpu.md`` writes the tables to the page docs/gpu.md.
-``--dry-run`` tries the same code on the CPU with tiny sizes.
+``--dry-run`` runs the same code on the CPU with tiny sizes.
 """
 
 from __future__ import annotations

@@ -23,11 +23,11 @@ TURNS, EAGER, NESTED = (
     4,
     10,
     50,
-)  # epochs of model 1; steps of model 1 per step of model 2, and per epoch of model 3
+)  # epochs of model 1, its steps per step of model 2, and its steps per epoch of model 3
 
 
 def measure(place: Place, attempts: Attempts) -> dict[str, Any]:
-    """Run each check in its own process, and return the results by name of the check."""
+    """Run each check in its own process, and return a dict from its name to its result."""
 
     def both(what: str, function: Callable[..., Any]) -> dict[str, Any]:
         found = {

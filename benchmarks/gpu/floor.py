@@ -47,7 +47,7 @@ def sizes(place: Place) -> tuple[int, int]:
 
 
 def calls(place: Place) -> tuple[list[float], Calls]:
-    """Return functions for a large copy on the GPU, a large product, and a small graph's launch."""
+    """Return three functions: a large copy on the GPU, a large product, a small graph's launch."""
     backend, ticks = place.backend, clock(place, "cupy")
     xp, (copied, side) = backend.xp, sizes(place)
 

@@ -93,7 +93,7 @@ def _multiply(backend: cr.Backend, compile: str, a: np.ndarray, b: np.ndarray) -
 
 
 def torch(widths: list[int], data: Data, place: Place, way: str = "eager") -> Train:
-    """Set up PyTorch: eager, with compiled model and loss, or with each step as one graph."""
+    """Set up PyTorch: eager, with a compiled model and loss, or with each step as one graph."""
     import torch
 
     device = torch.device(place.torch_device)

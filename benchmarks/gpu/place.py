@@ -49,13 +49,13 @@ class Place:
 
     @property
     def in_tf32(self) -> bool:
-        """Whether products use TF32; never on the CPU."""
+        """Whether products use TF32, which is never the case on the CPU."""
         return self.precision == "tf32" and not self.dry
 
     def set_environment(self) -> None:
         """Set environment variables that the libraries read on import, also in child processes."""
         os.environ["CUPY_TF32"] = str(int(self.in_tf32))
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # or JAX reserves most of the memory
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # otherwise JAX reserves most memory
         if self.dry:
             os.environ["JAX_PLATFORMS"] = "cpu"
 

@@ -292,7 +292,7 @@ def test_a_rule_is_compiled_once_for_all_optimizers_of_its_kind():
 RATE = 1.0
 
 
-def test_a_rule_with_another_global_number_is_another_rule(monkeypatch):
+def test_rules_with_different_globals_are_different_rules(monkeypatch):
     backend = cr.get_backend("numpy")
     for rate in (1.0, 100.0):
         monkeypatch.setitem(globals(), "RATE", rate)

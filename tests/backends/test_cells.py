@@ -18,7 +18,7 @@ cells = pytest.mark.parametrize(
 
 
 def results(cell, arrays, gradients):
-    """Return all results of both passes of a cell, without the gradients that are None."""
+    """Return all results of both passes of a cell, except gradients that are None."""
     new, backward = cell(*arrays)
     da, db, before = backward(*gradients)
     return [*new, da, db, *(d for d in before if d is not None)]

@@ -156,7 +156,7 @@ def test_memory():
     assert "since the process started" in memory.table({"needed": 1, "peaks": {"chainrule": peaks}})
 
 
-def test_everything_is_written(tmp_path, monkeypatch, capsys):
+def test_all_files_are_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(imports, "IMPORTS", {imports.THEIRS: ("", "pass"), imports.OURS: ("", "")})
     files = {kind: tmp_path / kind for kind in ("json", "markdown")}
     options = [f"--{kind}={path}" for kind, path in files.items()]

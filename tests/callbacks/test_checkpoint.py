@@ -71,8 +71,8 @@ def test_a_further_call_of_fit_resumes_from_its_own_start(library, tmp_path):
     assert again.history.step_losses == whole.history.step_losses
 
 
-def test_an_interrupted_training_leaves_its_last_step(library, tmp_path, ctrl_c):
-    """The file holds the state after the interrupted step, from which training resumes."""
+def test_an_interrupted_run_leaves_its_last_step(library, tmp_path, ctrl_c):
+    """The last file holds the state after the interrupted step, and training resumes from it."""
     whole, parts = trainer_on(library), trainer_on(library)
     whole.fit(X, Y, epochs=3, **FIT)
 
@@ -115,7 +115,7 @@ def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
     assert (stop.best, stop.best_epoch, stop.wait) == (1, 1, 3)
 
 
-def test_checkpoints_of_another_training_are_not_overwritten(library, tmp_path):
+def test_checkpoints_of_another_run_are_not_overwritten(library, tmp_path):
     trainer_on(library).fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path)], **FIT)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     new = trainer_on(library)

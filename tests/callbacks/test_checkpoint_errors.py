@@ -137,7 +137,7 @@ def test_no_checkpoint_of_nan_weights_at_the_end(library, tmp_path):
     assert steps(tmp_path) == [0]
 
 
-def test_a_file_that_cannot_be_removed_does_not_stop_the_training(library, tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_removed_does_not_stop_training(library, tmp_path, monkeypatch):
     def refuse(path, *_, **__):
         raise PermissionError(path)
 

@@ -62,7 +62,7 @@ def test_rows_after_the_checkpoint_are_cut(append, library, tmp_path):
         assert {**row, "seconds": 0} == {**before, "seconds": 0}
 
 
-def test_rows_of_earlier_trainings_stay_if_the_first_epoch_was_interrupted(library, tmp_path):
+def test_rows_of_earlier_runs_stay_if_the_first_epoch_was_interrupted(library, tmp_path):
     path = tmp_path / "log.csv"
     trainer_on(library).fit(X, Y, epochs=3, callbacks=[CSVLogger(path)], **FIT)
     trainer = trainer_on(library)

@@ -28,7 +28,7 @@ def test_moving_average(library):
         np.testing.assert_allclose(library.to_numpy(found), expected, rtol=1e-12, atol=1e-15)
 
 
-def test_the_average_is_applied_and_taken_back(library):
+def test_the_average_is_applied_and_removed(library):
     trainer, average = trainer_on(library), ExponentialMovingAverage(0.5)
     with pytest.raises(RuntimeError, match="no average yet"):
         average.copy_to(trainer.model)

@@ -34,7 +34,7 @@ def test_numbers_keep_three_digits(number):
     assert shown(float("inf")) == "inf"
 
 
-def test_the_bar_of_a_resumed_training(library, tmp_path, capsys):
+def test_the_bar_of_a_resumed_run(library, tmp_path, capsys):
     trainer = trainer_on(library)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, epochs=3, callbacks=[Breaks(step=6)], **FIT)

@@ -20,7 +20,7 @@ WRITERS = {"checkpoint": Checkpoint, "csv": CSVLogger, "tensorboard": board}
 
 
 @pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
-def test_a_second_training_is_an_error_at_its_start(make, library, tmp_path):
+def test_a_second_run_is_an_error_at_its_start(make, library, tmp_path):
     """The first training run loses nothing and frees its file or folder when it ends."""
     path, seen = tmp_path / "here", []
 
@@ -60,7 +60,7 @@ def compare(path, other):
 
 @pytest.mark.parametrize("make", WRITERS.values(), ids=WRITERS)
 @pytest.mark.parametrize("last", [False, True])
-def test_an_error_frees_the_place(make, last, library, tmp_path):
+def test_an_error_frees_the_folder(make, last, library, tmp_path):
     """An error in a step, or in another callback's start, frees the file or folder."""
 
     def fails(trainer):
@@ -77,7 +77,7 @@ def test_an_error_frees_the_place(make, last, library, tmp_path):
 @pytest.mark.parametrize(
     "text", ["a,b\n1,2\n", "epoch,loss\n1," + "x" * 200_000 + "\n"], ids=["columns", "field"]
 )
-def test_an_error_at_its_own_start_frees_the_place(text, library, tmp_path):
+def test_an_error_at_its_own_start_frees_the_folder(text, library, tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(text)
     for _ in range(2):
@@ -119,7 +119,7 @@ def test_only_abandoned_files_are_removed(library, tmp_path):
     assert [name for name in names(tmp_path) if name[0] == "."] == [others]
 
 
-def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
+def test_two_callbacks_of_one_run_share_a_folder(library, tmp_path):
     """Callbacks that write different files can share a folder."""
     listeners = [board(tmp_path), Checkpoint(tmp_path), CSVLogger(tmp_path / "log.csv")]
     trainer_on(library).fit(X, Y, callbacks=listeners, **FIT)
@@ -127,7 +127,7 @@ def test_two_callbacks_of_one_training_share_a_folder(library, tmp_path):
     assert not [name for name in names(tmp_path) if name[0] == "."]
 
 
-def test_two_callbacks_in_one_place(library, tmp_path):
+def test_two_checkpoints_in_one_folder(library, tmp_path):
     """Two Checkpoints in one folder are an error, because they would remove each other's files."""
     listeners = [Checkpoint(tmp_path), Checkpoint(tmp_path, monitor="loss")]
     with pytest.raises(FileExistsError, match=r"\(or another callback of this run\)"):
@@ -136,7 +136,7 @@ def test_two_callbacks_in_one_place(library, tmp_path):
 
 
 @pytest.mark.parametrize("make", [Checkpoint, CSVLogger])
-def test_copies_during_a_training(make, library, tmp_path):
+def test_copies_during_a_run(make, library, tmp_path):
     """Copies of a callback neither own nor release the file or folder of the training run."""
     copies, writer = [], make(tmp_path / "here")
 

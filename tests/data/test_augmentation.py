@@ -1,4 +1,4 @@
-"""Augmentations keep dtype, shape and input, and give the same images on every library."""
+"""Augmentations keep the dtype and the shape, and return the same images on every library."""
 
 import re
 
@@ -42,7 +42,7 @@ def test_every_augmentation_has_a_row():
 @every
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
-def test_library_dtype_shape_and_input_stay(augment, shape, dtype, library):
+def test_library_dtype_and_shape_stay_and_the_input_is_unchanged(augment, shape, dtype, library):
     images = library.asarray(drawn(shape, dtype))
     found = augment(images, np.random.default_rng(3))
     assert array_namespace(found) is array_namespace(images)
@@ -94,7 +94,7 @@ HINT = r"\. To change one of several inputs, use lambda x, rng: "
     ],
     ids=["list", "None", "dict", "tuple"],
 )
-def test_images_that_are_no_array(augment, images, found):
+def test_images_that_are_not_an_array(augment, images, found):
     with pytest.raises(
         TypeError, match=rf"^Random.*\): expected one array of images, found {found}"
     ):
@@ -213,7 +213,7 @@ def test_images_with_an_empty_border_do_not_need_scipys_grid_mode(library):
 
 
 def test_the_size_of_the_displacements():
-    """Away from the border, their standard deviation is as documented."""
+    """Away from the border, the displacements have the documented standard deviation."""
     alpha, sigma = 30.0, 3.0
     ramp = np.broadcast_to(np.arange(1000.0), (40, 41, 1000))
     found = RandomElastic(alpha, sigma)(ramp, np.random.default_rng(0))
@@ -223,7 +223,7 @@ def test_the_size_of_the_displacements():
 
 
 def transformation(shear, scale, angle, shift):
-    """Return the matrix that maps ``(x, y, 1)``, with `y` upwards, to its new place."""
+    """Return the matrix that maps ``(x, y, 1)`` to its new place. `y` points upwards."""
     a, tilt = np.radians(angle), np.tan(np.radians(shear))
     moved = np.array([[1, 0, shift[1]], [0, 1, -shift[0]], [0, 0, 1]])
     turned = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
@@ -341,7 +341,7 @@ def test_shifts_and_crops_take_any_dtype(name, dtype, library):
 
 @pytest.mark.parametrize("fill", [-1, 0.5, 256])
 @pytest.mark.parametrize("name", ["affine", "crop", "elastic", "shift"])
-def test_a_fill_that_is_no_pixel(name, fill, library):
+def test_a_fill_that_is_not_a_pixel_value(name, fill, library):
     kind = type(AUGMENTATIONS[name])
     arguments = {k: v for k, v in vars(AUGMENTATIONS[name]).items() if k != "fill"}
     images = drawn((2, 6, 5), "uint8")
@@ -367,7 +367,7 @@ def test_a_fill_outside_the_range_of_the_dtype(name, fill, library):
 
 
 def test_outside_an_image_there_is_exactly_the_fill(library):
-    """Large pixels do not change the fill by rounding errors, on any side of the image."""
+    """On no side of the image do rounding errors of large pixels change the fill."""
     images, fill = np.full((50, 3, 3), 1e8, "float32"), np.float32(0.1)
     found = augmented(RandomAffine(translate=9.0, fill=fill), images, library)
     shift = np.random.default_rng(3)

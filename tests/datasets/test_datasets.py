@@ -107,7 +107,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Replace the data sets with small ones. The cache is empty, and no mirror answers."""
+    """Use small data sets, an empty cache, and mirrors that do not answer."""
     rng = np.random.default_rng(0)
     files = {name: (n // 1000, *rest) for name, (n, *rest) in module._FILES.items()}
     contents = {}

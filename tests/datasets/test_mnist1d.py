@@ -30,7 +30,7 @@ def stretch(x, length):
 
 
 def every_place(digit):
-    """Return the signal of a template for each number of zeros and each shift."""
+    """Return the signals of a template, one for each number of zeros and each shift."""
     template = np.asarray(TEMPLATES[digit], dtype=float) - 5
     long = [stretch(np.append(template, np.zeros(zeros)), 72) for zeros in range(36, 61)]
     return np.array([stretch(np.roll(x, shift), 40) for x in long for shift in range(48)])
@@ -73,10 +73,10 @@ def test_one_permutation_for_all_samples_and_seeds():
 
 @pytest.mark.parametrize("digit", range(10))
 def test_without_noise_a_signal_is_its_template(digit):
-    """A signal without noise is a multiple of its stretched and moved template, plus a line."""
+    """A signal without noise is a multiple of its stretched and shifted template, plus a line."""
     x, y = together(mnist1d(400, noise=0))
     places = every_place(digit)
-    # Subtract the best fitting line from signals and templates, so that lines do not matter.
+    # Subtract the best fitting line, so that linear trends do not affect the comparison.
     line = np.stack([np.ones(40), np.linspace(-1, 1, 40)], axis=1)
     rest = np.eye(40) - line @ np.linalg.pinv(line)
     places = places @ rest

@@ -148,7 +148,7 @@ def test_sessions_print_what_the_page_says():
 
 
 def numbers_of_the_step():
-    """Return the matrices that the page gives as ``name = ... = matrix``, by name."""
+    """Return a dict from the names on the page to matrices, given as ``name = ... = matrix``."""
     page = (MATHS / "one_step.md").read_text(encoding="utf-8")
     said = {}
     for formula in re.split(r"\\qquad", "\\qquad".join(FORMULA.findall(page))):
@@ -192,7 +192,7 @@ def test_the_numbers_of_one_step():
 
 
 def test_the_figure_of_one_step():
-    """The figure shows the numbers of the page, and is what the script draws."""
+    """The figure shows the numbers on the page, and equals what the script draws."""
     figure = (MATHS.parent / "images" / "one_step.svg").read_text(encoding="utf-8")
     assert figure == one_step.drawing()
     said = numbers_of_the_step()

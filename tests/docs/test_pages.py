@@ -22,7 +22,7 @@ WITH_CODE = [page for page in PAGES if page not in TESTED_ELSEWHERE and code(pag
 
 
 def given(page):
-    """Return the variables that the code of a page uses and does not define."""
+    """Return the variables that the code of a page uses but does not define."""
     if page == "docs/gpu.md":
         return {"cr": cr, "model": cr.mlp([4, 8, 3])}
     if page == "docs/augmentation.md":
@@ -74,7 +74,7 @@ def test_the_layer_on_the_page_of_gpus(tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_block_has_a_language_that_is_tested(page):
-    """Blocks of code are bash and Python. On the maths pages, they are quotes and sessions."""
+    """Code blocks hold bash or Python. On the maths pages, they hold quotes and sessions."""
     known = r"pycon|python [\w.]+:[\w.]+" if page in MATHS else "python|bash|text"
     for block in blocks(read(page)):
         assert re.fullmatch(known, block.language), block

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weighted"])
 def test_arrays_of_another_library_stay_in_that_library(library, solver, weight):
-    """Training on another library's arrays stays in that library and gives NumPy's results."""
+    """Training on arrays of a library uses only this library, and gives NumPy's results."""
     x, y, labels, numbers = map(library.asarray, (X, THREE, LABELS, NUMBERS))
     theirs = library.backend.array_type
     weights = None if weight is None else library.asarray(weight)

@@ -114,7 +114,7 @@ def test_weights_can_be_changed_and_replaced():
         model.predict(X)
 
 
-def test_a_training_can_continue_from_assigned_weights():
+def test_training_can_continue_from_assigned_weights():
     model = MLPRegressor(
         hidden_layer_sizes=(7, 4), solver="sgd", momentum=0.0, learning_rate_init=1e-12
     )

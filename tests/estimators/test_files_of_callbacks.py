@@ -117,7 +117,7 @@ def test_partial_fit_keeps_writing_to_the_same_place(tmp_path):
         model.partial_fit(X, Y)
 
 
-def test_a_plain_training_raises_instead_of_choosing_another_place(tmp_path):
+def test_a_trainer_raises_instead_of_choosing_another_folder(tmp_path):
     """A trainer writes to exactly the given path, so a second run with this path is an error."""
     estimator(Checkpoint(tmp_path)).fit(X, Y)
     trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())

@@ -1,4 +1,4 @@
-"""The estimators pass scikit-learn's checks of estimators."""
+"""The estimators pass scikit-learn's estimator checks."""
 
 import pytest
 

@@ -143,7 +143,7 @@ def test_lbfgs_reports_that_rounding_ended_it(precision):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-def test_ctrl_c_ends_the_training_and_keeps_the_weights(ctrl_c):
+def test_ctrl_c_ends_training_and_keeps_the_weights(ctrl_c):
     def interrupt(trainer):
         if trainer.epoch == 3:
             signal.raise_signal(signal.SIGINT)

@@ -67,7 +67,7 @@ def engine(request):
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)  # this test is fast on every engine
-def test_the_engines_run_where_they_should(engine, request):
+def test_each_engine_runs_in_the_right_process(engine, request):
     with engine():
         found = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))
     here = request.node.callspec.params["engine"] == "threads"
@@ -153,7 +153,7 @@ def test_a_search_sets_parameters_through_the_pipeline(digits):
     assert search.estimator.get_params()["mlp__dropout"] == 0.0
 
 
-def test_models_come_back_from_where_they_were_trained(digits, engine):
+def test_models_trained_in_other_processes_can_be_used(digits, engine):
     """Models returned by other processes give the same predictions and can be trained further."""
     x, y = digits
     mlp = classifier()["mlp"]

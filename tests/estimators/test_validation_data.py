@@ -41,7 +41,7 @@ def test_without_early_stopping_it_is_only_measured(kind, y):
 
 
 @pytest.mark.parametrize(("kind", "y"), CASES)
-def test_early_stopping_looks_at_it(kind, y):
+def test_early_stopping_uses_it(kind, y):
     """Early stopping evaluates the model on the given data and holds out no training samples."""
     model = trained(kind, y, early_stopping=True, max_iter=40, learning_rate_init=0.05)
     assert model.t_ == 90 * model.n_iter_

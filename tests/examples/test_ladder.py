@@ -30,7 +30,7 @@ PARAMETERS = {
 
 
 def images(n, seed):
-    """Return noisy images with a bright bar at the place of the label, and labels."""
+    """Return noisy images and labels. The label of an image is the place of its bright bar."""
     rng = np.random.default_rng(seed)
     x, y = rng.integers(0, 60, (n, 28, 28), dtype=np.uint8), rng.integers(0, 10, n)
     for image, label in zip(x, y, strict=True):
@@ -40,7 +40,7 @@ def images(n, seed):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Replace MNIST by 300 images and 50 test images, and train the first rung for two epochs."""
+    """Replace MNIST with 300 + 50 images, and shorten the first rung to two epochs."""
     monkeypatch.setattr(cr.datasets, "mnist", lambda: (images(300, 0), images(50, 1)))
     rung = dataclasses.replace(RUNGS["lecun-300"], epochs=2, batch_size=30)
     monkeypatch.setitem(RUNGS, rung.name, rung)
@@ -64,7 +64,7 @@ def test_the_network_of_a_rung(rung):
     assert (changed.shape, changed.dtype) == (x.shape, x.dtype)
 
 
-def test_the_ladder_goes_down():
+def test_published_errors_fall_from_rung_to_rung():
     published = [rung.published for rung in LADDER]
     assert published == sorted(published, reverse=True)
     assert len(RUNGS) == len(LADDER)

@@ -12,7 +12,7 @@ NUMBER = r"(\d\S*)"
 
 
 def check_adding_problem(out):
-    """Check the errors, and the gradients at the first step, and return the errors."""
+    """Check the errors and the gradients at the first step. Return the errors."""
     line = (
         f"squared error {NUMBER} at 30 steps; gradient at the first step {NUMBER}, trained {NUMBER}"
     )

@@ -37,7 +37,7 @@ def test_without_data_and_network_it_trains_on_the_digits(tmp_path):
 
 
 def test_augmented_digits(monkeypatch, capsys):
-    """The larger the changes, the larger the training loss (in this process, to save imports)."""
+    """Larger changes give a larger training loss. Running in this process saves imports."""
     losses = []
     for name, least in (("none", 0.95), ("affine", 0.93), ("elastic", 0.9), ("shift", 0.4)):
         options = ("--dataset", "digits", "--batch-size", "32", "--epochs", "3", "--augment", name)

@@ -22,7 +22,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and permissions ne
 
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_many_damaged_files(count):
-    """Readers raise only documented exceptions. Readers never load a wrong model and never hang.
+    """Readers raise only documented exceptions, never load a wrong model and never hang.
 
     The process may allocate at most 300 MB after its start. A larger allocation raises a
     MemoryError, which no reader documents. The resident memory, including the imports, stays below
@@ -159,7 +159,7 @@ def test_a_folder_without_write_permission():
         assert len(cr.load(folder / "model.safetensors")) == 1
 
 
-def test_a_folder_and_a_file_that_are_not(tmp_path):
+def test_a_file_instead_of_a_folder_and_a_folder_instead_of_a_file(tmp_path):
     model = cr.Sequential(cr.Linear(5, 5))
     (tmp_path / "file").write_bytes(b"kept")
     with pytest.raises(FileNotFoundError, match="its folder does not exist"):
@@ -194,7 +194,7 @@ BAD_READERS = {
 
 
 @pytest.mark.parametrize("case", BAD_READERS)
-def test_the_checks_notice(case, sources, tmp_path, monkeypatch):
+def test_the_checks_detect_faults(case, sources, tmp_path, monkeypatch):
     """The checks detect every kind of faulty reader."""
     kind, place, name, reader, error, message = BAD_READERS[case]
     monkeypatch.setattr(place, name, reader)

@@ -79,10 +79,10 @@ def test_the_size_of_the_parts_does_not_matter(name, patch_elements, library, mo
         np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_part_has_about_so_many_patch_elements(monkeypatch):
+def test_a_part_has_a_limited_number_of_patch_elements(monkeypatch):
     layer = cr.Conv2d(4, 2, 2, groups=2).bind()
     x, sizes, unfold = np.ones((7, 4, 5, 4), "float32"), [], layer.backend.kernel
-    # One sample has 16 * 12 patch elements, and with 2 output channels a part has 32 times as many.
+    # One sample has 16 * 12 patch elements. With 2 output channels, a part has 32 times as many.
     monkeypatch.setattr(type(layer.backend), "patch_elements", 13)
 
     def kernel(self, function):

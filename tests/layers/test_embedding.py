@@ -127,7 +127,7 @@ def test_summary_needs_the_length_of_the_sequences():
 
 
 def words(samples):
-    """Return sequences of integers with their lengths, and whether each contains a 7."""
+    """Return sequences of integers, their lengths, and labels: whether a sequence contains a 7."""
     rng = np.random.default_rng(0)
     tokens, lengths = rng.integers(1, 20, (samples, 12)), rng.integers(1, 13, samples)
     tokens[np.arange(12) >= lengths[:, None]] = 0

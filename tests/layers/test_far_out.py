@@ -8,8 +8,8 @@ import chainrule as cr
 INF = np.inf
 LARGE = {"float32": (1e20, 3e38), "float64": (1e155, 1e300)}
 
-# Each row: an activation, a function that returns its values at minus infinity, -a, a and infinity
-# for a large number a, and its slopes at the same points.
+# Each row: an activation, its values and its slopes, both at the points minus infinity, -a, a and
+# infinity. The values are a function of the large number a.
 LIMITS = {
     "ReLU": (cr.ReLU(), lambda a: (0, 0, a, INF), (0, 0, 1, 1)),
     "LeakyReLU": (cr.LeakyReLU(0.25), lambda a: (-INF, -a / 4, a, INF), (0.25, 0.25, 1, 1)),

@@ -68,7 +68,7 @@ def test_a_frozen_batch_norm_is_a_fixed_function_after_a_file(tmp_path):
     np.testing.assert_array_equal(y, model.predict(x))
 
 
-def test_the_file_of_a_training_keeps_frozen_parameters(model, tmp_path):
+def test_a_training_file_keeps_frozen_parameters(model, tmp_path):
     path, options = tmp_path / "training", {"loss": cr.MSELoss(), "optimizer": cr.Adam()}
     trainer = cr.Trainer(model, **options)
     x = np.random.default_rng(0).normal(size=(8, 3))

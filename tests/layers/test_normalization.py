@@ -159,7 +159,7 @@ def test_options_survive_a_file(tmp_path):
     assert repr(loaded) == repr(model)
 
 
-def test_weight_decay_does_not_apply_to_them():
+def test_weight_decay_does_not_apply_to_normalisation():
     model = cr.Sequential(cr.Linear(3, 3), cr.BatchNorm(3), cr.LayerNorm(3))
     decaying = [name for name, p in model.named_parameters().items() if p.decay]
     assert decaying == ["0.weight"]

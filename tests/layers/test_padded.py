@@ -26,7 +26,7 @@ def normal(shape, library, seed=0):
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_sequences_of_unequal_length_are_those_of_each_alone(end, library):
-    """The outputs are those of each sequence without padding, and the gradients are their sum."""
+    """Outputs equal those of each sequence without padding, and gradients equal their sum."""
     inner = cr.Sequential(cr.Linear(3, 4), cr.LayerNorm(4), cr.Dropout(0.5))
     layers = inner, cr.GRU(4, 3), cr.Tanh(), cr.RNN(3, 2), end()
     model = cr.Sequential(*layers, backend=library.backend, dtype="float64")
@@ -55,7 +55,7 @@ def test_sequences_of_unequal_length_are_those_of_each_alone(end, library):
 
 @pytest.mark.parametrize("row", OF_STEPS.values(), ids=OF_STEPS)
 def test_each_step_alone(row, library):
-    """A layer with `per_step` computes the same whether it gets one step or several."""
+    """A layer with `per_step` gives the same result for one step alone as among other steps."""
     make, shape = row
     layer = make().bind(library.backend, dtype="float64")
     shape = (2, 3, *shape[-1:])
@@ -168,7 +168,7 @@ def test_custom_layers(kind, library):
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_lengths_of_any_integer_dtype(end, dtype, library):
-    """More steps than a small dtype can count."""
+    """There are more steps than a small dtype can count."""
     layer = end().bind(library.backend, dtype="float64")
     x, lengths = normal((2, 300, 2), library), np.asarray([100, 3])
     found = layer.forward((x, library.asarray(lengths.astype(dtype))))[0]

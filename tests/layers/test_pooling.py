@@ -203,7 +203,7 @@ def test_dropout_of_channels(library):
 
 
 def test_padding_does_not_take_the_gradient_of_minus_infinity(library):
-    """An image may itself hold minus infinity, which then receives the gradient."""
+    """If an image itself contains minus infinity, this element gets the gradient."""
     x = library.asarray(np.asarray([[[-np.inf, 1.0, 2.0, -np.inf]]]))
     layer = cr.MaxPool1d(2, padding=1).bind(library.backend, dtype="float64")
     y, backward = layer.forward(x)

@@ -43,7 +43,7 @@ def gradients(layer, library):
     return {n: library.to_numpy(p.grad).copy() for n, p in layer.named_parameters().items()}
 
 
-@pytest.mark.not_on("numpy-readonly", "strictest")  # slow, and the other tests run there
+@pytest.mark.not_on("numpy-readonly", "strictest")  # slow; the other tests use these libraries
 @pytest.mark.parametrize(
     ("kind", "output"),
     [*zip(KINDS.values(), ["all", "last", "last", "all"], strict=True)],
@@ -61,7 +61,7 @@ def test_gradients_with_lengths_and_states(kind, output, library):
 @kinds
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_does_no_harm(kind, bidirectional, library):
-    """With NaN in the padding, the results are those without NaN, and the padding gets zeros."""
+    """NaN in the padding does not change the results, and the padding gets zeros."""
     layer = bound(kind(3, 2, 2, bidirectional=bidirectional), library)
     x = np.random.default_rng(0).normal(size=(3, 4, 3))
     padding = np.arange(4) >= LENGTHS[:, None]
@@ -137,7 +137,7 @@ def test_two_halves_with_the_state_passed_on(kind, library):
 
 @kinds
 def test_the_last_state_is_that_of_all_states(kind, library):
-    """Forwards, the last state is at the length of a sequence. Backwards, it is at step 0."""
+    """The last state of a sequence is that of its last step or, if read backwards, of step 0."""
     x, lengths = normal((3, 4, 3), library), library.asarray(LENGTHS)
     every = bound(kind(3, 2, 2, bidirectional=True), library, seed=5)
     last = bound(kind(3, 2, 2, bidirectional=True, output="last"), library, seed=5)
@@ -349,7 +349,7 @@ def test_mistakes(x, error, words, library):
         layer.forward(x)
 
 
-def test_lengths_that_are_no_array():
+def test_lengths_that_are_not_an_array():
     layer = cr.GRU(4, 5).bind()
     with pytest.raises(TypeError, match=r"expected lengths as an array of .*numpy.*, found \[1, 3"):
         layer.forward((X.astype("float32"), [1, 3]))
@@ -436,7 +436,7 @@ def test_an_unknown_nonlinearity():
 
 
 def test_training_with_lengths(library):
-    """A GRU learns which sequences sum to more than 0, up to their lengths."""
+    """A GRU learns whether the elements of a sequence, without padding, sum to more than 0."""
     rng = np.random.default_rng(0)
     x, lengths = rng.normal(size=(64, 5, 1)), rng.integers(1, 6, 64)
     present = np.arange(5) < lengths[:, None]

@@ -156,7 +156,7 @@ METRICS = {
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_metrics_of_a_tagger(metric, library):
-    """The metric of the labels that are not ignored, whatever the outputs of the others are."""
+    """A metric depends only on the outputs for labels that are not ignored."""
     rng = np.random.default_rng(3)
     y, labels = rng.normal(size=(4, 5, 3)), rng.integers(0, 3, (4, 5))
     counted = rng.random((4, 5)) < 0.6
@@ -173,7 +173,7 @@ def test_metrics_of_a_tagger(metric, library):
 
 
 def test_top_k_accuracy_in_training():
-    """While a network is trained, the metric also leaves out the labels."""
+    """The metric of the training data leaves out ignored labels, too."""
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(6, 5, 4)), np.full((6, 5), -100)
     labels[:, 1] = rng.integers(0, 3, 6)

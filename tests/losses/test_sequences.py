@@ -139,7 +139,7 @@ def test_metrics_count_each_step(target, library):
 
 
 def tagged(samples):
-    """Return tokens, and for each token whether it follows an odd token; -1 beyond a length."""
+    """Return tokens and labels: whether a token follows an odd token, or -1 in the padding."""
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, 6, (samples, TIME))
     lengths = rng.integers(1, TIME + 1, samples)

@@ -24,7 +24,7 @@ LONGEST = 60  # seconds; a reader that takes longer counts as hanging
 
 
 def status(key):
-    """Return the bytes that the status file of this process states, or 0 without such a file."""
+    """Return a number of bytes from the status file of this process, or 0 if there is no file."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

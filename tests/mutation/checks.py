@@ -21,7 +21,8 @@ def check_idx(path, data):
 def check_load(path, kind, model):
     """Check that the file is refused or gives `model`.
 
-    A damaged file of kind ``signed`` has a valid digest, so it may also give another model.
+    A damaged file of kind ``signed`` has a valid digest, so loading it may return a different
+    model.
     """
     loaded = cr.load(path)
     assert np.isfinite(loaded.state.values).all(), "numbers that are not finite"
@@ -64,7 +65,7 @@ def compare_with_safetensors(path, target):
 def check_resume(path, kind, model, saved):
     """Check that the file is refused or resumes `saved`.
 
-    A damaged file of kind ``signed`` has a valid digest, so it may also resume another trainer.
+    A damaged file of kind ``signed`` has a valid digest, so it may resume a different trainer.
     """
     loss, rule = cr.MSELoss(), optimizer()
     try:

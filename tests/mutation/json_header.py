@@ -57,7 +57,7 @@ def dtype(rng, header, data):
 
 
 def shape(rng, header, data):
-    """Give a tensor another shape: negative, fractional, too large, of another rank, no list."""
+    """Give a tensor a wrong shape: negative, fractional, too large, of a wrong rank, not a list."""
     one = tensor(rng, header)
     size = one["data_offsets"][1] - one["data_offsets"][0]
     one["shape"] = rng.choice(
@@ -72,7 +72,7 @@ def shape(rng, header, data):
 
 
 def offsets(rng, header, data):
-    """Give a tensor other offsets: reversed, negative, too large, overlapping, or not integers."""
+    """Give a tensor wrong offsets: reversed, negative, too large, overlapping, or not integers."""
     one, other = tensor(rng, header), tensor(rng, header)
     begin, end = one["data_offsets"]
     one["data_offsets"] = rng.choice(

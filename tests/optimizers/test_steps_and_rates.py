@@ -1,4 +1,4 @@
-"""Check step counts of frozen parameters, learning rates by layer, and changed options."""
+"""Check step counts of frozen parameters, learning rates per layer, and changed options."""
 
 import copy
 import math

@@ -48,7 +48,7 @@ def test_every_layer(name, path):
             same(running.run(None, {"input": x})[0], model.predict(x))
 
 
-def test_no_layer_is_forgotten():
+def test_every_layer_has_a_row():
     kinds = {thing for thing in vars(cr.layers).values() if isinstance(thing, type)}
     assert kinds - {cr.Layer, cr.layers.Slice} == onnx_operators.OPERATORS.keys()
     models = [cr.Sequential(make()) for make, _ in LAYERS.values()]
@@ -77,7 +77,7 @@ def test_random_arguments(name, path, request):
 
 
 def test_an_unknown_size(path):
-    """Layers that change the axes are written for images of any size."""
+    """Layers that change the axes are exported so that images may have any size."""
     model = cr.Sequential(
         cr.Unflatten(2, (-1, 3)),
         cr.AdaptiveAvgPool2d((3, 2)),
@@ -134,7 +134,7 @@ def test_random_models(seed, path):
         same(outputs(path, x), model.predict(x))
 
 
-def test_the_running_statistics_of_a_training(path):
+def test_running_statistics_after_training(path):
     model = cr.Sequential(
         cr.Linear(6, 16, bias=False), cr.BatchNorm(16), cr.ReLU(), cr.Dropout(0.5),
         cr.Linear(16, 3, max_norm=1.0),

@@ -155,7 +155,7 @@ def test_an_axis_that_must_have_a_size(path):
 
 
 def test_a_network_for_sequences(path):
-    """Linear layers around a recurrent one. After the last state, they have two axes again."""
+    """A Linear before recurrent layers gets three axes, and a Linear after the last state two."""
     model = cr.Sequential(
         cr.Linear(3, 6), cr.Tanh(), cr.GRU(6, 5), cr.LSTM(5, 4, output="last"), cr.Linear(4, 2),
         seed=3,

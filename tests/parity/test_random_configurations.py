@@ -67,7 +67,7 @@ def draw_layers(rng, features, outputs):
 
 
 def draw_loss(rng, samples, outputs):
-    """Return the layers before a loss, the loss in both libraries, and a function for targets."""
+    """Return the layers before a loss, the loss in both libraries, and a function of targets."""
     name = choice(rng, ["mse", "l1", "huber", "bce", "bce of logits", "kl", "labels", "shares"])
     reduction, before, options = choice(rng, ["mean", "sum"]), [], {}
     weight = rng.uniform(0.1, 3.0, outputs) if flip(rng) else None
@@ -153,7 +153,7 @@ def draw_optimizer(rng):
 
 
 @pytest.mark.filterwarnings("ignore:reduction.*:UserWarning")  # PyTorch advises batchmean
-def test_a_training(configuration):
+def test_a_training_run(configuration):
     rng = np.random.default_rng([20, configuration])
     samples, features, outputs = (int(rng.integers(*ends)) for ends in ((2, 33), (1, 9), (2, 6)))
     before, loss, loss_torch, targets = draw_loss(rng, samples, outputs)

@@ -31,7 +31,7 @@ def test_models_with_several_inputs(name, tmp_path):
 
 
 class Scaled(cr.Layer):
-    """Each input times an integer of its own. The outputs have names."""
+    """A layer that multiplies each sample by an integer. Inputs and outputs have names."""
 
     def forward(self, x, *, training=False):
         xp = self.xp
@@ -44,7 +44,7 @@ class Scaled(cr.Layer):
 
 
 class Chosen(cr.Layer):
-    """The input of this name."""
+    """A layer that returns the input with this name."""
 
     def __init__(self, name):
         self.name = name

@@ -284,7 +284,7 @@ def test_layers_for_images(theirs, ours, shape, dtype, tmp_path):
 
 
 class Outputs(nn.Sequential):
-    """The outputs of modules of which the last also returns its states."""
+    """A chain of modules whose last module also returns its states, which are left out."""
 
     def forward(self, x):
         return super().forward(x)[0]
@@ -346,7 +346,7 @@ def test_lenet_5_in_files(tmp_path):
     same_in_inference(model, net, x)
 
 
-def test_no_layer_is_forgotten():
+def test_every_layer_has_a_row():
     kinds = {thing for thing in vars(cr.layers).values() if isinstance(thing, type)}
     only_ours = {cr.Layer, cr.layers.Slice, cr.Rescaling, cr.PoolOverTime}
     models = [cr.from_torch(net_of(theirs, "float32")) for theirs, _ in LAYERS.values()]

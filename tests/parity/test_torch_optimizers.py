@@ -138,7 +138,7 @@ def test_penalties_and_limits(kind, theirs):
     ids=["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"],
 )
 def test_rates_by_layer_and_temporarily_frozen_layers(ours, theirs):
-    """Learning rates by layer, and a layer frozen for 20 steps, give the same losses as PyTorch."""
+    """Learning rates per layer, and a layer frozen for 20 steps: the losses equal PyTorch's."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 9)), rng.integers(0, 4, 64)
     model = cr.Sequential(cr.Linear(9, 8), cr.Tanh(), cr.Linear(8, 4), dtype="float64", seed=1)

@@ -11,7 +11,7 @@ nn = torch.nn
 
 
 def both(name, seed):
-    """Draw a layer of this kind that fits its input, and return it with PyTorch's and the input."""
+    """Draw a layer of this kind and an input. Return the layer, PyTorch's layer and the input."""
     rng = np.random.default_rng([seed, sum(map(ord, name))])
     while True:
         x, arguments, options = drawn(name, rng)

@@ -195,7 +195,7 @@ def test_without_matplotlib(monkeypatch):
 
 
 def trained(library, outputs, *last):
-    """Return a model for two features, with two classes that meet at x0 = 0, or three sectors."""
+    """Return a model of two features. Its classes are two half-planes or three sectors."""
     weight = np.asarray([[4.0, 0.0], [-4.0, 4.0], [-4.0, -4.0]][:outputs])
     linear = cr.Linear(2, outputs, init=cr.initializers.given(weight))
     return cr.Sequential(linear, *last, backend=library.backend)
@@ -294,7 +294,7 @@ CATEGORIES = {
 
 
 @pytest.mark.parametrize("values", CATEGORIES.values(), ids=CATEGORIES)
-def test_values_of_a_sweep_that_are_no_numbers_are_categories(values):
+def test_values_of_a_sweep_that_are_not_numbers_are_categories(values):
     names = [str(value.tolist() if isinstance(value, np.ndarray) else value) for value in values]
     rows = [{"a": value, "error": float(i)} for i, value in enumerate(values)] * 2
     (line,) = plotting.plot_sweep(rows, x="a", y="error")

@@ -56,7 +56,7 @@ def of_one_width(features):
 @st.composite
 def layers(draw, features, depth=0):
     """Draw a chain of layers, and return the chain and the number of its outputs."""
-    chain, again = [], {}  # `again` holds reusable layers by width
+    chain, again = [], {}  # `again` is a dict from a width to layers to use again
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["linear", "other", "nested", "shared"]))
         before = features

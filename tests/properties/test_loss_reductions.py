@@ -57,7 +57,7 @@ LOSSES = {
 
 @st.composite
 def elementwise(draw, kind):
-    """Draw an elementwise loss, outputs, targets, expected values, and total weight per sample."""
+    """Draw an elementwise loss, outputs, targets, expected values, and each sample's weight."""
     formula, outputs, targets = LOSSES[kind]
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple))
     y = draw(arrays(float, shape, elements=outputs))
@@ -75,7 +75,7 @@ def elementwise(draw, kind):
 
 @st.composite
 def classes(draw):
-    """Draw cross-entropy, outputs, targets, expected values, and total weight per sample."""
+    """Draw cross-entropy, outputs, targets, expected values, and each sample's weight."""
     batch, count = draw(st.integers(1, 6)), draw(st.integers(2, 4))
     y = draw(arrays(float, (batch, count), elements=WIDE))
     if draw(st.booleans()):

@@ -1,4 +1,4 @@
-"""Models and data that train without errors, but badly, give warnings."""
+"""Models and data that train badly, but without an error, give warnings."""
 
 import warnings
 
@@ -104,7 +104,7 @@ def test_inputs_that_a_layer_makes_infinite(offset, library):
         trainer.fit(X, Y, **OPTIONS)
 
 
-def test_a_file_is_looked_at_too(tmp_path):
+def test_inputs_from_a_file_are_checked_too(tmp_path):
     np.save(tmp_path / "x.npy", 100.0 * X)
     trainer = cr.Trainer(cr.mlp([4, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(1e-6))
     with pytest.warns(UserWarning, match="have a root mean square"):
@@ -168,7 +168,7 @@ def test_inputs_that_may_be_as_they_are(library, monkeypatch):
     trainer_on(library, cr.Linear(4, 3), lr=1e-9).fit(100.0 * X, Y, **OPTIONS)
 
 
-def test_only_the_first_rows_are_looked_at(library):
+def test_only_the_first_rows_are_checked(library):
     x = np.concatenate([X] * 30)
     x[1000:] = 1000.0
     trainer_on(library, cr.Linear(4, 3), lr=1e-9).fit(x, np.tile(Y, 30), **OPTIONS)

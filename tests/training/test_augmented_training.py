@@ -57,7 +57,7 @@ def test_the_losses_are_the_same_on_every_library_and_in_parts(name, library):
     ],
     ids=["class", "list", "number"],
 )
-def test_other_things_than_augmentations_are_an_error(augment, found):
+def test_anything_but_an_augmentation_is_an_error(augment, found):
     trainer = trainer_of("numpy")
     with pytest.raises(TypeError, match=rf"augmentation such as RandomFlip\(\), found {found}"):
         trainer.fit(X, Y, augment=augment, verbose=0)
@@ -115,7 +115,7 @@ def test_the_result_has_the_form_of_several_inputs(augment, error):
 
 
 class First(cr.Layer):
-    """The first of two inputs."""
+    """A layer that returns the first of two inputs."""
 
     def forward(self, x, *, training=False):
         return x[0], lambda dy: (dy, self.xp.zeros_like(x[1]))

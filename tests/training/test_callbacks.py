@@ -1,4 +1,4 @@
-"""Callbacks are called at the right moments, also after an error."""
+"""Callbacks are called at the right moments, even after an error."""
 
 import pytest
 from helpers import Breaks, Moments, plain_trainer, three_classes

@@ -218,7 +218,7 @@ def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(
 
 
 def test_a_metric_may_need_all_of_the_data(library):
-    """A metric that needs all classes is not checked on only a few samples of sorted data."""
+    """A metric that needs all classes is not tried on only a few samples of sorted data."""
 
     def needs_all_classes(outputs, targets):
         if len(np.unique(library.to_numpy(targets))) < 3:

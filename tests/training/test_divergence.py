@@ -1,4 +1,4 @@
-"""If the loss becomes NaN or infinite, the error names the place and the step."""
+"""If the loss becomes NaN or infinite, the error names the layer and the step."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_a_nan_loss_can_be_allowed(library, where, monkeypatch):
 @pytest.mark.parametrize("where", ["host", "device"])
 @pytest.mark.parametrize("validated", [False, True])
 def test_weights_are_checked_after_the_last_step(library, where, validated, monkeypatch):
-    """NaN weights after the last step are reported, although every loss before was finite."""
+    """NaN weights after the last step are reported, although all losses were finite."""
     if where == "device":
         as_if_on_a_device(monkeypatch)
     schedule = lambda step: 1e308 if step == 2 else 0.0  # noqa: E731

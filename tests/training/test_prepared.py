@@ -36,7 +36,7 @@ def test_the_same_training(name, repeating):
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_the_same_with(options, repeating):
+def test_the_same_with_options(options, repeating):
     assert_same(both(repeating, **options), repeating)
 
 
@@ -83,7 +83,7 @@ def test_changes_by_a_callback_apply_from_the_next_step(repeating, monkeypatch):
 
 
 def test_changes_between_epochs_are_noticed(repeating):
-    """Changes to the model and optimizer between epochs apply to repeated steps, too."""
+    """Repeated steps take account of changes to the model and optimizer between epochs."""
 
     class Changes(cr.Callback):
         def on_epoch_end(self, trainer):

@@ -35,7 +35,7 @@ def resumed(path, library, **options):
 
 
 class Counts(cr.Callback):
-    """A callback with a number and an array as state. It can raise an error or stop training."""
+    """A callback whose state is a number and an array. It can raise an error or stop training."""
 
     def __init__(self, error_at=None, stop_at=None):
         self.error_at, self.stop_at = error_at, stop_at
@@ -113,7 +113,7 @@ def test_between_calls_of_fit(library, tmp_path):
     assert_equal(parts, whole, library)
 
 
-def test_a_training_that_was_stopped_stays_so(library, tmp_path):
+def test_a_stopped_run_stays_stopped(library, tmp_path):
     trainer = scheduled_trainer(library)
     trainer.fit(X, Y, **FIT, callbacks=[Counts(stop_at=10)])
     trainer.save(tmp_path / "stopped.safetensors")
@@ -189,7 +189,7 @@ def test_a_generator_beyond_its_memory(kind, place, library, tmp_path):
         resumed(path, library)
 
 
-def test_a_training_that_could_not_be_resumed_is_not_saved(library, tmp_path):
+def test_a_run_that_could_not_be_resumed_is_not_saved(library, tmp_path):
     class OwnBits(np.random.PCG64):
         pass
 
@@ -230,7 +230,7 @@ def test_batches_that_come_ready_made(library, tmp_path):
         assert_equal(parts, whole, library)
 
 
-def test_other_data_than_before(library):
+def test_different_data_cannot_be_resumed(library):
     trainer = scheduled_trainer(library)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, **FIT, callbacks=[Counts(error_at=7)])

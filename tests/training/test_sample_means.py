@@ -214,7 +214,7 @@ def interrupted(*arguments):
     raise KeyboardInterrupt
 
 
-def test_early_stopping_goes_by_them(library):
+def test_early_stopping_can_monitor_them(library):
     trainer, stop = plain_trainer(library), EarlyStopping("accuracy", patience=3)
     history = trainer.fit(X, Y, epochs=200, callbacks=[stop], **FIT)
     assert stop.monitor.mode == "max"

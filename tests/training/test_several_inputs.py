@@ -138,7 +138,7 @@ def test_batches_keep_the_form(library):
 
 
 class Pick(cr.Layer):
-    """The rows of a table that the second input chooses. Integers have no gradient."""
+    """A layer that picks one value per row. The second input holds the places of the values."""
 
     def __init__(self, rows):
         self.rows = rows

@@ -96,6 +96,7 @@ def file(header, data=bytes(8)):
     return len(header).to_bytes(8, "little") + header + data
 
 
+ENTRY = json.dumps(entry()).encode()
 TWICE = b'{"a": {"dtype": "F32", "dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
 HUGE = b'{"a": {"dtype": "F32", "shape": [%s], "data_offsets": [0, 8]}}' % (b"9" * 5000)
 BAD = {
@@ -114,10 +115,12 @@ BAD = {
     "NaN": file({"a": entry(shape=[float("nan")])}),
     "digits": file(HUGE),
     "key twice": file(TWICE),
+    "name twice": file(b'{"a": %s, "a": %s}' % (ENTRY, ENTRY)),
+    "metadata twice": file(b'{"__metadata__": {"k": "1", "k": "2"}, "a": %s}' % ENTRY),
     "metadata": file({"__metadata__": [], "a": entry()}),
+    "no metadata": file({"__metadata__": None, "a": entry()}),
     "number": file({"__metadata__": {"a": 1}, "a": entry()}),
     "no entry": file({"a": 1}),
-    "type": file({"a": entry("F8_E4M3", (8,))}),
     "size of bfloat16": file({"a": entry("BF16")}),
     "bfloat16 by far": file({"a": entry("BF16", (2**40,))}),
     "no type": file({"a": entry(["F32"])}),
@@ -143,7 +146,14 @@ BAD = {
 def test_bad_files_are_refused(data, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(data)
-    with pytest.raises(cr.FileFormatError, match="not a valid safetensors file: .+|NumPy lacks"):
+    with pytest.raises(cr.FileFormatError, match="not a valid safetensors file: .+"):
+        read_tensors(path)
+
+
+def test_a_dtype_that_numpy_lacks(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(file({"a": entry("F8_E4M3", (8,))}))
+    with pytest.raises(cr.FileFormatError, match=r"tensors of type 'F8_E4M3', which NumPy lacks"):
         read_tensors(path)
 
 

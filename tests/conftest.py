@@ -14,11 +14,11 @@ import chainrule as cr
 STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
 LIBRARIES = ("numpy", "numpy-readonly", "strict", "strictest", "torch", "cupy")
 BACKENDS = ("numpy", "torch", "cupy")  # backends that users select by name
-# The tests in these folders use these libraries only on request. Their trainers get NumPy's arrays,
-# so "numpy-readonly" would repeat "numpy". A training run only calls functions that have their own
-# tests with the strictest flags.
+# The tests in these folders use these libraries only on request. Their trainers and plots get
+# NumPy's arrays, so "numpy-readonly" would repeat "numpy". A training run only calls functions that
+# have their own tests with the strictest flags.
 SELDOM = {
-    "numpy-readonly": ("callbacks", "training"),
+    "numpy-readonly": ("callbacks", "plotting", "training"),
     "strictest": ("callbacks", "data", "training"),
 }
 ON_REQUEST = ("slow", "lessons")  # markers of tests that run with --slow or --lessons
@@ -56,9 +56,9 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    left_out = [item for item in items if not wanted(item, config)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    chosen = [item for item in items if wanted(item, config)]
+    config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
+    items[:] = chosen
 
 
 def wanted(item, config):
@@ -80,6 +80,8 @@ def wanted(item, config):
 
 def is_usual(item, library):
     """Return whether a test runs on this library without an option."""
+    if any(library in marker.args for marker in item.iter_markers("on_request")):
+        return False
     if library == "strict":  # what passes at the strictest flags also passes at the default flags
         strictest = not any("strictest" in marker.args for marker in item.iter_markers("not_on"))
         return not (strictest and is_usual(item, "strictest"))

@@ -4,6 +4,7 @@ import csv
 import struct
 
 import numpy as np
+import pytest
 
 import chainrule as cr
 from chainrule import layers, losses, metrics, optimizers, training
@@ -17,6 +18,16 @@ def three_classes(samples):
 
 X, Y = three_classes(40)
 FIT = {"batch_size": 10, "validation_data": (X, Y), "verbose": 0}  # four steps per epoch
+
+
+def finite_differences(test):
+    """Mark a test that calls `gradcheck`, which is slow on array_api_strict.
+
+    `gradcheck` makes the arrays itself, so "numpy-readonly" would repeat "numpy". Other tests
+    compare gradients on array_api_strict with NumPy's.
+    """
+    marks = pytest.mark.not_on("numpy-readonly", "strictest"), pytest.mark.on_request("strict")
+    return marks[0](marks[1](test))
 
 
 def model_on(library, *layers, **options):

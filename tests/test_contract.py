@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
+from helpers import finite_differences
 from table import LAYERS, LOSSES, OPTIMIZERS, OWN, input_of
 
 import chainrule as cr
@@ -17,10 +18,6 @@ optimizers = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS
 
 
 modes = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
-# `gradcheck` uses only the library's backend, and on NumPy its arrays are read-only anyway. With
-# the strictest flags, gradients are compared with NumPy's.
-finite_differences = pytest.mark.not_on("numpy-readonly", "strictest")
-
 # Layers that can be applied to their own output.
 REPEATABLE = {
     name: (make, shape)

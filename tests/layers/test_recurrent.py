@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers import finite_differences
 
 import chainrule as cr
 from chainrule.layers.architecture import Describer
@@ -43,7 +44,7 @@ def gradients(layer, library):
     return {n: library.to_numpy(p.grad).copy() for n, p in layer.named_parameters().items()}
 
 
-@pytest.mark.not_on("numpy-readonly", "strictest")  # slow; the other tests use these libraries
+@finite_differences
 @pytest.mark.parametrize(
     ("kind", "output"),
     [*zip(KINDS.values(), ["all", "last", "last", "all"], strict=True)],

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import trainer_on
+from helpers import finite_differences, trainer_on
 
 import chainrule as cr
 
@@ -52,6 +52,7 @@ def test_each_step_counts_like_a_sample(options, target, weight, reduction, libr
 
 @options
 @weights
+@finite_differences
 def test_gradients_are_right(options, weight, library):
     loss = cr.CrossEntropyLoss(**options)
     weight = None if weight is None else library.asarray(weight)

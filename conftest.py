@@ -1,6 +1,8 @@
-"""Provide names for the examples in docstrings, and skip modules whose libraries are missing."""
+"""Run the examples in docstrings, and skip modules whose libraries are missing."""
 
+import contextlib
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ import chainrule as cr
 
 NEEDS = {
     "src/chainrule/estimators": "sklearn",
+    "src/chainrule/datasets/plane.py": "sklearn",
+    "src/chainrule/callbacks/tensorboard.py": "tensorboardX",
+    "src/chainrule/plotting": "matplotlib",
     "src/chainrule/backends/fused.py": "numba",
     "src/chainrule/backends/fused_cells.py": "numba",
     "src/chainrule/backends/fused_sampling.py": "numba",
@@ -21,5 +26,13 @@ collect_ignore = [file for file, name in NEEDS.items() if importlib.util.find_sp
 
 
 @pytest.fixture(autouse=True)
-def _names(doctest_namespace):
+def _example(request, doctest_namespace):
+    """Give an example in a docstring the names `cr` and `np`, and a folder for its files."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        yield
+        return
     doctest_namespace.update(cr=cr, np=np)
+    with contextlib.chdir(request.getfixturevalue("tmp_path")):
+        yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

@@ -128,7 +128,8 @@ def parity(session: nox.Session) -> None:
     If there are arguments, only the comparisons run: ``nox -s parity -- --configurations 500``.
     """
     session.install(".[examples,onnx]", *TEST_TOOLS, TORCH, ONNX_RUNTIME, "keras>=3.6")
-    session.run(*PARALLEL, "tests/parity", *session.posargs, env=ONE_THREAD)
+    examples = "src/chainrule/interop"
+    session.run(*PARALLEL, "tests/parity", examples, *session.posargs, env=ONE_THREAD)
     if not session.posargs:
         on_torch = ("--library", "torch", "--of-library", "--ignore", "tests/parity")
         session.run(*PARALLEL, "tests", *on_torch, env=ONE_THREAD)

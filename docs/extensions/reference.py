@@ -1,7 +1,8 @@
 """Writes the pages of the API reference: one page for each public name.
 
 The groups are the rows of the table "What there is" in the README, which lists every public name.
-The pages are written to ``docs/api``, and autodoc fills them from the docstrings.
+The pages are written to ``docs/api``, and autodoc fills them from the docstrings. On the site, the
+names in the table lead to these pages. In the repository, they lead to the source files.
 """
 
 import importlib
@@ -9,6 +10,7 @@ import inspect
 import re
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 import chainrule as cr
 
@@ -16,11 +18,13 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "api"
 SECTION = re.compile(r"^## What there is\n(.*?)^## ", re.DOTALL | re.MULTILINE)
 FROM_SKLEARN = "set_fit_request, set_partial_fit_request, set_score_request"
-ROW = re.compile(r"^\| ([^|`]+)`cr\.(\w*)\.?` \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([^|`]+)`(cr\.(?:\w+\.)?)` \| (.+) \|$", re.MULTILINE)
+LINKED = re.compile(r"\[`(\w+)`\]\(src/[^)]+\)")
 
 
 def setup(app):
     app.connect("config-inited", lambda app, config: write_pages())
+    app.connect("source-read", lead_names_to_pages)
     app.connect("missing-reference", find_short_name)
     app.connect("autodoc-process-signature", constructor)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -30,7 +34,7 @@ def groups():
     """Yield the title, the module as users know it, and the names of each row of the table."""
     (section,) = SECTION.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     for title, module, names in ROW.findall(section):
-        yield title.strip(" ,"), f"cr.{module}".rstrip("."), re.findall(r"\[`(\w+)`\]", names)
+        yield title.strip(" ,"), module.rstrip("."), LINKED.findall(names)
 
 
 def write_pages():
@@ -45,6 +49,16 @@ def write_pages():
             _write(f"{module}.{name}", name_page(module, name))
     text = "Every public name has a page, which shows the docstring of the name."
     _write("index", "\n".join([*heading("API reference"), text, "", *contents(slugs, depth=1)]))
+
+
+def lead_names_to_pages(app, docname, source):
+    """Lead the names in the table of the README to their pages."""
+    if docname == "README":
+        source[0] = ROW.sub(_with_links_to_pages, source[0])
+
+
+def _with_links_to_pages(row):
+    return LINKED.sub(rf"[`\1`](docs/api/{row[2]}\1.rst)", row[0])
 
 
 def group_page(title, module, names):
@@ -84,7 +98,7 @@ def constructor(app, what, name, thing, options, signature, returns):
     """Return the parameters of a constructor, without annotations. The docstring has the types."""
     if what != "class" or not isinstance(thing, type):
         return None
-    if thing.__init__ is object.__init__:
+    if thing.__init__ is object.__init__ or issubclass(thing, Protocol):
         return "()", None
     _, *parameters = inspect.signature(thing.__init__).parameters.values()
     plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]

@@ -11,23 +11,73 @@ from typing import Any
 
 
 class ShapeError(ValueError):
-    """An array does not have the shape that a layer, a loss or a data set expects."""
+    """An array does not have the shape that a layer, a loss or a data set expects.
+
+    Examples
+    --------
+    >>> try:
+    ...     cr.mlp([3, 2]).predict(np.zeros((4, 5)))
+    ... except cr.ShapeError as error:
+    ...     print(error)
+    layer '0', Linear(3, 2): expected input of shape (batch, 3), found (4, 5)
+    """
 
 
 class DataError(ValueError):
-    """Data is empty or not numeric, or contains NaN, infinity or labels outside the classes."""
+    """Data is empty or not numeric, or contains NaN, infinity or labels outside the classes.
+
+    Examples
+    --------
+    >>> try:
+    ...     cr.mlp([1, 1]).predict([["ten"]])
+    ... except cr.DataError as error:
+    ...     print(error)
+    expected an array of real numbers, found dtype object with 'ten'
+    """
 
 
 class BackendError(ImportError):
-    """An array library, or the hardware that it needs, is missing."""
+    """An array library, or the hardware that it needs, is missing.
+
+    Examples
+    --------
+    >>> try:
+    ...     cr.get_backend("numpy", device="cuda")
+    ... except cr.BackendError as error:
+    ...     print(error)  # doctest: +ELLIPSIS
+    backend 'numpy' cannot use device='cuda' (...); to choose the library, use backend=
+    """
 
 
 class FileFormatError(ValueError):
-    """A file is damaged, has a different format, or does not fit the model that loads the file."""
+    """A file is damaged, has a different format, or does not fit the model that loads the file.
+
+    Examples
+    --------
+    >>> with open("notes.txt", "w") as file:
+    ...     print("no model", file=file)
+    >>> try:
+    ...     cr.load("notes.txt")
+    ... except cr.FileFormatError as error:
+    ...     print(error)  # doctest: +ELLIPSIS
+    notes.txt: not a valid safetensors file: ...
+    """
 
 
 class DivergenceError(ArithmeticError):
-    """The training loss, a gradient or a weight became NaN or infinite."""
+    """The training loss, a gradient or a weight became NaN or infinite.
+
+    Examples
+    --------
+    >>> x = np.asarray([[1.0], [2.0]])
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(lr=10.0))
+    >>> try:
+    ...     with np.errstate(over="ignore"):
+    ...         trainer.fit(x, x, epochs=50, verbose=0)
+    ... except cr.DivergenceError as error:
+    ...     print(error)  # doctest: +ELLIPSIS
+    the loss became inf at step ...: try a smaller learning rate, or clip_norm= in the optimizer
+    """
 
 
 @contextmanager

@@ -181,6 +181,24 @@ class Parameter(Stored):
     ValueError
         If `max_norm` is given for an array with fewer than two axes, or if `max_norm` is not a
         finite number above 0.
+
+    Examples
+    --------
+    >>> class Shift(cr.Layer):
+    ...     def __init__(self, features):
+    ...         self.offset = cr.Parameter((features,))
+    ...
+    ...     def forward(self, x, *, training=False):
+    ...         def backward(dy):
+    ...             self.offset.add_grad(dy.sum(axis=0))
+    ...             return dy
+    ...
+    ...         return x + self.offset.value, backward
+    >>> layer = Shift(2)
+    >>> y, backward = layer.forward(np.zeros((3, 2), dtype="float32"))
+    >>> dx = backward(np.ones((3, 2), dtype="float32"))
+    >>> layer.offset.value, layer.offset.grad
+    (array([0., 0.], dtype=float32), array([3., 3.], dtype=float32))
     """
 
     _vector = "values"

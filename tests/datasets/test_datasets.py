@@ -1,5 +1,6 @@
 """Read IDX files, and search folders for MNIST. No test uses the network."""
 
+import doctest
 import gzip
 import importlib
 import struct
@@ -231,3 +232,23 @@ def test_only_https():
         assert len(dataset.mirrors) == 2
         assert all(url.startswith("https://") for url in dataset.mirrors)
         assert all(len(digest) == 64 for digest in dataset.sha256)
+
+
+def blank(dataset, data_home):
+    sizes = 60_000, 10_000
+    return tuple((np.zeros((n, 28, 28), dtype="uint8"), np.zeros(n, dtype=int)) for n in sizes)
+
+
+def missing(dataset, data_home):
+    raise cr.datasets.DownloadError
+
+
+@pytest.mark.parametrize(
+    ("name", "load"), [("mnist", blank), ("fashion_mnist", blank), ("DownloadError", missing)]
+)
+def test_the_examples_run_without_the_files(name, load, monkeypatch):
+    monkeypatch.setattr(module, "_load", load)
+    names, text = {"cr": cr}, getattr(module, name).__doc__.replace("# doctest: +SKIP", "")
+    example = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    failed, tried = doctest.DocTestRunner().run(example)
+    assert (failed, tried) == (0, 1 if load is missing else 2)

@@ -42,3 +42,9 @@ def test_nothing_is_missing_and_nothing_is_invented():
 def test_the_link_leads_to_the_definition(module, name, path):
     source = (ROOT / path).read_text()
     assert re.search(rf"^(class|def) {name}\b|^{name}\b.* = ", source, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("module", "name"), [row[:2] for row in table()])
+def test_each_name_has_an_example(module, name):
+    thing = getattr(getattr(cr, module) if module else cr, name)
+    assert "\n>>> " in inspect.cleandoc(thing.__doc__)

@@ -86,6 +86,13 @@ def test_every_public_name_has_a_page():
     assert [name for name in names if not (SITE / f"docs/api/cr.{name}.html").exists()] == []
 
 
+@built
+def test_the_names_in_the_readme_lead_to_their_pages():
+    links = {target for _, target in Page(SITE / "README.html").links}
+    pages = {f"docs/api/{page.name}" for page in (SITE / "docs/api").glob("cr.*.html")}
+    assert pages <= links
+
+
 def test_a_broken_link_on_a_site_is_found(tmp_path):
     good = '<a href="b.html#there"></a><a href="#here" id="here"></a><a href="https://a.b/c"></a>'
     (tmp_path / "a.html").write_text(good)

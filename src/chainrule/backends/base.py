@@ -44,6 +44,15 @@ class Backend:
         effect.
     BackendError
         If the library does not have this device.
+
+    Examples
+    --------
+    >>> backend = cr.Backend(np)
+    >>> backend.asarray([1, 2, 3], dtype=np.float32)
+    array([1., 2., 3.], dtype=float32)
+    >>> model = cr.mlp([4, 3], backend=backend)
+    >>> model.predict(np.ones((2, 4))).shape
+    (2, 3)
     """
 
     known: ClassVar[dict[str, Callable[..., Backend]]] = {}

@@ -76,17 +76,14 @@ class Checkpoint(Callback):
 
     Examples
     --------
-    >>> import chainrule as cr, pathlib, tempfile
+    >>> import os
     >>> x = [[-1.0], [0.0], [1.0], [2.0]]
     >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     keep = Checkpoint(folder, keep_last=2, monitor="loss")
-    ...     history = trainer.fit(x, x, epochs=5, callbacks=[keep], verbose=0)
-    ...     files = sorted(path.name for path in pathlib.Path(folder).iterdir())
-    ...     newest = latest_checkpoint(folder).name
-    >>> files
+    >>> keep = Checkpoint("runs/first", keep_last=2, monitor="loss")
+    >>> history = trainer.fit(x, x, epochs=5, callbacks=[keep], verbose=0)
+    >>> sorted(os.listdir("runs/first"))
     ['best.safetensors', 'step-00000004.safetensors', 'step-00000005.safetensors']
-    >>> newest
+    >>> latest_checkpoint("runs/first").name
     'step-00000005.safetensors'
     """
 

@@ -24,6 +24,15 @@ class GradientNorms(Callback):
     norms : dict of str to list of float
         A list for each parameter name, with one norm per step. Parameters with one axis, such as
         biases, are left out.
+
+    Examples
+    --------
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> recorder = GradientNorms()
+    >>> history = trainer.fit(x, x, epochs=3, callbacks=[recorder], verbose=0)
+    >>> np.round(recorder.norms["0.weight"], 2)
+    array([2.56, 0.85, 0.34])
     """
 
     def __init__(self) -> None:

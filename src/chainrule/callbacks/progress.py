@@ -9,7 +9,14 @@ from .base import Callback, Training
 
 
 class ProgressBar(Callback):
-    """Show a progress bar over all steps, with the results of the last epoch (``verbose=1``)."""
+    """Show a progress bar over all steps, with the results of the last epoch (``verbose=1``).
+
+    Examples
+    --------
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> history = trainer.fit(x, x, epochs=2, verbose=1)  # callbacks=[ProgressBar()] does the same
+    """
 
     def on_fit_start(self, trainer: Training) -> None:
         from tqdm.auto import tqdm
@@ -33,7 +40,16 @@ class ProgressBar(Callback):
 
 
 class PrintEpochs(Callback):
-    """Print one line per epoch (``verbose=2``)."""
+    """Print one line per epoch (``verbose=2``).
+
+    Examples
+    --------
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> history = trainer.fit(x, x, epochs=2, callbacks=[PrintEpochs()], verbose=0)
+    epoch 1/2  loss 1.0950  lr 0.2
+    epoch 2/2  loss 0.1460  lr 0.2
+    """
 
     def on_epoch_end(self, trainer: Training) -> None:
         print(f"epoch {trainer.epoch}/{trainer.epochs}  {_numbers(trainer)}", flush=True)

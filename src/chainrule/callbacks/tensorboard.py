@@ -41,6 +41,12 @@ class TensorBoard(Callback):
         When training starts, if another training run is writing to the folder.
     ImportError
         If tensorboardX is not installed. The message says how to install it.
+
+    Examples
+    --------
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> history = trainer.fit(x, x, epochs=2, callbacks=[TensorBoard("runs/first")], verbose=0)
     """
 
     step_losses = Checked(flag)

@@ -45,6 +45,14 @@ def read_idx(
         IDX file.
     OSError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> header = bytes([0, 0, 8, 1, 0, 0, 0, 3])  # one axis of three bytes
+    >>> with open("labels-idx1-ubyte", "wb") as file:
+    ...     size = file.write(header + bytes([7, 2, 1]))
+    >>> read_idx("labels-idx1-ubyte")
+    array([7, 2, 1], dtype=uint8)
     """
     path = Path(path)
     with path.open("rb") as file:

@@ -23,7 +23,15 @@ _FILES = {
 
 
 class DownloadError(OSError):
-    """The data set is not on this machine and cannot be downloaded."""
+    """The data set is not on this machine and cannot be downloaded.
+
+    Examples
+    --------
+    >>> try:
+    ...     train, test = cr.datasets.mnist()  # doctest: +SKIP
+    ... except cr.datasets.DownloadError:
+    ...     train, test = cr.datasets.mnist1d()  # generated, so nothing is downloaded
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +110,12 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
         If a file is damaged or does not belong to the data set.
     DownloadError
         If the data set is not found and cannot be downloaded.
+
+    Examples
+    --------
+    >>> (x_train, y_train), (x_test, y_test) = cr.datasets.mnist()  # doctest: +SKIP
+    >>> x_train.shape, x_train.dtype, y_test.shape  # doctest: +SKIP
+    ((60000, 28, 28), dtype('uint8'), (10000,))
     """
     return _load(_MNIST, data_home)
 
@@ -122,6 +136,12 @@ def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     -------
     (x_train, y_train), (x_test, y_test) : tuples of array
         See `mnist`.
+
+    Examples
+    --------
+    >>> (x_train, y_train), (x_test, y_test) = cr.datasets.fashion_mnist()  # doctest: +SKIP
+    >>> x_train.shape, y_test.shape  # doctest: +SKIP
+    ((60000, 28, 28), (10000,))
     """
     return _load(_FASHION, data_home)
 

@@ -56,17 +56,38 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
 
 
 def circles(samples: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Points:
-    """One circle inside another, made by ``make_circles`` of scikit-learn (extra ``sklearn``)."""
+    """One circle inside another, made by ``make_circles`` of scikit-learn (extra ``sklearn``).
+
+    Examples
+    --------
+    >>> x, y = cr.datasets.circles(200)
+    >>> x.shape, np.bincount(y)
+    ((200, 2), array([100, 100]))
+    """
     return _make("make_circles", n_samples=samples, noise=noise, factor=0.5, random_state=seed)
 
 
 def moons(samples: int = 1000, *, noise: float = 0.15, seed: int = 0) -> Points:
-    """Two interleaving half circles, made by ``make_moons`` of scikit-learn (extra ``sklearn``)."""
+    """Two interleaving half circles, made by ``make_moons`` of scikit-learn (extra ``sklearn``).
+
+    Examples
+    --------
+    >>> x, y = cr.datasets.moons(200)
+    >>> x.shape, np.bincount(y)
+    ((200, 2), array([100, 100]))
+    """
     return _make("make_moons", n_samples=samples, noise=noise, random_state=seed)
 
 
 def blobs(samples: int = 1000, *, classes: int = 4, noise: float = 1.0, seed: int = 0) -> Points:
-    """Gaussian blobs around random centres, from ``make_blobs`` (extra ``sklearn``)."""
+    """Gaussian blobs around random centres, from ``make_blobs`` (extra ``sklearn``).
+
+    Examples
+    --------
+    >>> x, y = cr.datasets.blobs(200, classes=4)
+    >>> x.shape, np.bincount(y)
+    ((200, 2), array([50, 50, 50, 50]))
+    """
     options = {"centers": classes, "cluster_std": noise}
     return _make("make_blobs", n_samples=samples, random_state=seed, **options)
 

@@ -97,12 +97,13 @@ def to_onnx(
 
     Examples
     --------
+    >>> import onnxruntime
     >>> model = cr.mlp([4, 20, 3], activation="gelu")
-    >>> cr.to_onnx(model, "model.onnx")  # doctest: +SKIP
-    >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+    >>> cr.to_onnx(model, "model.onnx")
+    >>> session = onnxruntime.InferenceSession("model.onnx")
     >>> x = np.ones((5, 4), dtype="float32")
-    >>> (y,) = session.run(None, {"input": x})  # doctest: +SKIP
-    >>> np.allclose(y, model.predict(x), rtol=1e-5)  # doctest: +SKIP
+    >>> (y,) = session.run(None, {"input": x})
+    >>> np.allclose(y, model.predict(x), rtol=1e-5)
     True
     """
     instance(Layer, model, "a Sequential")

@@ -67,14 +67,15 @@ def from_torch(
 
     Examples
     --------
-    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())  # doctest: +SKIP
-    >>> model = cr.from_torch(net)  # doctest: +SKIP
-    >>> model  # doctest: +SKIP
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    >>> model = cr.from_torch(net)
+    >>> model
     Sequential(
       0: Linear(4, 3)
       1: ReLU()
     )
-    >>> np.array_equal(model[0].weight.value, net[0].weight.detach())  # doctest: +SKIP
+    >>> np.array_equal(model[0].weight.value, net[0].weight.detach())
     True
     """
     torch = sys.modules.get("torch")  # a module can only exist if torch was imported

@@ -24,6 +24,17 @@ class Dropout(Layer):
     ----------
     p : float
         The probability that an element is set to zero, 0 <= p < 1.
+
+    Examples
+    --------
+    >>> model = cr.Sequential(cr.Dropout(0.5), seed=3)
+    >>> x = np.ones((2, 4), dtype="float32")
+    >>> model.forward(x, training=True)[0]
+    array([[0., 2., 0., 2.],
+           [0., 0., 2., 2.]], dtype=float32)
+    >>> model.forward(x)[0]
+    array([[1., 1., 1., 1.],
+           [1., 1., 1., 1.]], dtype=float32)
     """
 
     keeps_arguments = True
@@ -63,6 +74,16 @@ class Dropout2d(Dropout):
     ------
     ShapeError
         In `forward` in training, if ``x`` has fewer than three axes.
+
+    Examples
+    --------
+    >>> model = cr.Sequential(cr.Dropout2d(0.5), seed=0)
+    >>> x = np.ones((1, 4, 1, 2), dtype="float32")
+    >>> model.forward(x, training=True)[0][0, :, 0]  # one row per channel
+    array([[0., 0.],
+           [2., 2.],
+           [0., 0.],
+           [2., 2.]], dtype=float32)
     """
 
     per_step = False

@@ -51,6 +51,15 @@ def load(
     TypeError
         If a custom model chooses a backend, dtype or seed in its constructor, or if `layers` is not
         a dict of layer classes by name.
+
+    Examples
+    --------
+    >>> model = cr.mlp([4, 16, 3])
+    >>> model.save("model.safetensors")
+    >>> loaded = cr.load("model.safetensors")
+    >>> x = np.ones((2, 4))
+    >>> np.array_equal(loaded.predict(x), model.predict(x))
+    True
     """
     tensors, metadata = read_tensors(path)
     return build(

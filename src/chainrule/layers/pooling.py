@@ -92,7 +92,17 @@ class MaxPool2d(Pooling):
 
 
 class MaxPool1d(MaxPool2d):
-    """Maximum of each window of a sequence, ``(batch, channels, length)``; see `MaxPool2d`."""
+    """Maximum of each window of a sequence, ``(batch, channels, length)``; see `MaxPool2d`.
+
+    Examples
+    --------
+    >>> x = np.asarray([[[1.0, 4.0, 3.0, 2.0]]])
+    >>> y, backward = cr.MaxPool1d(2).forward(x)
+    >>> y
+    array([[[4., 3.]]])
+    >>> backward(np.ones_like(y))
+    array([[[0., 1., 1., 0.]]])
+    """
 
     space = ("length",)
 
@@ -162,7 +172,17 @@ class AvgPool2d(Pooling):
 
 
 class AvgPool1d(AvgPool2d):
-    """Mean of each window of a sequence, ``(batch, channels, length)``; see `AvgPool2d`."""
+    """Mean of each window of a sequence, ``(batch, channels, length)``; see `AvgPool2d`.
+
+    Examples
+    --------
+    >>> x = np.asarray([[[1.0, 4.0, 3.0, 2.0]]])
+    >>> y, backward = cr.AvgPool1d(2).forward(x)
+    >>> y
+    array([[[2.5, 2.5]]])
+    >>> backward(np.ones_like(y))
+    array([[[0.5, 0.5, 0.5, 0.5]]])
+    """
 
     space = ("length",)
 

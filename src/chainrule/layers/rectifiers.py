@@ -17,7 +17,16 @@ from .base import Layer
 
 
 class ReLU(Layer):
-    """Rectified linear unit, ``y = max(x, 0)``. The derivative at 0 is defined as 0."""
+    """Rectified linear unit, ``y = max(x, 0)``. The derivative at 0 is defined as 0.
+
+    Examples
+    --------
+    >>> y, backward = cr.ReLU().forward(np.asarray([-2.0, 0.0, 3.0]))
+    >>> y
+    array([0., 0., 3.])
+    >>> backward(np.ones(3))  # the slope at each input
+    array([0., 0., 1.])
+    """
 
     per_step = True
 
@@ -38,6 +47,14 @@ class LeakyReLU(Layer):
     ----------
     negative_slope : float, optional
         The slope of the function for x below 0.
+
+    Examples
+    --------
+    >>> y, backward = cr.LeakyReLU(0.1).forward(np.asarray([-2.0, 0.0, 3.0]))
+    >>> y
+    array([-0.2,  0. ,  3. ])
+    >>> backward(np.ones(3))  # the slope at each input
+    array([0.1, 0.1, 1. ])
     """
 
     keeps_arguments = True
@@ -75,6 +92,17 @@ class PReLU(Layer):
     ------
     ShapeError
         In `forward`, if there are several slopes and the number of features of ``x`` is different.
+
+    Examples
+    --------
+    >>> layer = cr.PReLU()
+    >>> y, backward = layer.forward(np.asarray([[-2.0, 3.0]], dtype="float32"))
+    >>> y
+    array([[-0.5,  3. ]], dtype=float32)
+    >>> backward(np.ones_like(y))
+    array([[0.25, 1.  ]], dtype=float32)
+    >>> layer.weight.grad  # the derivative with respect to the slope
+    array([-2.], dtype=float32)
     """
 
     per_step = True
@@ -103,6 +131,14 @@ class ReLU6(Layer):
     """ReLU with an upper limit, ``y = min(max(x, 0), 6)``. The derivative at 0 and at 6 is 0.
 
     Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
+
+    Examples
+    --------
+    >>> y, backward = cr.ReLU6().forward(np.asarray([-2.0, 3.0, 8.0]))
+    >>> y
+    array([0., 3., 6.])
+    >>> backward(np.ones(3))  # the slope at each input
+    array([0., 1., 0.])
     """
 
     per_step = True
@@ -123,6 +159,14 @@ class ELU(Layer):
     ----------
     alpha : float, optional
         ``-alpha`` is the limit of the output for large negative inputs.
+
+    Examples
+    --------
+    >>> y, backward = cr.ELU().forward(np.asarray([-2.0, 0.0, 3.0]))
+    >>> np.round(y, 3)
+    array([-0.865,  0.   ,  3.   ])
+    >>> np.round(backward(np.ones(3)), 3)  # the slope at each input
+    array([0.135, 1.   , 1.   ])
     """
 
     keeps_arguments = True
@@ -150,6 +194,14 @@ class GELU(Layer):
     approximate : {"none", "tanh"}, optional
         With "none", Phi is exact. With "tanh", the layer approximates Phi by
         ``(1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``, which changes `y` by at most 4.8e-4.
+
+    Examples
+    --------
+    >>> y, backward = cr.GELU().forward(np.asarray([-2.0, 0.0, 3.0]))
+    >>> np.round(y, 3)
+    array([-0.046,  0.   ,  2.996])
+    >>> np.round(backward(np.ones(3)), 3)  # the slope at each input
+    array([-0.085,  0.5  ,  1.012])
     """
 
     keeps_arguments = True
@@ -186,6 +238,14 @@ class SiLU(Layer):
 
     Source: S. Elfwing et al., "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
+
+    Examples
+    --------
+    >>> y, backward = cr.SiLU().forward(np.asarray([-2.0, 0.0, 3.0]))
+    >>> np.round(y, 3)
+    array([-0.238,  0.   ,  2.858])
+    >>> np.round(backward(np.ones(3)), 3)  # the slope at each input
+    array([-0.091,  0.5  ,  1.088])
     """
 
     per_step = True
@@ -202,6 +262,14 @@ class Softplus(Layer):
 
     Source: C. Dugas et al., "Incorporating second-order functional knowledge for better option
     pricing", 2001.
+
+    Examples
+    --------
+    >>> y, backward = cr.Softplus().forward(np.asarray([-2.0, 0.0, 3.0]))
+    >>> np.round(y, 3)
+    array([0.127, 0.693, 3.049])
+    >>> np.round(backward(np.ones(3)), 3)  # the slope at each input
+    array([0.119, 0.5  , 0.953])
     """
 
     per_step = True

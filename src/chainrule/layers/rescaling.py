@@ -17,6 +17,12 @@ class Rescaling(Layer):
     ----------
     scale, offset : float
         The factor ``scale``, and the number ``offset`` that is added to the product.
+
+    Examples
+    --------
+    >>> model = cr.Sequential(cr.Rescaling(2 / 255, -1.0))
+    >>> model.predict(np.asarray([[0, 51, 255]], dtype="uint8"))
+    array([[-1.        , -0.59999996,  1.        ]], dtype=float32)
     """
 
     keeps_arguments = True

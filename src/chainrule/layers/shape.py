@@ -12,7 +12,14 @@ from .windowed import axes_hint
 
 
 class Flatten(Layer):
-    """Flattens each sample: ``(batch, height, width)`` becomes ``(batch, height * width)``."""
+    """Flattens each sample: ``(batch, height, width)`` becomes ``(batch, height * width)``.
+
+    Examples
+    --------
+    >>> images = np.zeros((4, 1, 28, 28), dtype="float32")
+    >>> cr.Flatten().forward(images)[0].shape
+    (4, 784)
+    """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Backward]:
         xp, shape = self.xp, x.shape
@@ -106,7 +113,13 @@ class ZeroPad2d(Layer):
 
 
 class Identity(Layer):
-    """Identity, ``y = x``."""
+    """Identity, ``y = x``.
+
+    Examples
+    --------
+    >>> cr.Identity().forward(np.asarray([-2.0, 3.0]))[0]
+    array([-2.,  3.])
+    """
 
     per_step = True
 

@@ -12,6 +12,16 @@ class Softmax(Layer):
 
     A classifier trained with `CrossEntropyLoss` must not end with this layer. `CrossEntropyLoss`
     takes the logits, which is faster and numerically stable.
+
+    Examples
+    --------
+    >>> logits = np.log(np.asarray([[1.0, 3.0, 4.0]]))
+    >>> y, backward = cr.Softmax().forward(logits)
+    >>> np.round(y, 3)
+    array([[0.125, 0.375, 0.5  ]])
+    >>> y, backward = cr.Softmax().forward(logits + 100.0)  # only differences between logits matter
+    >>> np.round(y, 3)
+    array([[0.125, 0.375, 0.5  ]])
     """
 
     per_step = True
@@ -27,7 +37,14 @@ class Softmax(Layer):
 
 
 class LogSoftmax(Layer):
-    """Logarithm of the softmax, ``y = x - log(sum(exp(x)))`` over the last axis."""
+    """Logarithm of the softmax, ``y = x - log(sum(exp(x)))`` over the last axis.
+
+    Examples
+    --------
+    >>> y, backward = cr.LogSoftmax().forward(np.asarray([[0.0, 1000.0]]))  # without overflow
+    >>> y
+    array([[-1000.,     0.]])
+    """
 
     per_step = True
 

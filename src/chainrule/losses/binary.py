@@ -18,6 +18,16 @@ class BCELoss(WeightedOutputs):
     The loss and its gradient are always finite. The arguments of the logarithms are at least the
     smallest normal number, and the denominator of the gradient is at least 1e-12. If the outputs
     are logits, use `BCEWithLogitsLoss`, which is exact and faster.
+
+    Examples
+    --------
+    >>> y, target = np.asarray([[0.8], [0.5]]), np.asarray([[1.0], [0.0]])
+    >>> value, backward = cr.BCELoss()(y, target)
+    >>> round(float(value), 4)
+    0.4581
+    >>> np.round(backward(), 4)
+    array([[-0.625],
+           [ 1.   ]])
     """
 
     outputs = "binary probabilities"
@@ -51,6 +61,16 @@ class BCEWithLogitsLoss(WeightedOutputs):
         ``(features,)``, the weight of class 1 relative to class 0, for each output.
     **options
         ``weight`` and ``reduction``, as in `WeightedOutputs`.
+
+    Examples
+    --------
+    >>> y, target = np.asarray([[0.0], [2.0]]), np.asarray([[1.0], [0.0]])
+    >>> value, backward = cr.BCEWithLogitsLoss()(y, target)
+    >>> round(float(value), 4)
+    1.41
+    >>> np.round(backward(), 4)  # (sigmoid(y) - target) / 2
+    array([[-0.25  ],
+           [ 0.4404]])
     """
 
     outputs = "binary logits"

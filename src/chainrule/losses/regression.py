@@ -13,7 +13,18 @@ from .weights import WeightedOutputs
 
 
 class MSELoss(WeightedOutputs):
-    """Squared error ``(y - target)^2``."""
+    """Squared error ``(y - target)^2``.
+
+    Examples
+    --------
+    >>> y, target = np.asarray([[1.0], [5.0]]), np.asarray([[1.0], [2.0]])
+    >>> value, backward = cr.MSELoss()(y, target)
+    >>> float(value)
+    4.5
+    >>> backward()
+    array([[0.],
+           [3.]])
+    """
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d = y - target
@@ -21,7 +32,18 @@ class MSELoss(WeightedOutputs):
 
 
 class L1Loss(WeightedOutputs):
-    """Absolute error ``|y - target|``. The derivative at 0 is defined as 0."""
+    """Absolute error ``|y - target|``. The derivative at 0 is defined as 0.
+
+    Examples
+    --------
+    >>> y, target = np.asarray([[1.0], [5.0]]), np.asarray([[1.0], [2.0]])
+    >>> value, backward = cr.L1Loss()(y, target)
+    >>> float(value)
+    1.5
+    >>> backward()
+    array([[0. ],
+           [0.5]])
+    """
 
     def formula(self, xp: Any, y: Array, target: Array) -> Formula:
         d = y - target
@@ -42,6 +64,16 @@ class HuberLoss(WeightedOutputs):
         The largest error for which the loss is quadratic. For larger errors, the loss is linear.
     **options
         ``weight`` and ``reduction``, as in `WeightedOutputs`.
+
+    Examples
+    --------
+    >>> y, target = np.asarray([[2.5], [5.0]]), np.asarray([[2.0], [2.0]])
+    >>> value, backward = cr.HuberLoss(delta=1.0)(y, target)
+    >>> float(value)
+    1.3125
+    >>> backward()  # large errors have gradients of the same size
+    array([[0.25],
+           [0.5 ]])
     """
 
     delta = Checked(above_zero)

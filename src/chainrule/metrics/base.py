@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..backends.conversion import like, on_host
 from ..checks import flag
@@ -19,7 +18,27 @@ from ..losses.checking import (
 )
 from ..types import Array
 
-Metric: TypeAlias = Callable[[Array, Array], Array]
+
+class Metric(Protocol):
+    """A function of outputs and targets that returns a number, such as `accuracy`.
+
+    `Trainer` takes any function of this kind.
+
+    Examples
+    --------
+    >>> def largest_error(outputs, targets):
+    ...     return abs(outputs - targets).max()
+    >>> x = np.asarray([[0.0], [1.0]])
+    >>> trainer = cr.Trainer(
+    ...     cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.1), metrics=[largest_error]
+    ... )
+    >>> list(trainer.evaluate(x, x))
+    ['loss', 'largest_error']
+    """
+
+    def __call__(self, outputs: Array, targets: Array, /) -> Array: ...
+
+
 _Marked = TypeVar("_Marked", bound=Metric)
 
 

@@ -16,7 +16,15 @@ _BY_OUTPUTS: dict[str, Metric] = {
 
 
 def default_metrics(loss: Loss) -> dict[str, Metric]:
-    """Return the accuracy if the loss is for classification, and no metrics otherwise."""
+    """Return the accuracy if the loss is for classification, and no metrics otherwise.
+
+    Examples
+    --------
+    >>> list(default_metrics(cr.CrossEntropyLoss()))
+    ['accuracy']
+    >>> default_metrics(cr.MSELoss())
+    {}
+    """
     if isinstance(loss, CrossEntropyLoss) and loss.ignore_index is not None:
         return {"accuracy": partial(accuracy, ignore_index=loss.ignore_index)}
     return {"accuracy": _BY_OUTPUTS[loss.outputs]} if loss.outputs in _BY_OUTPUTS else {}

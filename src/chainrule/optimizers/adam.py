@@ -37,6 +37,18 @@ class Adam(Optimizer):
         The decay rates: ``b1`` for ``mean``, and ``b2`` for ``square``.
     eps : float, optional
         A small number that avoids a division by zero.
+
+    Examples
+    --------
+    >>> model = cr.mlp([1, 1])  # its bias starts at 0
+    >>> optimizer = cr.Adam(lr=0.1).bind(model)
+    >>> for _ in range(3):  # three steps with the same gradient
+    ...     model[0].bias.add_grad(np.asarray([100.0], dtype="float32"))
+    ...     optimizer.step()
+    ...     print(np.round(model[0].bias.value, 4))
+    [-0.1]
+    [-0.2]
+    [-0.3]
     """
 
     slots = ("mean", "square")
@@ -98,6 +110,14 @@ class AdamW(Adam):
         The learning rate. `Adam` describes the other options.
     weight_decay : float, optional
         At each step, all values shrink by the fraction ``lr * weight_decay``.
+
+    Examples
+    --------
+    >>> model = cr.Sequential(cr.Linear(1, 1, init=cr.initializers.constant(1.0)))
+    >>> optimizer = cr.AdamW(lr=0.1, weight_decay=0.5).bind(model)
+    >>> optimizer.step()  # the gradient is 0, so only the decay changes the weight
+    >>> model[0].weight.value
+    array([[0.95]], dtype=float32)
     """
 
     decoupled_decay = True

@@ -27,6 +27,18 @@ class RMSprop(Optimizer):
         The decay rate of ``square``.
     eps : float, optional
         A small number that avoids a division by zero.
+
+    Examples
+    --------
+    >>> model = cr.mlp([1, 1])  # its bias starts at 0
+    >>> optimizer = cr.RMSprop(lr=0.1).bind(model)
+    >>> for _ in range(3):  # three steps with the same gradient
+    ...     model[0].bias.add_grad(np.asarray([1.0], dtype="float32"))
+    ...     optimizer.step()
+    ...     print(np.round(model[0].bias.value, 4))
+    [-1.]
+    [-1.7089]
+    [-2.2891]
     """
 
     slots = ("square",)
@@ -74,6 +86,18 @@ class Adagrad(Optimizer):
         The initial value of ``total``.
     eps : float, optional
         A small number that avoids a division by zero.
+
+    Examples
+    --------
+    >>> model = cr.mlp([1, 1])  # its bias starts at 0
+    >>> optimizer = cr.Adagrad(lr=0.1).bind(model)
+    >>> for _ in range(3):  # three steps with the same gradient
+    ...     model[0].bias.add_grad(np.asarray([1.0], dtype="float32"))
+    ...     optimizer.step()
+    ...     print(np.round(model[0].bias.value, 4))
+    [-0.1]
+    [-0.1707]
+    [-0.2284]
     """
 
     slots = ("total",)

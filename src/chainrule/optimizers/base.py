@@ -56,6 +56,28 @@ class Optimizer(Options):
     While a parameter is frozen, its value, its state vectors and its step count do not change.
 
     To write a custom optimizer, name its state vectors in `slots` and define `rule` and `scalars`.
+
+    Examples
+    --------
+    >>> class Smooth(cr.Optimizer):
+    ...     slots = ("mean",)
+    ...
+    ...     def scalars(self, lr, step):
+    ...         return lr, 0.9, 0.1
+    ...
+    ...     def rule(self, xp):
+    ...         return self.along_the_mean
+    ...
+    ...     @staticmethod
+    ...     def along_the_mean(value, mean, grad, lr, keep, new):
+    ...         mean = keep * mean + new * grad
+    ...         return value - lr * mean, mean
+    >>> model = cr.mlp([1, 1])
+    >>> optimizer = Smooth(lr=1.0).bind(model)
+    >>> model[0].bias.add_grad(np.ones(1, dtype="float32"))
+    >>> optimizer.step()
+    >>> model[0].bias.value
+    array([-0.1], dtype=float32)
     """
 
     squares_gradients: ClassVar[bool] = False

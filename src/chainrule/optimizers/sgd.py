@@ -28,6 +28,18 @@ class SGD(Optimizer):
         velocity vector.
     nesterov : bool, optional
         Whether to use Nesterov's correction, which needs a momentum above 0.
+
+    Examples
+    --------
+    >>> model = cr.mlp([1, 1])  # its bias starts at 0
+    >>> optimizer = cr.SGD(lr=0.1, momentum=0.9).bind(model)
+    >>> for _ in range(3):  # three steps with the same gradient
+    ...     model[0].bias.add_grad(np.asarray([1.0], dtype="float32"))
+    ...     optimizer.step()
+    ...     print(np.round(model[0].bias.value, 4))
+    [-0.1]
+    [-0.29]
+    [-0.561]
     """
 
     momentum = Checked(below_one)

@@ -55,6 +55,16 @@ class Animation(Callback):
         If ffmpeg is needed but not installed.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> x, y = cr.datasets.spirals(60, classes=3)
+    >>> trainer = cr.Trainer(cr.mlp([2, 8, 3]), loss=cr.CrossEntropyLoss(), optimizer=cr.Adam())
+    >>> def draw(figure, trainer):
+    ...     cr.plotting.plot_decision_boundary(trainer.model, x, y, ax=figure.subplots())
+    >>> film = Animation(plt.figure(), draw, "film.gif")
+    >>> history = trainer.fit(x, y, epochs=2, callbacks=[film], verbose=0)
     """
 
     def __init__(

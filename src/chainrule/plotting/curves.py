@@ -39,6 +39,15 @@ def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> lis
     ------
     DataError
         If the history has no column of this name.
+
+    Examples
+    --------
+    >>> x = [[-1.0], [0.0], [1.0], [2.0]]
+    >>> trainer = cr.Trainer(cr.mlp([1, 1]), loss=cr.MSELoss(), optimizer=cr.SGD(0.2))
+    >>> history = trainer.fit(x, x, epochs=3, validation_data=(x, x), verbose=0)
+    >>> lines = plot_history(history)
+    >>> [line.get_label() for line in lines]
+    ['training', 'validation']
     """
     if not isinstance(history, History):
         raise TypeError(f"expected a History such as trainer.history, found {_kind(history)}")
@@ -84,6 +93,12 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
     ------
     DataError
         If there is nothing to draw.
+
+    Examples
+    --------
+    >>> lines = plot_gradient_norms({"0.weight": [0.3, 0.2, 0.1], "2.weight": [0.5, 0.4, 0.3]})
+    >>> [line.get_label() for line in lines]
+    ['0.weight', '2.weight']
     """
     if not isinstance(norms, Mapping):
         raise TypeError(f"expected a dict such as recorder.norms, found {_kind(norms)}")
@@ -144,6 +159,18 @@ def plot_sweep(
     ------
     DataError
         If there are no rows, or if a row lacks one of the names.
+
+    Examples
+    --------
+    >>> rows = [
+    ...     {"lr": 0.001, "seed": 0, "loss": 0.9},
+    ...     {"lr": 0.01, "seed": 0, "loss": 0.4},
+    ...     {"lr": 0.001, "seed": 1, "loss": 0.8},
+    ...     {"lr": 0.01, "seed": 1, "loss": 0.5},
+    ... ]
+    >>> drawn = plot_sweep(rows, x="lr", y="loss", by="seed")
+    >>> [line.get_label() for line in drawn]
+    ['seed 0', 'seed 1']
     """
     names = [name for name in (x, y, by) if name is not None]
     if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):

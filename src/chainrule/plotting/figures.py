@@ -74,6 +74,11 @@ def save_or_show(figure: Any, path: str | Path | None = None) -> None:
         If there is neither a path nor a display.
     TypeError
         If `figure` is not a figure.
+
+    Examples
+    --------
+    >>> drawn = cr.plotting.plot_weights(cr.Linear(16, 4))
+    >>> save_or_show(drawn[0].figure, "weights.png")
     """
     if not hasattr(figure, "savefig"):
         raise TypeError(

@@ -58,6 +58,13 @@ def plot_predictions(
         per image.
     DataError
         If predictions or labels are not whole numbers, or if `names` lacks the name of a class.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).random((3, 8, 8))
+    >>> drawn = plot_predictions(images, predictions=[0, 1, 1], labels=[0, 1, 2])
+    >>> len(drawn)
+    3
     """
     images = _as_pictures(to_numpy(images))
     predictions = as_classes("predictions", predictions, len(images))
@@ -142,8 +149,8 @@ def plot_weights(
 
     Examples
     --------
-    >>> drawn = plot_weights(cr.Linear(784, 32))  # doctest: +SKIP
-    >>> drawn[0].figure.savefig("weights.png")  # doctest: +SKIP
+    >>> drawn = plot_weights(cr.Linear(784, 32))
+    >>> drawn[0].figure.savefig("weights.png")
     """
     images = _as_images(_weights_of(layer), shape)
     largest = float(np.max(np.abs(images)))

@@ -51,6 +51,13 @@ def plot_decision_boundary(
         If `x` or the model does not have two features, or if `y` does not have one class per point.
     DataError
         If a class is not a whole number from 0 to the number of classes minus 1.
+
+    Examples
+    --------
+    >>> x, y = cr.datasets.spirals(300, classes=3)
+    >>> drawn = plot_decision_boundary(cr.mlp([2, 16, 3]), x, y)
+    >>> drawn[0].figure.axes[0].get_xlabel()
+    'feature 1'
     """
     x = _points(x)
     y = as_classes("y", y, len(x))
@@ -108,6 +115,12 @@ def plot_surface(
         If the model does not have two inputs and one output.
     TypeError
         If `ax` is not three-dimensional.
+
+    Examples
+    --------
+    >>> surface = plot_surface(cr.mlp([2, 4, 1], output="sigmoid"), limits=(0, 1, 0, 1))
+    >>> surface.axes.get_zlabel()
+    'output'
     """
     across, up, outputs = _over_the_plane(model, limits, resolution)
     if outputs.shape[-1] != 1:

@@ -87,6 +87,22 @@ class Trainer(TrainingState):
     without underfitting. For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric
     is also computed during training if it has a function ``per_sample(xp, outputs, targets)`` that
     returns a number for each sample.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(500, 2))
+    >>> y = (x[:, 0] > x[:, 1]).astype(int)
+    >>> model = cr.mlp([2, 16, 2])
+    >>> trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(lr=0.01))
+    >>> history = trainer.fit(
+    ...     x[:400], y[:400], epochs=20, validation_data=(x[400:], y[400:]), verbose=0
+    ... )
+    >>> history["loss"][0] > history["loss"][-1]
+    True
+    >>> trainer.evaluate(x[400:], y[400:])["accuracy"] > 0.9
+    True
+    >>> model.predict([[2.0, -2.0]]).argmax(axis=1)
+    array([1])
     """
 
     penalty: Penalty | None = None

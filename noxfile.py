@@ -72,7 +72,7 @@ def slow(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """Run the tests on the oldest Python with the lowest versions that pyproject.toml allows."""
+    """Run the tests on the oldest Python, with the lowest versions that pyproject.toml allows."""
     # The lowest Matplotlib uses functions that newer releases of pyparsing warn about.
     session.install(".[all]", *lowest_versions(), *TEST_TOOLS, *FRAMES, "pyparsing<3.3")
     # Warnings are not errors in this session, because old releases use features that are deprecated
@@ -123,7 +123,7 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(venv_backend=PIP)
 def parity(session: nox.Session) -> None:
-    """Compare with PyTorch and onnxruntime; then run the tests on PyTorch's tensors.
+    """Compare with PyTorch and onnxruntime, and then run the tests on PyTorch's tensors.
 
     If there are arguments, only the comparisons run: ``nox -s parity -- --configurations 500``.
     """
@@ -196,7 +196,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def docs_browser(session: nox.Session) -> None:
-    """Walk every page of the built site with headless Chromium, without a network.
+    """Visit every page of the built site with headless Chromium, without a network.
 
     ``nox -s docs`` builds the site. Arguments go to the script:
     ``nox -s docs_browser -- --screenshots build/screenshots``.
@@ -259,4 +259,4 @@ def cuda_driver() -> tuple[int, str]:
     major = version.value // 1000
     if major < 12:
         return 0, f"the driver is for CUDA {major}, but CuPy needs 12 or newer"
-    return min(major, 13), ""  # newer drivers run CUDA 13 programs, too
+    return min(major, 13), ""  # newer drivers also run CUDA 13 programs

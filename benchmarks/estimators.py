@@ -43,7 +43,7 @@ def digits() -> Data:
 def housing(samples: int = 20640, seed: int = 0) -> Data:
     """Generate eight features and a price, with distributions like those of the 1990 census.
 
-    Incomes and numbers of rooms are lognormal, and places lie in two clusters. Prices rise with
+    Incomes and room counts are lognormal, and places lie in two clusters. Prices rise with
     income, and fall with the distance to the coast and the number of people per house. Prices are
     noisy and cut off at 5, as in the census.
     """

@@ -95,7 +95,7 @@ def calls(library: str, name: str) -> tuple[list[float], Calls]:
 def peak(library: str, name: str) -> int:
     """Return the peak bytes of some steps, minus the bytes in use when the model is ready."""
     one = make_data(NETWORKS[name].image, 1, BATCHES, BATCHES)
-    TASKS[library](name, one).step()  # so that code that is loaded only once does not count
+    TASKS[library](name, one).step()  # loads code, which must not count
     step = TASKS[library](name, _data(name)).step
     tidy()
     before = resident()

@@ -163,7 +163,7 @@ def jax_state(initial: list[np.ndarray]) -> tuple[Any, Any, Any]:
 def jax_update(
     state: Any, t: Any, images: Any, labels: Any, logits: Callable[..., Any] | None = None
 ) -> tuple[Any, Any]:
-    """Make step `t` of Adam, counted from 1; return the new state and the loss before the step."""
+    """Take step `t` of Adam, counted from 1. Return the new state and the loss before the step."""
     import jax
     import jax.numpy as jnp
 

@@ -82,7 +82,7 @@ def _status(field: str) -> int:
 
 
 def tidy() -> bool:
-    """Release free memory and reset the peak; return whether the reset was possible."""
+    """Release free memory and reset the peak. Return whether the reset was possible."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -35,7 +35,7 @@ class Data:
     labels: np.ndarray
     batch: int
     steps: int
-    """Number of batches per epoch, all of them full."""
+    """Number of batches per epoch. All batches are full."""
 
     @property
     def epoch(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Walk every page of the built site with headless Chromium, without a network.
+"""Visit every page of the built site with headless Chromium, without a network.
 
 ``nox -s docs_browser`` runs this script after ``nox -s docs``. It needs Chromium and its driver:
 ``apt-get install chromium chromium-driver`` on Debian. On each page, it checks that

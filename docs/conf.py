@@ -81,7 +81,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_additional_pages = {"index": "redirect.html"}
-html_context = {"default_mode": "auto"}  # the theme warns in the console without a mode
+html_context = {"default_mode": "auto"}  # without a mode, the theme logs a warning
 html_theme_options = {
     "header_links_before_dropdown": 5,
     "navigation_with_keys": False,

@@ -27,7 +27,7 @@ others = np.linspace(0.1, 10, 100)  # test numbers
 
 
 def train(true_m, true_b, numbers, *, bias=True):
-    """Train on these numbers. Return m, b, and a list: the largest error on `others` per step."""
+    """Train on these numbers. Return m, b, and each step's largest error on `others`."""
     neuron = cr.Linear(1, 1, bias=bias, init=cr.initializers.zeros())
     model = cr.Sequential(neuron, backend=options.backend, dtype="float64")
     loss, optimizer = cr.MSELoss(), cr.SGD(lr=options.lr).bind(model)

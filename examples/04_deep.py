@@ -33,7 +33,7 @@ signs = np.array(list(product([1, -1], repeat=4)))
 
 
 def draw(points):
-    """Draw points with every combination of signs. Also return their numbers of negative inputs."""
+    """Return points with every combination of signs, and how many inputs of each are negative."""
     x = rng.uniform(0.5, 1.5, size=(points, 1, 4)) * signs
     return x.reshape(-1, 4), np.sum(x < 0, axis=2).reshape(-1, 1)
 

@@ -178,7 +178,7 @@ def write(length, temperature):
     return "".join(written[1:])
 
 
-writer = cr.Sequential(  # scores for each next character, and the state after the last one
+writer = cr.Sequential(  # scores of each next character, and the last state
     cr.Embedding(len(alphabet), 64), cr.GRU(64, memory, return_state=True),
     cr.Linear(memory, len(alphabet)), backend=options.backend, seed=options.seed,
 )  # fmt: skip

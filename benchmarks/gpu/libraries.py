@@ -232,7 +232,7 @@ def _by_steps(
     steps: int,
     clock: Clock | None,
 ) -> Train:
-    """Train by calling `step` with each step index; `end` waits for the losses and reads them."""
+    """Train by calling `step` with each step index. `end` waits for the losses and reads them."""
 
     def train(epochs: int) -> Trained:
         trained = Trained([], [], [])

@@ -18,7 +18,7 @@ WANTED = 0.98
 
 
 def measure(place: Place, rounds: int, attempts: Attempts) -> dict[str, Any]:
-    """Return the seconds and accuracies of a cold run in a new process, and of warm runs."""
+    """Return seconds and accuracies: of a cold run in a new process, and of warm runs."""
     try:
         cr.datasets.mnist()
     except cr.datasets.DownloadError as error:

@@ -1,7 +1,7 @@
 """Builds the navigation from the lists of links on the index pages.
 
-Each item of a list at the margin of an index page is one entry of the navigation: the page that the
-first link of the item leads to.
+Each top-level list item of an index page becomes one entry of the navigation. The entry is the page
+that the first link of the item leads to.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Shows the source files as pages, and makes links to Python files lead to these pages.
 
-Each excerpt on a maths page has a link to its file above it. On the site, the link leads to the
+On a maths page, a link above each excerpt leads to the file. On the site, the link leads to the
 first line of the excerpt.
 """
 
@@ -46,7 +46,7 @@ def source_pages(app):
 
 
 def lead_links_to_pages(app, doctree):
-    """Replace links to files and folders of the repository by links to pages of the site."""
+    """Replace links to files and folders of the repository with links to pages of the site."""
     here = app.env.docname
     for link in list(doctree.findall(_is_link)):
         path = Path(app.env.relfn2path(link["reftarget"].partition("#")[0], here)[1])

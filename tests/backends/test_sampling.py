@@ -33,7 +33,7 @@ def test_samples(dtype, of_images, library):
 
 
 def test_arrays_need_not_be_contiguous(library):
-    arrays = IMAGES / 9, COLUMNS, ROWS  # columns first, as the axes are swapped
+    arrays = IMAGES / 9, COLUMNS, ROWS  # columns first, because the axes are swapped
     swapped = [np.swapaxes(array, -1, -2) for array in arrays]
     matrix_transpose = library.backend.xp.matrix_transpose
     views = (matrix_transpose(library.asarray(array)) for array in arrays)

@@ -1,4 +1,4 @@
-"""Progress bars and printed lines show the correct numbers, also after resuming."""
+"""Progress bars and printed lines show the correct numbers, even after resuming."""
 
 import re
 

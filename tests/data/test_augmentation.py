@@ -367,7 +367,7 @@ def test_a_fill_outside_the_range_of_the_dtype(name, fill, library):
 
 
 def test_outside_an_image_there_is_exactly_the_fill(library):
-    """On no side of the image do rounding errors of large pixels change the fill."""
+    """Rounding errors of large pixels do not change the fill on any side of the image."""
     images, fill = np.full((50, 3, 3), 1e8, "float32"), np.float32(0.1)
     found = augmented(RandomAffine(translate=9.0, fill=fill), images, library)
     shift = np.random.default_rng(3)

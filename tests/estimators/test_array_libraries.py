@@ -138,7 +138,7 @@ def test_frames_train_like_arrays(kind, y, frame):
 
 
 def test_another_backend_for_numpy_arrays(backend_name):
-    """Training may run on another backend while inputs and outputs are NumPy arrays."""
+    """Training may run on another backend even if inputs and outputs are NumPy arrays."""
     early = {"early_stopping": True, "max_iter": 6}
     for data in (X, sparse.csr_array(X)):
         model = fitted(MLPClassifier, NAMES, data, backend=backend_name, **early)

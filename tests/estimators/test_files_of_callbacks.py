@@ -1,4 +1,4 @@
-"""Each fit of an estimator writes the files of its callbacks to its own place."""
+"""Each fit of an estimator writes the files of its callbacks to its own folder."""
 
 import warnings
 

@@ -33,7 +33,7 @@ def check_text(out):
         numbers(f"epoch {n}: cross-entropy {NUMBER} per character", out)[0] for n in (1, 2, 3)
     ]
     assert (np.diff(entropies) < 0).all()
-    assert entropies[-1] < 1.7  # without a memory, the frequencies of characters give about 3.3
+    assert entropies[-1] < 1.7  # the frequencies of characters alone give about 3.3
     shares = [
         numbers(f"temperature {t}: {NUMBER}% of the words are in the text", out)[0]
         for t in (0.3, 0.7, 1.2)

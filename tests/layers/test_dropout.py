@@ -20,7 +20,7 @@ def test_masks_are_the_same_on_every_library(library):
 
 
 def test_masks_follow_the_formula():
-    """The masks equal those that Python integers give, with products modulo 2**32 and 2**64."""
+    """The masks equal those computed with Python's integers, modulo 2**32 and 2**64."""
 
     def mix(z):
         z = (z + 0x9E3779B97F4A7C15) & (2**64 - 1)

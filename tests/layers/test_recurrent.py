@@ -138,7 +138,7 @@ def test_two_halves_with_the_state_passed_on(kind, library):
 
 @kinds
 def test_the_last_state_is_that_of_all_states(kind, library):
-    """The last state of a sequence is that of its last step or, if read backwards, of step 0."""
+    """The last state is that of the sequence's last step or, in the second direction, of step 0."""
     x, lengths = normal((3, 4, 3), library), library.asarray(LENGTHS)
     every = bound(kind(3, 2, 2, bidirectional=True), library, seed=5)
     last = bound(kind(3, 2, 2, bidirectional=True, output="last"), library, seed=5)
@@ -197,7 +197,7 @@ def test_dropout_scales_what_it_keeps(library):
     x = library.asarray(np.ones((1, 1, 1)))
     found = library.to_numpy(layer.forward(x, training=True)[0])
     kept = found[0, 0, 0] * 0.75
-    assert kept == pytest.approx(round(kept))  # a number of units that were kept
+    assert kept == pytest.approx(round(kept))  # `kept` units were kept
     assert 250 < kept < 350
     assert library.to_numpy(layer.forward(x)[0])[0, 0, 0] == 400.0
 

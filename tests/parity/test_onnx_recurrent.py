@@ -24,7 +24,7 @@ def assert_same(running, model, x):
 
 
 def draw(kind, rng):
-    """Return a layer of this kind with random arguments, and a function for random inputs."""
+    """Return a layer of this kind with random arguments, and a function that draws inputs."""
     features, hidden, layers = (int(n) for n in rng.integers(1, (6, 8, 4)))
     time = int(rng.integers(1, 8))
     bias, bidirectional, return_state = map(bool, rng.integers(2, size=3))

@@ -24,7 +24,7 @@ def test_the_column_of_pytorch_runs(tmp_path):
         exec(theirs, variables())
 
 
-@pytest.mark.filterwarnings("ignore")  # warnings of Keras about itself
+@pytest.mark.filterwarnings("ignore")  # Keras warns about its own code
 def test_the_column_of_keras_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     pytest.importorskip("torch"), pytest.importorskip("keras")

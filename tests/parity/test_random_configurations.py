@@ -67,7 +67,7 @@ def draw_layers(rng, features, outputs):
 
 
 def draw_loss(rng, samples, outputs):
-    """Return the layers before a loss, the loss in both libraries, and a function of targets."""
+    """Return the last layers, the loss in both libraries, and a function that draws targets."""
     name = choice(rng, ["mse", "l1", "huber", "bce", "bce of logits", "kl", "labels", "shares"])
     reduction, before, options = choice(rng, ["mean", "sum"]), [], {}
     weight = rng.uniform(0.1, 3.0, outputs) if flip(rng) else None

@@ -263,7 +263,7 @@ BATCHES = {
 @pytest.mark.parametrize(("size", "batch_size", "fits"), BATCHES.values(), ids=BATCHES)
 @pytest.mark.parametrize("first", [cr.Conv2d(2, 3, 1), cr.Identity()], ids=["Conv2d", "Identity"])
 def test_a_batch_of_images_is_tried_before_the_first_step(first, size, batch_size, fits, library):
-    """One image is enough for a BatchNorm over axis 1, if it has more than one position."""
+    """One image is enough for a BatchNorm over axis 1, if the image has several positions."""
     channels = 2 if isinstance(first, cr.Identity) else 3
     layers = first.copy(), cr.BatchNorm(channels), cr.Dropout(0.5), cr.Flatten()
     features = channels * size[0] * size[1]

@@ -19,7 +19,7 @@ def page(tmp_path_factory):
 
 @pytest.fixture
 def case(page, request, library):
-    """The case with the name in `request.param`, with an unbound copy of its model."""
+    """The case that `request.param` names, with an unbound copy of its model."""
     found = cases(page)[request.param]
     return found._replace(model=found.model.copy().bind(library.backend, seed=3))
 

@@ -1,4 +1,4 @@
-"""`fit` learns, records its history, continues in further calls, and uses sample weights."""
+"""`fit` trains, records a history, continues in further calls, and uses sample weights."""
 
 import numpy as np
 import pytest

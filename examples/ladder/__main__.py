@@ -101,7 +101,7 @@ def climb(rung, seed, train, test, backend, machine, folder):
     add(path, {**run, "machine": machine})
     shutil.rmtree(checkpoints)
     (error,) = percentages([run])
-    print(f"{rung.name}, seed {seed}: {error:.2f} % errors in {run['minutes']:.1f} minutes")
+    print(f"{rung.name}, seed {seed}: {error:.2f} % errors in {run['cpu_minutes']:.1f} CPU minutes")
 
 
 if __name__ == "__main__":

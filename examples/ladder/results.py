@@ -45,14 +45,15 @@ def row(rung, runs):
     cells = [rung.title, f"{rung.paper} ({rung.year})", f"{rung.published:g}"]
     if not runs:
         return [*cells, "not measured", "", "", ""]
-    minutes = statistics.mean(run["minutes"] for run in runs)
+    minutes = [run["cpu_minutes"] for run in runs if "cpu_minutes" in run]
+    mean = f"{statistics.mean(minutes):.1f}" if minutes else ""
     machines = sorted({machine(run) for run in runs})
-    return [*cells, shown(runs), str(len(runs)), f"{minutes:.1f}", "; ".join(machines)]
+    return [*cells, shown(runs), str(len(runs)), mean, "; ".join(machines)]
 
 
 def table(folder):
     """Return the ladder as a table in Markdown, with test errors in percent."""
-    heads = ["network", "paper", "published", "ours", "seeds", "minutes per seed", "machine"]
+    heads = ["network", "paper", "published", "ours", "seeds", "CPU minutes per seed", "machine"]
     rows = [heads, ["---"] * len(heads)]
     rows += [row(rung, read(folder / f"{rung.name}.json")) for rung in LADDER]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

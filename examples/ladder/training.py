@@ -3,13 +3,13 @@
 import os
 import platform
 import re
-import statistics
+import time
 from pathlib import Path
 
 import numpy as np
 
 import chainrule as cr
-from chainrule.callbacks import Checkpoint, latest_checkpoint
+from chainrule.callbacks import Callback, Checkpoint, latest_checkpoint
 
 
 def measure(rung, seed, train, test, *, backend, folder):
@@ -35,13 +35,13 @@ def measure(rung, seed, train, test, *, backend, folder):
     """
     trainer = fit(rung, seed, *train, backend=backend, folder=folder)
     images, labels = test
-    seconds = statistics.median(trainer.history["seconds"])  # pauses would change the mean
     wrong = trainer.model.predict(images).argmax(axis=1) != labels
     return {
         "seed": seed,
         "errors": int(wrong.sum()),
         "images": len(labels),
-        "minutes": round(rung.epochs * seconds / 60, 2),
+        "minutes": minutes(trainer.history, "seconds"),
+        "cpu_minutes": minutes(trainer.history, "cpu_seconds"),
         "loss": round(trainer.history["loss"][-1], 6),
         "backend": backend,
         "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
@@ -49,6 +49,24 @@ def measure(rung, seed, train, test, *, backend, folder):
         "numpy": np.__version__,
         "settings": rung.settings(len(train[0])),
     }
+
+
+def minutes(history, column):
+    """Return the number of epochs times the median of the seconds in this column, in minutes.
+
+    A pause does not change the median.
+    """
+    return round(len(history.epochs) * float(np.nanmedian(history[column])) / 60, 2)
+
+
+class ProcessorTime(Callback):
+    """Record the processor time of each epoch. Other programs hardly change it."""
+
+    def on_epoch_start(self, trainer):
+        self.start = time.process_time()
+
+    def on_epoch_end(self, trainer):
+        trainer.history.epochs[-1]["cpu_seconds"] = time.process_time() - self.start
 
 
 def fit(rung, seed, images, labels, *, backend, folder):
@@ -63,7 +81,7 @@ def fit(rung, seed, images, labels, *, backend, folder):
     trainer.fit(
         images, targets(labels) if rung.squared_error else labels,
         epochs=rung.epochs, batch_size=rung.batch_size, augment=rung.augment,
-        callbacks=[Checkpoint(folder, keep_last=1)], verbose=2, resume=True,
+        callbacks=[ProcessorTime(), Checkpoint(folder, keep_last=1)], verbose=2, resume=True,
     )  # fmt: skip
     return trainer
 

@@ -1,4 +1,4 @@
-"""Argument checks. Each returns the argument, or raises an error that says what is expected."""
+"""Argument checks. Each returns a valid argument, and raises an error for an invalid one."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def share(name: str, number: Any) -> float:
 
 
 def _real(name: str, number: Any) -> float:
-    if not isinstance(number, (float, Real)):  # float comes first, because it takes less time
+    if not isinstance(number, (float, Real)):  # checking for float first is faster
         found = f"{shown(number)}{what_is_meant(number)}"
         raise TypeError(f"expected {name} to be a number, found {found}")
     return float(number)
@@ -175,7 +175,7 @@ def expect_arguments(cls: type, given: Iterable[str]) -> None:
 
 
 def no_argument(function: str, name: str, known: Sequence[str]) -> TypeError:
-    """Return the error for an unknown argument, with the name that was probably meant."""
+    """Return the error for an unknown argument. It suggests the name that was probably meant."""
     meant = [theirs for theirs in _MEANT.get(name, ()) if theirs in known]
     meant = meant or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {meant[0]!r}?" if meant else f"expected one of {', '.join(known)}"
@@ -209,9 +209,9 @@ _MEANT: dict[
     "criterion": ("loss",),
 }
 
-_INSTEAD = {  # arguments of recurrent layers in other libraries, without an equivalent
+_INSTEAD = {  # recurrent layers' arguments in other libraries that have no equivalent here
     "batch_first": "the batch is always the first axis",
-    "proj_size": "there are no projections; a Linear layer after this layer changes its size",
-    "recurrent_dropout": "dropout= is between two layers, and there is none between two steps",
+    "proj_size": "there are no projections; add a Linear layer to change the size of the output",
+    "recurrent_dropout": "dropout= applies between layers; there is no dropout between steps",
     "go_backwards": "bidirectional=True adds a direction that reads backwards",
 }

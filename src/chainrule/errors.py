@@ -24,7 +24,7 @@ class ShapeError(ValueError):
 
 
 class DataError(ValueError):
-    """Data is empty or not numeric, or contains NaN, infinity or labels outside the classes.
+    """Data is empty or not numeric, or contains NaN, infinity or labels out of range.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def blaming(what: str) -> Iterator[None]:
 
 
 def blamed(f: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
-    """Return a function ``(name, x)`` that calls ``f(x)``, and names one of several inputs."""
+    """Return `f` as a function ``(name, x)``. Errors name the input if there are several."""
 
     def with_name(name: str, x: Any) -> Any:
         with blaming(name) if "[" in name else nullcontext():  # a single input needs no name

@@ -1,6 +1,6 @@
 """The two forms of data: one array, or several arrays in a tuple or a dict.
 
-A layer, a loss or a source of batches treats both forms alike with the help of these functions.
+With these functions, layers, losses and sources of batches handle both forms in the same way.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class WithStates(tuple[Any, ...]):
 
 
 OF_SEQUENCES = frozenset({"x", "lengths", "h", "c"})
-"""The names of sequences, and of the lengths and states that belong to them, in a dict."""
+"""The dict keys of padded sequences, their lengths, and the states of recurrent layers."""
 
 
 def several(x: Any) -> bool:
-    """Return whether `x` is a tuple or a dict. A list is not: a list becomes a single array."""
+    """Return whether `x` is a tuple or a dict. A list counts as one array."""
     return isinstance(x, _SEVERAL)
 
 
 def each(f: Callable[..., Any], x: Arrays, *others: Arrays) -> Any:
-    """Apply `f` to each array of `x`, and return the results in the form of `x`.
+    """Apply `f` to each array of `x`, and return the results in the same form as `x`.
 
-    `others` have the form of `x`. Their arrays are further arguments of `f`.
+    `others` also have this form. Their arrays are passed to `f` as further arguments.
     """
     if isinstance(x, dict):
         return {key: f(array, *(other[key] for other in others)) for key, array in x.items()}
@@ -53,7 +53,7 @@ def each(f: Callable[..., Any], x: Arrays, *others: Arrays) -> Any:
 
 
 def named(name: str, x: Arrays) -> dict[str, Array]:
-    """Return the arrays of `x` by name: ``"x"``, or such as ``"x[0]"`` or ``"x['image']"``.
+    """Return a dict from names, such as ``"x"``, ``"x[0]"`` or ``"x['image']"``, to arrays.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def named(name: str, x: Arrays) -> dict[str, Array]:
 
 
 def each_named(f: Callable[[str, Any], Any], name: str, x: Arrays) -> Any:
-    """Apply ``f(name, array)`` to each array with its name (see `named`), as `each` does."""
+    """Apply ``f(name, array)`` to each array, as `each` does. The names are those of `named`."""
     results = iter([f(key, array) for key, array in named(name, x).items()])
     return each(lambda _: next(results), x)
 
@@ -84,21 +84,21 @@ def first(x: Arrays) -> Array:
 
 
 def shape_of(x: Arrays) -> Any:
-    """Return the shape of `x`, or the shapes of all its arrays in the form of `x`."""
-    if hasattr(x, "shape"):  # the usual case, in every step
+    """Return the shape of `x`, or the shapes of all its arrays in the same form."""
+    if hasattr(x, "shape"):  # the most common case
         return tuple(x.shape)
     return each(lambda array: tuple(getattr(array, "shape", ())), x)
 
 
 def each_shape(f: Callable[..., Any], shape: Shapes, *others: Any) -> Any:
-    """Apply `f` to the shape of each array, as `each` does. `shape_of` returns `shape`."""
+    """Apply `f` to each shape, as `each` does. `shape` has the form that `shape_of` returns."""
     return f(shape, *others) if is_shape_of_one(shape) else each(f, shape, *others)
 
 
 def fits(x: Arrays, shape: Shapes) -> bool:
-    """Return whether `x` has the shape `shape`, in the form that `shape_of` returns.
+    """Return whether `x` has this shape, given in the form that `shape_of` returns.
 
-    ``None`` in place of an array fits any shape.
+    ``None`` instead of an array fits any shape.
     """
     if not several(x):
         return is_shape_of_one(shape) if x is None else tuple(x.shape) == shape
@@ -114,7 +114,7 @@ def is_shape_of_one(shape: Shapes) -> bool:
 
 
 def rows(x: Arrays, part: Any) -> Any:
-    """Return a part of the samples of each array. `part` is a slice, or row numbers."""
+    """Return the same samples of each array. `part` is a slice or an array of row numbers."""
     return each(lambda array: array[part, ...], x)
 
 
@@ -126,7 +126,7 @@ def list_hint(*data: Any) -> str:
 
 
 def same_length(lengths: dict[str, int], hint: str = "") -> int:
-    """Return the number of samples of arrays. Raise a `ShapeError` unless it is always the same."""
+    """Return the number of samples, or raise a `ShapeError` if the arrays do not agree on it."""
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{n} in {name}" for name, n in lengths.items())
         raise ShapeError(f"expected the same number of samples in each array, found {found}{hint}")

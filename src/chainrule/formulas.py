@@ -36,8 +36,8 @@ def scaled_norm(
     """Return the Euclidean norm as two factors, because their product may overflow.
 
     The first factor is the largest absolute value of the elements, or 1 if this value is 0 or not
-    finite. The second factor is the norm that the elements have after division by the first factor.
-    For finite elements, the second factor is 0, or between 1 and the square root of the number of
+    finite. The second factor is the norm after each element is divided by the first factor. For
+    finite elements, the second factor is 0, or between 1 and the square root of the number of
     elements. In both factors, the reduced axes have length 1.
     """
     scale = xp.max(xp.abs(x), axis=axis, keepdims=True)
@@ -83,7 +83,7 @@ def relu_gradient(xp: Any, dy: Array, y: Array) -> Array:
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))``. In the code, no exponent is positive, which avoids overflow."""
+    """Return ``1 / (1 + exp(-x))``. To avoid overflow, no exponent is positive."""
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 

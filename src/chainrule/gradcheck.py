@@ -26,7 +26,7 @@ Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
 """A function of the values. It returns a number, and a function that computes its gradients."""
 
 _INPUT = "the input"
-_STEP = 1e-5  # near this step, the error of central differences is smallest, about 1e-10
+_STEP = 1e-5  # near this step size, the error of central differences is smallest, about 1e-10
 
 
 def gradcheck(
@@ -113,7 +113,7 @@ def gradcheck(
         central = _central_differences(f, host)
         scale = max(float(np.abs(central).max()), 1e-3)
         error = np.abs(gradient - central) / scale
-        for entry in map(tuple, np.argwhere(~(error <= tolerance))):  # maybe at a kink
+        for entry in map(tuple, np.argwhere(~(error <= tolerance))):  # it may be at a kink
             one_sided = _one_sided_differences(f, host, entry)
             error[entry] = min(error[entry], *np.abs(gradient[entry] - one_sided) / scale)
         entry = np.unravel_index(int(np.argmax(np.nan_to_num(error, nan=np.inf))), error.shape)
@@ -151,7 +151,7 @@ def _layer(
     training: bool,
     seed: int,
 ) -> tuple[Values, Run]:
-    """Return the values to vary, and a function for the weighted sum and the gradients."""
+    """Return the values to vary, and a function that computes the weighted sum and gradients."""
     layer = layer.copy()
     layer.unfreeze()
     layer.bind(backend, dtype="float64", seed=seed)
@@ -209,10 +209,10 @@ def _with_values(backend: Backend, x: Arrays, values: Values) -> Arrays:
 
 
 def _of_floats(dx: Arrays | None, x: Arrays) -> list[Array | None]:
-    """Return the gradients of the floating-point arrays of `x`. Among several, None means 0."""
+    """Return the gradients of the floating-point arrays of `x`. In a tuple or dict, None is 0."""
     if not several(x):
         return [dx] if _floats(x) else []
-    gradients = named(_INPUT, dx)  # a dict may have another order than `x`
+    gradients = named(_INPUT, dx)  # a dict may have a different order than `x`
     return [
         np.zeros(array.shape) if gradients[name] is None else gradients[name]
         for name, array in _floats(x).items()

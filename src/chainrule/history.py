@@ -71,7 +71,7 @@ class History:
         return list(dict.fromkeys(name for row in self.epochs for name in row))
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Return all columns by name."""
+        """Return a dict from column names to columns."""
         return {name: self[name] for name in self._names()}
 
     def to_csv(self, path: str | Path) -> None:

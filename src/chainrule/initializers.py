@@ -239,8 +239,8 @@ class given:
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the number of inputs and outputs of weights ``(out, in, *kernel)``.
 
-    Each element of a convolution's output has ``in * prod(kernel)`` inputs, and each element of the
-    input affects ``out * prod(kernel)`` outputs, if the stride is 1.
+    Each element of a convolution's output has ``in * prod(kernel)`` inputs. If the stride is 1,
+    each element of the input affects ``out * prod(kernel)`` outputs.
     """
     if len(shape) < 2:
         raise ValueError(f"expected weights of shape (out, in, ...), found {shape}")

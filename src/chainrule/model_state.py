@@ -33,7 +33,7 @@ class StepInputs(Protocol):
     """
 
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
-        """Return the numbers that an optimizer step uses, as one array moved in one transfer."""
+        """Return the numbers that an optimizer step uses, as one array, moved in one transfer."""
 
     def key(self, state: ModelState) -> tuple[Any, Any]:
         """Return the key of the next random mask: two integers or 0-d arrays."""
@@ -121,7 +121,7 @@ class ModelState:
         return value
 
     def _laid_out(self, parts: Sequence[Stored], drawn: dict[int, np.ndarray]) -> Array:
-        """Put the initial values of all parts into one vector, and note the slice of each part."""
+        """Put the initial values of all parts into one vector, and record each part's slice."""
         flat = np.empty(sum(part.size for part in parts), dtype=self.dtype_name)
         offset = 0
         for part in parts:

@@ -230,8 +230,8 @@ class Parameter(Stored):
     def grad(self) -> Array:
         """The gradient of the loss with respect to this parameter, from the last backward pass.
 
-        The gradient is zero if the last backward pass did not reach this parameter, and after
-        `Layer.zero_grad`.
+        The gradient is zero after `Layer.zero_grad`, or if the last backward pass did not reach
+        this parameter.
         """
         self._settle(self.state.shown)
         return self._gradient()
@@ -275,7 +275,7 @@ class Parameter(Stored):
     def add_grad_rows(self, index: Array, rows: Array) -> None:
         """Add ``rows[i]`` to row ``index[i]`` of the gradient for every `i`.
 
-        Indices may repeat. There is no temporary array of the parameter's shape.
+        Indices may repeat. No temporary array of the parameter's shape is created.
 
         Parameters
         ----------
@@ -287,7 +287,7 @@ class Parameter(Stored):
         Raises
         ------
         ShapeError
-            If there is not one row of the parameter's shape for each index.
+            Unless there is one row of the right shape for each index.
         TypeError
             If `rows` does not have the model's dtype.
         """
@@ -322,7 +322,7 @@ class Parameter(Stored):
         return first
 
     def _settle(self, shown: int) -> None:
-        """Set the gradient to zero if it is frozen or not of generation `shown`."""
+        """Set the gradient to zero if the parameter is frozen or the gradient is out of date."""
         if self.trainable and self._written == shown:
             return
         if self.trainable or not self._zeroed:

@@ -1,4 +1,4 @@
-"""Values of images between their pixels. A backend may replace the function with a kernel."""
+"""Interpolation between pixels of images. A backend may replace the function with a kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
     """Return the values of images at the given positions, interpolated between four pixels.
 
     Every pixel outside an image has the value `fill`. So the values change continuously across the
-    edge of an image. A position that is 1 or more outside has the value `fill`, and so has NaN.
+    edge of an image. A position that is 1 or more outside, or NaN, has the value `fill`.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
         Positions in units of pixels, ``(batch, out_height, out_width)``. Position 0 is the centre
         of the first pixel.
     fill : float
-        The value of the pixels outside.
+        The value of the pixels outside an image.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
         The values, ``(batch, channels, out_height, out_width)``, in the dtype of the positions.
     """
     batch, channels, height, width = images.shape
-    # A position 1 after the last pixel has a successor, too.
+    # Even a position 1 after the last pixel needs a next pixel, so the padding there is 2.
     x = pad(xp, xp.astype(images, rows.dtype), ((1, 2), (1, 2)), fill)
     across = width + 3
     top, below = _pixel_and_rest(xp, rows, height)
@@ -53,7 +53,7 @@ def _pixel_and_rest(xp: Any, position: Array, size: int) -> tuple[Array, Array]:
 
     The index refers to the padded image.
     """
-    position = xp.where(position > -1.0, position, -1.0)  # NaN becomes -1, too
+    position = xp.where(position > -1.0, position, -1.0)  # NaN also becomes -1
     position = xp.minimum(position, float(size)) + 1.0
     pixel = xp.floor(position)
     return xp.astype(pixel, xp.int64), position - pixel

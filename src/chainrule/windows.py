@@ -17,12 +17,12 @@ from .types import Array
 
 @dataclass(frozen=True)
 class Windows:
-    """The places of windows. Each field has one entry per spatial axis.
+    """The positions of windows. Each field has one entry per spatial axis.
 
     Attributes
     ----------
     size : tuple of int
-        The number of elements of a window.
+        The number of elements in a window.
     stride : tuple of int
         The distance from one window to the next.
     dilation : tuple of int
@@ -40,15 +40,16 @@ class Windows:
     count: tuple[int, ...]
 
     def elements(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """Yield the index of each element, and the slices that pick it from all windows."""
+        """Yield each element's index, and the slices that select the element in all windows."""
         for index in itertools.product(*map(range, self.size)):
             axes = zip(index, self.stride, self.dilation, self.count, strict=True)
             yield index, tuple(slice(i * d, i * d + (n - 1) * s + 1, s) for i, s, d, n in axes)
 
     def rows(self, part: slice, height: int) -> tuple[slice, Windows]:
-        """Return these rows of windows, and the rows of an image with this height that they cover.
+        """Return the image rows that some rows of windows cover, and these windows within them.
 
-        In a sequence, the rows are positions.
+        `part` is a slice of the rows of windows, and `height` is the height of the whole image. In
+        a sequence, the rows are positions.
         """
         if part == slice(0, self.count[0]):
             return slice(0, height), self
@@ -134,7 +135,7 @@ def sum_largest(xp: Any, dy: Array, x: Array, y: Array, windows: Windows) -> Arr
 
 
 def pad(xp: Any, x: Array, padding: Sequence[tuple[int, int]], fill: float | bool = 0.0) -> Array:
-    """Return `x` with elements `fill` added before and after it on its last axes."""
+    """Return `x`, padded with the value `fill` at both ends of its last axes."""
     if not any(map(any, padding)):
         return x
     padded = xp.full(padded_shape(x.shape, padding), fill, dtype=x.dtype, device=x.device)

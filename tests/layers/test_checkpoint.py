@@ -124,7 +124,8 @@ def test_custom_layers(tmp_path):
     assert isinstance(cr.load(path, layers=OWN)[1], Scale)
     for layers in ([Scale], Scale, {"Scale": Scale(3)}, {"Scale": int}):
         with pytest.raises(
-            TypeError, match=r"by name, such as layers={'Scale': Scale}, found layer"
+            TypeError,
+            match=r"expected a dict of .* classes, such as layers={'Scale': Scale}, found layer",
         ):
             cr.load(path, layers=layers)
     with pytest.raises(cr.FileFormatError, match=r"an unknown layer 'Scale'"):

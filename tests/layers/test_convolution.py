@@ -197,7 +197,7 @@ def test_valid_is_no_padding():
         (
             cr.ConvTranspose2d(2, 1, 1, padding=1),
             (1, 2, 5, 2),
-            "padding that leaves a part of the output, found padding that removes 2 elements of a "
+            "padding that leaves part of the output, found padding that removes 2 elements of a "
             "width of 2, for an input of shape (1, 2, 5, 2)",
         ),
     ],
@@ -292,6 +292,6 @@ def test_arguments_that_determine_shapes_cannot_be_changed(name):
     """After such a change, the layer would no longer match the file of the model."""
     layer = cr.Conv2d(1, 2, 3)
     before = getattr(layer, name)
-    with pytest.raises(AttributeError, match=rf"{name} cannot be changed: make a new Conv2d"):
+    with pytest.raises(AttributeError, match=rf"{name} cannot be changed: create a new Conv2d"):
         setattr(layer, name, 2)
     assert getattr(layer, name) == before

@@ -234,8 +234,8 @@ def test_a_late_index_is_checked_before_the_first_step(with_lengths, library):
 @pytest.mark.parametrize(
     ("layer", "second", "words"),
     [
-        (cr.BatchNorm(2), LENGTHS, "this layer takes no lengths and states"),
-        (cr.Flatten(), LENGTHS, "this layer takes no lengths and states"),
+        (cr.BatchNorm(2), LENGTHS, "this layer takes no lengths or states"),
+        (cr.Flatten(), LENGTHS, "this layer takes no lengths or states"),
         (cr.Linear(2, 2), LENGTHS.astype("float32"), "a list of rows is one array"),
         (cr.Linear(2, 2), np.ones((3, 2), int), "a list of rows is one array"),
     ],

@@ -335,7 +335,7 @@ MISTAKES = {
         "input in float64, found .*int64",
     ),
     "lengths of floats": (
-        (X, np.ones(2)), cr.DataError, "lengths that are integers, found .*float64",
+        (X, np.ones(2)), cr.DataError, "integer lengths, found .*float64",
     ),
     "too few lengths": ((X, np.ones(1, int)), cr.ShapeError, r"shape \(2,\), found \(1,\)"),
     "two axes": ((X, np.ones((2, 1), int)), cr.ShapeError, r"found \(2, 1\)"),
@@ -422,8 +422,8 @@ def test_bad_arguments(options, words):
         ("input_dim", "did you mean 'input_size'"),
         ("n_layers", "did you mean 'num_layers'"),
         ("batch_first", "the batch is always the first axis"),
-        ("proj_size", "there are no projections; a Linear layer"),
-        ("recurrent_dropout", "dropout= is between two layers"),
+        ("proj_size", "there are no projections; add a Linear layer"),
+        ("recurrent_dropout", "dropout= applies between layers"),
     ],
 )
 def test_an_argument_of_another_library(name, hint):

@@ -80,7 +80,7 @@ def test_mistakes(mode, library):
         ([5, 0, 3], cr.DataError, "expected lengths from 1 to 5, found 0"),
         ([6, 1, 3], cr.DataError, "expected lengths from 1 to 5, found 6"),
         ([5, 1], cr.ShapeError, r"expected lengths of shape \(3,\), found \(2,\)"),
-        ([5.0, 1.0, 3.0], cr.DataError, "expected lengths that are integers, found .*float64"),
+        ([5.0, 1.0, 3.0], cr.DataError, "expected integer lengths, found .*float64"),
     ):
         with pytest.raises(kind, match=message):
             pooled(mode, library, sequences(), lengths)

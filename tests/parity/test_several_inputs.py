@@ -73,7 +73,7 @@ def test_outputs_in_another_form(tmp_path):
 
     model = cr.Sequential(Twice("a"))
     with pytest.raises(
-        TypeError, match=r"names in the form of \('output_0', 'output_1'\), found a"
+        TypeError, match=r"names in a form like \('output_0', 'output_1'\), found a"
     ):
         cr.to_onnx(model, tmp_path / "model.onnx", input_shape={"a": (3,)})
 

@@ -113,7 +113,7 @@ REFUSED = {
     ),
     "images after a Linear": (
         lambda: nn.Sequential(nn.Linear(8, 8), nn.Softmax(dim=1), nn.Conv1d(3, 4, 2)),
-        "expected images; after a Linear or a Flatten, put an Unflatten before it",
+        "expected images; after a Linear or Flatten, an Unflatten is needed first",
     ),
     "LSTM, time first": (
         lambda: nn.LSTM(3, 4), "expected batch_first=True, found batch_first=False"

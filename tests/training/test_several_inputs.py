@@ -324,7 +324,7 @@ def test_gradients_of_a_loss_have_the_form_of_the_outputs():
             return xp.sum(y["a"], axis=1), lambda: {"A": xp.ones_like(y["a"])}
 
     _, backward = Wrong()({"a": np.ones((2, 3))}, {"a": np.ones((2, 3))})
-    with pytest.raises(TypeError, match=r"form of the outputs \({'a': <.*>}\), found {'A': <"):
+    with pytest.raises(TypeError, match=r"form as the outputs \({'a': <.*>}\), found {'A': <"):
         backward()
 
 
@@ -332,7 +332,7 @@ def test_shapes_and_dtypes_have_the_same_form(page):
     model, shapes = page["two_branches"].copy(), ((6,), (3,))
     assert model.summary(shapes, input_dtype="float32") == model.summary(shapes)
     for dtype in ("float32",), {"a": "float32"}:
-        with pytest.raises(ValueError, match=r"expected input_dtype in the form of \(\(6,\), \(3,"):
+        with pytest.raises(ValueError, match=r"expected input_dtype in a form like \(\(6,\), \(3,"):
             model.summary(shapes, input_dtype=dtype)
     for shape in 6, [[6], [3]]:
         with pytest.raises(ValueError, match="expected input_shape to be the shape of one sample"):

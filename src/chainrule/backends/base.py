@@ -1,8 +1,8 @@
 """The array library that a model runs on. Each method covers a difference between libraries.
 
 The rest of the package uses only the Array API standard, through the namespace ``xp``, and names no
-library. The methods of `Backend` use only the standard too, so every conforming library works. The
-other modules of this folder override those methods for which measurements showed a gain.
+library. The methods of `Backend` also use only the standard, so every conforming library works. The
+other modules of this folder override a method where measurements showed that this is faster.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Backend:
     ----------
     xp : namespace
         A module that conforms to the Array API standard, such as ``array_api_strict``, or that
-        array-api-compat can adapt to the standard, such as ``torch``.
+        array-api-compat can adapt to it, such as ``torch``.
     device : optional
-        The device, in the form that the library uses. By default, the library's default device.
+        The device, in the library's own notation. By default, the library's default device.
     precision : str, optional
         One of `precisions`. By default, the library's own setting.
 
@@ -40,7 +40,7 @@ class Backend:
     ------
     TypeError
         If the library's arrays cannot be written to (JAX), or if a reshaped slice is a copy instead
-        of a view. Parameters are views into one vector, so with copies, training would have no
+        of a view. Parameters are views into one vector. If they were copies, training would have no
         effect.
     BackendError
         If the library does not have this device.
@@ -56,7 +56,7 @@ class Backend:
     """
 
     known: ClassVar[dict[str, Callable[..., Backend]]] = {}
-    """The backends by name."""
+    """A dict from names to backend classes."""
 
     repeats = False
     """Whether `compile` returns a faster version of a training step."""
@@ -65,8 +65,8 @@ class Backend:
     """The precisions to which `matmul` can round float32 inputs (see `get_backend`)."""
 
     patch_elements = 2**24
-    """About how many elements the patch matrix of a convolution may have, see `Convolution._parts`.
-    For a few output channels or a single large image, there may be several times as many."""
+    """The approximate maximum size of a convolution's patch matrix (see `Convolution._parts`). With
+    few output channels or a single large image, the matrix may be several times as large."""
 
     def __init_subclass__(cls, *, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -220,8 +220,9 @@ class Backend:
         Parameters
         ----------
         step : callable
-            A function that performs the same operations on the same arrays at every call except the
-            first. After a few calls, the backend repeats these operations without calling `step`.
+            A function that performs the same operations on the same arrays at every call. Only the
+            first call may differ. After a few calls, the backend repeats these operations without
+            calling `step`.
 
         Raises
         ------
@@ -264,7 +265,7 @@ def get_backend(
     backend : str, Backend or namespace
         ``"numpy"``, ``"cupy"``, ``"torch"``, or a module that conforms to the Array API standard.
     device : optional
-        The device, in the form that the library uses. By default, the library's default device.
+        The device, in the library's own notation. By default, the library's default device.
     precision : {"float32", "tf32"}, optional
         For CuPy only: the precision to which layers round the float32 inputs of matrix products.
         Sums and all other operations stay in float32. By default, CuPy's own setting.
@@ -314,7 +315,7 @@ def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def overwrite(arrays: Sequence[Array], results: Any) -> None:
-    """Write the results of a rule, which must be a tuple, to the arrays."""
+    """Write the results of a rule to the arrays. The results must be a tuple."""
     expected = f"expected the rule to return a tuple (value, *slots) of length {len(arrays)}"
     if not isinstance(results, tuple):
         raise TypeError(f"{expected}, found {shown(results)}")

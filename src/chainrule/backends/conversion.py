@@ -1,4 +1,4 @@
-"""Convert data to a NumPy array (`to_numpy`), or to the library of another array (`like`)."""
+"""Convert data to a NumPy array (`to_numpy`), or to an array like another one (`like`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def to_numpy(x: Any) -> np.ndarray:
     array: np.ndarray = _converted(_in_host_memory, x)
     if array.dtype.kind not in _NUMBERS:
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
-    kind = min(array.dtype.itemsize, 8)  # 8 at most, so that long double becomes float64
+    kind = min(array.dtype.itemsize, 8)  # at most 8, so that long double becomes float64
     with np.errstate(over="ignore"):
         return np.asarray(array, np.dtype(f"{array.dtype.kind}{kind}"))
 
@@ -76,7 +76,7 @@ def brought_to(xp: Any, device: Any, x: Any) -> Array:
 
 
 def real(xp: Any, array: Array) -> Array:
-    """Return `array` if its dtype is for real numbers; otherwise raise a `DataError`."""
+    """Return `array` if its dtype holds real numbers; otherwise raise a `DataError`."""
     if not xp.isdtype(array.dtype, ("bool", "integral", "real floating")):
         raise DataError(f"expected an array of real numbers, found dtype {array.dtype}")
     return array
@@ -101,7 +101,7 @@ def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
             xp = array_api_compat.array_namespace(x)
             x = xp.astype(x, xp.float32)
         return convert(x)
-    except DataError:  # an item or a column has raised it already
+    except DataError:  # already raised for an item or a column
         raise
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as error:
         found, hint = type(x).__name__, list_hint(x) or _padding_hint(x)
@@ -113,7 +113,7 @@ def _padding_hint(x: Any) -> str:
     lists = isinstance(x, list) and all(isinstance(item, list | np.ndarray) for item in x)
     if not lists or len({len(item) for item in x}) == 1:
         return ""
-    return ": pad sequences of unequal length to one array, and pass them as (x, lengths)"
+    return ": pad sequences of unequal length to form one array, and pass them as (x, lengths)"
 
 
 def _in_host_memory(x: Any) -> np.ndarray:

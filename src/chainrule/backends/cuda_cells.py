@@ -1,4 +1,4 @@
-"""The cells of `chainrule.cells` with several gates: a CUDA kernel for each pass."""
+"""CUDA kernels for the cells of `chainrule.cells` that have gates, one for each pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..cells import gru_cell, lstm_cell
 from ..types import Array
 
 # A thread computes one hidden unit of one sample. `i` is the index of this unit in the states, and
-# `at` the index of its first gate. Gates of the same unit are `width` elements apart.
+# `at` is the index of its first gate. Gates of the same unit are `width` elements apart.
 
 _START = """
 const long long at = i / width * GATES * width + i % width;

@@ -1,8 +1,7 @@
 """Run a training step as one CUDA graph, with matrix products that a graph can contain.
 
-CuPy does not allow its own matrix products in a graph (cupy#6290). While a step is captured,
-nvmath-python computes the products instead. nvmath-python calls the same library as CuPy, cuBLAS,
-but with a separate handle.
+CuPy does not allow its own matrix products in a graph (cupy#6290). While a step is being captured,
+nvmath-python computes the products instead. Both call cuBLAS, but with separate handles.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _KINDS = {"float32": 0, "float64": 1}  # the values of CUDA_R_32F and CUDA_R_64F
 
 
 class CapturedStep:
-    """A step that runs twice as usual, and from then on as a CUDA graph.
+    """A training step that runs as usual twice, and as a CUDA graph from the third call on.
 
     The first run may differ from later runs (see `Backend.compile`). The second run compiles all
-    kernels and fills the memory pool, because a capture can do neither.
+    kernels and fills the memory pool, because neither is possible during a capture.
 
-    Temporary arrays stay in a private memory pool as long as the graph exists. So no other work can
+    Temporary arrays stay in a private memory pool while the graph exists, so that no other work can
     use their memory.
 
     Parameters
@@ -100,7 +99,7 @@ class CapturedStep:
                 self._step()
                 return self._stream.end_capture()
             except BaseException as error:
-                with contextlib.suppress(Exception):  # a failed capture must be ended as well
+                with contextlib.suppress(Exception):  # even a failed capture must be ended
                     self._stream.end_capture()
                 if not isinstance(error, Exception) or isinstance(error, BackendError):
                     raise
@@ -109,7 +108,7 @@ class CapturedStep:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Turn off Python's garbage collector: freeing another graph would break a capture."""
+    """Turn off Python's garbage collector, because freeing another graph would break a capture."""
     gc.collect()
     enabled = gc.isenabled()
     gc.disable()
@@ -166,7 +165,7 @@ class Products:
         yield
 
     def __call__(self, a: Array, b: Array, *, out: Array | None = None) -> Array:
-        """Return ``a @ b`` for two matrices of the same dtype; write it to `out` if given."""
+        """Return ``a @ b`` for two matrices of the same dtype. Write it to `out` if given."""
         name = str(a.dtype)
         if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or name not in _KINDS:
             raise BackendError(
@@ -210,7 +209,7 @@ Operand = tuple[Array, bool, int]
 
 
 def column_major(a: Array, b: Array) -> tuple[tuple[int, int, int], Operand, Operand]:
-    """Return cuBLAS's arguments for ``a @ b``; cuBLAS expects column-major matrices.
+    """Return cuBLAS's arguments for ``a @ b``. cuBLAS expects column-major matrices.
 
     cuBLAS reads the memory of a row-major matrix as the transposed matrix. So cuBLAS computes
     ``(a @ b).T = b.T @ a.T``. Row by row, the memory of the result then holds ``a @ b``.

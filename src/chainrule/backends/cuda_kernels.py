@@ -50,7 +50,7 @@ extern "C" __global__ void softmax_cross_entropy(
 
 
 def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Return a dict of kernels by formula. Each kernel is compiled on first use."""
+    """Return a dict from formulas to their kernels, each of which is compiled on first use."""
     gradient = cupy.ElementwiseKernel(
         "T dy, T y", "T dx", "dx = dy * (T)(y > 0)", "chainrule_relu_gradient"
     )
@@ -66,7 +66,7 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     mask = cupy.ElementwiseKernel(
         "int32 first, int32 second, int64 threshold",
         "bool kept",
-        # The computation of `keep_mask` on unsigned integers. `i` is the index of the element.
+        # As in `keep_mask`, but on unsigned integers. `i` is the index of the element.
         """
         unsigned int h = (unsigned int)i * 0x9E3779B9u ^ (unsigned int)first;
         h = (h ^ (h >> 16)) * 0x7FEB352Du ^ (unsigned int)second;

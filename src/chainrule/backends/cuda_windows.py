@@ -1,4 +1,4 @@
-"""The functions of `chainrule.windows` for convolutions, each as a single CUDA kernel."""
+"""CUDA kernels for the functions of `chainrule.windows` that convolutions use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ column = inside ? x[((n * channels + c) * height + y) * width + z] : (T)0;
 """
 
 # Each element of the image sums its own copies in the columns. So no two threads write to the same
-# element, and the order of the sum never changes.
+# element, and the order of summation never changes.
 
 _SUM_PATCHES = """
 long long rest = i;

@@ -60,10 +60,10 @@ class CupyBackend(Backend, name="cupy"):
                     f"backend 'cupy': expected a device from 0 to {count - 1}, found {device!r}"
                 ) from error
         self._cupy = cupy
-        # Holds the object that computes the matrix products while a step is captured. Each thread
-        # has its own object, because each thread has its own CUDA stream.
+        # Holds the object that computes the matrix products while a step is being captured. Each
+        # thread has its own object, because each thread has its own CUDA stream.
         self._capturing = threading.local()
-        if int(cupy.cuda.Device().compute_capability) < 80:  # this GPU has no hardware for tf32
+        if int(cupy.cuda.Device().compute_capability) < 80:  # this GPU does not support tf32
             self.precisions = ("float32",)
         super().__init__(cupy, device=device, precision=precision)
 
@@ -72,7 +72,7 @@ class CupyBackend(Backend, name="cupy"):
         return array
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
-        if a.ndim == 3:  # CuPy would copy transposed stacks, and ignore the precision
+        if a.ndim == 3:  # CuPy would copy transposed stacks and ignore the precision
             if out is None:
                 out = self._cupy.empty((*a.shape[:2], b.shape[2]), dtype=a.dtype)
             for factors in zip(a, b, out, strict=True):

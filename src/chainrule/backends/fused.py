@@ -1,9 +1,9 @@
-"""One compiled loop for each rule and formula (needs numba, which the ``fast`` extra installs).
+"""A compiled loop for each rule and formula (needs numba, which the ``fast`` extra installs).
 
 A loop reads and writes each element once, whereas NumPy passes over memory once per operation. The
 results equal NumPy's results bit for bit. The cross-entropy is an exception, because numba has its
-own `exp` and `log`, and sums in another order. The loops use one thread, because threads of numba
-and threads of NumPy's BLAS would wait for each other.
+own `exp` and `log`, and sums in a different order. The loops use one thread, because numba's
+threads and the threads of NumPy's BLAS would wait for each other.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
         The number of arrays that the update overwrites.
     otherwise : callable
         The function to call if there is no loop for this number of arrays, or if numba cannot
-        compile the rule. The second case causes a warning.
+        compile the rule. In the second case, there is a warning.
     """
     loops = dict(_loops(rule, outputs))
 
@@ -75,7 +75,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
 
 @lru_cache(maxsize=64)
 def _loops(rule: Rule, outputs: int) -> dict[int, Any]:
-    """Return the compiled loops by number of arrays. Compiling a loop takes 0.3 seconds."""
+    """Return a dict from the number of arrays to the compiled loop. Compiling takes 0.3 seconds."""
     element = _compiled(rule)
     return {
         arrays: _compiled(make(element))
@@ -198,7 +198,7 @@ def _softmax_cross_entropy_loop(y: Array, labels: Array, values: Array, gradient
     for i in range(rows):
         label = labels[i]
         if not 0 <= label < classes:
-            raise IndexError("a label outside the classes")
+            raise IndexError("a label is out of range")
         largest = y[i, 0]
         for j in range(1, classes):
             largest = max(largest, y[i, j])
@@ -223,7 +223,7 @@ def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
 
 @cached
 def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
-    for i in range(kept.size):  # the computation of `keep_mask` on unsigned integers
+    for i in range(kept.size):  # as in `keep_mask`, but on unsigned integers
         h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first
         h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)) ^ second
         h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
@@ -246,7 +246,7 @@ def scatter_add(target: Array, index: Array, values: Array) -> None:
     rows, columns = target.shape
     for i in range(index.size):
         if not 0 <= index[i] < rows:
-            raise IndexError("an index outside the rows")
+            raise IndexError("an index is out of range")
         row = target[index[i]]
         for j in range(columns):
             row[j] += values[i, j]

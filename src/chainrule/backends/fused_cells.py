@@ -1,4 +1,4 @@
-"""The cells of `chainrule.cells` in float32: a compiled loop for each pass.
+"""Compiled loops for the cells of `chainrule.cells` in float32, one for each pass.
 
 numba does not vectorise `tanh`, so these loops compute `tanh` as a quotient of two polynomials.
 Other dtypes have no compiled loop.
@@ -16,8 +16,8 @@ from ..types import Array
 from .fused import cached
 
 # For |x| <= 9, tanh(x) is x * P(x²) / Q(x²) with a relative error of 2e-8. The coefficients come
-# from a fit that weights the largest errors more in each iteration. In float32, `_tanh` has a
-# relative error of at most 3e-7.
+# from a fit that increases the weights of the largest errors in each iteration. In float32, `_tanh`
+# has a relative error of at most 3e-7.
 _P0, _P1, _P2, _P3, _P4 = map(
     np.float32, (1.0, 0.13381068, 0.003495637, 2.0609836e-05, 1.3355596e-08)
 )
@@ -45,8 +45,8 @@ def _sigmoid(x: Any) -> Any:
     return _HALF * _tanh(_HALF * x) + _HALF
 
 
-# All arrays below are contiguous, with a row for each sample. `gates` holds all gates of a sample,
-# one gate after another. Short loops over one gate each are vectorised, and a long loop is not.
+# All arrays below are contiguous, with one row per sample. A row of `gates` holds one gate after
+# another. numba vectorises short loops over one gate, but not one loop over all gates.
 
 
 @cached

@@ -26,7 +26,7 @@ def _bilinear_loop(x: Array, rows: Array, columns: Array, y: Array) -> None:
                 for j in range(out_width):
                     row = min(max(-one, rows[n, i, j]), height) + one  # NaN becomes 0
                     column = min(max(-one, columns[n, i, j]), width) + one
-                    # With unsigned indices, numba does not check for negative ones.
+                    # Unsigned, so that numba does not check for negative indices.
                     top, left = np.uint32(row), np.uint32(column)
                     below, beyond = row - rows.dtype.type(top), column - rows.dtype.type(left)
                     upper = image[top, left]

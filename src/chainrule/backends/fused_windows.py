@@ -21,9 +21,9 @@ from ..windows import (
 )
 from .fused import cached
 
-# The images have two spatial axes and are padded already. The last arguments of a loop are `size`,
-# `stride` and `dilation` of the windows. Only loops over contiguous memory are fast. Windows
-# that are neighbours in memory therefore have their own loop.
+# The images have two spatial axes and are already padded. The last arguments of a loop are `size`,
+# `stride` and `dilation` of the windows. Only loops over contiguous memory are fast. So windows
+# that are neighbours in memory have their own loop.
 
 
 @cached
@@ -73,7 +73,7 @@ def _sum_largest_loop(
                 for s in range(width):
                     row, column = r * stride[0], s * stride[1]
                     # Loop from last to first, because the first of the largest elements counts.
-                    # Selecting is faster than branching, because the place cannot be predicted.
+                    # Selecting is faster than branching, because the branches cannot be predicted.
                     i = i_found = row + (size[0] - 1) * dilation[0]
                     j_found = column
                     while i >= row:
@@ -117,7 +117,7 @@ def _sum_largest(dy: Array, x: Array, y: Array, windows: Windows) -> Array:
 
 
 def _plane(x: Array) -> Array:
-    """Return a view with two spatial axes; a missing first axis has length 1."""
+    """Return a view with two spatial axes. A missing first axis has length 1."""
     return x if x.ndim == 4 else x[:, :, None, :]
 
 

@@ -30,7 +30,7 @@ class NumpyBackend(Backend, name="numpy"):
         _keep_freed_memory()
 
     def asarray(self, x: Any, *, dtype: Any = None) -> Array:
-        return np.asarray(to_numpy(x), dtype=dtype)  # arrays of objects are converted, too
+        return np.asarray(to_numpy(x), dtype=dtype)  # also converts arrays of objects
 
     def to_numpy(self, x: Array) -> np.ndarray:
         return np.asarray(x)
@@ -73,7 +73,7 @@ class NumpyBackend(Backend, name="numpy"):
 
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         if not target.flags.c_contiguous or (index.size, *target.shape[1:]) != values.shape:
-            np.add.at(target, index, values)  # it also reports shapes that do not fit
+            np.add.at(target, index, values)  # also raises an error for shapes that do not fit
             return
         target, values = (a.reshape(a.shape[0], -1) for a in (target, values))
         if has_numba():
@@ -87,11 +87,11 @@ class NumpyBackend(Backend, name="numpy"):
 
 
 def _keep_freed_memory() -> None:
-    """Let the allocator of glibc keep up to 64 MiB of freed memory for the next arrays.
+    """Let glibc's allocator keep up to 64 MiB of freed memory for the next arrays.
 
     By default, glibc returns the memory of an array of 128 KiB to the system. A recurrent network
-    makes many such arrays, and spends a quarter of a training step on new memory. After a larger
-    block has been freed, glibc keeps memory up to twice the size of this block (see
+    creates many such arrays, and spends a quarter of a training step on getting new memory. After a
+    larger block has been freed, glibc keeps memory up to twice the size of this block (see
     ``man mallopt``, M_MMAP_THRESHOLD). With other C libraries, this function has no effect.
     """
     np.empty(2**25 - 2**14, np.uint8)  # freed at once; nothing is written, so no memory is used

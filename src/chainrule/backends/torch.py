@@ -11,7 +11,7 @@ from .conversion import to_numpy
 
 
 class TorchBackend(Backend, name="torch"):
-    """PyTorch on any of its devices (``device="cuda:0"``)."""
+    """PyTorch on any of its devices, such as ``device="cuda:0"``."""
 
     def __init__(self, *, device: Any = None, precision: str | None = None) -> None:
         try:

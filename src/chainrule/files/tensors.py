@@ -93,9 +93,9 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     Returns
     -------
     tensors : dict of str to array
-        The arrays by name. bfloat16 becomes float32, because NumPy has no bfloat16.
+        A dict from names to arrays. bfloat16 becomes float32, because NumPy has no bfloat16.
     metadata : dict of str to str
-        The metadata of a file that chainrule wrote; empty for other files.
+        The metadata. It is empty if another program wrote the file.
 
     Raises
     ------

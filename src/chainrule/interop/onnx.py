@@ -41,13 +41,14 @@ def to_onnx(
 ) -> None:
     """Write a model in inference mode to an ONNX file (needs onnx).
 
-    The exported model has one input, ``"input"``, and one output, ``"output"``. Several inputs in a
-    dict are named by their keys, and those in a tuple ``"input_0"``, ``"input_1"`` and so on.
-    Several outputs are named ``"output_0"``, or ``"output_image"`` for the key ``"image"``. Batches
-    of any size are accepted. All other axes have the size in `input_shape`, unless it holds a name
-    instead of a number. The file uses opset 20, which onnxruntime supports since version 1.17.
-    The metadata names chainrule and its version. Before the file is written, ``onnx.checker``
-    checks the exported model.
+    The exported model has one input, ``"input"``, and one output, ``"output"``. If there are
+    several inputs in a tuple, they are named ``"input_0"``, ``"input_1"`` and so on. Inputs in a
+    dict are named after their keys. If there are several outputs, they are named ``"output_0"``,
+    ``"output_1"`` and so on, or after their keys: ``"output_image"`` for the key ``"image"``.
+    Batches of any size are accepted. All other axes have the sizes in `input_shape`. An axis that
+    has a name instead of a size accepts any size. The file uses opset 20, which onnxruntime has
+    supported since version 1.17. The metadata names chainrule and its version. Before the file is
+    written, ``onnx.checker`` checks the exported model.
 
     Parameters
     ----------
@@ -57,16 +58,16 @@ def to_onnx(
         The path of the file. The file is written completely or not at all.
     input_shape : tuple of int or str, or tuple or dict of such tuples, optional
         The shape of one sample, such as ``(28, 28)``, or the shapes of several inputs, such as
-        ``((28, 28), ())`` for padded sequences with 28 steps and their lengths. An axis of any size
-        has a name, such as ``("time", 28)`` for any number of steps. By default, a sample is a
-        vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length of
-        this vector.
+        ``((28, 28), ())`` for padded sequences with 28 steps and their lengths. For an axis of any
+        size, give a name, such as ``("time", 28)`` for any number of steps. By default, a sample is
+        a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length of this
+        vector.
     input_dtype : str, or tuple or dict of str, optional
         The dtype of the input, or of each of several inputs, such as ``("float32", "int64")`` for
         padded sequences and their lengths. The default is float32, or int64 if the first layer
         takes integers. With another dtype, such as ``"uint8"``, the exported model first converts
         the input to float32. As in training, integers are not converted if the first layer takes
-        integers, and neither are integers among several inputs, except uint8.
+        integers. Among several inputs, uint8 is the only integer dtype that is converted.
 
     Raises
     ------
@@ -164,7 +165,7 @@ def _file(model: Layer, shape: Shapes, dtype: Any) -> bytes:
 
 
 def _names(what: str, x: Arrays) -> Any:
-    """Return the name of each input or output, in the form of `x`."""
+    """Return the name of each input or output, in the same form as `x`."""
     if isinstance(x, dict):
         return {key: key if what == "input" else f"{what}_{key}" for key in x}
     return tuple(f"{what}_{i}" for i in range(len(x))) if several(x) else what
@@ -182,7 +183,7 @@ def _sized(shape: Shapes, size: int) -> Any:
 
 
 def _output(name: str, y: Array, other: Array) -> Any:
-    """Return the declaration of an output. Axes in which `y` and `other` differ have any size."""
+    """Return the declaration of an output. Axes in which `y` and `other` differ may vary."""
     axes = [n if n == m else None for n, m in zip(y.shape[1:], other.shape[1:], strict=True)]
     return _declared(name, _dtype_of(y), axes)
 

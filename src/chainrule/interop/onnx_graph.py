@@ -82,7 +82,8 @@ class Graph:
     def layer(self, layer: Layer, x: Any) -> Any:
         """Add a layer with the input `x`. Custom layers call this method to add inner layers.
 
-        Several inputs and outputs are tuples or dicts of names, in the form of the layer's own.
+        Several inputs or outputs are a tuple or a dict of names, in the same form as the layer's
+        own inputs and outputs.
         """
         write = self._writer(layer)
         outside, self._place = self._place, layer._names[-1]
@@ -102,7 +103,7 @@ class Graph:
     def finish(self, y: Any, outputs: Any) -> None:
         """Make `y` the output of the model, with the name `outputs`, or names in the same form."""
         if named("", y).keys() != named("", outputs).keys():
-            raise TypeError(f"expected to_onnx to return names in the form of {outputs}, found {y}")
+            raise TypeError(f"expected to_onnx to return names in a form like {outputs}, found {y}")
         if not several(y) and self.nodes and self.nodes[-1].output[0] == y:
             self.nodes[-1].output[0] = outputs
             return

@@ -162,19 +162,19 @@ def _avg_pool(graph: Graph, layer: layers.AvgPool2d, x: Value) -> Value:
 
 
 def _ceil_mode(layer: layers.MaxPool2d | layers.AvgPool2d) -> int:
-    """Raise an error if the last window may begin beyond the image: runtimes then disagree."""
+    """Raise an error if the last window may begin beyond the image, where runtimes disagree."""
     reach = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
     axes = zip(layer.stride, layer.padding, reach, strict=True)
     if layer.ceil_mode and any(s + after > size for s, (_, after), size in axes):
         raise TypeError(
-            f"{layer._label()}: for ONNX, expected stride + padding <= the size of a window, as "
-            "ceil_mode=True"
+            f"{layer._label()}: for ONNX, expected stride + padding <= the size of a window, "
+            "because ceil_mode=True"
         )
     return int(layer.ceil_mode)
 
 
 def _places(layer: Windowed, padding: Any) -> dict[str, Any]:
-    """Return the places of windows as the attributes of an ONNX operator."""
+    """Return the positions of windows as the attributes of an ONNX operator."""
     before, after = zip(*padding, strict=True)
     return {
         "kernel_shape": layer.kernel_size,
@@ -193,7 +193,7 @@ def _adaptive_avg_pool(graph: Graph, layer: layers.AdaptiveAvgPool2d, x: Value) 
 
 
 def _averaging(graph: Graph, x: Value, axis: int, parts: int) -> Value:
-    """Add the matrix that averages each part of an axis of `x`, for any length of the axis."""
+    """Add the matrix that averages each part of an axis of `x`. The axis may have any length."""
     node, part = graph.node, np.arange(parts)[:, None]
     length = node("Squeeze", node("Shape", x, start=axis, end=axis + 1))
     first = node("Div", node("Mul", length, part), np.asarray(parts))

@@ -21,7 +21,7 @@ from .onnx_graph import Graph, Operand, Value, Writer, import_onnx
 def recurrent(operator: str, gates: Sequence[int], **attributes: Any) -> Writer:
     """Return the function that adds a recurrent layer, with one ONNX operator per inner layer.
 
-    `gates` holds the place of each gate of the operator in the weights of chainrule.
+    `gates` lists the gates in the order of the operator, each as its index in chainrule's order.
     """
 
     def write(graph: Graph, layer: Recurrent, x: Any) -> Any:
@@ -58,14 +58,14 @@ def recurrent(operator: str, gates: Sequence[int], **attributes: Any) -> Writer:
 
 
 def _by_name(x: Any) -> dict[str, Value]:
-    """Return the name of each input, for any form of the input."""
+    """Return the inputs as a dict with the keys "x", "lengths" and the names of states."""
     if isinstance(x, tuple):
         return dict(zip(("x", "lengths"), x, strict=True))
     return x if isinstance(x, dict) else {"x": x}
 
 
 def _lengths(graph: Graph, inputs: dict[str, Value]) -> Value | None:
-    """Return the lengths as int32, or None without lengths."""
+    """Return the lengths as int32, or None if there are no lengths."""
     if "lengths" not in inputs:
         return None
     return graph.node("Cast", inputs["lengths"], to=import_onnx().TensorProto.INT32)

@@ -28,7 +28,7 @@ def from_torch(
     Weights and running statistics are copied. A module that is used twice becomes a layer that is
     used twice. Parameter names such as ``"0.weight"`` stay the same. If the modules of an
     ``OrderedDict`` have words as names, numbers replace these words. Frozen parameters
-    (``requires_grad=False``) stay frozen. `BatchNorm` describes how freezing affects this layer. In
+    (``requires_grad=False``) stay frozen. See `BatchNorm` for the effect on that layer. In
     training, the dropout masks differ from PyTorch's.
 
     Parameters
@@ -41,13 +41,13 @@ def from_torch(
         ``Linear``, ``LogSoftmax``, ``MaxPool1d``, ``MaxPool2d``, ``PReLU``, ``RNN``, ``ReLU``,
         ``ReLU6``, ``SiLU``, ``Sigmoid``, ``Softmax``, ``Softplus``, ``Tanh``, ``Unflatten`` and
         ``ZeroPad2d``. Layer norms, softmaxes and the slopes of a ``PReLU`` must apply to the last
-        axis. If a model begins with a ``Linear``, its input is assumed to have shape ``(batch,
-        features)``, so that PyTorch's axis 1 is the last axis. The maximal norm of an
-        ``Embedding``, its sparse gradients and ``scale_grad_by_freq`` are not supported. A
-        recurrent module needs ``batch_first=True``. It must be the last module, because it returns
-        a tuple of the outputs and the states. The converted layer returns only the outputs. For a
-        network with modules after a recurrent one, build the same layers in chainrule, and pass
-        PyTorch's tensors to ``bind(values=...)`` of the model.
+        axis. If a model begins with a ``Linear``, its input is assumed to have shape
+        ``(batch, features)``, so that PyTorch's axis 1 is the last axis. An ``Embedding`` with
+        ``max_norm``, ``sparse`` or ``scale_grad_by_freq`` is not supported. A recurrent module
+        needs ``batch_first=True``. It must be the last module, because it returns a tuple of the
+        outputs and the states. The converted layer returns only the outputs. If a network has
+        modules after a recurrent module, build the same layers in chainrule, and pass PyTorch's
+        tensors to the model's ``bind(values=...)``.
     backend, device : optional
         The backend and device of the model, see `Layer.bind`.
     dtype : {"float32", "float64"}, optional
@@ -98,19 +98,19 @@ class _UnsupportedError(Exception):
 
 
 class _Converter:
-    """Converts modules to layers, each module to one layer."""
+    """Converts each module to one layer, no matter how often the module is used."""
 
     def __init__(self, nn: Any) -> None:
         self.kinds = {getattr(nn, name): make for name, make in _LAYERS.items()}
         self.sequential, self.batch_norm_2d = nn.Sequential, nn.BatchNorm2d
         self.made: dict[int, Layer] = {}
         self.values: dict[int, np.ndarray] = {}  # values of each parameter and buffer
-        self.owners: dict[int, str] = {}  # the name of the module of each tensor
+        self.owners: dict[int, str] = {}  # for each tensor, the name of its module
         self.rows: bool | None = None  # whether the next input is (batch, features), if known
-        self.recurrent = ""  # the place of a recurrent module before this one, if there is one
+        self.recurrent = ""  # the place of an earlier recurrent module, if any
 
     def layer(self, module: Any, place: str) -> Layer:
-        """Return the layer of a module: the same layer at each use of the module.
+        """Return the layer for a module. Every use of a module gets the same layer.
 
         Each use is checked separately, because its input may have different axes.
         """
@@ -129,7 +129,7 @@ class _Converter:
                 )
             layer = self.kinds[kind](module, bool(self.rows))
             if self.rows and (isinstance(layer, _OF_IMAGES) or kind is self.batch_norm_2d):
-                _refuse("expected images; after a Linear or a Flatten, put an Unflatten before it")
+                _refuse("expected images; after a Linear or Flatten, an Unflatten is needed first")
             if id(module) not in self.made:
                 self.fill(layer, module, place)
         except (_UnsupportedError, ValueError) as error:
@@ -147,7 +147,7 @@ class _Converter:
         return layer
 
     def kind(self, module: Any) -> Any:
-        """Return the PyTorch class of this module; refuse a module that overrides `forward`."""
+        """Return the PyTorch class of this module. Refuse a module that overrides `forward`."""
         if "forward" not in vars(module):
             for kind in type(module).__mro__:
                 if kind in self.kinds or kind is self.sequential:
@@ -208,7 +208,7 @@ def _without_hooks(module: Any) -> None:
 
 
 def _expect(module: Any, **options: Any) -> None:
-    """Raise an error if the options of a module are not the values that the layer requires."""
+    """Raise an error unless the options of a module have the values that the layer requires."""
     for name, value in options.items():
         found = getattr(module, name)
         if found != value:
@@ -356,7 +356,7 @@ def _options(module: Any, **defaults: Any) -> dict[str, Any]:
 
 
 def _per_axis(numbers: Any) -> Any:
-    """Return one number instead of equal numbers for all axes."""
+    """Return a single number if the numbers for all axes are equal."""
     alike = isinstance(numbers, tuple | list) and len(set(numbers)) == 1
     return numbers[0] if alike else numbers
 

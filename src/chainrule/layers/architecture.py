@@ -33,7 +33,7 @@ class Describer:
     Attributes
     ----------
     own : dict of str to type
-        The classes of all custom layers found so far, by name.
+        The classes of all custom layers found so far. The keys are their names.
     """
 
     def __init__(self) -> None:
@@ -66,8 +66,8 @@ class Describer:
     def defaults(self, bound: inspect.BoundArguments, layer: Layer) -> dict[str, Any]:
         """Return the default values of omitted arguments.
 
-        They are stored, because a later version may change them. A default that cannot be written
-        as JSON is left out.
+        The file stores defaults, because a later version may change them. A default that cannot be
+        written as JSON is left out.
         """
         written = {}
         for name, parameter in bound.signature.parameters.items():
@@ -79,7 +79,7 @@ class Describer:
 
     @staticmethod
     def initializer(init: Any) -> Any:
-        """Return `init` if it is built in, else None: loaded weights need no initializer."""
+        """Return `init` if it is built in, else None. (Loaded weights need no initializer.)"""
         return init if type(init) in _INITIALIZERS.values() else None
 
     def value(self, value: Any, place: str, owner: Layer) -> Any:
@@ -102,7 +102,7 @@ class Describer:
 
 
 def _options(bound: inspect.BoundArguments) -> list[dict[str, Any]]:
-    """Return the arguments that a constructor takes as ``**options``, if it does."""
+    """Return the arguments that a constructor takes as ``**options``, if any."""
     parameters = bound.signature.parameters
     return [v for k, v in bound.arguments.items() if parameters[k].kind is _OPTIONS]
 
@@ -150,5 +150,5 @@ class Builder:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Return whether a value from a file equals this default: a number, a string or None."""
+    """Return whether a value from a file equals a default that is a number, a string or None."""
     return type(value) is type(default) and bool(value == default)

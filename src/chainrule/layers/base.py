@@ -41,10 +41,10 @@ class Layer(Tree):
     attributes in ``__init__``. The outermost layer is the model. The first use of a model draws the
     values of all parameters and binds every layer to the model. A layer belongs to one model only.
 
-    A layer that needs random numbers gets a key from ``self.state.next_key()``, and passes this key
-    to `chainrule.masks.keep_mask`, which draws a mask. Use each key for one mask only. Masks depend
-    only on the model's seed and on the number of keys used so far. So masks are the same on every
-    backend, and do not change if training is interrupted and resumed.
+    A layer that needs random numbers gets a key from ``self.state.next_key()``, and passes it to
+    `chainrule.masks.keep_mask`, which returns a random mask. Use each key for one mask only. Masks
+    depend only on the model's seed and on the number of keys used so far. So masks are the same on
+    every backend, and do not change if training is interrupted and resumed.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Layer(Tree):
     """
 
     built_in: ClassVar[dict[str, type[Layer]]] = {}
-    """The built-in layer classes by name. Model files use these names."""
+    """A dict from names to built-in layer classes. Model files use these names."""
 
     takes_input_gradient = False
     """Whether `backward` accepts ``input_gradient=False``, which skips the computation of `dx`."""
@@ -90,9 +90,9 @@ class Layer(Tree):
     """Whether `forward` takes several inputs in a tuple or a dict. Most built-in layers do not."""
 
     per_step: ClassVar[bool] = False
-    """Whether `forward` treats all steps of a sequence ``(batch, time, ...)`` alike and separately.
-    If so, a model applies the layer to the sequences of ``(x, lengths)`` or ``{"x": x, "h": h}``,
-    and passes lengths and states on to the next layer."""
+    """Whether `forward` computes each step of a sequence ``(batch, time, ...)`` in the same way,
+    independently of all other steps. If so, a model applies the layer to the sequences of
+    ``(x, lengths)`` or ``{"x": x, "h": h}``, and passes lengths and states on to the next layer."""
 
     takes_integers: bool = False
     """Whether integers are a valid input, such as the indices of an `Embedding`. If this is the
@@ -124,7 +124,7 @@ class Layer(Tree):
         ----------
         x : array, or tuple or dict of arrays
             The input, ``(batch, features)``, or several inputs. Do not write to `x` or `dy`,
-            because other code uses these arrays too. With NumPy, a model passes `x` and `dy` as
+            because other code also uses these arrays. With NumPy, a model passes `x` and `dy` as
             read-only views. Other libraries have no read-only views.
         training : bool, optional
             Whether to run in training mode. In training mode, dropout is active, and batch
@@ -136,10 +136,10 @@ class Layer(Tree):
             The output, or several outputs.
         backward : callable
             A function that takes `dy`, the gradient of the loss with respect to `y`. The function
-            adds to the gradients of the parameters, and returns `dx`, the gradient of the loss with
-            respect to `x`, in the form of `x`. None stands for the gradient of integers, and in a
-            tuple or a dict for any input or output without a gradient. Call ``backward`` before
-            the parameters change.
+            adds to the gradients of the parameters. It returns `dx`, the gradient of the loss with
+            respect to `x`, in the same form as `x`. The gradient of integers is None. In a tuple or
+            a dict, None stands for any missing gradient. Call ``backward`` before the parameters
+            change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
@@ -156,7 +156,7 @@ class Layer(Tree):
             if self._is_custom:
                 self._blame_inputs(error, x)
             elif not self.takes_several and isinstance(error, TypeError | RuntimeError):
-                self._expect_floats(x)  # the error may be about a product of integers and floats
+                self._expect_floats(x)  # the layer may have mixed integers and floats
             raise
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
@@ -171,7 +171,7 @@ class Layer(Tree):
         return result
 
     def _forward_each_step(self, x: Arrays, training: bool, dtype: Any) -> tuple[Arrays, Backward]:
-        """Apply `forward` to the sequences among several inputs, and pass the others on."""
+        """Apply `forward` to the sequences among several inputs, and pass on all other inputs."""
         sequences = self._sequences(x)
         if sequences is None or not self.per_step:
             hint = (
@@ -179,7 +179,7 @@ class Layer(Tree):
                 "of several arrays"
             )
             if sequences is not None:
-                hint = "this layer takes no lengths and states, because it may mix the steps"
+                hint = "this layer takes no lengths or states, because it may mix the steps"
             raise TypeError(
                 f"{self._label()}: expected one array as input, found {shown(x)}: {hint}"
             )
@@ -206,7 +206,7 @@ class Layer(Tree):
         return None if sequences is None or sequences.ndim < axes else sequences
 
     def _blame_inputs(self, error: Exception, x: Arrays) -> None:
-        """Name the input that is missing, or add the shape of the input to the error."""
+        """Raise an error that names a missing input, or add the input's shape to `error`."""
         if isinstance(x, dict) and isinstance(error, KeyError) and not {*error.args[:1]} <= {*x}:
             expected, found = error.args[0], ", ".join(map(repr, x))
             raise DataError(
@@ -245,12 +245,13 @@ class Layer(Tree):
         dtype : {"float32", "float64"}, optional
             The dtype in which the model computes.
         device : optional
-            The device, in the form that the backend's library uses, such as ``"cuda:0"``.
+            The device, in the notation of the backend's library, such as ``"cuda:0"``.
         seed : int, optional
             The seed of the initial values and of dropout masks. A `Trainer` also uses this seed for
             the order of its batches.
         values : mapping of str to array, optional
-            Initial values of parameters and buffers by name. All others are initialised as usual.
+            A dict from the names of parameters or buffers to their initial values. All others are
+            initialised as usual.
 
         Returns
         -------
@@ -265,7 +266,7 @@ class Layer(Tree):
         TypeError
             If the seed is not a whole number.
         KeyError
-            If `values` has a name that the model does not have.
+            If `values` contains a name that is not in the model.
         DataError
             If an array in `values` does not hold real numbers.
         """
@@ -274,16 +275,16 @@ class Layer(Tree):
         parts = [("", self), *self._walk()]
         if self._state is not None:
             raise ValueError(
-                f"this {type(self).__name__} already has its weights, because it was used, or made "
-                "with backend=, dtype=, device= or seed=. Call bind before that, or call "
+                f"this {type(self).__name__} already has its weights, because it was used, or "
+                "created with backend=, dtype=, device= or seed=. Call bind earlier, or call "
                 "copy().bind(...), which keeps the weights"
             )
         for _, part in parts:
             if part._state is not None:
                 raise ValueError(
-                    f"{part!r} already belongs to a model, or was used before this model was made: "
-                    "use layer.copy() in the new model. A list of layers must be complete before "
-                    "it is assigned to an attribute"
+                    f"{part!r} already belongs to a model, or was used before this model was "
+                    "created: use layer.copy() in the new model. A list of layers must be complete "
+                    "before it is assigned to an attribute"
                 )
         stored, first = self.named_stored(), dict[int, Any]()
         names = [name for name, part in parts if isinstance(part, Stored)]
@@ -364,7 +365,7 @@ class Layer(Tree):
         return twin
 
     def check_input(self, x: Arrays) -> None:
-        """Raise an error if integers of the input, such as indices and lengths, are out of range.
+        """Raise an error if integers in the input, such as indices and lengths, are out of range.
 
         `Trainer` calls this method with all samples before the first step.
         """
@@ -378,9 +379,9 @@ class Layer(Tree):
     def _leaves_dtype(self, what: str, result: Arrays, given: Arrays) -> None:
         """Raise a TypeError with this layer's name if the dtype of `result` is wrong.
 
-        In a tuple or a dict, integers are allowed, and so is None as a gradient. None is also the
-        gradient of a layer that takes integers. There is no error if the input `given` already has
-        a wrong dtype, because then the layer is not the cause.
+        In a tuple or a dict, integers are allowed, and a gradient may be None. The gradient of a
+        layer that takes integers is also None. If the input `given` already has a wrong dtype,
+        there is no error, because the layer is not the cause.
         """
         xp, dtype, one = self.xp, self.state.dtype, not several(result)
         for name, array in named(what, result).items():

@@ -18,7 +18,7 @@ from .windowed import PerAxis, Windowed
 
 
 class Convolution(Windowed):
-    """Base class of convolutions: a matrix that maps the patches of an image, and its transpose.
+    """Base class of convolutions: multiplies the patches of an image by a matrix.
 
     If there are groups of channels, each group has its own matrix.
     """
@@ -110,12 +110,12 @@ class Convolution(Windowed):
     ) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...], Windows]]:
         """Divide the windows into parts of about `Backend.patch_elements` patch elements.
 
-        A part is a few images of the batch or, if an image has more than four times as many patch
-        elements, a few rows of its windows. Yield the indices of the part in the array with one
-        element per window, the indices of the pixels under its windows, and its windows.
+        A part is a few images of the batch. If an image has more than four times as many patch
+        elements, a part is a few rows of its windows. For each part, yield its indices in the array
+        with one element per window, the indices of the pixels under its windows, and its windows.
 
-        With few output channels, a product has little work for each patch element. Larger parts
-        then give each thread enough work.
+        With few output channels, the matrix product does little work for each patch element. The
+        parts are then larger, so that each thread has enough work.
         """
         (batch, _, height, *_), (rows, *_) = shape, windows.count
         each = self.weight.size // self.weight.shape[0] * self.groups * math.prod(windows.count)
@@ -149,7 +149,8 @@ class Conv2d(Convolution):
 
         y[n, o, r, s] = bias[o] + sum(weight[o, c, i, j] * x[n, c, r * stride + i, s * stride + j])
 
-    This is a cross-correlation, which every library calls a convolution: the kernel is not flipped.
+    This is a cross-correlation, because the kernel is not flipped. Every library calls it a
+    convolution.
 
     Source: Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998.
 
@@ -165,8 +166,8 @@ class Conv2d(Convolution):
         The distance between neighbouring patches.
     padding : int, tuple of int, "same" or "valid", optional
         The number of zeros added on each side. "valid" adds none. "same" gives ``y`` the height and
-        width of ``x``, and needs a stride of 1. If the total number of zeros is odd, the end gets
-        one more zero than the beginning.
+        width of ``x``, and needs a stride of 1. If the total number of zeros is odd, one more zero
+        is added at the end than at the beginning.
     dilation : int or tuple of int, optional
         The distance between neighbouring elements of a patch.
     groups : int, optional
@@ -175,12 +176,12 @@ class Conv2d(Convolution):
     bias : bool, optional
         Whether to add a bias, ``(out_channels,)``.
     init : initializer, optional
-        Initializer of the weight, ``(out_channels, in_channels // groups, *kernel_size)``;
-        `initializers.he_normal` if not given.
+        Initializer of the weight. By default, `initializers.he_normal`. The weight has shape
+        ``(out_channels, in_channels // groups, *kernel_size)``.
     bias_init : initializer, optional
-        Initializer of the bias; zeros if not given.
+        Initializer of the bias. By default, the bias starts at zero.
     max_norm : float, optional
-        The largest norm of the weights of one output channel; see `Parameter`.
+        The largest norm that the weights of one output channel may have (see `Parameter`).
 
     Raises
     ------
@@ -247,8 +248,8 @@ class Conv2d(Convolution):
 class Conv1d(Conv2d):
     """One-dimensional convolution of sequences, ``(batch, channels, length)``.
 
-    Everything is as in `Conv2d`, with one spatial axis instead of two. The weight has shape
-    ``(out_channels, in_channels // groups, kernel_size)``.
+    This layer works as `Conv2d` does, but with one spatial axis instead of two. The weight has
+    shape ``(out_channels, in_channels // groups, kernel_size)``.
 
     Examples
     --------

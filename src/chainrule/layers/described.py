@@ -19,7 +19,7 @@ class Described(Hints):
 
     keeps_arguments = False
     """Whether each constructor argument is stored in an attribute of the same name. If so, an
-    assignment such as ``layer.p = 0.1`` changes the layer, its repr and later saved files."""
+    assignment such as ``layer.p = 0.1`` changes the layer, its repr and files saved later."""
 
     _where: ClassVar[frozenset[str]] = frozenset()
     """Constructor arguments for the backend, device, dtype and seed of a model. These arguments are
@@ -27,7 +27,7 @@ class Described(Hints):
 
     # Class attributes, so that a custom layer need not call super().__init__().
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
-    _names: Sequence[str] = ()  # one for each use in a model; empty for the model itself
+    _names: Sequence[str] = ()  # one name for each use in a model; empty for the model itself
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         expect_arguments(cls, kwargs)
@@ -37,7 +37,7 @@ class Described(Hints):
         return self
 
     def arguments(self) -> inspect.BoundArguments:
-        """Return the constructor arguments, or their current values with `keeps_arguments`."""
+        """Return the constructor arguments, or their current values if `keeps_arguments`."""
         args, kwargs = self._arguments
         signature = inspect.signature(self.__init__)  # type: ignore[misc]
         bound = signature.bind(*args, **kwargs)
@@ -64,7 +64,7 @@ class Described(Hints):
     def expect(
         self, ok: bool, expected: tuple[int | str, ...], x: Array, hint: str | None = None
     ) -> None:
-        """Raise a `ShapeError` with this layer's name and this shape, unless `ok` is True."""
+        """Raise a `ShapeError` with this layer's name and the expected shape unless `ok`."""
         if ok:
             return
         words = ", ".join(map(str, expected))
@@ -77,8 +77,8 @@ class Described(Hints):
         """If `error` is about a read-only array, raise an error with this layer's name instead."""
         if isinstance(error, ValueError) and "read-only" in str(error):
             raise ValueError(
-                f"{self._label()}: writes to x or dy, but other code uses these arrays too: make a "
-                "new array, such as x + 1 instead of x += 1"
+                f"{self._label()}: writes to x or dy, but other code also uses these arrays: make "
+                "a new array, such as x + 1 instead of x += 1"
             ) from error
 
 

@@ -10,12 +10,12 @@ from .base import Layer
 
 
 class Dropout(Layer):
-    """In training, sets each element to zero with probability `p` and scales up all others.
+    """In training, sets each element to zero with probability `p`, and scales up all others.
 
     In training, ``y = x * mask / (1 - p)``, so that the expected value of ``y`` is ``x``. In
-    inference, ``y = x``. Each element of the mask is a hash of the seed, the number of the mask and
-    the index of the element. So every backend computes exactly the same masks, without a random
-    generator.
+    inference, ``y = x``. Each element of the mask depends on a hash of the seed, the number of the
+    mask and the index of the element. So every backend computes exactly the same masks, without a
+    random generator.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from
     overfitting", 2014.
@@ -59,8 +59,8 @@ class Dropout(Layer):
 class Dropout2d(Dropout):
     """In training, sets each channel of each image to zero with probability `p`.
 
-    As in `Dropout`, all other channels are divided by ``1 - p``. Neighbouring pixels are similar,
-    so the next layer could guess single pixels that are set to zero.
+    As in `Dropout`, all other channels are divided by ``1 - p``. If single pixels were set to zero,
+    the next layer could infer them from similar neighbouring pixels.
 
     Source: J. Tompson et al., "Efficient object localization using convolutional networks", 2015.
 

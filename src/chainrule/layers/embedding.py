@@ -24,7 +24,7 @@ class Embedding(Layer):
     ----------
     num_embeddings : int
         The number of vectors. ``x`` holds integers from 0 to ``num_embeddings - 1``, in any shape
-        ``(batch, ...)``. In padded sequences, this also holds for the padding.
+        ``(batch, ...)``. In padded sequences, the padding must also be in this range.
     embedding_dim : int
         The number of features of each vector. ``y`` has shape ``(batch, ..., embedding_dim)``.
     padding_idx : int, optional
@@ -37,14 +37,14 @@ class Embedding(Layer):
     Raises
     ------
     DataError
-        In `forward`, if the input does not hold integers, or if integers in host memory have no
-        vector. On a device, the vector of an unknown integer is NaN, because a check would wait for
-        the device.
+        In `forward`, if the input does not hold integers, or if integers in host memory are out of
+        range. On a device, the vector of such an integer is NaN, because a check would have to wait
+        for the device.
 
     Notes
     -----
-    The input has no gradient. If an integer occurs more than once, the gradients of its vector add
-    up.
+    The input has no gradient. If an integer occurs more than once, the gradients of its vector are
+    added.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Embedding(Layer):
         self._index(self._sequences(x) if several(x) else x)
 
     def _index(self, x: Array) -> tuple[Array, Array | None]:
-        """Return the integers as one axis, and on a device also which of them have a vector."""
+        """Return the integers as one axis and, on a device, which of them have a vector."""
         xp, count = self.xp, self.num_embeddings
         if not hasattr(x, "dtype") or not xp.isdtype(x.dtype, "integral"):
             raise DataError(

@@ -17,8 +17,9 @@ class LayerNorm(Layer):
     """Layer normalisation of each sample, ``y = weight * (x - mean) / sqrt(var + eps) + bias``.
 
     Mean and variance are computed over the last axis. The variance is the mean squared deviation.
-    Training and inference do not differ, and a batch may have a single sample. On a GPU, the layer
-    does not check for overflow: where float32 deviations exceed 1.8e19, `y` is the bias alone.
+    The layer works in the same way in training and inference, and a batch may have a single sample.
+    On a GPU, the layer does not check for overflow. Where float32 deviations exceed 1.8e19, `y`
+    equals the bias.
 
     Source: J. Ba et al., "Layer normalization", 2016.
 
@@ -74,9 +75,9 @@ class GroupNorm(Layer):
     """Normalisation of each sample over groups of channels.
 
     ``y = weight * (x - mean) / sqrt(var + eps) + bias``, where mean and variance are computed over
-    the channels of a group and all positions. The variance is the mean squared deviation. Training
-    and inference do not differ, and a batch may have a single sample. For overflow on a GPU, see
-    `LayerNorm`.
+    the channels of a group and all positions. The variance is the mean squared deviation. The layer
+    works in the same way in training and inference, and a batch may have a single sample. For
+    overflow on a GPU, see `LayerNorm`.
 
     Source: Y. Wu and K. He, "Group normalization", 2018.
 

@@ -19,7 +19,7 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        The number of inputs, and the number of outputs. ``x`` has shape
+        The number of input features and of output features. ``x`` has shape
         ``(batch, ..., in_features)``, and ``y`` has shape ``(batch, ..., out_features)``. The dots
         stand for any number of axes.
     bias : bool, optional
@@ -31,7 +31,7 @@ class Linear(Layer):
         Initializer of the bias. By default, the bias starts at zero.
     max_norm : float, optional
         The largest Euclidean norm that a row of the weight may have. Each row holds the incoming
-        weights of one unit. `Parameter` describes the constraint.
+        weights of one unit. See `Parameter`.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class Linear(Layer):
         return y, backward
 
     def _over_last_axis(self, x: Array) -> tuple[Array, Backward]:
-        """Reshape an array with more than two axes to a matrix, and apply the layer."""
+        """Apply the layer to an array with more than two axes, reshaped to a matrix."""
         xp, shape, features = self.xp, x.shape, self.in_features
         hint = None
         if x.ndim > 3 or math.prod(shape[1:]) == features:

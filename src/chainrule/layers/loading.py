@@ -31,11 +31,11 @@ def load(
     path : str or Path
         The file.
     backend, device : optional
-        The backend and device on which the model computes. `Layer.bind` describes both options.
+        The backend and device on which the model computes. See `Layer.bind`.
     dtype : {"float32", "float64"}, optional
         The dtype in which the model computes. By default, the saved dtype.
     layers : mapping of str to type, optional
-        The classes of custom layers by name: ``{"Scale": Scale}``.
+        A dict from names to the classes of custom layers, such as ``{"Scale": Scale}``.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def load(
         If the file cannot be read.
     TypeError
         If a custom model chooses a backend, dtype or seed in its constructor, or if `layers` is not
-        a dict of layer classes by name.
+        a dict from names to layer classes.
 
     Examples
     --------
@@ -91,13 +91,13 @@ def build(
 
 
 def _by_name(layers: Any) -> Mapping[str, type[Layer]]:
-    """Return the classes of custom layers by name, after checking their types."""
+    """Return a dict from names to custom layer classes, after checking the types."""
     classes: Mapping[str, type[Layer]] = {} if layers is None else layers
     if not isinstance(classes, Mapping) or not all(
         isinstance(kind, type) and issubclass(kind, Layer) for kind in classes.values()
     ):
         raise TypeError(
-            "expected the classes of custom layers by name, such as layers={'Scale': Scale}, found "
+            "expected a dict of custom layer classes, such as layers={'Scale': Scale}, found "
             f"layers={layers!r}"
         )
     return classes

@@ -1,4 +1,4 @@
-"""Construct a multilayer perceptron from a list of widths."""
+"""Multilayer perceptrons from a list of widths."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def mlp(
     output : str, optional
         Activation of the last layer.
     init : initializer, optional
-        Initializer of the weights. `Linear` describes the default.
+        Initializer of the weights. See `Linear` for the default.
     **options
-        ``backend``, ``dtype``, ``device`` and ``seed``. `Layer.bind` describes these options.
+        ``backend``, ``dtype``, ``device`` and ``seed``. See `Layer.bind`.
 
     Returns
     -------

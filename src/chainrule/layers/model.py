@@ -44,15 +44,16 @@ class Model(Layer):
 
         If the first layer takes integers (see `Layer.takes_integers`), all integers keep their
         dtype. Otherwise, a single input is always converted. In a tuple or a dict, integers and
-        booleans keep their dtype, because they may be indices, lengths or masks. Only uint8, the
-        dtype of images, is converted.
+        booleans keep their dtype, because they may be indices, lengths or masks. The exception is
+        uint8, the dtype of images, which is converted.
 
         Parameters
         ----------
         x : array, or tuple or dict of arrays
             The inputs, or the gradients with respect to the outputs.
         gradient : bool, optional
-            Whether `x` is a gradient, which is converted like the input of other models.
+            Whether `x` is a gradient. If so, integers are converted even if the first layer takes
+            integers.
 
         Raises
         ------
@@ -80,7 +81,7 @@ class Model(Layer):
 
     def _enter_one_of_several(self, name: str, x: Any) -> Array | None:
         xp = self.xp
-        if x is None:  # the gradient of an output that has none
+        if x is None:  # a missing gradient
             return None
         if several(x):
             raise TypeError(f"{name}: expected one array, found {shown(x)}")
@@ -118,9 +119,9 @@ class Model(Layer):
         Returns
         -------
         array, or tuple or dict of arrays
-            The outputs of the last layer, as arrays of the same library as `x`, or as its first
-            array. For a list or a frame, the result is a NumPy array. The result does not share
-            memory with `x` or the model.
+            The outputs of the last layer, as arrays of the same library as `x`, or of the library
+            of the first input. For a list or a frame, the result is a NumPy array. The result does
+            not share memory with `x` or the model.
         """
         backend = self.backend
         given = each_named(blamed(lambda a: a if is_array_api_obj(a) else to_numpy(a)), "x", x)
@@ -199,7 +200,7 @@ class Model(Layer):
 
         The file is a safetensors file. An equivalent ``torch.nn.Sequential`` can load the tensors
         unchanged. The architecture is stored as the class and the constructor arguments of each
-        layer. Constructor arguments may be numbers, strings, layers, initializers, and lists of
+        layer. Constructor arguments may be numbers, strings, layers, initializers, or lists of
         these types. Other attributes of custom layers are not saved. Frozen parameters stay frozen
         when the model is loaded.
 
@@ -211,7 +212,7 @@ class Model(Layer):
             If a constructor argument has a type that cannot be stored, or if the layers cannot be
             rebuilt from their arguments.
         ValueError
-            If the names and the architecture take more than 4 MiB.
+            If the names and the architecture together take more than 4 MiB.
         OSError
             If the file cannot be written.
 
@@ -222,8 +223,8 @@ class Model(Layer):
     def load_weights(self, path: str | Path) -> None:
         """Read weights and buffers from a safetensors file. Any library may have written the file.
 
-        PyTorch's ``num_batches_tracked`` is ignored. Frozen parameters get new values too, and stay
-        frozen.
+        PyTorch's ``num_batches_tracked`` is ignored. Frozen parameters also get new values, but
+        stay frozen.
 
         Raises
         ------
@@ -243,7 +244,8 @@ def one_sample(model: Layer, shape: Shapes, dtype: Any = None) -> Arrays:
     shape : tuple of int, or tuple or dict of such tuples
         The shape of a sample.
     dtype : str, or tuple or dict of str, optional
-        The dtype of all inputs, or of each input. Floating-point numbers get the model's dtype.
+        The dtype of all inputs, or of each input. Floating-point numbers are converted to the
+        model's dtype.
 
     Raises
     ------
@@ -267,20 +269,21 @@ def one_sample(model: Layer, shape: Shapes, dtype: Any = None) -> Arrays:
 
 
 def real_dtypes(model: Layer, shape: Shapes, dtype: Any) -> Any:
-    """Return NumPy's dtype of each input, in the form of `shape`. A single name is for all inputs.
+    """Return NumPy's dtype of each input, in the same form as `shape`.
 
-    If `dtype` is None, it is int64 for a model that takes integers, and otherwise float32.
+    A single name applies to all inputs. If `dtype` is None, the result is int64 for a model that
+    takes integers, and float32 for other models.
 
     Raises
     ------
     ValueError
-        If a dtype does not hold real numbers, or if `dtype` does not have the form of `shape`.
+        If a dtype does not hold real numbers, or if `dtype` does not have the same form as `shape`.
     """
     if not several(dtype):
         default = "int64" if model.takes_integers else "float32"
         return each_shape(lambda _: _real_dtype(dtype or default), shape)
     if is_shape_of_one(shape) or named("", dtype).keys() != named("", shape).keys():
-        raise ValueError(f"expected input_dtype in the form of {shape}, found {dtype}")
+        raise ValueError(f"expected input_dtype in a form like {shape}, found {dtype}")
     return each(_real_dtype, dtype)
 
 

@@ -28,10 +28,9 @@ class BatchNorm(Layer):
     deviations divided by the number of values. For the running variance, the sum is divided by this
     number minus 1, as in PyTorch.
 
-    While weight and bias are frozen (`freeze`), the layer uses the running averages even in
-    training and does not update them. (PyTorch would keep updating the running averages.) Without
-    weight and bias, the layer cannot be frozen, so training always uses the statistics of the
-    batch.
+    While weight and bias are frozen (see `freeze`), the layer uses the running averages even in
+    training, and does not update them. (PyTorch would keep updating them.) A layer without weight
+    and bias cannot be frozen, so in training it always uses the statistics of the batch.
 
     In float32, deviations above 1.8e19 make the running variance infinite, which `Trainer.fit`
     reports as an error.
@@ -61,7 +60,7 @@ class BatchNorm(Layer):
     ------
     ShapeError
         In `forward`, if the shape of ``x`` does not fit, or if a training batch has only one value
-        of each feature.
+        for each feature.
 
     Examples
     --------
@@ -143,7 +142,7 @@ class BatchNorm(Layer):
         return y, backward
 
     def _over_axis_1(self, x: Array, training: bool) -> tuple[Array, Backward]:
-        """Normalise the channels of images or sequences; each position becomes a row."""
+        """Normalise the channels of images or sequences. Each position becomes a row."""
         xp, features = self.xp, self.features
         fits = x.ndim > 2 and x.shape[1] == features
         self.expect(fits, ("batch", features, "..."), x, axes_hint(x, features, x.ndim))
@@ -178,9 +177,9 @@ def without_overflow(
 ) -> Array:
     """Return `inverse`, with corrected values where the variance has overflowed.
 
-    For the corrected values, the deviations are divided by the largest deviation and then squared.
-    On a device, checking for an overflow would wait for the result, so `inverse` is returned
-    unchanged.
+    For the corrected values, the deviations are divided by the largest deviation before they are
+    squared. On a device, `inverse` is returned unchanged, because checking for an overflow would
+    have to wait for the result.
     """
     if not on_host(variance) or math.isfinite(float(backend.kernel(squares)(variance))):
         return inverse

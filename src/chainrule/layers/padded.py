@@ -1,4 +1,4 @@
-"""Padded sequences: ``(x, lengths)``, in which only the first steps of each sequence count."""
+"""Padded sequences ``(x, lengths)``. Only the first steps of each sequence count."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def padded(layer: Layer, x: Arrays) -> tuple[Array, Array | None]:
 
 
 def present(layer: Layer, x: Array, lengths: Array) -> Array:
-    """Return which steps of `x`, ``(batch, time, ...)``, are not padding: ``(batch, time)``.
+    """Return a mask ``(batch, time)`` that is False in the padding of `x`, ``(batch, time, ...)``.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def present(layer: Layer, x: Array, lengths: Array) -> Array:
         raise ShapeError(f"{layer._label()}: expected lengths of shape ({batch},), found {shape}")
     if not xp.isdtype(lengths.dtype, "integral"):
         raise DataError(
-            f"{layer._label()}: expected lengths that are integers, found {lengths.dtype}: a model "
+            f"{layer._label()}: expected integer lengths, found {lengths.dtype}: a model "
             "converts floats and uint8 to its own dtype"
         )
     lengths = xp.astype(lengths, xp.int64)  # a small dtype could not hold the number of steps

@@ -43,17 +43,17 @@ class MaxPool2d(Pooling):
     kernel_size : int or tuple of int
         The height and width of a window of ``x``, ``(batch, channels, height, width)``.
     stride : int or tuple of int, optional
-        The distance between neighbouring windows; `kernel_size` if not given.
+        The distance between neighbouring windows. By default, `kernel_size`.
     padding : int or tuple of int, optional
         The number of elements added on each side, at most half the kernel size. The added elements
         are never the maximum.
     dilation : int or tuple of int, optional
         The distance between neighbouring elements of a window. If the image is smaller than this
-        distance, a window may have all its elements in the padding. Its maximum is then minus
+        distance, all elements of a window may lie in the padding. The maximum is then minus
         infinity, as in PyTorch.
     ceil_mode : bool, optional
-        Whether the last window may extend beyond the image, if it begins within the image or the
-        padding before it. If False, rows and columns that do not fill a window are left out.
+        Whether the last window may extend beyond the image. This window must begin within the image
+        or the padding before it. If False, rows and columns that do not fill a window are left out.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class AvgPool2d(Pooling):
     padding : int or tuple of int, optional
         The number of zeros added on each side, at most half the kernel size.
     count_include_pad : bool, optional
-        Whether the zeros of the padding count as elements of a window. If False, the sum is divided
+        Whether the zeros in the padding count as elements of a window. If False, the sum is divided
         by the number of elements that belong to the image.
 
     Raises
@@ -188,11 +188,11 @@ class AvgPool1d(AvgPool2d):
 
 
 class AdaptiveAvgPool2d(Layer):
-    """Mean over parts of the image, with an output of a fixed size for inputs of any size.
+    """Mean over parts of the image. The output has a fixed size, for inputs of any size.
 
     Row ``i`` of ``y`` is the mean of the rows from ``floor(i * height / rows)`` up to, but not
-    including, ``ceil((i + 1) * height / rows)``. The columns follow the same formula. With
-    `output_size` 1, ``y`` is the mean of each channel.
+    including, ``ceil((i + 1) * height / rows)``. The columns follow the same formula. If
+    `output_size` is 1, ``y`` is the mean of each channel.
 
     Parameters
     ----------

@@ -76,14 +76,14 @@ class PReLU(Layer):
 
     The derivative at 0 is ``weight``.
 
-    Source: K. He et al., "Delving deep into rectifiers", 2015. As in this paper, weight decay does
+    Source: K. He et al., "Delving deep into rectifiers", 2015. As in the paper, weight decay does
     not apply to the slopes.
 
     Parameters
     ----------
     features : int, optional
-        The number of slopes, which is the length of ``weight``. With 1, all inputs share one slope.
-        Otherwise, each feature has its own slope, and ``x`` must have shape
+        The number of slopes, which is the length of ``weight``. If it is 1, all inputs share one
+        slope. Otherwise, each feature has its own slope, and ``x`` must have shape
         ``(batch, ..., features)``.
     init : initializer, optional
         Initializer of the slopes. By default, all slopes start at 0.25.
@@ -91,7 +91,7 @@ class PReLU(Layer):
     Raises
     ------
     ShapeError
-        In `forward`, if there are several slopes and the number of features of ``x`` is different.
+        In `forward`, if there are several slopes, but ``x`` has a different number of features.
 
     Examples
     --------

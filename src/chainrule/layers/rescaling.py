@@ -10,8 +10,8 @@ from .base import Layer
 class Rescaling(Layer):
     """Fixed scaling, ``y = scale * x + offset``, such as ``Rescaling(1 / 255)`` for images.
 
-    The scaling is saved with the model, so `predict` scales inputs in the same way as training. The
-    data can stay in uint8, which takes a quarter of the memory of float32.
+    The scaling is saved with the model, so inputs are scaled in the same way in training and in
+    `predict`. The data can stay in uint8, which takes a quarter of the memory of float32.
 
     Parameters
     ----------

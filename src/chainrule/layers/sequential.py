@@ -19,7 +19,7 @@ from .tree import Tree
 
 
 class Chain:
-    """The layers of a `Sequential` or of a `Slice`, as a collection."""
+    """Base class of `Sequential` and `Slice`, with the methods of a sequence."""
 
     layers: tuple[Layer, ...]
 
@@ -34,7 +34,7 @@ class Chain:
     @overload
     def __getitem__(self, index: slice) -> Slice: ...
     def __getitem__(self: Any, index: int | slice) -> Layer | Slice:
-        """Return a layer. For a slice such as ``[:2]``, return a `Slice`: a view of the layers."""
+        """Return a layer or, for an index such as ``[:2]``, a `Slice` (a view of the layers)."""
         found: Layer | tuple[Layer, ...] = self.layers[index]
         return Slice(self, found) if isinstance(found, tuple) else found
 
@@ -45,11 +45,12 @@ class Sequential(Chain, Model):
     Parameters
     ----------
     *layers : Layer
-        The layers, in the order in which they are applied. A `Sequential` is a layer too.
+        The layers, in the order in which they are applied. A `Sequential` can also be one of these
+        layers.
     backend, dtype, device, seed : optional
-        For the outermost `Sequential` only. `Layer.bind` describes these options. The defaults are
-        NumPy, float32 and seed 0. So two models with the same layers start with the same weights,
-        unless their seeds differ.
+        For the outermost `Sequential` only (see `Layer.bind`). The defaults are NumPy, float32 and
+        seed 0. So two models with the same layers start with the same weights unless their seeds
+        differ.
 
     Examples
     --------
@@ -94,7 +95,7 @@ class Sequential(Chain, Model):
         return bool(self.layers) and self.layers[0].takes_integers
 
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield the layers by number, and the layers and parameters that a subclass adds."""
+        """Yield the layers, each named by its number, and then the parts that a subclass adds."""
         return ((name.removeprefix("layers."), part) for name, part in super().children())
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
@@ -107,23 +108,23 @@ class Sequential(Chain, Model):
             outermost `Sequential` converts inputs to the model's dtype, except integers among
             several inputs (see `enter`).
         training : bool, optional
-            Whether to run in training mode. `Layer.forward` describes the difference.
+            Whether to run in training mode. See `Layer.forward`.
 
         Returns
         -------
         y : array, or tuple or dict of arrays
-            The output. If it is padded sequences and their lengths, the outermost `Sequential`
-            returns the sequences only.
+            The output. If the last layer returns padded sequences and their lengths, the outermost
+            `Sequential` returns only the sequences.
         backward : callable
             ``backward(dy, input_gradient=False)`` adds to the gradients of the parameters. The
             outermost `Sequential` converts `dy` to the model's dtype. With ``input_gradient=True``,
-            ``backward`` returns `dx` in the form of `x`, otherwise None. For an inner `Sequential`,
-            ``input_gradient=True`` is the default.
+            ``backward`` returns `dx`, in the same form as `x`. Otherwise, it returns None. For an
+            inner `Sequential`, ``input_gradient=True`` is the default.
 
         Raises
         ------
         TypeError
-            If a layer returns an output or a gradient in a dtype other than the model's.
+            If a layer returns an output or a gradient whose dtype is not the model's dtype.
         """
         passed, dtype = [], self.state.dtype
         is_model = not any(self._names)  # only layers inside a model have names
@@ -170,7 +171,7 @@ class Sequential(Chain, Model):
         return y, backward
 
     def check_input(self, x: Arrays) -> None:
-        """Check the integers of the input, up to the layer that ends the sequences."""
+        """Check the integers in the input, up to the layer that ends the sequences."""
         if type(self).forward is Sequential.forward:
             for layer in self.layers:
                 layer.check_input(x)
@@ -193,7 +194,7 @@ class Slice(Chain, Hints):
     """A view of some layers of a model, such as ``model[:2]``.
 
     The view uses the layers of the model, with their weights. A view cannot be trained, saved or
-    put into another model. `copy` returns an independent model, which has none of these limits.
+    put into another model. For these purposes, `copy` returns an independent model.
 
     Parameters
     ----------

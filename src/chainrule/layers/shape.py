@@ -39,7 +39,7 @@ class Unflatten(Layer):
     dim : int
         The axis to split, at least 1, because axis 0 is the batch.
     unflattened_size : tuple of int
-        The sizes of the new axes. One size may be -1, and is then computed from the other sizes.
+        The sizes of the new axes. One size may be -1. This size is computed from the other sizes.
 
     Raises
     ------
@@ -87,8 +87,8 @@ class ZeroPad2d(Layer):
     Parameters
     ----------
     padding : int or tuple of int
-        The number of columns and rows to add: one number for all sides, or ``(left, right, top,
-        bottom)``.
+        How many columns and rows to add: one number for all sides, or
+        ``(left, right, top, bottom)``.
 
     Raises
     ------

@@ -10,8 +10,8 @@ from .base import Layer
 class Softmax(Layer):
     """Softmax, ``y = exp(x) / sum(exp(x))`` over the last axis.
 
-    A classifier trained with `CrossEntropyLoss` must not end with this layer. `CrossEntropyLoss`
-    takes the logits, which is faster and numerically stable.
+    Do not end a classifier with this layer if you train it with `CrossEntropyLoss`. That loss takes
+    logits, which is faster and numerically stable.
 
     Examples
     --------

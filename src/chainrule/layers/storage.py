@@ -1,7 +1,8 @@
 """Store the weights and the architecture of models in safetensors files.
 
-Weights and buffers are stored by name, and any library can read them. The architecture is stored as
-JSON in the metadata entry ``architecture``. `chainrule.files.tensors` describes the file format.
+Weights and buffers are stored under their names, and any library can read them. The architecture is
+stored as JSON in the metadata entry ``architecture``. See `chainrule.files.tensors` for the file
+format.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def rebuilt(
 ) -> tuple[Kind, str, dict[str, np.ndarray]]:
     """Return an unbound model of class `kind`, its dtype, and the values of its parameters.
 
-    The layers are built without values. So no large array is allocated before the shapes of the
-    layers have been compared with the tensors.
+    The layers are built without values, so that no large array is allocated before the shapes of
+    the layers have been compared with the tensors.
     """
     try:
         described = json.loads(architecture)
@@ -122,7 +123,7 @@ def load_weights(model: Layer, path: str | Path) -> None:
 def fitting(
     model: Layer, tensors: dict[str, np.ndarray], path: str | Path, dtype: str
 ) -> dict[str, np.ndarray]:
-    """Check that tensors fit the model, and return the tensors in this dtype."""
+    """Return the tensors in this dtype, after checking that they fit the model."""
     stored = model.named_stored()
     tensors = {
         name: tensor
@@ -159,7 +160,7 @@ def fitting(
         if name != other and not np.array_equal(fitted[name], fitted[other]):
             raise FileFormatError(
                 f"{path}: the model shares one {kind} under the names {other!r} and {name!r}, but "
-                "the file has different values for them"
+                "the file has different values for these names"
             )
     return fitted
 

@@ -11,22 +11,22 @@ from .padded import padded, present
 
 
 class PoolOverTime(Layer):
-    """One vector for each sequence: the mean, the maximum or the last of its steps.
+    """The mean, the maximum or the last of the steps of each sequence.
 
     Parameters
     ----------
     mode : {"mean", "max", "last"}
         How to combine the steps of ``x``, ``(batch, time, features)``. ``y`` has shape
-        ``(batch, features)``. In padded sequences ``(x, lengths)``, only the first steps count, up
-        to the length of each sequence. Padding has a gradient of 0, and may hold NaN. With "max",
-        the gradient goes to the first of the largest elements. The maximum of a feature that is NaN
-        at some step is NaN.
+        ``(batch, features)``. In padded sequences ``(x, lengths)``, only the first steps of each
+        sequence count, up to its length. The padding has a gradient of 0, and may hold NaN. With
+        "max", the gradient goes to the first of the largest elements. If a feature is NaN at any
+        step, its maximum is NaN.
 
     Raises
     ------
     ShapeError
-        In `forward`, if ``x`` does not have shape ``(batch, time, features)``, or `lengths` shape
-        ``(batch,)``.
+        In `forward`, if ``x`` does not have shape ``(batch, time, features)``, or if `lengths` does
+        not have shape ``(batch,)``.
     DataError
         In `forward`, if the lengths are not integers, or if a length in host memory is below 1 or
         above the number of steps.
@@ -80,7 +80,7 @@ class PoolOverTime(Layer):
     def _one_step(
         self, x: Array, lengths: Array | None, inside: Array | None
     ) -> tuple[Array, Backward]:
-        """Return the elements of one step: the largest of each feature, or the last ones."""
+        """Return the largest element of each feature, or its element at the last step."""
         xp, (batch, time, features) = self.xp, x.shape
         steps = xp.arange(time, dtype=xp.int64, device=x.device)[None, :, None]
         if self.mode == "max":

@@ -14,9 +14,9 @@ from .windowed import PerAxis
 class ConvTranspose2d(Convolution):
     """Transposed convolution, which makes images larger: the adjoint of a `Conv2d`.
 
-    Each element of ``x`` adds a multiple of the kernel to ``y``, at `stride` times its own
-    position. The forward pass computes the same map as the backward pass of a `Conv2d` from
-    `out_channels` to `in_channels` with the same weight.
+    Each element of ``x`` multiplies the kernel. The product is added to ``y`` at `stride` times the
+    position of the element. The forward pass computes the same map as the backward pass of a
+    `Conv2d` from `out_channels` to `in_channels` with the same weight.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016.
 
@@ -30,7 +30,7 @@ class ConvTranspose2d(Convolution):
         See `Conv2d`. The weight has shape ``(in_channels, out_channels // groups, *kernel_size)``,
         so `max_norm` limits the weights of one input channel. As in PyTorch, initializers use the
         length of axis 1 as the number of inputs. So `initializers.he_normal` keeps the scale of
-        activations only if both numbers of channels are equal and the stride is 1.
+        activations only if `in_channels` equals `out_channels` and the stride is 1.
     padding : int or tuple of int, optional
         The number of rows and columns to remove from each side of ``y``.
     output_padding : int or tuple of int, optional
@@ -97,14 +97,14 @@ class ConvTranspose2d(Convolution):
         return y, backward
 
     def _windows_of_output(self, x: Array) -> tuple[Windows, tuple[int, ...]]:
-        """Return the windows of the output, one for each element of `x`, and the output's shape."""
+        """Return the output's windows, one for each element of `x`, and the output's shape."""
         count, sizes = x.shape[2:], []
         for i, name in enumerate(self.space):
             reach = self.dilation[i] * (self.kernel_size[i] - 1) + 1 + self.output_padding[i]
             full = (count[i] - 1) * self.stride[i] + reach
             if full <= 2 * self.padding[i]:
                 raise ShapeError(
-                    f"{self._label()}: expected padding that leaves a part of the output, found "
+                    f"{self._label()}: expected padding that leaves part of the output, found "
                     f"padding that removes {2 * self.padding[i]} elements of a {name} of {full}, "
                     f"for an input of shape {tuple(x.shape)}"
                 )

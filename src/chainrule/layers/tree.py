@@ -1,4 +1,4 @@
-"""The tree of layers: the parameters, buffers and layers that a layer holds."""
+"""The tree of layers: the parameters, buffers and inner layers of a layer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Tree(Described):
     _state: ModelState | None = None
 
     _fixed: ClassVar[frozenset[str]] = frozenset()
-    """Attributes that determine shapes. After they are set, changing them is an error."""
+    """Attributes that determine shapes. Once set, they cannot be changed."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._fixed and name in vars(self):
             raise AttributeError(
-                f"{self!r}: {name} cannot be changed: make a new {type(self).__name__}"
+                f"{self!r}: {name} cannot be changed: create a new {type(self).__name__}"
             )
         if name not in _BOOKKEEPING:
             self._expect_no_array(name, value)
@@ -53,9 +53,9 @@ class Tree(Described):
         if part._state is not None and part._state is not self._state:
             raise ValueError(
                 f"{part!r} already belongs to another model, or was used before this model was "
-                "made. To start from the same weights, use layer.copy() in the new model. To share "
-                "weights, use the layer twice within one model. (Only the outermost layer takes "
-                "backend=, dtype= and seed=.)"
+                "created. To start from the same weights, use layer.copy() in the new model. To "
+                "share weights, use the layer twice within one model. (Only the outermost layer "
+                "takes backend=, dtype= and seed=.)"
             )
         if isinstance(part, Stored):
             part._layer = self
@@ -63,31 +63,33 @@ class Tree(Described):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield the parameters, buffers and layers in attributes, and in their lists and dicts."""
-        for name, value in list(vars(self).items()):  # a copy: another thread may bind the layer
+        """Yield the parameters, buffers and layers in attributes, or in lists and dicts there."""
+        for name, value in list(
+            vars(self).items()
+        ):  # a copy, because another thread may bind the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield all inner layers, parameters and buffers, each with all its names."""
+        """Yield all inner layers, parameters and buffers, once for each of their names."""
         for name, part in self.children():
             yield prefix + name, part
             if isinstance(part, Tree):
                 yield from part._walk(f"{prefix}{name}.")
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """Return the parameters by name (``"0.weight"``), in the order of definition.
+        """Return a dict from names, such as ``"0.weight"``, to parameters.
 
-        A shared parameter appears under its first name only.
+        The order is that of definition. A shared parameter appears only under its first name.
         """
         return self._named(Parameter)
 
     def named_buffers(self) -> dict[str, Buffer]:
-        """Return the buffers by name (``"1.running_mean"``), like `named_parameters`."""
+        """Return a dict from names, such as ``"1.running_mean"``, to buffers."""
         return self._named(Buffer)
 
     def named_stored(self) -> dict[str, Stored]:
-        """Return all parameters and buffers by name. A shared parameter has several names."""
+        """Return a dict from names to parameters and buffers. A shared one has several names."""
         return {name: part for name, part in self._walk() if isinstance(part, Stored)}
 
     def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:
@@ -101,7 +103,7 @@ class Tree(Described):
 
     @property
     def trainable(self) -> bool:
-        """Whether at least one of the layer's parameters is trained."""
+        """Whether at least one of the layer's parameters is not frozen."""
         return any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
 
     def freeze(self) -> None:

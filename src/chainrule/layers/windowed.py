@@ -42,7 +42,7 @@ class Windowed(Layer):
     ) -> Windows:
         """Return all windows that fit into `x` after padding.
 
-        With `ceil_mode`, the last window may end beyond the padding, if it begins before the
+        With `ceil_mode`, the last window may end beyond the padding. It must begin before the
         padding at the end.
         """
         sides, count = list(padding), []
@@ -64,7 +64,7 @@ class Windowed(Layer):
 
 
 def axes_hint(x: Array, channels: int | None, axes: int) -> str | None:
-    """Return how to add or move an axis, if `x` seems to lack an axis or to have channels last."""
+    """Return a hint if `x` seems to lack an axis, or to have its channels on the last axis."""
     if x.ndim == axes - 1 and channels in (None, 1):
         return f"Unflatten(1, (1, {x.shape[1]})) or x[:, None] adds an axis for one channel"
     if x.ndim == axes - 1 and channels == x.shape[0]:

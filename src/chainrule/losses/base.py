@@ -26,7 +26,7 @@ class Loss:
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, optional
-        Whether to return the mean of all values, the sum, or the values themselves.
+        Whether to return the mean of all values, their sum, or the values themselves.
 
     Notes
     -----
@@ -60,10 +60,11 @@ class Loss:
 
     outputs: ClassVar[str] = "numbers"
     """How the loss interprets outputs: "numbers", "logits" of classes, "binary logits", "binary
-    probabilities", "log-probabilities" or "log-means". Metrics and estimators read this name."""
+    probabilities", "log-probabilities" or "log-means". Metrics and estimators read this
+    attribute."""
 
     takes_several: ClassVar[bool] = True
-    """Whether `formula` takes several outputs and targets in tuples or dicts. The built-in formulas
+    """Whether `formula` takes several outputs and targets in tuples or dicts. The built-in losses
     do not."""
 
     reduction = Checked(one_of("mean", "sum", "none"))
@@ -84,15 +85,15 @@ class Loss:
         xp : namespace
             The Array API namespace of the arrays.
         y : array
-            Outputs, ``(batch, ...)``, float32 or float64.
+            Outputs, ``(batch, ...)``, in float32 or float64.
         target : array
             The result of `as_target`.
 
         Returns
         -------
         values : array
-            ``(batch,)`` or ``(batch, ...)``, in the dtype of `y`. If a sample has several values,
-            the reduction "mean" averages over all values.
+            ``(batch,)`` or ``(batch, ...)``, in the dtype of `y`. The reduction "mean" averages
+            over all values, even if a sample has several.
         derivative : callable
             ``derivative()`` returns an array with the shape and dtype of `y`. For each sample, the
             array holds the derivative of the sum of the sample's values with respect to the
@@ -131,7 +132,8 @@ class Loss:
         return target if target.dtype == y.dtype else xp.astype(target, y.dtype)
 
     def target_weight(self, xp: Any, y: Array, target: Array) -> Array | None:
-        """Return sample weights that depend on the targets, or None if all these weights are 1.
+        """Return sample weights that depend on the targets. None means that all these weights are
+        1.
 
         The weights have shape ``(batch,)`` or the shape of the values. The reduction "mean" divides
         by the sum of these weights. The values of `formula` already include the weights.
@@ -141,7 +143,7 @@ class Loss:
     def check(self, y: Array, target: Array) -> None:
         """Raise an error if the shape or the values of the targets are invalid for the outputs `y`.
 
-        A call of the loss checks only targets in host memory. This method also checks targets on a
+        Calling the loss checks only targets in host memory. This method also checks targets on a
         device. `Trainer` calls this method once, with the whole data set.
         """
         xp, y = self._outputs(y, target)
@@ -150,7 +152,7 @@ class Loss:
     def __call__(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, Callable[..., Array]]:
-        """Return the loss of outputs `y`, and a function that computes the gradient.
+        """Return the loss of the outputs `y`, and a function that computes the gradient.
 
         Parameters
         ----------
@@ -162,15 +164,15 @@ class Loss:
             frame or an array of another library is moved to the device of the outputs. The outputs
             and the targets of a custom loss may be tuples or dicts of arrays.
         sample_weight : array, optional
-            ``(batch,)``, with weights of at least 0. The mean becomes a weighted mean: a sample
-            with weight 2 counts like two samples. If a sample has several values, such as one for
+            ``(batch,)``, weights of at least 0. The mean becomes a weighted mean: a sample with
+            weight 2 counts as much as two samples. If a sample has several values, such as one for
             each step of a sequence, there may be a weight for each value instead. The mean is then
             the weighted sum of all values, divided by the sum of all weights.
 
         Returns
         -------
         value : array
-            The loss, as a 0-d array. With ``reduction="none"``, an array of all values.
+            The loss, as a 0-d array or, with ``reduction="none"``, the array of all values.
         backward : callable
             ``backward(dvalue=1.0)`` returns the gradient with respect to `y`. The gradient has the
             shape of `y` and the dtype of the loss.
@@ -178,8 +180,7 @@ class Loss:
         Raises
         ------
         ShapeError
-            If the shapes do not fit. For example, the shapes ``(n,)`` and ``(n, 1)`` do not fit
-            each other.
+            If the shapes do not match. For example, ``(n,)`` does not match ``(n, 1)``.
         DataError
             If targets in host memory are invalid (see `check`), or if sample weights in host memory
             are negative or do not have a finite sum.
@@ -201,7 +202,7 @@ class Loss:
     def sums(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
     ) -> tuple[Array, float | Array, Callable[[Any], Array]]:
-        """Return the loss as a sum over samples, so that the parts of a batch can be added up.
+        """Return the loss as a sum over samples, so that sums over parts of a batch can be added.
 
         Parameters
         ----------
@@ -214,7 +215,7 @@ class Loss:
             The sum over the samples, as a 0-d array (see `total`). The loss is
             ``scale(total_weight) * loss_sum``.
         total_weight : float or array
-            The sum of the sample weights. Without weights, the number of samples.
+            The sum of the sample weights or, without weights, the number of samples.
         backward : callable
             ``backward(factor)`` returns the gradient of `loss_sum`, multiplied by `factor`.
         """
@@ -240,8 +241,8 @@ class Loss:
     def scale(self, total_weight: Any) -> float | Array:
         """Return the factor that turns a sum over samples into the loss: 1 or ``1 / total_weight``.
 
-        The factor is 0 if all weights are 0, for example if all samples of a batch are ignored. The
-        factor is also 0 if the sum of the weights is too small to divide by.
+        The factor is 0 if all weights are 0, for example because all samples of a batch are
+        ignored, or if the sum of the weights is too small to divide by.
         """
         if self.reduction == "sum":
             return 1.0
@@ -271,7 +272,7 @@ class Loss:
         return xp, y, target, xp.astype(weight, one.dtype)
 
     def _outputs(self, y: Any, target: Any) -> tuple[Any, Arrays]:
-        """Return the namespace and the outputs (see `as_outputs`), if `formula` takes the form."""
+        """Return the namespace and the outputs (see `as_outputs`) if `formula` takes their form."""
         xp, y = as_outputs(y)
         if not self.takes_several:
             expect_one_array(type(self).__name__, y, target)
@@ -280,7 +281,7 @@ class Loss:
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
-        """Return the values multiplied by the sample weights, and a function for the gradient."""
+        """Return the weighted values, and a function that computes their gradient."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: each(lambda g: g * along(dvalues, g), gradient())
@@ -292,7 +293,7 @@ class Loss:
         )
 
     def _expect_weight_per_value(self, weight: Array, values: Array, y: Array) -> None:
-        """Raise a `ShapeError` unless each value has a weight, and depends on its own outputs."""
+        """Raise a `ShapeError` unless each value has its own weight and its own outputs."""
         separate = values.ndim > 1 and values.shape == y.shape[: values.ndim]
         if separate and weight.shape == values.shape:
             return
@@ -303,7 +304,7 @@ class Loss:
         )
 
     def _weighted_formula(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Apply the formula, and multiply the results by the weights of outputs or labels."""
+        """Apply the formula, and multiply the results by the weights of the outputs or labels."""
         return self._checked_formula(xp, y, target)
 
     def _checked_formula(self, xp: Any, y: Array, target: Array) -> Formula:
@@ -319,13 +320,13 @@ class Loss:
         return values, lambda: self._expect_gradient(derivative(), y)
 
     def _expect_gradient(self, gradient: Arrays, y: Arrays) -> Arrays:
-        """Return `gradient` if it has the form, the shapes and the dtype of `y`."""
+        """Return `gradient` if its form, shapes and dtype match `y`; otherwise raise an error."""
         if not several(y) and not several(gradient):
             return self._expect_array("gradient", gradient, y)
         if named("", gradient).keys() != named("", y).keys():
             raise TypeError(
-                f"{self!r}: expected a gradient in the form of the outputs ({shown(y)}), found "
-                f"{shown(gradient)}"
+                f"{self!r}: expected a gradient in the same form as the outputs ({shown(y)}), "
+                f"found {shown(gradient)}"
             )
         return each(partial(self._expect_array, "gradient"), gradient, y)
 
@@ -355,8 +356,8 @@ def times(xp: Any, x: Array, weight: Array) -> Array:
 def total(xp: Any, values: Array) -> Array:
     """Return the sum of all values. If the sum overflows, compute it in float64.
 
-    This ensures that the mean of finite values is finite. On a device, the sum is not checked for
-    an overflow, because the check would wait for the device.
+    This ensures that the mean of finite values is finite. On a device, there is no check for an
+    overflow, because the check would wait for the device.
     """
     result = xp.sum(values)
     if not on_host(result) or math.isfinite(float(result)):

@@ -17,7 +17,7 @@ class BCELoss(WeightedOutputs):
 
     The loss and its gradient are always finite. The arguments of the logarithms are at least the
     smallest normal number, and the denominator of the gradient is at least 1e-12. If the outputs
-    are logits, use `BCEWithLogitsLoss`, which is exact and faster.
+    are logits, use `BCEWithLogitsLoss`, which is faster and more accurate.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class BCEWithLogitsLoss(WeightedOutputs):
     Parameters
     ----------
     pos_weight : sequence of float, optional
-        ``(features,)``, the weight of class 1 relative to class 0, for each output.
+        ``(features,)``. For each output, the weight of class 1 relative to class 0.
     **options
         ``weight`` and ``reduction``, as in `WeightedOutputs`.
 

@@ -19,9 +19,10 @@ from ..types import Array, Arrays
 def as_outputs(y: Any) -> tuple[Any, Arrays]:
     """Return the namespace of the outputs, and the outputs in float32 or float64.
 
-    Outputs that are neither float32 nor float64 become float64. The targets are converted to the
-    dtype of the outputs, so integer outputs would truncate the targets, and float16 outputs would
-    make sums inexact. A list or a frame becomes a NumPy array. Several outputs keep their form.
+    Outputs that are neither float32 nor float64 become float64. Otherwise, because the targets are
+    converted to the dtype of the outputs, integer outputs would truncate the targets, and float16
+    outputs would make sums inexact. A list or a frame becomes a NumPy array. Several outputs keep
+    their form.
     """
     if several(y):
         pairs = each(as_outputs, y)
@@ -38,7 +39,7 @@ def as_outputs(y: Any) -> tuple[Any, Arrays]:
 
 
 def expect_one_array(name: str, *data: Arrays) -> None:
-    """Raise a TypeError if a built-in loss or metric got a tuple or a dict of arrays."""
+    """Raise a TypeError if a built-in loss or metric receives a tuple or a dict of arrays."""
     for x in data:
         if several(x):
             raise TypeError(
@@ -48,7 +49,7 @@ def expect_one_array(name: str, *data: Arrays) -> None:
 
 
 def in_words(*arrays: Array) -> list[str]:
-    """Format shapes as text, with "batch" for the first axis if all arrays have the same length."""
+    """Format shapes as text. If the first axes have equal lengths, this axis is called "batch"."""
     shapes = [tuple(map(str, array.shape)) for array in arrays]
     if len({shape[:1] for shape in shapes}) == 1:
         shapes = [("batch", *shape[1:]) for shape in shapes]
@@ -64,7 +65,7 @@ def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
 
 
 def as_labels(xp: Any, integers: Array) -> Array:
-    """Convert integers to int64. Integers too large for int64 become the largest int64."""
+    """Convert integers to int64. Larger integers become the largest int64."""
     labels = xp.astype(integers, xp.int64)
     if integers.dtype == xp.uint64:
         labels = xp.where(labels < 0, LARGEST, labels)

@@ -22,10 +22,10 @@ class CrossEntropyLoss(Loss):
     The logits have shape ``(batch, classes)``, or ``(batch, ..., classes)`` for several values per
     sample, such as ``(batch, time, classes)``. The classes are always on the last axis. (In
     PyTorch, they are on axis 1.) Targets are integer labels ``(batch, ...)``, or rows
-    ``(batch, ..., classes)`` with a probability for each class, often one-hot. There is one value
-    for each label. A label and the equivalent one-hot row give the same loss. (For rows and a given
-    `weight`, PyTorch divides the sum of all values by their number. This class divides by the sum
-    of the weights.)
+    ``(batch, ..., classes)`` with a probability for each class, often one-hot. The loss has one
+    value for each label or row. A label and the equivalent one-hot row have the same loss. (With
+    rows and a `weight`, PyTorch divides the sum of all values by their number. This class divides
+    by the sum of the weights.)
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class CrossEntropyLoss(Loss):
         The share of the target probability that is spread evenly over all classes (C. Szegedy et
         al., "Rethinking the Inception architecture", 2016).
     ignore_index : int, optional
-        Ignore this label, such as -100. Ignored labels have a gradient of 0, and do not count in
+        A label to ignore, such as -100. Ignored labels have a gradient of 0, and do not count in
         the mean. If all labels of a batch are ignored, the loss is 0. (In PyTorch, the loss is then
         NaN.)
     reduction : {"mean", "sum", "none"}, optional
@@ -122,7 +122,7 @@ class CrossEntropyLoss(Loss):
         return values, lambda: times(xp, xp.exp(log_p), xp.sum(q, axis=1, keepdims=True)) - q
 
     def _over_last_axis(self, xp: Any, y: Array, target: Array) -> Formula:
-        """Reshape logits with more than two axes to a matrix, and apply the formula."""
+        """Apply the formula to logits with more than two axes, reshaped to a matrix."""
         rows = xp.reshape(y, (-1, y.shape[-1]))
         labels = target.ndim < y.ndim
         values, derivative = self.formula(
@@ -161,7 +161,7 @@ class CrossEntropyLoss(Loss):
 
 
 def _no_labels(xp: Any, target: Array) -> str:
-    """Describe targets that are not integers, without their dtype: users may not know it."""
+    """Describe targets that are not integers, without their dtype, which users may not know."""
     if target.dtype == xp.bool:
         return "booleans: y.astype(int) converts them to labels"
     if bool(xp.all(target == xp.floor(target))):
@@ -185,8 +185,8 @@ class KLDivLoss(WeightedOutputs):
     weight : sequence of float, optional
         See `WeightedOutputs`.
     reduction : {"mean", "batchmean", "sum", "none"}, optional
-        See `Loss`. "batchmean" is the divergence averaged over the batch: the sum of all values
-        divided by the number of samples.
+        See `Loss`. "batchmean" is the mean divergence of a sample: the sum of all values, divided
+        by the number of samples.
 
     Examples
     --------

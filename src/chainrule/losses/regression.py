@@ -53,7 +53,7 @@ class L1Loss(WeightedOutputs):
 class HuberLoss(WeightedOutputs):
     """Huber loss, which is quadratic for small errors and linear for large errors.
 
-    With ``d = |y - target|``, the loss is ``d^2 / 2`` if ``d <= delta``, and
+    For the error ``d = |y - target|``, the loss is ``d^2 / 2`` if ``d <= delta``, and
     ``delta (d - delta / 2)`` otherwise.
 
     Source: P. Huber, "Robust estimation of a location parameter", 1964.

@@ -59,7 +59,7 @@ class OutputWeight:
 
     @classmethod
     def of(cls, weights: Sequence[float] | None) -> OutputWeight | None:
-        """Wrap `weights`; return None if `weights` is None."""
+        """Wrap `weights`, or return None if `weights` is None."""
         return None if weights is None else cls(weights)
 
     def on(self, xp: Any, y: Array) -> Array:

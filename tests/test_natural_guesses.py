@@ -29,7 +29,7 @@ ARGUMENTS = {
         2, 2, use_bias=False
     ),
     "Dropout has no argument 'rate': did you mean 'p'?": lambda: cr.Dropout(rate=0.5),
-    "Trainer has no argument 'learning_rate': give the learning rate to the optimizer, as in "
+    "Trainer has no argument 'learning_rate': pass the learning rate to the optimizer, as in "
     "cr.Adam(lr=1e-3)": lambda: trainer(learning_rate=0.1),
     "Trainer has no argument 'criterion': did you mean 'loss'?": lambda: trainer(criterion=0),
     "Trainer has no argument 'epochs': pass it to fit": lambda: trainer(epochs=3),
@@ -107,7 +107,7 @@ def test_a_part_of_a_model_is_not_trained(bound):
         lambda: cr.Adam().bind(model[0]),
         lambda: cr.Trainer(model[0], cr.CrossEntropyLoss(), cr.Adam()),
     ):
-        with pytest.raises(ValueError, match="^expected a whole model, found a part of a model"):
+        with pytest.raises(ValueError, match="^expected a whole model, found part of a model"):
             use()
     cr.Trainer(model[0].copy(), cr.CrossEntropyLoss(), cr.Adam()).fit(X, Y, verbose=0)
 

@@ -31,7 +31,7 @@ LAST = {
 @pytest.mark.parametrize(("layers", "loss", "y"), LAST.values(), ids=LAST)
 def test_a_last_layer_that_the_loss_repeats(layers, loss, y, library):
     trainer = trainer_on(library, cr.Linear(4, 3), *(make() for make in layers), loss=loss())
-    message = rf"^\w+\(\) at the end of the model repeats a part of {loss.__name__}: .* Remove this"
+    message = rf"^\w+\(\) at the end of the model repeats part of {loss.__name__}, .* Remove this"
     with pytest.warns(UserWarning, match=message) as caught:
         trainer.fit(X, y, **OPTIONS)
     assert [w.filename for w in caught] == [__file__]

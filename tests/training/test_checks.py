@@ -154,7 +154,7 @@ def test_bad_trainers():
         with pytest.raises(TypeError, match=rf"validation_data .*\(x, y\) .*found {found}$"):
             trainer.fit(X, Y, verbose=0, validation_data=data)
     for name, hint in (
-        ("validation_split", r"train_test_split, and give validation_data=\(x_val, y_val\)$"),
+        ("validation_split", r"train_test_split, and pass validation_data=\(x_val, y_val\)$"),
         ("class_weight", r"the loss, as in cr.CrossEntropyLoss\(weight="),
         ("lr", "the optimizer, as in"),
         ("num_epochs", r"did you mean 'epochs'\?$"),

@@ -146,7 +146,7 @@ def test_numbers_that_a_callback_changed_are_kept(library, tmp_path):
     path, given = tmp_path / "training.safetensors", cr.Adam(lr=0.1, betas=(0.8, 0.9))
     for optimizer, words in (
         (given, None),
-        (cr.Adam(lr=1.0), r"not with the options given now: lr=1.0, betas=\(0.9, 0.999\)"),
+        (cr.Adam(lr=1.0), r"not with the options passed now: lr=1.0, betas=\(0.9, 0.999\)"),
     ):
         told = pytest.warns(RuntimeWarning, match=words) if words else contextlib.nullcontext()
         with told:

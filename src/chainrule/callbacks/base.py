@@ -87,7 +87,7 @@ class Callback:
     """
 
     last: ClassVar[bool] = False
-    """True to call this callback after all others, for instance because it uses their results."""
+    """Whether to call this callback after all others, for instance to use their results."""
 
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch."""

@@ -19,7 +19,7 @@ _STEP = re.compile(r"step-(\d{8,})\.safetensors")
 
 
 class Checkpoint(Callback):
-    """Write checkpoints to a folder. Training can resume from any of these files.
+    """Write checkpoints to a folder. Training can resume from any of them.
 
     Files are named after the number of optimizer steps, such as ``step-00001200.safetensors``. The
     file ``best.safetensors`` is the best checkpoint according to `monitor`. A checkpoint is also
@@ -33,8 +33,8 @@ class Checkpoint(Callback):
 
     Only one training run at a time can use a folder. Starting a second run in the same folder
     raises an error. If the process crashes or is killed, the folder is released immediately. Each
-    fit of an estimator, for instance in a `GridSearchCV`, uses its own folder. If ``folder`` has
-    checkpoints or is in use, the fit writes to ``folder-2``, ``folder-3`` and so on.
+    fit of an estimator, for instance in a `GridSearchCV`, uses its own folder. If ``folder``
+    contains checkpoints or is in use, the fit writes to ``folder-2``, ``folder-3`` and so on.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Checkpoint(Callback):
     ------
     FileExistsError
         When training starts, if another training run is writing to the folder, or if the folder
-        holds checkpoints of later steps, which belong to another run.
+        holds checkpoints from later steps of another run.
     DivergenceError
         If a weight is NaN or infinite. In this case, no file is written.
     OSError
@@ -179,7 +179,7 @@ class Checkpoint(Callback):
             del self._written[0]
 
     def _remove_unfinished(self) -> None:
-        """Remove the unfinished files of killed training runs. The lock excludes active runs."""
+        """Remove unfinished files of killed training runs. The lock rules out active runs."""
         for name in ("step-*", _BEST.removesuffix(".safetensors")):
             for unfinished in self.folder.glob(f".{name}.safetensors.*"):
                 unfinished.unlink(missing_ok=True)

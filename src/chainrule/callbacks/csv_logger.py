@@ -18,9 +18,8 @@ class CSVLogger(Callback):
     """Write the history to a CSV file, one row per epoch.
 
     Each row is written as soon as its epoch ends. When training resumes from a checkpoint, the rows
-    after the checkpoint's epoch are removed, because these epochs are trained again. If a number
-    first appears in a later epoch, the file gets another column. This column is empty in earlier
-    rows.
+    after the checkpoint's epoch are removed, because these epochs are trained again. If a new
+    number appears in a later epoch, the file gets a new column, which is empty in earlier rows.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ class CSVLogger(Callback):
     OSError
         When training starts, if the file cannot be written.
     ValueError
-        When training starts, if rows should be added to an existing file that is not a table of
+        When training starts, if rows are to be appended to an existing file that is not a table of
         epochs.
 
     Examples

@@ -22,8 +22,8 @@ class GradientNorms(Callback):
     Attributes
     ----------
     norms : dict of str to list of float
-        A list for each parameter name, with one norm per step. Parameters with one axis, such as
-        biases, are left out.
+        A dict from parameter names to lists with one norm per step. Parameters with one axis, such
+        as biases, are left out.
 
     Examples
     --------

@@ -14,7 +14,7 @@ class LambdaCallback(Callback):
     Parameters
     ----------
     on_fit_start, on_epoch_start, on_step_end, on_epoch_end, on_fit_end : callable, optional
-        Functions that take the trainer. `Callback` describes when each function is called.
+        Functions that take the trainer. See `Callback` for when each function is called.
 
     Examples
     --------

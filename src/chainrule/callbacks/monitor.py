@@ -26,7 +26,7 @@ _REVERSING = {"neg", "negative", "negated", "minus", "non", "not", "inverse", "i
 
 
 def direction_by_name(name: str) -> bool | None:
-    """Return whether higher is better, judging by the words in a name, or None if unknown.
+    """Return whether the words in a name say that higher is better, or None if unknown.
 
     If two words disagree, lower is better, because a ``score_error`` is an error. If a word
     reverses the direction, as in ``neg_mean_squared_error``, the result is None.
@@ -101,7 +101,7 @@ class Monitor:
                 )
 
     def read(self, trainer: Training) -> float:
-        """Read the value of the last epoch from the history.
+        """Return the value of the last epoch from the history.
 
         Raises
         ------

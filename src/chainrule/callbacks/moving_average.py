@@ -26,7 +26,8 @@ class ExponentialMovingAverage(Callback):
     from the last step.
 
     Source: B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging",
-    1992; in the form of A. Tarvainen and H. Valpola, "Mean teachers are better role models", 2017.
+    1992; for exponential averages, A. Tarvainen and H. Valpola, "Mean teachers are better role
+    models", 2017.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The history as curves in TensorBoard."""
+"""A callback that writes the history for TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class TensorBoard(Callback):
     checkpoint, the callback writes the whole history again, and TensorBoard hides the earlier
     points. No point is lost or shown twice. Give each training run its own folder, because two runs
     cannot write to one folder at the same time. Each fit of an estimator, for instance in a
-    `GridSearchCV`, uses its own folder. If ``logdir`` has curves or is in use, the fit writes to
-    ``logdir-2``, ``logdir-3`` and so on.
+    `GridSearchCV`, uses its own folder. If ``logdir`` contains curves or is in use, the fit writes
+    to ``logdir-2``, ``logdir-3`` and so on.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ class TensorBoard(Callback):
                 # otherwise write to the same file.
                 filename_suffix=f".{trainer.epochs_done}",
             )
-            # The history may hold only the most recent steps. Compute the number of its first step.
+            # The history may hold only the most recent steps, so compute the number of its first
+            # step.
             kept = len(history.step_losses) + trainer.steps_done
             self._first = trainer.optimizer.steps - kept
             self._write(history)

@@ -70,7 +70,7 @@ class Batches:
         return self.starting_at(0)
 
     def starting_at(self, step: int) -> Iterator[tuple[Arrays, ...]]:
-        """Yield the batches of one pass from batch `step` on, without reading earlier batches."""
+        """Yield the batches of one pass, starting at batch `step`. Earlier batches are not read."""
         order = self.draw_order()
         on_device = None if order is None else self.backend.asarray(order)
         for i in range(step, len(self.sizes)):
@@ -108,17 +108,17 @@ def minibatches(
 ) -> Batches:
     """Split arrays into batches, in a new random order in each pass.
 
-    This function checks the data once, and moves all of it to the device. A `numpy.memmap` stays on
-    disk instead, and each batch is moved to the device when needed. uint8 stays uint8, and all
-    other integer types become int64. float16 stays float16, which takes half the memory of float32.
-    A model converts each batch to the model's own dtype.
+    This function checks the data once, and moves all of it to the device. The data of a
+    `numpy.memmap` is an exception: it stays on disk, and is moved to the device one batch at a
+    time. uint8 stays uint8, and all other integers become int64. float16 stays float16, which takes
+    half the memory of float32. A model converts each batch to the model's own dtype.
 
     Parameters
     ----------
     *arrays : array, or tuple or dict of arrays
         Inputs, targets and optional sample weights, each with one row per sample. Lists, data
         frames and arrays of any library are accepted. Several inputs form a tuple or a dict, and
-        each batch has them in the same form.
+        each batch has the same form.
     batch_size : int
         The number of samples in a batch. The last batch may be smaller.
     seed : int or numpy.random.Generator, optional
@@ -130,12 +130,12 @@ def minibatches(
     backend : str, Backend or namespace, optional
         The backend of the returned batches, such as ``model.backend``.
     dtype : {"float32", "float64"}, optional
-        Convert floating-point data to this dtype. By default, the dtype is kept.
+        The dtype to which floating-point data is converted. By default, the dtype is kept.
 
     Returns
     -------
     Batches
-        An iterable of batches. A batch is a tuple that contains the same rows of each array.
+        An iterable of batches. Each batch is a tuple that contains the same rows of each array.
 
     Raises
     ------

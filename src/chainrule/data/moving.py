@@ -21,7 +21,7 @@ def to_device(backend: Backend, x: Arrays) -> Arrays:
 
 
 def rows_at_once(array: Array) -> int:
-    """Return how many rows to check at a time: all rows, or about 16 MB of rows from a file."""
+    """Return how many rows to check at a time: all rows, or about 16 MB if they are in a file."""
     rows: int = array.shape[0]
     return max(1, CHECKED_AT_ONCE * rows // array.nbytes) if isinstance(array, np.memmap) else rows
 

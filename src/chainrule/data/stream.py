@@ -23,17 +23,16 @@ class BatchStream:
     ----------
     source : iterable or callable
         The source of the batches. It is an iterable that can be iterated more than once, such as a
-        list or a PyTorch ``DataLoader``. It can also be a function that takes a NumPy Generator and
-        returns an iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. `x` and `y` may
-        be tuples or dicts of arrays. Resuming in the middle of an epoch is exact only if all
-        randomness comes from this Generator. For example, resuming is not exact with a loader that
-        shuffles by itself.
+        list or a PyTorch ``DataLoader``, or a function that takes a NumPy Generator and returns an
+        iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. `x` and `y` may be tuples
+        or dicts of arrays. Resuming in the middle of an epoch is exact only if all randomness comes
+        from this Generator. For example, it is not exact with a loader that shuffles by itself.
     rng : numpy.random.Generator
         The generator to pass to `source` if `source` is a function.
     backend : Backend
         The backend of the returned batches.
     dtype : {"float32", "float64"}
-        Convert floating-point data to this dtype.
+        The dtype to which floating-point data is converted.
 
     Raises
     ------
@@ -66,7 +65,7 @@ class BatchStream:
         return len(self.source) if hasattr(self.source, "__len__") else 0  # 0 means unknown
 
     def starting_at(self, step: int) -> Iterator[tuple[Arrays, ...]]:
-        """Yield the batches of one pass from batch `step` on, and discard earlier batches."""
+        """Yield the batches of one pass, starting at batch `step`. Discard all earlier batches."""
         batches = self.source(self.rng) if callable(self.source) else self.source
         for i, batch in enumerate(itertools.islice(batches, step, None), start=step):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
@@ -83,7 +82,7 @@ class BatchStream:
 
 
 def _is_data(thing: Any) -> bool:
-    """Return whether `thing` is data: an array, several arrays by name, or a list of numbers."""
+    """Return whether `thing` is data: an array, a dict of arrays, or a list of numbers."""
     if is_array_api_obj(thing) or hasattr(thing, "columns") or isinstance(thing, dict):
         return True
     numbers = (bool, int, float)

@@ -36,7 +36,7 @@ def read_idx(
     Returns
     -------
     array
-        The data, with the dtype and shape that the header states. The byte order is the machine's.
+        The data, in the dtype and shape that the header states, and in the machine's byte order.
 
     Raises
     ------
@@ -85,8 +85,8 @@ def _parse(
     if ndim > _MOST_AXES:
         raise FileFormatError(f"{path}: expected at most {_MOST_AXES} axes, found {ndim}")
     size = math.prod(found) * dtype.itemsize
-    # An array with an axis of length 0 is empty. But NumPy refuses even an empty array if the
-    # product of the other lengths is too large. So count an axis of length 0 as 1 here.
+    # NumPy refuses even an empty array if the product of its nonzero lengths is too large. So count
+    # an axis of length 0 as 1 here.
     if (most := math.prod(n or 1 for n in found) * dtype.itemsize) > max_bytes:
         raise FileFormatError(
             f"{path}: expected at most {max_bytes:,} bytes (max_bytes= allows more), found {most:,}"

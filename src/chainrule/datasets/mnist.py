@@ -90,7 +90,7 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     The function searches `data_home`, ``$CHAINRULE_DATA`` and the cache. In each of these places,
     the files can be in the folder itself, in a subfolder ``mnist`` (or ``MNIST``), or in a
     subfolder ``raw`` of one of these folders, as torchvision stores the files. If the files are not
-    found, they are downloaded to the cache (needs the extra ``datasets``).
+    found, they are downloaded to the cache (needs the ``datasets`` extra).
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def _letters(name: str) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Map the published file names to files in a folder. A compressed file takes precedence."""
+    """Return a dict from published names to files in a folder. Compressed files are preferred."""
     inner = sorted(folder.iterdir()) if folder.is_dir() else []
     published = {p: p.name.lower().removesuffix(".gz").replace(".idx", "-idx") for p in inner}
     return {name: path for path, name in published.items() if path.is_file()}
@@ -201,15 +201,15 @@ def _split(dataset: _Published, paths: list[Path], arrays: list[np.ndarray]) -> 
             )
         if md5 and _md5(array) != md5:
             raise FileFormatError(
-                f"{path}: not the file of {dataset.name}: expected content with MD5 {md5}, found "
-                f"{_md5(array)}"
+                f"{path}: this is not the {dataset.name} file: expected content with MD5 {md5}, "
+                f"found {_md5(array)}"
             )
     x_train, y_train, x_test, y_test = arrays
     return (x_train, y_train.astype(np.int64)), (x_test, y_test.astype(np.int64))
 
 
 def _md5(array: np.ndarray) -> str:
-    """Compute the MD5 of an IDX file with this array, to identify the data set."""
+    """Return the MD5 of an IDX file that holds this array, to identify the data set."""
     header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(array.tobytes())

@@ -24,23 +24,23 @@ _TEMPLATES = np.asarray(
     ]
 )
 _KNOTS = _TEMPLATES.shape[1]
-_FINE, _LENGTH = 72, 40  # numbers per signal, before and after the last step
+_FINE, _LENGTH = 72, 40  # numbers per signal, before and after resampling
 _SHUFFLED = np.random.default_rng(0).permutation(_LENGTH)
 
 
 def mnist1d(
     samples: int = 5000, *, noise: float = 1.0, shuffled: bool = False, seed: int = 0
 ) -> tuple[Split, Split]:
-    """Generate MNIST-1D, small signals on which a convolution pays off.
+    """Generate MNIST-1D: short signals that a convolutional network classifies best.
 
     Each digit has a template, a curve through 12 points. A sample is the template of its digit,
-    stretched, scaled and moved to a random place in a signal. Smooth noise surrounds the template.
-    White noise and a random slope are added to the whole signal. Four fifths of the samples are for
-    training.
+    stretched, scaled and moved to a random position in a signal. Smooth noise surrounds the
+    template. White noise and a random slope are added to the whole signal. Four fifths of the
+    samples are for training.
 
-    The procedure and its constants come from the authors, but the random numbers are different. The
-    samples therefore follow the distribution of the published file, but are not equal to its
-    samples. The authors report test accuracies of 32 % for logistic regression, 68 % for an MLP and
+    The procedure and its constants come from the authors, but the random numbers are different. So
+    the samples follow the same distribution as the samples of the published file, but are not equal
+    to them. The authors report test accuracies of 32 % for logistic regression, 68 % for an MLP and
     94 % for a convolutional network. After shuffling, they report 32, 68 and 56 %.
 
     Source: S. Greydanus and D. Kobak, "Scaling down deep learning with MNIST-1D", 2024.
@@ -50,7 +50,7 @@ def mnist1d(
     samples : int, optional
         The number of samples, a multiple of 10. Each digit has the same number of samples.
     noise : float, optional
-        A factor for the standard deviation of the noise. 0 leaves the signals without noise.
+        A factor for the standard deviation of the noise. With 0, there is no noise.
     shuffled : bool, optional
         Whether to reorder the 40 numbers of each signal, with the same permutation for all samples
         and seeds. A network then cannot tell which numbers are neighbours.
@@ -85,8 +85,8 @@ def mnist1d(
 def _signals(digits: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
     """Return one signal per digit, ``(samples, 40)``."""
     samples = len(digits)
-    # The template and 36 to 60 zeros after it are stretched together to 72 numbers, and rotated by
-    # up to 47 of them. `place` is where in the template each number comes from.
+    # The template, followed by 36 to 60 zeros, is stretched to 72 numbers, and rotated by up to 47
+    # of them. `place` is the position in the template from which each number comes.
     steps = rng.integers(36, 61, (samples, 1)) + _KNOTS - 1
     moved = np.arange(_FINE) - rng.integers(0, 48, (samples, 1))
     place = moved % _FINE * steps / (_FINE - 1)
@@ -112,7 +112,7 @@ def _heights(digit: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:
-    """Smooth each row with a Gaussian of standard deviation 2; reflect the row at both ends."""
+    """Smooth each row with a Gaussian of standard deviation 2, reflecting the row at both ends."""
     distance = np.arange(-8, 9)
     weights = np.exp(-0.5 * (distance / 2.0) ** 2)
     padded = np.pad(x, ((0, 0), (8, 8)), mode="symmetric")

@@ -56,7 +56,7 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
 
 
 def circles(samples: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Points:
-    """One circle inside another, made by ``make_circles`` of scikit-learn (extra ``sklearn``).
+    """One circle inside another, from scikit-learn's ``make_circles`` (``sklearn`` extra).
 
     Examples
     --------
@@ -68,7 +68,7 @@ def circles(samples: int = 1000, *, noise: float = 0.1, seed: int = 0) -> Points
 
 
 def moons(samples: int = 1000, *, noise: float = 0.15, seed: int = 0) -> Points:
-    """Two interleaving half circles, made by ``make_moons`` of scikit-learn (extra ``sklearn``).
+    """Two interleaving half circles, from scikit-learn's ``make_moons`` (``sklearn`` extra).
 
     Examples
     --------
@@ -80,7 +80,7 @@ def moons(samples: int = 1000, *, noise: float = 0.15, seed: int = 0) -> Points:
 
 
 def blobs(samples: int = 1000, *, classes: int = 4, noise: float = 1.0, seed: int = 0) -> Points:
-    """Gaussian blobs around random centres, from ``make_blobs`` (extra ``sklearn``).
+    """Gaussian blobs around random centres, from ``make_blobs`` (``sklearn`` extra).
 
     Examples
     --------

@@ -30,9 +30,9 @@ from .weights import ShownWeights
 
 
 def has_steps(estimator: Any) -> bool:
-    """Return True if the solver trains on batches; otherwise raise an `AttributeError`."""
+    """Return True if the solver trains on batches. Otherwise, raise an `AttributeError`."""
     if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit needs a solver that trains on batches: not 'lbfgs'")
+        raise AttributeError("partial_fit needs a solver that trains on batches, such as 'adam'")
     return True
 
 
@@ -45,7 +45,7 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         The trained model.
     trainer_ : Trainer
         The trainer. With ``solver="lbfgs"``, this attribute does not exist. To continue training
-        later, pickle the estimator, because files of the trainer do not contain the penalty.
+        later, pickle the estimator. Files that the trainer writes do not contain the penalty.
     """
 
     _network: Network
@@ -70,10 +70,10 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         validation_data : tuple of array-like, optional
             Validation data ``(X, y)`` or ``(X, y, sample_weight)``. After each epoch, the loss and
             the score on this data are added to the history of `trainer_`, as ``val_loss`` and
-            ``val_score``. With `early_stopping`, this data is used instead of a part of the
-            training data. Without `early_stopping`, validation data does not affect training. The
-            solver "lbfgs" does not support validation data. A pipeline passes validation data to
-            the estimator without transforming it.
+            ``val_score``. With `early_stopping`, this data is used instead of part of the training
+            data. Without `early_stopping`, validation data does not affect training. The solver
+            "lbfgs" does not support validation data. A pipeline passes validation data to the
+            estimator without transforming it.
 
         Returns
         -------
@@ -131,8 +131,8 @@ class MultilayerPerceptron(Task, OptimizerParameters, ShownWeights):
         Returns
         -------
         array
-            ``(samples,)``, or ``(samples, outputs)`` for several targets. The array belongs to the
-            same library as `X`. Labels that are not numbers are returned in a NumPy array.
+            ``(samples,)``, or ``(samples, outputs)`` for several targets. The result is an array of
+            the same library as `X`. Labels that are not numbers are returned in a NumPy array.
         """
         return self._decided(self._outputs(X))
 

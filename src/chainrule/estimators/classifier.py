@@ -48,7 +48,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         number of samples in the batch. With sample weights, the penalty is divided by the sum of
         the weights.
     batch_size : int or "auto", optional
-        Number of samples per step. "auto" is 200, or the number of samples if this is smaller.
+        Number of samples per step. "auto" is 200, or the number of samples if it is smaller.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
         The schedule for "sgd". "constant" keeps the rate constant. "invscaling" uses
         ``learning_rate_init / (t + 1)^power_t`` after t samples. "adaptive" divides the rate by 5
@@ -70,27 +70,25 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Whether to print a line for each epoch.
     warm_start : bool, optional
         Whether `fit` continues with the current weights. Every call tracks its own best loss or
-        score, and trains until this value stops improving. The settings of the network (sizes,
+        score, and trains until this best value stops improving. The settings of the network (sizes,
         activations, dropout, batch_norm, loss, precision, backend, device) must stay the same, as
-        for `partial_fit`. scikit-learn's MLPClassifier allows
-        another activation in the next call.
+        for `partial_fit`. scikit-learn's MLPClassifier allows a different activation in the next
+        call.
     momentum, nesterovs_momentum : float and bool, optional
-        Options for "sgd". `chainrule.SGD` describes both options.
+        Options for "sgd" (see `chainrule.SGD`).
     early_stopping : bool, optional
         Whether to stop when the score on validation data stops improving, and to restore the
         weights with the best score. Otherwise, training stops when the loss stops improving. The
-        validation data is the argument ``validation_data`` of `fit`. Without this argument, a part
-        of the training data is held out. The split is stratified: the classes have the same
+        validation data is the argument ``validation_data`` of `fit`. Without this argument, part of
+        the training data is held out. The split is stratified: the classes have the same
         proportions in both parts. If stratification is impossible, for example because a class has
-        only one sample, the split ignores the classes. But with two classes and no sample weights,
-        an error is raised in this case, as in scikit-learn. `early_stopping` has no effect with
-        "lbfgs".
+        only one sample, the split ignores the classes. (With two classes and no sample weights, an
+        error is raised instead, as in scikit-learn.) `early_stopping` has no effect with "lbfgs".
     validation_fraction : float, optional
         The fraction of the samples to hold out as validation data. Samples with weight 0 do not
         count. With sample weights, at least two samples are held out.
     beta_1, beta_2, epsilon : float, optional
-        Options for "adam". `chainrule.Adam` describes these options under the names ``betas`` and
-        ``eps``.
+        Options for "adam" (see ``betas`` and ``eps`` in `chainrule.Adam`).
     n_iter_no_change : int, optional
         Training stops after more than this many consecutive epochs without improvement.
     max_fun : int, optional
@@ -101,10 +99,10 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         targets are class indices. For other losses, targets are indicators: 1 for the class of the
         sample and 0 for the other classes.
     class_weight : dict, "balanced" or None, optional
-        The weight of each class. Classes that are missing in the dict have weight 1. With
-        "balanced", all classes have the same total weight, which includes the sample weights. For
-        several labels, pass "balanced" or a list with a dict for each label. The class weights of
-        the training data also apply to validation data.
+        The weight of each class. Classes that are not in the dict have weight 1. With "balanced",
+        all classes have the same total weight, including the sample weights. For several labels,
+        pass "balanced" or a list with one dict per label. The class weights of the training data
+        also apply to validation data.
     dropout : float or sequence of float, optional
         The probability that an output of a hidden layer is set to zero in training: one number for
         all layers, or a list with one number per layer.
@@ -118,21 +116,21 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     callbacks : list of Callback or None, optional
         Callbacks to run during training (see `chainrule.callbacks`). With validation data, the
         history contains ``val_loss`` and ``val_score``. Each call of `fit` writes its own files,
-        also within a search. If the ``folder`` of a `Checkpoint` exists, the checkpoint writes to
-        ``folder-2`` and so on. If the file of a `CSVLogger` exists, the logger writes to
-        ``log-2.csv``. The attribute ``callbacks[0].folder`` holds the folder that was used.
+        even within a search. If a `Checkpoint`'s ``folder`` already contains checkpoints, the
+        callback writes to ``folder-2`` and so on. If a `CSVLogger`'s file already exists, the
+        logger writes to a file such as ``log-2.csv``. The attribute ``callbacks[0].folder`` holds
+        the folder that was used.
     precision : {"auto", "float32", "float64"}, optional
         The dtype of the model. "auto" is float32 for float32 data, and float64 for other data.
     backend : str or Backend, optional
-        The backend, in a form that `chainrule.get_backend` accepts. "auto" is the library of the
-        data.
+        The backend (see `chainrule.get_backend`). "auto" is the library of the data.
     device : optional
-        A device, in the form that the backend accepts.
+        The device, in the notation of the backend's library.
 
     Attributes
     ----------
     classes_ : ndarray
-        The classes, or for several labels the indices of the labels.
+        The classes or, for several labels, the indices of the labels.
     coefs_, intercepts_ : list of array
         Weights ``(in, out)`` and biases ``(out,)`` of each layer, as views into the model.
     loss_ : float
@@ -142,7 +140,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         The loss of each epoch. If `fit` continued an earlier call, the epochs of the earlier call
         are included.
     best_loss_ : float or None
-        The lowest loss in the last call of `fit`, or None with `early_stopping`.
+        The lowest loss in the last call of `fit`. With `early_stopping`, None.
     validation_scores_, best_validation_score_
         The validation accuracy after each epoch, including the epochs of earlier calls, and the
         highest accuracy of the last call. Without `early_stopping`, both are None.
@@ -157,17 +155,17 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     model_ : Sequential
         The trained model.
     trainer_ : Trainer
-        The trainer, which holds the history. With "lbfgs", there is no trainer. Files of the
-        trainer can be loaded as a model. But training cannot resume from these files, because they
-        do not contain the penalty and the optimizer of the solver. To continue training later,
-        pickle the estimator.
+        The trainer, which holds the history. With "lbfgs", there is no trainer. Files that the
+        trainer writes can be loaded as a model, but training cannot resume from them, because they
+        do not contain the penalty and the solver's optimizer. To continue training later, pickle
+        the estimator.
 
     Notes
     -----
     Inputs can be sparse matrices. Each batch of a sparse matrix is converted to a dense array when
     needed. Inputs, targets and weights can also be arrays of another library. Such arrays stay on
     their device, and predictions are arrays of the same library. Labels are also copied to host
-    memory, to learn the classes and to compute scores. Weights are also copied to host memory, to
+    memory, where the classes are determined and scores are computed. Weights are copied as well, to
     balance classes and to drop samples with weight 0.
 
     Examples
@@ -266,8 +264,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         Returns
         -------
         array
-            ``(samples, classes)``, with columns in the order of `classes_`. The array belongs to
-            the same library as `X`.
+            ``(samples, classes)``, with columns in the order of `classes_`, as an array of the same
+            library as `X`.
         """
         outputs = self._outputs_by_class(X)
         if len(self.classes_) == 1:
@@ -286,7 +284,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         log_p = self._output.log_predictions(outputs)
         if not self._multilabel:
             return log_p
-        # If the probabilities of two labels both round to 1, their logarithms must be equal, too.
+        # If the probabilities of two labels both round to 1, their logarithms must also be equal.
         xp, p = array_namespace(outputs), self._output.predictions(outputs)
         return xp.where(p > 0.5, xp.log(xp.maximum(p, 0.5)), log_p)
 
@@ -306,7 +304,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return log_softmax(array_namespace(outputs), self._output.log_predictions(outputs))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of samples with a correct class, or with all labels correct.
+        """Return the accuracy. A sample with several labels is correct if all its labels are.
 
         Parameters
         ----------

@@ -29,7 +29,7 @@ class Record:
     _no_improvement_count: int = 0
 
     def attributes(self) -> dict[str, Any]:
-        """Return all attributes, but omit `loss_` before the end of the first epoch."""
+        """Return all attributes. Omit `loss_` before the end of the first epoch."""
         return {k: v for k, v in vars(self).items() if k != "loss_" or v is not None}
 
     @classmethod
@@ -39,10 +39,9 @@ class Record:
         return cls(0, samples_seen, None, [], *best)
 
     def anew(self, early_stopping: bool) -> Record:
-        """Return the record for the next call of `fit`. The record extends the curves and resets
-        the best values.
+        """Return the record for the next call of `fit`. It keeps the curves, but no best values.
 
-        The next call may use different data, for which the earlier best values may be out of reach.
+        The next call may use different data, on which the earlier best values may be out of reach.
         """
         new = Record.new(early_stopping=early_stopping, samples_seen=self.t_)
         scores = [*(self.validation_scores_ or ())] if early_stopping else None
@@ -51,7 +50,7 @@ class Record:
         )
 
     def one_more(self) -> Record:
-        """Return the record for one more epoch without early stopping."""
+        """Return the record for one more epoch. That epoch does not use early stopping."""
         same = self if self.validation_scores_ is None else self.anew(early_stopping=False)
         return dataclasses.replace(same, n_iter_=0)
 
@@ -62,9 +61,9 @@ class Convergence(Callback):
     An epoch counts as an improvement if its loss is at least `tol` below the best loss. With early
     stopping, an epoch counts as an improvement if its validation score is at least `tol` above the
     best score. Training stops after more than `n_iter_no_change` consecutive epochs without
-    improvement. With ``learning_rate="adaptive"``, training instead continues with the learning
-    rate divided by 5, and stops only when the rate has reached 1e-6. With early stopping, the
-    weights with the best score are restored at the end.
+    improvement. With ``learning_rate="adaptive"``, the learning rate is divided by 5 instead, and
+    training stops only once the rate has reached 1e-6. With early stopping, the weights with the
+    best score are restored at the end.
 
     Parameters
     ----------
@@ -152,7 +151,7 @@ class Convergence(Callback):
 
 
 def _set_rate(trainer: Training, rate: float) -> None:
-    """Set the learning rate, and rescale the velocity so that rate times velocity is unchanged."""
+    """Set the learning rate. Rescale the velocity to keep its product with the rate unchanged."""
     optimizer = trainer.optimizer
     state, factor = optimizer.state(), optimizer.lr / rate
     vectors = {name: vector * factor for name, vector in state["vectors"].items()}

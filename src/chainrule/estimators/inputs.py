@@ -39,7 +39,7 @@ def to_host(x: Any) -> Any:
 
 
 def targets_on_host(y: Any) -> Any:
-    """Return targets in host memory; raise an error for missing or masked elements."""
+    """Return targets in host memory. Raise an error for missing or masked elements."""
     if isinstance(y, np.ma.MaskedArray):
         expect_numbers("y", y)
     expect_present("y", y)
@@ -111,7 +111,7 @@ def read_inputs(estimator: Any, x: Any) -> Array:
 
 def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
     """Check data with scikit-learn, and reject dates and masked elements in `x`."""
-    frame = hasattr(x, "columns")  # check frames first, to name the column in errors
+    frame = hasattr(x, "columns")  # check frames first, so that errors name the column
     if frame:
         expect_numbers("X", x)
     else:
@@ -166,7 +166,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
-    """Check inputs in an array of another library; the array stays on its device."""
+    """Check inputs in an array of another library. The array stays on its device."""
     check_foreign(x, "X", dimensions=(2,))
     if reset:
         estimator.n_features_in_ = int(x.shape[1])
@@ -213,7 +213,7 @@ def codes_of(labels: Array, classes: np.ndarray) -> Array:
 
 
 def backend_for(x: Array, backend: Any, device: Any) -> Backend:
-    """Return the requested backend; "auto" means the backend and the device of the array."""
+    """Return the requested backend. "auto" means the backend and the device of the array."""
     if backend != "auto":
         return get_backend(backend, device=device)
     if not is_foreign(x):
@@ -224,7 +224,7 @@ def backend_for(x: Array, backend: Any, device: Any) -> Backend:
 
 
 def precision_for(x: Array, precision: str) -> str:
-    """Return the requested dtype; "auto" means float32 for float32 data, else float64."""
+    """Return the requested dtype. "auto" means float32 for float32 data, otherwise float64."""
     if precision != "auto":
         return precision
     return "float32" if str(x.dtype).endswith("float32") else "float64"
@@ -252,7 +252,7 @@ def outputs(model: Sequential, x: Any) -> Array:
 class SparseBatches:
     """Batches of a sparse matrix, which are converted to dense arrays one at a time.
 
-    For the same generator, the batches hold the same samples as the batches of `minibatches`.
+    Given the same generator, the batches hold the same samples as those of `minibatches`.
 
     Parameters
     ----------

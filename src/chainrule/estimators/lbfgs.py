@@ -30,7 +30,7 @@ def fit(
     data: tuple[Any, ...],
     parameters: Mapping[str, Any],
 ) -> tuple[float, int]:
-    """Set the parameters of a model to a local minimum of the loss on all of the data.
+    """Move the parameters of a model to a local minimum of the loss on all of the data.
 
     Source: R. Byrd et al., "A limited memory algorithm for bound constrained optimization", 1995,
     as implemented in SciPy.
@@ -44,11 +44,11 @@ def fit(
     penalty : Penalty or None
         The penalty to add to the loss, after division by the total weight of the samples.
     data : tuple
-        Inputs, targets, and weights or None. The model processes sparse inputs in parts.
+        Inputs, targets, and weights or None. Sparse inputs are processed in parts.
     parameters : mapping
         Parameters of the estimator. The iterations stop when no element of the gradient exceeds
         `tol` in absolute value. The iterations also stop if the line search finds no smaller loss,
-        because of rounding or a kink of an activation.
+        because of rounding or a kink in an activation.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def fit(
     -----
     ConvergenceWarning
         If an element of the gradient still exceeds `tol` in absolute value. The warning shows the
-        largest absolute value of an element.
+        largest absolute value.
     """
     state, done = model.state, 0
     max_iter, tol = parameters["max_iter"], parameters["tol"]

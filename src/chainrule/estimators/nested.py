@@ -17,7 +17,7 @@ class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
     optimizer: Any
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name.
+        """Return a dict from names to parameters.
 
         Parameters
         ----------
@@ -36,7 +36,7 @@ class OptimizerParameters(BaseEstimator):  # type: ignore[misc]
         return parameters
 
     def set_params(self, **parameters: Any) -> Self:
-        """Set parameters by name. For example, ``optimizer__lr`` sets `lr` of the optimizer.
+        """Set parameters. For example, ``optimizer__lr`` sets `lr` of the optimizer.
 
         The optimizer is replaced by a copy with the new values, so the original optimizer does not
         change.

@@ -23,7 +23,7 @@ def make_model(
     random: np.random.RandomState,
     **where: Any,
 ) -> Sequential:
-    """Make a multilayer perceptron with the initial weights that scikit-learn would draw.
+    """Build a multilayer perceptron with the initial weights that scikit-learn would draw.
 
     Parameters
     ----------
@@ -35,8 +35,7 @@ def make_model(
         The layer to add after the last linear layer.
     random : numpy.random.RandomState
         The random generator for the weights. The model's seed is drawn from a copy of this
-        generator. As a result, the generator later draws the same validation data as in
-        scikit-learn.
+        generator, so that the generator later draws the same validation data as in scikit-learn.
     **where
         ``backend``, ``device`` and ``dtype``.
     """

@@ -17,11 +17,11 @@ class _OfCheckedTargets(Loss):
     """Base class of losses whose targets the estimator has already checked."""
 
     def check_values(self, xp: Any, y: Array, target: Array) -> None:
-        """Do nothing, which saves time at each step."""
+        """Do nothing, to save time in each step."""
 
 
 class _MeanOfSums(_OfCheckedTargets):
-    """Base class of losses that add up the values of a sample and average over samples."""
+    """Base class of losses that sum over the values of a sample and average over samples."""
 
     reduction = Checked(one_of("batchmean"))
 
@@ -34,7 +34,7 @@ class LogLoss(_OfCheckedTargets, CrossEntropyLoss):
 
 
 class BinaryLogLoss(_MeanOfSums, BCEWithLogitsLoss):
-    """`BCEWithLogitsLoss`: scikit-learn's "log_loss" for two classes or several labels."""
+    """`BCEWithLogitsLoss`: scikit-learn's binary or multi-label "log_loss"."""
 
 
 class HalfSquaredLoss(_MeanOfSums):
@@ -68,7 +68,7 @@ class Penalty:
     model : Sequential
         The model whose weights are penalised.
     alpha : float
-        The strength.
+        The strength of the penalty.
     """
 
     def __init__(self, model: Sequential, alpha: float) -> None:

@@ -32,7 +32,7 @@ class Output:
     activation : str
         "identity", "exp", "logistic" or "softmax".
     layer : type of Layer, optional
-        The layer to add to the model, if the loss takes predictions instead of logits.
+        The layer to add to the model if the loss takes predictions instead of logits.
     """
 
     activation: str

@@ -28,7 +28,7 @@ def cause_of_overflow(alpha: float, weight: Array | None) -> str:
 def check_finite(
     model: Sequential, *, loss: float, left_out: int, incremental: bool, cause: str
 ) -> None:
-    """Raise a `ValueError` if numbers overflowed. If the result is usable, only warn.
+    """Raise a `ValueError` if numbers overflowed, or only warn if the result is usable.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from ..optimizers import SGD, Optimizer
 from ..training.checking import expect_validation_tuple
 
 ACTIVATIONS = {"identity": BY_NAME["none"], "logistic": BY_NAME["sigmoid"], **BY_NAME}
-"""Activations by the names of scikit-learn and of `chainrule.mlp`."""
+"""A dict from the names in scikit-learn and in `chainrule.mlp` to activations."""
 
 _CHOICES = {
     "solver": ("lbfgs", "sgd", "adam"),
@@ -40,9 +40,10 @@ _INTERVALS = {
     "epsilon": (0.0, math.inf, False),
     "verbose": (0.0, math.inf, True),
 }
-"""The lower bound, the excluded upper bound, and whether the lower bound is included."""
+"""For each parameter, the lower bound, the upper bound (never included), and whether the lower
+bound is included."""
 _COUNTS = {"batch_size": "auto", "max_iter": None, "n_iter_no_change": math.inf, "max_fun": None}
-"""Parameters that are whole numbers of at least 1, and one other allowed value of each, if any."""
+"""Parameters that are whole numbers of at least 1, each with its other allowed value or None."""
 
 
 def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
@@ -51,7 +52,7 @@ def check_parameters(of: Mapping[str, Any], losses: tuple[str, ...]) -> None:
     Parameters
     ----------
     of : mapping
-        The parameters of an estimator, by name.
+        A dict from names to the parameters of an estimator.
     losses : tuple of str
         The names that the parameter `loss` accepts.
     """

@@ -21,7 +21,7 @@ from .sample_weights import sample_weights
 class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     """A multilayer perceptron that predicts one or several numbers per sample.
 
-    This class can replace scikit-learn's `MLPRegressor`. `MLPClassifier` describes the differences.
+    This class can replace scikit-learn's `MLPRegressor`. See `MLPClassifier` for the differences.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
         The loss to minimise. "squared_error" is half the squared error. "poisson" is half the
         Poisson deviance. With "poisson", predictions are the exponential of the outputs, and
         targets must not be negative. Both losses are sums over the outputs of a sample. The
-        gradients are the same as in scikit-learn, but the `loss_` of scikit-learn is a mean over
-        the outputs.
+        gradients are the same as in scikit-learn, but scikit-learn's `loss_` is a mean over the
+        outputs.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
 power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
 early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, \

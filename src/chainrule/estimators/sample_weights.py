@@ -39,8 +39,7 @@ def sample_weights(weight: Any, samples: int) -> Array | None:
 
 
 def with_weight(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
-    """Drop samples with weight 0. Return the remaining rows of each array, followed by the
-    remaining weights.
+    """Drop samples with weight 0, and return the remaining rows of each array and of the weights.
 
     Dropped samples do not affect batches, statistics or validation data.
     """
@@ -60,7 +59,7 @@ def times_class_weight(
     weight : array or None
         Sample weights, above 0.
     class_weight : dict or list of dict
-        See `MLPClassifier`. For several labels, a list with a dict for each label.
+        See `MLPClassifier`. For several labels, a list with one dict per label.
     labels : ndarray
         The class of each sample, or several labels for each sample.
     classes : ndarray
@@ -75,7 +74,7 @@ def times_class_weight(
     ):
         raise ValueError(
             "expected class_weight to be 'balanced', a dict of weights, or a list with one dict "
-            f"per label (for several labels); found {shown(class_weight)}"
+            f"per label (for several labels), found {shown(class_weight)}"
         )
     pairs = zip(each, columns, strict=True)
     factors = [_of_classes(one, column, classes) for one, column in pairs]
@@ -103,7 +102,7 @@ def balanced(labels: np.ndarray, weight: Array | None) -> Any:
     Returns
     -------
     dict or list of dict
-        A weight for each class. For several labels, a list with a dict for each label.
+        A dict from classes to weights. For several labels, a list with one dict per label.
     """
     of_samples = to_host(weight)
     each = [_balanced(column, of_samples) for column in labels.reshape(len(labels), -1).T]
@@ -124,7 +123,7 @@ def _of_classes(given: Mapping[Any, float], labels: np.ndarray, classes: np.ndar
     unknown = [name for name in given if name not in names]
     if unknown and not all(
         name in given for name in names
-    ):  # probably a typo; scikit-learn also raises an error
+    ):  # probably a typo, for which scikit-learn also raises an error
         raise ValueError(
             f"expected class_weight to name classes among {shown(names)}, found {shown(unknown)}"
         )

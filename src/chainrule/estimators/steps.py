@@ -76,9 +76,9 @@ def train(
             raise
         warnings.warn("Training interrupted by user.", stacklevel=5)
     finally:
-        trainer.metrics, trainer.listeners = {}, []  # these hold references to the data
+        trainer.metrics, trainer.listeners = {}, []  # these refer to the data
     left_out = len(history.step_losses) - steps - (trainer.optimizer.steps - made)
-    if incremental and len(history.epochs) > rows:  # limits memory use over many calls
+    if incremental and len(history.epochs) > rows:  # limits the memory for many calls
         del history.epochs[:rows], history.step_losses[:steps]
     elif not incremental and record.n_iter_ == epochs and not rule.converged:
         rate = "learning_rate_init" if parameters["optimizer"] is None else "optimizer__lr"
@@ -157,7 +157,7 @@ def split(
     if strata is not None:
         members = np.unique(strata, axis=0, return_counts=True)[1]
         few = members.min() < 2 or len(members) > min(held, samples - held)
-        if few and (weighted or len(members) > 2):  # otherwise scikit-learn raises an error
+        if few and (weighted or len(members) > 2):  # in other cases, scikit-learn raises an error
             strata = None
     rows, held_out = train_test_split(
         np.arange(samples), random_state=random, test_size=held, stratify=strata

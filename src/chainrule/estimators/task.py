@@ -33,7 +33,7 @@ class Task:
     def _weighted(
         self, X: Array, y: Array, labels: Array, weight: Any, *, training: bool
     ) -> tuple[Array, Array, Array | None]:
-        """Check the sample weights, and leave out samples of weight 0."""
+        """Check the sample weights, and leave out samples with weight 0."""
         X, y, weight = with_weight(sample_weights(weight, y.shape[0]), X, y)
         return X, y, weight
 
@@ -46,7 +46,7 @@ class Task:
         raise NotImplementedError
 
     def _strata(self, targets: Array) -> Array | None:
-        """Return the classes for a stratified split, or None."""
+        """Return the classes for a stratified split, or None if the split ignores classes."""
         return None
 
     def _decided(self, outputs: Array) -> Array:

@@ -35,8 +35,8 @@ def training_undone_by_errors(
     trainer : Trainer or None
         The trainer. Its optimizer, counters, batch order and history are restored.
     curve : list of float
-        The losses so far. After an error, new losses are removed from the end of this list. The
-        list is not copied, because it may be long.
+        The losses so far. After an error, new losses are removed from its end. The list may be
+        long, so it is not copied.
     """
     state, length = model.state, len(curve)
     vectors, draws = state.snapshot(), state.draws
@@ -54,7 +54,7 @@ def training_undone_by_errors(
 
 
 def _restoring(trainer: Trainer) -> Callable[[], None]:
-    """Return a function that restores the present state of the trainer, except for its model."""
+    """Return a function that restores the current state of the trainer, except for its model."""
     attributes, optimizer = vars(trainer).copy(), trainer.optimizer.state()
     rows = {name: column.copy() for name, column in vars(trainer.history).items()}
     order: Any = trainer.rng.bit_generator.state

@@ -1,4 +1,4 @@
-"""Show the weights of a model under scikit-learn's names."""
+"""The weights of a model under scikit-learn's names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .network import linear_layers
 
 
 class ShownWeights(BaseEstimator):  # type: ignore[misc]
-    """Base class with the attributes `coefs_` and `intercepts_`, lists of views into the weights.
+    """Base class with `coefs_` and `intercepts_`, two lists of views into the weights.
 
     Weights have shape ``(in, out)``, and biases ``(out,)``. Writing to a view changes the model.
     Replacing a view with another array also changes the model.
@@ -24,7 +24,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         self.coefs_, self.intercepts_ = map(list, self._shown)
 
     def _model(self) -> Sequential:
-        """Return the model. If an array has replaced a view, copy the array into the model."""
+        """Return the model, after copying any array that has replaced a view into the model."""
         model: Sequential = self.model_
         changed = False
         shown = zip(("coefs_", "intercepts_"), _parameters(model), self._shown, strict=True)
@@ -41,7 +41,7 @@ class ShownWeights(BaseEstimator):  # type: ignore[misc]
         return model
 
     def __getstate__(self) -> dict[str, Any]:
-        """Omit the views. `__setstate__` creates new views."""
+        """Omit the views, because `__setstate__` creates new views."""
         state: dict[str, Any] = super().__getstate__()
         if hasattr(self, "model_"):
             self._model()

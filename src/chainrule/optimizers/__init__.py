@@ -1,4 +1,4 @@
-"""Optimizers. Each optimizer has named state vectors, and a rule that updates every element."""
+"""Optimizers. Each optimizer has named state vectors and a rule that updates every element."""
 
 from .adam import Adam, AdamW
 from .adaptive import Adagrad, RMSprop

@@ -32,7 +32,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Optimizer` describes the learning rate and the other options.
+        The learning rate. See `Optimizer` for this and the other options.
     betas : tuple of float, optional
         The decay rates: ``b1`` for ``mean``, and ``b2`` for ``square``.
     eps : float, optional
@@ -107,7 +107,7 @@ class AdamW(Adam):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Adam` describes the other options.
+        The learning rate. See `Adam` for the other options.
     weight_decay : float, optional
         At each step, all values shrink by the fraction ``lr * weight_decay``.
 

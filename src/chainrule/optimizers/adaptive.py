@@ -22,7 +22,7 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Optimizer` describes the learning rate and the other options.
+        The learning rate. See `Optimizer` for this and the other options.
     alpha : float, optional
         The decay rate of ``square``.
     eps : float, optional
@@ -81,7 +81,7 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict, optional
-        The learning rate. `Optimizer` describes the learning rate and the other options.
+        The learning rate. See `Optimizer` for this and the other options.
     initial_accumulator_value : float, optional
         The initial value of ``total``.
     eps : float, optional

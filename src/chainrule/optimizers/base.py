@@ -31,10 +31,10 @@ class Optimizer(Options):
     ----------
     lr : float, callable or dict
         The learning rate, at least 0: a number, or a function of the step number such as
-        `schedules.cosine`. A dict sets the rate of each layer: ``{"0": 1e-4, "": 1e-3}`` means 1e-4
-        for the layer ``"0"`` and 1e-3 for all others. A key applies to all parameters whose names
-        in `Layer.named_parameters` begin with this key. If several keys match, the longest key is
-        used.
+        `schedules.cosine`. A dict sets the rate of each layer. For example,
+        ``{"0": 1e-4, "": 1e-3}`` means 1e-4 for the layer ``"0"``, and 1e-3 for all others. A key
+        applies to all parameters whose names in `Layer.named_parameters` begin with this key. If
+        several keys match, the longest key is used.
     weight_decay : float, optional
         Coefficient of the L2 penalty ``weight_decay / 2 * sum(value^2)``, which adds
         ``weight_decay * value`` to the gradient. (`AdamW` instead shrinks the values.)
@@ -47,7 +47,7 @@ class Optimizer(Options):
     clip_norm : float, optional
         Maximum Euclidean norm of the gradient of the whole model. A longer gradient is scaled down
         to this norm (R. Pascanu et al., "On the difficulty of training recurrent neural networks",
-        2013). The gradients of penalties are added after the clipping, as in PyTorch.
+        2013). As in PyTorch, the gradients of penalties are added after clipping.
 
     Notes
     -----
@@ -93,14 +93,14 @@ class Optimizer(Options):
         self.moving = False  # whether a step has begun to change the parameters
         self._model_state: ModelState | None = None
         self._vectors: dict[str, Array] = {}
-        self._parameters: dict[str, Parameter] = {}  # by name, in the order of the flat vectors
+        self._parameters: dict[str, Parameter] = {}  # in the order of the flat vectors
         self._frozen_steps: list[int] = []  # one count per parameter
         self._rate_of: list[str] = []  # the key of each parameter's rate in `lr`
         self._parts: list[Stretch] = []  # see `stretches`
-        self._made_for: Any = None  # the parameters' flags when `_parts` was made
+        self._made_for: Any = None  # the parameters' flags when `_parts` was created
         self._update: Any = None  # applies the rule
         self._gradient: Any = None  # see `Gradient`
-        self._prepared: Any = None  # the `structure` when `_update` was made
+        self._prepared: Any = None  # the `structure` when `_update` was created
 
     def rule(self, xp: Any) -> Rule:
         """Return ``rule(value, *slots, grad, *scalars) -> (value, *slots)``.
@@ -131,7 +131,7 @@ class Optimizer(Options):
         model = instance(Layer, model, "a model")
         if model._parent is not None:
             raise ValueError(
-                f"expected a whole model, found a part of a model, {model._label()}: freeze the "
+                f"expected a whole model, found part of a model, {model._label()}: freeze the "
                 "other layers and train the whole model, or train a copy() of this part"
             )
         state = model.state
@@ -140,7 +140,7 @@ class Optimizer(Options):
         if self._model_state is state:
             return self
         if self._model_state is not None:
-            raise ValueError(f"{self!r} already trains another model: make a new optimizer")
+            raise ValueError(f"{self!r} already trains another model: create a new optimizer")
         names = {id(p): name for name, p in model.named_parameters().items()}
         self._parameters = {names[id(p)]: p for p in state.parameters}
         self._prepare(state)
@@ -198,7 +198,7 @@ class Optimizer(Options):
         DivergenceError
             If a gradient in host memory is NaN or infinite. The parameters are then unchanged.
             (Gradients on a device are not checked, because the check would wait for the device. If
-            such a gradient is NaN, the next loss is NaN.)
+            such a gradient is NaN, so is the next loss.)
         """
         state = self._prepared_state()
         stretches = self._parts
@@ -243,7 +243,7 @@ class Optimizer(Options):
         self._made_for = None
 
     def stretches(self) -> list[Stretch]:
-        """Return slices of the flat vectors that hold trained parameters with equal properties."""
+        """Return slices of the flat vectors, each with trained parameters of equal properties."""
         self._prepared_state()
         return self._parts
 
@@ -276,8 +276,8 @@ class Optimizer(Options):
         RuntimeError
             If the optimizer is not bound to a model.
         ValueError
-            If the state belongs to an optimizer of another class, to an optimizer with other
-            schedules, or to a model with other parameters. The optimizer is then unchanged.
+            If the class or the schedules of the optimizer, or the parameters of the model, differ
+            from those in the state. The optimizer is then unchanged.
         """
         own, backend = self.description(), self._prepared_state().backend
         same = all(own[key] == state[key] for key in ("kind", "schedules"))
@@ -303,7 +303,7 @@ class Optimizer(Options):
                 f"expected a number of frozen steps from 0 to {steps} for each of {count} "
                 f"parameters, found {frozen}"
             )
-        self.copy()._set(state["numbers"])  # an invalid number raises an error before any change
+        self.copy()._set(state["numbers"])  # check the numbers before changing anything
         self._set(state["numbers"])
         self.counts = steps, frozen
         for name, vector in self._vectors.items():

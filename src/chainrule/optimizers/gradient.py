@@ -27,7 +27,7 @@ class Gradient:
     state : ModelState
         State of the model.
     parameters : dict of str to Parameter
-        Parameters of the model by name.
+        A dict from names to the parameters of the model.
     squared : bool
         Whether the rule squares gradients.
     """

@@ -63,7 +63,7 @@ class Options:
         }
 
     def rates(self, step: int) -> dict[str, float]:
-        """Return the learning rates at a step, by layer name. Steps are counted from 0 here."""
+        """Return a dict from layer names to learning rates. Here, steps are counted from 0."""
         rates = self.lr if isinstance(self.lr, dict) else {"": self.lr}
         return {
             name: at_least_zero("lr", lr(step) if callable(lr) else lr)
@@ -71,15 +71,15 @@ class Options:
         }
 
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
-        """Return the numbers that the rule takes at this step. Steps are counted from 1 here."""
+        """Return the numbers that the rule takes at this step. Here, steps are counted from 1."""
         return (lr,)
 
     def numbers(self, stretches: list[Stretch], step: int) -> list[float]:
-        """Return the numbers that a step uses. Steps are counted from 0 here.
+        """Return the numbers that a step uses. Here, steps are counted from 0.
 
         For each stretch, the list holds the `scalars`, `l1` and the decay. The decay is
-        `weight_decay`. With decoupled decay, the decay is the factor that multiplies the value. The
-        last number of the list is `clip_norm`, or 0.
+        `weight_decay` or, with decoupled decay, the factor that multiplies the value. The last
+        number of the list is `clip_norm`, or 0.
         """
         at_step = self.rates(step)
         numbers: list[float] = []
@@ -116,7 +116,7 @@ class Options:
         return grad
 
     def description(self) -> dict[str, Any]:
-        """Return the class name, the hyperparameters and the names of schedules, ready for JSON."""
+        """Return the class name, the hyperparameters and the names of schedules, as JSON values."""
         options = self._options()
         if isinstance(self.lr, dict):
             del options["lr"]
@@ -128,7 +128,7 @@ class Options:
         }
 
     def _set(self, numbers: Mapping[str, Any]) -> None:
-        """Set the options to a `description`. Lists, which come from JSON, become tuples."""
+        """Set the options from a `description`. Lists, which come from JSON, become tuples."""
         numbers = {
             name: tuple(number) if isinstance(number, list) else number
             for name, number in numbers.items()
@@ -151,7 +151,7 @@ def _rate_of(layer: str) -> str:
 
 
 def _are_parameters(thing: Any) -> bool:
-    """Return whether `thing` is a model, a list of parameters, or an iterator as in PyTorch."""
+    """Return whether `thing` is a model, or a list or an iterator of parameters."""
     if isinstance(thing, list | tuple):
         return any(isinstance(item, Parameter) for item in thing)
     return isinstance(thing, Layer | Iterator)

@@ -1,4 +1,4 @@
-"""Learning rates: one rate for all parameters, or a rate for each layer by name."""
+"""Learning rates: one rate for all parameters, or a dict with a rate for each layer."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def rate_of_each(lr: LearningRates, parameters: Sequence[str]) -> list[str]:
         if not layers:
             raise ValueError(
                 f"expected a learning rate for each of the parameters {known}, found none for "
-                f'{name}: the name "" stands for all others'
+                f'{name}: the name "" stands for all other layers'
             )
     for layer in set(lr).difference(*fitting.values()):
         raise ValueError(

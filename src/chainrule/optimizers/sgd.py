@@ -22,10 +22,9 @@ class SGD(Optimizer):
     Parameters
     ----------
     lr : float, callable or dict
-        The learning rate. `Optimizer` describes the learning rate and the other options.
+        The learning rate. See `Optimizer` for this and the other options.
     momentum : float, optional
-        The decay rate of the velocity, 0 <= momentum < 1. With a momentum of 0, there is no
-        velocity vector.
+        The decay rate of the velocity, 0 <= momentum < 1. If it is 0, there is no velocity vector.
     nesterov : bool, optional
         Whether to use Nesterov's correction, which needs a momentum above 0.
 

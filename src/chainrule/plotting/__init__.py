@@ -1,7 +1,7 @@
-"""Plots of training curves, predictions and weights, with matplotlib (the extra ``plot``).
+"""Plots of training curves, predictions and weights, with matplotlib (the ``plot`` extra).
 
 Each ``plot_`` function draws into the axes ``ax``, or into a new figure by default. It returns the
-objects that it drew. The functions change no global style and need no display. Arrays can come from
+objects that it drew. The functions change no global style and need no display. Arrays may be from
 any library.
 """
 

@@ -31,7 +31,7 @@ class Animation(Callback):
     figure : matplotlib.figure.Figure
         The figure to draw into.
     draw : callable
-        ``draw(figure, trainer)`` draws a frame into the figure. The figure is cleared before each
+        A function ``draw(figure, trainer)`` that draws a frame. The figure is cleared before each
         call.
     path : str or Path
         The path of the file, with the extension ``.gif``, or ``.mp4`` if ffmpeg is installed.
@@ -94,8 +94,8 @@ class Animation(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         with self._target.taken(trainer, used=lambda: self.path.exists()):
-            # Create the temporary file in the target's folder. If write permission is missing, the
-            # error is then raised now and not at the end.
+            # Create the temporary file in the target's folder now, so that missing write permission
+            # is reported before training.
             handle, name = tempfile.mkstemp(suffix=self.path.suffix, dir=self.path.parent)
             os.close(handle)
             self._temporary = Path(name)

@@ -15,7 +15,7 @@ from ..history import History
 from .figures import COLORS, MARKERS, axes
 
 _STEPS = 200  # maximum number of steps to draw individually
-_STRETCHES = 100  # intervals to draw if there are more steps
+_STRETCHES = 100  # number of intervals to draw if there are more steps
 
 
 def plot_history(history: History, *, name: str = "loss", ax: Any = None) -> list[Any]:
@@ -80,7 +80,8 @@ def plot_gradient_norms(norms: Mapping[str, Any], *, ax: Any = None) -> list[Any
     Parameters
     ----------
     norms : mapping of str to array
-        A series ``(steps,)`` for each parameter or layer, as recorded by `callbacks.GradientNorms`.
+        A dict from the names of parameters to arrays ``(steps,)``, as recorded by
+        `callbacks.GradientNorms`.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into. By default, a new figure is created.
 
@@ -135,7 +136,7 @@ def plot_sweep(
     The horizontal axis is logarithmic if its values are positive, if the largest value is at least
     10 times the smallest, and if the values are more evenly spaced on a logarithmic axis than on a
     linear axis. A logarithmic axis with at most eight values has a label for each value. If any
-    value is not a number (for example None, a string, a bool or a tuple), all values are drawn as
+    value is not a number (for example None, a string, a bool or a tuple), the values are drawn as
     categories at equal distances.
 
     Parameters
@@ -221,7 +222,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
-    """Return each value once. Numbers or strings are sorted. Other values keep their order."""
+    """Return each value once. Only numbers and strings are sorted."""
     found: list[Any] = []
     for value in values:
         if value not in found:

@@ -47,7 +47,7 @@ def as_classes(name: str, classes: Any, samples: int) -> np.ndarray:
     if found.shape not in ((samples,), (samples, 1)):
         raise ShapeError(
             f"expected {name} to hold a class for each of {samples} samples, found shape "
-            f"{found.shape}: for outputs or one-hot rows, .argmax(axis=1) gives the classes"
+            f"{found.shape}: for outputs or one-hot rows, .argmax(axis=1) returns the classes"
         )
     found = found.reshape(-1)
     whole: np.ndarray = found.astype(int)

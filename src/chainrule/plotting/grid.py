@@ -14,7 +14,7 @@ INCHES = 0.74  # width of an image in a new figure
 class Grid:
     """Positions of images in a grid. All rows except the last have the same number of images.
 
-    All lengths are in units of the width of an image.
+    The unit of length is the width of an image.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Grid:
         self.step = max(1.0, across) + 0.15, ratio + below + 0.15
 
     def axes(self, ax: Any, *, extra: float = 0.0) -> Any:
-        """Return `ax`, or new axes with the size of the grid plus `extra` inches in width."""
+        """Return `ax`, or new axes that are `extra` inches wider than the grid."""
         across, down = self.step
         width = extra + INCHES * across * self.columns
         return axes(ax, figsize=(max(1.5, width), max(1.0, INCHES * down * self.rows)))

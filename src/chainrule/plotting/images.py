@@ -33,10 +33,10 @@ def plot_predictions(
     Parameters
     ----------
     images : array
-        Grey images, ``(n, height, width)`` or ``(n, 1, height, width)``, or colour images, ``(n, 3,
-        height, width)``. Colours from 0 to 1, and from 0 to 255 in uint8, are shown as they are.
-        Other colours are scaled, so that the smallest number of all images becomes 0 and the
-        largest number becomes 1.
+        Grey images, ``(n, height, width)`` or ``(n, 1, height, width)``, or colour images,
+        ``(n, 3, height, width)``. Colours from 0 to 1, and uint8 colours from 0 to 255, are shown
+        as they are. Other colours are scaled so that the smallest number in all images becomes 0
+        and the largest becomes 1.
     predictions, labels : array
         Classes as integers, ``(n,)``. Without labels, no prediction is marked as wrong.
     names : sequence of str, optional
@@ -54,8 +54,8 @@ def plot_predictions(
     Raises
     ------
     ShapeError
-        If `images` does not have one of these shapes, or if there is not one prediction or label
-        per image.
+        If `images` does not have one of these shapes, or if the number of predictions or labels
+        differs from the number of images.
     DataError
         If predictions or labels are not whole numbers, or if `names` lacks the name of a class.
 
@@ -167,7 +167,7 @@ def plot_weights(
 
 
 def _as_pictures(images: np.ndarray) -> np.ndarray:
-    """Return images in the layout of matplotlib, in which the colours are the last axis."""
+    """Return images in matplotlib's layout, with colours on the last axis."""
     if images.ndim == 4 and images.shape[1] == 1:
         images = images[:, 0]
     grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[1] == 3
@@ -201,7 +201,7 @@ def _as_images(weights: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray
     inputs = weights.shape[1]
     height, width = (math.isqrt(inputs),) * 2 if shape is None else shape
     if height * width != inputs:
-        hint = " Give shape=(height, width)" if shape is None else ""
+        hint = " Pass shape=(height, width)" if shape is None else ""
         expected = "a square number of inputs" if shape is None else f"{height} * {width} inputs"
         raise ShapeError(f"expected {expected}, found {inputs}.{hint}")
     return weights.reshape(-1, height, width)

@@ -146,7 +146,7 @@ def _points(x: Any) -> np.ndarray:
 
 
 def _limits(x: np.ndarray) -> tuple[float, float, float, float]:
-    """Return the left, right, bottom and top of a region that contains the points and a margin."""
+    """Return the left, right, bottom and top of a region with the points and a margin."""
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
     (left, bottom), (right, top) = low - margin, high + margin

@@ -62,8 +62,8 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
     for outputs, layers in (("logits", Softmax | LogSoftmax), ("binary logits", Sigmoid)):
         if loss.outputs == outputs and last and isinstance(last[0], layers):
             return (
-                f"{last[0]!r} at the end of the model repeats a part of {type(loss).__name__}: the "
-                "loss takes logits. Remove this layer, which makes training slower and less exact"
+                f"{last[0]!r} at the end of the model repeats part of {type(loss).__name__}, which "
+                "takes logits. Remove this layer: it makes training slower and less accurate"
             )
     return None
 
@@ -71,7 +71,7 @@ def about_last_layer(model: Sequential, loss: Loss) -> str | None:
 def about_scale(model: Sequential, x: Array) -> str | None:
     """Return a warning if the inputs of the first trained layer are far above unit scale.
 
-    The layer may be a `Linear`, a convolution or a recurrent layer. Its inputs are computed from a
+    The layer may be a `Linear`, a convolution or a recurrent layer. Its inputs are computed from
     part of `x`. There is no warning if the model is not in host memory, or if a normalisation layer
     or another trained layer comes first.
 

@@ -51,7 +51,7 @@ def move_checked(
 
 
 def _check_integers(model: Sequential, x: Arrays) -> None:
-    """Check indices and lengths, and name the first sample for which they are out of range."""
+    """Check indices and lengths. The error names the first sample where they are out of range."""
     start = 0
     for part in _parts(model.backend, x):
         samples = first(part).shape[0]
@@ -66,7 +66,7 @@ def _check_integers(model: Sequential, x: Arrays) -> None:
 
 
 def _parts(backend: Backend, data: Arrays) -> Iterator[Arrays]:
-    """Yield all samples on the device, in parts that fit into memory."""
+    """Yield all samples in parts that fit into memory, each moved to the device."""
     samples, step = first(data).shape[0], min(map(rows_at_once, named("data", data).values()))
     for start in range(0, samples, step):
         yield to_device(backend, rows(data, slice(start, min(start + step, samples))))
@@ -87,13 +87,13 @@ def checked_batches(
     drop_last: bool,
     micro_batches: int,
 ) -> Batches | BatchStream:
-    """Check the training data and return the source of the batches; see `Trainer.fit`."""
+    """Check the training data, and return the source of the batches (see `Trainer.fit`)."""
     backend, dtype = training.model.backend, training.model.state.dtype_name
     if y is None:
         if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
             raise ValueError(
                 "batch_size, sample_weight, shuffle and drop_last need x and y: ready-made "
-                "batches already have their size, weights and order"
+                "batches already have a size, weights and an order"
             )
         return BatchStream(x, rng=training.rng, backend=backend, dtype=dtype)
     data = move_checked(training.model, training.loss, x, y, weight)
@@ -134,10 +134,10 @@ def expect_batches(model: Sequential, batches: Batches, micro_batches: int) -> N
 
 
 def try_batch(model: Sequential, x: Array, samples: int) -> None:
-    """Raise the `ShapeError` of a layer for which a batch with this many samples is too small.
+    """Raise the `ShapeError` of a layer if a batch with this many samples is too small for it.
 
-    Even if `expect_batch` of a layer raises an error, the samples may be enough, because an image
-    has many values of each feature. So try a forward pass, and then restore the state of the model.
+    `expect_batch` may raise an error for a batch that is large enough, because an image has many
+    values for each feature. So try a forward pass, and then restore the state of the model.
     """
     try:
         for _, part in model._walk():

@@ -28,7 +28,7 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
             return "the outputs or the loss"
         x = model.enter(x)
         if not _all_finite(xp, x):
-            return "the inputs of this step, after augmentation if there is any"
+            return "the inputs of this step (after any augmentation)"
         for layer in model.layers:
             x = layer.forward(x, training=True)[0]
             if not _all_finite(xp, x):

@@ -1,4 +1,4 @@
-"""Describe the software and hardware, which can affect the last bits of results."""
+"""Describe the software and hardware, because they can affect the last bits of results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..version import __version__
 def versions() -> dict[str, str]:
     """Return the versions of packages, the machine, the BLAS library and the thread settings."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    # A process may be allowed to use only some of the cores.
+    # The process may be restricted to some of the cores.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = {
         "chainrule": __version__,

@@ -34,7 +34,7 @@ def measure(
 ) -> dict[str, Any]:
     """Compute the loss and the metrics over all samples. The results stay on the device.
 
-    Weights apply to the loss and to the metrics that are means over samples, as in training.
+    As in training, sample weights apply to the loss and to metrics that are means over samples.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def measure(
 def try_metrics(
     model: Sequential, loss: Loss, metrics: Mapping[str, Metric], data: tuple[Array, ...]
 ) -> None:
-    """Check before training that the metrics work on a small part of the data.
+    """Check that the metrics work on a small part of the data, before training starts.
 
     If a metric fails, try again on all of the data, because the small part may lack some classes.
     """
@@ -87,7 +87,7 @@ def _expect_number(name: str, value: Any) -> None:
 def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:
     """Convert numbers and 0-d arrays to floats, with one transfer from the device."""
     xp, backend = state.backend.xp, state.backend
-    kinds = float, Real  # float is quicker to check, so float comes first
+    kinds = float, Real  # checking for float first is faster
     arrays = [
         xp.asarray(number, dtype=state.dtype, device=backend.device)
         for number in numbers
@@ -105,7 +105,7 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
         metrics = [(getattr(m, "__name__", type(m).__name__), m) for m in metrics]
     named: dict[str, Metric] = dict(metrics)
     if len(named) < len(metrics):
-        raise ValueError("expected metrics with different names: pass a dict of metrics by name")
+        raise ValueError("expected metrics with different names: pass a dict from names to metrics")
     metric: Any
     for name, metric in named.items():
         if not is_function(metric):

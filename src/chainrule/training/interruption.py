@@ -10,12 +10,12 @@ from types import FrameType
 
 
 class Interruption:
-    """A request by Ctrl-C to end the training run. A second Ctrl-C raises an error at once."""
+    """A request to end the training run, by Ctrl-C. A second Ctrl-C raises an error at once."""
 
     asked = False
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal of Ctrl-C."""
+        """Handle the signal that Ctrl-C sends."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
@@ -31,7 +31,8 @@ class Interruption:
 def postponed_interruption() -> Iterator[Interruption]:
     """Postpone the first Ctrl-C until `Interruption.check` or the end of the ``with`` block.
 
-    Ctrl-C works as usual outside of the main thread, or if the signal already has another handler.
+    Outside the main thread, or if the signal already has a handler of its own, Ctrl-C works as
+    usual.
     """
     interruption = Interruption()
     main = threading.current_thread() is threading.main_thread()

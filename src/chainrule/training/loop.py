@@ -1,4 +1,4 @@
-"""The training loop. Callbacks extend this loop, and there is no other loop."""
+"""The only training loop. Callbacks extend it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Run:
     step : Step
         The function that runs one training step with a batch.
     repeated : RepeatedSteps or None
-        The object to use instead of `step`, if the device can repeat steps.
+        The object to use instead of `step` if the device can repeat steps.
     validation : tuple of array or None
         The validation data, which is evaluated after each epoch.
     listeners : list of Callback
@@ -70,8 +70,8 @@ class Run:
         self._tell("on_epoch_start")
         progress = self._begin()
         first = len(progress.rows)
-        # On a device, losses are copied to the host at the end of the epoch. If a loss is NaN or
-        # infinite, the epoch is repeated up to the step that gave this loss, to find the cause.
+        # On a device, losses are copied to the host at the end of the epoch. To find the cause of a
+        # loss that is NaN or infinite, the epoch is repeated up to the step of this loss.
         checked_later = self.step.terminate_on_nan and not self.step.loss_on_host
         before = training._snapshot() if checked_later else None
         self._steps(progress, interruption)
@@ -150,7 +150,7 @@ class Run:
         means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
         pairs = sums.sum(axis=0).reshape(-1, 2)
         for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
-            # A metric may count NaN outputs as correct. So report NaN if a loss is NaN.
+            # Report NaN if a loss is NaN, because a metric may count NaN outputs as correct.
             means[name] = np.nan if np.isnan(losses).any() else of_metric / (total or 1.0)
         return {name: float(mean) for name, mean in means.items()}
 

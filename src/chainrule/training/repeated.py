@@ -1,10 +1,10 @@
 """Training steps that the device records once and then repeats.
 
 A GPU can repeat a recorded step (a CUDA graph) without launching the operations one by one. Every
-repetition runs the same kernels on the same arrays. Everything that changes from step to step is
-therefore prepared in tables on the device: the rows of the batch, the numbers that the optimizer
-uses (such as the learning rate) and the keys of the random masks. Each step reads its own line of
-these tables.
+repetition runs the same kernels on the same arrays. So everything that changes from step to step is
+prepared in tables on the device: the rows of the batch, the numbers that the optimizer uses (such
+as the learning rate) and the keys of the random masks. Each step reads its own line of these
+tables.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LINES = 64  # the number of table lines to fill at once
 
 
 class RepeatedSteps:
-    """The training steps of `fit`. Steps with full batches are repeated by the device if possible.
+    """The training steps of `fit`. If possible, the device repeats all steps with full batches.
 
     During a step, this object is also the model's `chainrule.model_state.StepInputs`.
 
@@ -52,11 +52,10 @@ class RepeatedSteps:
         self._line = xp.zeros((1,), **whole)  # the line of the table for the next step
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
-        # For each number that a step returns: a vector with an element for each step, or a
-        # constant.
+        # For each number that a step returns, a vector with one element per step, or a constant.
         self._vectors = [xp.zeros((self.steps,), **real) for _ in range(2 + len(step.means))]
         self._constants: list[float | None] = []
-        self._masks: int | None = None  # the number of random masks per step; None if unknown
+        self._masks: int | None = None  # the number of random masks per step, or None if unknown
         self._filled: dict[int, list[float]] = {}  # the filled lines of `_numbers`, as lists
         self._structure: Any = None
         self._compile()
@@ -125,7 +124,7 @@ class RepeatedSteps:
         return tuple(vector[i] if same is None else same for vector, same in returned)
 
     def _fill(self, i: int) -> None:
-        """Fill the table lines from step `i` on, unless their numbers are still valid."""
+        """Fill the table lines, beginning with step `i`, unless their numbers are still valid."""
         state, optimizer, backend = self.model.state, self.step.optimizer, self.model.backend
         stretches = optimizer.stretches()
         if self._of_optimizer() != self._structure[2:]:  # a callback changed an option

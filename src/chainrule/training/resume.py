@@ -1,8 +1,8 @@
 """Save a training run to a file, and resume it as if it had never stopped.
 
-The file is a model file with additions, so `chainrule.load` can read the model from this file. The
-additions are JSON in the metadata entry ``training``, and tensors whose names start with
-``training/``.
+The file is a model file with additional content, so `chainrule.load` can read the model from it.
+The additional content is JSON in the metadata entry ``training``, and tensors whose names start
+with ``training/``.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class SavedTraining:
     arrays: dict[str, np.ndarray]
 
     def restore(self, training: TrainingState) -> None:
-        """Restore the saved state in a new training run of the model.
+        """Copy the saved state into a new training run of the model.
 
         Raises
         ------
@@ -105,21 +105,21 @@ class SavedTraining:
             found = differences(dict(self.values["versions"]), versions())
             given, training.asked = training.asked, dict(self.values["asked"])
             changed = _changed(training.asked, given)
-        except (FileFormatError, MemoryError):  # a lack of memory is not the file's fault
+        except (FileFormatError, MemoryError):  # too little memory is not the file's fault
             raise
         except Exception as error:  # a file can contain anything
             raise FileFormatError(f"{self.path}: no valid training run: {error!r}") from error
         if changed:
             warnings.warn(
                 f"{self.path}: the training run continues with the optimizer options in the file, "
-                f"not with the options given now: {', '.join(changed)}",
+                f"not with the options passed now: {', '.join(changed)}",
                 RuntimeWarning,
                 stacklevel=3,
             )
         if found:
             warnings.warn(
-                f"{self.path}: the training run continues in another environment, so results may "
-                f"differ in the last bits: {'; '.join(found)}",
+                f"{self.path}: the training run continues in a different environment, so results "
+                f"may differ in the last bits: {'; '.join(found)}",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -186,7 +186,7 @@ def _changed(asked: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
 
 
 def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
-    """Return the class name and state of each callback, with arrays in host memory."""
+    """Return the class name and the state of each callback, with arrays in host memory."""
     states: list[dict[str, Any]] = []
     for listener in listeners:
         values = listener.state()
@@ -202,7 +202,7 @@ def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -
         if training.stopped:
             warnings.warn(
                 f"a callback ended this training run after epoch {training.epochs_done}, so the "
-                "run is not resumed: call fit without resume=True to train further",
+                "run is not resumed: to train further, call fit without resume=True",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -215,7 +215,8 @@ def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -
             hand_back(callback_states(old), new)
     else:
         if training.progress is not None and not training.progress.rows:
-            # An epoch without a completed step does not count: its order is used again.
+            # An epoch without a completed step does not count, so its order of batches is used
+            # again.
             training.rng.bit_generator.state = training.progress.rng
         training.began, training.progress, training.stopped = training.epochs_done, None, False
         training.half_done = training.optimizer.moving = False
@@ -235,7 +236,7 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
     Raises
     ------
     ValueError
-        If a state is not empty, and there is no callback of its class.
+        If there is no callback of the right class for a state that is not empty.
     """
     left = list(listeners)
     for state in states:
@@ -253,7 +254,7 @@ def hand_back(states: list[dict[str, Any]], listeners: list[Callback]) -> None:
 
 
 def _below(place: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays whose names start with `place`, and remove this prefix from the names."""
+    """Return the arrays whose names start with `place`. Remove this prefix from the names."""
     return {n.removeprefix(place): a for n, a in arrays.items() if n.startswith(place)}
 
 

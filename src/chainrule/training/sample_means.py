@@ -19,9 +19,9 @@ class SampleMeans:
     """Computes sums over each training batch, for metrics that are means over samples.
 
     A metric that is a mean over samples has a function ``per_sample(xp, outputs, targets)``. The
-    function returns an array of numbers or booleans, ``(samples,)`` or ``(samples, outputs)``. The
-    function must not copy values to the host, and need not check its arguments. To check the
-    arguments, the metric itself is called on the first batch.
+    function returns an array of numbers or booleans, ``(samples,)`` or ``(samples, outputs)``. It
+    must not copy values to the host. It need not check its arguments, because the metric itself is
+    called on the first batch to check them.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class SampleMeans:
 
 
 def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
-    """Compute a metric. If the metric raises an error, add the metric's name to the error."""
+    """Compute a metric. Add the metric's name to any error that it raises."""
     try:
         return metric(outputs, targets)
     except Exception as error:
@@ -100,7 +100,7 @@ def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
 
 
 def _per_sample(metric: Any) -> tuple[Any, int | None] | None:
-    """Return a metric's `per_sample` and the label to ignore, or None for other metrics."""
+    """Return a metric's `per_sample` and the label to ignore, or None if it has no `per_sample`."""
     ignored = getattr(metric, "ignore_index", None)
     if isinstance(metric, partial) and not metric.args and {*metric.keywords} == {"ignore_index"}:
         metric, ignored = metric.func, metric.keywords["ignore_index"]

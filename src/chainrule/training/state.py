@@ -46,7 +46,7 @@ class Progress:
         return 2 + 2 * len(self.names)
 
     def read(self, state: ModelState, others: Iterable[Any] = ()) -> tuple[np.ndarray, list[float]]:
-        """Copy the results of all steps, and `others`, to the host in one transfer.
+        """Copy the results of all steps, and the numbers `others`, to the host in one transfer.
 
         Afterwards, the rows hold floats, so the next call copies only the results of later steps.
 
@@ -64,7 +64,7 @@ class Progress:
         return table, numbers[len(of_steps) :]
 
     def expect(self, batches: dict[str, Any], names: list[str]) -> None:
-        """Raise a `ValueError` if the epoch cannot continue with these batches and metrics."""
+        """Raise a `ValueError` if the epoch cannot continue with these batches or metrics."""
         if names != self.names:
             raise ValueError(
                 f"an epoch was interrupted after {len(self.rows)} steps with the metrics "
@@ -78,7 +78,7 @@ class Progress:
 
 
 class TrainingState:
-    """The components and counters of a training run, shared by a `Trainer`, its loop and its files.
+    """The parts and counters of a training run. A `Trainer`, its loop and its files share them.
 
     Attributes
     ----------
@@ -86,9 +86,9 @@ class TrainingState:
         See `Trainer`.
     epoch, epochs, steps_per_epoch : int
         The current epoch, counted from 1; the last epoch of this call of `fit`; and the number of
-        steps in an epoch, or 0 if this number is unknown.
+        steps in an epoch, or 0 if unknown.
     columns : list of str
-        The columns of the history, without the columns that callbacks add.
+        The columns of the history, except those that callbacks add.
     began : int
         The number of completed epochs when the last call of `fit` began, or -1 before the first
         call.
@@ -100,7 +100,7 @@ class TrainingState:
     half_done : bool
         Whether a step was interrupted while the optimizer was updating the weights.
     asked : dict
-        The optimizer's hyperparameters as the user set them, without schedules. Callbacks may
+        The optimizer's hyperparameters (except schedules) as the user set them. Callbacks may
         change the optimizer later.
     of_estimator : bool
         Whether this training run belongs to an estimator. In a parameter search, all fits have
@@ -152,7 +152,7 @@ class TrainingState:
         return 0 if self.progress is None else len(self.progress.rows)
 
     def _rates(self) -> dict[str, float]:
-        """Return the learning rates of the last step, by column name."""
+        """Return a dict from column names to the learning rates of the last step."""
         rates = self.optimizer.rates(max(0, self.optimizer.steps - 1))
         return {f"lr[{layer}]" if layer else "lr": rate for layer, rate in rates.items()}
 

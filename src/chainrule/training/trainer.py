@@ -48,7 +48,7 @@ class Trainer(TrainingState):
         The optimizer. The trainer binds the optimizer to the model.
     metrics : dict or list of callables, optional
         Functions of outputs and targets, which are reported along with the loss. The name of a
-        metric is the key in the dict, or the name of the function. By default, the accuracy for
+        metric is its key in the dict, or the name of the function. The default is the accuracy for
         classification losses, and no metrics for other losses.
     seed : int or numpy.random.Generator, optional
         Seed for the order of the batches. By default, the seed of the model.
@@ -62,7 +62,7 @@ class Trainer(TrainingState):
     Attributes
     ----------
     history : History
-        The record of all epochs so far. Every call of `fit` adds to the record.
+        The record of all epochs so far. Every call of `fit` adds to this record.
     epoch, epochs : int
         The current epoch, counted from 1, and the last epoch of this call of `fit`.
     steps_per_epoch : int
@@ -83,10 +83,10 @@ class Trainer(TrainingState):
     during training, from the outputs of each step before the step updates the weights. The training
     metric of an epoch is the mean over all steps, weighted with the sample weights. **So training
     accuracy is measured with dropout active**, with the batch statistics of normalisation layers,
-    and while the weights still improve. So training accuracy can be below ``val_accuracy`` even
-    without underfitting. For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric
-    is also computed during training if it has a function ``per_sample(xp, outputs, targets)`` that
-    returns a number for each sample.
+    and while the weights still improve. It can therefore be below ``val_accuracy``, even without
+    underfitting. For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric is also
+    computed during training if it has a function ``per_sample(xp, outputs, targets)`` that returns
+    a number for each sample.
 
     Examples
     --------
@@ -151,7 +151,7 @@ class Trainer(TrainingState):
         RuntimeError
             If the last step was interrupted while the optimizer was updating the weights.
         DivergenceError
-            If a parameter, a buffer or a vector of the optimizer holds NaN or infinity.
+            If a parameter, a buffer or a state vector of the optimizer holds NaN or infinity.
         TypeError, ValueError
             If the model cannot be saved (see `Sequential.save`).
         OSError
@@ -185,10 +185,10 @@ class Trainer(TrainingState):
         path : str or Path
             The file.
         loss, metrics, compile
-            The same arguments as for the saved trainer. `Trainer` describes these arguments.
+            The same arguments as for the saved trainer (see `Trainer`).
         optimizer : Optimizer
-            A new optimizer of the same class. The schedules of this optimizer are used. All other
-            hyperparameters are replaced by the values in the file.
+            A new optimizer of the same class. Its schedules are used. All other hyperparameters are
+            replaced by the values in the file.
         backend, device, layers : optional
             The same options as for `chainrule.load`.
 
@@ -202,14 +202,14 @@ class Trainer(TrainingState):
         FileFormatError
             If the file is damaged, or holds only a model.
         ValueError
-            If the optimizer is of another class.
+            If the optimizer is not of the same class as the saved optimizer.
 
         Warns
         -----
         RuntimeWarning
-            If the file was written with other versions, on another machine, or with another number
-            of threads. Also if hyperparameters of the new optimizer differ from the values in the
-            file. The values in the file are then used.
+            If the versions, the machine or the number of threads differ from those with which the
+            file was written. Also if hyperparameters of the new optimizer differ from the values in
+            the file, which are then used.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)
@@ -249,37 +249,36 @@ class Trainer(TrainingState):
         ----------
         x, y : array, or tuple or dict of arrays
             Inputs ``(samples, ...)`` and targets: lists, frames or arrays of any library. Several
-            inputs form a tuple or a dict, and so do the targets of a custom loss. The data of a
+            inputs, or several targets of a custom loss, form a tuple or a dict. The data of a
             `numpy.memmap` stays on disk. Without `y`, `x` is a source of ready-made batches (see
             `chainrule.data.BatchStream`).
         epochs : int, optional
             The number of passes through the data.
         batch_size : int, optional
-            The number of samples per step. By default 128, or all samples if there are fewer.
+            The number of samples per step. By default, 128, or all samples if there are fewer.
         validation_data : tuple of array, optional
             ``(x, y)`` or ``(x, y, sample_weight)``. The model is evaluated on this data after each
             epoch.
         sample_weight : array, optional
-            ``(samples,)``, with finite weights of at least 0. The loss of a step is the weighted
-            mean over the samples of the batch. If the loss has several values per sample, such as
-            one for each step of a sequence, there may be a weight for each value instead.
+            ``(samples,)``, finite weights of at least 0. The loss of a step is the weighted mean
+            over the samples of the batch. If the loss has several values per sample, such as one
+            for each step of a sequence, there may be a weight for each value instead.
         shuffle, drop_last : bool, optional
             See `minibatches`.
         augment : callable, optional
-            A function that changes the inputs of each step, such as those in
-            `chainrule.augmentation`. The function takes the inputs and a random generator for this
-            step. It must not modify the inputs. It returns new inputs in the same form, with the
-            same number of samples.
+            A function that returns changed inputs for each step, such as those in
+            `chainrule.augmentation`. It takes the inputs, which it must not modify, and a random
+            generator for this step. The new inputs have the same form and number of samples.
         micro_batches : int, optional
             The number of parts into which each batch is split. The parts are processed one after
-            another, which needs less memory. The result is the same up to rounding, except with two
-            layers: `BatchNorm` computes its statistics for each part, and `Dropout` draws different
-            masks.
+            another, which needs less memory. The result is the same up to rounding, with two
+            exceptions: `BatchNorm` computes its statistics for each part, and `Dropout` draws
+            different masks.
         terminate_on_nan : bool, optional
             Whether to raise `DivergenceError` when the loss or a gradient becomes NaN or infinite.
             If False, steps whose gradient is not finite are skipped, except on a GPU.
         callbacks : iterable of Callback, optional
-            The callbacks. `chainrule.callbacks` describes them.
+            The callbacks (see `chainrule.callbacks`).
         verbose : {0, 1, 2}, optional
             0 prints nothing, 1 shows a progress bar, and 2 prints one line per epoch.
         resume : bool, optional
@@ -294,7 +293,7 @@ class Trainer(TrainingState):
         Returns
         -------
         History
-            The record of all calls so far, which is ``self.history``.
+            The record of all calls so far, ``self.history``.
 
         Raises
         ------
@@ -305,18 +304,18 @@ class Trainer(TrainingState):
         RuntimeError
             If `resume` is True, but the optimizer was interrupted in the middle of a step.
         DivergenceError
-            If the loss or a gradient becomes NaN or infinite. The error is raised at this step, or
-            on a GPU at the end of the epoch. The model is left as it was before this step. The
-            error is also raised if the very last step makes a weight NaN or infinite. That step is
-            not undone.
+            If the loss or a gradient becomes NaN or infinite. The error is raised at this step or,
+            on a GPU, at the end of the epoch. The model is left as it was before this step. The
+            error is also raised if the very last step makes a weight NaN or infinite. In that case,
+            the step is not undone.
 
         Warns
         -----
         UserWarning
-            If the last layer repeats a part of the loss, such as a `Softmax` before
+            If the last layer repeats part of the loss, such as a `Softmax` before
             `CrossEntropyLoss` or a `Sigmoid` before `BCEWithLogitsLoss`. Also if the first trained
-            `Linear` or convolution receives NaN, infinity or a root mean square above 30, or if all
-            parameters are frozen. Each trainer gives these warnings once.
+            `Linear` or convolution receives NaN, infinity, or inputs with a root mean square above
+            30. Also if all parameters are frozen. Each trainer issues these warnings once.
         RuntimeWarning
             If ``compile="auto"`` cannot repeat the step on the device, or if there is nothing to
             resume because a callback has ended the training run.
@@ -397,7 +396,7 @@ class Trainer(TrainingState):
         Returns
         -------
         dict
-            The loss and the metrics by name: ``{"loss": ..., "accuracy": ...}``.
+            A dict from names to the loss and the metrics: ``{"loss": ..., "accuracy": ...}``.
         """
         data = move_checked(self.model, self.loss, x, y, sample_weight)
         measured = measure(self.model, self.loss, self.metrics, data, batch_size=batch_size)

@@ -28,8 +28,8 @@ class RandomAffine(ImageAugmentation):
     """Shear, scale, rotate and translate each image, about its centre.
 
     The shear, the scale, the angle and the shift along each axis are drawn independently from
-    uniform distributions. The changes are applied in this order, with one interpolation. The new
-    pixels are bilinear samples of the image. The pixels of integer images are rounded to the
+    uniform distributions. The changes are applied in this order, with one interpolation. Each new
+    pixel is a bilinear sample of the image. In integer images, new pixels are rounded to the
     nearest integer.
 
     Parameters
@@ -41,7 +41,7 @@ class RandomAffine(ImageAugmentation):
         The largest shift along each axis, in pixels, at least 0. The shift is between
         ``-translate`` and ``translate``, and need not be a whole number.
     scale : tuple of float, optional
-        The smallest and the largest scale, above 0. A scale of 2 makes the content of an image
+        The smallest and the largest scale, both above 0. A scale of 2 makes the content of an image
         twice as large.
     shear : float, optional
         The largest angle of shear, in degrees, at least 0 and below 90. The angle is between
@@ -94,7 +94,7 @@ class RandomAffine(ImageAugmentation):
         """Return the transformed images."""
         xp, dtype = array_namespace(images), precision(images)
         batch, _, *size = images.shape
-        # The pixel at `p` shows the image at `inverse @ p + offset`.
+        # The new pixel at `p` is sampled from the image at `inverse @ p + offset`.
         inverse = np.linalg.inv(self._matrices(batch, rng))
         shift = rng.uniform(-self.translate, self.translate, (batch, 2, 1))
         centre = (np.asarray(size)[:, None] - 1.0) / 2.0
@@ -110,13 +110,13 @@ class RandomAffine(ImageAugmentation):
         return resample(images, rows, columns, self.fill)
 
     def _matrices(self, batch: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw the matrices that map an offset ``(row, column)`` from the centre to a new one."""
+        """Draw the matrices that map offsets ``(row, column)`` from the centre to new offsets."""
         tilt = np.tan(np.radians(rng.uniform(-self.shear, self.shear, batch)))
         low, high = self.scale
         scale = rng.uniform(low, high, batch)
         angle = np.radians(rng.uniform(-self.degrees, self.degrees, batch))
         sine, cosine = np.sin(angle), np.cos(angle)
-        # A rotation after a shear: ((cos, -sin), (sin, cos)) @ ((1, 0), (-tilt, 1)).
+        # First a shear, then a rotation: ((cos, -sin), (sin, cos)) @ ((1, 0), (-tilt, 1)).
         rows = (cosine + tilt * sine, -sine), (sine - tilt * cosine, cosine)
         matrices: np.ndarray = scale * np.asarray(rows)
         return np.moveaxis(matrices, -1, 0)

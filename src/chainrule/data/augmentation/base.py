@@ -1,4 +1,4 @@
-"""Augmentations, and the parts that augmentations of images share."""
+"""Augmentations, and code that image augmentations share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ImageAugmentation(ABC):
         ----------
         images : array
             Images, ``(batch, height, width)`` or ``(batch, channels, height, width)``. The images
-            are not modified. Channels in the last axis are not recognised: move them first, with
+            are not modified. If the channels are on the last axis, first move them with
             ``np.moveaxis(images, -1, 1)``.
         rng : numpy.random.Generator
             The generator of the random numbers. The numbers are drawn in host memory, so they are
@@ -96,12 +96,12 @@ def _for_one_of_several(x: Any) -> str:
 
 
 def to_device(numbers: np.ndarray, images: Array, dtype: str) -> Array:
-    """Return numbers from the host as an array of the library and on the device of `images`."""
+    """Return numbers from the host as an array like `images`: same library, same device."""
     return array_namespace(images).asarray(numbers.astype(dtype), device=images.device)
 
 
 def precision(images: Array) -> str:
-    """Return the dtype in which positions within these images are computed."""
+    """Return the name of the dtype for computing positions within these images."""
     xp = array_namespace(images)
     if xp.isdtype(images.dtype, "real floating"):
         return "float64" if xp.finfo(images.dtype).bits > 32 else "float32"
@@ -116,8 +116,7 @@ def precision(images: Array) -> str:
 def resample(images: Array, rows: Array, columns: Array, fill: float) -> Array:
     """Return the bilinear samples of `images` at these positions, rounded for integer images.
 
-    The samples stay within the range of the dtype of `images`, because each sample is a weighted
-    mean.
+    The samples fit into the dtype of `images`, because each sample is a weighted mean of pixels.
     """
     xp = array_namespace(images)
     fill = float(fill_of(images, fill))

@@ -14,8 +14,8 @@ class Compose:
     Parameters
     ----------
     *augmentations : callable
-        Augmentations of this module, or functions of the inputs and a random generator that return
-        the changed inputs. All of them draw from the same generator.
+        Augmentations of this module, or functions that take the inputs and a random generator and
+        return the changed inputs. All of them draw from the same generator.
 
     Examples
     --------
@@ -31,7 +31,7 @@ class Compose:
         self.augmentations = augmentations
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
-        """Return the images after the last augmentation."""
+        """Return the images after all augmentations."""
         for augmentation in self.augmentations:
             images = augmentation(images, rng)
         return images

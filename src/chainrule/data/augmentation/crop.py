@@ -1,4 +1,4 @@
-"""Windows at random places of padded images."""
+"""Windows at random positions in padded images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .base import ImageAugmentation, fill_of, to_device
 
 
 class RandomCrop(ImageAugmentation):
-    """Cut a window out of each image, at a random place.
+    """Cut a window out of each image, at a random position.
 
-    All places at which the window lies inside the padded image are equally likely. With padding,
+    All positions at which the window lies inside the padded image are equally likely. With padding,
     the images can keep their size: ``RandomCrop(32, padding=4)`` is the usual choice for CIFAR-10.
-    If the window has another size than the images, the model must accept both sizes in `fit`.
+    If the window and the images differ in size, the model must accept both sizes in `fit`.
 
     Source: A. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks",
     2012.
@@ -28,7 +28,8 @@ class RandomCrop(ImageAugmentation):
         The height and the width of the window, in pixels, at least 1. A single number stands for
         both.
     padding : int or tuple of int, optional
-        The number of pixels that are added above and below the image, and on its left and right.
+        The number of pixels to add on each side: one number for all sides, or one for top and
+        bottom and one for left and right.
     fill : float, optional
         The value of the added pixels.
 
@@ -90,8 +91,9 @@ class RandomShift(ImageAugmentation):
     Raises
     ------
     ShapeError
-        When called, if the images do not have shape ``(batch, height, width)`` or ``(batch,
-        channels, height, width)``, or if `pixels` is not below both the height and the width.
+        When called, if the images do not have shape ``(batch, height, width)`` or
+        ``(batch, channels, height, width)``, or if `pixels` is not less than both the height and
+        the width.
     ValueError
         When called, if the dtype of the images cannot represent `fill`.
 
@@ -127,7 +129,7 @@ def _padded(images: Array, padding: tuple[int, int], fill: float) -> Array:
 
 
 def _random_windows(images: Array, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Cut a window of this size out of each image; all places are equally likely."""
+    """Cut a window of this size out of each image. All positions are equally likely."""
     xp, device = array_namespace(images), images.device
     batch, channels, height, width = images.shape
     # For each image, draw the first pixel of the window. Then compute the flat index of each pixel

@@ -14,13 +14,13 @@ class RandomElastic(ImageAugmentation):
     """Move each pixel by a random displacement that changes smoothly across the image.
 
     For each pixel and axis, a number is drawn from the uniform distribution on [-1, 1]. A Gaussian
-    filter smooths these numbers over the image, and the result times `alpha` is the displacement in
-    pixels. The new pixel is the bilinear sample of the image at the displaced position. Away from
-    the border, the standard deviation of a displacement is about ``0.163 * alpha / sigma`` for
-    `sigma` of at least 1.
+    filter smooths these numbers over the image. The result, multiplied by `alpha`, is the
+    displacement in pixels. The new pixel is a bilinear sample of the image at the displaced
+    position. Away from the border, the standard deviation of a displacement is about
+    ``0.163 * alpha / sigma`` for `sigma` of at least 1.
 
-    The pixels of integer images are rounded to the nearest integer. The filter is a product of
-    matrices, which suits images of up to a few hundred pixels along each axis.
+    In integer images, new pixels are rounded to the nearest integer. The filter is applied by
+    matrix products, which suits images of up to a few hundred pixels along each axis.
 
     Source: P. Simard et al., "Best practices for convolutional neural networks applied to visual
     document analysis", 2003. For images of handwritten digits, they use ``RandomElastic(alpha=34,
@@ -29,7 +29,7 @@ class RandomElastic(ImageAugmentation):
     Parameters
     ----------
     alpha : float
-        The factor of the displacements, in pixels, at least 0.
+        The factor that multiplies the smoothed numbers, in pixels, at least 0.
     sigma : float
         The standard deviation of the Gaussian filter, in pixels, above 0 and below 1000. The filter
         ends four standard deviations from its centre, and all numbers outside the image count as 0.
@@ -84,6 +84,6 @@ def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
     """
     radius = int(4.0 * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
-    weights /= 2.0 * np.sum(weights) - 1.0  # the filter has both sides, but one centre
+    weights /= 2.0 * np.sum(weights) - 1.0  # both sides of the filter, but its centre only once
     distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
     return np.append(weights, np.zeros(size))[distance]

@@ -42,7 +42,7 @@ class RandomFlip(ImageAugmentation):
         self.axis = axis
 
     def _change(self, images: Array, rng: np.random.Generator) -> Array:
-        """Return the images, some of them flipped."""
+        """Return the images after flipping some of them."""
         xp = array_namespace(images)
         flipped = rng.random((images.shape[0], 1, 1, 1)) < self.p
         return xp.where(to_device(flipped, images, "bool"), xp.flip(images, axis=self.axis), images)

@@ -67,7 +67,7 @@ def whole(name: str, number: Any, *, least: int) -> int:
 
 
 def per_axis(name: str, numbers: Any, axes: int, *, least: int) -> tuple[int, ...]:
-    """Return one integer per axis, given as a sequence or as a single integer for all axes."""
+    """Return one integer per axis. `numbers` is a sequence, or a single integer for all axes."""
     if not isinstance(numbers, tuple | list):
         return (whole(name, numbers, least=least),) * axes
     if len(numbers) != axes:
@@ -175,7 +175,7 @@ def expect_arguments(cls: type, given: Iterable[str]) -> None:
 
 
 def no_argument(function: str, name: str, known: Sequence[str]) -> TypeError:
-    """Return the error for an unknown argument. It suggests the name that was probably meant."""
+    """Return the error for an unknown argument. The error suggests the name that was meant."""
     meant = [theirs for theirs in _MEANT.get(name, ()) if theirs in known]
     meant = meant or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {meant[0]!r}?" if meant else f"expected one of {', '.join(known)}"

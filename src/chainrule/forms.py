@@ -98,7 +98,7 @@ def each_shape(f: Callable[..., Any], shape: Shapes, *others: Any) -> Any:
 def fits(x: Arrays, shape: Shapes) -> bool:
     """Return whether `x` has this shape, given in the form that `shape_of` returns.
 
-    ``None`` instead of an array fits any shape.
+    If there is None instead of an array, any shape fits.
     """
     if not several(x):
         return is_shape_of_one(shape) if x is None else tuple(x.shape) == shape
@@ -126,7 +126,7 @@ def list_hint(*data: Any) -> str:
 
 
 def same_length(lengths: dict[str, int], hint: str = "") -> int:
-    """Return the number of samples, or raise a `ShapeError` if the arrays do not agree on it."""
+    """Return the number of samples, or raise a `ShapeError` if it differs between arrays."""
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{n} in {name}" for name, n in lengths.items())
         raise ShapeError(f"expected the same number of samples in each array, found {found}{hint}")

@@ -20,7 +20,7 @@ from .losses import Loss
 from .types import Array, Arrays, Shapes
 
 Values = dict[str, np.ndarray]
-"""The values of the input and of the parameters, by name."""
+"""A dict from names to the values of the input and of the parameters."""
 
 Run = Callable[[Values], tuple[Array, Callable[[], list[Array]]]]
 """A function of the values. It returns a number, and a function that computes its gradients."""
@@ -195,7 +195,7 @@ def _layer(
 
 
 def _floats(x: Arrays) -> Values:
-    """Return the floating-point arrays of `x` by name."""
+    """Return a dict from names to the floating-point arrays of `x`."""
     return {name: array for name, array in named(_INPUT, x).items() if array.dtype.kind == "f"}
 
 
@@ -209,7 +209,7 @@ def _with_values(backend: Backend, x: Arrays, values: Values) -> Arrays:
 
 
 def _of_floats(dx: Arrays | None, x: Arrays) -> list[Array | None]:
-    """Return the gradients of the floating-point arrays of `x`. In a tuple or dict, None is 0."""
+    """Return the gradients of the floating-point arrays of `x`. None in a tuple or dict means 0."""
     if not several(x):
         return [dx] if _floats(x) else []
     gradients = named(_INPUT, dx)  # a dict may have a different order than `x`

@@ -194,7 +194,7 @@ def test_mnist_is_not_fashion_mnist(small):
     home, _ = small
     with pytest.raises(cr.datasets.DownloadError):
         cr.datasets.fashion_mnist(home / "mnist")
-    with pytest.raises(cr.FileFormatError, match="file of MNIST: expected content with MD5"):
+    with pytest.raises(cr.FileFormatError, match="not the MNIST file: expected content with MD5"):
         cr.datasets.mnist(home / "fashion-mnist")
 
 

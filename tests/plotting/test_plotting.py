@@ -174,7 +174,7 @@ def test_the_shape_of_weights():
 @pytest.mark.parametrize(
     ("layer", "options", "error", "words"),
     [
-        (cr.Linear(12, 3), {}, cr.ShapeError, "square number of inputs, found 12. Give shape="),
+        (cr.Linear(12, 3), {}, cr.ShapeError, "square number of inputs, found 12. Pass shape="),
         (cr.Linear(12, 3), {"shape": (5, 2)}, cr.ShapeError, r"5 \* 2 inputs, found 12.$"),
         (np.zeros(9), {}, cr.ShapeError, r"\(units, inputs\), found \(9,\)"),
         (np.zeros((0, 9)), {}, cr.ShapeError, r"\(units, inputs\), found \(0, 9\)"),

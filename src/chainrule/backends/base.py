@@ -1,4 +1,4 @@
-"""The array library that a model runs on. Each method covers a difference between libraries.
+"""The array library that a model runs on. Each method hides a difference between libraries.
 
 The rest of the package uses only the Array API standard, through the namespace ``xp``, and names no
 library. The methods of `Backend` also use only the standard, so every conforming library works. The
@@ -134,7 +134,7 @@ class Backend:
         return np.array(to_numpy(x))
 
     def read_only(self, x: Array) -> Array:
-        """Return a read-only view of `x` if the library supports it, else `x`."""
+        """Return a read-only view of `x` if the library supports one, otherwise `x`."""
         return x
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:

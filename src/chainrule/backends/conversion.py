@@ -93,7 +93,7 @@ def _kind_of_device(x: Any) -> int:
 
 
 def _converted(convert: Callable[[Any], Array], x: Any) -> Array:
-    """Remove autograd, lazy negation and dtypes such as bfloat16 from `x`, then convert `x`."""
+    """Convert `x`, after removing autograd, lazy negation and dtypes such as bfloat16."""
     try:
         for resolved in ("detach", "resolve_neg"):  # DLPack ignores lazy negation
             x = getattr(x, resolved)() if hasattr(x, resolved) else x

@@ -1,4 +1,4 @@
-"""CUDA kernels for the cells of `chainrule.cells` that have gates, one for each pass."""
+"""CUDA kernels for the gated cells of `chainrule.cells`, one for each pass."""
 
 from __future__ import annotations
 

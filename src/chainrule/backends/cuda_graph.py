@@ -1,7 +1,7 @@
 """Run a training step as one CUDA graph, with matrix products that a graph can contain.
 
 CuPy does not allow its own matrix products in a graph (cupy#6290). While a step is being captured,
-nvmath-python computes the products instead. Both call cuBLAS, but with separate handles.
+nvmath-python computes the products instead. Both libraries call cuBLAS, but with separate handles.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class CapturedStep:
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
-        """Use a private stream and memory pool; wait for all work before and after the block."""
+        """Use a private stream and memory pool. Wait for all work before and after the block."""
         self._cupy.cuda.get_current_stream().synchronize()
         try:
             with (

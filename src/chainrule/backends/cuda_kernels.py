@@ -66,7 +66,7 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     mask = cupy.ElementwiseKernel(
         "int32 first, int32 second, int64 threshold",
         "bool kept",
-        # As in `keep_mask`, but on unsigned integers. `i` is the index of the element.
+        # As in `keep_mask`, but with unsigned integers. `i` is the index of the element.
         """
         unsigned int h = (unsigned int)i * 0x9E3779B9u ^ (unsigned int)first;
         h = (h ^ (h >> 16)) * 0x7FEB352Du ^ (unsigned int)second;

@@ -34,7 +34,7 @@ const bool inside = 0 <= y && y < height && 0 <= z && z < width;
 column = inside ? x[((n * channels + c) * height + y) * width + z] : (T)0;
 """
 
-# Each element of the image sums its own copies in the columns. So no two threads write to the same
+# Each thread sums the copies of one element of the image. So no two threads write to the same
 # element, and the order of summation never changes.
 
 _SUM_PATCHES = """

@@ -48,7 +48,7 @@ def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:
     Parameters
     ----------
     rule : callable
-        A function that takes arrays, then numbers. The rule is compiled when it is first called.
+        A function of arrays, followed by numbers. The rule is compiled when it is first called.
     outputs : int
         The number of arrays that the update overwrites.
     otherwise : callable
@@ -223,7 +223,7 @@ def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
 
 @cached
 def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
-    for i in range(kept.size):  # as in `keep_mask`, but on unsigned integers
+    for i in range(kept.size):  # as in `keep_mask`, but with unsigned integers
         h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first
         h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)) ^ second
         h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))

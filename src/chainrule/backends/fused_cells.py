@@ -1,4 +1,4 @@
-"""Compiled loops for the cells of `chainrule.cells` in float32, one for each pass.
+"""Compiled float32 loops for the gated cells of `chainrule.cells`, one for each pass.
 
 numba does not vectorise `tanh`, so these loops compute `tanh` as a quotient of two polynomials.
 Other dtypes have no compiled loop.

@@ -21,7 +21,7 @@ class EarlyStopping(Callback):
     monitor : str, optional
         The column of the history to watch.
     patience : int, optional
-        The number of consecutive epochs without improvement after which to stop, at least 1.
+        The number of consecutive epochs without improvement before training stops, at least 1.
     min_delta : float, optional
         A change counts as an improvement only if it is larger than `min_delta`.
     mode : {"auto", "min", "max"}, optional

@@ -110,5 +110,5 @@ class Target:
 
 
 def _seeks(trainer: Training) -> bool:
-    """Return whether an estimator starts a new fit. Only then may its path get a number."""
+    """Return whether an estimator starts a new fit. Only then may the path get a number."""
     return trainer.of_estimator and not len(trainer.history)

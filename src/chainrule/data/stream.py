@@ -26,7 +26,8 @@ class BatchStream:
         list or a PyTorch ``DataLoader``, or a function that takes a NumPy Generator and returns an
         iterator. Each batch is ``(x, y)`` or ``(x, y, sample_weight)``. `x` and `y` may be tuples
         or dicts of arrays. Resuming in the middle of an epoch is exact only if all randomness comes
-        from this Generator. For example, it is not exact with a loader that shuffles by itself.
+        from this Generator. For example, resuming is not exact with a loader that shuffles by
+        itself.
     rng : numpy.random.Generator
         The generator to pass to `source` if `source` is a function.
     backend : Backend

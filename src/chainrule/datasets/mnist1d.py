@@ -60,8 +60,8 @@ def mnist1d(
     Returns
     -------
     (x_train, y_train), (x_test, y_test) : tuples of array
-        Signals ``(samples, 40)`` of float64, with mean 0 and standard deviation 1 over all samples,
-        and labels ``(samples,)`` of int64 from 0 to 9.
+        Signals ``(samples, 40)``, as float64, with mean 0 and standard deviation 1 over all
+        samples. Labels ``(samples,)``, as int64 from 0 to 9.
 
     Examples
     --------
@@ -101,10 +101,10 @@ def _signals(digits: np.ndarray, noise: float, rng: np.random.Generator) -> np.n
 
 
 def _heights(digit: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Interpolate templates linearly at places from 0 to 12, and return the heights."""
+    """Interpolate templates linearly at positions from 0 to 12, and return the heights."""
     y = _TEMPLATES - np.mean(_TEMPLATES, axis=1, keepdims=True)
     y /= 6.0 * np.std(y, axis=1, keepdims=True)
-    y = np.pad(y - y[:, :1], ((0, 0), (0, 1)))  # from 0 back to 0
+    y = np.pad(y - y[:, :1], ((0, 0), (0, 1)))  # so that each curve begins and ends at 0
     knot = np.minimum(place.astype(int), _KNOTS - 1)
     share = place - knot
     heights: np.ndarray = (1.0 - share) * y[digit, knot] + share * y[digit, knot + 1]

@@ -37,7 +37,7 @@ def spirals(samples: int = 6000, *, classes: int = 6, noise: float = 0.2, seed: 
     x : array
         The points, ``(samples, 2)``.
     y : array
-        The classes, ``(samples,)``, as integers from 0.
+        The classes, ``(samples,)``, as integers that start at 0.
 
     Examples
     --------

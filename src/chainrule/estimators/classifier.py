@@ -48,7 +48,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         number of samples in the batch. With sample weights, the penalty is divided by the sum of
         the weights.
     batch_size : int or "auto", optional
-        Number of samples per step. "auto" is 200, or the number of samples if it is smaller.
+        Number of samples per step. "auto" is 200, or the number of samples if that is smaller.
     learning_rate : {"constant", "invscaling", "adaptive"}, optional
         The schedule for "sgd". "constant" keeps the rate constant. "invscaling" uses
         ``learning_rate_init / (t + 1)^power_t`` after t samples. "adaptive" divides the rate by 5
@@ -151,7 +151,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     out_activation_ : str
         The activation after the last layer: "softmax" or "logistic".
     n_features_in_, feature_names_in_
-        The number of features. If the data is a frame, also the names of the features.
+        The number of features and, for a data frame, their names.
     model_ : Sequential
         The trained model.
     trainer_ : Trainer

@@ -35,8 +35,8 @@ def training_undone_by_errors(
     trainer : Trainer or None
         The trainer. Its optimizer, counters, batch order and history are restored.
     curve : list of float
-        The losses so far. After an error, new losses are removed from its end. The list may be
-        long, so it is not copied.
+        The losses so far. After an error, new losses are removed from the end of this list. (The
+        list may be too long to copy.)
     """
     state, length = model.state, len(curve)
     vectors, draws = state.snapshot(), state.draws

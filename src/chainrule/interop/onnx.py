@@ -65,9 +65,9 @@ def to_onnx(
     input_dtype : str, or tuple or dict of str, optional
         The dtype of the input, or of each of several inputs, such as ``("float32", "int64")`` for
         padded sequences and their lengths. The default is float32, or int64 if the first layer
-        takes integers. With another dtype, such as ``"uint8"``, the exported model first converts
-        the input to float32. As in training, integers are not converted if the first layer takes
-        integers. Among several inputs, uint8 is the only integer dtype that is converted.
+        takes integers. With a different dtype, such as ``"uint8"``, the exported model first
+        converts the input to float32. As in training, integers are not converted if the first layer
+        takes integers. Among several inputs, uint8 is the only integer dtype that is converted.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def _sized(shape: Shapes, size: int) -> Any:
 
 
 def _output(name: str, y: Array, other: Array) -> Any:
-    """Return the declaration of an output. Axes in which `y` and `other` differ may vary."""
+    """Return the declaration of an output. Axes where `y` and `other` differ may have any size."""
     axes = [n if n == m else None for n, m in zip(y.shape[1:], other.shape[1:], strict=True)]
     return _declared(name, _dtype_of(y), axes)
 

@@ -62,8 +62,8 @@ def from_torch(
     Raises
     ------
     TypeError
-        If a module or one of its options is not supported. The message names the module and what is
-        supported.
+        If a module or one of its options is not supported. The message names the module and says
+        what is supported.
 
     Examples
     --------

@@ -30,7 +30,7 @@ from ..parameter import Stored
 from ..types import Array, Arrays, Backward
 from .tree import Tree
 
-# Held while a model is bound, because two threads may use a new model at the same time.
+# Held while a model is being bound, because two threads may use a new model at the same time.
 _binding = threading.RLock()
 
 

@@ -111,8 +111,9 @@ class Convolution(Windowed):
         """Divide the windows into parts of about `Backend.patch_elements` patch elements.
 
         A part is a few images of the batch. If an image has more than four times as many patch
-        elements, a part is a few rows of its windows. For each part, yield its indices in the array
-        with one element per window, the indices of the pixels under its windows, and its windows.
+        elements, a part is a few rows of its windows. For each part, yield three items: its indices
+        in the array with one element per window, the indices of the pixels under its windows, and
+        the windows themselves.
 
         With few output channels, the matrix product does little work for each patch element. The
         parts are then larger, so that each thread has enough work.
@@ -172,7 +173,7 @@ class Conv2d(Convolution):
         The distance between neighbouring elements of a patch.
     groups : int, optional
         The number of groups of channels. Each group of output channels sees only its own group of
-        input channels. `in_channels` and `out_channels` have to be multiples of `groups`.
+        input channels. `in_channels` and `out_channels` must be multiples of `groups`.
     bias : bool, optional
         Whether to add a bias, ``(out_channels,)``.
     init : initializer, optional

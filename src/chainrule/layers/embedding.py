@@ -18,7 +18,7 @@ from .base import Layer
 
 
 class Embedding(Layer):
-    """A learned vector for each integer, such as the number of a word: row ``x`` of the weight.
+    """A learned vector for each integer, such as the index of a word: row ``x`` of the weight.
 
     Parameters
     ----------

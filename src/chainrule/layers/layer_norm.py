@@ -84,7 +84,7 @@ class GroupNorm(Layer):
     Parameters
     ----------
     num_groups : int
-        The number of groups, which has to divide `num_channels`.
+        The number of groups. `num_channels` must be a multiple of it.
     num_channels : int
         The size of axis 1 of ``x`` and ``y``, which have shape ``(batch, channels, ...)``. The
         parameters ``weight`` and ``bias`` have shape ``(channels,)``. ``weight`` starts at 1, and

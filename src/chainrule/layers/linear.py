@@ -19,7 +19,7 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        The number of input features and of output features. ``x`` has shape
+        The number of input features, and the number of output features. ``x`` has shape
         ``(batch, ..., in_features)``, and ``y`` has shape ``(batch, ..., out_features)``. The dots
         stand for any number of axes.
     bias : bool, optional

@@ -171,7 +171,7 @@ class Sequential(Chain, Model):
         return y, backward
 
     def check_input(self, x: Arrays) -> None:
-        """Check the integers in the input, up to the layer that ends the sequences."""
+        """Check the integers in the input with each layer, up to the first that mixes steps."""
         if type(self).forward is Sequential.forward:
             for layer in self.layers:
                 layer.check_input(x)

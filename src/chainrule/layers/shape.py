@@ -39,7 +39,8 @@ class Unflatten(Layer):
     dim : int
         The axis to split, at least 1, because axis 0 is the batch.
     unflattened_size : tuple of int
-        The sizes of the new axes. One size may be -1. This size is computed from the other sizes.
+        The sizes of the new axes. One size may be -1, which means that it is computed from the
+        other sizes.
 
     Raises
     ------

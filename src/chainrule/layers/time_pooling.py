@@ -11,7 +11,7 @@ from .padded import padded, present
 
 
 class PoolOverTime(Layer):
-    """The mean, the maximum or the last of the steps of each sequence.
+    """The mean, the maximum or the last step of each sequence.
 
     Parameters
     ----------

@@ -78,9 +78,9 @@ class Tree(Described):
                 yield from part._walk(f"{prefix}{name}.")
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """Return a dict from names, such as ``"0.weight"``, to parameters.
+        """Return a dict from names (``"0.weight"``) to parameters, in the order of definition.
 
-        The order is that of definition. A shared parameter appears only under its first name.
+        A shared parameter appears only under its first name.
         """
         return self._named(Parameter)
 
@@ -89,7 +89,7 @@ class Tree(Described):
         return self._named(Buffer)
 
     def named_stored(self) -> dict[str, Stored]:
-        """Return a dict from names to parameters and buffers. A shared one has several names."""
+        """Return a dict from names to parameters and buffers. Shared ones occur several times."""
         return {name: part for name, part in self._walk() if isinstance(part, Stored)}
 
     def _named(self, kind: type[_Kind]) -> dict[str, _Kind]:

@@ -42,8 +42,8 @@ class Windowed(Layer):
     ) -> Windows:
         """Return all windows that fit into `x` after padding.
 
-        With `ceil_mode`, the last window may end beyond the padding. It must begin before the
-        padding at the end.
+        With `ceil_mode`, the last window may end beyond the padding. This window must begin before
+        the padding at the end.
         """
         sides, count = list(padding), []
         for i, name in enumerate(self.space):

@@ -19,8 +19,8 @@ from ..types import Array, Arrays
 def as_outputs(y: Any) -> tuple[Any, Arrays]:
     """Return the namespace of the outputs, and the outputs in float32 or float64.
 
-    Outputs that are neither float32 nor float64 become float64. Otherwise, because the targets are
-    converted to the dtype of the outputs, integer outputs would truncate the targets, and float16
+    Outputs that are neither float32 nor float64 become float64. The reason is that the targets are
+    converted to the dtype of the outputs: integer outputs would truncate the targets, and float16
     outputs would make sums inexact. A list or a frame becomes a NumPy array. Several outputs keep
     their form.
     """
@@ -49,7 +49,7 @@ def expect_one_array(name: str, *data: Arrays) -> None:
 
 
 def in_words(*arrays: Array) -> list[str]:
-    """Format shapes as text. If the first axes have equal lengths, this axis is called "batch"."""
+    """Format shapes as text. If all arrays are equally long, the first axis is "batch"."""
     shapes = [tuple(map(str, array.shape)) for array in arrays]
     if len({shape[:1] for shape in shapes}) == 1:
         shapes = [("batch", *shape[1:]) for shape in shapes]

@@ -243,7 +243,7 @@ class Optimizer(Options):
         self._made_for = None
 
     def stretches(self) -> list[Stretch]:
-        """Return slices of the flat vectors, each with trained parameters of equal properties."""
+        """Return slices of the flat vectors with trained parameters that have equal properties."""
         self._prepared_state()
         return self._parts
 

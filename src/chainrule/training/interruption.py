@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Interruption:
-    """A request to end the training run, by Ctrl-C. A second Ctrl-C raises an error at once."""
+    """A request to end the training run (Ctrl-C). A second Ctrl-C raises an error at once."""
 
     asked = False
 

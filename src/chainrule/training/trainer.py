@@ -81,7 +81,7 @@ class Trainer(TrainingState):
     `evaluate` and the ``val_...`` columns of the history report all metrics. Some metrics are means
     over samples: accuracy, top-k accuracy and mean absolute error. These metrics are also computed
     during training, from the outputs of each step before the step updates the weights. The training
-    metric of an epoch is the mean over all steps, weighted with the sample weights. **So training
+    metric of an epoch is the mean over all steps, weighted by the sample weights. **So training
     accuracy is measured with dropout active**, with the batch statistics of normalisation layers,
     and while the weights still improve. It can therefore be below ``val_accuracy``, even without
     underfitting. For a direct comparison, use ``trainer.evaluate(x, y)``. A custom metric is also
@@ -208,8 +208,8 @@ class Trainer(TrainingState):
         -----
         RuntimeWarning
             If the versions, the machine or the number of threads differ from those with which the
-            file was written. Also if hyperparameters of the new optimizer differ from the values in
-            the file, which are then used.
+            file was written. Also if hyperparameters of the new optimizer differ from those in the
+            file. The values in the file are then used.
         """
         saved = read_training(path, backend=backend, device=device, layers=layers)
         trainer = cls(saved.model, loss=loss, optimizer=optimizer, metrics=metrics, compile=compile)

@@ -25,12 +25,12 @@ def _factors(name: str, pair: Any) -> tuple[float, float]:
 
 
 class RandomAffine(ImageAugmentation):
-    """Shear, scale, rotate and translate each image, about its centre.
+    """Shear, scale and rotate each image about its centre, and translate it.
 
     The shear, the scale, the angle and the shift along each axis are drawn independently from
-    uniform distributions. The changes are applied in this order, with one interpolation. Each new
-    pixel is a bilinear sample of the image. In integer images, new pixels are rounded to the
-    nearest integer.
+    uniform distributions. The shear is applied first and the shift last, with a single
+    interpolation. Each new pixel is a bilinear sample of the image. In integer images, new pixels
+    are rounded to the nearest integer.
 
     Parameters
     ----------

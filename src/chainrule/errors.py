@@ -110,7 +110,7 @@ def other_dtype(what: str, found: Any, expected: Any) -> TypeError:
 
 
 def repr_without_elements(x: Any) -> str:
-    """Return the repr of an object. For an array or a frame, return only the type and the shape."""
+    """Return the repr of an object. For arrays and data frames, return only type and shape."""
     return f"<{type(x).__name__} of shape {tuple(x.shape)}>" if _is_data(x) else repr(x)
 
 
@@ -122,7 +122,7 @@ def _is_data(x: Any) -> bool:
 
 
 class _Short(reprlib.Repr):
-    """Shortens long texts and lists. Arrays and frames are shown by type and shape."""
+    """Shortens long texts and lists. Arrays and data frames are shown by type and shape."""
 
     def repr_instance(self, x: Any, level: int) -> str:
         return repr_without_elements(x) if _is_data(x) else super().repr_instance(x, level)

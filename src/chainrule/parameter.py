@@ -45,7 +45,7 @@ class Stored:
         self.init = init
         self._layer: Any = None  # the layer that this object was assigned to
         self._state: Any = None  # the `ModelState` of its model
-        self._part = slice(0)  # the place of the array in the vector
+        self._part = slice(0)  # the slice of the vector that holds the array
         self._value: Array = None
         self._first: np.ndarray | None = None  # the initial value, or None if `init` draws it
 

@@ -26,7 +26,7 @@ LearningRate: TypeAlias = float | Callable[[int], float]
 """A number, or a function of the step number. Steps are counted from 0."""
 
 LearningRates: TypeAlias = LearningRate | Mapping[str, LearningRate]
-"""One rate for all parameters, or a dict of rates by layer name (see `Optimizer`)."""
+"""One rate for all parameters, or a dict from layer names to rates (see `Optimizer`)."""
 
 Seed: TypeAlias = int | np.random.Generator
 """A seed or a random generator."""

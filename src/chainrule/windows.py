@@ -66,7 +66,7 @@ class Windows:
         )
 
     def in_plane(self) -> Windows:
-        """Return the same windows with two spatial axes; a missing first axis has length 1."""
+        """Return the same windows with two spatial axes. A missing first axis has length 1."""
         if len(self.size) == 2:
             return self
         one = (1,)

@@ -14,7 +14,7 @@ def zeros(*shape):
 
 FLATTEN = "with Flatten() before this layer, x has shape "
 ADD_CHANNEL = "Unflatten(1, (1, 8)) or x[:, None] adds an axis for one channel"
-MOVE = "np.moveaxis(x, -1, 1) moves the last axis to the place of the channels"
+MOVE = "np.moveaxis(x, -1, 1) moves the last axis to the channel axis"
 EMPTY = "the input is empty"
 
 

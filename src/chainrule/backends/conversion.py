@@ -22,7 +22,7 @@ _PYTHONS = frozenset({bool, int, float})
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """Return `x` (a list, a frame, an array of any library) as a NumPy array of real numbers.
+    """Return `x` (a list, a data frame or any array) as a NumPy array of real numbers.
 
     The dtype of the result is float16 or a real dtype of the Array API standard, in the machine's
     byte order. Other dtypes are converted to the nearest of these dtypes. The result may share
@@ -44,7 +44,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 def like(array: Array, x: Any) -> Array:
-    """Return `x` (a list, a frame, an array of any library) as an array like `array`.
+    """Return `x` (a list, a data frame or any array) as an array like `array`.
 
     The result is an array of the same library, on the same device as `array`.
 
@@ -152,7 +152,7 @@ def _are_numbers(items: Iterable[Any]) -> bool:
 
 
 def _side_by_side(columns: Iterable[tuple[Any, Any]]) -> np.ndarray:
-    """Stack the columns of a frame into an array; the columns' dtypes may differ."""
+    """Stack the columns of a data frame into an array. The columns' dtypes may differ."""
     arrays = []
     for name, column in columns:
         try:

@@ -1,4 +1,4 @@
-"""Check input data: frames, lists, sparse matrices, and arrays of other libraries."""
+"""Check input data: data frames, lists, sparse matrices, and arrays of other libraries."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def read_inputs(estimator: Any, x: Any) -> Array:
 
 def validated(estimator: Any, x: Any, *others: Any, **options: Any) -> Any:
     """Check data with scikit-learn, and reject dates and masked elements in `x`."""
-    frame = hasattr(x, "columns")  # check frames first, so that errors name the column
+    frame = hasattr(x, "columns")  # check data frames first, so that errors name the column
     if frame:
         expect_numbers("X", x)
     else:

@@ -120,8 +120,8 @@ class Model(Layer):
         -------
         array, or tuple or dict of arrays
             The outputs of the last layer, as arrays of the same library as `x`, or of the library
-            of the first input. For a list or a frame, the result is a NumPy array. The result does
-            not share memory with `x` or the model.
+            of the first input. For a list or a data frame, the result is a NumPy array. The result
+            does not share memory with `x` or the model.
         """
         backend = self.backend
         given = each_named(blamed(lambda a: a if is_array_api_obj(a) else to_numpy(a)), "x", x)

@@ -70,5 +70,5 @@ def axes_hint(x: Array, channels: int | None, axes: int) -> str | None:
     if x.ndim == axes - 1 and channels == x.shape[0]:
         return "x[None] adds an axis for the batch"
     if x.ndim == axes and channels == x.shape[-1]:
-        return "np.moveaxis(x, -1, 1) moves the last axis to the place of the channels"
+        return "np.moveaxis(x, -1, 1) moves the last axis to the channel axis"
     return None

@@ -157,12 +157,12 @@ class Loss:
         Parameters
         ----------
         y : array
-            Outputs, ``(batch, features)``. A list or a frame becomes a NumPy array. Outputs in
+            Outputs, ``(batch, features)``. A list or a data frame becomes a NumPy array. Outputs in
             float32 or float64 keep their dtype. Other dtypes (integers, float16) become float64.
         target : array
             Targets with the shape of the outputs. `CrossEntropyLoss` also accepts labels. A list, a
-            frame or an array of another library is moved to the device of the outputs. The outputs
-            and the targets of a custom loss may be tuples or dicts of arrays.
+            data frame or an array of another library is moved to the device of the outputs. The
+            outputs and the targets of a custom loss may be tuples or dicts of arrays.
         sample_weight : array, optional
             ``(batch,)``, weights of at least 0. The mean becomes a weighted mean: a sample with
             weight 2 counts as much as two samples. If a sample has several values, such as one for

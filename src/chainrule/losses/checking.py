@@ -21,8 +21,8 @@ def as_outputs(y: Any) -> tuple[Any, Arrays]:
 
     Outputs that are neither float32 nor float64 become float64. The reason is that the targets are
     converted to the dtype of the outputs: integer outputs would truncate the targets, and float16
-    outputs would make sums inexact. A list or a frame becomes a NumPy array. Several outputs keep
-    their form.
+    outputs would make sums inexact. A list or a data frame becomes a NumPy array. Several outputs
+    keep their form.
     """
     if several(y):
         pairs = each(as_outputs, y)

@@ -55,7 +55,7 @@ class Trainer(TrainingState):
     compile : {"off", "auto"}, optional
         With "auto", a GPU runs each step as one CUDA graph if possible, with the same results. The
         Python code of custom layers then runs only in the first steps. If a graph is not possible,
-        a warning gives the reason.
+        a warning states the reason.
     **unknown
         Any other argument raises an error with a hint.
 
@@ -248,9 +248,9 @@ class Trainer(TrainingState):
         Parameters
         ----------
         x, y : array, or tuple or dict of arrays
-            Inputs ``(samples, ...)`` and targets: lists, frames or arrays of any library. Several
-            inputs, or several targets of a custom loss, form a tuple or a dict. The data of a
-            `numpy.memmap` stays on disk. Without `y`, `x` is a source of ready-made batches (see
+            Inputs ``(samples, ...)`` and targets: lists, data frames or arrays of any library.
+            Several inputs, or several targets of a custom loss, form a tuple or a dict. The data of
+            a `numpy.memmap` stays on disk. Without `y`, `x` is a source of ready-made batches (see
             `chainrule.data.BatchStream`).
         epochs : int, optional
             The number of passes through the data.

@@ -64,9 +64,7 @@ class Tree(Described):
 
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
         """Yield the parameters, buffers and layers in attributes, or in lists and dicts there."""
-        for name, value in list(
-            vars(self).items()
-        ):  # a copy, because another thread may bind the layer
+        for name, value in list(vars(self).items()):  # a copy: another thread may bind the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)
 

@@ -19,6 +19,7 @@ NEEDS = {
     "src/chainrule/backends/fused_sampling.py": "numba",
     "src/chainrule/backends/fused_windows.py": "numba",
     "src/chainrule/interop/torch.py": "torch",
+    "src/chainrule/playground/server.py": "tornado",
     "src/chainrule/interop/onnx.py": "onnxruntime",
     "src/chainrule/interop/onnx_operators.py": "onnxruntime",
 }

@@ -18,7 +18,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 TEST_TOOLS = ("pytest>=9", "pytest-xdist>=3.6", "hypothesis>=6.150", "array-api-strict>=2.6")
 FRAMES = ("polars>=1.20", "pyarrow>=18")  # data frame libraries other than pandas
-TESTED_EXTRAS = ".[examples,tensorboard,distributed]"
+TESTED_EXTRAS = ".[examples,tensorboard,playground,distributed]"
 PYTEST = ("python", "-m", "pytest")
 # ``nox -s tests -- -n 0`` runs all tests in one process.
 PARALLEL = (*PYTEST, "-n", "2", "--dist", "loadgroup")
@@ -56,6 +56,17 @@ def tests_fast(session: nox.Session) -> None:
     """Run the tests on NumPy with the ``fast`` extra, whose loops must not change results."""
     session.install(".[fast]", "scipy", *TEST_TOOLS)  # SciPy, to compare results
     session.run(*PARALLEL, "--library", "numpy", *COMPILED, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def tests_playground(session: nox.Session) -> None:
+    """Run the tests of the playground, also in headless Chromium.
+
+    The tests need Chromium and its driver: ``apt-get install chromium chromium-driver`` on Debian.
+    """
+    session.install(".[playground,sklearn]", "selenium>=4.30", *TEST_TOOLS)
+    tests = ("tests/playground", "--slow", "-n", "0")
+    session.run(*PYTEST, *tests, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -138,7 +149,7 @@ def parity(session: nox.Session) -> None:
 @nox.session(venv_backend=PIP)
 def coverage(session: nox.Session) -> None:
     """Measure which lines the tests reach."""
-    extras = ".[examples,tensorboard,onnx,distributed]"
+    extras = ".[examples,tensorboard,onnx,playground,distributed]"
     session.install("-e", extras, *TEST_TOOLS, *FRAMES, "pytest-cov", TORCH, ONNX_RUNTIME)
     measured = ("--cov", "--cov-report=term", "--cov-fail-under=97", "--lessons", "--slow")
     session.run(*PARALLEL, *measured, *session.posargs, env=ONE_THREAD)
@@ -156,7 +167,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types."""
-    session.install(".", "mypy>=1.18", "nox", "matplotlib")
+    session.install(".[playground]", "mypy>=1.18", "nox", "matplotlib")
     session.run("mypy")
 
 

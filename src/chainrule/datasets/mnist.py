@@ -120,6 +120,13 @@ def mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     return _load(_MNIST, data_home)
 
 
+def mnist_is_on_disk() -> bool:
+    """Return whether `mnist` needs no download."""
+    homes = [Path(home) for home in (os.environ.get("CHAINRULE_DATA"), _cache()) if home]
+    folders = [folder for home in homes for folder in _folders(_MNIST, home)]
+    return any(_FILES.keys() <= _files(folder).keys() for folder in folders)
+
+
 def fashion_mnist(data_home: str | Path | None = None) -> tuple[Split, Split]:
     """Load Fashion-MNIST, articles of clothing (H. Xiao, K. Rasul and R. Vollgraf, 2017; MIT).
 

@@ -1,0 +1,132 @@
+"""What the page draws of a model: its output, its units, its weights and its gradients."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from ..layers import Linear
+from .program import Experiment
+from .settings import PLANE, Settings
+
+GRID = 48
+"""The number of grid points along each side of the plane."""
+
+
+class View:
+    """Measures the model of an experiment.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings of the experiment.
+    experiment : Experiment
+        The experiment.
+    """
+
+    def __init__(self, settings: Settings, experiment: Experiment) -> None:
+        self.settings, self.experiment = settings, experiment
+        self.model = experiment.trainer.model
+        self.rows_sent = 0
+        line = np.linspace(-PLANE, PLANE, GRID)
+        if settings.source.side:
+            self.inputs = experiment.test[0][:1]
+        elif settings.source.inputs == 1:
+            self.inputs = line[:, None]
+        else:  # rows from top to bottom, as on the screen
+            self.inputs = np.stack(np.meshgrid(line, line[::-1]), axis=-1).reshape(-1, 2)
+
+    def read(self, pixels: tuple[float, ...]) -> bool:
+        """Measure the outputs for this image from now on, if the model takes such images."""
+        fits = len(pixels) == self.settings.source.side**2
+        if fits:
+            self.inputs = np.array([pixels])
+        return fits
+
+    def start(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the data, which the page draws once."""
+        (x, y), (test_x, test_y) = self.experiment.train, self.experiment.test
+        if self.settings.source.side:
+            return {}, {"images": as_bytes(test_x[:24])}
+        points, targets = np.concat([x, test_x]), np.concat([y, test_y]).reshape(-1)
+        arrays = {"x": points.astype(np.float32), "y": targets.astype(np.float32)}
+        return {"train": len(x), "grid": GRID}, arrays
+
+    def frame(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Measure the model."""
+        y, units, to_numpy = self.inputs, [], self.model.backend.to_numpy
+        y = self.model.backend.asarray(y, dtype=self.model.state.dtype)
+        for layer in self.model.layers:
+            y, _ = layer.forward(y)
+            if type(layer).__name__ == self.settings.activation:
+                units.append(signed(to_numpy(y).T))
+        linear = [layer for layer in self.model.layers if isinstance(layer, Linear)]
+        weights = [to_numpy(layer.weight.value) for layer in linear]
+        if self.settings.source.side:  # the first layer is shown by its weights, as images
+            units[:1] = [signed(weights.pop(0))]
+        history = self.experiment.trainer.history.epochs
+        rows, self.rows_sent = history[self.rows_sent :], len(history)
+        content = {
+            "gradients": [root_mean_square(to_numpy(layer.weight.grad)) for layer in linear],
+            "rows": [[finite(row.get(name)) for name in COLUMNS] for row in rows],
+        }
+        pictures = np.concat([np.zeros(0, np.int8), *(layer.reshape(-1) for layer in units)])
+        lines = np.concat([np.zeros(0, np.float32), *(w.reshape(-1) for w in weights)])
+        outputs = self._outputs(to_numpy(y))
+        return content, {"pictures": pictures, "weights": lines.astype(np.float32), **outputs}
+
+    def _outputs(self, y: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the values of a regression, or classes and how certain the model is of them."""
+        if not self.settings.labels:
+            return {"values": y[:, 0].astype(np.float32)}
+        shares = probabilities(y, self.settings.loss)
+        if self.settings.source.side:
+            return {"values": shares[0].astype(np.float32)}
+        second, first = np.sort(shares, axis=1)[:, -2:].T
+        labels = shares.argmax(axis=1).astype(np.uint8)
+        return {"labels": labels, "certainty": as_bytes(first - second)}
+
+
+COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
+
+
+def probabilities(y: np.ndarray, loss: str) -> np.ndarray:
+    """Return the probabilities of all classes, from the outputs of a model."""
+    if loss == "CrossEntropyLoss":
+        powers: np.ndarray = np.exp(y - y.max(axis=1, keepdims=True))
+        shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+        return shares
+    one = y if loss == "MSELoss" else 0.5 * (1 + np.tanh(0.5 * y))  # the tanh gives the sigmoid
+    return np.concat([1 - one, one], axis=1)
+
+
+def signed(values: np.ndarray) -> np.ndarray:
+    """Return each row divided by its largest absolute value, as integers from -127 to 127."""
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    return np.nan_to_num(127 * values / np.where(largest > 0, largest, 1)).astype(np.int8)
+
+
+def as_bytes(shares: np.ndarray) -> np.ndarray:
+    """Return numbers from 0 to 1 as integers from 0 to 255."""
+    return np.asarray(255 * np.clip(np.nan_to_num(shares), 0, 1), dtype=np.uint8)
+
+
+def root_mean_square(array: np.ndarray) -> float | None:
+    """Return the root mean square, or None if it is not finite."""
+    return finite(float(np.sqrt(np.mean(np.square(array, dtype=float)))))
+
+
+def finite(number: float | None) -> float | None:
+    """Return a number that JSON can hold, or None."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def packed(message: dict[str, Any], **arrays: np.ndarray) -> bytes:
+    """Return a message and its arrays as bytes: the size of the JSON, the JSON, the arrays."""
+    kinds = {name: [array.dtype.name, array.size] for name, array in arrays.items()}
+    text = json.dumps({**message, "arrays": kinds}).encode()
+    contents = (np.ascontiguousarray(array).tobytes() for array in arrays.values())
+    return b"".join([len(text).to_bytes(4, "little"), text, *contents])

@@ -1,0 +1,272 @@
+"""Who may connect to the playground, and what becomes of malformed messages."""
+
+import asyncio
+import json
+import threading
+
+import numpy as np
+import pytest
+from playground_messages import unpacked
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from chainrule.playground.server import CLOSED_FROM, LONGEST_MESSAGE, MOST_PAGES, Playground
+
+OPEN = []  # the connections of the running test
+PAGES = ("/", "/script.js", "/style.css", "/training")
+
+
+def on_playground(test):
+    """Run an asynchronous test with a playground, then check that no thread is left."""
+
+    def run():
+        async def with_playground():
+            playground = Playground()
+            try:
+                await test(playground)
+            finally:
+                playground.close()
+                while OPEN:
+                    await closed(OPEN[-1])
+
+        asyncio.run(with_playground())
+        for thread in sessions():
+            thread.join(timeout=20)
+        assert not sessions()
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def sessions():
+    return [thread for thread in threading.enumerate() if thread.name == "playground session"]
+
+
+def headers(playground, **others):
+    """Return the headers that the page's own requests have."""
+    return {
+        "Host": f"127.0.0.1:{playground.port}",
+        "Origin": f"http://127.0.0.1:{playground.port}",
+        "Cookie": f"{playground.cookie}={playground.key}",
+    } | others
+
+
+async def get(playground, path, **options):
+    url = f"http://127.0.0.1:{playground.port}{path}"
+    request = HTTPRequest(url, follow_redirects=False, **options)
+    return await AsyncHTTPClient().fetch(request, raise_error=False)
+
+
+async def connect(playground, **others):
+    url = f"ws://127.0.0.1:{playground.port}/training"
+    socket = await websocket_connect(HTTPRequest(url, headers=headers(playground, **others)))
+    OPEN.append(socket)
+    assert (await read(socket))["kind"] == "welcome"
+    return socket
+
+
+async def closed(socket):
+    """Close a connection, and wait until the server has noticed."""
+    if socket in OPEN:
+        OPEN.remove(socket)
+    socket.close()
+    while await socket.read_message() is not None:
+        pass
+
+
+async def read(socket, kind=None):
+    """Return the next message, or the next message of this kind."""
+    while (message := await asyncio.wait_for(socket.read_message(), 20)) is not None:
+        message = unpacked(message)
+        if kind in (None, message["kind"]):
+            return message
+        if message["kind"] == "frame":
+            await say(socket, "next")
+    return None
+
+
+async def say(socket, do, value=None, **more):
+    await socket.write_message(json.dumps({"do": do, "value": value, **more}))
+
+
+async def begin(socket, run=0, **settings):
+    await say(socket, "settings", settings, run=run)
+    return await read(socket, "start")
+
+
+@on_playground
+async def test_the_token_works_once_and_leaves_the_address(playground):
+    path = playground.address.removeprefix(f"http://127.0.0.1:{playground.port}")
+    first = await get(playground, path)
+    assert first.code == 302
+    assert first.headers["Location"] == "/"
+    cookie = first.headers["Set-Cookie"]
+    assert f"{playground.cookie}={playground.key}" in cookie
+    assert "samesite=lax" in cookie.lower()
+    assert "httponly" in cookie.lower()
+    assert (await get(playground, path)).code == 403
+    page = await get(playground, "/", headers=headers(playground))
+    assert page.code == 200
+    assert playground.key not in page.body.decode()
+
+
+@on_playground
+async def test_without_the_right_cookie_there_is_nothing(playground):
+    for cookie in ("", f"{playground.cookie}=wrong", f"{playground.cookie}=ä", "x=y"):
+        for path in PAGES:
+            answer = await get(playground, path, headers=headers(playground, Cookie=cookie))
+            assert answer.code == 403
+            assert b"<" not in answer.body
+    assert (await get(playground, "/?token=wrong")).code == 403
+    assert (await get(playground, "/?token=")).code == 403
+
+
+@on_playground
+async def test_another_host_name_gets_nothing(playground):
+    for host in ("example.org", f"example.org:{playground.port}", "127.0.0.1.example.org", "[::"):
+        for path in PAGES:
+            own = headers(playground, Host=host, Origin=f"http://{host}")
+            assert (await get(playground, path, headers=own)).code in (400, 403)
+
+
+@on_playground
+async def test_another_port_is_allowed_for_tunnels(playground):
+    for host in ("localhost:1234", "127.0.0.1:1", "[::1]:99", "localhost"):
+        own = headers(playground, Host=host, Origin=f"http://{host}")
+        assert (await get(playground, "/", headers=own)).code == 200
+
+
+@on_playground
+async def test_another_origin_gets_nothing(playground):
+    strangers = (
+        "http://example.org",
+        "null",
+        f"http://localhost:{playground.port}",
+        "http://127.0.0.1:1",
+    )
+    for origin in strangers:
+        for path in PAGES:
+            answer = await get(playground, path, headers=headers(playground, Origin=origin))
+            assert answer.code == 403
+        with pytest.raises(HTTPClientError, match="403"):
+            await connect(playground, Origin=origin)
+    without = headers(playground)
+    del without["Origin"]
+    with pytest.raises(HTTPClientError, match="403"):
+        await websocket_connect(
+            HTTPRequest(f"ws://127.0.0.1:{playground.port}/training", headers=without)
+        )
+
+
+@on_playground
+async def test_the_policy_allows_only_the_pages_own_files(playground):
+    for path in PAGES[:3]:
+        answer = await get(playground, path, headers=headers(playground))
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert b"https://" not in answer.body
+
+
+@on_playground
+async def test_only_loopback_listens(playground):
+    addresses = {s.getsockname()[0] for s in playground.http._sockets.values()}
+    assert addresses == {"127.0.0.1"}
+
+
+@on_playground
+async def test_two_pages_are_two_training_runs(playground):
+    one, two = await connect(playground), await connect(playground)
+    await begin(one, seed=1)
+    await begin(two, seed=2)
+    a, b = await read(one, "frame"), await read(two, "frame")
+    assert not np.array_equal(a["weights"], b["weights"])
+    await say(one, "step")
+    await say(one, "next")
+    assert (await read(one, "frame"))["steps"] == 1
+    await say(two, "epoch")
+    await say(two, "next")
+    frame = await read(two, "frame")
+    while frame["status"] == "running":
+        await say(two, "next")
+        frame = await read(two, "frame")
+    assert frame["steps"] == 10
+    await say(one, "step")
+    await say(one, "next")
+    assert (await read(one, "frame"))["steps"] == 2
+
+
+@on_playground
+async def test_closing_a_page_ends_its_training_run(playground):
+    socket = await connect(playground)
+    await begin(socket, epochs=5000)
+    await say(socket, "speed", 0)
+    await say(socket, "start")
+    await read(socket, "frame")
+    (thread,) = sessions()
+    await closed(socket)
+    await asyncio.to_thread(thread.join, 20)
+    assert not thread.is_alive()
+    assert not playground.sessions
+
+
+@on_playground
+async def test_the_number_of_pages_is_bounded(playground):
+    sockets = [await connect(playground) for _ in range(MOST_PAGES)]
+    url = f"ws://127.0.0.1:{playground.port}/training"
+    one_more = await websocket_connect(HTTPRequest(url, headers=headers(playground)))
+    assert await one_more.read_message() is None
+    assert one_more.close_code == 1013
+    assert len(sessions()) == len(sockets)
+    one_more.close()
+
+
+@on_playground
+async def test_long_messages_harm_only_themselves(playground):
+    one, two = await connect(playground), await connect(playground)
+    await one.write_message(" " * (LONGEST_MESSAGE + 1))
+    assert (await read(one))["kind"] == "refused"
+    await one.write_message(" " * (CLOSED_FROM + 1))
+    assert await read(one) is None  # this page's connection ends
+    OPEN.remove(one)
+    one.close()
+    assert (await begin(two))["kind"] == "start"
+
+
+def malformed(rng):
+    """Return a random message that is malformed."""
+    bad = [-1, 1e999, float("nan"), "<b>", "'; import os", {}, {"a": 1}, 10**30, [[1] * 100]]
+    value = bad[rng.integers(len(bad))]
+    name = ["lr", "hidden", "points", "data", "backend", "batch_norm", "l2"][rng.integers(7)]
+    settings = {"do": "settings", "value": {name: value}, "run": 0}
+    messages = [
+        rng.bytes(rng.integers(1, 60)),
+        "[" * int(rng.integers(1, 5000)),
+        "1" * int(rng.integers(5000, 9000)),
+        *map(json.dumps, [value, {"do": value}, {"do": "image", "value": value}, settings]),
+        *map(json.dumps, [{"do": "speed", "value": value}, {"do": "start", "value": value}]),
+        json.dumps({"do": "settings", "value": {}, "run": value}),
+        json.dumps({"do": "settings", "value": {"__class__": value}, "run": 0}),
+    ]
+    return messages[rng.integers(len(messages))]
+
+
+@pytest.mark.slow
+@on_playground
+async def test_ten_thousand_malformed_messages(playground):
+    """Each is refused, and the training run continues as if there had been none of them."""
+    socket, rng = await connect(playground), np.random.default_rng(0)
+    await begin(socket, epochs=2)
+    before = await read(socket, "frame")
+    for _ in range(100):
+        for message in [malformed(rng) for _ in range(100)]:
+            await socket.write_message(message, binary=isinstance(message, bytes))
+        for _ in range(100):
+            assert (await read(socket))["kind"] == "refused"
+    await say(socket, "next")
+    await say(socket, "step")
+    after = await read(socket, "frame")
+    assert (before["steps"], after["steps"]) == (0, 1)
+    (session,) = playground.sessions
+    assert session.is_alive()

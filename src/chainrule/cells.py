@@ -2,11 +2,15 @@
 
 A cell takes two sums of shape ``(batch, gates * hidden)``: `from_x`, the part of the gates that
 comes from the input of this step, and `from_h`, the part that comes from the state ``h`` before
-this step. Both already contain the products with the weights, and the biases. A cell returns the
-new states and a function ``backward(*dstates)``, which returns three results: the gradients with
-respect to `from_x` and to `from_h`, and a tuple of the gradients with respect to the states before.
-The gradient with respect to ``h`` lacks the part that flows through `from_h`, which needs the
-weights. If there is no other part, it is None.
+this step. Both already contain the products with the weights, and the biases. A kernel may
+overwrite `from_x`.
+
+A cell returns the new states and a function ``backward(*dsums, *dstates)``. This function writes
+the gradients with respect to `from_x` and `from_h` to the arrays `dsums`. If a cell only uses
+``from_x + from_h``, both gradients are the same, and `dsums` is a single array, ``da``. The
+function returns the gradients with respect to the states before this step. The gradient with
+respect to ``h`` lacks the part that flows through `from_h`, which needs the weights. If there is no
+other part, it is None.
 """
 
 from __future__ import annotations
@@ -24,9 +28,9 @@ def tanh_cell(xp: Any, from_x: Array, from_h: Array, h: Array) -> Any:
     """Return ``h = tanh(from_x + from_h)``."""
     new = xp.tanh(from_x + from_h)
 
-    def backward(dh: Array) -> Any:
-        da = dh * (1.0 - new * new)
-        return da, da, (None,)
+    def backward(da: Array, dh: Array) -> Any:
+        da[...] = dh * (1.0 - new * new)
+        return (None,)
 
     return (new,), backward
 
@@ -35,9 +39,9 @@ def relu_cell(xp: Any, from_x: Array, from_h: Array, h: Array) -> Any:
     """Return ``h = max(from_x + from_h, 0)``."""
     new = xp.maximum(from_x + from_h, 0.0)
 
-    def backward(dh: Array) -> Any:
-        da = xp.where(new > 0.0, dh, 0.0)
-        return da, da, (None,)
+    def backward(da: Array, dh: Array) -> Any:
+        da[...] = xp.where(new > 0.0, dh, 0.0)
+        return (None,)
 
     return (new,), backward
 
@@ -53,12 +57,12 @@ def lstm_cell(xp: Any, from_x: Array, from_h: Array, h: Array, c: Array) -> Any:
     new_c = f * c + i * g
     t = xp.tanh(new_c)
 
-    def backward(dh: Array, dc: Array) -> Any:
+    def backward(da: Array, dh: Array, dc: Array) -> Any:
         dc = dc + dh * o * (1.0 - t * t)
         di, df = dc * g * i * (1.0 - i), dc * c * f * (1.0 - f)
         dg, do = dc * i * (1.0 - g * g), dh * t * o * (1.0 - o)
-        da = xp.concat([di, df, dg, do], axis=1)
-        return da, da, (None, dc * f)
+        _write(da, di, df, dg, do)
+        return None, dc * f
 
     return (o * t, new_c), backward
 
@@ -76,11 +80,13 @@ def gru_cell(xp: Any, from_x: Array, from_h: Array, h: Array) -> Any:
     r, z = _sigmoid(xp, x_r + h_r), _sigmoid(xp, x_z + h_z)
     n = xp.tanh(x_n + r * h_n)
 
-    def backward(dh: Array) -> Any:
+    def backward(d_from_x: Array, d_from_h: Array, dh: Array) -> Any:
         dn = dh * (1.0 - z) * (1.0 - n * n)
         dz = dh * (h - n) * z * (1.0 - z)
         dr = dn * h_n * r * (1.0 - r)
-        return xp.concat([dr, dz, dn], axis=1), xp.concat([dr, dz, dn * r], axis=1), (dh * z,)
+        _write(d_from_x, dr, dz, dn)
+        _write(d_from_h, dr, dz, dn * r)
+        return (dh * z,)
 
     return (n + z * (h - n),), backward
 
@@ -93,3 +99,9 @@ def _split(a: Array, gates: int) -> list[Array]:
     """Divide the second axis into equal parts."""
     width = a.shape[1] // gates
     return [a[:, i * width : (i + 1) * width] for i in range(gates)]
+
+
+def _write(dsum: Array, *gradients: Array) -> None:
+    """Write the gradients of all gates next to each other."""
+    for part, gradient in zip(_split(dsum, len(gradients)), gradients, strict=True):
+        part[...] = gradient

@@ -92,10 +92,10 @@ def cell_kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
         width, (gates,), (new_h, new_c) = c.shape[1], empty(from_x, 1), empty(c, 2)
         lstm(from_x, from_h, c, width, gates, new_h, new_c)
 
-        def backward(dh: Array, dc: Array) -> Any:
-            (da,), (dc_before,) = empty(gates, 1), empty(c, 1)
+        def backward(da: Array, dh: Array, dc: Array) -> Any:
+            (dc_before,) = empty(c, 1)
             lstm_gradient(dh, dc, gates, c, new_c, width, da, dc_before)
-            return da, da, (None, dc_before)
+            return None, dc_before
 
         return (new_h, new_c), backward
 
@@ -103,10 +103,10 @@ def cell_kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
         width, (gates,), (new_h,) = h.shape[1], empty(from_x, 1), empty(h, 1)
         gru(from_x, from_h, h, width, gates, new_h)
 
-        def backward(dh: Array) -> Any:
-            (d_from_x, d_from_h), (through,) = empty(gates, 2), empty(h, 1)
+        def backward(d_from_x: Array, d_from_h: Array, dh: Array) -> Any:
+            (through,) = empty(h, 1)
             gru_gradient(dh, gates, from_h, h, width, d_from_x, d_from_h, through)
-            return d_from_x, d_from_h, (through,)
+            return (through,)
 
         return (new_h,), backward
 

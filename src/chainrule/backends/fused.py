@@ -34,12 +34,12 @@ Update = Callable[..., None]
 _compiled: Any = numba.njit(error_model="numpy")  # x / 0 is infinity, not an error
 
 
-def cached(loop: Callable[..., None]) -> Any:
+def cached(loop: Callable[..., None], **options: Any) -> Any:
     """Compile a loop, and cache it on disk for the next process if possible."""
     try:
-        return numba.njit(cache=True, error_model="numpy")(loop)
+        return numba.njit(cache=True, error_model="numpy", **options)(loop)
     except RuntimeError:  # numba found no folder for the cache
-        return _compiled(loop)
+        return numba.njit(error_model="numpy", **options)(loop)
 
 
 def fused(rule: Rule, outputs: int, otherwise: Update) -> Update:

@@ -7,6 +7,7 @@ Other dtypes have no compiled loop.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import numpy as np
 from ..cells import gru_cell, lstm_cell
 from ..types import Array
 from .fused import cached
+
+# A product and the sum after it may become one instruction.
+compiled = partial(cached, fastmath={"contract"})
 
 # For |x| <= 9, tanh(x) is x * P(x²) / Q(x²) with a relative error of 2e-8. The coefficients come
 # from a fit that increases the weights of the largest errors in each iteration. In float32, `_tanh`
@@ -25,13 +29,13 @@ _Q1, _Q2, _Q3, _Q4 = map(np.float32, (0.46714383, 0.025877172, 0.00032857127, 7.
 _HALF, _ONE, _LARGEST = np.float32(0.5), np.float32(1.0), np.float32(9.0)
 
 
-@cached
+@compiled
 def _clipped(x: Any, limit: Any) -> Any:
     x = limit if x > limit else x  # in this form, NaN stays NaN
     return -limit if x < -limit else x
 
 
-@cached
+@compiled
 def _tanh(x: Any) -> Any:
     x = _clipped(x, _LARGEST)
     s = x * x
@@ -40,115 +44,125 @@ def _tanh(x: Any) -> Any:
     return _clipped(numerator / denominator, _ONE)
 
 
-@cached
+@compiled
 def _sigmoid(x: Any) -> Any:
     return _HALF * _tanh(_HALF * x) + _HALF
 
 
-# All arrays below are contiguous, with one row per sample. A row of `gates` holds one gate after
-# another. numba vectorises short loops over one gate, but not one loop over all gates.
+# All arrays below are contiguous. Each gate of a sample is a row, in the order of the cell. numba
+# vectorises short loops over one gate, but not one loop over all gates.
 
 
-@cached
-def _lstm(from_x: Array, from_h: Array, c: Array, gates: Array, new_c: Array, new_h: Array) -> None:
+@compiled
+def _lstm(sums: Array, from_h: Array, c: Array, new_c: Array, new_h: Array) -> None:
+    # The gates replace the sums from which they are computed.
     batch, width = c.shape
+    a, b = sums.reshape(batch, 4, width), from_h.reshape(batch, 4, width)
     for n in range(batch):
-        x, h, a = from_x[n], from_h[n], gates[n]
-        for j in range(2 * width):
-            a[j] = _sigmoid(x[j] + h[j])
-        for j in range(2 * width, 3 * width):
-            a[j] = _tanh(x[j] + h[j])
-        for j in range(3 * width, 4 * width):
-            a[j] = _sigmoid(x[j] + h[j])
-        i, f, g, o = a[:width], a[width : 2 * width], a[2 * width : 3 * width], a[3 * width :]
+        for gate in range(4):
+            if gate == 2:
+                for j in range(width):
+                    a[n, gate, j] = _tanh(a[n, gate, j] + b[n, gate, j])
+            else:
+                for j in range(width):
+                    a[n, gate, j] = _sigmoid(a[n, gate, j] + b[n, gate, j])
         for j in range(width):
-            new_c[n, j] = f[j] * c[n, j] + i[j] * g[j]
+            new_c[n, j] = a[n, 1, j] * c[n, j] + a[n, 0, j] * a[n, 2, j]
         for j in range(width):
-            new_h[n, j] = o[j] * _tanh(new_c[n, j])
+            new_h[n, j] = a[n, 3, j] * _tanh(new_c[n, j])
 
 
-@cached
+@compiled
 def _lstm_gradient(
-    dh: Array, dc: Array, gates: Array, c: Array, new_c: Array, da: Array, dc_before: Array
+    da: Array, dh: Array, dc: Array, gates: Array, c: Array, new_c: Array, dc_before: Array
 ) -> None:
     batch, width = c.shape
+    a, d = gates.reshape(batch, 4, width), da.reshape(batch, 4, width)
     for n in range(batch):
-        a, d = gates[n], da[n]
-        i, f, g, o = a[:width], a[width : 2 * width], a[2 * width : 3 * width], a[3 * width :]
-        di, df, dg, do = d[:width], d[width : 2 * width], d[2 * width : 3 * width], d[3 * width :]
         for j in range(width):
-            t = _tanh(new_c[n, j])
-            of_c = dc[n, j] + dh[n, j] * o[j] * (_ONE - t * t)
-            di[j] = of_c * g[j] * i[j] * (_ONE - i[j])
-            df[j] = of_c * c[n, j] * f[j] * (_ONE - f[j])
-            dg[j] = of_c * i[j] * (_ONE - g[j] * g[j])
-            do[j] = dh[n, j] * t * o[j] * (_ONE - o[j])
-            dc_before[n, j] = of_c * f[j]
+            o, t = a[n, 3, j], _tanh(new_c[n, j])
+            dc_before[n, j] = dc[n, j] + dh[n, j] * o * (_ONE - t * t)
+            d[n, 3, j] = dh[n, j] * t * o * (_ONE - o)
+        for j in range(width):
+            d[n, 0, j] = dc_before[n, j] * a[n, 2, j] * a[n, 0, j] * (_ONE - a[n, 0, j])
+        for j in range(width):
+            d[n, 1, j] = dc_before[n, j] * c[n, j] * a[n, 1, j] * (_ONE - a[n, 1, j])
+        for j in range(width):
+            d[n, 2, j] = dc_before[n, j] * a[n, 0, j] * (_ONE - a[n, 2, j] * a[n, 2, j])
+        for j in range(width):
+            dc_before[n, j] *= a[n, 1, j]
 
 
 def _lstm_cell(from_x: Array, from_h: Array, h: Array, c: Array) -> Any:
     if from_x.dtype != np.float32:
         return lstm_cell(np, from_x, from_h, h, c)
-    from_x, from_h, c = map(np.ascontiguousarray, (from_x, from_h, c))
-    gates, new_c, new_h = np.empty_like(from_x), np.empty_like(c), np.empty_like(c)
-    _lstm(from_x, from_h, c, gates, new_c, new_h)
+    gates, from_h, c = map(np.ascontiguousarray, (from_x, from_h, c))
+    new_c, new_h = np.empty_like(c), np.empty_like(c)
+    _lstm(gates, from_h, c, new_c, new_h)
 
-    def backward(dh: Array, dc: Array) -> Any:
-        da, dc_before = np.empty_like(gates), np.empty_like(c)
+    def backward(da: Array, dh: Array, dc: Array) -> Any:
+        dc_before = np.empty_like(c)
         dh, dc = map(np.ascontiguousarray, (dh, dc))
-        _lstm_gradient(dh, dc, gates, c, new_c, da, dc_before)
-        return da, da, (None, dc_before)
+        _lstm_gradient(da, dh, dc, gates, c, new_c, dc_before)
+        return None, dc_before
 
     return (new_h, new_c), backward
 
 
-@cached
-def _gru(from_x: Array, from_h: Array, h: Array, gates: Array, new_h: Array) -> None:
+@compiled
+def _gru(sums: Array, from_h: Array, h: Array, new_h: Array) -> None:
+    # The gates replace the sums from which they are computed.
     batch, width = h.shape
+    a, b = sums.reshape(batch, 3, width), from_h.reshape(batch, 3, width)
     for n in range(batch):
-        x, b, a = from_x[n], from_h[n], gates[n]
-        for j in range(2 * width):
-            a[j] = _sigmoid(x[j] + b[j])
-        r, z, content = a[:width], a[width : 2 * width], a[2 * width :]
-        x, b = x[2 * width :], b[2 * width :]
+        for gate in range(2):
+            for j in range(width):
+                a[n, gate, j] = _sigmoid(a[n, gate, j] + b[n, gate, j])
         for j in range(width):
-            content[j] = _tanh(x[j] + r[j] * b[j])
+            a[n, 2, j] = _tanh(a[n, 2, j] + a[n, 0, j] * b[n, 2, j])
         for j in range(width):
-            new_h[n, j] = content[j] + z[j] * (h[n, j] - content[j])
+            new_h[n, j] = a[n, 2, j] + a[n, 1, j] * (h[n, j] - a[n, 2, j])
 
 
-@cached
+@compiled
 def _gru_gradient(
-    dh: Array, gates: Array, h: Array, from_h: Array, d: Array, through: Array
+    d_from_x: Array,
+    d_from_h: Array,
+    dh: Array,
+    gates: Array,
+    h: Array,
+    from_h: Array,
+    through: Array,
 ) -> None:
-    # `d` holds the gradients with respect to `from_x`, and then those with respect to `from_h`.
     batch, width = h.shape
+    a, b = gates.reshape(batch, 3, width), from_h.reshape(batch, 3, width)
+    d, e = d_from_x.reshape(batch, 3, width), d_from_h.reshape(batch, 3, width)
     for n in range(batch):
-        a, b = gates[n], from_h[n, 2 * width :]
-        r, z, content = a[:width], a[width : 2 * width], a[2 * width :]
-        dr, dz = d[0, n, :width], d[0, n, width : 2 * width]
-        dn, db = d[0, n, 2 * width :], d[1, n, 2 * width :]
         for j in range(width):
-            new, dy = content[j], dh[n, j]
-            dn[j] = dy * (_ONE - z[j]) * (_ONE - new * new)
-            dz[j] = dy * (h[n, j] - new) * z[j] * (_ONE - z[j])
-            dr[j] = dn[j] * b[j] * r[j] * (_ONE - r[j])
-            db[j] = dn[j] * r[j]
-            through[n, j] = dy * z[j]
-        d[1, n, : 2 * width] = d[0, n, : 2 * width]
+            d[n, 2, j] = dh[n, j] * (_ONE - a[n, 1, j]) * (_ONE - a[n, 2, j] * a[n, 2, j])
+        for j in range(width):
+            z = a[n, 1, j]
+            d[n, 1, j] = dh[n, j] * (h[n, j] - a[n, 2, j]) * z * (_ONE - z)
+        for j in range(width):
+            d[n, 0, j] = d[n, 2, j] * b[n, 2, j] * a[n, 0, j] * (_ONE - a[n, 0, j])
+        for j in range(width):
+            e[n, 2, j] = d[n, 2, j] * a[n, 0, j]
+        for j in range(width):
+            through[n, j] = dh[n, j] * a[n, 1, j]
+        e[n, :2] = d[n, :2]
 
 
 def _gru_cell(from_x: Array, from_h: Array, h: Array) -> Any:
     if from_x.dtype != np.float32:
         return gru_cell(np, from_x, from_h, h)
-    from_x, from_h, h = map(np.ascontiguousarray, (from_x, from_h, h))
-    gates, new_h = np.empty_like(from_x), np.empty_like(h)
-    _gru(from_x, from_h, h, gates, new_h)
+    gates, from_h, h = map(np.ascontiguousarray, (from_x, from_h, h))
+    new_h = np.empty_like(h)
+    _gru(gates, from_h, h, new_h)
 
-    def backward(dh: Array) -> Any:
-        d, through = np.empty((2, *from_x.shape), h.dtype), np.empty_like(h)
-        _gru_gradient(np.ascontiguousarray(dh), gates, h, from_h, d, through)
-        return d[0], d[1], (through,)
+    def backward(d_from_x: Array, d_from_h: Array, dh: Array) -> Any:
+        through = np.empty_like(h)
+        _gru_gradient(d_from_x, d_from_h, np.ascontiguousarray(dh), gates, h, from_h, through)
+        return (through,)
 
     return (new_h,), backward
 

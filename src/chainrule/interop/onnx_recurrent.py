@@ -28,15 +28,15 @@ def recurrent(operator: str, gates: Sequence[int], **attributes: Any) -> Writer:
         inputs = _by_name(x)
         y, lengths = _swapped(graph, inputs["x"]), _lengths(graph, inputs)
         before = {name: _swapped(graph, inputs[name]) for name in layer.states if name in inputs}
-        after, width = [], len(layer._suffixes)
-        for i in range(0, len(layer._runs), width):
+        after, width = [], len(layer._directions)
+        for i in range(0, len(layer._suffixes), width):
             here = np.arange(i, i + width)
             first = {name: graph.node("Gather", h, here, axis=0) for name, h in before.items()}
             y, *last = graph.several(
                 1 + len(layer.states),
                 operator,
                 y,
-                *_weights(graph, layer, layer._runs[i : i + width], gates),
+                *_weights(graph, layer, layer._suffixes[i : i + width], gates),
                 lengths,
                 *map(first.get, layer.states),
                 **_attributes(layer),
@@ -72,7 +72,7 @@ def _lengths(graph: Graph, inputs: dict[str, Value]) -> Value | None:
 
 
 def _weights(
-    graph: Graph, layer: Recurrent, runs: Sequence[str], gates: Sequence[int]
+    graph: Graph, layer: Recurrent, suffixes: Sequence[str], gates: Sequence[int]
 ) -> list[Value | None]:
     """Return the weights of the input and of the state, and the biases, of one inner layer."""
     units = np.arange(layer.hidden_size)
@@ -85,8 +85,8 @@ def _weights(
         each = [graph.node("Unsqueeze", part, np.asarray([0])) for part in parts]
         return graph.node("Concat", *each, axis=0)
 
-    of_runs = [map(ordered, layer._parameters_of(run)) for run in runs]
-    weight_ih, weight_hh, *biases = zip(*of_runs, strict=True)
+    of_directions = [map(ordered, layer._parameters_of(suffix)) for suffix in suffixes]
+    weight_ih, weight_hh, *biases = zip(*of_directions, strict=True)
     if None in biases[0]:
         return [stacked(weight_ih), stacked(weight_hh), None]
     pairs = [graph.node("Concat", *pair, axis=0) for pair in zip(*biases, strict=True)]
@@ -99,7 +99,7 @@ def _attributes(layer: Recurrent) -> dict[str, Any]:
         "direction": "bidirectional" if layer.bidirectional else "forward",
     }
     if isinstance(layer, RNN):
-        attributes["activations"] = [layer.nonlinearity.capitalize()] * len(layer._suffixes)
+        attributes["activations"] = [layer.nonlinearity.capitalize()] * len(layer._directions)
     return attributes
 
 

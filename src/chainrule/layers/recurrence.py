@@ -37,7 +37,7 @@ class Recurrent(Layer):
     """The number of gates, each with a row of the weights per hidden unit."""
 
     _one_bias: ClassVar[bool] = True
-    """Whether the two biases only occur as a sum, so that both are added to `from_x`."""
+    """Whether the cell only uses ``from_x + from_h``, so that both biases are added to `from_x`."""
 
     cell: Cell
 
@@ -65,24 +65,29 @@ class Recurrent(Layer):
         self.return_state = flag("return_state", return_state)
         bound = 1.0 / math.sqrt(self.hidden_size)
         init = initializers.uniform(-bound, bound) if init is None else init
-        self._runs = [
-            self._make(layer, suffix, flag("bias", bias), init, bias_init)
+        self._suffixes = [
+            self._make(layer, direction, flag("bias", bias), init, bias_init)
             for layer in range(self.num_layers)
-            for suffix in self._suffixes
+            for direction in self._directions
         ]
 
     @property
-    def _suffixes(self) -> tuple[str, ...]:
-        """The ends of the parameters' names, one for each direction."""
+    def _directions(self) -> tuple[str, ...]:
+        """The last part of a parameter's name in each direction."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _make(
-        self, layer: int, suffix: str, bias: bool, init: Initializer, bias_init: Initializer | None
+        self,
+        layer: int,
+        direction: str,
+        bias: bool,
+        init: Initializer,
+        bias_init: Initializer | None,
     ) -> str:
         """Make the parameters of one layer in one direction, and return the end of their names."""
-        suffix = f"_l{layer}{suffix}"
+        suffix = f"_l{layer}{direction}"
         rows, hidden = self.gates * self.hidden_size, self.hidden_size
-        inputs = self.input_size if layer == 0 else hidden * len(self._suffixes)
+        inputs = self.input_size if layer == 0 else hidden * len(self._directions)
         setattr(self, f"weight_ih{suffix}", Parameter((rows, inputs), init=init))
         setattr(self, f"weight_hh{suffix}", Parameter((rows, hidden), init=init))
         for name in ("bias_ih", "bias_hh"):
@@ -96,7 +101,7 @@ class Recurrent(Layer):
         return init
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Backward]:
-        given, xp, width = x, self.xp, len(self._suffixes)
+        given, xp, width = x, self.xp, len(self._directions)
         x, lengths, before = self._inputs(x)
         mask = None
         if lengths is not None:
@@ -106,7 +111,7 @@ class Recurrent(Layer):
         y, after, backs = _swapped(xp, x), list[States](), []
         for layer in range(self.num_layers):
             here = slice(layer * width, (layer + 1) * width)
-            y, final, back = self._layer(self._runs[here], y, before[here], mask, training)
+            y, final, back = self._layer(self._suffixes[here], y, before[here], mask, training)
             after += final
             backs.append((here, back))
         if self.output == "all":
@@ -127,7 +132,7 @@ class Recurrent(Layer):
                 )
             dresult, *others = dy if several(outputs) else (dy,)
             dfinal = others if self.return_state else [None for _ in self.states]
-            dafter = self._by_run(dfinal, x)
+            dafter = self._by_direction(dfinal, x)
             dy = None
             if dresult is not None and self.output == "all":
                 dy = _swapped(xp, dresult)
@@ -151,7 +156,7 @@ class Recurrent(Layer):
 
     def _layer(
         self,
-        runs: Sequence[str],
+        suffixes: Sequence[str],
         x: Array,
         before: Sequence[States],
         mask: Array | None,
@@ -161,18 +166,19 @@ class Recurrent(Layer):
 
         `x` has time as its first axis, here and in the following methods.
         """
-        is_first = runs[0] == self._runs[0]
+        is_first = suffixes[0] == self._suffixes[0]
         x, back_through_dropout = self._dropout.forward(x, training=training and not is_first)
-        swept = [self._run(run, x, b, mask) for run, b in zip(runs, before, strict=True)]
+        pairs = zip(suffixes, before, strict=True)
+        swept = [self._direction(suffix, x, states, mask) for suffix, states in pairs]
         outputs = [y for y, _, _ in swept]
-        y = outputs[0] if len(runs) == 1 else self.xp.concat(outputs, axis=2)
+        y = outputs[0] if len(suffixes) == 1 else self.xp.concat(outputs, axis=2)
 
         def backward(
             dy: Array | None, dafter: Sequence[States], input_gradient: bool
         ) -> tuple[Array | None, list[States]]:
-            dys = [None for _ in runs] if dy is None else _parts(dy, len(runs))
-            pairs = zip(swept, dys, dafter, strict=True)
-            results = [back(dy, d, input_gradient) for (_, _, back), dy, d in pairs]
+            dys = [None for _ in suffixes] if dy is None else _parts(dy, len(suffixes))
+            triples = zip(swept, dys, dafter, strict=True)
+            results = [back(dy, d, input_gradient) for (_, _, back), dy, d in triples]
             dbefore = [d for _, d in results]
             if not input_gradient:
                 return None, dbefore
@@ -181,8 +187,8 @@ class Recurrent(Layer):
 
         return y, [states for _, states, _ in swept], backward
 
-    def _run(
-        self, run: str, x: Array, states: States, mask: Array | None
+    def _direction(
+        self, suffix: str, x: Array, states: States, mask: Array | None
     ) -> tuple[Array, States, Callable[..., Any]]:
         """Apply the cell to all steps in one direction. The products are computed here.
 
@@ -197,49 +203,55 @@ class Recurrent(Layer):
             to the states before the first step.
         """
         xp, matmul = self.xp, self.backend.matmul
-        weight_ih, weight_hh, bias_ih, bias_hh = self._parameters_of(run)
+        weight_ih, weight_hh, bias_ih, bias_hh = self._parameters_of(suffix)
         time, batch, features = x.shape
         x = xp.reshape(x, (time * batch, features))
         from_x = matmul(x, weight_ih.value.T)  # one product for all steps
         if bias_ih is not None:
             from_x += bias_ih.value + bias_hh.value if self._one_bias else bias_ih.value
         from_x = xp.reshape(from_x, (time, batch, -1))
-        backwards = run.endswith("reverse")
-        h, after, back_through_steps = self._steps(run, from_x, states, mask, backwards)
+        backwards = suffix.endswith("reverse")
+        h = xp.empty((time + 1, batch, self.hidden_size), dtype=x.dtype, device=x.device)
+        h[-1 if backwards else 0, ...] = states[0]
+        y, h_before = (h[:-1, ...], h[1:, ...]) if backwards else (h[1:, ...], h[:-1, ...])
+        after, back_through_steps = self._steps(suffix, from_x, y, states, mask, backwards)
 
         def backward(
             dy: Array | None, dstates: States, input_gradient: bool
         ) -> tuple[Array | None, States]:
-            d_from_x, d_from_h, dstates = back_through_steps(dy, dstates)
-            first = states[0][None, ...]
-            before = [h[1:, ...], first] if backwards else [first, h[:-1, ...]]
-            h_before = xp.reshape(xp.concat(before, axis=0), (time * batch, -1))
+            dsums, dstates = back_through_steps(dy, dstates)
+            d_from_x, d_from_h = dsums[0], dsums[-1]
             weight_ih.add_grad_matmul(d_from_x.T, x)
-            weight_hh.add_grad_matmul(d_from_h.T, h_before)
+            weight_hh.add_grad_matmul(d_from_h.T, xp.reshape(h_before, (time * batch, -1)))
             if bias_ih is not None:
-                total = self.backend.kernel(sum_over_batch)
-                bias_ih.add_grad(total(d_from_x))
-                bias_hh.add_grad(total(d_from_h))
+                totals = [self.backend.kernel(sum_over_batch)(d) for d in dsums]
+                bias_ih.add_grad(totals[0])
+                bias_hh.add_grad(totals[-1])
             if not input_gradient:
                 return None, dstates
             dx = matmul(d_from_x, weight_ih.value)
             return xp.reshape(dx, (time, batch, features)), dstates
 
-        y = h if mask is None else xp.where(mask, h, 0.0)
-        return y, after, backward
+        return y if mask is None else xp.where(mask, y, 0.0), after, backward
 
     def _steps(
-        self, run: str, from_x: Array, states: States, mask: Array | None, backwards: bool
-    ) -> tuple[Array, States, Callable[..., Any]]:
+        self,
+        suffix: str,
+        from_x: Array,
+        y: Array,
+        states: States,
+        mask: Array | None,
+        backwards: bool,
+    ) -> tuple[States, Callable[..., Any]]:
         """Apply the cell step by step, and go back through the steps in the opposite order.
 
         A sequence keeps its states in the padding, so a sequence that is read backwards starts at
-        its own end. `h` is not yet 0 in the padding.
+        its own end. The state `h` after each step is written to `y`, also in the padding.
         """
         xp, matmul, cell = self.xp, self.backend.matmul, self.backend.kernel(self.cell)
-        _, weight_hh, _, bias_hh = self._parameters_of(run)
+        _, weight_hh, _, bias_hh = self._parameters_of(suffix)
+        weight = weight_hh.value
         time, batch, _ = from_x.shape
-        h = xp.empty((time, batch, self.hidden_size), dtype=from_x.dtype, device=from_x.device)
 
         def chosen(t: int, new: Iterable[Array], old: Iterable[Array]) -> States:
             if mask is None:
@@ -248,41 +260,38 @@ class Recurrent(Layer):
 
         taken = []
         for t in range(time)[:: -1 if backwards else 1]:
-            from_h = matmul(states[0], weight_hh.value.T)
+            from_h = matmul(states[0], weight.T)
             if bias_hh is not None and not self._one_bias:
                 from_h += bias_hh.value
             new, back = cell(from_x[t, ...], from_h, *states)
             states = chosen(t, new, states)
-            h[t, ...] = states[0]
+            y[t, ...] = states[0]
             taken.append((t, back))
 
-        def backward(dy: Array | None, dstates: States) -> tuple[Array, Array, States]:
+        def backward(dy: Array | None, dstates: States) -> tuple[list[Array], States]:
             if dy is not None and mask is not None:
                 dy = xp.where(mask, dy, 0.0)
-            # CuPy cannot concatenate many arrays while a step is captured.
-            d_from_x = xp.empty_like(from_x)
-            d_from_h = d_from_x if self._one_bias else xp.empty_like(from_x)
+            dsums = [xp.empty_like(from_x) for _ in range(1 if self._one_bias else 2)]
             for t, back in reversed(taken):
                 if dy is not None:
                     dstates = dstates[0] + dy[t, ...], *dstates[1:]
-                da, da_h, (dh, *others) = back(*dstates)
-                da, da_h = chosen(t, (da, da_h), (0.0, 0.0))
-                through = matmul(da_h, weight_hh.value)
+                da = [d[t, ...] for d in dsums]
+                dh, *others = back(*da, *dstates)
+                if mask is not None:
+                    for d in da:
+                        d[...] = xp.where(mask[t, ...], d, 0.0)
+                through = matmul(da[-1], weight)
                 dstates = chosen(t, (through if dh is None else through + dh, *others), dstates)
-                d_from_x[t, ...] = da
-                if not self._one_bias:
-                    d_from_h[t, ...] = da_h
-            d_from_x, d_from_h = (xp.reshape(d, (time * batch, -1)) for d in (d_from_x, d_from_h))
-            return d_from_x, d_from_h, dstates
+            return [xp.reshape(d, (time * batch, -1)) for d in dsums], dstates
 
-        return h, states, backward
+        return states, backward
 
-    def _parameters_of(self, run: str) -> list[Any]:
+    def _parameters_of(self, suffix: str) -> list[Any]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return [getattr(self, f"{name}{run}") for name in names]
+        return [getattr(self, f"{name}{suffix}") for name in names]
 
     def _inputs(self, given: Arrays) -> tuple[Array, Array | None, list[States]]:
-        """Check the input. Return `x`, the lengths if there are any, and the states of all runs."""
+        """Check the input. Return `x`, the lengths or None, and the states of each direction."""
         inputs = self._by_name(given)
         x = inputs["x"]
         right = x.ndim == 3 and x.shape[2] == self.input_size and min(x.shape) > 0
@@ -292,7 +301,7 @@ class Recurrent(Layer):
         for name, state in zip(self.states, states, strict=True):
             if state is not None:
                 self._check_state(name, state, x)
-        return x, inputs.get("lengths"), self._by_run(states, x)
+        return x, inputs.get("lengths"), self._by_direction(states, x)
 
     def _by_name(self, given: Arrays) -> dict[str, Array]:
         """Return the inputs by name, for any form of the input."""
@@ -320,7 +329,7 @@ class Recurrent(Layer):
 
     def _check_state(self, name: str, state: Array, x: Array) -> None:
         """Raise an error if a state before the first step does not fit the sequences `x`."""
-        expected = x.shape[0], len(self._runs), self.hidden_size
+        expected = x.shape[0], len(self._suffixes), self.hidden_size
         if tuple(state.shape) != expected:
             raise ShapeError(
                 f"{self._label()}: expected the state {name!r} of shape {expected} (batch, layers "
@@ -333,16 +342,19 @@ class Recurrent(Layer):
                 f"{state.dtype}"
             )
 
-    def _by_run(self, states: Sequence[Array | None], x: Array) -> list[Any]:
-        """Divide states ``(batch, runs, hidden)`` into a list for each run. None stands for 0."""
+    def _by_direction(self, states: Sequence[Array | None], x: Array) -> list[Any]:
+        """Divide states into a list for each direction of each layer. None stands for 0.
+
+        The shape of the states is ``(batch, layers and directions, hidden)``.
+        """
         zeros = self.xp.zeros((x.shape[0], self.hidden_size), dtype=x.dtype, device=x.device)
         return [
             [zeros if state is None else state[:, i, :] for state in states]
-            for i in range(len(self._runs))
+            for i in range(len(self._suffixes))
         ]
 
     def _stacked(self, states: Sequence[States]) -> list[Array]:
-        """Join the states of all runs, ``(batch, runs, hidden)``."""
+        """Join the states of all layers and directions (see `_by_direction`)."""
         return [self.xp.stack(of_all, axis=1) for of_all in zip(*states, strict=True)]
 
     def _in_the_form_of(self, given: Arrays, dx: Array, dbefore: Sequence[States]) -> Arrays:

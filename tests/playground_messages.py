@@ -9,7 +9,8 @@ def unpacked(data):
     """Return a message with its arrays, from the bytes that a page gets."""
     start = 4 + int.from_bytes(data[:4], "little")
     message = json.loads(data[4:start], parse_constant=refuse)
-    for name, (kind, size) in message.get("arrays", {}).items():
+    for name in message["arrays"]:
+        kind, size = message[name]
         message[name] = np.frombuffer(data, kind, size, start)
         start += message[name].nbytes
     assert start == len(data)

@@ -177,6 +177,7 @@ def test_the_copied_code_gives_the_same_losses(page):
         exec(code, names)
     assert script(browser, "rows.map((row) => row[1])") == names["history"]["loss"]
     assert not find(browser, "#start").is_enabled()
+    assert find(browser, "#message").text == "All 3 epochs are done. Press Reset to start again."
 
 
 @pytest.mark.parametrize("data", ["curve", "xor", "drawn&points=1,1,0;-1,-1,0;1,-1,1;-1,1,1"])

@@ -16,7 +16,7 @@ import numpy as np
 from ..callbacks import Callback
 from ..errors import shown
 from .program import build, written
-from .settings import Choice, Number, Several, checked
+from .settings import Field, check, checked, choice, number, several, whole
 from .view import View, packed
 
 FRAME_SECONDS = 1 / 30
@@ -24,15 +24,20 @@ SPEEDS = (0, 1, 10, 100, 300, 1000)
 """The speeds that a page may choose, in steps per second. With 0, there is no limit."""
 
 MOST_COMMANDS = 100
-COMMANDS: dict[str, Choice | Several] = {
-    "speed": Choice(SPEEDS),
-    "image": Several(Number(0, 1), most=784),
-    **dict.fromkeys(("start", "pause", "step", "epoch", "next"), Choice((None,))),
+NOTHING = choice(None)
+COMMANDS: dict[str, Field] = {
+    "start": NOTHING,
+    "pause": NOTHING,
+    "step": NOTHING,
+    "epoch": NOTHING,
+    "next": NOTHING,
+    "speed": choice(*SPEEDS),
+    "image": several(number(0, 1), most=784),
 }
-"""The commands of a page apart from "settings", each with the check of its value."""
+"""The commands of a page, except "settings", and the values that belong to them."""
 
 
-class Replaced(Exception):  # noqa: N818  (ends a training run, users never see it)
+class Replaced(Exception):  # noqa: N818  (ends a training run; users never see it)
     """The page has chosen other settings, or was closed."""
 
 
@@ -72,17 +77,17 @@ class Session(threading.Thread):
         Raises
         ------
         ValueError
-            If the message is malformed. The training run goes on as before.
+            If the message is malformed. The training run continues as before.
         """
         if not isinstance(message, dict):
             raise ValueError(f"expected an object, found {shown(message)}")
-        do, value = message.get("do"), message.get("value")
+        do: Any = message.get("do")
+        value = message.get("value")
         if do == "settings":
-            value = checked(value), Number(0, 2**31, whole=True).check("run", message.get("run"))
-        elif do in list(COMMANDS):
-            value = COMMANDS[do].check(do, value)
+            value = checked(value), check("run", whole(0, 2**31), message.get("run"))
         else:
-            raise ValueError(f"expected the name of a command, found {shown(do)}")
+            check("the command", choice("settings", *COMMANDS), do)
+            value = check(do, COMMANDS[do], value)
         if self.commands.qsize() >= MOST_COMMANDS:
             raise ValueError("expected fewer commands at a time")
         self.commands.put((do, value))
@@ -107,8 +112,7 @@ class Session(threading.Thread):
             with np.errstate(all="ignore"):  # if the loss diverges, the page shows the error
                 experiment = build(self.settings)
                 self.view = View(self.settings, experiment)
-                content, arrays = self.view.start()
-                self._send("start", {"code": written(self.settings), **content}, arrays)
+                self._send("start", code=written(self.settings), **self.view.start())
                 experiment.trainer.fit(
                     *experiment.train,
                     epochs=self.settings.epochs,
@@ -124,10 +128,10 @@ class Session(threading.Thread):
         except Exception as error:  # no error may end the session
             if not isinstance(error, ArithmeticError | ValueError):
                 traceback.print_exc()
-            self._send("stopped", {"text": str(error)}, {})
+            self._send("stopped", text=str(error))
 
-    def _send(self, kind: str, content: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self.send(packed({"kind": kind, "run": self.run_number, **content}, **arrays))
+    def _send(self, kind: str, **content: Any) -> None:
+        self.send(packed({"kind": kind, "run": self.run_number, **content}))
 
     def _obey(self, do: str, value: Any) -> None:
         steps, epochs = self._progress()
@@ -185,8 +189,7 @@ class Session(threading.Thread):
         self.wanted, self.shown_step = False, steps
         self.next_frame = time.monotonic() + FRAME_SECONDS
         status = "finished" if self.finished else "paused" if paused else "running"
-        content, arrays = self.view.frame()
-        self._send("frame", {"status": status, "steps": steps, **content}, arrays)
+        self._send("frame", status=status, steps=steps, **self.view.frame())
 
 
 class _Gate(Callback):

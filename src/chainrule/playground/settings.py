@@ -6,6 +6,7 @@ All settings that a page sends pass through `checked`, and `described` tells the
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,68 +19,58 @@ PLANE = 3.0
 """The page shows the plane from -PLANE to PLANE in both directions."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One of several values."""
-
-    choices: tuple[Any, ...]
-
-    def check(self, name: str, value: Any) -> Any:
-        """Return the value, or raise a ValueError."""
-        _expect(value in self.choices, name, f"one of {', '.join(map(str, self.choices))}", value)
-        return value
+Field = Mapping[str, Any]
+"""The values that a setting can have, in a form that the page reads as JSON."""
 
 
-@dataclass(frozen=True)
-class Number:
-    """A number from `least` to `most`."""
-
-    least: float
-    most: float
-    whole: bool = False
-
-    def check(self, name: str, value: Any) -> Any:
-        """Return the value as int or float, or raise a ValueError."""
-        number = int if self.whole else (int, float)
-        fits = isinstance(value, number) and not isinstance(value, bool)
-        what = "a whole number" if self.whole else "a number"
-        inside = fits and self.least <= value <= self.most
-        _expect(inside, name, f"{what} from {self.least} to {self.most}", value)
-        return value if self.whole else float(value)
+def choice(*choices: Any) -> Field:
+    """Return a field for one of several values."""
+    return {"choices": choices}
 
 
-@dataclass(frozen=True)
-class Row:
-    """A fixed number of values, each with its own check."""
-
-    fields: tuple[Number, ...]
-
-    def check(self, name: str, value: Any) -> tuple[Any, ...]:
-        """Return the values as a tuple, or raise a ValueError."""
-        fits = isinstance(value, list | tuple) and len(value) == len(self.fields)
-        _expect(fits, name, f"rows of {len(self.fields)} numbers", value)
-        return tuple(
-            field.check(name, item) for field, item in zip(self.fields, value, strict=True)
-        )
+def number(least: float, most: float) -> Field:
+    """Return a field for a number in these bounds."""
+    return {"least": least, "most": most, "whole": False}
 
 
-@dataclass(frozen=True)
-class Several:
-    """A list of at most `most` values."""
-
-    field: Number | Row
-    most: int
-
-    def check(self, name: str, value: Any) -> tuple[Any, ...]:
-        """Return the values as a tuple, or raise a ValueError."""
-        fits = isinstance(value, list | tuple) and len(value) <= self.most
-        _expect(fits, name, f"a list of at most {self.most} values", value)
-        return tuple(self.field.check(name, item) for item in value)
+def whole(least: int, most: int) -> Field:
+    """Return a field for a whole number in these bounds."""
+    return {"least": least, "most": most, "whole": True}
 
 
-def _expect(fits: bool, name: str, what: str, found: Any) -> None:
-    if not fits:
-        raise ValueError(f"expected {name} to be {what}, found {shown(found)}")
+def several(item: Field, most: int) -> Field:
+    """Return a field for a list of at most `most` values."""
+    return {"item": item, "most": most}
+
+
+def check(name: str, field: Field, value: Any) -> Any:
+    """Return the value if it fits the field, with tuples instead of lists.
+
+    Raises
+    ------
+    ValueError
+        If the value does not fit the field.
+    """
+    size = len(value) if isinstance(value, list | tuple) else math.inf
+    match field:
+        case {"choices": choices}:
+            if value in choices:
+                return value
+            expected = f"one of {', '.join(map(str, choices))}"
+        case {"item": item, "most": most}:
+            if size <= most:
+                return tuple(check(name, item, part) for part in value)
+            expected = f"a list of at most {most} values"
+        case {"row": fields}:
+            if size == len(fields):
+                return tuple(check(name, part, x) for part, x in zip(fields, value, strict=True))
+            expected = f"rows of {len(fields)} numbers"
+        case {"least": least, "most": most, "whole": is_whole}:
+            kinds = int if is_whole else (int, float)
+            if isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= most:
+                return value if is_whole else float(value)
+            expected = f"a {'whole ' * is_whole}number from {least} to {most}"
+    raise ValueError(f"expected {name} to be {expected}, found {shown(value)}")
 
 
 LOSSES = {
@@ -92,10 +83,10 @@ LOSSES = {
 ACTIVATIONS = ("Tanh", "ReLU", "Sigmoid", "GELU", "SiLU", "Identity")
 OPTIMIZERS = ("Adam", "AdamW", "SGD", "RMSprop", "Adagrad")
 _ANY_LOSS = ("", *(loss for losses in LOSSES.values() for loss in losses))
-_POINT = Row((Number(-PLANE, PLANE), Number(-PLANE, PLANE), Number(0, 5, whole=True)))
+_POINT = {"row": (number(-PLANE, PLANE), number(-PLANE, PLANE), whole(0, 5))}
 
 
-def _setting(default: Any, field: Choice | Number | Several) -> Any:
+def _setting(default: Any, field: Field) -> Any:
     return dataclasses.field(default=default, metadata={"field": field})
 
 
@@ -103,26 +94,26 @@ def _setting(default: Any, field: Choice | Number | Several) -> Any:
 class Settings:
     """The settings of a training run."""
 
-    data: str = _setting("spirals", Choice(tuple(available_sources())))
-    samples: int = _setting(400, Number(20, 5000, whole=True))
-    classes: int = _setting(2, Number(2, 6, whole=True))
-    noise: float = _setting(0.1, Number(0, 1))
-    test: int = _setting(50, Number(10, 80, whole=True))
-    hidden: tuple[int, ...] = _setting((8, 8), Several(Number(1, 16, whole=True), most=6))
-    activation: str = _setting("Tanh", Choice(ACTIVATIONS))
-    batch_norm: str = _setting("no", Choice(("no", "yes")))
-    dropout: float = _setting(0.0, Number(0, 0.9))
-    loss: str = _setting("", Choice(_ANY_LOSS))
-    optimizer: str = _setting("Adam", Choice(OPTIMIZERS))
-    momentum: float = _setting(0.0, Number(0, 0.99))
-    lr: float = _setting(0.003, Number(0.00001, 100))
-    batch_size: int = _setting(20, Number(1, 512, whole=True))
-    l1: float = _setting(0.0, Number(0, 1))
-    l2: float = _setting(0.0, Number(0, 1))
-    epochs: int = _setting(1000, Number(1, 5000, whole=True))
-    seed: int = _setting(0, Number(0, 9999, whole=True))
-    backend: str = _setting("numpy", Choice(tuple(available_backends())))
-    points: tuple[tuple[float, float, int], ...] = _setting((), Several(_POINT, most=300))
+    data: str = _setting("spirals", choice(*available_sources()))
+    samples: int = _setting(400, whole(20, 5000))
+    classes: int = _setting(2, whole(2, 6))
+    noise: float = _setting(0.1, number(0, 1))
+    test: int = _setting(50, whole(10, 80))
+    hidden: tuple[int, ...] = _setting((8, 8), several(whole(1, 16), most=6))
+    activation: str = _setting("Tanh", choice(*ACTIVATIONS))
+    batch_norm: str = _setting("no", choice("no", "yes"))
+    dropout: float = _setting(0.0, number(0, 0.9))
+    loss: str = _setting("", choice(*_ANY_LOSS))
+    optimizer: str = _setting("Adam", choice(*OPTIMIZERS))
+    momentum: float = _setting(0.0, number(0, 0.99))
+    lr: float = _setting(0.003, number(0.00001, 100))
+    batch_size: int = _setting(20, whole(1, 512))
+    l1: float = _setting(0.0, number(0, 1))
+    l2: float = _setting(0.0, number(0, 1))
+    epochs: int = _setting(1000, whole(1, 5000))
+    seed: int = _setting(0, whole(0, 9999))
+    backend: str = _setting("numpy", choice(*available_backends()))
+    points: tuple[tuple[float, float, int], ...] = _setting((), several(_POINT, most=300))
 
     @property
     def source(self) -> Source:
@@ -142,7 +133,7 @@ class Settings:
         return LOSSES[kinds.get(self.labels, "several classes")]
 
 
-FIELDS = {field.name: field.metadata["field"] for field in dataclasses.fields(Settings)}
+FIELDS: dict[str, Field] = {f.name: f.metadata["field"] for f in dataclasses.fields(Settings)}
 
 
 def checked(values: Any) -> Settings:
@@ -158,7 +149,7 @@ def checked(values: Any) -> Settings:
     for name in values:
         if name not in FIELDS:
             raise ValueError(f"expected the name of a setting, found {shown(name)}")
-    settings = Settings(**{name: FIELDS[name].check(name, value) for name, value in values.items()})
+    settings = Settings(**{name: check(name, FIELDS[name], values[name]) for name in values})
     loss = settings.loss or settings.losses[0]
     if loss not in settings.losses:
         fitting = ", ".join(settings.losses)
@@ -175,7 +166,7 @@ def described() -> dict[str, Any]:
     """Return what the page has to know about the settings, as JSON."""
     sources = available_sources().items()
     return {
-        "fields": {name: asdict(field) for name, field in FIELDS.items()},
+        "fields": FIELDS,
         "defaults": asdict(Settings()),
         "losses": LOSSES,
         "sources": {name: {**asdict(s), "arguments": s.arguments} for name, s in sources},

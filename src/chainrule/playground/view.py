@@ -46,16 +46,19 @@ class View:
             self.inputs = np.array([pixels])
         return fits
 
-    def start(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def start(self) -> dict[str, Any]:
         """Return the data, which the page draws once."""
         (x, y), (test_x, test_y) = self.experiment.train, self.experiment.test
         if self.settings.source.side:
-            return {}, {"images": as_bytes(test_x[:24])}
-        points, targets = np.concat([x, test_x]), np.concat([y, test_y]).reshape(-1)
-        arrays = {"x": points.astype(np.float32), "y": targets.astype(np.float32)}
-        return {"train": len(x), "grid": GRID}, arrays
+            return {"images": as_bytes(test_x[:24])}
+        return {
+            "train": len(x),
+            "grid": GRID,
+            "x": joined([x, test_x], np.float32),
+            "y": joined([y, test_y], np.float32),
+        }
 
-    def frame(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def frame(self) -> dict[str, Any]:
         """Measure the model."""
         y, units, to_numpy = self.inputs, [], self.model.backend.to_numpy
         y = self.model.backend.asarray(y, dtype=self.model.state.dtype)
@@ -69,44 +72,28 @@ class View:
             units[:1] = [signed(weights.pop(0))]
         history = self.experiment.trainer.history.epochs
         rows, self.rows_sent = history[self.rows_sent :], len(history)
-        content = {
+        return {
             "gradients": [root_mean_square(to_numpy(layer.weight.grad)) for layer in linear],
             "rows": [[finite(row.get(name)) for name in COLUMNS] for row in rows],
+            "pictures": joined(units, np.int8),
+            "weights": joined(weights, np.float32),
+            "outputs": joined([to_numpy(y)], np.float32),
         }
-        pictures = np.concat([np.zeros(0, np.int8), *(layer.reshape(-1) for layer in units)])
-        lines = np.concat([np.zeros(0, np.float32), *(w.reshape(-1) for w in weights)])
-        outputs = self._outputs(to_numpy(y))
-        return content, {"pictures": pictures, "weights": lines.astype(np.float32), **outputs}
-
-    def _outputs(self, y: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the values of a regression, or classes and how certain the model is of them."""
-        if not self.settings.labels:
-            return {"values": y[:, 0].astype(np.float32)}
-        shares = probabilities(y, self.settings.loss)
-        if self.settings.source.side:
-            return {"values": shares[0].astype(np.float32)}
-        second, first = np.sort(shares, axis=1)[:, -2:].T
-        labels = shares.argmax(axis=1).astype(np.uint8)
-        return {"labels": labels, "certainty": as_bytes(first - second)}
 
 
 COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
-
-
-def probabilities(y: np.ndarray, loss: str) -> np.ndarray:
-    """Return the probabilities of all classes, from the outputs of a model."""
-    if loss == "CrossEntropyLoss":
-        powers: np.ndarray = np.exp(y - y.max(axis=1, keepdims=True))
-        shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-        return shares
-    one = y if loss == "MSELoss" else 0.5 * (1 + np.tanh(0.5 * y))  # the tanh gives the sigmoid
-    return np.concat([1 - one, one], axis=1)
 
 
 def signed(values: np.ndarray) -> np.ndarray:
     """Return each row divided by its largest absolute value, as integers from -127 to 127."""
     largest = np.abs(values).max(axis=1, keepdims=True)
     return np.nan_to_num(127 * values / np.where(largest > 0, largest, 1)).astype(np.int8)
+
+
+def joined(arrays: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
+    """Return the elements of all arrays in one array, with large numbers instead of infinity."""
+    elements = np.concat([np.zeros(0), *(array.reshape(-1) for array in arrays)])
+    return np.nan_to_num(elements.astype(dtype))
 
 
 def as_bytes(shares: np.ndarray) -> np.ndarray:
@@ -124,9 +111,10 @@ def finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def packed(message: dict[str, Any], **arrays: np.ndarray) -> bytes:
-    """Return a message and its arrays as bytes: the size of the JSON, the JSON, the arrays."""
+def packed(message: dict[str, Any]) -> bytes:
+    """Return a message as bytes: the size of the JSON, the JSON, the bytes of all arrays."""
+    arrays = {name: value for name, value in message.items() if isinstance(value, np.ndarray)}
     kinds = {name: [array.dtype.name, array.size] for name, array in arrays.items()}
-    text = json.dumps({**message, "arrays": kinds}).encode()
-    contents = (np.ascontiguousarray(array).tobytes() for array in arrays.values())
+    text = json.dumps({**message, **kinds, "arrays": list(kinds)}).encode()
+    contents = (array.tobytes() for array in arrays.values())
     return b"".join([len(text).to_bytes(4, "little"), text, *contents])

@@ -37,7 +37,8 @@ function unpack(buffer) {
   const size = new DataView(buffer).getUint32(0, true);
   const message = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   let start = 4 + size;
-  for (const [name, [kind, length]] of Object.entries(message.arrays)) {
+  for (const name of message.arrays) {
+    const [kind, length] = message[name];
     const end = start + length * KINDS[kind].BYTES_PER_ELEMENT;
     message[name] = new KINDS[kind](buffer.slice(start, end));
     start = end;
@@ -76,7 +77,10 @@ const handlers = {
       setRunning(false);
       speakResult(message.status);
     }
-    if (message.status === "finished") $("start").disabled = true;
+    if (message.status === "finished") {
+      $("start").disabled = true;
+      show(`All ${settings.epochs} epochs are done. Press Reset to start again.`);
+    }
     planDrawing();
   },
   stopped(message) {
@@ -142,8 +146,8 @@ function buildForm() {
 /** Return whether a value passes the check of its field. */
 function fits(field, value) {
   if (field.choices) return field.choices.includes(value);
-  if (field.field) return value.length <= field.most && value.every((item) => fits(field.field, item));
-  if (field.fields) return value.length === field.fields.length && value.every((item, i) => fits(field.fields[i], item));
+  if (field.item) return value.length <= field.most && value.every((item) => fits(field.item, item));
+  if (field.row) return value.length === field.row.length && value.every((item, i) => fits(field.row[i], item));
   return value >= field.least && value <= field.most && (!field.whole || Number.isInteger(value));
 }
 
@@ -257,11 +261,18 @@ $("speed").addEventListener("change", () => {
   send("speed", Number($("speed").value));
 });
 $("settings").addEventListener("submit", (event) => event.preventDefault());
-$("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText($("code").textContent);
-  $("copy").textContent = "Copied";
-  setTimeout(() => ($("copy").textContent = "Copy the code"), 1500);
-});
+
+/** Let a button copy a text. The button says so for a moment. */
+function copies(button, text) {
+  const label = button.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text());
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = label), 1500);
+  });
+}
+copies($("copy"), () => $("code").textContent);
+copies($("link"), () => location.href);
 
 function makeButton(text, label, press) {
   const button = document.createElement("button");
@@ -274,7 +285,6 @@ function makeButton(text, label, press) {
 
 /** Build the buttons that add and remove layers and units. */
 function buildLayerButtons() {
-  const { most, field } = known.fields.hidden;
   const hidden = settings.hidden;
   const focused = document.activeElement?.getAttribute("aria-label");
   const pair = (less, count, more, what) => {
@@ -484,7 +494,7 @@ function drawNetwork() {
 /** Paint all pictures of a frame. The pictures of a sheet stand one below the other. */
 function paintSheets() {
   const { side, inputs } = source();
-  const { pictures, labels, certainty } = frame;
+  const { pictures } = frame;
   if (side) {
     inputSheet.paint(pixels.length, side, (i) => theme.grey[pixels[i]]);
     const count = settings.hidden[0] ?? numberOfClasses(); // layer 1 may be the output
@@ -495,6 +505,15 @@ function paintSheets() {
     // The inputs grow to the right and upwards.
     inputSheet.paint(2 * n * n, n, (i) => (i < n * n ? along(i % n) : along(2 * n - 1 - Math.floor(i / n))));
     if (pictures.length) unitSheet.paint(pictures.length, n, (i) => signed(pictures[i]));
+    if (!numberOfClasses()) return;
+    const labels = new Uint8Array(n * n);
+    const certainty = new Uint8Array(n * n);
+    for (let i = 0; i < n * n; i++) {
+      const shares = probabilities(i);
+      const [second, first] = shares.toSorted((a, b) => a - b).slice(-2);
+      labels[i] = shares.indexOf(first);
+      certainty[i] = 255 * (first - second);
+    }
     // The first picture of the output shows all classes, the others one class each.
     const back = packed(theme.back);
     const count = numberOfClasses() > 2 ? 1 + numberOfClasses() : 1;
@@ -503,6 +522,20 @@ function paintSheets() {
       return picture && picture - 1 !== labels[cell] ? back : theme.classes[labels[cell]][certainty[cell]];
     });
   }
+}
+
+/** Return the probabilities of all classes in row `i` of the outputs. */
+function probabilities(i) {
+  const { outputs } = frame;
+  if (numberOfClasses() === 2) {
+    const share = settings.loss === "MSELoss" ? bounded(outputs[i], 0, 1) : 1 / (1 + Math.exp(-outputs[i]));
+    return [1 - share, share];
+  }
+  const row = Array.from(outputs.subarray(i * numberOfClasses(), (i + 1) * numberOfClasses()));
+  const largest = Math.max(...row);
+  const powers = row.map((value) => Math.exp(value - largest));
+  const sum = powers.reduce((a, b) => a + b);
+  return powers.map((power) => power / sum);
 }
 
 function drawUnit(context, unit) {
@@ -526,8 +559,8 @@ function fill(context, colour, x, y, size) {
 }
 
 function drawOutputUnit(context, { unit, x, y, size }) {
-  if (source().side) fill(context, signed(Math.round(127 * bounded(frame.values[unit], 0, 1))), x, y, size);
-  else if (!numberOfClasses()) drawGraph(context, frame.values, known.plane, x, y, size);
+  if (source().side) fill(context, signed(Math.round(127 * probabilities(0)[unit])), x, y, size);
+  else if (!numberOfClasses()) drawGraph(context, frame.outputs, known.plane, x, y, size);
   else outputSheet.draw(context, numberOfClasses() > 2 ? unit + 1 : 0, x, y, size);
 }
 
@@ -614,7 +647,7 @@ function drawPlane(context, size) {
   else if (hidden) unitSheet.draw(context, units.indexOf(selected) - 2, 0, 0, size);
   else if (selected?.layer === 0 && !flat) inputSheet.draw(context, selected.unit, 0, 0, size);
   else if (numberOfClasses()) outputSheet.draw(context, 0, 0, 0, size);
-  else drawGraph(context, frame.values, known.plane, 0, 0, size, theme.minus);
+  else drawGraph(context, frame.outputs, known.plane, 0, 0, size, theme.minus);
 }
 
 /** Return the place of a point of the plane on a square canvas. */
@@ -730,9 +763,10 @@ function drawReading() {
   context.imageSmoothingEnabled = false;
   if (!frame) return fillBars($("bars"), []);
   inputSheet.draw(context, 0, 0, 0, pad.clientWidth);
-  fillBars($("bars"), Array.from(frame.values, (share, label) => [String(label), share, percent(share)]));
-  const best = frame.values.indexOf(Math.max(...frame.values));
-  $("bars").setAttribute("aria-label", `The network reads a ${best}, with a probability of ${percent(frame.values[best])}`);
+  const shares = probabilities(0);
+  fillBars($("bars"), shares.map((share, label) => [String(label), share, percent(share)]));
+  const best = shares.indexOf(Math.max(...shares));
+  $("bars").setAttribute("aria-label", `The network reads a ${best}, with a probability of ${percent(shares[best])}`);
 }
 
 /** Brighten the pixels near the mouse. */

@@ -80,6 +80,7 @@ html_static_path = ["static", str(MATHJAX)]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("*", "docs/*", "source/**")}  # single pages, without a menu
 html_additional_pages = {"index": "redirect.html"}
 html_context = {"default_mode": "auto"}  # without a mode, the theme logs a warning
 html_theme_options = {

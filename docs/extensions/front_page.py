@@ -1,4 +1,4 @@
-"""Puts the introduction of the README on the front page."""
+"""Puts the title and the introduction of the README on the front page."""
 
 import re
 from pathlib import Path
@@ -13,16 +13,16 @@ def setup(app):
 
 
 def add_introduction(app, docname, source):
-    """Replace the marker with the README's text between its title and its first section."""
+    """Replace everything up to the marker with the README's text before its first section."""
     if docname == app.config.root_doc:
-        before, marker, after = source[0].partition(MARKER)
+        _, marker, after = source[0].partition(MARKER)
         assert marker, f"expected the line {MARKER!r} on the page {docname}"
-        source[0] = before + introduction(README.read_text(encoding="utf-8")) + after
+        source[0] = introduction(README.read_text(encoding="utf-8")) + after
 
 
 def introduction(readme):
     """Return the introduction, with links that work on a page in the folder ``docs``."""
-    text = readme.partition("\n## ")[0].partition("\n")[2]
+    text = readme.partition("\n## ")[0]
     return re.sub(r"\]\((?:docs/([^)]+)|(#[^)]+))\)", _moved, text)
 
 

@@ -207,8 +207,9 @@ class GRU(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, bidirectional, dropout, output, return_state, init,
-    bias_init
+    input_size, hidden_size, num_layers, bias, bidirectional, dropout, output, return_state
+        See `RNN`.
+    init, bias_init
         See `RNN`.
 
     Examples

@@ -1,4 +1,4 @@
-"""The figures of the maths pages, and the numbers that they show."""
+"""The figures of the pages, and the numbers that they show."""
 
 from . import activations, layers, training
 
@@ -13,5 +13,6 @@ FIGURES = {
     "padding": layers.draw_padding,
     "losses": training.draw_losses,
     "landscape": training.draw_landscape,
+    "overfitting": training.draw_overfitting,
 }
 """A dict from the name of each figure to the function that draws it."""

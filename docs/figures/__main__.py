@@ -1,4 +1,4 @@
-"""Draw the figures of the maths pages: ``python -m docs.figures [NAME ...]``.
+"""Draw the figures of the pages: ``python -m docs.figures [NAME ...]``.
 
 Each figure is written to ``docs/images``. The library computes all numbers in the figures.
 """

@@ -1,9 +1,10 @@
-"""Losses as functions of the error, and the paths of optimizers on a loss landscape."""
+"""Losses, the paths of optimizers on a loss landscape, and a network that overfits."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import chainrule as cr
+from chainrule.plotting import plot_history
 from chainrule.plotting.figures import COLORS, MARKERS
 
 LOSSES = {
@@ -97,4 +98,29 @@ def draw_landscape():
     plane.set(xlim=(-4.5, 2.5), ylim=(-2, 2))
     losses.set(title="Loss", xlabel="step", ylim=(1e-4, 100))
     plane.legend(frameon=False, fontsize="small", loc="lower right")
+    return figure
+
+
+def overfitting():
+    """Return the history of the network that overfits in docs/howto/training.md."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 20))
+    y = (x[:, 0] + x[:, 1] ** 2 + 0.5 * rng.normal(size=1000) > 1).astype(int)
+    trainer = cr.Trainer(
+        cr.mlp([20, 64, 2]), loss=cr.CrossEntropyLoss(), optimizer=cr.Adam(lr=0.003)
+    )
+    validation = x[300:600], y[300:600]
+    return trainer.fit(
+        x[:300], y[:300], epochs=60, batch_size=20, validation_data=validation, verbose=0
+    )
+
+
+def draw_overfitting():
+    """Draw the training loss and the validation loss, and mark the best epoch."""
+    figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    history = overfitting()
+    plot_history(history, ax=ax)
+    best = int(np.argmin(history["val_loss"])) + 1
+    ax.axvline(best, color="0.6", linewidth=0.8)
+    ax.annotate(f" epoch {best}: the best weights", (best, 0.25), color="0.4")
     return figure

@@ -1,4 +1,4 @@
-"""The numbers in the figures of the maths pages are right."""
+"""The numbers in the figures of the pages are right."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_the_figure_is_drawn_and_shown_on_a_page(name, tmp_path):
     main([name, "--folder", str(tmp_path)])
     assert (tmp_path / f"{name}.png").stat().st_size > 5000
     assert (DOCS / "images" / f"{name}.png").exists()
-    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "maths").glob("*.md"))
+    pages = "".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
     assert len(re.findall(rf"\(\.\./images/{name}\.png\)", pages)) == 1
 
 
@@ -90,3 +90,12 @@ def test_paths_in_the_landscape():
     final = {name: training.valley(path[-1]) for name, path in paths.items()}
     assert final["SGD(lr=0.02, momentum=0.9)"] < 0.1 * final["SGD(lr=0.02)"]
     assert max(final.values()) == final["SGD(lr=0.02)"]
+
+
+def test_the_network_that_overfits():
+    """The figure has the numbers that the page on training says."""
+    losses = training.overfitting()["val_loss"]
+    page = (DOCS / "howto" / "training.md").read_text(encoding="utf-8")
+    best = int(np.argmin(losses))
+    assert f"lowest after {best + 1} epochs ({losses[best]:.2f})" in page
+    assert f"After 60 epochs it is {losses[-1]:.2f}" in page

@@ -1,4 +1,4 @@
-"""A training run as objects, and the Python program that makes the same objects."""
+"""A training run as objects, and a Python program that creates the same objects."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ class Experiment:
 
 
 def data(settings: Settings) -> Call:
-    """Return the call that makes the inputs and the targets."""
+    """Return the call that creates the inputs and the targets."""
     options = {name: getattr(settings, name) for name in settings.source.arguments}
     if "classes" in options:  # each class has the same number of samples
         options["samples"] -= settings.samples % settings.classes
-    if settings.data == "blobs":  # the centres of the blobs are up to 10 from the origin
+    if settings.data == "blobs":  # the centres of the blobs have coordinates up to 10
         options["noise"] = 10 * settings.noise
     return Call(settings.source.name, (), options)
 
 
 def layers(settings: Settings) -> list[list[Call]]:
-    """Return the layers of the model: lists of a linear layer and the layers that follow it."""
+    """Return the layers as lists, each with a linear layer and the layers that follow it."""
     rows = []
     for inputs, outputs in pairwise([settings.source.inputs, *settings.hidden]):
         row = [Call("cr.Linear", (inputs, outputs))]
@@ -99,7 +99,7 @@ def outputs_of(settings: Settings) -> int:
 
 
 def optimizer(settings: Settings) -> Call:
-    """Return the call that makes the optimizer."""
+    """Return the call that creates the optimizer."""
     options = {"lr": settings.lr}
     if settings.optimizer == "SGD" and settings.momentum:
         options["momentum"] = settings.momentum
@@ -116,12 +116,12 @@ def is_scaled(settings: Settings) -> bool:
 
 
 def needs_metrics(settings: Settings) -> bool:
-    """Return whether the trainer needs an accuracy that the loss does not have by default."""
+    """Return whether the trainer needs metrics, because the loss has no accuracy by default."""
     return settings.loss == "MSELoss" and settings.labels == 2
 
 
 def build(settings: Settings) -> Experiment:
-    """Make the data, the model and the trainer. The program of `written` does the same."""
+    """Create the data, the model and the trainer. The program of `written` does the same."""
     x, y = data(settings).make()
     order = np.random.default_rng(settings.seed).permutation(len(x))
     test, train = np.split(order, [max(1, len(x) * settings.test // 100)])

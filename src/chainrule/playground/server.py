@@ -1,9 +1,10 @@
-"""The server of the playground: who may connect, and what a page gets.
+"""The server of the playground: who may connect, and what a page receives.
 
-Only this machine can connect, because the server listens on 127.0.0.1. A page of another site in
-the same browser gets nothing either: the host name must be a loopback name, the origin must be the
-page's own, and a cookie must hold a key. The browser gets the cookie by opening an address with a
-token, which works once. The cookie is SameSite=Lax, so links from other sites open the page.
+Only this machine can connect, because the server listens on 127.0.0.1. Pages of other sites in the
+same browser cannot connect either: the host name must be a loopback name, the origin must be the
+page's own, and a cookie must hold a key. The browser receives the cookie when it opens an address
+with a token. The token works only once. The cookie is SameSite=Lax, so links from other sites open
+the page.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ class Playground:
     Parameters
     ----------
     port : int, optional
-        The port on 127.0.0.1. With 0, or if the port is taken, any free port.
+        The port on 127.0.0.1. If it is 0 or already in use, any free port is used.
 
     Attributes
     ----------
     port : int
         The port.
     address : str
-        The address to open. It contains the token, which works once.
+        The address to open. It contains the token, which works only once.
     cookie : str
         The name of the cookie. It contains the port, because browsers share cookies between ports.
     sessions : set of Session
@@ -91,7 +92,7 @@ class Playground:
         self.cookie = f"chainrule_playground_{self.port}"
 
     def redeem(self, token: str) -> bool:
-        """Return whether this is the token, and make the token invalid if it is."""
+        """Return whether the token is valid. If it is, it cannot be used again."""
         right = bool(self.token) and _equal(token, self.token)
         if right:
             self.token = ""
@@ -145,7 +146,7 @@ class Page(Guarded):
         return super()._is_allowed() or self.playground.redeem(self.get_query_argument("token", ""))
 
     def get(self) -> None:
-        """Send the file. An address with a token leads to the same page without the token."""
+        """Send the file. Redirect an address with a token to the same page without the token."""
         if self.get_query_argument("token", ""):
             name, key = self.playground.cookie, self.playground.key
             self.set_cookie(name, key, httponly=True, samesite="Lax", path="/")
@@ -157,7 +158,7 @@ class Page(Guarded):
 
 
 class Training(Guarded, WebSocketHandler):
-    """The connection of one page, with a training run of its own."""
+    """The connection of one page, which has its own training run."""
 
     session: Session | None = None
 
@@ -176,7 +177,7 @@ class Training(Guarded, WebSocketHandler):
         loop = asyncio.get_running_loop()
 
         def send(frame: bytes) -> None:  # called by the training thread
-            with contextlib.suppress(RuntimeError):  # the loop is closed if the server has ended
+            with contextlib.suppress(RuntimeError):  # the loop is closed once the server has ended
                 loop.call_soon_threadsafe(self.deliver, frame)
 
         self.session = Session(send)

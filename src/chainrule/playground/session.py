@@ -1,4 +1,4 @@
-"""The training run of one page, in a thread of its own."""
+"""The training run of one page, in its own thread."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ COMMANDS: dict[str, Field] = {
     "speed": choice(*SPEEDS),
     "image": several(number(0, 1), most=784),
 }
-"""The commands of a page, except "settings", and the values that belong to them."""
+"""A dict from the commands of a page (except "settings") to the values that they accept."""
 
 
-class Replaced(Exception):  # noqa: N818  (ends a training run; users never see it)
+class Replaced(Exception):  # noqa: N818  (ends a training run, and users never see it)
     """The page has chosen other settings, or was closed."""
 
 
 class Session(threading.Thread):
-    """Trains what a page asks for, and sends frames to the page.
+    """Trains the network that a page asks for, and sends frames to the page.
 
-    A page gets a frame only after it has asked for the next one, so frames never pile up.
+    A page receives a frame only after it has asked for one, so frames never pile up.
 
     Parameters
     ----------
@@ -69,10 +69,10 @@ class Session(threading.Thread):
         self.last_step: float = 0  # the page wants to train up to this step,
         self.last_epoch: float = math.inf  # and up to this epoch
         self.wanted, self.shown_step = True, -1  # the page wants a frame that shows a later step
-        self.next_step = self.next_frame = 0.0  # when the next ones are due
+        self.next_step = self.next_frame = 0.0  # when the next step and frame are due
 
     def receive(self, message: Any) -> None:
-        """Check a command of the page and keep it for the training thread.
+        """Check a command from the page, and keep it for the training thread.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Session(threading.Thread):
                     self.shown_step = -1
 
     def _progress(self) -> tuple[int, int]:
-        """Return the numbers of completed steps and epochs."""
+        """Return how many steps and how many epochs are complete."""
         if self.view is None:
             return 0, 0
         trainer = self.view.experiment.trainer

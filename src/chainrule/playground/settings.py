@@ -29,12 +29,12 @@ def choice(*choices: Any) -> Field:
 
 
 def number(least: float, most: float) -> Field:
-    """Return a field for a number in these bounds."""
+    """Return a field for a number within these bounds."""
     return {"least": least, "most": most, "whole": False}
 
 
 def whole(least: int, most: int) -> Field:
-    """Return a field for a whole number in these bounds."""
+    """Return a field for a whole number within these bounds."""
     return {"least": least, "most": most, "whole": True}
 
 
@@ -142,7 +142,7 @@ def checked(values: Any) -> Settings:
     Raises
     ------
     ValueError
-        If a name is unknown, a value is out of its bounds, or two values do not fit together.
+        If a name is unknown, a value is out of bounds, or two values do not fit together.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"expected the settings as an object, found {shown(values)}")
@@ -163,7 +163,7 @@ def checked(values: Any) -> Settings:
 
 
 def described() -> dict[str, Any]:
-    """Return what the page has to know about the settings, as JSON."""
+    """Return what the page needs to know about the settings, as JSON values."""
     sources = available_sources().items()
     return {
         "fields": FIELDS,

@@ -1,7 +1,7 @@
 """The data sets of the playground.
 
-The code to copy contains the source text of the functions here, so each function uses only its
-arguments, ``np`` and ``cr``.
+The program that the page shows contains the source text of these functions, so each function uses
+only its arguments, ``np`` and ``cr``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ OWN = {function.__name__: function for function in FUNCTIONS}
 
 
 def find(name: str) -> Callable[..., Any]:
-    """Return the function with this name in the code, such as ``cr.datasets.moons`` or ``xor``."""
+    """Return the function with this name, such as ``cr.datasets.moons`` or ``xor``."""
     found: Any = cr
     return OWN.get(name) or reduce(getattr, name.split(".")[1:], found)
 
@@ -72,7 +72,7 @@ class Source:
     Parameters
     ----------
     name : str
-        The name of the function that returns inputs and targets, as in the code.
+        The name of the function that returns inputs and targets, as in the program.
     inputs : int
         The number of features.
     classes : int or None
@@ -94,7 +94,7 @@ class Source:
 
 @cache
 def available_sources() -> dict[str, Source]:
-    """Return the data sets that need no missing library and no download."""
+    """Return the data sets that need neither a download nor a missing library."""
     sources = {"spirals": Source("cr.datasets.spirals", classes=None), "xor": Source("xor")}
     if importlib.util.find_spec("sklearn") is not None:
         sources["circles"] = Source("cr.datasets.circles")

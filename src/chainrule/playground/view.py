@@ -107,7 +107,7 @@ def root_mean_square(array: np.ndarray) -> float | None:
 
 
 def finite(number: float | None) -> float | None:
-    """Return a number that JSON can hold, or None."""
+    """Return the number, or None if JSON cannot represent it."""
     return number if number is not None and math.isfinite(number) else None
 
 

@@ -1,5 +1,5 @@
 // The page of the playground. It shows the frames that the server sends, and sends what the user
-// chooses. All settings stand in the address after "#", so a link holds a whole experiment.
+// chooses. All settings are in the address after "#", so a link describes a whole experiment.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -7,7 +7,7 @@ const form = $("settings").elements;
 const COLOURS = ["#e08214", "#2b7bba", "#009e73", "#cc79a7", "#b8a900", "#7b4fa3"];
 const KINDS = { float32: Float32Array, int8: Int8Array, uint8: Uint8Array };
 
-let known = null; // what the server says about the settings
+let known = null; // what the server has sent about the settings
 let settings = {}; // the values of all settings
 let run = 0; // the number of this training run, because frames of an earlier run may still arrive
 let data = null; // the data of this training run
@@ -407,7 +407,7 @@ function planDrawing() {
 /** Draw the newest frame, or an empty network if there is none. */
 function draw() {
   drawingIsPlanned = false;
-  if (frameIsNew) send("next"); // so the server can prepare the next frame meanwhile
+  if (frameIsNew) send("next"); // so that the server can prepare the next frame meanwhile
   frameIsNew = false;
   if (frame) paintSheets();
   drawNetwork();

@@ -112,7 +112,9 @@ def script_of(arguments):
     """Return the file that ``python`` runs if it gets these arguments."""
     if arguments[0] != "-m":
         return ROOT / arguments[0]
-    path = ROOT / arguments[1].replace(".", "/")
+    module = arguments[1]
+    folder = ROOT / "src" if module.startswith("chainrule.") else ROOT
+    path = folder / module.replace(".", "/")
     return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
 
 

@@ -132,6 +132,16 @@ def gpu(session: nox.Session) -> None:
         session.error("tests failed on CuPy, see above")
 
 
+@nox.session
+def tests_mpi(session: nox.Session) -> None:
+    """Train with two processes that MPI connects, on this machine.
+
+    ``nox -s tests_mpi -- --slow`` also trains with three and four processes.
+    """
+    session.install(".[mpi]", *TEST_TOOLS)
+    session.run(*PYTEST, "tests/parallel/test_mpi.py", *session.posargs, env=ONE_THREAD)
+
+
 @nox.session(venv_backend=PIP)
 def parity(session: nox.Session) -> None:
     """Compare with PyTorch and onnxruntime, and then run the tests on PyTorch's tensors.
@@ -230,10 +240,10 @@ def run_tests(session: nox.Session, *options: str) -> None:
 
 
 def lowest_versions() -> list[str]:
-    """Return the lower bounds in pyproject.toml as exact versions, without the GPU packages."""
+    """Return the lower bounds in pyproject.toml as exact versions, without GPUs and MPI."""
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
-    on_cpu = [extras[name] for name in extras if not name.startswith(("cuda", "graphs"))]
+    on_cpu = [extras[name] for name in extras if not name.startswith(("cuda", "graphs", "mpi"))]
     return [
         f"{requirement.name}=={bound.version}"
         for requirement in map(Requirement, itertools.chain(project["dependencies"], *on_cpu))

@@ -18,8 +18,8 @@ BACKENDS = ("numpy", "torch", "cupy")  # backends that users select by name
 # NumPy's arrays, so "numpy-readonly" would repeat "numpy". A training run only calls functions that
 # have their own tests with the strictest flags.
 SELDOM = {
-    "numpy-readonly": ("callbacks", "plotting", "training"),
-    "strictest": ("callbacks", "data", "training"),
+    "numpy-readonly": ("callbacks", "parallel", "plotting", "training"),
+    "strictest": ("callbacks", "data", "parallel", "training"),
 }
 ON_REQUEST = ("slow", "lessons")  # markers of tests that run with --slow or --lessons
 

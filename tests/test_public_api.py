@@ -9,7 +9,7 @@ import chainrule as cr
 
 MODULES = [
     "augmentation", "callbacks", "datasets", "initializers", "losses", "metrics", "optimizers",
-    "schedules",
+    "parallel", "schedules",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from . import callbacks, datasets, initializers, metrics, schedules
+from . import callbacks, datasets, initializers, metrics, parallel, schedules
 from .backends import Backend, available_backends, get_backend
 from .callbacks import Callback
 from .data import augmentation, minibatches
@@ -156,6 +156,7 @@ __all__ = [
     "metrics",
     "minibatches",
     "mlp",
+    "parallel",
     "schedules",
     "to_onnx",
 ]

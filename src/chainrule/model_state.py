@@ -35,8 +35,8 @@ class StepInputs(Protocol):
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
         """Return the numbers that an optimizer step uses, as one array, moved in one transfer."""
 
-    def key(self, state: ModelState) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two integers or 0-d arrays."""
+    def key(self, state: ModelState) -> tuple[Any, Any, int]:
+        """Return the key of the next random mask (see `chainrule.masks.split_key`)."""
 
 
 class HostInputs:
@@ -45,8 +45,62 @@ class HostInputs:
     def numbers(self, state: ModelState, values: Sequence[float]) -> Array:
         return state.backend.asarray(np.asarray(values, dtype=state.dtype_name))
 
-    def key(self, state: ModelState) -> tuple[Any, Any]:
-        return split_key(state.seed, state.draws)
+    def key(self, state: ModelState) -> tuple[Any, Any, int]:
+        return split_key(state.seed, state.draws, state.share.start)
+
+
+class Share(Protocol):
+    """The samples of a batch that this process trains on. The others belong to other processes.
+
+    Attributes
+    ----------
+    is_part : bool
+        Whether there are other processes.
+    start : int
+        The number of samples of the batch that come before the first sample of the share.
+    """
+
+    is_part: bool
+    start: int
+
+    def moments(
+        self, samples: Any, centred: Array, mean: Array, variance: Array
+    ) -> tuple[Any, Array, Array]:
+        """Turn statistics of this share into statistics of the whole batch.
+
+        Parameters
+        ----------
+        samples : int
+            The number of values of each feature in this share.
+        centred : array
+            ``(samples, features)``, the values minus `mean`. The array is changed in place to the
+            values minus the mean of the batch.
+        mean, variance : array
+            ``(features,)``, the statistics of this share.
+
+        Returns
+        -------
+        samples, mean, variance
+            The same for the whole batch.
+        """
+
+    def sums(self, *vectors: Array) -> tuple[Array, ...]:
+        """Return the sums of vectors of equal length over all shares of the batch."""
+
+
+class WholeBatch:
+    """The share of a process that trains alone: all samples of the batch."""
+
+    is_part = False
+    start = 0
+
+    def moments(
+        self, samples: Any, centred: Array, mean: Array, variance: Array
+    ) -> tuple[Any, Array, Array]:
+        return samples, mean, variance
+
+    def sums(self, *vectors: Array) -> tuple[Array, ...]:
+        return vectors
 
 
 class ModelState:
@@ -71,6 +125,9 @@ class ModelState:
     inputs : StepInputs
         The source of the numbers that an optimizer step uses, such as the learning rate, and of the
         keys of random masks.
+    share : Share
+        The samples of the batch that this process trains on. The share is set for each forward
+        pass in training.
     """
 
     def __init__(
@@ -90,6 +147,7 @@ class ModelState:
         self.generation = self.shown = 0
         self.draws = 0
         self.inputs: StepInputs = HostInputs()
+        self.share: Share = WholeBatch()
         rng = np.random.default_rng([seed, _WEIGHTS])
         given = first or {}
         drawn = {
@@ -135,8 +193,8 @@ class ModelState:
         xp, device = self.backend.xp, self.backend.device
         return xp.asarray(flat.astype(self.dtype_name), dtype=self.dtype, device=device, copy=True)
 
-    def next_key(self) -> tuple[Any, Any]:
-        """Return the key of the next random mask: two integers or 0-d arrays."""
+    def next_key(self) -> tuple[Any, Any, int]:
+        """Return the key of the next random mask (see `chainrule.masks.split_key`)."""
         key = self.inputs.key(self)
         self.draws += 1
         return key
@@ -164,6 +222,20 @@ class ModelState:
     def grads(self, grads: Array) -> None:  # allows ``state.grads *= factor``
         if grads is not self._grads:
             self._grads[...] = grads
+
+    def lengthen_gradients(self, more: int) -> Array:
+        """Move the gradients to the front of a longer vector, and return this vector.
+
+        The gradients and `more` further elements are then one array in memory, which several
+        processes can add up at once.
+        """
+        xp, size = self.backend.xp, self.values.shape[0]
+        vector = xp.zeros((size + more,), dtype=self.dtype, device=self.backend.device)
+        vector[:size] = self._grads
+        self._grads = vector[:size]
+        for p in self.parameters:
+            p._grad = None  # was a view into the old vector
+        return vector
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
@@ -199,7 +271,7 @@ class ModelState:
     def __getstate__(self) -> dict[str, Any]:
         to_numpy = self.backend.to_numpy
         hosted = {name: to_numpy(getattr(self, name)).copy() for name in _VECTORS}
-        return {**self.__dict__, **hosted, "dtype": None}
+        return {**self.__dict__, **hosted, "dtype": None, "share": WholeBatch()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -15,7 +15,7 @@ from ..formulas import (
     softmax_cross_entropy,
     sum_over_batch,
 )
-from ..masks import keep_mask
+from ..masks import index_of_first, keep_mask
 from ..types import Array
 
 _ROWS = 4  # the number of rows per block; each warp computes one row
@@ -64,11 +64,11 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
         "chainrule_normal",
     )
     mask = cupy.ElementwiseKernel(
-        "int32 first, int32 second, int64 threshold",
+        "int32 first, int32 second, int64 here, int64 threshold",
         "bool kept",
-        # As in `keep_mask`, but with unsigned integers. `i` is the index of the element.
+        # As in `keep_mask`, but with unsigned integers. `here + i` is the index of the element.
         """
-        unsigned int h = (unsigned int)i * 0x9E3779B9u ^ (unsigned int)first;
+        unsigned int h = (unsigned int)(here + i) * 0x9E3779B9u ^ (unsigned int)first;
         h = (h ^ (h >> 16)) * 0x7FEB352Du ^ (unsigned int)second;
         h = (h ^ (h >> 15)) * 0x846CA68Bu;
         kept = (long long)(int)h < threshold
@@ -94,7 +94,8 @@ def kernels(cupy: Any) -> dict[Callable[..., Any], Callable[..., Any]]:
     def of_mask(shape: tuple[int, ...], probability: float, key: Any, device: Any) -> Array:
         kept = cupy.empty(shape, dtype=bool)
         threshold = min(int(probability * 2.0**32), 2**32 - 1) - 2**31
-        return mask(*key, threshold, kept)
+        first, second, start = key
+        return mask(first, second, index_of_first(shape, start), threshold, kept)
 
     def of_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
         y, labels = cupy.ascontiguousarray(y), cupy.ascontiguousarray(labels, dtype=cupy.int64)

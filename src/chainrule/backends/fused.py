@@ -27,7 +27,7 @@ from ..formulas import (
     relu_gradient,
     softmax_cross_entropy,
 )
-from ..masks import keep_mask
+from ..masks import index_of_first, keep_mask
 from ..types import Array, Rule
 
 Update = Callable[..., None]
@@ -222,21 +222,21 @@ def _softmax_cross_entropy(y: Array, labels: Array) -> tuple[Array, Array]:
 
 
 @cached
-def _keep_mask_loop(first: Any, second: Any, threshold: int, kept: Array) -> None:
+def _keep_mask_loop(first: Any, second: Any, here: int, threshold: int, kept: Array) -> None:
     for i in range(kept.size):  # as in `keep_mask`, but with unsigned integers
-        h = np.uint32(np.uint32(i) * np.uint32(0x9E3779B9)) ^ first
+        h = np.uint32(np.uint32(here + i) * np.uint32(0x9E3779B9)) ^ first
         h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)) ^ second
         h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
         kept[i] = (h ^ np.uint32(2**31)) < threshold
 
 
 def _keep_mask(
-    shape: tuple[int, ...], probability: float, key: tuple[int, int], device: Any
+    shape: tuple[int, ...], probability: float, key: tuple[int, int, int], device: Any
 ) -> Array:
     kept = np.empty(shape, bool)
-    first, second = (np.uint32(int(half) % 2**32) for half in key)
+    first, second = (np.uint32(int(half) % 2**32) for half in key[:2])
     threshold = np.uint32(min(int(probability * 2.0**32), 2**32 - 1))
-    _keep_mask_loop(first, second, threshold, kept.reshape(-1))
+    _keep_mask_loop(first, second, index_of_first(shape, key[2]), threshold, kept.reshape(-1))
     return kept
 
 

@@ -89,6 +89,10 @@ class Callback:
     last: ClassVar[bool] = False
     """Whether to call this callback after all others, for instance to use their results."""
 
+    writes: ClassVar[bool] = False
+    """True if the callback writes files or prints. Of several processes that train together, only
+    the first then calls this callback."""
+
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch."""
 

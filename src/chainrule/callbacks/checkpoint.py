@@ -88,6 +88,7 @@ class Checkpoint(Callback):
     """
 
     last = True
+    writes = True
     every_epochs = Checked(optional(at_least(1)))
     every_steps = Checked(optional(at_least(1)))
     keep_last = Checked(optional(at_least(1)))

@@ -54,6 +54,7 @@ class CSVLogger(Callback):
     ['epoch', '1', '2']
     """
 
+    writes = True
     append = Checked(flag)
 
     def __init__(self, path: str | Path, *, append: bool = False) -> None:

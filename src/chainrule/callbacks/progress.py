@@ -18,6 +18,8 @@ class ProgressBar(Callback):
     >>> history = trainer.fit(x, x, epochs=2, verbose=1)  # callbacks=[ProgressBar()] does the same
     """
 
+    writes = True
+
     def on_fit_start(self, trainer: Training) -> None:
         from tqdm.auto import tqdm
 
@@ -50,6 +52,8 @@ class PrintEpochs(Callback):
     epoch 1/2  loss 1.0950  lr 0.2
     epoch 2/2  loss 0.1460  lr 0.2
     """
+
+    writes = True
 
     def on_epoch_end(self, trainer: Training) -> None:
         print(f"epoch {trainer.epoch}/{trainer.epochs}  {_numbers(trainer)}", flush=True)

@@ -49,6 +49,7 @@ class TensorBoard(Callback):
     >>> history = trainer.fit(x, x, epochs=2, callbacks=[TensorBoard("runs/first")], verbose=0)
     """
 
+    writes = True
     step_losses = Checked(flag)
 
     def __init__(self, logdir: str | Path, *, step_losses: bool = False) -> None:

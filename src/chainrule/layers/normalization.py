@@ -103,17 +103,20 @@ class BatchNorm(Layer):
         if x.ndim != 2:
             return self._over_axis_1(x, training)
         self.expect(x.shape[1] == features, ("batch", features), x)
-        weight, bias, samples = self.weight, self.bias, x.shape[0]
+        weight, bias, samples, share = self.weight, self.bias, x.shape[0], self.state.share
         total = self.backend.kernel(sum_over_batch)
         of_batch = training and not self._is_fixed()
         if of_batch:
-            self.expect_batch(samples)
+            if not share.is_part:
+                self.expect_batch(samples)
             first = x[0, :]
             centred = x - first  # sums of small numbers are more accurate
             mean = total(centred) / samples
             centred -= mean
             variance = total(centred * centred) / samples
-            self._follow(first + mean, variance * (samples / (samples - 1)))
+            mean = first + mean
+            samples, mean, variance = share.moments(samples, centred, mean, variance)
+            self._follow(mean, variance * (samples / (samples - 1)))
         else:
             centred = x - self.running_mean.value
             variance = self.running_var.value
@@ -133,6 +136,7 @@ class BatchNorm(Layer):
                 weight.add_grad(dweight)
             if not of_batch:
                 return dy * scale
+            dbias, dweight = share.sums(dbias, dweight)
             dx = centred * (inverse * dweight / -samples)
             dx += dy
             dx -= dbias / samples

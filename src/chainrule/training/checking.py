@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..backends import Backend
+from ..checks import whole
 from ..data import Batches, BatchStream
 from ..data.moving import move, rows_at_once, to_device
 from ..errors import DataError, ShapeError, blaming
@@ -15,6 +16,7 @@ from ..layers import Layer, Sequential
 from ..losses import Loss
 from ..losses.checking import check_weights
 from ..types import Array, Arrays
+from .ranks import Ranks, bounds_of
 from .state import TrainingState
 
 
@@ -86,8 +88,12 @@ def checked_batches(
     shuffle: bool,
     drop_last: bool,
     micro_batches: int,
+    ranks: Ranks,
 ) -> Batches | BatchStream:
-    """Check the training data, and return the source of the batches (see `Trainer.fit`)."""
+    """Check the training data, and return the source of the batches (see `Trainer.fit`).
+
+    If the ranks have their own data, these are the batches of this rank.
+    """
     backend, dtype = training.model.backend, training.model.state.dtype_name
     if y is None:
         if (batch_size, weight, shuffle, drop_last) != (None, None, True, False):
@@ -97,16 +103,26 @@ def checked_batches(
             )
         return BatchStream(x, rng=training.rng, backend=backend, dtype=dtype)
     data = move_checked(training.model, training.loss, x, y, weight)
+    samples = first(data[0]).shape[0]
+    if ranks.own_data:
+        batch_size = min(samples, _own_batch_size(ranks, 128 if batch_size is None else batch_size))
     batches = Batches(
         data,
-        batch_size=min(128, first(data[0]).shape[0]) if batch_size is None else batch_size,
+        batch_size=min(128, samples) if batch_size is None else batch_size,
         rng=training.rng,
         shuffle=shuffle,
         drop_last=drop_last,
         backend=backend,
     )
-    expect_batches(training.model, batches, micro_batches)
+    if not ranks.own_data:  # otherwise, the batch of this rank is only a part of the whole batch
+        expect_batches(training.model, batches, micro_batches)
     return batches
+
+
+def _own_batch_size(ranks: Ranks, batch_size: int) -> int:
+    """Return how many samples of a batch belong to this rank."""
+    start, stop = bounds_of(ranks, whole("batch_size", batch_size, least=ranks.size))
+    return stop - start
 
 
 def expect_validation_tuple(given: Any) -> None:

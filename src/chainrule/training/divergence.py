@@ -10,6 +10,8 @@ from ..layers.finite import not_finite
 from ..losses import Loss
 from ..types import Array, Arrays
 
+THE_LOSS = "the loss itself"  # where NaN first appears if all outputs are finite
+
 
 def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
     """Describe where NaN or infinity first appears in the forward pass of a batch.
@@ -37,7 +39,7 @@ def culprit(model: Sequential, loss: Loss, x: Array, y: Array) -> str:
     finally:
         state.draws = draws
         state.restore(buffers)
-    return "the loss itself"
+    return THE_LOSS
 
 
 def _all_finite(xp: Any, x: Arrays) -> bool:

@@ -13,12 +13,13 @@ from .. import metrics as metrics_module
 from ..checks import is_function
 from ..data.moving import to_device
 from ..errors import ShapeError, shown, what_is_meant
-from ..forms import each, rows
+from ..forms import each, first, rows
 from ..layers import Sequential
 from ..losses import Loss
 from ..metrics import Metric
 from ..model_state import ModelState
-from ..types import Array
+from ..types import Array, Arrays
+from .ranks import OneRank, Ranks, bounds_of
 from .sample_means import SampleMeans, computed
 
 _TRIED = 64  # before training, the metrics are tried on this number of samples
@@ -31,6 +32,7 @@ def measure(
     data: tuple[Array, ...],
     *,
     batch_size: int = 1024,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Compute the loss and the metrics over all samples. The results stay on the device.
 
@@ -44,10 +46,12 @@ def measure(
         Inputs, targets and optional weights, as returned by `chainrule.training.checking`.
     batch_size : int, optional
         The number of samples in each forward pass.
+    ranks : Ranks, optional
+        The processes that share the forward passes.
     """
     x, y, *weight = data
     backend = model.backend
-    outputs = each(backend.asarray, model.predict(x, batch_size=batch_size))
+    outputs = _outputs(model, x, batch_size, ranks or OneRank())
     # Use read-only views, because a metric could change the outputs or the user's targets.
     outputs, y = (each(backend.read_only, arrays) for arrays in (outputs, to_device(backend, y)))
     numbers = {"loss": loss(outputs, y, sample_weight=weight[0] if weight else None)[0]}
@@ -57,6 +61,24 @@ def measure(
     if weight:
         numbers |= SampleMeans(metrics).means(backend, outputs, y, weight[0])
     return numbers
+
+
+def _outputs(model: Sequential, x: Arrays, batch_size: int, ranks: Ranks) -> Arrays:
+    """Return the outputs of the model. Each rank computes the outputs of some of the samples."""
+    xp, samples = model.xp, first(x).shape[0]
+    start, stop = bounds_of(ranks, samples)
+    part = rows(x, slice(start, max(stop, start + 1)))  # a forward pass needs at least one sample
+    outputs = each(model.backend.asarray, model.predict(part, batch_size=batch_size))
+    if ranks.size == 1:
+        return outputs
+
+    def of_all_ranks(own: Array) -> Array:
+        whole = xp.zeros((samples, *own.shape[1:]), dtype=own.dtype, device=model.backend.device)
+        whole[start:stop, ...] = own[: stop - start, ...]
+        ranks.add_up(whole)
+        return whole
+
+    return each(of_all_ranks, outputs)
 
 
 def try_metrics(

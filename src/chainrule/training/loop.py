@@ -14,10 +14,12 @@ from ..data import Batches, BatchStream
 from ..errors import DataError, DivergenceError
 from ..layers.finite import not_finite
 from ..types import Array
-from .divergence import culprit
+from .divergence import THE_LOSS, culprit
 from .evaluation import measure
 from .interruption import Interruption
+from .ranks import Ranks
 from .repeated import RepeatedSteps
+from .shared import OwnBatches, end_epoch
 from .state import Progress, TrainingState
 from .step import NotFinite, Step
 
@@ -33,7 +35,7 @@ class Run:
     ----------
     training : TrainingState
         The state of the training run, which this object updates.
-    batches : Batches or BatchStream
+    batches : Batches, BatchStream or OwnBatches
         The source of the batches.
     step : Step
         The function that runs one training step with a batch.
@@ -43,14 +45,17 @@ class Run:
         The validation data, which is evaluated after each epoch.
     listeners : list of Callback
         The callbacks, in the order in which they are called.
+    ranks : Ranks
+        The processes that train together.
     """
 
     training: TrainingState
-    batches: Batches | BatchStream
+    batches: Batches | BatchStream | OwnBatches
     step: Step
     repeated: RepeatedSteps | None
     validation: tuple[Array, ...] | None
     listeners: list[Callback]
+    ranks: Ranks
 
     def train(self, interruption: Interruption) -> None:
         """Train until all epochs are done or a callback stops the training run."""
@@ -58,9 +63,11 @@ class Run:
         while training.epochs_done < training.epochs and not training.stopped:
             self._epoch(interruption)
         if self.step.terminate_on_nan and (where := not_finite(training.model)):
-            raise DivergenceError(
-                f"after the last step ({training.optimizer.steps}), {where} holds NaN or infinity: "
-                f"{_REMEDY}"
+            raise self.ranks.on_all(
+                DivergenceError(
+                    f"after the last step ({training.optimizer.steps}), {where} holds NaN or "
+                    f"infinity: {_REMEDY}"
+                )
             )
 
     def _epoch(self, interruption: Interruption) -> None:
@@ -77,7 +84,8 @@ class Run:
         self._steps(progress, interruption)
         measured: dict[str, Any] = {}
         if self.validation is not None:
-            measured = measure(training.model, training.loss, training.metrics, self.validation)
+            model, loss, metrics = training.model, training.loss, training.metrics
+            measured = measure(model, loss, metrics, self.validation, ranks=self.ranks)
         table, numbers = progress.read(training.model.state, measured.values())
         losses = table[:, 0]
         if before is not None and not np.isfinite(losses).all():
@@ -95,6 +103,8 @@ class Run:
         training.progress, training.consistent = None, False
         self._tell("on_epoch_end")
         training.consistent = True
+        if self.ranks.size > 1:
+            end_epoch(self.ranks, training, interruption)
         interruption.check()
 
     def _tell(self, moment: str) -> None:
@@ -133,8 +143,10 @@ class Run:
                 measured = step(*batch)
             except NotFinite as found:
                 raise self._diverged(found) from None
-            except BaseException:
+            except BaseException as error:
                 training.half_done = optimizer.moving or optimizer.steps != before
+                if isinstance(error, DivergenceError):  # all ranks have the same gradient
+                    self.ranks.on_all(error)
                 raise
             progress.rows.append(measured)
             self._tell("on_step_end")
@@ -164,15 +176,20 @@ class Run:
             self.step(*batch)
         del progress.rows[bad:]
         x, y, *_ = next(batches)
-        return self._diverged(NotFinite(float(losses[bad]), self.step.augmented(x), y))
+        return self._diverged(NotFinite(float(losses[bad]), x, y))
 
     def _diverged(self, found: NotFinite) -> DivergenceError:
         """Return the error for a NaN or infinite loss. Call this before the weights are updated."""
         training = self.training
-        where = culprit(training.model, training.loss, found.x, found.y)
+        x = self.step.augmented(found.x)
+        # With their own data, some ranks may find NaN, and others nothing.
+        places = self.ranks.gather(culprit(training.model, training.loss, x, found.y))
+        where = next((place for place in places if place != THE_LOSS), THE_LOSS)
         steps = training.optimizer.steps
-        return DivergenceError(
-            f"the loss became {found.value} at step {steps} (step {training.steps_done} of epoch "
-            f"{training.epoch}), and NaN or infinity first appeared in {where}: "
-            f"{_REMEDY if steps else _AT_THE_START}"
+        return self.ranks.on_all(
+            DivergenceError(
+                f"the loss became {found.value} at step {steps} (step {training.steps_done} of "
+                f"epoch {training.epoch}), and NaN or infinity first appeared in {where}: "
+                f"{_REMEDY if steps else _AT_THE_START}"
+            )
         )

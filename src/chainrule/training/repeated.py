@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Batches, BatchStream
+from ..data import Batches
 from ..errors import BackendError
 from ..forms import each
 from ..masks import split_key
 from ..model_state import ModelState
 from ..types import Array
+from .shared import SharedStep
 from .step import Step
 
 _LINES = 64  # the number of table lines to fill at once
@@ -139,7 +140,7 @@ class RepeatedSteps:
         self._line[...] = i
         if self._masks:
             draws = range(state.draws, state.draws + count * self._masks)
-            keys = np.asarray([split_key(state.seed, draw) for draw in draws], dtype=np.int32)
+            keys = np.asarray([split_key(state.seed, draw)[:2] for draw in draws], dtype=np.int32)
             self._keys[here, ...] = backend.asarray(keys.reshape(count, self._masks, 2))
 
     def _look_up(self) -> None:
@@ -148,7 +149,7 @@ class RepeatedSteps:
         self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         if self._masks:
             keys = xp.take(self._keys, line, axis=0)
-            self._own_keys = iter([(keys[0, n, 0], keys[0, n, 1]) for n in range(self._masks)])
+            self._own_keys = iter([(keys[0, n, 0], keys[0, n, 1], 0) for n in range(self._masks)])
         rows = xp.take(self._rows, line, axis=0)[0, ...]
         numbers = self.step(
             *(each(lambda a: xp.take(a, rows, axis=0), x) for x in self.batches.arrays)
@@ -164,7 +165,7 @@ class RepeatedSteps:
         """Return the numbers that this optimizer step uses, from the table."""
         return self._own_numbers
 
-    def key(self, state: ModelState) -> tuple[Any, Any]:
+    def key(self, state: ModelState) -> tuple[Any, Any, int]:
         """Return the key of the next random mask.
 
         During the first step, the number of masks is unknown, so the key is computed on the host.
@@ -179,11 +180,13 @@ class RepeatedSteps:
         return key
 
 
-def repeated_steps(step: Step, batches: Batches | BatchStream) -> RepeatedSteps | None:
+def repeated_steps(step: Step, batches: Any) -> RepeatedSteps | None:
     """Return the steps for ``compile="auto"``, or None if steps cannot be repeated."""
     if not step.model.backend.repeats:
         return None
-    if not isinstance(batches, Batches) or batches.on_disk:
+    if isinstance(step, SharedStep):
+        obstacle = "several processes exchange gradients in each step"
+    elif not isinstance(batches, Batches) or batches.on_disk:
         obstacle = "ready-made batches and files are moved to the device batch by batch"
     elif step.augment is not None:
         obstacle = "the random numbers of augmentation are drawn on the host"

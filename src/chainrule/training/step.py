@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ class Penalty(Protocol):
 
 
 class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see it)
-    """The loss of a batch is NaN or infinite."""
+    """The loss of a batch is NaN or infinite. `x` are the inputs before augmentation."""
 
     def __init__(self, value: float, x: Array, y: Array) -> None:
         self.value, self.x, self.y = value, x, y
@@ -88,7 +88,7 @@ class Step:
         *sums : float or array
             The results of `SampleMeans.sums`.
         """
-        x, state = self.augmented(x), self.model.state
+        state = self.model.state
         draws, buffers = state.draws, state.snapshot("buffers")
         try:
             measured = self.loss_and_gradient(x, y, sample_weight)
@@ -105,23 +105,27 @@ class Step:
         """Return the augmented inputs of this step."""
         if self.augment is None:
             return x
-        key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps]
-        changed = self.augment(x, np.random.default_rng(key))
+        changed = self.augment(x, self._generator())
         _expect_same_form(changed, x)
         return changed
+
+    def _generator(self, *more: int) -> np.random.Generator:
+        """Return the random generator of the augmentation in this step."""
+        key = [self.model.state.seed, _AUGMENTATION, self.optimizer.steps, *more]
+        return np.random.default_rng(key)
 
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
         """Run a step without the update of the weights. After an error, nothing is restored."""
         if self.micro_batches > 1:
-            parts = _parts(self.micro_batches, x, y, sample_weight)
+            parts = _parts(self.micro_batches, self.augmented(x), y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
             return self._checked(loss, x, y), *self._on_host(others)
         # Without micro-batches, scale the gradient of the loss, which takes less time than scaling
         # the gradients of all parameters.
         self.model.zero_grad()  # a callback may have left gradients
-        outputs, back_through_model = self.model.forward(x, training=True)
+        outputs, back_through_model = self.model.forward(self.augmented(x), training=True)
         loss_sum, total_weight, back_through_loss = self.loss.sums(
             outputs, y, sample_weight=sample_weight
         )
@@ -155,6 +159,7 @@ def accumulate(
     parts: Iterable[tuple[Array, ...]],
     penalty: Penalty | None,
     means: SampleMeans,
+    add_up: Callable[[list[Any]], list[Any]] = list,
 ) -> tuple[Any, ...]:
     """Process a large batch in parts, and accumulate the gradient of the batch.
 
@@ -164,6 +169,10 @@ def accumulate(
         See `Step`.
     parts : iterable of tuple
         Inputs, targets and optional weights.
+    add_up : callable, optional
+        A function that takes the loss, the weight and the sums of metrics of all parts. If several
+        processes share a batch, the function adds up these numbers and the gradients over all
+        processes.
 
     Returns
     -------
@@ -188,6 +197,7 @@ def accumulate(
         if on_host(of_part):  # in float64, because float32 sums may overflow
             of_part = model.xp.astype(of_part, model.xp.float64)
         loss_sum, total_weight = loss_sum + of_part, total_weight + weight_of_part
+    loss_sum, total_weight, *sums = add_up([loss_sum, total_weight, *sums])
     if penalty is not None:
         loss_sum = loss_sum + penalty.value()
         penalty.add_gradient(1.0)
@@ -201,10 +211,14 @@ def _parts(
 ) -> Iterator[tuple[Array, ...]]:
     """Split a batch into at most `count` parts of nearly equal length, none of them empty."""
     samples = first(x).shape[0]
-    count = min(count, samples)
-    for start, stop in itertools.pairwise(i * samples // count for i in range(count + 1)):
+    for start, stop in bounds(samples, min(count, samples)):
         data = (x, y) if sample_weight is None else (x, y, sample_weight)
         yield tuple(rows(array, slice(start, stop)) for array in data)
+
+
+def bounds(samples: int, count: int) -> Iterator[tuple[int, int]]:
+    """Yield the first sample and the end of each part, for parts of nearly equal length."""
+    return itertools.pairwise(i * samples // count for i in range(count + 1))
 
 
 def _expect_same_form(changed: Arrays, x: Arrays) -> None:

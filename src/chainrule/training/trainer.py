@@ -28,9 +28,11 @@ from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .hints import unknown_argument
 from .interruption import postponed_interruption
 from .loop import Run
+from .ranks import OneRank, Ranks
 from .repeated import repeated_steps
 from .resume import begin, read_training, save_training
 from .sample_means import SampleMeans
+from .shared import shared
 from .state import TrainingState
 from .step import Penalty, Step
 
@@ -233,6 +235,7 @@ class Trainer(TrainingState):
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
         resume: bool = False,
+        parallel: Ranks | None = None,
         **unknown: Never,
     ) -> History:
         """Train for some epochs.
@@ -287,6 +290,9 @@ class Trainer(TrainingState):
             and arguments, the result is the same as without the interruption. If there was no
             earlier call, training starts from the beginning. Pass the same callbacks, or new
             callbacks of the same classes, which take over the states of the earlier callbacks.
+        parallel : chainrule.parallel.Ranks, optional
+            The processes that train the model together. Each of them calls `fit` with the same
+            arguments. The result is the same as with a single process, up to rounding.
         **unknown
             Unknown arguments raise an error with a hint.
 
@@ -329,7 +335,8 @@ class Trainer(TrainingState):
             expect_augmentation(augment)
         micro_batches = whole("micro_batches", micro_batches, least=1)
         listeners = list_of_callbacks(callbacks)
-        batches = checked_batches(
+        ranks: Ranks = parallel if parallel is not None and parallel.size > 1 else OneRank()
+        batches: Any = checked_batches(
             self,
             x,
             y,
@@ -338,13 +345,14 @@ class Trainer(TrainingState):
             shuffle=shuffle,
             drop_last=drop_last,
             micro_batches=micro_batches,
+            ranks=ranks,
         )
         validation = None
         if validation_data is not None:
             expect_validation_tuple(validation_data)
             validation = move_checked(self.model, self.loss, *validation_data, prefix="validation ")
             try_metrics(self.model, self.loss, self.metrics, validation)
-        if not (self.advised or self.of_estimator):
+        if not (self.advised or self.of_estimator or ranks.rank > 0):
             self.advised = True
             advise(self.model, self.loss, batches)
 
@@ -366,15 +374,20 @@ class Trainer(TrainingState):
         )
         reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
         listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
+        listeners = [c for c in listeners if ranks.rank == 0 or not c.writes]
 
-        with postponed_interruption() as interruption, contextlib.ExitStack() as ends:
+        with contextlib.ExitStack() as ends:
+            ends.enter_context(ranks.guard())
+            interruption = ends.enter_context(postponed_interruption(ranks))
+            if ranks.size > 1:
+                step, batches = shared(step, batches, ranks, self, interruption)
             repeated = None if self.compile == "off" else repeated_steps(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)
             for listener in listeners:  # call on_fit_end for each callback that started
                 listener.on_fit_start(self)
                 ends.callback(listener.on_fit_end, self)
-            Run(self, batches, step, repeated, validation, listeners).train(interruption)
+            Run(self, batches, step, repeated, validation, listeners, ranks).train(interruption)
         return self.history
 
     def evaluate(

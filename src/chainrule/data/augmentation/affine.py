@@ -90,13 +90,19 @@ class RandomAffine(ImageAugmentation):
         self.shear = shear
         self.fill = fill
 
-    def _change(self, images: Array, rng: np.random.Generator) -> Array:
+    def _draw(
+        self, rng: np.random.Generator, batch: int, size: tuple[int, ...]
+    ) -> tuple[np.ndarray, ...]:
+        """Draw a matrix and a shift for each image."""
+        matrices = self._matrices(batch, rng)
+        return matrices, rng.uniform(-self.translate, self.translate, (batch, 2, 1))
+
+    def _change(self, images: Array, *drawn: np.ndarray) -> Array:
         """Return the transformed images."""
-        xp, dtype = array_namespace(images), precision(images)
-        batch, _, *size = images.shape
+        xp, dtype, size = array_namespace(images), precision(images), images.shape[2:]
+        matrices, shift = drawn
         # The new pixel at `p` is sampled from the image at `inverse @ p + offset`.
-        inverse = np.linalg.inv(self._matrices(batch, rng))
-        shift = rng.uniform(-self.translate, self.translate, (batch, 2, 1))
+        inverse = np.linalg.inv(matrices)
         centre = (np.asarray(size)[:, None] - 1.0) / 2.0
         offset = centre - inverse @ (centre + shift)
         maps = to_device(np.concatenate((inverse, offset), axis=2), images, dtype)

@@ -15,6 +15,7 @@ from ...errors import DataError, ShapeError, shown, what_is_meant
 from ...sampling import bilinear
 from ...types import Array
 
+_ALL = slice(None)
 Augmentation = Callable[[Array, np.random.Generator], Array]
 """A function that takes a batch of inputs and a random generator, and returns a changed batch."""
 
@@ -29,8 +30,18 @@ def expect_augmentation(thing: Any) -> None:
         )
 
 
+def takes_parts(augmentation: Any) -> bool:
+    """Return whether an augmentation has `ImageAugmentation.on_part`.
+
+    Of all others, including plain functions, only the result for the whole batch is known.
+    """
+    return getattr(augmentation, "takes_parts", False)
+
+
 class ImageAugmentation(ABC):
     """Base class for augmentations of images. All channels of an image change in the same way."""
+
+    takes_parts = True
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Return changed images with the same dtype.
@@ -54,6 +65,27 @@ class ImageAugmentation(ABC):
         ShapeError
             If `images` does not have three or four axes.
         """
+        return self.on_part(images, rng)
+
+    def on_part(
+        self,
+        images: Array,
+        rng: np.random.Generator,
+        samples: int | None = None,
+        part: slice | np.ndarray = _ALL,
+    ) -> Array:
+        """Return changed images for a part of a batch, the same as in the changed whole batch.
+
+        Parameters
+        ----------
+        images, rng
+            See `__call__`.
+        samples : int, optional
+            The number of images in the whole batch. Random numbers are drawn for all of them. By
+            default, `images` are the whole batch.
+        part : slice or array of int, optional
+            The places of `images` in the whole batch.
+        """
         if not is_array_api_obj(images):
             found = f"{shown(images)}{_for_one_of_several(images)}"
             raise TypeError(f"{self!r}: expected one array of images, found {found}")
@@ -66,17 +98,28 @@ class ImageAugmentation(ABC):
                 "expected images of shape (batch, height, width) or (batch, channels, height, "
                 f"width), found {tuple(images.shape)}"
             )
-        if images.ndim == 4:
-            changed = self._change(images, rng)
-        else:
-            changed = self._change(images[:, None, :, :], rng)[:, 0, :, :]
+        four = images if images.ndim == 4 else images[:, None, :, :]
+        batch = images.shape[0] if samples is None else samples
+        drawn = self._draw(rng, batch, tuple(four.shape[2:]))
+        changed = self._change(four, *(numbers[part] for numbers in drawn))
+        changed = changed if images.ndim == 4 else changed[:, 0, :, :]
         return xp.astype(changed, images.dtype, copy=False)
 
     @abstractmethod
-    def _change(self, images: Array, rng: np.random.Generator) -> Array:
+    def _draw(
+        self, rng: np.random.Generator, batch: int, size: tuple[int, ...]
+    ) -> tuple[np.ndarray, ...]:
+        """Return the random numbers for a batch of images: arrays ``(batch, ...)``.
+
+        `size` is the height and the width of the images.
+        """
+
+    @abstractmethod
+    def _change(self, images: Array, *drawn: np.ndarray) -> Array:
         """Return changed images, in any dtype that holds their values.
 
-        `images` have shape ``(batch, channels, height, width)``.
+        `images` have shape ``(batch, channels, height, width)``. The arrays that `_draw` returned
+        have one row for each image.
         """
 
     def __repr__(self) -> str:

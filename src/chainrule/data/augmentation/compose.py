@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...types import Array
-from .base import Augmentation, expect_augmentation
+from .base import Augmentation, expect_augmentation, takes_parts
 
 
 class Compose:
@@ -28,12 +30,24 @@ class Compose:
     def __init__(self, *augmentations: Augmentation) -> None:
         for augmentation in augmentations:
             expect_augmentation(augmentation)
-        self.augmentations = augmentations
+        self.augmentations: tuple[Any, ...] = augmentations
+
+    @property
+    def takes_parts(self) -> bool:
+        return all(map(takes_parts, self.augmentations))
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Return the images after all augmentations."""
         for augmentation in self.augmentations:
             images = augmentation(images, rng)
+        return images
+
+    def on_part(
+        self, images: Array, rng: np.random.Generator, samples: int, part: slice | np.ndarray
+    ) -> Array:
+        """Return the images after the last augmentation (see `ImageAugmentation.on_part`)."""
+        for augmentation in self.augmentations:
+            images = augmentation.on_part(images, rng, samples, part)
         return images
 
     def __repr__(self) -> str:

@@ -63,15 +63,20 @@ class RandomCrop(ImageAugmentation):
         self.padding = padding
         self.fill = fill
 
-    def _change(self, images: Array, rng: np.random.Generator) -> Array:
-        """Return a window of each image."""
-        padded = _padded(images, self.padding, self.fill)
-        if any(n > m for n, m in zip(self.size, padded.shape[2:], strict=True)):
+    def _draw(
+        self, rng: np.random.Generator, batch: int, size: tuple[int, ...]
+    ) -> tuple[np.ndarray, ...]:
+        """Draw the first row and the first column of each window."""
+        padded = tuple(n + 2 * m for n, m in zip(size, self.padding, strict=True))
+        if any(n > m for n, m in zip(self.size, padded, strict=True)):
             raise ShapeError(
-                f"{self!r}: expected padded images of at least {self.size} pixels, found "
-                f"{tuple(padded.shape[2:])}"
+                f"{self!r}: expected padded images of at least {self.size} pixels, found {padded}"
             )
-        return _random_windows(padded, self.size, rng)
+        return _random_places(rng, batch, padded, self.size)
+
+    def _change(self, images: Array, *drawn: np.ndarray) -> Array:
+        """Return a window of each image."""
+        return _windows(_padded(images, self.padding, self.fill), self.size, *drawn)
 
 
 class RandomShift(ImageAugmentation):
@@ -112,15 +117,20 @@ class RandomShift(ImageAugmentation):
         self.pixels = pixels
         self.fill = fill
 
-    def _change(self, images: Array, rng: np.random.Generator) -> Array:
-        """Return the shifted images."""
-        size = tuple(images.shape[2:])
+    def _draw(
+        self, rng: np.random.Generator, batch: int, size: tuple[int, ...]
+    ) -> tuple[np.ndarray, ...]:
+        """Draw the first row and the first column of each image in the padded image."""
         if min(size) <= self.pixels:
             raise ShapeError(
                 f"{self!r}: expected images larger than the largest shift, found {size} pixels"
             )
+        return _random_places(rng, batch, tuple(n + 2 * self.pixels for n in size), size)
+
+    def _change(self, images: Array, *drawn: np.ndarray) -> Array:
+        """Return the shifted images."""
         padded = _padded(images, (self.pixels, self.pixels), self.fill)
-        return _random_windows(padded, size, rng)
+        return _windows(padded, tuple(images.shape[2:]), *drawn)
 
 
 def _padded(images: Array, padding: tuple[int, int], fill: float) -> Array:
@@ -128,13 +138,18 @@ def _padded(images: Array, padding: tuple[int, int], fill: float) -> Array:
     return pad(xp, images, [(n, n) for n in padding], fill_of(images, fill))
 
 
-def _random_windows(images: Array, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Cut a window of this size out of each image. All positions are equally likely."""
+def _random_places(
+    rng: np.random.Generator, batch: int, outer: tuple[int, ...], size: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
+    """Draw the first pixel of a window of each image. All positions are equally likely."""
+    return tuple(rng.integers(0, n - m + 1, batch) for n, m in zip(outer, size, strict=True))
+
+
+def _windows(images: Array, size: tuple[int, ...], *places: np.ndarray) -> Array:
+    """Cut a window of this size out of each image, at these rows and columns."""
     xp, device = array_namespace(images), images.device
     batch, channels, height, width = images.shape
-    # For each image, draw the first pixel of the window. Then compute the flat index of each pixel
-    # of the window.
-    places = [rng.integers(0, n - m + 1, batch) for n, m in zip((height, width), size, strict=True)]
+    # Compute the flat index of each pixel of the windows.
     first = to_device(np.stack(places).reshape(2, batch, 1, 1, 1), images, "int64")
     image, channel, row, column = (
         xp.reshape(xp.arange(n, dtype=first.dtype, device=device), (-1, *[1] * after))

@@ -63,11 +63,16 @@ class RandomElastic(ImageAugmentation):
         self.sigma = sigma
         self.fill = fill
 
-    def _change(self, images: Array, rng: np.random.Generator) -> Array:
+    def _draw(
+        self, rng: np.random.Generator, batch: int, size: tuple[int, ...]
+    ) -> tuple[np.ndarray, ...]:
+        """Draw a number from 0 to 1 for each pixel and axis."""
+        return (np.moveaxis(rng.random((2, batch, *size)), 0, 1),)
+
+    def _change(self, images: Array, *drawn: np.ndarray) -> Array:
         """Return the distorted images."""
-        xp, dtype = array_namespace(images), precision(images)
-        batch, _, *size = images.shape
-        noise = 2.0 * to_device(rng.random((2, batch, *size)), images, dtype) - 1.0
+        xp, dtype, size = array_namespace(images), precision(images), images.shape[2:]
+        noise = 2.0 * to_device(np.moveaxis(drawn[0], 1, 0), images, dtype) - 1.0
         down, across = (to_device(gaussian_matrix(n, self.sigma), images, dtype) for n in size)
         displacement = self.alpha * xp.matmul(down, xp.matmul(noise, across))
         rows, columns = (xp.arange(n, dtype=noise.dtype, device=images.device) for n in size)

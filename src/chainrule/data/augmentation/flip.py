@@ -41,8 +41,13 @@ class RandomFlip(ImageAugmentation):
         self.p = p
         self.axis = axis
 
-    def _change(self, images: Array, rng: np.random.Generator) -> Array:
+    def _draw(
+        self, rng: np.random.Generator, batch: int, size: tuple[int, ...]
+    ) -> tuple[np.ndarray, ...]:
+        """Choose the images to flip."""
+        return (rng.random((batch, 1, 1, 1)) < self.p,)
+
+    def _change(self, images: Array, *drawn: np.ndarray) -> Array:
         """Return the images after flipping some of them."""
-        xp = array_namespace(images)
-        flipped = rng.random((images.shape[0], 1, 1, 1)) < self.p
+        xp, (flipped,) = array_namespace(images), drawn
         return xp.where(to_device(flipped, images, "bool"), xp.flip(images, axis=self.axis), images)

@@ -1,0 +1,285 @@
+"""Training steps that several ranks share: each rank takes a part of every batch.
+
+Before the optimizer's step, the ranks add up the gradients, the losses and the weights of their
+parts. So each rank makes the step that a single process would make with the whole batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from ..data import Batches, BatchStream
+from ..data.augmentation.base import takes_parts
+from ..errors import DataError
+from ..forms import each, first, rows
+from ..model_state import WholeBatch
+from ..types import Array, Arrays
+from .interruption import Interruption
+from .ranks import Ranks, bounds_of, expect_equal
+from .state import TrainingState
+from .step import Step, accumulate, bounds
+
+
+@dataclass
+class PartOfBatch:
+    """The samples of a batch, or of a micro-batch, that this rank trains on.
+
+    A rank without samples takes one sample of the batch with the weight 0, so that the rank takes
+    part in all sums.
+
+    Attributes
+    ----------
+    ranks : Ranks
+        The connection to the other ranks.
+    rows : slice
+        The rows of the batch.
+    start : int
+        The number of samples of the micro-batch on earlier ranks.
+    empty : bool
+        Whether the rank has no samples. `rows` is then the sample with the weight 0.
+    """
+
+    ranks: Ranks
+    rows: slice
+    start: int
+    empty: bool
+    is_part = True
+
+    def moments(
+        self, samples: Any, centred: Array, mean: Array, variance: Array
+    ) -> tuple[Any, Array, Array]:
+        """Return the statistics of the whole batch (see `chainrule.model_state.Share`).
+
+        Source of the formula: T. Chan et al., "Updating formulae and a pairwise algorithm for
+        computing sample variances", 1979.
+        """
+        xp, features = array_namespace(mean), mean.shape[0]
+        count = xp.zeros_like(mean[:1]) + (0.0 if self.empty else float(samples))
+        own = xp.concat([count, mean, variance])
+        table = xp.stack([xp.zeros_like(own)] * self.ranks.size)
+        table[self.ranks.rank, ...] = own
+        self.ranks.add_up(table)
+        samples = xp.sum(table[:, 0])
+        share = table[:, :1] / samples
+        means, variances = table[:, 1 : 1 + features], table[:, 1 + features :]
+        of_batch = xp.sum(share * means, axis=0)
+        centred -= of_batch - mean
+        deviation = means - of_batch
+        return samples, of_batch, xp.sum(share * (variances + deviation * deviation), axis=0)
+
+    def sums(self, *vectors: Array) -> tuple[Array, ...]:
+        """Return the sums over all ranks. For an empty part, return zeros instead.
+
+        With zeros, `BatchNorm` computes a gradient of 0 for the sample with the weight 0.
+        """
+        xp = array_namespace(vectors[0])
+        table = xp.stack(vectors)
+        self.ranks.add_up(table)
+        if self.empty:
+            table = xp.zeros_like(table)
+        return tuple(table[i, ...] for i in range(len(vectors)))
+
+
+class OwnBatches:
+    """The batches of a rank that has its own data. A step takes one batch of each rank.
+
+    An epoch ends when no rank has a batch left. Until then, a rank without a batch repeats one
+    sample (see `PartOfBatch`).
+
+    Parameters
+    ----------
+    batches : Batches or BatchStream
+        The batches of this rank.
+    ranks : Ranks
+        The connection to the other ranks.
+
+    Attributes
+    ----------
+    start : int
+        The number of samples that earlier ranks have in this step.
+    empty : bool
+        Whether this rank has no batch left in this epoch.
+    """
+
+    def __init__(self, batches: Batches | BatchStream, ranks: Ranks) -> None:
+        self.batches = batches
+        self.ranks = ranks
+        self.rng = batches.rng
+        self.start, self.empty = 0, False
+        self.description = {"on each rank": ranks.gather(batches.description)}
+        self._lengths = ranks.gather(len(batches))
+
+    def __len__(self) -> int:
+        return max(self._lengths) if all(self._lengths) else 0  # 0 means unknown
+
+    def starting_at(self, step: int) -> Iterator[tuple[Arrays, ...]]:
+        """Yield the batches of one pass from batch `step` on, and discard earlier batches."""
+        rank = self.ranks.rank
+        self.batches.rng = np.random.default_rng([int(self.rng.integers(2**32)), rank])
+        batches = self.batches.starting_at(0)
+        for i in itertools.count():
+            batch = next(batches, None)
+            counts = self.ranks.gather(0 if batch is None else first(batch[0]).shape[0])
+            if not any(counts):
+                return
+            self.start, self.empty = sum(counts[:rank]), batch is None
+            if batch is not None:
+                one = tuple(rows(array, slice(1)) for array in batch)
+            elif i == 0:
+                raise DataError(f"expected a batch on each rank, found none on rank {rank}")
+            if i >= step:
+                yield one if batch is None else batch
+
+
+@dataclass(frozen=True)
+class SharedStep(Step):
+    """A training step on this rank's part of a batch, with the same result on all ranks.
+
+    Parameters
+    ----------
+    ranks : Ranks
+        The connection to the other ranks.
+    interruption : Interruption
+        The request to end the training run, which the ranks share.
+    own : OwnBatches or None
+        The batches of this rank if the rank has its own data. Otherwise, all ranks get the whole
+        batch.
+    vector : array
+        The gradients of the model, followed by the other numbers that the ranks add up.
+    """
+
+    ranks: Ranks
+    interruption: Interruption
+    own: OwnBatches | None
+    vector: Array
+
+    def loss_and_gradient(
+        self, x: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Any, ...]:
+        parts = self._parts(x, y, sample_weight)
+        try:
+            loss, *others = accumulate(
+                self.model, self.loss, parts, self.penalty, self.means, self._add_up
+            )
+        finally:
+            self.model.state.share = WholeBatch()
+        return self._checked(loss, x, y), *self._on_host(others)
+
+    def _generator(self, *more: int) -> np.random.Generator:
+        """Return the generator of the augmentation: one for all ranks, or one for each rank."""
+        return super()._generator(*more, *(() if self.own is None else (self.ranks.rank,)))
+
+    def _parts(self, x: Array, y: Array, sample_weight: Array | None) -> Iterator[tuple[Any, ...]]:
+        """Yield this rank's part of each micro-batch, while it is the share of the model."""
+        state, parts = self.model.state, [*self._places(first(x).shape[0])]
+        for part, inputs in zip(parts, self._inputs(x, parts), strict=True):
+            weight = None if sample_weight is None else sample_weight[part.rows, ...]
+            if part.empty:
+                shape = (1,) if weight is None else weight.shape
+                xp, device = self.model.xp, state.backend.device
+                weight = xp.zeros(shape, dtype=state.dtype, device=device)
+            state.share = part
+            yield inputs, rows(y, part.rows), weight
+
+    def _places(self, samples: int) -> Iterator[PartOfBatch]:
+        """Yield this rank's part of each micro-batch of a batch with this many samples."""
+        if self.own is not None:
+            for start, stop in bounds(samples, self.micro_batches):
+                here = slice(start, max(stop, start + 1))
+                empty = self.own.empty or start == stop
+                yield PartOfBatch(self.ranks, here, self.own.start + start, empty)
+            return
+        for start, stop in bounds(samples, min(self.micro_batches, samples)):
+            before, after = bounds_of(self.ranks, stop - start)
+            here = slice(start + before, start + max(after, before + 1))
+            yield PartOfBatch(self.ranks, here, before, before == after)
+
+    def _inputs(self, x: Arrays, parts: list[PartOfBatch]) -> list[Arrays]:
+        """Return the inputs of each part, after augmentation.
+
+        An augmentation that takes parts changes only the samples of this rank. Otherwise, each rank
+        changes the whole batch.
+        """
+        if self.own is not None or not takes_parts(self.augment):
+            x = self.augmented(x)
+            return [rows(x, part.rows) for part in parts]
+        augment: Any = self.augment
+        places = [np.arange(part.rows.start, part.rows.stop) for part in parts]
+        own = [rows(x, part.rows) for part in parts]
+        joined = each(lambda *arrays: self.model.xp.concat(arrays, axis=0), *own)
+        samples, place = first(x).shape[0], np.concatenate(places)
+        changed = augment.on_part(joined, self._generator(), samples, place)
+        ends = [0, *np.cumsum([len(place) for place in places]).tolist()]
+        return [changed[start:stop, ...] for start, stop in itertools.pairwise(ends)]
+
+    def _add_up(self, numbers: list[Any]) -> list[Any]:
+        """Add up the gradients and `numbers` over all ranks, and the requests to end the run."""
+        state, xp, asked = self.model.state, self.model.xp, float(self.interruption.asked)
+        size, device = state.values.shape[0], state.backend.device
+        state.begin_step()  # sets gradients to zero that this batch has not reached
+        more = [xp.asarray(n, dtype=state.dtype, device=device) for n in (*numbers, asked)]
+        self.vector[size:] = xp.stack(more)
+        self.ranks.add_up(self.vector)
+        sums = xp.asarray(self.vector[size:], copy=True)  # the next step overwrites the vector
+        self.interruption.due = bool(sums[len(numbers)] > 0)
+        return [sums[i] for i in range(len(numbers))]
+
+
+def shared(
+    step: Step,
+    batches: Batches | BatchStream,
+    ranks: Ranks,
+    training: TrainingState,
+    interruption: Interruption,
+) -> tuple[Step, Batches | BatchStream | OwnBatches]:
+    """Return the step and the batches for several ranks.
+
+    Raises
+    ------
+    RuntimeError
+        On all ranks, unless they begin with the same state and the same kind of batches.
+    """
+    own = OwnBatches(batches, ranks) if ranks.own_data else None
+    state, source = training.model.state, own or batches
+    expect_equal(
+        ranks,
+        {
+            **_checksums(training),
+            "optimizer steps": training.optimizer.steps,
+            "epochs": [training.epochs_done, training.epochs],
+            "steps in this epoch": training.steps_done,
+            "number of random masks": state.draws,
+            "random state": str(training.rng.bit_generator.state),
+            "batches": str(source.description),
+        },
+    )
+    # The loss, the weight, the sums of the metrics and the request to end the run.
+    vector = state.lengthen_gradients(3 + len(step.means))
+    return SharedStep(
+        **vars(step), ranks=ranks, interruption=interruption, own=own, vector=vector
+    ), source
+
+
+def end_epoch(ranks: Ranks, training: TrainingState, interruption: Interruption) -> None:
+    """Stop all ranks if one of them stops, and check that their weights are equal."""
+    stopped, asked = zip(*ranks.gather([training.stopped, interruption.asked]), strict=True)
+    training.stopped, interruption.due = any(stopped), any(asked)
+    expect_equal(ranks, _checksums(training))
+
+
+def _checksums(training: TrainingState) -> dict[str, Any]:
+    state = training.model.state
+    vectors = {
+        "weights": state.values,
+        "running statistics": state.buffers,
+        **training.optimizer.state()["vectors"],
+    }
+    to_numpy = state.backend.to_numpy
+    return {f"checksum of {name}": zlib.crc32(to_numpy(v).data) for name, v in vectors.items()}

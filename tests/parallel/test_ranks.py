@@ -1,0 +1,188 @@
+"""Train with ranks that are threads, and compare with a single process."""
+
+import numpy as np
+import pytest
+import ranks
+import threads
+
+import chainrule as cr
+
+
+def trained(together, backend="numpy", fit=ranks.fit, **options):
+    trainer = cr.Trainer(ranks.model(backend), **ranks.arguments_of_trainer())
+    fit(trainer, together, **{"epochs": 1, **options})
+    return trainer
+
+
+def expect_same(ours, theirs):
+    ours, theirs = ranks.found(ours), ranks.found(theirs)
+    assert ours.keys() == theirs.keys()
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("size", "micro_batches", "augment"), [(2, 1, "built-in"), (3, 2, "custom"), (4, 3, "none")]
+)
+def test_the_result_is_that_of_a_single_process(size, micro_batches, augment, library):
+    options = {"augment": ranks.AUGMENTATIONS[augment], "micro_batches": micro_batches}
+    whole = trained(None, library.backend, **options)
+    for part in threads.run(size, lambda r: trained(r, library.backend, **options)):
+        expect_same(part, whole)
+
+
+def test_ranks_without_samples_take_part():
+    options = {"batch_size": 4, "micro_batches": 2}  # each micro-batch has 2 samples for 4 ranks
+    whole = trained(None, **options)
+    for part in threads.run(4, lambda r: trained(r, **options)):
+        expect_same(part, whole)
+
+
+def test_a_run_resumes_on_another_number_of_ranks(tmp_path):
+    def interrupted(together):
+        trainer = cr.Trainer(ranks.model(), **ranks.arguments_of_trainer())
+        with pytest.raises(RuntimeError, match="halt"):
+            ranks.fit(trainer, together, callbacks=[Halts(step=4)], epochs=1)
+        trainer.listeners = []
+        trainer.save(tmp_path / f"{together.rank}.safetensors")
+
+    def resumed(together):
+        path = tmp_path / "1.safetensors"
+        trainer = cr.Trainer.resume(path, **ranks.arguments_of_trainer())
+        ranks.fit(trainer, together, epochs=1, resume=True)
+        return trainer
+
+    whole = trained(None)
+    assert threads.run(2, interrupted) == [None, None]
+    for part in threads.run(3, resumed):
+        expect_same(part, whole)
+
+
+class Halts(cr.Callback):
+    """Raises an error after a step, on every rank."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer):
+        if trainer.optimizer.steps == self.step:
+            raise RuntimeError("halt")
+
+
+def test_different_models_are_found_before_the_first_step():
+    def different(together):
+        model = cr.mlp([36, 4], dtype="float64", seed=together.rank)
+        trainer = cr.Trainer(model, **ranks.arguments_of_trainer())
+        trainer.fit(np.zeros((9, 36)), np.zeros(9, int), parallel=together, verbose=0)
+
+    first, second = threads.run(2, different)
+    assert "expected all ranks to have the same checksum of weights, found" in str(first)
+    assert str(first) == str(second)
+
+
+def test_ranks_that_drift_apart_are_found_at_the_end_of_the_epoch():
+    class Drifts(cr.Callback):
+        def on_step_end(self, trainer):
+            trainer.model.state.values[0] += 1e-12
+
+    def drifting(together):
+        return trained(together, callbacks=[Drifts()] if together.rank == 1 else [])
+
+    for error in threads.run(2, drifting):
+        assert isinstance(error, RuntimeError)
+        assert "same checksum of weights" in str(error)
+
+
+def test_a_rank_that_stops_stops_all():
+    class Stops(cr.Callback):
+        def on_epoch_end(self, trainer):
+            trainer.stop()
+
+    def stopping(together):
+        callbacks = [Stops()] if together.rank == 1 else []
+        return trained(together, epochs=3, callbacks=callbacks)
+
+    assert [trainer.epochs_done for trainer in threads.run(2, stopping)] == [1, 1]
+
+
+def test_nan_on_one_rank_ends_all_after_the_same_step():
+    def breaking(together):
+        callbacks = [ranks.Fails("nan", 3, 0.0)] if together.rank == 1 else []
+        return trained(together, callbacks=callbacks)
+
+    first, second = threads.run(2, breaking)
+    assert isinstance(first, cr.DivergenceError)
+    assert "the loss became nan at step 3" in str(first)
+    assert str(first) == str(second)
+
+
+def test_only_rank_0_writes(tmp_path, capsys):
+    folder = tmp_path / "checkpoints"
+
+    def writing(together):
+        path = tmp_path / f"{together.rank}.csv"
+        callbacks = [cr.callbacks.CSVLogger(path), cr.callbacks.Checkpoint(folder)]
+        return trained(together, callbacks=callbacks, verbose=2)
+
+    threads.run(2, writing)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.csv", "checkpoints"]
+    assert capsys.readouterr().out.count("epoch 1/1") == 1
+
+
+@pytest.mark.parametrize("kind", ["arrays", "batches"])
+def test_unequal_parts_of_the_data_are_weighted_right(kind):
+    """With one step per epoch, own data is like the same data in one batch."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(12, 5)), rng.normal(size=(12, 2))
+    ends = [0, 7, 11, 12]
+
+    def linear():
+        model = cr.Sequential(cr.Linear(5, 4), cr.BatchNorm(4), cr.Linear(4, 2), dtype="float64")
+        return cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+
+    def own(together):
+        here = slice(*ends[together.rank :][:2])
+        trainer, arguments = linear(), (x[here], y[here])
+        if kind == "batches":
+            trainer.fit([arguments], epochs=5, parallel=together, verbose=0)
+        else:
+            trainer.fit(*arguments, epochs=5, batch_size=21, parallel=together, verbose=0)
+        return trainer
+
+    whole = linear()
+    whole.fit(x, y, epochs=5, batch_size=12, shuffle=False, verbose=0)
+    for part in threads.run(3, own, own_data=True):
+        np.testing.assert_allclose(part.history["loss"], whole.history["loss"], atol=1e-12)
+
+
+def test_an_epoch_lasts_until_each_rank_has_used_its_data():
+    def own(together):
+        return trained(together, fit=ranks.fit_own_data, epochs=2)
+
+    first, second = threads.run(2, own, own_data=True)
+    steps = -(-147 // 11)  # rank 0 has 146 samples, and 11 of the 23 samples of a batch
+    assert first.optimizer.steps == second.optimizer.steps == 2 * steps
+    assert first.steps_per_epoch == steps
+    np.testing.assert_array_equal(first.model.state.values, second.model.state.values)
+
+
+def test_own_data_resumes_exactly_on_the_same_ranks(tmp_path):
+    def interrupted(together):
+        trainer = cr.Trainer(ranks.model(), **ranks.arguments_of_trainer())
+        with pytest.raises(RuntimeError, match="halt"):
+            ranks.fit_own_data(trainer, together, callbacks=[Halts(step=12)], epochs=1)
+        trainer.listeners = []
+        trainer.save(tmp_path / f"{together.rank}.safetensors")
+
+    def resumed(together):
+        path = tmp_path / "0.safetensors"
+        trainer = cr.Trainer.resume(path, **ranks.arguments_of_trainer())
+        ranks.fit_own_data(trainer, together, epochs=1, resume=True)
+        return trainer
+
+    whole = threads.run(2, lambda r: trained(r, fit=ranks.fit_own_data), own_data=True)
+    assert threads.run(2, interrupted, own_data=True) == [None, None]
+    for part in threads.run(2, resumed, own_data=True):
+        expect_same(part, whole[0])
+    refused = threads.run(3, resumed, own_data=True)
+    assert any("expected the same batches to resume" in str(error) for error in refused)

@@ -158,7 +158,7 @@ def test_bad_trainers():
         ("class_weight", r"the loss, as in cr.CrossEntropyLoss\(weight="),
         ("lr", "the optimizer, as in"),
         ("num_epochs", r"did you mean 'epochs'\?$"),
-        ("foo", "epochs, batch_size, .*, resume$"),
+        ("foo", "epochs, batch_size, .*, parallel$"),
     ):
         with pytest.raises(TypeError, match=f"fit has no argument '{name}': .*{hint}"):
             trainer.fit(X, Y, **{name: 0.2})

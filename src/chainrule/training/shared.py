@@ -31,8 +31,8 @@ from .step import Step, accumulate, bounds
 class PartOfBatch:
     """The samples of a batch, or of a micro-batch, that this rank trains on.
 
-    A rank without samples takes one sample of the batch with the weight 0, so that the rank takes
-    part in all sums.
+    A rank without samples takes one sample of the batch with the weight 0, because the rank must
+    take part in all sums. This sample changes no sum and no gradient.
 
     Attributes
     ----------
@@ -75,15 +75,12 @@ class PartOfBatch:
         return samples, of_batch, xp.sum(share * (variances + deviation * deviation), axis=0)
 
     def sums(self, *vectors: Array) -> tuple[Array, ...]:
-        """Return the sums over all ranks. For an empty part, return zeros instead.
-
-        With zeros, `BatchNorm` computes a gradient of 0 for the sample with the weight 0.
-        """
+        """Return the sums of vectors of equal length over all ranks that have samples."""
         xp = array_namespace(vectors[0])
         table = xp.stack(vectors)
-        self.ranks.add_up(table)
         if self.empty:
             table = xp.zeros_like(table)
+        self.ranks.add_up(table)
         return tuple(table[i, ...] for i in range(len(vectors)))
 
 
@@ -185,8 +182,10 @@ class SharedStep(Step):
                 shape = (1,) if weight is None else weight.shape
                 xp, device = self.model.xp, state.backend.device
                 weight = xp.zeros(shape, dtype=state.dtype, device=device)
+            before = state.snapshot("grads") if part.empty else {}
             state.share = part
             yield inputs, rows(y, part.rows), weight
+            state.restore(before)  # a sample with the weight 0 has no gradient
 
     def _places(self, samples: int) -> Iterator[PartOfBatch]:
         """Yield this rank's part of each micro-batch of a batch with this many samples."""

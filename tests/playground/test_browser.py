@@ -223,7 +223,7 @@ def test_a_digit_is_read(page):
 
 def test_every_control_has_a_name(page):
     browser = page()
-    controls = browser.find_elements(By.CSS_SELECTOR, "button, select, input, [role=img]")
+    controls = browser.find_elements(By.CSS_SELECTOR, "button, select, input, [role=img], [role=application]")
     visible = [control for control in controls if control.is_displayed()]
     assert len(visible) > 30
     assert [c.get_attribute("outerHTML") for c in visible if not c.accessible_name] == []

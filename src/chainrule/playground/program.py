@@ -147,7 +147,7 @@ def build(settings: Settings) -> Experiment:
 def written(settings: Settings) -> str:
     """Return a Python program that trains the same model on the same data."""
     made = f"x, y = {data(settings)}"
-    made = "\n".join(textwrap.wrap(made, 96, subsequent_indent="    ", break_long_words=False))
+    made = textwrap.fill(made, 96, subsequent_indent="    ", break_on_hyphens=False)
     if function := OWN.get(settings.source.name):
         made = f"\n{inspect.getsource(function)}\n\n{made}"
     parts = {

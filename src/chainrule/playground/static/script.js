@@ -21,6 +21,7 @@ let cursor = null; // the place of the next point, if the user moves it with the
 let pixels = null; // the image that the network reads
 let drawingIsPlanned = false;
 let frameIsNew = false;
+let pointsAreNew = true; // the points stand on a canvas of their own, because they seldom change
 
 // ---------------------------------------------------------------- connection
 
@@ -64,6 +65,7 @@ const handlers = {
   },
   start(message) {
     data = message;
+    pointsAreNew = true;
     $("code").textContent = message.code;
     $("start").disabled = false;
     if (source().side) buildImages();
@@ -170,6 +172,7 @@ function begin() {
   run += 1;
   data = frame = selected = cursor = null;
   rows = [];
+  pointsAreNew = true;
   show("");
   setRunning(false);
   $("start").disabled = true; // until the server has built the model
@@ -201,10 +204,14 @@ function fillForm() {
   visible("momentum", settings.optimizer === "SGD");
   for (const part of document.querySelectorAll(".of-classes")) part.hidden = !numberOfClasses();
   for (const part of document.querySelectorAll(".of-planes")) part.hidden = Boolean(source().side);
-  $("surface").hidden = Boolean(source().side);
+  $("plane").hidden = Boolean(source().side);
+  $("plane").classList.toggle("flat", source().inputs === 1);
   $("digit").hidden = !source().side;
-  $("drawing").hidden = settings.data !== "drawn";
-  $("surface").classList.toggle("drawn", settings.data === "drawn");
+  const drawn = settings.data === "drawn";
+  $("drawing").hidden = !drawn;
+  $("surface").classList.toggle("drawn", drawn);
+  $("surface").tabIndex = drawn ? 0 : -1;
+  $("surface").setAttribute("role", drawn ? "application" : "img"); // an application gets the arrow keys
   buildLayerButtons();
   buildClassButtons();
 }
@@ -371,6 +378,7 @@ function readTheme() {
   theme.signed = table((byte) => (byte < 128 ? mix(plus, byte / 127) : mix(minus, (256 - byte) / 127)));
   theme.classes = COLOURS.map((hex) => table((byte) => mix(rgb(hex), (0.75 * byte) / 255)));
   theme.grey = table((byte) => [byte, byte, byte]);
+  pointsAreNew = true;
   if (known) draw();
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readTheme);
@@ -431,6 +439,7 @@ function showNumbers() {
 new ResizeObserver(() => {
   if (!known) return;
   arrange();
+  pointsAreNew = true;
   planDrawing();
 }).observe($("scroll"));
 
@@ -623,18 +632,9 @@ $("network").addEventListener("keydown", (event) => {
 function drawSurface() {
   const canvas = $("surface");
   const context = cleared(canvas);
-  const size = canvas.clientWidth;
-  const flat = source().inputs === 1; // then the output is a line, which is drawn over the points
-  if (frame && !flat) drawPlane(context, size);
-  if (data) drawPoints(context, size);
-  if (frame && flat) drawPlane(context, size);
-  if (cursor) {
-    const [x, y] = toCanvas(cursor, size);
-    context.strokeStyle = theme.text;
-    context.lineWidth = 1.5;
-    line(context, [[x - 9, y], [x + 9, y]]);
-    line(context, [[x, y - 9], [x, y + 9]]);
-  }
+  if (frame) drawPlane(context, canvas.clientWidth);
+  if (pointsAreNew) drawPoints();
+  pointsAreNew = false;
   const accuracy = rows.length && rows.at(-1)[4] !== null ? `, test accuracy ${percent(rows.at(-1)[4])}` : "";
   canvas.setAttribute("aria-label", `${$("output-title").textContent} after ${frame?.steps ?? 0} steps${accuracy}`);
 }
@@ -654,13 +654,22 @@ function drawPlane(context, size) {
 const toCanvas = ([x, y], size) => [(x / known.plane + 1) * (size / 2), (1 - y / known.plane) * (size / 2)];
 
 /** Draw the data. Each class has a colour and a shape. Training points are filled. */
-function drawPoints(context, size) {
-  const count = data.y.length;
+function drawPoints() {
+  const context = cleared($("points"));
+  const size = $("points").clientWidth;
+  const count = data?.y.length ?? 0;
   const step = Math.ceil(count / 1000); // more points would hide the surface
   for (let i = 0; i < count; i += step) {
     const label = numberOfClasses() ? data.y[i] : 1;
     const point = source().inputs === 1 ? [data.x[i], data.y[i]] : [data.x[2 * i], data.x[2 * i + 1]];
     mark(context, toCanvas(point, size), label, i < data.train, count > 600 ? 2.4 : 3.4);
+  }
+  if (cursor) {
+    const [x, y] = toCanvas(cursor, size);
+    context.strokeStyle = theme.text;
+    context.lineWidth = 1.5;
+    line(context, [[x - 9, y], [x + 9, y]]);
+    line(context, [[x, y - 9], [x, y + 9]]);
   }
   $("point-key").textContent = settings.data === "drawn"
     ? "Click to add a point of the chosen class, or use the arrow keys and Enter. Test points are hollow."
@@ -728,6 +737,8 @@ $("surface").addEventListener("keydown", (event) => {
   event.preventDefault();
   cursor = (cursor ?? [0, 0]).map((value, i) => bounded(value + moves[event.key][i], -known.plane, known.plane));
   if (event.key === "Enter") addPoint(...cursor);
+  speak(`${event.key === "Enter" ? `Point ${settings.points.length} at ` : ""}${cursor.map((value) => value.toFixed(1)).join(", ")}`);
+  pointsAreNew = true;
   planDrawing();
 });
 

@@ -173,6 +173,7 @@ function begin() {
   data = frame = selected = cursor = null;
   rows = [];
   pointsAreNew = true;
+  showTitle();
   show("");
   setRunning(false);
   $("start").disabled = true; // until the server has built the model
@@ -603,8 +604,13 @@ function drawWeights(context) {
 function select(unit) {
   if (unit === selected || source().side) return;
   selected = unit;
-  $("output-title").textContent = unit ? `${unit.name[0].toUpperCase()}${unit.name.slice(1)}, unit ${unit.unit + 1}` : "Output";
+  showTitle();
   planDrawing();
+}
+
+function showTitle() {
+  const name = selected && `${selected.name[0].toUpperCase()}${selected.name.slice(1)}, unit ${selected.unit + 1}`;
+  $("output-title").textContent = name ?? "Output";
 }
 
 $("network").addEventListener("pointermove", (event) => {

@@ -1,16 +1,16 @@
-"""One step of a recurrent network, and its derivative. A backend may replace each by a kernel.
+"""One step of a recurrent network, and its derivative. A backend may replace a cell with a kernel.
 
 A cell takes two sums of shape ``(batch, gates * hidden)``: `from_x`, the part of the gates that
 comes from the input of this step, and `from_h`, the part that comes from the state ``h`` before
-this step. Both already contain the products with the weights, and the biases. A kernel may
-overwrite `from_x`.
+this step. Both already include the biases and the products with the weights. A kernel may overwrite
+`from_x`.
 
 A cell returns the new states and a function ``backward(*dsums, *dstates)``. This function writes
-the gradients with respect to `from_x` and `from_h` to the arrays `dsums`. If a cell only uses
+the gradients with respect to `from_x` and `from_h` to the arrays `dsums`. If a cell uses only
 ``from_x + from_h``, both gradients are the same, and `dsums` is a single array, ``da``. The
 function returns the gradients with respect to the states before this step. The gradient with
-respect to ``h`` lacks the part that flows through `from_h`, which needs the weights. If there is no
-other part, it is None.
+respect to ``h`` lacks the part that flows through `from_h`, because that part needs the weights. If
+there is no other part, this gradient is None.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def relu_cell(xp: Any, from_x: Array, from_h: Array, h: Array) -> Any:
 def lstm_cell(xp: Any, from_x: Array, from_h: Array, h: Array, c: Array) -> Any:
     """Return ``c = f * c + i * g`` and ``h = o * tanh(c)``, with the gates in the order i, f, g, o.
 
-    Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997; the forget gate `f`:
-    F. Gers et al., "Learning to forget", 2000.
+    Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997; for the forget gate
+    `f`, F. Gers et al., "Learning to forget", 2000.
     """
     i, f, g, o = _split(from_x + from_h, 4)
     i, f, g, o = _sigmoid(xp, i), _sigmoid(xp, f), xp.tanh(g), _sigmoid(xp, o)

@@ -13,7 +13,7 @@ def split_key(seed: int, draw: int, start: int = 0) -> tuple[int, int, int]:
 
     A seed and a counter are hashed to two integers, as in SplitMix64 (G. Steele et al., 2014). The
     third integer is `start`, the number of samples of the batch that come before the first sample
-    of the mask. It is 0, unless several processes share a batch.
+    of the mask. It is 0 unless several processes share a batch.
     """
     z = (_mix64(seed) + draw * 0x9E3779B97F4A7C15) % 2**64
     z = _mix64(z)
@@ -38,10 +38,10 @@ def keep_mask(
     """Return a boolean array whose elements are True with the given probability.
 
     Each element is computed from a hash of the key and the index of the element in the mask of the
-    whole batch. So every part of a batch gets its part of the same mask. The hash is a
-    two-round 32-bit integer hash as in C. Wellons' "hash prospector", 2018. Before each round, one
-    of the two integers of the key is mixed into the hash. All arithmetic uses int32 and wraps on
-    overflow. Unsigned integers are not used, because some libraries cannot shift them.
+    whole batch. So every part of a batch has its part of the same mask. The hash is a two-round
+    32-bit integer hash as in C. Wellons' "hash prospector", 2018. Before each round, one of the two
+    integers of the key is mixed into the hash. All arithmetic uses int32 and wraps on overflow.
+    Unsigned integers are not used, because some libraries cannot shift them.
 
     Parameters
     ----------

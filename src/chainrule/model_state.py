@@ -50,7 +50,7 @@ class HostInputs:
 
 
 class Share(Protocol):
-    """The samples of a batch that this process trains on. The others belong to other processes.
+    """The samples of a batch that this process trains on. Other processes train on the rest.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Share(Protocol):
         samples : int
             The number of values of each feature in this share.
         centred : array
-            ``(samples, features)``, the values minus `mean`. The array is changed in place to the
+            ``(samples, features)``, the values minus `mean`. This array is overwritten with the
             values minus the mean of the batch.
         mean, variance : array
             ``(features,)``, the statistics of this share.
@@ -226,8 +226,8 @@ class ModelState:
     def lengthen_gradients(self, more: int) -> Array:
         """Move the gradients to the front of a longer vector, and return this vector.
 
-        The gradients and `more` further elements are then one array in memory, which several
-        processes can add up at once.
+        The gradients and `more` further elements are then one array, which several processes can
+        add up at once.
         """
         xp, size = self.backend.xp, self.values.shape[0]
         vector = xp.zeros((size + more,), dtype=self.dtype, device=self.backend.device)

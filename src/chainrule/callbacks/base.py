@@ -90,8 +90,8 @@ class Callback:
     """Whether to call this callback after all others, for instance to use their results."""
 
     writes: ClassVar[bool] = False
-    """True if the callback writes files or prints. Of several processes that train together, only
-    the first then calls this callback."""
+    """Whether the callback writes files or prints. If several processes train together, only the
+    first process calls such a callback."""
 
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch."""

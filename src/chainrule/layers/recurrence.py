@@ -34,10 +34,10 @@ class Recurrent(Layer):
     """The names of the states."""
 
     gates: ClassVar[int] = 1
-    """The number of gates, each with a row of the weights per hidden unit."""
+    """The number of gates. Each gate has one row of the weights per hidden unit."""
 
     _one_bias: ClassVar[bool] = True
-    """Whether the cell only uses ``from_x + from_h``, so that both biases are added to `from_x`."""
+    """Whether the cell uses only ``from_x + from_h``, so that both biases are added to `from_x`."""
 
     cell: Cell
 
@@ -73,7 +73,7 @@ class Recurrent(Layer):
 
     @property
     def _directions(self) -> tuple[str, ...]:
-        """The last part of a parameter's name in each direction."""
+        """The suffix of the parameter names for each direction."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _make(
@@ -84,7 +84,7 @@ class Recurrent(Layer):
         init: Initializer,
         bias_init: Initializer | None,
     ) -> str:
-        """Make the parameters of one layer in one direction, and return the end of their names."""
+        """Create the parameters of one layer in one direction, and return their suffix."""
         suffix = f"_l{layer}{direction}"
         rows, hidden = self.gates * self.hidden_size, self.hidden_size
         inputs = self.input_size if layer == 0 else hidden * len(self._directions)
@@ -190,7 +190,7 @@ class Recurrent(Layer):
     def _direction(
         self, suffix: str, x: Array, states: States, mask: Array | None
     ) -> tuple[Array, States, Callable[..., Any]]:
-        """Apply the cell to all steps in one direction. The products are computed here.
+        """Apply the cell to all steps in one direction. The matrix products are computed here.
 
         Returns
         -------
@@ -243,10 +243,10 @@ class Recurrent(Layer):
         mask: Array | None,
         backwards: bool,
     ) -> tuple[States, Callable[..., Any]]:
-        """Apply the cell step by step, and go back through the steps in the opposite order.
+        """Apply the cell step by step. The backward pass goes through the steps in reverse order.
 
         A sequence keeps its states in the padding, so a sequence that is read backwards starts at
-        its own end. The state `h` after each step is written to `y`, also in the padding.
+        its own end. The state `h` after each step is written to `y`, even in the padding.
         """
         xp, matmul, cell = self.xp, self.backend.matmul, self.backend.kernel(self.cell)
         _, weight_hh, _, bias_hh = self._parameters_of(suffix)
@@ -304,7 +304,7 @@ class Recurrent(Layer):
         return x, inputs.get("lengths"), self._by_direction(states, x)
 
     def _by_name(self, given: Arrays) -> dict[str, Array]:
-        """Return the inputs by name, for any form of the input."""
+        """Return the inputs as a dict, for any form of the input."""
         if isinstance(given, tuple):
             if len(given) != 2:
                 raise ShapeError(
@@ -328,7 +328,7 @@ class Recurrent(Layer):
         return inputs
 
     def _check_state(self, name: str, state: Array, x: Array) -> None:
-        """Raise an error if a state before the first step does not fit the sequences `x`."""
+        """Raise an error if an initial state does not fit the sequences `x`."""
         expected = x.shape[0], len(self._suffixes), self.hidden_size
         if tuple(state.shape) != expected:
             raise ShapeError(
@@ -358,7 +358,7 @@ class Recurrent(Layer):
         return [self.xp.stack(of_all, axis=1) for of_all in zip(*states, strict=True)]
 
     def _in_the_form_of(self, given: Arrays, dx: Array, dbefore: Sequence[States]) -> Arrays:
-        """Return the gradient in the form of the input."""
+        """Return the gradient in the same form as the input."""
         if isinstance(given, tuple):
             return dx, None
         if not isinstance(given, dict):

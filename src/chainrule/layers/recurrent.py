@@ -26,7 +26,7 @@ class RNN(Recurrent):
     hidden_size : int
         The number of hidden units.
     num_layers : int, optional
-        The number of layers. Each layer takes the states of the layer before as its input.
+        The number of layers. The input of each layer is the states of the previous layer.
     nonlinearity : {"tanh", "relu"}, optional
         The activation function.
     bias : bool, optional
@@ -40,15 +40,15 @@ class RNN(Recurrent):
     output : {"all", "last"}, optional
         Whether to return the states of the last layer at all steps, ``(batch, time, hidden)``, or
         the last state only, ``(batch, hidden)``. With two directions, `hidden` is twice
-        `hidden_size`: first the state of the direction that ends at the last step, then the state
-        of the direction that ends at the first step.
+        `hidden_size`: first the state of the forward direction, then the state of the backward
+        direction.
     return_state : bool, optional
         Whether to return ``(output, h)`` with the last states of all layers and directions,
         ``(batch, num_layers * directions, hidden_size)``. The order is that of the parameters: both
         directions of the first layer, then those of the second layer.
     init : initializer, optional
-        Initializer of the weights. By default, they are uniform between ``-1 / sqrt(hidden_size)``
-        and ``1 / sqrt(hidden_size)``.
+        Initializer of the weights. By default, they are uniformly distributed between
+        ``-1 / sqrt(hidden_size)`` and ``1 / sqrt(hidden_size)``.
     bias_init : initializer, optional
         Initializer of both biases, which are added. By default, the biases start at zero, unlike in
         PyTorch.
@@ -70,13 +70,14 @@ class RNN(Recurrent):
     ``output="all"``, the result is ``(output, lengths)``, so that the next layer knows the padding.
     With ``return_state=True``, the result has no lengths.
 
-    The states before the first step are 0. A dict may hold other states: ``{"x": x, "h": h}``, and
-    ``"lengths"``. So the `h` that ``return_state=True`` returns continues a sequence. In a model,
-    layers that treat each step separately, such as `Embedding` and `Linear`, pass the states on.
+    By default, the initial states are 0. To pass other states, use a dict such as
+    ``{"x": x, "h": h}``, which may also contain ``"lengths"``. To continue a sequence, pass the `h`
+    that ``return_state=True`` returned. In a model, layers that treat each step separately, such as
+    `Embedding` and `Linear`, pass the states on.
 
     The parameters have PyTorch's names, such as ``weight_ih_l0``. Unlike in PyTorch, the batch is
-    always the first axis, also of the states. As in PyTorch, the product with the input is computed
-    for all steps at once, and only the product with the state step by step.
+    always the first axis, even of the states. As in PyTorch, the product with the input is computed
+    for all steps at once. Only the product with the state is computed step by step.
 
     Examples
     --------
@@ -135,11 +136,12 @@ class LSTM(Recurrent):
     input_size, hidden_size, num_layers, bias, bidirectional, dropout, output, init, bias_init
         See `RNN`.
     return_state : bool, optional
-        Whether to return ``(output, h, c)``. See `RNN`. A dict as input holds both states or none.
+        Whether to return ``(output, h, c)``. See `RNN`. If the input is a dict, it must contain
+        both states or neither.
     forget_bias : float, optional
-        A number that is added to the initial bias of the forget gate `f`. With 1, the default, the
-        memory is kept at the beginning of training. PyTorch adds nothing. Without biases, this
-        number has no effect.
+        A number that is added to the initial bias of the forget gate `f`. With the default of 1,
+        the cell keeps most of its memory at the beginning of training. PyTorch adds nothing.
+        Without biases, this number has no effect.
 
     Notes
     -----
@@ -227,7 +229,7 @@ class GRU(Recurrent):
 def _with_forget_bias(
     init: Initializer, forget_bias: float, rng: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Draw the initial bias of an LSTM, and add a number to the gate `f`, the second of four."""
+    """Draw the initial bias of an LSTM, and add a number to gate `f`, the second of four gates."""
     values = np.array(init(rng, shape))
     values[shape[0] // 4 : shape[0] // 2] += forget_bias
     return values

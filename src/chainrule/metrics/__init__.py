@@ -1,11 +1,11 @@
-"""Metrics: functions of outputs and targets. An evaluation reports metrics next to the loss.
+"""Metrics: functions of outputs and targets. An evaluation reports metrics along with the loss.
 
 A metric is any function of outputs and targets that returns one number as a 0-d array. A `Trainer`
 takes a list of metrics, or a dict with names of your choice. The metrics in this module never copy
 values from a device to the host. Targets may be a list, a data frame or an array of another
 library. The targets are moved to the device of the outputs. If targets in host memory contain NaN
-or labels outside the classes, a metric raises a `DataError`. NaN in the outputs does not raise an
-error. Depending on the metric, samples with NaN outputs count as wrong, or the result is NaN.
+or labels out of range, a metric raises a `DataError`. NaN in the outputs does not raise an error.
+Depending on the metric, samples with NaN outputs count as wrong, or the result is NaN.
 
 For classification, outputs are logits or probabilities ``(samples, classes)``. Targets are one-hot
 rows, or labels ``(samples,)`` from 0 to ``classes - 1``. Each row of the targets must sum to 1, so
@@ -20,8 +20,8 @@ Outputs and targets may have any real dtype. Counts and sums are computed in int
 the outputs are float32 or float64, the result has the same dtype. Otherwise the result is float64.
 
 The attribute ``higher_is_better`` of a metric is True if larger values are better, and False if
-smaller values are better. Callbacks that monitor a metric use this attribute, so set it on custom
-metrics too.
+smaller values are better. Callbacks that monitor a metric use this attribute, so also set it on
+custom metrics.
 
 A `Trainer` also computes a metric during training if the metric is a mean over samples and has a
 function ``per_sample(xp, outputs, targets)``. This function returns numbers or booleans, either one

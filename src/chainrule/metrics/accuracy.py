@@ -29,7 +29,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     ----------
     outputs : array
         Logits or probabilities, ``(samples, classes)``. If there are more axes, such as
-        ``(samples, time, classes)``, each of their positions counts as a sample of its own.
+        ``(samples, time, classes)``, each position along the extra axes counts as one sample.
     targets : array
         Labels ``(samples, ...)``, or rows with the shape of the outputs. Each row is a probability
         distribution, and often one-hot. The largest entry marks the correct class.
@@ -41,7 +41,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
     Returns
     -------
     array
-        The accuracy, as a 0-d array. `chainrule.metrics` describes the dtype.
+        The accuracy, as a 0-d array. See `chainrule.metrics` for the dtype.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
 
 
 def _right(xp: Any, outputs: Array, targets: Array) -> Array:
-    """Return for each sample whether the prediction is correct."""
+    """Return, for each sample, whether the prediction is correct."""
     return xp.argmax(outputs, axis=-1) == _labels(xp, outputs, targets)
 
 
@@ -78,7 +78,7 @@ def _labels(xp: Any, outputs: Array, targets: Array) -> Array:
 
 @dataclass(frozen=True)
 class binary_accuracy:
-    """Share of outputs that predict the correct class, for two classes or several labels.
+    """Share of outputs that predict the correct class, for binary or multi-label classification.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class binary_accuracy:
         return share(xp, right & ~xp.isnan(outputs), outputs.dtype)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Return for each output whether the prediction is correct."""
+        """Return, for each output, whether the prediction is correct."""
         return (outputs > self.threshold) == (xp.astype(targets, outputs.dtype) > 0.5)
 
 
@@ -160,7 +160,7 @@ class top_k_accuracy:
         return share(xp, self.per_sample(xp, outputs, labels), outputs.dtype, among=among)
 
     def per_sample(self, xp: Any, outputs: Array, targets: Array) -> Array:
-        """Return for each sample whether the prediction is correct."""
+        """Return, for each sample, whether the prediction is correct."""
         labels = xp.astype(_labels(xp, outputs, targets), xp.int64)[..., None]
         classes = outputs.shape[-1]
         if self.ignore_index is not None:  # an ignored label need not be a class

@@ -67,8 +67,8 @@ def labelled(
 ) -> tuple[Any, Array, Array]:
     """Return the namespace, the outputs ``(samples, classes)``, and the targets as labels.
 
-    If a sample has several labels, such as one for each step of a sequence, each label counts as a
-    sample. Labels equal to `ignore_index` are replaced by -1.
+    If a sample has several labels, such as one for each step of a sequence, each label counts as
+    one sample. Labels equal to `ignore_index` are replaced by -1.
     """
     expect_one_array(name, outputs, targets)
     xp, outputs = as_outputs(outputs)

@@ -23,16 +23,16 @@ def confusion_matrix(
     Parameters
     ----------
     outputs : array
-        ``(samples, classes)``, or ``(samples, ..., classes)`` with several labels per sample, each
-        of which counts as a sample. For two classes, a single output per sample is also allowed:
-        ``(samples,)`` or ``(samples, 1)``.
+        ``(samples, classes)``, or ``(samples, ..., classes)`` with several labels per sample. Each
+        label then counts as one sample. For two classes, a single output per sample is also
+        allowed: ``(samples,)`` or ``(samples, 1)``.
     targets : array
         Labels or one-hot rows. For a single output, zeros and ones with the shape of the outputs.
     threshold : float, optional
         A single output above this value predicts class 1. Use 0 for logits and 0.5 for
         probabilities.
     ignore_index : int, optional
-        Labels to leave out, such as those of padding. For a single output, there are none.
+        The label to leave out, such as that of padding. It does not apply to a single output.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def precision(
     Returns
     -------
     array
-        The score, as a 0-d array. `chainrule.metrics` describes the dtype.
+        The score, as a 0-d array. See `chainrule.metrics` for the dtype.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def recall(
     Parameters
     ----------
     outputs, targets, average, threshold, ignore_index
-        See `precision`, which also describes the result and the errors.
+        See `precision`, also for the result and the errors.
 
     Examples
     --------
@@ -164,8 +164,8 @@ def f1(
     Parameters
     ----------
     outputs, targets, average, threshold, ignore_index
-        See `precision`, which also describes the result and the errors. "macro" is the mean of the
-        F1 scores of all classes. It is not the F1 score of the mean precision and the mean recall.
+        See `precision`, also for the result and the errors. "macro" is the mean of the F1 scores of
+        all classes. It is not the F1 score of the mean precision and the mean recall.
 
     Examples
     --------

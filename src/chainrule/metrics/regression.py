@@ -12,9 +12,9 @@ from .base import fitting_targets, higher_is_better, lower_is_better
 def r2(outputs: Array, targets: Array) -> Array:
     """Coefficient of determination: the share of the targets' variance that the outputs explain.
 
-    For each feature, ``1 - sum((t - y)^2) / sum((t - mean(t))^2)``, with sums over the samples. The
-    result is the mean over the features. If the targets of a feature are constant, the feature
-    scores 1 if all its outputs are exact, and 0 otherwise, as in scikit-learn.
+    The score of a feature is ``1 - sum((t - y)^2) / sum((t - mean(t))^2)``, with sums over the
+    samples. The result is the mean over the features. If the targets of a feature are constant, the
+    feature scores 1 if all its outputs are exact, and 0 otherwise, as in scikit-learn.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def r2(outputs: Array, targets: Array) -> Array:
     -------
     array
         The score, as a 0-d array. It is at most 1. It is 0 if every output is the mean of the
-        targets. `chainrule.metrics` describes the dtype.
+        targets. See `chainrule.metrics` for the dtype.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def mean_absolute_error(outputs: Array, targets: Array) -> Array:
     Returns
     -------
     array
-        The mean error, as a 0-d array. `chainrule.metrics` describes the dtype.
+        The mean error, as a 0-d array. See `chainrule.metrics` for the dtype.
 
     Raises
     ------

@@ -20,17 +20,17 @@ class Ranks:
     """The processes of an MPI run, which train one model together.
 
     ``mpiexec -n 4 python train.py`` runs the same script in four processes. Each process is called
-    a rank. The ranks share every batch: each of them computes the gradient of its part, and then
-    the gradients are added up. So the result is the same as with a single process, up to rounding,
-    on any number of ranks: the same order of the samples, the same dropout masks, the same
-    statistics in `BatchNorm`, and the same weighted means.
+    a rank. The ranks share every batch: each rank computes the gradient of its part, and then the
+    gradients are added up. So the result is the same as with a single process, up to rounding, for
+    any number of ranks: the same order of the samples, the same dropout masks, the same statistics
+    in `BatchNorm`, and the same weighted means.
 
-    Every rank has to build the same model with the same seed, and to call `Trainer.fit` with the
-    same arguments. The batch size is the number of samples of all ranks together. Only rank 0
-    writes files and prints.
+    Every rank must build the same model with the same seed, and call `Trainer.fit` with the same
+    arguments. The batch size is the number of samples of all ranks together. Only rank 0 writes
+    files and prints.
 
-    An error on one rank is printed and ends all ranks, because the others would wait for this rank
-    for ever. Ctrl-C and a loss that is NaN or infinite raise the same error on all ranks, after the
+    An error on one rank is printed and ends all ranks, because the other ranks would wait for it
+    forever. Ctrl-C and a loss that is NaN or infinite raise the same error on all ranks, after the
     same step.
 
     Parameters
@@ -40,9 +40,9 @@ class Ranks:
     own_data : bool, optional
         Whether each rank passes its own training data to `Trainer.fit`. By default, all ranks pass
         the same data. With its own data, each rank takes its share of the batch size from its own
-        samples, in an order and with dropout masks of its own. An epoch ends once each rank has
-        used all its samples. So the result depends on the number of ranks and on the distribution
-        of the data. The validation data is always the same on all ranks.
+        samples. The order of the samples and the dropout masks differ between ranks. An epoch ends
+        once each rank has used all its samples. So the result depends on the number of ranks and on
+        the distribution of the data. The validation data is always the same on all ranks.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Ranks:
             self._uncaught, sys.excepthook = sys.excepthook, self._end
 
     def add_up(self, array: Array) -> None:
-        """Replace an array by the sum of the arrays of all ranks, in place."""
+        """Replace an array with the sum of the arrays of all ranks, in place."""
         if self._add_up is None:
             self._add_up = add_up_for(self._comm, self._mpi, array)
         self._add_up(array)
@@ -110,7 +110,7 @@ class Ranks:
     def _end(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        """Handle an error that nothing has caught: end all ranks, or print what all ranks raise."""
+        """Handle an error that nothing has caught: end all ranks, or print a shared error."""
         if error is not self._on_all:
             self._abort(error)
         elif self.rank == 0:

@@ -1,7 +1,7 @@
 """Sums of arrays over the processes of an MPI run, in host memory and on GPUs.
 
-The code for GPUs was checked against the sources of CuPy 14 and mpi4py 4, but has not run on
-several GPUs so far.
+The code for GPUs was checked against the sources of CuPy 14 and mpi4py 4, but has not yet run on
+several GPUs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..backends.conversion import to_numpy
 from ..types import Array
 
 AddUp = Callable[[Array], None]
-"""A function that replaces an array by the sum of the arrays of all ranks, in place."""
+"""A function that replaces an array with the sum of the arrays of all ranks, in place."""
 
 
 def add_up_for(comm: Any, mpi: Any, array: Array) -> AddUp:
@@ -46,7 +46,7 @@ def _through_host(comm: Any, mpi: Any, array: Array) -> None:
 
 
 def _on_gpu(comm: Any, mpi: Any) -> AddUp:
-    """Return the function for CuPy: NCCL, MPI that reads the memory of GPUs, or the host."""
+    """Return the function for CuPy, which uses NCCL, CUDA-aware MPI or host memory."""
     import cupy
 
     card = mpi.Get_processor_name(), cupy.cuda.Device().pci_bus_id
@@ -80,7 +80,7 @@ def _cuda_aware(comm: Any, mpi: Any, cupy: Any) -> AddUp:
 
 
 def _pinned(comm: Any, mpi: Any, cupy: Any) -> AddUp:
-    """Return a function that copies through memory that the GPU reads and writes directly."""
+    """Return a function that copies through pinned memory, which the GPU accesses directly."""
     buffers: dict[tuple[Any, ...], np.ndarray] = {}
 
     def add_up(array: Array) -> None:

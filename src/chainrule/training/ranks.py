@@ -34,7 +34,7 @@ class Ranks(Protocol):
     own_data: bool
 
     def add_up(self, array: Array) -> None:
-        """Replace an array by the sum of the arrays of all ranks, in place."""
+        """Replace an array with the sum of the arrays of all ranks, in place."""
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks. The values are numbers, strings, or lists of these."""
@@ -78,5 +78,5 @@ def expect_equal(ranks: Ranks, found: Mapping[str, Any]) -> None:
 
 
 def bounds_of(ranks: Ranks, samples: int) -> tuple[int, int]:
-    """Return the first of these samples that belongs to this rank, and the end of its samples."""
+    """Return the first sample of this rank, and the end of its samples."""
     return samples * ranks.rank // ranks.size, samples * (ranks.rank + 1) // ranks.size

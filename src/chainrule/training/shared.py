@@ -31,8 +31,8 @@ from .step import Step, accumulate, bounds
 class PartOfBatch:
     """The samples of a batch, or of a micro-batch, that this rank trains on.
 
-    A rank without samples takes one sample of the batch with the weight 0, because the rank must
-    take part in all sums. This sample changes no sum and no gradient.
+    A rank without samples takes one sample of the batch with weight 0, because the rank must take
+    part in all sums. This sample changes no sum and no gradient.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class PartOfBatch:
     start : int
         The number of samples of the micro-batch on earlier ranks.
     empty : bool
-        Whether the rank has no samples. `rows` is then the sample with the weight 0.
+        Whether the rank has no samples. `rows` is then the sample with weight 0.
     """
 
     ranks: Ranks
@@ -117,7 +117,7 @@ class OwnBatches:
         return max(self._lengths) if all(self._lengths) else 0  # 0 means unknown
 
     def starting_at(self, step: int) -> Iterator[tuple[Arrays, ...]]:
-        """Yield the batches of one pass from batch `step` on, and discard earlier batches."""
+        """Yield the batches of one pass, starting at batch `step`. Discard all earlier batches."""
         rank = self.ranks.rank
         self.batches.rng = np.random.default_rng([int(self.rng.integers(2**32)), rank])
         batches = self.batches.starting_at(0)
@@ -146,8 +146,8 @@ class SharedStep(Step):
     interruption : Interruption
         The request to end the training run, which the ranks share.
     own : OwnBatches or None
-        The batches of this rank if the rank has its own data. Otherwise, all ranks get the whole
-        batch.
+        The batches of this rank if the rank has its own data. Otherwise, all ranks receive the
+        whole batch.
     vector : array
         The gradients of the model, followed by the other numbers that the ranks add up.
     """
@@ -174,7 +174,7 @@ class SharedStep(Step):
         return super()._generator(*more, *(() if self.own is None else (self.ranks.rank,)))
 
     def _parts(self, x: Array, y: Array, sample_weight: Array | None) -> Iterator[tuple[Any, ...]]:
-        """Yield this rank's part of each micro-batch, while it is the share of the model."""
+        """Yield this rank's part of each micro-batch. Meanwhile, the part is the model's share."""
         state, parts = self.model.state, [*self._places(first(x).shape[0])]
         for part, inputs in zip(parts, self._inputs(x, parts), strict=True):
             weight = None if sample_weight is None else sample_weight[part.rows, ...]
@@ -185,7 +185,7 @@ class SharedStep(Step):
             before = state.snapshot("grads") if part.empty else {}
             state.share = part
             yield inputs, rows(y, part.rows), weight
-            state.restore(before)  # a sample with the weight 0 has no gradient
+            state.restore(before)  # a sample with weight 0 has no gradient
 
     def _places(self, samples: int) -> Iterator[PartOfBatch]:
         """Yield this rank's part of each micro-batch of a batch with this many samples."""
@@ -222,7 +222,7 @@ class SharedStep(Step):
         """Add up the gradients and `numbers` over all ranks, and the requests to end the run."""
         state, xp, asked = self.model.state, self.model.xp, float(self.interruption.asked)
         size, device = state.values.shape[0], state.backend.device
-        state.begin_step()  # sets gradients to zero that this batch has not reached
+        state.begin_step()  # sets the gradients that this batch has not reached to zero
         more = [xp.asarray(n, dtype=state.dtype, device=device) for n in (*numbers, asked)]
         self.vector[size:] = xp.stack(more)
         self.ranks.add_up(self.vector)

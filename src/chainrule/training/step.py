@@ -34,7 +34,7 @@ class Penalty(Protocol):
         """Add the penalty's gradient times `factor`. A step calls this after the backward pass."""
 
 
-class NotFinite(Exception):  # noqa: N818  (the loop catches it, users never see it)
+class NotFinite(Exception):  # noqa: N818  (the loop catches it, so users never see it)
     """The loss of a batch is NaN or infinite. `x` are the inputs before augmentation."""
 
     def __init__(self, value: float, x: Array, y: Array) -> None:
@@ -117,7 +117,7 @@ class Step:
     def loss_and_gradient(
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
-        """Run a step without the update of the weights. After an error, nothing is restored."""
+        """Run a step, but do not update the weights. After an error, nothing is restored."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, self.augmented(x), y, sample_weight)
             loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
@@ -179,7 +179,7 @@ def accumulate(
     loss : float or array
         The loss of the whole batch.
     total_weight : float or array
-        The sum of the sample weights. Without weights, the number of samples.
+        The sum of the sample weights or, without weights, the number of samples.
     *sums : float or array
         The results of `SampleMeans.sums`, summed over the parts.
     """
@@ -222,12 +222,13 @@ def bounds(samples: int, count: int) -> Iterator[tuple[int, int]]:
 
 
 def _expect_same_form(changed: Arrays, x: Arrays) -> None:
-    """Raise an error unless augmented inputs have the form and the number of samples of `x`."""
+    """Raise an error unless augmented inputs have the same form and number of samples as `x`."""
     arrays, samples = named("augment", changed), first(x).shape[0]
     same = arrays.keys() == named("augment", x).keys()
     if not (same and all(map(is_array_api_obj, arrays.values()))):
         raise TypeError(
-            f"augment: expected changed inputs in the form of {shown(x)}, found {shown(changed)}"
+            f"augment: expected changed inputs in the same form as {shown(x)}, "
+            f"found {shown(changed)}"
         )
     for name, array in arrays.items():
         if array.shape[:1] != (samples,):

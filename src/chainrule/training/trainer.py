@@ -291,7 +291,7 @@ class Trainer(TrainingState):
             earlier call, training starts from the beginning. Pass the same callbacks, or new
             callbacks of the same classes, which take over the states of the earlier callbacks.
         parallel : chainrule.parallel.Ranks, optional
-            The processes that train the model together. Each of them calls `fit` with the same
+            The processes that train the model together. Each process calls `fit` with the same
             arguments. The result is the same as with a single process, up to rounding.
         **unknown
             Unknown arguments raise an error with a hint.

@@ -33,7 +33,7 @@ def expect_augmentation(thing: Any) -> None:
 def takes_parts(augmentation: Any) -> bool:
     """Return whether an augmentation has `ImageAugmentation.on_part`.
 
-    Of all others, including plain functions, only the result for the whole batch is known.
+    All others, including plain functions, must be applied to the whole batch.
     """
     return getattr(augmentation, "takes_parts", False)
 
@@ -74,7 +74,7 @@ class ImageAugmentation(ABC):
         samples: int | None = None,
         part: slice | np.ndarray = _ALL,
     ) -> Array:
-        """Return changed images for a part of a batch, the same as in the changed whole batch.
+        """Return changed images for a part of a batch, as they are in the whole changed batch.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class ImageAugmentation(ABC):
             The number of images in the whole batch. Random numbers are drawn for all of them. By
             default, `images` are the whole batch.
         part : slice or array of int, optional
-            The places of `images` in the whole batch.
+            The positions of `images` in the whole batch.
         """
         if not is_array_api_obj(images):
             found = f"{shown(images)}{_for_one_of_several(images)}"

@@ -12,7 +12,7 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
     """Return the values of images at the given positions, interpolated between four pixels.
 
     Every pixel outside an image has the value `fill`. So the values change continuously across the
-    edge of an image. A position that is 1 or more outside, or NaN, has the value `fill`.
+    edge of an image. Positions that are NaN, or at least 1 pixel outside, have the value `fill`.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def bilinear(xp: Any, images: Array, rows: Array, columns: Array, fill: float) -
         The values, ``(batch, channels, out_height, out_width)``, in the dtype of the positions.
     """
     batch, channels, height, width = images.shape
-    # Even a position 1 after the last pixel needs a next pixel, so the padding there is 2.
+    # The padding at the end is 2, because interpolation also reads the pixel after the position.
     x = pad(xp, xp.astype(images, rows.dtype), ((1, 2), (1, 2)), fill)
     across = width + 3
     top, below = _pixel_and_rest(xp, rows, height)

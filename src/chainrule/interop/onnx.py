@@ -43,12 +43,12 @@ def to_onnx(
 
     The exported model has one input, ``"input"``, and one output, ``"output"``. If there are
     several inputs in a tuple, they are named ``"input_0"``, ``"input_1"`` and so on. Inputs in a
-    dict are named after their keys. If there are several outputs, they are named ``"output_0"``,
-    ``"output_1"`` and so on, or after their keys: ``"output_image"`` for the key ``"image"``.
-    Batches of any size are accepted. All other axes have the sizes in `input_shape`. An axis that
-    has a name instead of a size accepts any size. The file uses opset 20, which onnxruntime has
-    supported since version 1.17. The metadata names chainrule and its version. Before the file is
-    written, ``onnx.checker`` checks the exported model.
+    dict are named after their keys. If there are several outputs in a tuple, they are named
+    ``"output_0"``, ``"output_1"`` and so on. In a dict, the output with the key ``"image"`` is
+    named ``"output_image"``. Batches of any size are accepted. All other axes have the sizes in
+    `input_shape`. An axis that has a name instead of a size accepts any size. The file uses opset
+    20, which onnxruntime has supported since version 1.17. The metadata names chainrule and its
+    version. Before the file is written, ``onnx.checker`` checks the exported model.
 
     Parameters
     ----------

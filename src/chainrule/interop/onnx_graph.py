@@ -101,7 +101,7 @@ class Graph:
         return y
 
     def finish(self, y: Any, outputs: Any) -> None:
-        """Make `y` the output of the model. `outputs` is its name, or names in the same form."""
+        """Make `y` the output of the model, named `outputs`. Both have the same form."""
         if named("", y).keys() != named("", outputs).keys():
             raise TypeError(f"expected to_onnx to return names in a form like {outputs}, found {y}")
         if not several(y) and self.nodes and self.nodes[-1].output[0] == y:

@@ -45,8 +45,7 @@ class Sequential(Chain, Model):
     Parameters
     ----------
     *layers : Layer
-        The layers, in the order in which they are applied. A `Sequential` can also be one of these
-        layers.
+        The layers, in the order in which they are applied. A layer may itself be a `Sequential`.
     backend, dtype, device, seed : optional
         For the outermost `Sequential` only (see `Layer.bind`). The defaults are NumPy, float32 and
         seed 0. So two models with the same layers start with the same weights unless their seeds

@@ -11,7 +11,7 @@ class Softmax(Layer):
     """Softmax, ``y = exp(x) / sum(exp(x))`` over the last axis.
 
     Do not end a classifier with this layer if you train it with `CrossEntropyLoss`. That loss takes
-    logits, which is faster and numerically stable.
+    logits instead, because this is faster and numerically stable.
 
     Examples
     --------

@@ -25,7 +25,7 @@ from .finite import not_finite
 Kind = TypeVar("Kind", bound=Layer)
 
 TRAINING = "training/"  # prefix of tensors that belong to the training run
-MOST_PARTS = 100_000  # a limit, because a small file can use one layer 2**30 times
+MOST_PARTS = 100_000  # a limit, because even a small file can use one layer 2**30 times
 
 
 def save_model(model: Layer, path: str | Path) -> None:

@@ -63,7 +63,7 @@ class Tree(Described):
             part._parent = self
 
     def children(self) -> Iterator[tuple[str, Tree | Stored]]:
-        """Yield the parameters, buffers and layers in attributes, or in lists and dicts there."""
+        """Yield the parameters, buffers and layers in attributes, even inside lists and dicts."""
         for name, value in list(vars(self).items()):  # a copy: another thread may bind the layer
             if name not in _BOOKKEEPING:
                 yield from _named_parts(name, value)

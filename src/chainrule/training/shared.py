@@ -219,7 +219,7 @@ class SharedStep(Step):
         return [changed[start:stop, ...] for start, stop in itertools.pairwise(ends)]
 
     def _add_up(self, numbers: list[Any]) -> list[Any]:
-        """Add up the gradients and `numbers` over all ranks, and the requests to end the run."""
+        """Add up the gradients, `numbers` and the requests to end the run over all ranks."""
         state, xp, asked = self.model.state, self.model.xp, float(self.interruption.asked)
         size, device = state.values.shape[0], state.backend.device
         state.begin_step()  # sets the gradients that this batch has not reached to zero

@@ -97,8 +97,7 @@ class RandomShift(ImageAugmentation):
     ------
     ShapeError
         When called, if the images do not have shape ``(batch, height, width)`` or
-        ``(batch, channels, height, width)``, or if `pixels` is not less than both the height and
-        the width.
+        ``(batch, channels, height, width)``, or if the height or the width is at most `pixels`.
     ValueError
         When called, if the dtype of the images cannot represent `fill`.
 

@@ -89,6 +89,6 @@ def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
     """
     radius = int(4.0 * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
-    weights /= 2.0 * np.sum(weights) - 1.0  # both sides of the filter, but its centre only once
+    weights /= 2.0 * np.sum(weights) - 1.0  # counts both sides, but the centre only once
     distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
     return np.append(weights, np.zeros(size))[distance]

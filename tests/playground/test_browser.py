@@ -154,6 +154,7 @@ def test_a_change_stands_in_the_address_and_clears_the_drawing(page):
         ("loss=L1Loss", "loss=L1Loss"),
         ("<b>=1", "<b>=1"),
         ("data=__proto__", "data=__proto__"),
+        ("constructor=1", "constructor=1"),
     ],
 )
 def test_wrong_settings_in_a_link_are_named(page, wrong, named):

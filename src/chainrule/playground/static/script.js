@@ -53,7 +53,7 @@ socket.addEventListener("message", (event) => {
 });
 socket.addEventListener("close", (event) => {
   setRunning(false);
-  $("start").disabled = true;
+  setReady(false);
   show(`The connection is closed${event.reason ? `: ${event.reason}` : ""}. Reload the page to start again.`);
 });
 
@@ -67,7 +67,7 @@ const handlers = {
     data = message;
     pointsAreNew = true;
     $("code").textContent = message.code;
-    $("start").disabled = false;
+    setReady(true);
     if (source().side) buildImages();
     planDrawing();
   },
@@ -80,14 +80,14 @@ const handlers = {
       speakResult(message.status);
     }
     if (message.status === "finished") {
-      $("start").disabled = true;
+      setReady(false);
       show(`All ${settings.epochs} epochs are done. Press Reset to start again.`);
     }
     planDrawing();
   },
   stopped(message) {
     setRunning(false);
-    $("start").disabled = true;
+    setReady(false);
     show(`Training ended: ${message.text}`);
   },
   refused(message) {
@@ -103,6 +103,11 @@ function show(text) {
 function setRunning(now) {
   running = now;
   $("start").textContent = now ? "Pause" : "Start";
+}
+
+/** Enable the buttons that train if there is something to train. */
+function setReady(ready) {
+  for (const name of ["start", "step", "epoch"]) $(name).disabled = !ready;
 }
 
 /** Tell screen readers the result. */
@@ -176,12 +181,13 @@ function begin() {
   showTitle();
   show("");
   setRunning(false);
-  $("start").disabled = true; // until the server has built the model
+  setReady(false); // until the server has built the model
   $("code").textContent = "";
   fillForm();
   arrange();
   if (settings.data === "drawn" && settings.points.length < 4) {
     data = ofDrawnPoints();
+    send("pause"); // the server still has the last training run
     show("Draw at least four points in the plane: choose a class and click, or use the arrow keys and Enter.");
   } else {
     send("settings", settings, { run });
@@ -242,8 +248,8 @@ function readAddress() {
   $("speed").value = "100";
   const wrong = [];
   for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
-    const field = known.fields[name];
-    const value = LISTS[name] ? LISTS[name][1](text) : field?.choices ? text : Number(text);
+    const field = Object.hasOwn(known.fields, name) ? known.fields[name] : null;
+    const value = !field ? null : LISTS[name] ? LISTS[name][1](text) : field.choices ? text : Number(text);
     if (name === "speed" && [...$("speed").options].some((option) => option.value === text)) $("speed").value = text;
     else if (field && fits(field, value)) settings[name] = value;
     else wrong.push(`${name}=${text.slice(0, 40)}`);

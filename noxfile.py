@@ -139,7 +139,8 @@ def tests_mpi(session: nox.Session) -> None:
     ``nox -s tests_mpi -- --slow`` also trains with three and four processes.
     """
     session.install(".[mpi]", *TEST_TOOLS)
-    session.run(*PYTEST, "tests/parallel/test_mpi.py", *session.posargs, env=ONE_THREAD)
+    places = ("tests/parallel/test_mpi.py", "src/chainrule/parallel")
+    session.run(*PYTEST, *places, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(venv_backend=PIP)
@@ -191,7 +192,7 @@ def mnist(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run every lesson and write the pictures to a temporary folder."""
-    session.install(".[examples]")
+    session.install(".[examples,mpi]")
     folder = Path(session.create_tmp())
     for script in sorted(Path("examples").glob("[0-9]*.py")):
         files = ["--plot", str(folder / f"{script.stem}.png")]

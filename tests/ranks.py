@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -105,28 +106,32 @@ def fit_own_data(trainer, ranks, **options):
 class Fails(cr.Callback):
     """Makes one rank fail after a step, or some seconds after the start."""
 
-    def __init__(self, kind, step, seconds):
-        self.kind, self.step, self.seconds = kind, step, seconds
+    def __init__(self, kind, step, seconds=0.0, stamp=None):
+        self.kind, self.step, self.seconds, self.stamp = kind, step, seconds, stamp
+        self.timer = threading.Timer(seconds, self.fail, (None,))
 
     def on_fit_start(self, trainer):
         if self.seconds:
-            timer = threading.Timer(self.seconds, os.kill, (os.getpid(), self.signal))
-            timer.daemon = True
-            timer.start()
-
-    @property
-    def signal(self):
-        return signal.SIGKILL if self.kind == "kill" else signal.SIGINT
+            self.timer.daemon = True
+            self.timer.start()
 
     def on_step_end(self, trainer):
-        if trainer.optimizer.steps != self.step:
-            return
+        if trainer.optimizer.steps == self.step and not self.seconds:
+            self.fail(trainer)
+
+    def on_fit_end(self, trainer):
+        self.timer.cancel()
+
+    def fail(self, trainer):
+        if self.stamp is not None:
+            self.stamp.write_text(str(time.time()))
         if self.kind == "exception":
             raise RuntimeError("this rank fails")
         if self.kind == "nan":
             trainer.model.state.values[...] = np.nan
         else:
-            os.kill(os.getpid(), self.signal)
+            number = signal.SIGKILL if self.kind == "kill" else signal.SIGINT
+            os.kill(os.getpid(), number)
 
 
 def main():
@@ -136,19 +141,22 @@ def main():
     parser.add_argument("--micro-batches", type=int, default=1)
     parser.add_argument("--augment", choices=AUGMENTATIONS, default="none")
     parser.add_argument("--own-data", action="store_true")
-    parser.add_argument("--fail", choices=KINDS)
+    parser.add_argument("--fail", choices=(*KINDS, "early"))
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--step", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--stamp", type=Path, help="a file for the moment of the failure")
     given = parser.parse_args()
 
     ranks = cr.parallel.Ranks(own_data=given.own_data)
+    if given.fail == "early" and ranks.rank == given.rank:
+        raise RuntimeError("this rank fails before fit")
     callbacks, newest = [], None
     if given.checkpoints is not None:
         newest = cr.callbacks.latest_checkpoint(given.checkpoints)
         callbacks.append(cr.callbacks.Checkpoint(given.checkpoints, every_steps=7))
     if given.fail and ranks.rank == given.rank:
-        callbacks.insert(0, Fails(given.fail, given.step, given.seconds))
+        callbacks.insert(0, Fails(given.fail, given.step, given.seconds, given.stamp))
     parts = arguments_of_trainer()
     trainer = cr.Trainer.resume(newest, **parts) if newest else cr.Trainer(model(), **parts)
     (fit_own_data if given.own_data else fit)(

@@ -52,6 +52,8 @@ def run(page, folder):
 def test_the_code_of_the_page_runs(page, tmp_path):
     if any("sklearn" in block for block in code(page)):
         pytest.importorskip("sklearn")
+    if any("cr.parallel" in block for block in code(page)):
+        pytest.importorskip("mpi4py")
     run(page, tmp_path)
 
 

@@ -1,55 +1,15 @@
 """Train with processes that MPI connects, let them fail, and resume on another number of ranks."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
-import numpy as np
+import failures
 import pytest
 import ranks
 
-import chainrule as cr
-
 pytest.importorskip("mpi4py")
-
-SECONDS = 120  # a run that takes longer hangs
-LAUNCHER = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    # In MPICH, waiting processes leave the core to others, and use the loopback interface only.
-    "MPIR_CVAR_CH4_PROGRESS_THROTTLE": "1",
-    "MPIR_CVAR_CH4_PROGRESS_THROTTLE_NO_PROGRESS_COUNT": "16",
-    "HYDRA_IFACE": "lo",
-    "FI_TCP_IFACE": "lo",
-}
-EVERYTHING = {"augment": "built-in", "micro_batches": 2}
-
-
-def start(size, **options):
-    """Run the script on this many ranks, and return the finished process."""
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    command = [LAUNCHER, "-n", str(size), sys.executable, ranks.__file__, *words]
-    environment = {**os.environ, **ENVIRONMENT}
-    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment)
-
-
-def expect_same(output, expected):
-    found = json.loads(output.read_text())
-    assert found.keys() == expected.keys()
-    for name in expected:
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-10, err_msg=name)
 
 
 @pytest.fixture(scope="module")
 def expected():
-    """The result of a single process."""
-    trainer = cr.Trainer(ranks.model(), **ranks.arguments_of_trainer())
-    augment = ranks.AUGMENTATIONS[EVERYTHING["augment"]]
-    ranks.fit(trainer, None, **{**EVERYTHING, "augment": augment})
-    return ranks.found(trainer)
+    return failures.expected()
 
 
 @pytest.mark.parametrize(
@@ -57,19 +17,19 @@ def expected():
 )
 def test_the_result_is_that_of_a_single_process(size, expected, tmp_path):
     output = tmp_path / "result.json"
-    done = start(size, output=output, **EVERYTHING)
+    done = failures.start(size, output=output, **failures.EVERYTHING)
     assert done.returncode == 0, done.stderr
     assert len(expected["losses"]) == 100
-    expect_same(output, expected)
+    failures.expect_same(output, expected)
 
 
 @pytest.mark.parametrize("kind", ranks.KINDS)
 def test_a_failure_ends_all_ranks_and_the_run_resumes(kind, expected, tmp_path):
-    folder, output = tmp_path / "checkpoints", tmp_path / "result.json"
-    fails = {"fail": kind, "rank": 1, "step": 47}
-    done = start(2, output=output, checkpoints=folder, **fails, **EVERYTHING)
+    options = {"output": tmp_path / "result.json", "checkpoints": tmp_path / "checkpoints"}
+    options |= failures.EVERYTHING
+    done = failures.start(2, fail=kind, rank=1, step=47, **options)
     assert done.returncode != 0
-    assert not output.exists()
+    assert not options["output"].exists()
     words = {
         "exception": "RuntimeError: this rank fails",
         "nan": "DivergenceError: the loss became nan at step 47",
@@ -78,7 +38,18 @@ def test_a_failure_ends_all_ranks_and_the_run_resumes(kind, expected, tmp_path):
     }
     assert words[kind] in done.stderr
     assert done.stderr.count("Traceback (most recent call last)") == (kind != "kill")
-    size = 1 if kind in ("nan", "interrupt") else 2
-    done = start(size, output=output, checkpoints=folder, **EVERYTHING)
+    done = failures.start(1 if kind in ("nan", "interrupt") else 2, **options)
     assert done.returncode == 0, done.stderr
-    expect_same(output, expected)
+    failures.expect_same(options["output"], expected)
+
+
+def test_an_error_outside_of_fit_ends_all_ranks(tmp_path):
+    done = failures.start(2, output=tmp_path / "result.json", fail="early", rank=1)
+    assert done.returncode != 0
+    assert "rank 1 of 2 ends the run" in done.stderr
+    assert "RuntimeError: this rank fails before fit" in done.stderr
+
+
+@pytest.mark.slow
+def test_random_failures():
+    assert failures.check(5)["longest"] < failures.HANGS

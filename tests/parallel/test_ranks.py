@@ -38,6 +38,33 @@ def test_ranks_without_samples_take_part():
         expect_same(part, whole)
 
 
+class Centred(cr.Layer):
+    """Subtracts the mean of the whole batch from each feature."""
+
+    def forward(self, x, *, training=False):
+        xp, share = self.xp, self.state.share
+
+        def centred(x):
+            total, count = share.sums(xp.sum(x, axis=0), xp.full(x.shape[1], float(x.shape[0])))
+            return x - total / count
+
+        return centred(x), centred
+
+
+def test_a_custom_layer_adds_up_over_all_ranks():
+    x = np.random.default_rng(2).normal(size=(12, 5))
+
+    def centred(together):
+        model = cr.Sequential(cr.Linear(5, 4), Centred(), cr.Linear(4, 2), dtype="float64")
+        trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+        trainer.fit(x, x[:, :2], epochs=3, batch_size=3, parallel=together, verbose=0)
+        return trainer.model.state.values
+
+    whole = centred(None)
+    for values in threads.run(4, centred):  # one of the four ranks has no sample
+        np.testing.assert_allclose(values, whole, atol=1e-12)
+
+
 def test_a_run_resumes_on_another_number_of_ranks(tmp_path):
     def interrupted(together):
         trainer = cr.Trainer(ranks.model(), **ranks.arguments_of_trainer())
@@ -107,7 +134,7 @@ def test_a_rank_that_stops_stops_all():
 
 def test_nan_on_one_rank_ends_all_after_the_same_step():
     def breaking(together):
-        callbacks = [ranks.Fails("nan", 3, 0.0)] if together.rank == 1 else []
+        callbacks = [ranks.Fails("nan", 3)] if together.rank == 1 else []
         return trained(together, callbacks=callbacks)
 
     first, second = threads.run(2, breaking)

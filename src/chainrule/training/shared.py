@@ -19,7 +19,7 @@ from ..data import Batches, BatchStream
 from ..data.augmentation.base import takes_parts
 from ..errors import DataError
 from ..forms import each, first, rows
-from ..model_state import WholeBatch
+from ..model_state import ModelState, WholeBatch
 from ..types import Array, Arrays
 from .interruption import Interruption
 from .ranks import Ranks, bounds_of, expect_equal
@@ -250,7 +250,7 @@ def shared(
     expect_equal(
         ranks,
         {
-            **_checksums(training),
+            **_checksums(state),
             "optimizer steps": training.optimizer.steps,
             "epochs": [training.epochs_done, training.epochs],
             "steps in this epoch": training.steps_done,
@@ -270,15 +270,10 @@ def end_epoch(ranks: Ranks, training: TrainingState, interruption: Interruption)
     """Stop all ranks if one of them stops, and check that their weights are equal."""
     stopped, asked = zip(*ranks.gather([training.stopped, interruption.asked]), strict=True)
     training.stopped, interruption.due = any(stopped), any(asked)
-    expect_equal(ranks, _checksums(training))
+    expect_equal(ranks, _checksums(training.model.state))
 
 
-def _checksums(training: TrainingState) -> dict[str, Any]:
-    state = training.model.state
-    vectors = {
-        "weights": state.values,
-        "running statistics": state.buffers,
-        **training.optimizer.state()["vectors"],
-    }
+def _checksums(state: ModelState) -> dict[str, Any]:
+    vectors = {"weights": state.values, "running statistics": state.buffers}
     to_numpy = state.backend.to_numpy
     return {f"checksum of {name}": zlib.crc32(to_numpy(v).data) for name, v in vectors.items()}

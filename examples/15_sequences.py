@@ -186,7 +186,7 @@ backend, loss = writer.backend, cr.CrossEntropyLoss()
 length = len(text) // streams
 codes = np.searchsorted(alphabet, list(text[: length * streams])).reshape(streams, length)
 starts = range(0, length - piece, piece)
-epochs, lr = (5, 0.01) if options.long else (3, 0.02)
+epochs, lr = (5, 0.004) if options.long else (3, 0.02)
 adam = optimizer(lr, epochs * len(starts)).bind(writer)
 for epoch in range(epochs):
     values = []

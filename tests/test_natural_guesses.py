@@ -29,6 +29,15 @@ ARGUMENTS = {
         2, 2, use_bias=False
     ),
     "Dropout has no argument 'rate': did you mean 'p'?": lambda: cr.Dropout(rate=0.5),
+    "LSTM: too many arguments without a name: expected at most 3 (input_size, hidden_size, "
+    "num_layers), found 4; pass others by name: bias=, forget_bias=, bidirectional=, dropout=, "
+    "output=, return_state=, init=, bias_init=": lambda: cr.LSTM(2, 2, 1, True),
+    "SGD: too many arguments without a name: expected at most 1 (lr), found 2; pass others by "
+    "name: momentum=, nesterov=, weight_decay=, l1=, decay_biases=, clip_norm=": lambda: cr.SGD(
+        0.1, 0.9
+    ),
+    "ReLU: too many arguments without a name: expected none, found 1": lambda: cr.ReLU(4),
+    "ReLU has no argument 'inplace': it takes none": lambda: cr.ReLU(inplace=True),
     "Trainer has no argument 'learning_rate': pass the learning rate to the optimizer, as in "
     "cr.Adam(lr=1e-3)": lambda: trainer(learning_rate=0.1),
     "Trainer has no argument 'criterion': did you mean 'loss'?": lambda: trainer(criterion=0),

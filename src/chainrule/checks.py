@@ -156,29 +156,40 @@ def _expect(holds: bool, what: str, number: float) -> float:
     return number
 
 
-def expect_arguments(cls: type, given: Iterable[str]) -> None:
-    """Raise a TypeError with a hint for an argument that a built-in class does not have."""
-    known: list[str] = []
-    for kind in cls.__mro__:
+def expect_arguments(cls: type, args: Sequence[Any], given: Iterable[str]) -> None:
+    """Raise a TypeError with a hint for arguments that a built-in class does not take."""
+    known: list[Parameter] = []
+    for kind in cls.__mro__[:-1]:  # without `object`
         if "__init__" not in vars(kind):
             continue
         if not kind.__module__.startswith(f"{__package__}."):
             return  # the arguments of custom classes are unknown
         _, *parameters = signature(kind.__init__).parameters.values()  # type: ignore[misc]
-        named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-        known += [p.name for p in parameters if p.kind in named and p.name not in known]
+        known += [p for p in parameters if p.name not in [other.name for other in known]]
         if all(p.kind is not p.VAR_KEYWORD for p in parameters):
             break
+    named = [p.name for p in known if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in given:
-        if name not in known:
-            raise no_argument(cls.__name__, name, known)
+        if name not in named:
+            raise no_argument(cls.__name__, name, named)
+    positional = [p.name for p in known if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if len(args) > len(positional) and all(p.kind is not p.VAR_POSITIONAL for p in known):
+        others = [f"{name}=" for name in named if name not in positional]
+        takes = f"at most {len(positional)} ({', '.join(positional)})" if positional else "none"
+        hint = f"; pass others by name: {', '.join(others)}" if others else ""
+        raise TypeError(
+            f"{cls.__name__}: too many arguments without a name: expected {takes}, found "
+            f"{len(args)}{hint}"
+        )
 
 
 def no_argument(function: str, name: str, known: Sequence[str]) -> TypeError:
     """Return the error for an unknown argument. The error suggests the name that was meant."""
     meant = [theirs for theirs in _MEANT.get(name, ()) if theirs in known]
     meant = meant or difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {meant[0]!r}?" if meant else f"expected one of {', '.join(known)}"
+    hint = f"expected one of {', '.join(known)}" if known else "it takes none"
+    if meant:
+        hint = f"did you mean {meant[0]!r}?"
     if name in _INSTEAD and "hidden_size" in known:
         hint = _INSTEAD[name]
     return TypeError(f"{function} has no argument {name!r}: {hint}")

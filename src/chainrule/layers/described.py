@@ -30,7 +30,7 @@ class Described(Hints):
     _names: Sequence[str] = ()  # one name for each use in a model; empty for the model itself
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        expect_arguments(cls, kwargs)
+        expect_arguments(cls, args, kwargs)
         self = super().__new__(cls)
         named = {k: _plain(v) for k, v in kwargs.items() if k not in cls._where}
         self._arguments = _plain(args), named

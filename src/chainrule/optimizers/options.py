@@ -51,7 +51,7 @@ class Options:
                 f"{cls.__name__}: expected a learning rate, found {shown(args[0])}: write "
                 f"{cls.__name__}(lr=1e-3); a Trainer or optimizer.bind(model) adds the parameters"
             )
-        expect_arguments(cls, options)
+        expect_arguments(cls, args, options)
         return super().__new__(cls)
 
     def _options(self) -> dict[str, Any]:

@@ -30,6 +30,11 @@ def squares(xp: Any, x: Array) -> Array:
     return xp.sum(x * x)
 
 
+def extremes(xp: Any, x: Array) -> tuple[Array, Array]:
+    """Return the smallest and the largest element."""
+    return xp.min(x), xp.max(x)
+
+
 def scaled_norm(
     xp: Any, x: Array, axis: int | tuple[int, ...] | None = None
 ) -> tuple[Array, Array]:
@@ -140,6 +145,14 @@ def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Arra
     log_p = log_softmax(xp, y)
     rows = xp.arange(y.shape[0], device=y.device)
     return -log_p[rows, labels], xp.exp(log_p) - one_hot(xp, y, labels)
+
+
+def predicted(xp: Any, outputs: Array, labels: Array) -> Array:
+    """Return, for each label, whether the largest output belongs to its class.
+
+    The outputs have one more axis, for the classes. Of equal outputs, the first is the largest.
+    """
+    return xp.argmax(outputs, axis=-1) == labels
 
 
 def one_hot(xp: Any, y: Array, labels: Array) -> Array:

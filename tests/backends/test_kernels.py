@@ -9,8 +9,10 @@ import pytest
 
 import chainrule as cr
 from chainrule.formulas import (
+    extremes,
     masked,
     normal,
+    predicted,
     relu,
     relu_gradient,
     softmax_cross_entropy,
@@ -143,3 +145,20 @@ def test_the_loop_of_normal_equals_the_formula(dtype):
         found = cr.get_backend("numpy").kernel(normal)(view)
         for ours, expected in zip(found, normal(xp, view), strict=True):
             np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictions_of_equal_outputs(library, dtype):
+    """Of equal outputs, the first one counts as the largest. NaN counts as larger than all."""
+    outputs = np.asarray([[1, 1, 0], [0, 1, 1], [2, 2, 2], [0, np.nan, 3], [0, 1, 2]], dtype)
+    labels = np.asarray([0, 1, 2, 1, 2])
+    found, expected = both(library, predicted, outputs, labels)
+    np.testing.assert_array_equal(library.to_numpy(found), expected)
+    np.testing.assert_array_equal(expected[[0, 1, 2, 4]], [True, True, False, True])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_extremes(library, dtype):
+    x = np.asarray([[3, -2], [7, 0]], dtype)
+    found, _ = both(library, extremes, x)
+    assert [float(number) for number in found] == [-2.0, 7.0]

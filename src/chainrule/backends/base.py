@@ -308,6 +308,7 @@ def _made(library: str | ModuleType, device: Any, precision: str | None) -> Back
     return Backend.known[library](device=device, precision=precision)
 
 
+@cache
 def kernel(xp: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the kernel of a formula for this namespace's arrays (see `Backend.kernel`)."""
     name = xp.__name__.removeprefix("array_api_compat.")

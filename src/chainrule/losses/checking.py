@@ -10,9 +10,11 @@ import array_api_compat.numpy
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
+from ..backends.base import kernel
 from ..backends.conversion import to_numpy
 from ..errors import DataError, shown
 from ..forms import ONE_OR_SEVERAL, each, first, several
+from ..formulas import extremes
 from ..types import Array, Arrays
 
 
@@ -58,7 +60,7 @@ def in_words(*arrays: Array) -> list[str]:
 
 def check_range(xp: Any, x: Array, low: float, high: float, what: str) -> None:
     """Raise a `DataError` if an element is not in this range. The check waits for the device."""
-    least, most = float(xp.min(x)), float(xp.max(x))
+    least, most = map(float, kernel(xp, extremes)(x))
     if not (low <= least and most <= high):
         found = most if low <= least else least
         raise DataError(f"expected {what} from {low} to {high}, found {found:.12g}")
@@ -77,7 +79,7 @@ LARGEST = 2**63 - 1
 
 def check_labels(xp: Any, labels: Array, classes: int, prefix: str = "") -> None:
     """Raise a `DataError` if a label is not a class number. The check waits for the device."""
-    least, most = int(xp.min(labels)), int(xp.max(labels))
+    least, most = map(int, kernel(xp, extremes)(labels))
     if least < 0 or most >= classes:
         hint = ": labels start at 0" if least == 1 and most == classes else ""
         hint = " or more" if most == LARGEST else hint

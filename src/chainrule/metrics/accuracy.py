@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..backends.base import kernel
 from ..checks import whole
 from ..errors import ShapeError
+from ..formulas import predicted
 from ..types import Array
 from .base import (
     check_two_classes,
@@ -63,7 +65,7 @@ def accuracy(outputs: Array, targets: Array, *, ignore_index: int | None = None)
 
 def _right(xp: Any, outputs: Array, targets: Array) -> Array:
     """Return, for each sample, whether the prediction is correct."""
-    return xp.argmax(outputs, axis=-1) == _labels(xp, outputs, targets)
+    return kernel(xp, predicted)(outputs, _labels(xp, outputs, targets))
 
 
 accuracy.per_sample = _right  # type: ignore[attr-defined]

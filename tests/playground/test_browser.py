@@ -185,6 +185,18 @@ def test_each_kind_of_data_is_drawn(page, data):
     assert colours(browser, "#network") > 20
 
 
+def test_the_last_training_run_pauses_while_the_user_draws_points(page, playground):
+    browser = page()
+    find(browser, "#start").click()
+    wait_for(lambda: script(browser, "frame.steps") > 10)
+    browser.execute_script("change({ data: 'drawn' })")
+    assert not find(browser, "#step").is_enabled()
+    time.sleep(0.5)
+    before = [session.progress for session in playground.sessions]
+    time.sleep(0.5)
+    assert [session.progress for session in playground.sessions] == before
+
+
 def test_points_are_drawn_with_the_keyboard(page):
     browser = page("data=drawn&points=1,1,0;-1,-1,0;1,-1,1;-1,1,1")
     find(browser, "#drawing button:nth-child(2)").click()

@@ -5,6 +5,7 @@ import io
 import json
 import queue
 import re
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -15,7 +16,7 @@ from playground_messages import unpacked
 
 import chainrule as cr
 from chainrule.playground.program import build, written
-from chainrule.playground.session import Session
+from chainrule.playground.session import MOST_COMMANDS, Session
 from chainrule.playground.settings import FIELDS, Settings, checked, described
 from chainrule.playground.sources import available_sources
 from chainrule.playground.view import GRID
@@ -134,6 +135,25 @@ def test_other_settings_replace_the_training_run(page):
     frame = opened.read("frame")
     assert (frame["run"], frame["steps"], frame["status"]) == (2, 0, "paused")
     assert frame["weights"].size == 3 * 2 + 3
+
+
+def test_a_page_gets_a_frame_only_after_it_has_asked(page):
+    opened = page(epochs=5000)
+    opened.read("frame")
+    opened.say("speed", 0)
+    opened.say("start")
+    while opened.session.progress[0] < 100:
+        time.sleep(0.01)
+    assert opened.messages.empty()
+    assert opened.next()["steps"] >= 100
+
+
+def test_the_number_of_waiting_commands_is_bounded():
+    session = Session(lambda data: None)  # is not started, so no command is obeyed
+    for _ in range(MOST_COMMANDS):
+        session.receive({"do": "next"})
+    with pytest.raises(ValueError, match="expected fewer commands"):
+        session.receive({"do": "next"})
 
 
 def test_divergence_ends_only_this_training_run(page):

@@ -134,7 +134,7 @@ class Session(threading.Thread):
         self.send(packed({"kind": kind, "run": self.run_number, **content}))
 
     def _obey(self, do: str, value: Any) -> None:
-        steps, epochs = self._progress()
+        steps, epochs = self.progress
         match do:
             case "close":
                 self.closed = True
@@ -158,8 +158,9 @@ class Session(threading.Thread):
                 if self.view is not None and self.view.read(value):
                     self.shown_step = -1
 
-    def _progress(self) -> tuple[int, int]:
-        """Return how many steps and how many epochs are complete."""
+    @property
+    def progress(self) -> tuple[int, int]:
+        """The number of completed steps, and the number of completed epochs."""
         if self.view is None:
             return 0, 0
         trainer = self.view.experiment.trainer
@@ -170,7 +171,7 @@ class Session(threading.Thread):
         while True:
             while not self.commands.empty():
                 self._obey(*self.commands.get())
-            (steps, epochs), now = self._progress(), time.monotonic()
+            (steps, epochs), now = self.progress, time.monotonic()
             paused = self.finished or steps >= self.last_step or epochs >= self.last_epoch
             due = math.inf if paused else self.next_step
             if self.wanted and steps != self.shown_step:

@@ -468,3 +468,14 @@ def test_each_step_has_its_own_randomness(library):
     assert drawn[:2] == drawn[4:]
     expected = trainer.evaluate(2.0 * x, y)["loss"]
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_part_of_a_batch_changes_like_the_whole_batch(name, library):
+    augment = AUGMENTATIONS[name]
+    images = np.random.default_rng(1).random((9, 1, 5, 4))
+    whole = library.to_numpy(augment(library.asarray(images), np.random.default_rng(0)))
+    for part in (slice(2, 6), np.asarray([0, 1, 7])):
+        given = library.asarray(images[part])
+        found = augment.on_part(given, np.random.default_rng(0), 9, part)
+        np.testing.assert_allclose(library.to_numpy(found), whole[part], rtol=1e-12, atol=1e-12)

@@ -156,6 +156,14 @@ def test_only_rank_0_writes(tmp_path, capsys):
     assert capsys.readouterr().out.count("epoch 1/1") == 1
 
 
+def test_a_communicator_is_not_enough():
+    class Communicator:
+        size, Allreduce = 2, None
+
+    with pytest.raises(TypeError, match=r"expected parallel=cr.parallel.Ranks\(\), found .*\(comm"):
+        trained(Communicator())
+
+
 @pytest.mark.parametrize("kind", ["arrays", "batches"])
 def test_unequal_parts_of_the_data_are_weighted_right(kind):
     """With one step per epoch, own data is like the same data in one batch."""

@@ -31,10 +31,10 @@ def add_up_for(comm: Any, mpi: Any, array: Array) -> AddUp:
     array : array
         An array of the model.
     """
-    if isinstance(array, np.ndarray):
-        return lambda array: comm.Allreduce(mpi.IN_PLACE, array)
     if type(array).__module__.partition(".")[0] == "cupy":
         return _on_gpu(comm, mpi)
+    if isinstance(array, np.ndarray):
+        return lambda array: comm.Allreduce(mpi.IN_PLACE, array)
     return lambda array: _through_host(comm, mpi, array)
 
 

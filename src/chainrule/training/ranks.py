@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
+from ..errors import shown
 from ..types import Array
 
 ErrorT = TypeVar("ErrorT", bound=BaseException)
@@ -64,6 +65,15 @@ class OneRank:
 
     def on_all(self, error: ErrorT) -> ErrorT:
         return error
+
+
+def expect_ranks(thing: Any) -> Ranks:
+    """Raise a `TypeError` unless `thing` connects ranks. Return `OneRank` for a single rank."""
+    if not hasattr(thing, "add_up"):
+        hint = ": write parallel=cr.parallel.Ranks(comm)" if hasattr(thing, "Allreduce") else ""
+        raise TypeError(f"expected parallel=cr.parallel.Ranks(), found {shown(thing)}{hint}")
+    ranks: Ranks = thing
+    return ranks if ranks.size > 1 else OneRank()
 
 
 def expect_equal(ranks: Ranks, found: Mapping[str, Any]) -> None:

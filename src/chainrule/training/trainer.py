@@ -28,7 +28,7 @@ from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .hints import unknown_argument
 from .interruption import postponed_interruption
 from .loop import Run
-from .ranks import OneRank, Ranks
+from .ranks import OneRank, Ranks, expect_ranks
 from .repeated import repeated_steps
 from .resume import begin, read_training, save_training
 from .sample_means import SampleMeans
@@ -335,7 +335,7 @@ class Trainer(TrainingState):
             expect_augmentation(augment)
         micro_batches = whole("micro_batches", micro_batches, least=1)
         listeners = list_of_callbacks(callbacks)
-        ranks: Ranks = parallel if parallel is not None and parallel.size > 1 else OneRank()
+        ranks: Ranks = OneRank() if parallel is None else expect_ranks(parallel)
         batches: Any = checked_batches(
             self,
             x,

@@ -150,7 +150,8 @@ def softmax_cross_entropy(xp: Any, y: Array, labels: Array) -> tuple[Array, Arra
 def predicted(xp: Any, outputs: Array, labels: Array) -> Array:
     """Return, for each label, whether the largest output belongs to its class.
 
-    The outputs have one more axis, for the classes. Of equal outputs, the first is the largest.
+    The outputs have one more axis, for the classes. Among equal outputs, the first counts as the
+    largest.
     """
     return xp.argmax(outputs, axis=-1) == labels
 

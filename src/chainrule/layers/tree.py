@@ -103,7 +103,7 @@ class Tree(Described):
     def trainable(self) -> bool:
         """Whether at least one of the layer's parameters is not frozen."""
         own = any(isinstance(p, Parameter) and p.trainable for p in vars(self).values())
-        # A backward pass asks each time, and a walk takes ten times as long.
+        # Every backward pass needs this answer, and a walk takes ten times as long.
         return own or any(isinstance(p, Parameter) and p.trainable for _, p in self._walk())
 
     def freeze(self) -> None:

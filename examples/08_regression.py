@@ -1,7 +1,7 @@
 """8. Regression
 =============
 
-Regression with an L1 loss: a network 1-512-256-512-1 fits a curve to noisy points.
+Regression with an L1 loss: a 1-512-256-512-1 network fits a curve to noisy points.
 
 The L1 loss is the mean of ``|y - target|``. A distant point does not pull the curve harder than a
 near point does, so the curve follows the median of the noise, not the mean. Two networks start from

@@ -45,7 +45,7 @@ class BackendError(ImportError):
     ...     cr.get_backend("numpy", device="cuda")
     ... except cr.BackendError as error:
     ...     print(error)  # doctest: +ELLIPSIS
-    backend 'numpy' cannot use device='cuda' (...); to choose the library, use backend=
+    backend 'numpy' cannot use device='cuda' (...); to choose the array library, use backend=
     """
 
 

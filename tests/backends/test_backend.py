@@ -48,7 +48,7 @@ def test_a_missing_device_is_reported_with_how_to_choose_the_library(device, lib
     name = library.backend.name
     if name == "torch" and device != "meta" and library.backend.xp.cuda.is_available():
         pytest.skip("this machine may have such a device")
-    message = rf"backend '{name}' cannot use device={device!r} \(.*\).*to choose the library"
+    message = rf"backend '{name}' cannot use device={device!r} \(.*\).*to choose the array library"
     with pytest.raises(cr.BackendError, match=message):
         cr.get_backend(library.backend.xp, device=device)
 

@@ -132,7 +132,7 @@ def test_n_jobs_changes_no_score(digits):
 
 
 def test_cross_validation_scores_equal_those_by_hand(digits):
-    """Cross-validation gives the scores of models that are trained and scored by hand."""
+    """Cross-validation gives the same scores as training and scoring the models by hand."""
     x, y = digits
     folds = KFold(3, shuffle=True, random_state=0)
     scores = cross_val_score(classifier(dropout=0.2), x, y, cv=folds)

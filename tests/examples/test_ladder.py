@@ -113,7 +113,7 @@ def test_a_stopped_run_continues_at_its_last_epoch(tmp_path, small, monkeypatch,
     capsys.readouterr()
     climb(tmp_path / "stopped")
     out = capsys.readouterr().out
-    assert "step-00000010.safetensors" in out  # ten steps are the first epoch
+    assert "step-00000010.safetensors" in out  # the first epoch has ten steps
     assert "epoch 1/2" not in out
     (whole,), (stopped,) = (
         stored(tmp_path / name / "lecun-300.json") for name in ("whole", "stopped")

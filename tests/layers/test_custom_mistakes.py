@@ -1,4 +1,4 @@
-"""Mistakes in custom layers and names from other libraries give errors that say what to write."""
+"""A mistake in a custom layer, or a name from another library, raises an error with the remedy."""
 
 import copy
 import pickle

@@ -52,7 +52,7 @@ def test_frozen_parameters_stay(library):
     model[2].freeze()
     optimizer.clip_norm = 1.0
     optimizer.step()
-    # A frozen gradient is 0 and therefore does not count in the norm.
+    # The gradient of a frozen parameter is 0, so it does not contribute to the norm.
     assert not library.to_numpy(model[2].weight.grad).any()
     model[2].unfreeze()
     backward(model, library)

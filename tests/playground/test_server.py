@@ -43,7 +43,7 @@ def sessions():
 
 
 def headers(playground, **others):
-    """Return the headers that the page's own requests have."""
+    """Return the headers that the page itself sends with its requests."""
     return {
         "Host": f"127.0.0.1:{playground.port}",
         "Origin": f"http://127.0.0.1:{playground.port}",

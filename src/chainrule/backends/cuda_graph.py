@@ -120,7 +120,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class Products:
-    """Matrix products of CuPy arrays by cuBLAS, through nvmath-python.
+    """Matrix products of CuPy arrays, computed by cuBLAS through nvmath-python.
 
     Parameters
     ----------

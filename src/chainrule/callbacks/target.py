@@ -15,9 +15,9 @@ class Target:
     """A file or folder that belongs to one training run while `Trainer.fit` is active.
 
     Two training runs with the same target would overwrite and remove each other's files, so the
-    second run raises an error. Fits of an estimator (``trainer.of_estimator``) are an exception,
-    because a search passes copies of one callback to many fits. Each new fit uses the first free
-    name among ``runs``, ``runs-2``, ``runs-3`` and so on.
+    second run raises an error. Fits started by an estimator (``trainer.of_estimator``) are an
+    exception, because a search passes copies of one callback to many fits. Each new fit uses the
+    first free name among ``runs``, ``runs-2``, ``runs-3`` and so on.
 
     Parameters
     ----------

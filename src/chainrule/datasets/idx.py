@@ -1,4 +1,4 @@
-"""A strict parser of IDX, the format of the MNIST files (Y. LeCun, C. Cortes and C. Burges)."""
+"""A strict parser for IDX, the format of the MNIST files (Y. LeCun, C. Cortes and C. Burges)."""
 
 from __future__ import annotations
 

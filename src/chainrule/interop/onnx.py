@@ -58,10 +58,10 @@ def to_onnx(
         The path of the file. The file is written completely or not at all.
     input_shape : tuple of int or str, or tuple or dict of such tuples, optional
         The shape of one sample, such as ``(28, 28)``, or the shapes of several inputs, such as
-        ``((28, 28), ())`` for padded sequences with 28 steps and their lengths. For an axis of any
-        size, give a name, such as ``("time", 28)`` for any number of steps. By default, a sample is
-        a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the length of this
-        vector.
+        ``((28, 28), ())`` for padded sequences with 28 steps and their lengths. An axis of variable
+        size is given as a name instead of a number: ``("time", 28)`` allows any number of steps. By
+        default, a sample is a vector. The first `Linear`, `BatchNorm` or `LayerNorm` determines the
+        length of this vector.
     input_dtype : str, or tuple or dict of str, optional
         The dtype of the input, or of each of several inputs, such as ``("float32", "int64")`` for
         padded sequences and their lengths. The default is float32, or int64 if the first layer
@@ -172,7 +172,7 @@ def _names(what: str, x: Arrays) -> Any:
 
 
 def _sized(shape: Shapes, size: int) -> Any:
-    """Return the shape with this size for all axes that have a name."""
+    """Return the shape, with each named axis replaced by this size."""
 
     def sized(axes: Any) -> Any:
         if not isinstance(axes, tuple | list):

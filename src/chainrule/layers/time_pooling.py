@@ -80,7 +80,7 @@ class PoolOverTime(Layer):
     def _one_step(
         self, x: Array, lengths: Array | None, inside: Array | None
     ) -> tuple[Array, Backward]:
-        """Return the largest element of each feature, or its element at the last step."""
+        """Return each feature's largest value over the steps, or its value at the last step."""
         xp, (batch, time, features) = self.xp, x.shape
         steps = xp.arange(time, dtype=xp.int64, device=x.device)[None, :, None]
         if self.mode == "max":

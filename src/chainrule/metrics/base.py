@@ -49,7 +49,7 @@ def higher_is_better(metric: _Marked) -> _Marked:
 
 
 def lower_is_better(metric: _Marked) -> _Marked:
-    """Mark a metric for which lower values are better."""
+    """Mark a metric as one for which lower values are better."""
     metric.higher_is_better = False  # type: ignore[attr-defined]
     return metric
 

@@ -39,8 +39,8 @@ class Ranks:
         The communicator. By default, all processes of the run.
     own_data : bool, optional
         Whether each rank passes its own training data to `Trainer.fit`. By default, all ranks pass
-        the same data. With its own data, each rank takes its share of the batch size from its own
-        samples. The order of the samples and the dropout masks differ between ranks. An epoch ends
+        the same data. If each rank has its own data, it draws its share of each batch from that
+        data. The order of the samples and the dropout masks differ between ranks. An epoch ends
         once each rank has used all its samples. So the result depends on the number of ranks and on
         the distribution of the data. The validation data is always the same on all ranks.
 

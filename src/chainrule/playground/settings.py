@@ -122,7 +122,7 @@ class Settings:
 
     @property
     def labels(self) -> int:
-        """The number of classes of the data, or 0 if the data is a regression problem."""
+        """The number of classes of the data, or 0 for regression."""
         fixed = self.source.classes
         return self.classes if fixed is None else fixed
 

@@ -78,7 +78,7 @@ class Run:
         progress = self._begin()
         first = len(progress.rows)
         # On a device, losses are copied to the host at the end of the epoch. To find the cause of a
-        # loss that is NaN or infinite, the epoch is repeated up to the step of this loss.
+        # loss that is NaN or infinite, the epoch is repeated up to the step with this loss.
         checked_later = self.step.terminate_on_nan and not self.step.loss_on_host
         before = training._snapshot() if checked_later else None
         self._steps(progress, interruption)
@@ -119,7 +119,7 @@ class Run:
             raise failure
 
     def _begin(self) -> Progress:
-        """Return the progress of this epoch, with the steps completed before an interruption.
+        """Return the progress of this epoch, including the steps completed before an interruption.
 
         The random generator of the training run determines the order of the batches. The generator
         is reset to its state at the start of the epoch, so an interrupted epoch continues in the

@@ -50,7 +50,7 @@ class RepeatedSteps:
         whole: dict[str, Any] = {"dtype": xp.int64, "device": backend.device}
         self._real = real = {"dtype": state.dtype, "device": backend.device}
         self.steps = batches.samples // batches.batch_size  # the number of steps with a full batch
-        self._line = xp.zeros((1,), **whole)  # the line of the table for the next step
+        self._line = xp.zeros((1,), **whole)  # the table row for the next step
         self._lines = xp.arange(self.steps, **whole)
         self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
         # For each number that a step returns, a vector with one element per step, or a constant.

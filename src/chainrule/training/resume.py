@@ -196,7 +196,7 @@ def callback_states(listeners: Iterable[Callback]) -> list[dict[str, Any]]:
 
 
 def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -> None:
-    """Begin a new call of `fit`, or continue the previous call."""
+    """Begin a new call to `fit`, or continue the previous one."""
     training.resuming = resume and training.began >= 0
     if training.resuming:
         if training.stopped:

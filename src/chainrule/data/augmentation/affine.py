@@ -14,7 +14,7 @@ from .base import ImageAugmentation, precision, resample, to_device
 
 
 def _factors(name: str, pair: Any) -> tuple[float, float]:
-    """Return two numbers with ``0 < low <= high``; otherwise raise an error."""
+    """Return the two numbers if ``0 < low <= high``; otherwise raise an error."""
     expected = f"expected {name} to be a pair (low, high) with 0 < low <= high"
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"{expected}, found {shown(pair)}")

@@ -21,7 +21,7 @@ Augmentation = Callable[[Array, np.random.Generator], Array]
 
 
 def expect_augmentation(thing: Any) -> None:
-    """Raise a TypeError unless `thing` can be an `Augmentation`."""
+    """Raise a TypeError unless `thing` can be used as an `Augmentation`."""
     if not is_function(thing):
         several = isinstance(thing, tuple | list)
         hint = ": use Compose(*augmentations) for several" if several else what_is_meant(thing)

@@ -33,6 +33,7 @@ print(cr.{name}.__name__, '{name}' in vars(cr))
     ("missing", "use", "extra"),
     [
         ("sklearn", "cr.estimators", "sklearn"),
+        ("mpi4py", "cr.parallel.Ranks()", "mpi"),
         ("matplotlib", "cr.plotting.plot_sweep([{'x': 1, 'y': 2}], x='x', y='y')", "plot"),
     ],
 )

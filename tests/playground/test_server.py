@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import numpy as np
 import pytest
@@ -108,6 +111,18 @@ async def test_the_token_works_once_and_leaves_the_address(playground):
     page = await get(playground, "/", headers=headers(playground))
     assert page.code == 200
     assert playground.key not in page.body.decode()
+
+
+def test_the_command_prints_an_address_that_works():
+    command = [sys.executable, "-m", "chainrule.playground", "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().split()[-1]
+            with build_opener(HTTPCookieProcessor()).open(address, timeout=60) as page:
+                assert page.url == address.split("?")[0]
+                assert b"<title>chainrule playground</title>" in page.read()
+        finally:
+            process.terminate()
 
 
 @on_playground

@@ -14,6 +14,7 @@ async def serve(port: int, browser: bool) -> None:
 
     playground = Playground(port)
     print(f"This address works once: {playground.address}", flush=True)
+    print("Press Ctrl-C to stop.", flush=True)
     if browser:
         webbrowser.open(playground.address)
     try:

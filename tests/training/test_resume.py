@@ -332,5 +332,6 @@ def test_copies_continue_alike(library):
 
 @pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_resumed(count):
-    """Killed runs resume exactly. ``python tests/killing.py --count 200`` runs this test with more
-    kills.""" found = killing.check(count) assert found["kills"] >= count
+    """Killed runs resume exactly. ``python tests/killing.py --count 200`` tests more kills."""
+    found = killing.check(count)
+    assert found["kills"] >= count

@@ -170,8 +170,8 @@ class SharedStep(Step):
         return self._checked(loss, x, y), *self._on_host(others)
 
     def _generator(self, *more: int) -> np.random.Generator:
-        """Return the generator for the augmentation, shared by all ranks or separate for each
-        rank.""" return super()._generator(*more, *(() if self.own is None else (self.ranks.rank,)))
+        """Return the generator for the augmentation: one for all ranks, or one for each rank."""
+        return super()._generator(*more, *(() if self.own is None else (self.ranks.rank,)))
 
     def _parts(self, x: Array, y: Array, sample_weight: Array | None) -> Iterator[tuple[Any, ...]]:
         """Yield this rank's part of each micro-batch. Meanwhile, the part is the model's share."""

@@ -65,7 +65,8 @@ def group_page(title, module, names):
     """Return a page that lists names, each with the first line of its docstring."""
     lines = [*heading(title), f".. currentmodule:: {real(module)}", "", ".. autosummary::"]
     lines += ["   :nosignatures:", "", *(f"   {name}" for name in names), ""]
-    return "\n".join(lines + contents([f"{module}.{name}" for name in names], "   :hidden:"))
+    pages = [f"{name} <{module}.{name}>" for name in names]
+    return "\n".join(lines + contents(pages, "   :hidden:"))
 
 
 def name_page(module, name):
@@ -73,17 +74,37 @@ def name_page(module, name):
     path = real(module)
     thing = getattr(importlib.import_module(path), name)
     directive, options = "autofunction", []
-    if isinstance(thing, type):
-        error = issubclass(thing, Exception)
-        directive = "autoexception" if error else "autoclass"
-        options = ["   :show-inheritance:"] + ([] if error else ["   :members:"])
+    if isinstance(thing, type) and issubclass(thing, Exception):
+        directive, options = "autoexception", ["   :show-inheritance:"]
+    elif isinstance(thing, type):
+        directive, options = "autoclass", ["   :show-inheritance:", "   :members:"]
+        options.append(f"   :inherited-members: {first_left_out(thing)}")
         options += [f"   :exclude-members: {FROM_SKLEARN}"] if "estimators" in path else []
-    elif not inspect.isroutine(thing) and not callable(thing):
-        directive = "autodata"
     if path != cr.__name__ and name in cr.__all__:
         options.append("   :no-index:")  # the page of cr.NAME is the target of links
     lines = [f".. currentmodule:: {path}", "", f".. {directive}:: {name}", *options, ""]
     return "\n".join([*heading(f"{module}.{name}"), *lines])
+
+
+def first_left_out(kind):
+    """Return the base class whose members, and those of its bases, a page does not show.
+
+    This is the first base with a page of its own, or the first of another package.
+    """
+    pages = [
+        getattr(importlib.import_module(real(m)), n) for _, m, names in groups() for n in names
+    ]
+    bases = kind.__mro__[1:]
+    return next(
+        base.__name__
+        for i, base in enumerate(bases)
+        if base in pages or not any(map(is_own, bases[i:]))
+    )
+
+
+def is_own(kind):
+    """Return whether chainrule defines a class."""
+    return kind.__module__.partition(".")[0] == cr.__name__
 
 
 def real(module):
@@ -106,10 +127,10 @@ def constructor(app, what, name, thing, options, signature, returns):
 
 
 def find_short_name(app, env, node, contnode):
-    """Resolve a name such as ``cr.SGD``."""
-    module, _, name = node.get("reftarget", "").partition(".")
-    if node.get("refdomain") != "py" or module != "cr":
+    """Resolve a name such as ``cr.SGD``, or ``SGD`` in the docstring of another module."""
+    if node.get("refdomain") != "py":
         return None
+    name = node["reftarget"].removeprefix("cr.")
     domain, target = env.get_domain("py"), f"{cr.__name__}.{name}"
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
 

@@ -47,7 +47,8 @@ def write_tensors(
     Parameters
     ----------
     path : str or Path
-        The path of the file. An existing file is replaced once the new file is complete.
+        The path of the file. An existing file is replaced once the new file is complete, so
+        it is unchanged after an error.
     tensors : mapping of str to array
         Arrays of booleans, integers or floating-point numbers.
     metadata : mapping of str to str
@@ -61,8 +62,6 @@ def write_tensors(
         than `MAX_HEADER`. `read_tensors` could not read such a file.
     OSError
         If the file cannot be written.
-
-    After any of these errors, an existing file is unchanged.
     """
     metadata = {"format_version": FORMAT_VERSION, **metadata, "sha256": _NO_DIGEST}
     # The safetensors package writes every array as if it were in C order, so convert arrays in

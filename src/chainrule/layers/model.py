@@ -202,7 +202,8 @@ class Model(Layer):
         unchanged. The architecture is stored as the class and the constructor arguments of each
         layer. Constructor arguments may be numbers, strings, layers, initializers, or lists of
         these types. Other attributes of custom layers are not saved. Frozen parameters stay frozen
-        when the model is loaded.
+        when the model is loaded. An existing file is replaced once the new file is complete, so it
+        is unchanged after an error.
 
         Raises
         ------
@@ -215,8 +216,6 @@ class Model(Layer):
             If the names and the architecture together take more than 4 MiB.
         OSError
             If the file cannot be written.
-
-        After any of these errors, an existing file is unchanged.
         """
         storage.save_model(self, path)
 

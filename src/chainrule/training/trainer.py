@@ -146,7 +146,7 @@ class Trainer(TrainingState):
         The file holds the model, the state of the optimizer, the random state of batches and
         dropout, the history, the states of the callbacks and the position in the epoch.
         `chainrule.load` can read the model from this file. An existing file is replaced once the
-        new file is complete.
+        new file is complete, so it is unchanged after an error.
 
         Raises
         ------
@@ -158,8 +158,6 @@ class Trainer(TrainingState):
             If the model cannot be saved (see `Sequential.save`).
         OSError
             If the file cannot be written.
-
-        After any of these errors, an existing file is unchanged.
         """
         self.expect_whole_steps()
         save_training(self, path)

@@ -78,7 +78,8 @@ def name_page(module, name):
         directive, options = "autoexception", ["   :show-inheritance:"]
     elif isinstance(thing, type):
         directive, options = "autoclass", ["   :show-inheritance:", "   :members:"]
-        options.append(f"   :inherited-members: {first_left_out(thing)}")
+        others = ", ".join(base.__name__ for base in left_out(thing))
+        options.append(f"   :inherited-members: {others}")
         options += [f"   :exclude-members: {FROM_SKLEARN}"] if "estimators" in path else []
     if path != cr.__name__ and name in cr.__all__:
         options.append("   :no-index:")  # the page of cr.NAME is the target of links
@@ -86,20 +87,19 @@ def name_page(module, name):
     return "\n".join([*heading(f"{module}.{name}"), *lines])
 
 
-def first_left_out(kind):
-    """Return the base class whose members, and those of its bases, a page does not show.
+def left_out(kind):
+    """Return the base classes whose members the page of a class does not show.
 
-    This is the first base with a page of its own, or the first of another package.
+    They begin with the first base that has a page of its own, or that another package defines.
     """
     pages = [
         getattr(importlib.import_module(real(m)), n) for _, m, names in groups() for n in names
     ]
     bases = kind.__mro__[1:]
-    return next(
-        base.__name__
-        for i, base in enumerate(bases)
-        if base in pages or not any(map(is_own, bases[i:]))
+    start = next(
+        i for i, base in enumerate(bases) if base in pages or not any(map(is_own, bases[i:]))
     )
+    return bases[start:]
 
 
 def is_own(kind):

@@ -87,6 +87,21 @@ def test_every_public_name_has_a_page():
 
 
 @built
+@pytest.mark.parametrize(
+    "method",
+    ["Layer.freeze", "Parameter.value", "Sequential.predict", "Trainer.fit", "Trainer.stop"],
+)
+def test_pages_show_the_methods_of_bases_without_a_page(method):
+    page = Page(SITE / f"docs/api/cr.{method.partition('.')[0]}.html")
+    assert f"chainrule.{method}" in page.anchors
+
+
+@built
+def test_pages_leave_out_the_methods_of_bases_with_a_page():
+    assert "chainrule.Linear.freeze" not in Page(SITE / "docs/api/cr.Linear.html").anchors
+
+
+@built
 def test_the_names_in_the_readme_lead_to_their_pages():
     links = {target for _, target in Page(SITE / "README.html").links}
     pages = {f"docs/api/{page.name}" for page in (SITE / "docs/api").glob("cr.*.html")}

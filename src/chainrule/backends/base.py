@@ -99,7 +99,7 @@ class Backend:
                 raise
             raise BackendError(
                 f"backend {self.name!r} cannot use device={self.device!r} ({error}); to choose "
-                "the library, use backend="
+                "the array library, use backend="
             ) from error
         try:
             view = self.xp.reshape(vector[1:], (2, 1), copy=False)

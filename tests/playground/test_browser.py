@@ -207,6 +207,42 @@ def test_points_are_drawn_with_the_keyboard(page):
     wait_for(lambda: script(browser, "data?.y.length") == 5)
 
 
+def test_points_of_a_class_that_is_removed_are_removed(page):
+    points = "1,1,0;-1,-1,0;1,-1,1;-1,1,1;2,2,2"
+    browser = page(f"data=drawn&classes=4&points={points}")
+    browser.execute_script("change({ classes: 2 })")
+    assert browser.current_url.endswith("-1,1,1")
+    wait_for(lambda: script(browser, "frame !== null"))
+    assert script(browser, "data.y.length") == 4
+    browser.execute_script("change({ classes: 4 })")
+    assert script(browser, "settings.points.length") == 4
+
+
+def test_refused_settings_pause_the_last_training_run(page, playground):
+    browser = page()
+    find(browser, "#start").click()
+    wait_for(lambda: script(browser, "frame.steps") > 10)
+    browser.execute_script("change({ lr: -1 })")
+    wait_for(lambda: "expected lr to be" in find(browser, "#message").text)
+    assert not find(browser, "#start").is_enabled()
+    time.sleep(0.5)
+    before = [session.progress for session in playground.sessions]
+    time.sleep(0.5)
+    assert [session.progress for session in playground.sessions] == before
+
+
+def test_a_lost_connection_leaves_the_message_and_no_controls(page):
+    browser = page()
+    browser.execute_script("socket.close()")
+    wait_for(lambda: "The connection is closed" in find(browser, "#message").text)
+    for control in ("#start", "#reset", "#speed", "[name=lr]", "[aria-label='Add a hidden layer']"):
+        assert not find(browser, control).is_enabled()
+    assert float(find(browser, "#step").value_of_css_property("opacity")) < 0.5
+    browser.execute_script("location.hash = 'lr=0.5'")
+    time.sleep(0.3)
+    assert "The connection is closed" in find(browser, "#message").text
+
+
 def test_a_unit_is_enlarged_with_the_keyboard(page):
     browser = page("hidden=3")
     before = script(browser, "document.getElementById('surface').toDataURL()")

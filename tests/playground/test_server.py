@@ -191,6 +191,15 @@ async def test_only_loopback_listens(playground):
 
 
 @on_playground
+async def test_long_bodies_are_refused_before_they_are_read(playground):
+    reader, writer = await asyncio.open_connection("127.0.0.1", playground.port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 20)  # none of the 2000 bytes are sent
+    assert answer.startswith(b"HTTP/1.1 400")
+    writer.close()
+
+
+@on_playground
 async def test_two_pages_are_two_training_runs(playground):
     one, two = await connect(playground), await connect(playground)
     await begin(one, seed=1)

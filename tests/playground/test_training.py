@@ -207,6 +207,16 @@ def test_an_image_is_read(page):
     assert opened.next()["steps"] == 1
 
 
+def test_units_of_a_later_layer_are_compared_for_an_image(page):
+    if "digits" not in available_sources():
+        pytest.skip("the digits need scikit-learn")
+    frame = page(data="digits", samples=100, hidden=[3, 4]).read("frame")
+    units = np.abs(frame["pictures"][3 * 64 :])
+    assert units.size == 4
+    assert units.max() == 127
+    assert len(set(units.tolist())) > 1
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

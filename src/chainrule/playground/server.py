@@ -33,6 +33,7 @@ FILES = {
 }
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 MOST_PAGES = 8
+LARGEST_BODY = 1024  # in bytes; the server expects no bodies, and stops reading longer ones
 LONGEST_MESSAGE = 64 * 1024  # in characters; a longer message is refused
 CLOSED_FROM = 1024 * 1024  # in bytes; a message of this size ends the connection
 HEADERS = {
@@ -80,7 +81,8 @@ class Playground:
                 websocket_max_message_size=CLOSED_FROM,
                 websocket_ping_interval=20,
                 log_function=lambda handler: None,
-            )
+            ),
+            max_body_size=LARGEST_BODY,
         )
         try:
             sockets = bind_sockets(port, "127.0.0.1")

@@ -65,7 +65,8 @@ class View:
         for layer in self.model.layers:
             y, _ = layer.forward(y)
             if type(layer).__name__ == self.settings.activation:
-                units.append(signed(to_numpy(y).T))
+                values = to_numpy(y)  # one image has one row, so the units of a layer are compared
+                units.append(signed(values if self.settings.source.side else values.T))
         linear = [layer for layer in self.model.layers if isinstance(layer, Linear)]
         weights = [to_numpy(layer.weight.value) for layer in linear]
         if self.settings.source.side:  # the first layer is shown by its weights, as images

@@ -4,7 +4,7 @@
 
 const $ = (id) => document.getElementById(id);
 const form = $("settings").elements;
-const COLOURS = ["#e08214", "#2b7bba", "#009e73", "#cc79a7", "#b8a900", "#7b4fa3"];
+const COLOURS = ["#e08214", "#2b7bba", "#009e73", "#cc79a7", "#e6d800", "#5b3fb0"];
 const KINDS = { float32: Float32Array, int8: Int8Array, uint8: Uint8Array };
 
 let known = null; // what the server has sent about the settings
@@ -28,6 +28,7 @@ let pointsAreNew = true; // the points stand on a canvas of their own, because t
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
 const socket = new WebSocket(`${scheme}//${location.host}/training`);
 socket.binaryType = "arraybuffer";
+const CONTROLS = "fieldset, #reset, #speed, #network-part button, #output-part button";
 
 function send(command, value = null, more = {}) {
   if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ do: command, value, ...more }));
@@ -54,6 +55,7 @@ socket.addEventListener("message", (event) => {
 socket.addEventListener("close", (event) => {
   setRunning(false);
   setReady(false);
+  for (const control of document.querySelectorAll(CONTROLS)) control.disabled = true;
   show(`The connection is closed${event.reason ? `: ${event.reason}` : ""}. Reload the page to start again.`);
 });
 
@@ -91,6 +93,7 @@ const handlers = {
     show(`Training ended: ${message.text}`);
   },
   refused(message) {
+    if (!data) send("pause"); // the server still has the last training run
     show(message.text);
   },
 };
@@ -168,12 +171,14 @@ function showValue(input) {
 function change(values) {
   Object.assign(settings, values);
   if (!losses().includes(settings.loss) || settings.loss === losses()[0]) settings.loss = "";
-  writeAddress();
   begin();
+  writeAddress();
 }
 
 /** Send the settings to the server, which builds the model and waits. */
 function begin() {
+  if (socket.readyState !== WebSocket.OPEN) return;
+  settings.points = settings.points.filter((point) => point[2] < settings.classes);
   run += 1;
   data = frame = selected = cursor = null;
   rows = [];
@@ -244,6 +249,7 @@ function writeAddress() {
 
 /** Take the settings from the address. Nothing is trained before the user presses a button. */
 function readAddress() {
+  if (!known) return;
   settings = structuredClone(known.defaults);
   $("speed").value = "100";
   const wrong = [];

@@ -1,5 +1,7 @@
 """Train with ranks that are threads, and compare with a single process."""
 
+import inspect
+
 import numpy as np
 import pytest
 import ranks
@@ -154,6 +156,16 @@ def test_only_rank_0_writes(tmp_path, capsys):
     threads.run(2, writing)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.csv", "checkpoints"]
     assert capsys.readouterr().out.count("epoch 1/1") == 1
+
+
+def test_every_callback_with_a_file_is_called_on_rank_0_only():
+    from chainrule.plotting import Animation
+
+    kinds = [getattr(cr.callbacks, name) for name in cr.callbacks.__all__]
+    kinds = [k for k in (*kinds, Animation) if isinstance(k, type) and issubclass(k, cr.Callback)]
+    with_file = {kind for kind in kinds if "Target(" in inspect.getsource(kind)}
+    assert {cr.callbacks.CSVLogger, cr.callbacks.Checkpoint, Animation} <= with_file
+    assert [kind for kind in with_file if not kind.writes] == []
 
 
 def test_a_communicator_is_not_enough():

@@ -67,6 +67,8 @@ class Animation(Callback):
     >>> history = trainer.fit(x, y, epochs=2, callbacks=[film], verbose=0)
     """
 
+    writes = True
+
     def __init__(
         self,
         figure: Any,

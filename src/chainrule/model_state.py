@@ -54,17 +54,17 @@ class Share(Protocol):
 
     Attributes
     ----------
-    is_part : bool
-        Whether there are other processes.
     start : int
         The number of samples of the batch that come before the first sample of the share.
     """
 
-    is_part: bool
     start: int
 
+    def of_batch(self, values: int) -> int:
+        """Return the number of values in the whole batch if there are this many in the share."""
+
     def moments(
-        self, samples: Any, centred: Array, mean: Array, variance: Array
+        self, samples: Any, centred: Array, first: Array, mean: Array, variance: Array
     ) -> tuple[Any, Array, Array]:
         """Turn statistics of this share into statistics of the whole batch.
 
@@ -73,15 +73,17 @@ class Share(Protocol):
         samples : int
             The number of values of each feature in this share.
         centred : array
-            ``(samples, features)``, the values minus `mean`. This array is overwritten with the
+            ``(samples, features)``, the values minus their mean. This array is overwritten with the
             values minus the mean of the batch.
+        first : array
+            ``(features,)``, the first value of each feature.
         mean, variance : array
-            ``(features,)``, the statistics of this share.
+            ``(features,)``, the mean of the values minus `first`, and the variance of the values.
 
         Returns
         -------
         samples, mean, variance
-            The same for the whole batch.
+            The number of values in the whole batch, their mean and their variance.
         """
 
     def sums(self, *vectors: Array) -> tuple[Array, ...]:
@@ -91,13 +93,15 @@ class Share(Protocol):
 class WholeBatch:
     """The share of a process that trains alone: all samples of the batch."""
 
-    is_part = False
     start = 0
 
+    def of_batch(self, values: int) -> int:
+        return values
+
     def moments(
-        self, samples: Any, centred: Array, mean: Array, variance: Array
+        self, samples: Any, centred: Array, first: Array, mean: Array, variance: Array
     ) -> tuple[Any, Array, Array]:
-        return samples, mean, variance
+        return samples, first + mean, variance
 
     def sums(self, *vectors: Array) -> tuple[Array, ...]:
         return vectors

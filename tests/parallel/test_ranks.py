@@ -233,3 +233,45 @@ def test_own_data_resumes_exactly_on_the_same_ranks(tmp_path):
         expect_same(part, whole[0])
     refused = threads.run(3, resumed, own_data=True)
     assert any("expected the same batches to resume" in str(error) for error in refused)
+
+
+def normalising(dtype="float64"):
+    model = cr.Sequential(cr.BatchNorm(5), cr.Linear(5, 2), dtype=dtype)
+    return cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(0.1))
+
+
+def test_micro_batches_of_own_data_are_not_empty():
+    """The last step has two micro-batches for one sample of each rank."""
+    x = np.random.default_rng(3).normal(size=(13, 5))
+
+    def own(together):
+        trainer, options = normalising(), {"batch_size": 8, "micro_batches": 2, "verbose": 0}
+        trainer.fit(x, x[:, :2], parallel=together, **options)
+        return trainer.model.state.buffers
+
+    first, second = threads.run(2, own, own_data=True)
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_batch_of_one_sample_is_refused():
+    x = np.ones((1, 5))
+
+    def single(together):
+        normalising().fit([(x, x[:, :2])], parallel=together, verbose=0)
+
+    errors = map(str, threads.run(2, single))
+    assert any("expected at least 2 values of each feature" in error for error in errors)
+
+
+def test_statistics_of_numbers_with_a_large_mean_are_accurate():
+    x = (1e4 + np.random.default_rng(4).normal(size=(30, 5))).astype("float32")
+
+    def statistics(together):
+        trainer = normalising("float32")
+        trainer.fit(x, x[:, :2], batch_size=30, parallel=together, verbose=0)
+        return trainer.model.layers[0].running_var.value
+
+    exact = 0.9 + 0.1 * x.astype("float64").var(axis=0, ddof=1)
+    for variance in threads.run(3, statistics):
+        np.testing.assert_allclose(variance, exact, rtol=1e-6)

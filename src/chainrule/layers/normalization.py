@@ -107,15 +107,13 @@ class BatchNorm(Layer):
         total = self.backend.kernel(sum_over_batch)
         of_batch = training and not self._is_fixed()
         if of_batch:
-            if not share.is_part:
-                self.expect_batch(samples)
+            self.expect_batch(share.of_batch(samples))
             first = x[0, :]
             centred = x - first  # sums of small numbers are more accurate
             mean = total(centred) / samples
             centred -= mean
             variance = total(centred * centred) / samples
-            mean = first + mean
-            samples, mean, variance = share.moments(samples, centred, mean, variance)
+            samples, mean, variance = share.moments(samples, centred, first, mean, variance)
             self._follow(mean, variance * (samples / (samples - 1)))
         else:
             centred = x - self.running_mean.value

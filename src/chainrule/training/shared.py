@@ -42,6 +42,8 @@ class PartOfBatch:
         The rows of the batch.
     start : int
         The number of samples of the micro-batch on earlier ranks.
+    total : int
+        The number of samples of the micro-batch on all ranks.
     empty : bool
         Whether the rank has no samples. `rows` is then the sample with weight 0.
     """
@@ -49,11 +51,16 @@ class PartOfBatch:
     ranks: Ranks
     rows: slice
     start: int
+    total: int
     empty: bool
-    is_part = True
+
+    def of_batch(self, values: int) -> int:
+        """Return the number of values in the whole batch (see `chainrule.model_state.Share`)."""
+        samples: int = self.rows.stop - self.rows.start
+        return values * self.total // samples
 
     def moments(
-        self, samples: Any, centred: Array, mean: Array, variance: Array
+        self, samples: Any, centred: Array, first: Array, mean: Array, variance: Array
     ) -> tuple[Any, Array, Array]:
         """Return the statistics of the whole batch (see `chainrule.model_state.Share`).
 
@@ -62,17 +69,22 @@ class PartOfBatch:
         """
         xp, features = array_namespace(mean), mean.shape[0]
         count = xp.zeros_like(mean[:1]) + (0.0 if self.empty else float(samples))
-        own = xp.concat([count, mean, variance])
+        own = xp.concat([count, first, mean, variance])
         table = xp.stack([xp.zeros_like(own)] * self.ranks.size)
         table[self.ranks.rank, ...] = own
         self.ranks.add_up(table)
         samples = xp.sum(table[:, 0])
         share = table[:, :1] / samples
-        means, variances = table[:, 1 : 1 + features], table[:, 1 + features :]
-        of_batch = xp.sum(share * means, axis=0)
-        centred -= of_batch - mean
-        deviation = means - of_batch
-        return samples, of_batch, xp.sum(share * (variances + deviation * deviation), axis=0)
+        firsts, means, variances = (
+            table[:, start : start + features] for start in range(1, own.shape[0], features)
+        )
+        origin = firsts[0, ...]
+        deviation = means + (firsts - origin)  # sums of small numbers are more accurate
+        shift = xp.sum(share * deviation, axis=0)
+        deviation -= shift
+        centred += deviation[self.ranks.rank, ...]
+        variance = xp.sum(share * (variances + deviation * deviation), axis=0)
+        return samples, origin + shift, variance
 
     def sums(self, *vectors: Array) -> tuple[Array, ...]:
         """Return the sums of vectors of equal length over all ranks that have samples."""
@@ -99,17 +111,15 @@ class OwnBatches:
 
     Attributes
     ----------
-    start : int
-        The number of samples that earlier ranks have in this step.
-    empty : bool
-        Whether this rank has no batch left in this epoch.
+    counts : list of int
+        The number of samples of each rank in this step. A rank without a batch has 0.
     """
 
     def __init__(self, batches: Batches | BatchStream, ranks: Ranks) -> None:
         self.batches = batches
         self.ranks = ranks
         self.rng = batches.rng
-        self.start, self.empty = 0, False
+        self.counts: list[int] = []
         self.description = {"on each rank": ranks.gather(batches.description)}
         self._lengths = ranks.gather(len(batches))
 
@@ -123,10 +133,9 @@ class OwnBatches:
         batches = self.batches.starting_at(0)
         for i in itertools.count():
             batch = next(batches, None)
-            counts = self.ranks.gather(0 if batch is None else first(batch[0]).shape[0])
-            if not any(counts):
+            self.counts = self.ranks.gather(0 if batch is None else first(batch[0]).shape[0])
+            if not any(self.counts):
                 return
-            self.start, self.empty = sum(counts[:rank]), batch is None
             if batch is not None:
                 one = tuple(rows(array, slice(1)) for array in batch)
             elif i == 0:
@@ -189,16 +198,21 @@ class SharedStep(Step):
 
     def _places(self, samples: int) -> Iterator[PartOfBatch]:
         """Yield this rank's part of each micro-batch of a batch with this many samples."""
+        ranks = self.ranks
         if self.own is not None:
-            for start, stop in bounds(samples, self.micro_batches):
+            counts = self.own.counts
+            micro_batches = min(self.micro_batches, max(counts))  # so that none is empty
+            for parts in zip(*(bounds(n, micro_batches) for n in counts), strict=True):
+                start, stop = parts[ranks.rank]
+                lengths = [after - before for before, after in parts]
                 here = slice(start, max(stop, start + 1))
-                empty = self.own.empty or start == stop
-                yield PartOfBatch(self.ranks, here, self.own.start + start, empty)
+                earlier, total = sum(lengths[: ranks.rank]), sum(lengths)
+                yield PartOfBatch(ranks, here, earlier, total, start == stop)
             return
         for start, stop in bounds(samples, min(self.micro_batches, samples)):
-            before, after = bounds_of(self.ranks, stop - start)
+            before, after = bounds_of(ranks, stop - start)
             here = slice(start + before, start + max(after, before + 1))
-            yield PartOfBatch(self.ranks, here, before, before == after)
+            yield PartOfBatch(ranks, here, before, stop - start, before == after)
 
     def _inputs(self, x: Arrays, parts: list[PartOfBatch]) -> list[Arrays]:
         """Return the inputs of each part, after augmentation.

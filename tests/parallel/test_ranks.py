@@ -1,6 +1,7 @@
 """Train with ranks that are threads, and compare with a single process."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -275,3 +276,57 @@ def test_statistics_of_numbers_with_a_large_mean_are_accurate():
     exact = 0.9 + 0.1 * x.astype("float64").var(axis=0, ddof=1)
     for variance in threads.run(3, statistics):
         np.testing.assert_allclose(variance, exact, rtol=1e-6)
+
+
+X = np.random.default_rng(5).normal(size=(12, 5))
+
+
+def differing(together, kind):
+    """Train with one argument that differs between the ranks."""
+    other = together.rank == 1
+    x, options = (X + 1.0 if other and kind == "data" else X), {"batch_size": 6}
+    trainer = normalising()
+    if kind == "no validation" and not other:
+        options["validation_data"] = X, X[:, :2]
+    if kind == "validation":
+        options["validation_data"] = X + other, X[:, :2]
+    if kind == "learning rate":
+        trainer.optimizer.lr = 0.1 + other
+    if kind == "micro-batches":
+        options["micro_batches"] = 1 + other
+    if kind == "frozen":
+        trainer.model.layers[1].weight.trainable = not other
+    if kind in ("batches", "length"):
+        batches = [(x, x[:, :2])] * (1 + (other and kind == "length"))
+        batches += [(x[other:], x[other:, :2])] * (kind == "batches")
+        return trainer.fit(batches, parallel=together, verbose=0)
+    return trainer.fit(x, x[:, :2], parallel=together, verbose=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("no validation", "validation data, found shapes .* on rank 0, nothing on rank 1"),
+        ("validation", "validation data"),
+        ("learning rate", r"optimizer, found SGD\(.*0\.1.* on rank 0, SGD\(.*1\.1"),
+        ("micro-batches", "number of micro-batches, found 1 on rank 0, 2 on rank 1"),
+        ("frozen", "trainable parameters"),
+        ("data", r"training data, .*: if each rank has its own data, write .*own_data=True"),
+        ("batches", "batch, found .*own_data=True"),
+        ("length", "batch, found nothing on rank 0, shapes"),
+    ],
+)
+def test_arguments_that_differ_between_ranks_are_found(kind, named):
+    for error in threads.run(2, lambda together: differing(together, kind)):
+        assert isinstance(error, RuntimeError)
+        assert re.search(f"expected all ranks to have the same {named}", str(error)), str(error)
+
+
+def test_schedules_may_be_functions():
+    def scheduled(together):
+        model = cr.Sequential(cr.Linear(5, 2), dtype="float64")
+        trainer = cr.Trainer(model, loss=cr.MSELoss(), optimizer=cr.SGD(lambda step: 0.1))
+        trainer.fit([(X, X[:, :2])], parallel=together, verbose=0)
+        return trainer.optimizer.steps
+
+    assert threads.run(2, scheduled) == [1, 1]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..callbacks import Callback
-from ..data import Batches, BatchStream
 from ..errors import DataError, DivergenceError
 from ..layers.finite import not_finite
 from ..types import Array
@@ -19,7 +18,7 @@ from .evaluation import measure
 from .interruption import Interruption
 from .ranks import Ranks
 from .repeated import RepeatedSteps
-from .shared import OwnBatches, end_epoch
+from .shared import Source, end_epoch
 from .state import Progress, TrainingState
 from .step import NotFinite, Step
 
@@ -35,7 +34,7 @@ class Run:
     ----------
     training : TrainingState
         The state of the training run, which this object updates.
-    batches : Batches, BatchStream or OwnBatches
+    batches : Batches, BatchStream, SameBatches or OwnBatches
         The source of the batches.
     step : Step
         The function that runs one training step with a batch.
@@ -50,7 +49,7 @@ class Run:
     """
 
     training: TrainingState
-    batches: Batches | BatchStream | OwnBatches
+    batches: Source
     step: Step
     repeated: RepeatedSteps | None
     validation: tuple[Array, ...] | None

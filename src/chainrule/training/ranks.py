@@ -76,14 +76,14 @@ def expect_ranks(thing: Any) -> Ranks:
     return ranks if ranks.size > 1 else OneRank()
 
 
-def expect_equal(ranks: Ranks, found: Mapping[str, Any]) -> None:
+def expect_equal(ranks: Ranks, found: Mapping[str, Any], hint: str = "") -> None:
     """Raise a `RuntimeError` on all ranks unless each value of `found` is equal on all ranks."""
     gathered = ranks.gather(list(found.values()))
     for name, values in zip(found, zip(*gathered, strict=True), strict=True):
         if any(value != values[0] for value in values):
             each = ", ".join(f"{value} on rank {rank}" for rank, value in enumerate(values))
             raise ranks.on_all(
-                RuntimeError(f"expected all ranks to have the same {name}, found {each}")
+                RuntimeError(f"expected all ranks to have the same {name}, found {each}{hint}")
             )
 
 

@@ -7,6 +7,7 @@ parts. So each rank makes the step that a single process would make with the who
 from __future__ import annotations
 
 import itertools
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,16 +16,20 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from ..backends.conversion import to_numpy
 from ..data import Batches, BatchStream
 from ..data.augmentation.base import takes_parts
 from ..errors import DataError
-from ..forms import each, first, rows
+from ..forms import each, first, named, rows
 from ..model_state import ModelState, WholeBatch
 from ..types import Array, Arrays
 from .interruption import Interruption
 from .ranks import Ranks, bounds_of, expect_equal
 from .state import TrainingState
 from .step import Step, accumulate, bounds
+
+_COMPARED = 4  # the number of samples that the ranks compare
+_IF_OWN = ": if each rank has its own data, write parallel=cr.parallel.Ranks(own_data=True)"
 
 
 @dataclass
@@ -144,6 +149,36 @@ class OwnBatches:
                 yield one if batch is None else batch
 
 
+class SameBatches:
+    """Ready-made batches that must be the same on all ranks, which compare each batch.
+
+    Parameters
+    ----------
+    batches : BatchStream
+        The batches.
+    ranks : Ranks
+        The connection to the other ranks.
+    """
+
+    def __init__(self, batches: BatchStream, ranks: Ranks) -> None:
+        self.batches = batches
+        self.ranks = ranks
+        self.description = batches.description
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def starting_at(self, step: int) -> Iterator[tuple[Arrays, ...]]:
+        """Yield the batches of one pass, starting at batch `step`. Discard all earlier batches."""
+        batches = self.batches.starting_at(step)
+        while True:
+            batch = next(batches, None)
+            expect_equal(self.ranks, {"batch": _summary(batch)}, _IF_OWN)
+            if batch is None:
+                return
+            yield batch
+
+
 @dataclass(frozen=True)
 class SharedStep(Step):
     """A training step on this rank's part of a batch, with the same result on all ranks.
@@ -245,22 +280,30 @@ class SharedStep(Step):
         return [sums[i] for i in range(len(numbers))]
 
 
+Source = Batches | BatchStream | SameBatches | OwnBatches
+
+
 def shared(
     step: Step,
     batches: Batches | BatchStream,
     ranks: Ranks,
     training: TrainingState,
+    validation: tuple[Arrays, ...] | None,
     interruption: Interruption,
-) -> tuple[Step, Batches | BatchStream | OwnBatches]:
+) -> tuple[Step, Source]:
     """Return the step and the batches for several ranks.
 
     Raises
     ------
     RuntimeError
-        On all ranks, unless they begin with the same state and the same kind of batches.
+        On all ranks, unless they begin with the same state, the same arguments, and the same kind
+        of batches.
     """
     own = OwnBatches(batches, ranks) if ranks.own_data else None
-    state, source = training.model.state, own or batches
+    state = training.model.state
+    source: Source = own or batches
+    if isinstance(source, BatchStream):
+        source = SameBatches(source, ranks)
     expect_equal(
         ranks,
         {
@@ -271,8 +314,17 @@ def shared(
             "number of random masks": state.draws,
             "random state": str(training.rng.bit_generator.state),
             "batches": str(source.description),
+            "optimizer": _without_addresses(training.optimizer),
+            "loss": _without_addresses(step.loss),
+            "metrics": list(training.metrics),
+            "number of micro-batches": step.micro_batches,
+            "terminate_on_nan": step.terminate_on_nan,
+            "trainable parameters": [p.trainable for p in state.parameters],
+            "validation data": _summary(validation),
         },
     )
+    if isinstance(source, Batches):
+        expect_equal(ranks, {"training data": _summary(source.arrays)}, _IF_OWN)
     # The loss, the weight, the sums of the metrics and the request to end the run.
     vector = state.lengthen_gradients(3 + len(step.means))
     return SharedStep(
@@ -291,3 +343,18 @@ def _checksums(state: ModelState) -> dict[str, Any]:
     vectors = {"weights": state.values, "running statistics": state.buffers}
     to_numpy = state.backend.to_numpy
     return {f"checksum of {name}": zlib.crc32(to_numpy(v).data) for name, v in vectors.items()}
+
+
+def _summary(data: tuple[Arrays, ...] | None) -> str:
+    """Return the shapes of the arrays and a checksum of the first samples, or "nothing"."""
+    if data is None:
+        return "nothing"
+    arrays = [array for arrays in data for array in named("", arrays).values()]
+    shapes = ", ".join(str(tuple(array.shape)) for array in arrays)
+    starts = (to_numpy(array[:_COMPARED, ...]).tobytes() for array in arrays)
+    return f"shapes {shapes} with checksum {zlib.crc32(b''.join(starts))}"
+
+
+def _without_addresses(thing: Any) -> str:
+    """Return the ``repr`` without the addresses of functions, which differ between processes."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(thing))

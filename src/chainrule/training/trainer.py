@@ -378,7 +378,7 @@ class Trainer(TrainingState):
             ends.enter_context(ranks.guard())
             interruption = ends.enter_context(postponed_interruption(ranks))
             if ranks.size > 1:
-                step, batches = shared(step, batches, ranks, self, interruption)
+                step, batches = shared(step, batches, ranks, self, validation, interruption)
             repeated = None if self.compile == "off" else repeated_steps(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)

@@ -18,7 +18,7 @@ IMAGES = Path(__file__).parent / "images"
 PICTURES = {  # name: settings, colour scheme, width and height of the window
     "light": ("", "light", (1400, 860)),
     "dark": ("data=blobs&classes=4&hidden=8,6", "dark", (1400, 860)),
-    "digits": ("data=digits&hidden=12&lr=0.01&samples=1500", "light", (1400, 860)),
+    "digits": ("data=digits&hidden=12&samples=1500", "light", (1400, 860)),
     "phone": ("data=circles&hidden=4,3&lr=0.03", "light", (375, 812)),
 }
 

@@ -141,7 +141,7 @@ def test_a_change_stands_in_the_address_and_clears_the_drawing(page):
     find(browser, "[aria-label='Add a hidden layer']").click()
     assert browser.current_url.endswith("#hidden=8,9,9")
     assert find(browser, "#number-epoch").text == "0"
-    wait_for(lambda: script(browser, "frame?.weights.length") == 16 + 72 + 81 + 9)
+    wait_for(lambda: script(browser, "frame?.weights.length") == 16 + 72 + 81 + 27)
     assert colours(browser, "#curves") == 1
 
 
@@ -205,6 +205,53 @@ def test_points_are_drawn_with_the_keyboard(page):
     )
     assert browser.current_url.endswith(";0.2,0.1,1")
     wait_for(lambda: script(browser, "data?.y.length") == 5)
+
+
+def test_an_epoch_can_be_paused(page):
+    browser = page("speed=1")
+    find(browser, "#epoch").click()
+    assert find(browser, "#start").text == "Pause"
+    find(browser, "#start").click()
+    assert find(browser, "#start").text == "Start"
+    time.sleep(1.5)
+    assert script(browser, "frame.steps") <= 1
+
+
+def test_screen_readers_hear_each_result_once(page):
+    browser = page()
+    assert find(browser, "#spoken").get_attribute("textContent") == ""
+    find(browser, "#step").click()
+    wait_for(lambda: find(browser, "#spoken").get_attribute("textContent"))
+    spoken = find(browser, "#spoken").get_attribute("textContent")
+    assert spoken.startswith("Training paused after 1 steps.")
+    browser.execute_script("speak(''); handlers.frame({...frame, rows: []})")
+    assert find(browser, "#spoken").get_attribute("textContent") == ""
+
+
+def test_a_slider_shows_the_value_that_is_used(page):
+    browser = page("noise=0.333&test=33")
+    shown = [e.text for e in browser.find_elements(By.CSS_SELECTOR, ".value") if e.text]
+    assert shown[:2] == ["0.333", "33"]
+    assert find(browser, "[name=test]").get_attribute("value") == "33"
+
+
+def test_a_touch_enlarges_a_unit(page):
+    browser = page("hidden=3")
+    touch = """
+        const unit = units.find((unit) => unit.layer === 1 && unit.unit === 1);
+        const {left, top} = document.getElementById("network").getBoundingClientRect();
+        const place = {clientX: left + unit.x + 5, clientY: top + unit.y + 5, pointerType: "touch"};
+        for (const kind of ["pointerdown", "pointerleave"])
+            document.getElementById("network").dispatchEvent(new PointerEvent(kind, place));
+    """
+    browser.execute_script(touch)
+    assert find(browser, "#output-title").text == "Layer 1, unit 2"
+
+
+def test_large_losses_are_short(page):
+    browser = page()
+    shown = script(browser, "[0, 0.5, 12345, 0.0001, null].map(short)")
+    assert shown == ["0.000", "0.500", "1.2e+4", "1.0e-4", "–"]
 
 
 def test_points_of_a_class_that_is_removed_are_removed(page):

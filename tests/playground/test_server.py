@@ -1,6 +1,7 @@
 """Who may connect to the playground, and what becomes of malformed messages."""
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -13,7 +14,13 @@ from playground_messages import unpacked
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from chainrule.playground.server import CLOSED_FROM, LONGEST_MESSAGE, MOST_PAGES, Playground
+from chainrule.playground.server import (
+    CLOSED_FROM,
+    LONGEST_MESSAGE,
+    MOST_PAGES,
+    Playground,
+    Training,
+)
 
 OPEN = []  # the connections of the running test
 PAGES = ("/", "/script.js", "/style.css", "/training")
@@ -233,6 +240,55 @@ async def test_closing_a_page_ends_its_training_run(playground):
     await asyncio.to_thread(thread.join, 20)
     assert not thread.is_alive()
     assert not playground.sessions
+
+
+def test_a_page_that_is_closed_during_training_logs_nothing(caplog, capfd):
+    @on_playground
+    async def close_abruptly(playground):
+        socket = await connect(playground)
+        await begin(socket, epochs=5000)
+        await say(socket, "speed", 0)
+        await say(socket, "start")
+        for _ in range(20):
+            await read(socket, "frame")
+            await say(socket, "next")
+        OPEN.remove(socket)
+        socket.protocol.stream.close()
+        socket.close()
+        while playground.sessions:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        gc.collect()
+
+    close_abruptly()
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
+
+
+def test_a_training_run_waits_until_a_frame_is_written(monkeypatch):
+    # A page that does not read gets one frame, however many it asks for.
+    frames, written = [], asyncio.Event()
+
+    async def deliver(handler, frame):
+        frames.append(frame)
+        await written.wait()
+
+    @on_playground
+    async def ask(playground):
+        socket = await connect(playground)
+        monkeypatch.setattr(Training, "deliver", deliver)
+        await say(socket, "settings", {"epochs": 5000}, run=0)
+        while not frames:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await say(socket, "next")
+            await asyncio.sleep(0.01)
+        assert len(frames) == 1
+        written.set()
+        while len(frames) == 1:
+            await asyncio.sleep(0.01)
+
+    ask()
 
 
 @on_playground

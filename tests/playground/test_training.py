@@ -15,9 +15,17 @@ import pytest
 from playground_messages import unpacked
 
 import chainrule as cr
+from chainrule.backends import available_backends
 from chainrule.playground.program import build, written
 from chainrule.playground.session import MOST_COMMANDS, Session
-from chainrule.playground.settings import FIELDS, Settings, checked, described
+from chainrule.playground.settings import (
+    ACTIVATIONS,
+    FIELDS,
+    OPTIMIZERS,
+    Settings,
+    checked,
+    described,
+)
 from chainrule.playground.sources import available_sources
 from chainrule.playground.view import GRID
 
@@ -77,15 +85,19 @@ def page():
 
 CASES = [
     {},
-    {"data": "spirals", "classes": 3},
+    {"classes": 2},
     {"data": "xor", "loss": "MSELoss"},
     {"data": "curve"},
     {"data": "curve", "loss": "HuberLoss", "hidden": []},
-    {"data": "drawn", "points": DRAWN, "batch_size": 512},
-    {"data": "drawn", "points": DRAWN, "classes": 3},
+    {"data": "drawn", "points": DRAWN, "classes": 2, "batch_size": 512},
+    {"data": "drawn", "points": DRAWN},
     {"batch_norm": "yes", "dropout": 0.2, "activation": "ReLU", "hidden": [5, 4, 3]},
     {"optimizer": "SGD", "momentum": 0.9, "l1": 0.001, "l2": 0.01},
     {"optimizer": "AdamW", "l2": 0.1},
+    {"batch_norm": "yes", "samples": 82},  # 41 training samples, so the last batch has one
+    *({"backend": name} for name in available_backends()),
+    *({"optimizer": name} for name in OPTIMIZERS),
+    *({"activation": name} for name in ACTIVATIONS),
     *({"data": name} for name in ("circles", "moons", "blobs", "digits", "mnist")),
 ]
 
@@ -96,7 +108,7 @@ CASES = [
 def test_the_code_gives_the_same_losses(page, case):
     if case.get("data", "xor") not in available_sources():
         pytest.skip("the data needs scikit-learn, or files that are not here")
-    opened = page(**SMALL, **case)
+    opened = page(**SMALL | case)
     rows = opened.until_the_end()
     names = {}
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -106,9 +118,9 @@ def test_the_code_gives_the_same_losses(page, case):
     assert [row[1] for row in rows] == history["loss"]
     assert [row[2] for row in rows] == history["val_loss"]
     if "accuracy" in history.epochs[0]:
-        assert [row[4] for row in rows] == history["val_accuracy"]
+        assert [row[3] for row in rows] == history["val_accuracy"]
     else:
-        assert {row[4] for row in rows} == {None}
+        assert {row[3] for row in rows} == {None}
 
 
 def test_steps_epochs_and_pauses(page):
@@ -134,7 +146,7 @@ def test_other_settings_replace_the_training_run(page):
     assert opened.read("start")["run"] == 2
     frame = opened.read("frame")
     assert (frame["run"], frame["steps"], frame["status"]) == (2, 0, "paused")
-    assert frame["weights"].size == 3 * 2 + 3
+    assert frame["weights"].size == 3 * 2 + 3 * 3
 
 
 def test_a_page_gets_a_frame_only_after_it_has_asked(page):
@@ -156,6 +168,15 @@ def test_the_number_of_waiting_commands_is_bounded():
         session.receive({"do": "next"})
 
 
+def test_new_settings_replace_all_that_waits():
+    session = Session(lambda data: None)  # is not started, so no command is obeyed
+    for run in range(2 * MOST_COMMANDS):
+        session.receive({"do": "settings", "value": {}, "run": run})
+        session.receive({"do": "next"})
+    waiting = [session.commands.get_nowait() for _ in range(session.commands.qsize())]
+    assert waiting == [("settings", (checked({}), run)), ("next", None)]
+
+
 def test_divergence_ends_only_this_training_run(page):
     opened = page(data="curve", activation="Identity", optimizer="SGD", lr=100)
     opened.say("speed", 0)
@@ -168,9 +189,9 @@ def test_divergence_ends_only_this_training_run(page):
 
 
 def test_a_frame_shows_what_the_model_computes(page):
-    opened = page(hidden=[4], samples=100)
+    opened = page(hidden=[4], samples=100, classes=2)
     frame = opened.read("frame")
-    experiment = build(checked({"hidden": [4], "samples": 100}))
+    experiment = build(checked({"hidden": [4], "samples": 100, "classes": 2}))
     model = experiment.trainer.model
     weights = [model[i].weight.value.reshape(-1) for i in (0, 2)]
     np.testing.assert_array_equal(frame["weights"], np.concat(weights))
@@ -232,7 +253,8 @@ def test_units_of_a_later_layer_are_compared_for_an_image(page):
         ({"points": [[0, 0]]}, "expected points to be rows of 3 numbers"),
         ({"points": [[0, 9, 0]]}, "expected points to be a number from -3.0 to 3.0"),
         ({"data": "drawn"}, "draw at least four points"),
-        ({"data": "drawn", "points": [[0, 0, 3]] * 4}, "expected points of 2 classes"),
+        ({"batch_norm": "yes", "batch_size": 1}, "expected batches of at least 2 samples"),
+        ({"data": "drawn", "points": [[0, 0, 3]] * 4}, "expected points of 3 classes"),
         (
             {"data": "curve", "loss": "CrossEntropyLoss"},
             "expected the loss of curve to be MSELoss, ",
@@ -250,7 +272,7 @@ def test_settings_are_checked(values, message):
 def test_the_defaults_pass_their_own_checks():
     assert replace(checked(asdict(Settings())), loss="") == Settings()
     assert json.loads(json.dumps(described()))["defaults"]["hidden"] == [8, 8]
-    assert "cr.Adam(lr=0.003)" in written(checked({}))
+    assert "cr.Adam(lr=0.01)" in written(checked({}))
     assert isinstance(build(checked({})).trainer, cr.Trainer)
 
 

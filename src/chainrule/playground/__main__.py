@@ -15,9 +15,9 @@ async def serve(port: int, browser: bool) -> None:
     playground = Playground(port)
     print(f"This address works once: {playground.address}", flush=True)
     print("Press Ctrl-C to stop.", flush=True)
-    if browser:
-        webbrowser.open(playground.address)
     try:
+        if browser:
+            await asyncio.to_thread(webbrowser.open, playground.address)
         await asyncio.Event().wait()
     finally:
         playground.close()

@@ -33,12 +33,13 @@ trainer = cr.Trainer(
 )
 history = trainer.fit(
     x[train], y[train], validation_data=(x[test], y[test]),
-    epochs={epochs}, batch_size=min({batch_size}, len(train)),
+    epochs={epochs}, batch_size=min({batch_size}, len(train)),{more}
 )
 print(trainer.evaluate(x[test], y[test]))
 """
 SCALED = "x = (x - x[train].mean(axis=0)) / x[train].std(axis=0)\n"
 COLUMN = "y = y.reshape(-1, 1)\n"
+DROP_LAST = "\n    drop_last=True,  # batch normalisation needs more than one sample"
 METRICS = '\n    metrics={"accuracy": cr.metrics.binary_accuracy(0.5)},'
 
 
@@ -157,5 +158,6 @@ def written(settings: Settings) -> str:
         "loss": Call(f"cr.{settings.loss}"),
         "optimizer": optimizer(settings),
         "metrics": METRICS * needs_metrics(settings),
+        "more": DROP_LAST * (settings.batch_norm == "yes"),
     }
     return PROGRAM.format(**{**asdict(settings), **parts})

@@ -10,6 +10,7 @@ the page.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import hmac
 import json
@@ -36,6 +37,7 @@ MOST_PAGES = 8
 LARGEST_BODY = 1024  # in bytes; the server expects no bodies, and stops reading longer ones
 LONGEST_MESSAGE = 64 * 1024  # in characters; a longer message is refused
 CLOSED_FROM = 1024 * 1024  # in bytes; a message of this size ends the connection
+LONGEST_WRITE = 10  # in seconds; then the training thread no longer waits for a page
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
@@ -171,26 +173,32 @@ class Training(Guarded, WebSocketHandler):
     def _is_allowed(self) -> bool:
         return super()._is_allowed() and "Origin" in self.request.headers
 
-    def open(self, *args: str, **options: str) -> None:
+    async def open(self, *args: str, **options: str) -> None:
         """Start a session."""
         if len(self.playground.sessions) >= MOST_PAGES:
             self.close(1013, "too many pages are open")
             return
         loop = asyncio.get_running_loop()
 
-        def send(frame: bytes) -> None:  # called by the training thread
-            with contextlib.suppress(RuntimeError):  # the loop is closed once the server has ended
-                loop.call_soon_threadsafe(self.deliver, frame)
+        def send(frame: bytes) -> None:
+            """Wait in the training thread until the frame is written, so output never piles up."""
+            written = self.deliver(frame)
+            try:
+                asyncio.run_coroutine_threadsafe(written, loop).result(LONGEST_WRITE)
+            except (concurrent.futures.CancelledError, TimeoutError):
+                pass  # the server has ended, or the page does not read
+            except RuntimeError:  # the loop is closed, because the server has ended
+                written.close()
 
         self.session = Session(send)
         self.playground.sessions.add(self.session)
         self.session.start()
-        self.deliver(packed({"kind": "welcome", **described()}))
+        await self.deliver(packed({"kind": "welcome", **described()}))
 
-    def deliver(self, message: bytes) -> None:
-        """Send a message, unless the page is closed."""
+    async def deliver(self, message: bytes) -> None:
+        """Write a message, unless the page is closed."""
         with contextlib.suppress(WebSocketClosedError):
-            self.write_message(message, binary=True)
+            await self.write_message(message, binary=True)
 
     async def on_message(self, message: str | bytes) -> None:
         """Pass a message to the session. A malformed message is answered with an error."""
@@ -202,8 +210,7 @@ class Training(Guarded, WebSocketHandler):
             self.session.receive(json.loads(message))
         except (ValueError, RecursionError) as error:
             # The next message waits until the answer is sent, so answers never pile up.
-            with contextlib.suppress(WebSocketClosedError):
-                await self.write_message(packed({"kind": "refused", "text": str(error)}), True)
+            await self.deliver(packed({"kind": "refused", "text": str(error)}))
 
     def on_close(self) -> None:
         """End the session."""

@@ -85,6 +85,8 @@ class Session(threading.Thread):
         value = message.get("value")
         if do == "settings":
             value = checked(value), check("run", whole(0, 2**31), message.get("run"))
+            with self.commands.mutex:  # the new settings replace all that waits
+                self.commands.queue.clear()
         else:
             check("the command", choice("settings", *COMMANDS), do)
             value = check(do, COMMANDS[do], value)
@@ -118,6 +120,7 @@ class Session(threading.Thread):
                     epochs=self.settings.epochs,
                     batch_size=min(self.settings.batch_size, len(experiment.train[0])),
                     validation_data=experiment.test,
+                    drop_last=self.settings.batch_norm == "yes",
                     callbacks=[_Gate(self)],
                     verbose=0,
                 )

@@ -96,7 +96,7 @@ class Settings:
 
     data: str = _setting("spirals", choice(*available_sources()))
     samples: int = _setting(400, whole(20, 5000))
-    classes: int = _setting(2, whole(2, 6))
+    classes: int = _setting(3, whole(2, 6))
     noise: float = _setting(0.1, number(0, 1))
     test: int = _setting(50, whole(10, 80))
     hidden: tuple[int, ...] = _setting((8, 8), several(whole(1, 16), most=6))
@@ -106,7 +106,7 @@ class Settings:
     loss: str = _setting("", choice(*_ANY_LOSS))
     optimizer: str = _setting("Adam", choice(*OPTIMIZERS))
     momentum: float = _setting(0.0, number(0, 0.99))
-    lr: float = _setting(0.003, number(0.00001, 100))
+    lr: float = _setting(0.01, number(0.00001, 100))
     batch_size: int = _setting(20, whole(1, 512))
     l1: float = _setting(0.0, number(0, 1))
     l2: float = _setting(0.0, number(0, 1))
@@ -154,6 +154,8 @@ def checked(values: Any) -> Settings:
     if loss not in settings.losses:
         fitting = ", ".join(settings.losses)
         raise ValueError(f"expected the loss of {settings.data} to be {fitting}; found {loss}")
+    if settings.batch_norm == "yes" and settings.batch_size == 1:
+        raise ValueError("expected batches of at least 2 samples, because of batch normalisation")
     if settings.data == "drawn":
         if len(settings.points) < 4:
             raise ValueError("draw at least four points in the plane")

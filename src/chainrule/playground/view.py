@@ -82,7 +82,7 @@ class View:
         }
 
 
-COLUMNS = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
+COLUMNS = ("epoch", "loss", "val_loss", "val_accuracy")
 
 
 def signed(values: np.ndarray) -> np.ndarray:

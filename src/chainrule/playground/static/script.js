@@ -12,7 +12,7 @@ let settings = {}; // the values of all settings
 let run = 0; // the number of this training run, because frames of an earlier run may still arrive
 let data = null; // the data of this training run
 let frame = null; // the newest frame
-let rows = []; // [epoch, loss, test loss, accuracy, test accuracy] for each epoch
+let rows = []; // [epoch, loss, test loss, test accuracy] for each epoch
 let running = false;
 let units = []; // the units of the network, each with its place on the canvas
 let selected = null; // the unit whose picture is enlarged
@@ -21,6 +21,7 @@ let cursor = null; // the place of the next point, if the user moves it with the
 let pixels = null; // the image that the network reads
 let drawingIsPlanned = false;
 let frameIsNew = false;
+let stepsSpoken = 0; // screen readers have been told the result after this number of steps
 let pointsAreNew = true; // the points stand on a canvas of their own, because they seldom change
 
 // ---------------------------------------------------------------- connection
@@ -115,9 +116,11 @@ function setReady(ready) {
 
 /** Tell screen readers the result. */
 function speakResult(status) {
+  if (frame.steps === stepsSpoken) return;
+  stepsSpoken = frame.steps;
   const last = rows.at(-1);
-  const accuracy = last && last[4] !== null ? `, test accuracy ${percent(last[4])}` : "";
-  speak(`Training ${status}. ${last ? `Epoch ${last[0]}, test loss ${short(last[2])}${accuracy}.` : ""}`);
+  const accuracy = last && last[3] !== null ? `, test accuracy ${percent(last[3])}` : "";
+  speak(`Training ${status} after ${frame.steps} steps. ${last ? `Epoch ${last[0]}, test loss ${short(last[2])}${accuracy}.` : ""}`);
 }
 
 function speak(text) {
@@ -162,9 +165,9 @@ function fits(field, value) {
 }
 
 /** Show the value of a slider next to its name. */
-function showValue(input) {
+function showValue(input, value = input.value) {
   const place = input.closest("label").querySelector(".value");
-  if (place) place.textContent = input.value;
+  if (place) place.textContent = value;
 }
 
 /** Change some settings, write them to the address and begin a new training run. */
@@ -182,6 +185,7 @@ function begin() {
   run += 1;
   data = frame = selected = cursor = null;
   rows = [];
+  stepsSpoken = 0;
   pointsAreNew = true;
   showTitle();
   show("");
@@ -208,7 +212,7 @@ function fillForm() {
   for (const input of form) {
     if (!(input.name in known.fields)) continue;
     input.value = shown[input.name];
-    showValue(input);
+    showValue(input, shown[input.name]);
   }
   const visible = (name, is) => (form[name].closest("label").hidden = !is);
   for (const name of ["samples", "noise"]) visible(name, source().arguments.includes(name));
@@ -274,7 +278,10 @@ $("start").addEventListener("click", () => {
   setRunning(!running);
 });
 $("step").addEventListener("click", () => send("step"));
-$("epoch").addEventListener("click", () => send("epoch"));
+$("epoch").addEventListener("click", () => {
+  send("epoch");
+  setRunning(true);
+});
 $("reset").addEventListener("click", begin);
 $("speed").addEventListener("change", () => {
   writeAddress();
@@ -334,7 +341,8 @@ function buildLayerButtons() {
 // ---------------------------------------------------------------- canvases and colours
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const short = (x) => (x === null || x === undefined ? "–" : x !== 0 && Math.abs(x) < 0.001 ? x.toExponential(1) : x.toFixed(3));
+const isExtreme = (x) => x !== 0 && (Math.abs(x) < 0.001 || Math.abs(x) >= 10000);
+const short = (x) => (x === null || x === undefined ? "–" : isExtreme(x) ? x.toExponential(1) : x.toFixed(3));
 const percent = (x) => (x === null || x === undefined ? "–" : `${(100 * x).toFixed(1)} %`);
 const bounded = (x, least, most) => Math.max(least, Math.min(most, x));
 
@@ -441,7 +449,7 @@ function draw() {
 }
 
 function showNumbers() {
-  const [epoch, loss, testLoss, , testAccuracy] = rows.at(-1) ?? [0, null, null, null, null];
+  const [epoch, loss, testLoss, testAccuracy] = rows.at(-1) ?? [0, null, null, null];
   $("number-epoch").textContent = epoch;
   $("number-steps").textContent = frame?.steps ?? 0;
   $("number-loss").textContent = short(loss);
@@ -625,13 +633,15 @@ function showTitle() {
   $("output-title").textContent = name ?? "Output";
 }
 
-$("network").addEventListener("pointermove", (event) => {
+function selectAt(event) {
   const { left, top } = $("network").getBoundingClientRect();
   const [x, y] = [event.clientX - left, event.clientY - top];
   const inside = (unit) => x >= unit.x && x < unit.x + unit.size && y >= unit.y && y < unit.y + unit.size;
   select(units.find(inside) ?? null);
-});
-$("network").addEventListener("pointerleave", () => select(null));
+}
+$("network").addEventListener("pointermove", selectAt);
+$("network").addEventListener("pointerdown", selectAt);
+$("network").addEventListener("pointerleave", (event) => event.pointerType !== "touch" && select(null)); // a finger leaves
 $("network").addEventListener("blur", () => select(null));
 $("network").addEventListener("keydown", (event) => {
   const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Escape: null }[event.key];
@@ -653,7 +663,7 @@ function drawSurface() {
   if (frame) drawPlane(context, canvas.clientWidth);
   if (pointsAreNew) drawPoints();
   pointsAreNew = false;
-  const accuracy = rows.length && rows.at(-1)[4] !== null ? `, test accuracy ${percent(rows.at(-1)[4])}` : "";
+  const accuracy = rows.length && rows.at(-1)[3] !== null ? `, test accuracy ${percent(rows.at(-1)[3])}` : "";
   canvas.setAttribute("aria-label", `${$("output-title").textContent} after ${frame?.steps ?? 0} steps${accuracy}`);
 }
 
@@ -846,13 +856,13 @@ function fillBars(place, bars) {
   });
 }
 
-/** Draw the losses on a logarithmic axis, and the test accuracy from 0 to 1. */
+/** Draw the losses on a logarithmic axis at the left, and the test accuracy on an axis at the right. */
 function drawCurves() {
   const canvas = $("curves");
   const context = cleared(canvas);
   const last = rows.at(-1);
   if (!last) return;
-  const [left, right, top, bottom] = [46, canvas.clientWidth - 8, 8, canvas.clientHeight - 20];
+  const [left, right, top, bottom] = [46, canvas.clientWidth - (numberOfClasses() ? 46 : 8), 8, canvas.clientHeight - 20];
   const step = Math.ceil(rows.length / (right - left)); // about one row for each pixel
   const shown = rows.filter((_, i) => i % step === 0 || i === rows.length - 1);
   const logs = shown.flatMap((row) => [row[1], row[2]]).filter((loss) => loss > 0).map(Math.log10);
@@ -866,6 +876,7 @@ function drawCurves() {
     context.strokeStyle = theme.edge;
     line(context, [[left, y(share)], [right, y(share)]]);
     context.fillText(Number((10 ** (high - share * range)).toPrecision(2)), 4, y(share) + 4);
+    if (numberOfClasses()) context.fillText(`${100 - 100 * share} %`, right + 6, y(share) + 4);
   }
   context.textAlign = "right";
   context.fillText(`epoch ${last[0]}`, right, bottom + 15);
@@ -880,7 +891,7 @@ function drawCurves() {
     context.lineWidth = 1;
   };
   const ofLoss = (loss) => (high - Math.max(low, Math.log10(loss))) / range;
-  curve(4, (accuracy) => 1 - accuracy, theme.plus, [2, 4]);
+  curve(3, (accuracy) => 1 - accuracy, theme.plus, [2, 4]);
   curve(1, ofLoss, theme.text, []);
   curve(2, ofLoss, theme.minus, [7, 4]);
 }

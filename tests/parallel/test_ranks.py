@@ -1,5 +1,6 @@
 """Train with ranks that are threads, and compare with a single process."""
 
+import contextlib
 import inspect
 import re
 
@@ -110,17 +111,20 @@ def test_different_models_are_found_before_the_first_step():
     assert str(first) == str(second)
 
 
-def test_ranks_that_drift_apart_are_found_at_the_end_of_the_epoch():
+def test_ranks_that_drift_apart_are_found_before_a_checkpoint_is_written(tmp_path):
     class Drifts(cr.Callback):
         def on_step_end(self, trainer):
             trainer.model.state.values[0] += 1e-12
 
     def drifting(together):
-        return trained(together, callbacks=[Drifts()] if together.rank == 1 else [])
+        callbacks = [cr.callbacks.Checkpoint(tmp_path)]
+        return trained(together, callbacks=[*callbacks, *[Drifts()] * together.rank])
 
     for error in threads.run(2, drifting):
         assert isinstance(error, RuntimeError)
         assert "same checksum of weights" in str(error)
+    start = "step-00000000.safetensors"
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == [start]
 
 
 def test_a_rank_that_stops_stops_all():
@@ -330,3 +334,70 @@ def test_schedules_may_be_functions():
         return trainer.optimizer.steps
 
     assert threads.run(2, scheduled) == [1, 1]
+
+
+def test_an_error_in_the_arguments_of_one_rank_ends_all():
+    class Alone(threads.ThreadRanks):
+        ended = None
+
+        @contextlib.contextmanager
+        def guard(self):
+            try:
+                yield
+            except BaseException as error:
+                self.ended = error
+                raise
+
+    alone = Alone(0, 2, None)
+    for options in ({"epochs": 0}, {"validation_data": ()}):
+        with pytest.raises((TypeError, ValueError)) as found:
+            normalising().fit(X, X[:, :2], parallel=alone, **options)
+        assert alone.ended is found.value
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+@pytest.mark.parametrize("counts", [(2, 1), (0, 2)])
+def test_the_cause_of_nan_is_found_on_a_rank_with_few_samples(counts):
+    """A second batch has `counts` samples, and NaN in the weights."""
+
+    def breaking(together):
+        count = counts[together.rank]
+        batches = [(X, X[:, :2]), (X[:count], X[:count, :2])][: 2 if count else 1]
+        trainer = normalising()
+        trainer.fit(batches, parallel=together, callbacks=[Explodes()], verbose=0)
+
+    errors = threads.run(2, breaking, own_data=True)
+    for error in errors:
+        assert isinstance(error, cr.DivergenceError), errors
+        assert "Linear" in str(error)
+
+
+class Explodes(cr.Callback):
+    """Makes the outputs infinite, with weights that are finite."""
+
+    def on_step_end(self, trainer):
+        trainer.model.layers[1].weight.value[...] = 1e308
+
+
+def test_an_augmentation_with_its_own_call_is_applied_to_the_whole_batch():
+    class Brighter(cr.augmentation.RandomFlip):
+        def __call__(self, images, rng):
+            return super().__call__(images, rng) + rng.normal(size=images.shape)
+
+    whole = trained(None, augment=Brighter())
+    for part in threads.run(2, lambda r: trained(r, augment=Brighter())):
+        expect_same(part, whole)
+
+
+def test_an_augmentation_of_a_part_keeps_the_number_of_samples():
+    class Shorter:
+        takes_parts = True
+
+        def __call__(self, x, rng):
+            return x
+
+        def on_part(self, x, rng, samples, part):
+            return x[1:]
+
+    errors = map(str, threads.run(2, lambda r: trained(r, augment=Shorter())))
+    assert any("samples as in the inputs, found an array of shape" in error for error in errors)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..callbacks import Callback
-from ..errors import DataError, DivergenceError
+from ..errors import DataError, DivergenceError, ShapeError
 from ..layers.finite import not_finite
 from ..types import Array
 from .divergence import THE_LOSS, culprit
@@ -18,7 +18,7 @@ from .evaluation import measure
 from .interruption import Interruption
 from .ranks import Ranks
 from .repeated import RepeatedSteps
-from .shared import Source, end_epoch
+from .shared import OwnBatches, Source, end_together, expect_equal_weights
 from .state import Progress, TrainingState
 from .step import NotFinite, Step
 
@@ -100,10 +100,12 @@ class Run:
         training.history.epochs.append(row)
         training.history.step_losses.extend(losses.tolist())
         training.progress, training.consistent = None, False
+        if self.ranks.size > 1:
+            expect_equal_weights(self.ranks, training.model.state)  # before a callback saves them
         self._tell("on_epoch_end")
         training.consistent = True
         if self.ranks.size > 1:
-            end_epoch(self.ranks, training, interruption)
+            end_together(self.ranks, training, interruption)
         interruption.check()
 
     def _tell(self, moment: str) -> None:
@@ -182,7 +184,7 @@ class Run:
         training = self.training
         x = self.step.augmented(found.x)
         # With their own data, some ranks may find NaN, and others nothing.
-        places = self.ranks.gather(culprit(training.model, training.loss, x, found.y))
+        places = self.ranks.gather(self._place(x, found.y))
         where = next((place for place in places if place != THE_LOSS), THE_LOSS)
         steps = training.optimizer.steps
         return self.ranks.on_all(
@@ -192,3 +194,13 @@ class Run:
                 f"{_REMEDY if steps else _AT_THE_START}"
             )
         )
+
+    def _place(self, x: Array, y: Array) -> str:
+        """Describe where NaN or infinity first appears on this rank."""
+        batches = self.batches
+        if isinstance(batches, OwnBatches) and batches.counts[self.ranks.rank] == 0:
+            return THE_LOSS  # this rank has only a sample with weight 0
+        try:
+            return culprit(self.training.model, self.training.loss, x, y)
+        except ShapeError:  # the part of this rank is too small, unlike the whole batch
+            return "the outputs or the loss"

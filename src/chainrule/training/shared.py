@@ -26,7 +26,7 @@ from ..types import Array, Arrays
 from .interruption import Interruption
 from .ranks import Ranks, bounds_of, expect_equal
 from .state import TrainingState
-from .step import Step, accumulate, bounds
+from .step import Step, accumulate, bounds, expect_same_form
 
 _COMPARED = 4  # the number of samples that the ranks compare
 _IF_OWN = ": if each rank has its own data, write parallel=cr.parallel.Ranks(own_data=True)"
@@ -264,6 +264,7 @@ class SharedStep(Step):
         joined = each(lambda *arrays: self.model.xp.concat(arrays, axis=0), *own)
         samples, place = first(x).shape[0], np.concatenate(places)
         changed = augment.on_part(joined, self._generator(), samples, place)
+        expect_same_form(changed, joined)
         ends = [0, *np.cumsum([len(place) for place in places]).tolist()]
         return [changed[start:stop, ...] for start, stop in itertools.pairwise(ends)]
 
@@ -332,11 +333,15 @@ def shared(
     ), source
 
 
-def end_epoch(ranks: Ranks, training: TrainingState, interruption: Interruption) -> None:
-    """Stop all ranks if one of them stops, and check that their weights are equal."""
+def expect_equal_weights(ranks: Ranks, state: ModelState) -> None:
+    """Raise a `RuntimeError` on all ranks unless their weights are equal."""
+    expect_equal(ranks, _checksums(state))
+
+
+def end_together(ranks: Ranks, training: TrainingState, interruption: Interruption) -> None:
+    """Stop all ranks if one of them stops."""
     stopped, asked = zip(*ranks.gather([training.stopped, interruption.asked]), strict=True)
     training.stopped, interruption.due = any(stopped), any(asked)
-    expect_equal(ranks, _checksums(training.model.state))
 
 
 def _checksums(state: ModelState) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Step:
         if self.augment is None:
             return x
         changed = self.augment(x, self._generator())
-        _expect_same_form(changed, x)
+        expect_same_form(changed, x)
         return changed
 
     def _generator(self, *more: int) -> np.random.Generator:
@@ -221,7 +221,7 @@ def bounds(samples: int, count: int) -> Iterator[tuple[int, int]]:
     return itertools.pairwise(i * samples // count for i in range(count + 1))
 
 
-def _expect_same_form(changed: Arrays, x: Arrays) -> None:
+def expect_same_form(changed: Arrays, x: Arrays) -> None:
     """Raise an error unless augmented inputs have the same form and number of samples as `x`."""
     arrays, samples = named("augment", changed), first(x).shape[0]
     same = arrays.keys() == named("augment", x).keys()

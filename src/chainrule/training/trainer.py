@@ -326,56 +326,57 @@ class Trainer(TrainingState):
         """
         for name in unknown:
             raise unknown_argument(name, self.fit, Trainer)
-        epochs = whole("epochs", epochs, least=1)
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
-        if augment is not None:
-            expect_augmentation(augment)
-        micro_batches = whole("micro_batches", micro_batches, least=1)
-        listeners = list_of_callbacks(callbacks)
         ranks: Ranks = OneRank() if parallel is None else expect_ranks(parallel)
-        batches: Any = checked_batches(
-            self,
-            x,
-            y,
-            sample_weight,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            micro_batches=micro_batches,
-            ranks=ranks,
-        )
-        validation = None
-        if validation_data is not None:
-            expect_validation_tuple(validation_data)
-            validation = move_checked(self.model, self.loss, *validation_data, prefix="validation ")
-            try_metrics(self.model, self.loss, self.metrics, validation)
-        if not (self.advised or self.of_estimator or ranks.rank > 0):
-            self.advised = True
-            advise(self.model, self.loss, batches)
-
-        begin(self, listeners, resume=resume)
-        measured = [] if validation is None else [f"val_{m}" for m in ("loss", *self.metrics)]
-        means = SampleMeans(self.metrics)
-        self.columns = ["epoch", "loss", *means.names, *measured, *self._rates(), "seconds"]
-        self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
-        step = Step(
-            self.model,
-            self.loss,
-            self.optimizer,
-            means=means,
-            penalty=self.penalty,
-            augment=augment,
-            micro_batches=micro_batches,
-            loss_on_host=on_host(self.model.state.values),
-            terminate_on_nan=terminate_on_nan,
-        )
-        reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
-        listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
-        listeners = [c for c in listeners if ranks.rank == 0 or not c.writes]
-
         with contextlib.ExitStack() as ends:
             ends.enter_context(ranks.guard())
+            epochs = whole("epochs", epochs, least=1)
+            if verbose not in (0, 1, 2):
+                raise ValueError(f"expected verbose to be 0, 1 or 2, found {verbose!r}")
+            if augment is not None:
+                expect_augmentation(augment)
+            micro_batches = whole("micro_batches", micro_batches, least=1)
+            listeners = list_of_callbacks(callbacks)
+            batches: Any = checked_batches(
+                self,
+                x,
+                y,
+                sample_weight,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                drop_last=drop_last,
+                micro_batches=micro_batches,
+                ranks=ranks,
+            )
+            validation = None
+            if validation_data is not None:
+                expect_validation_tuple(validation_data)
+                validation = move_checked(
+                    self.model, self.loss, *validation_data, prefix="validation "
+                )
+                try_metrics(self.model, self.loss, self.metrics, validation)
+            if not (self.advised or self.of_estimator or ranks.rank > 0):
+                self.advised = True
+                advise(self.model, self.loss, batches)
+
+            begin(self, listeners, resume=resume)
+            measured = [] if validation is None else [f"val_{m}" for m in ("loss", *self.metrics)]
+            means = SampleMeans(self.metrics)
+            self.columns = ["epoch", "loss", *means.names, *measured, *self._rates(), "seconds"]
+            self.epochs, self.steps_per_epoch = self.began + epochs, len(batches)
+            step = Step(
+                self.model,
+                self.loss,
+                self.optimizer,
+                means=means,
+                penalty=self.penalty,
+                augment=augment,
+                micro_batches=micro_batches,
+                loss_on_host=on_host(self.model.state.values),
+                terminate_on_nan=terminate_on_nan,
+            )
+            reporters: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [PrintEpochs()]}
+            listeners = sorted([*listeners, *reporters[verbose]], key=lambda c: c.last)
+            listeners = [c for c in listeners if ranks.rank == 0 or not c.writes]
             interruption = ends.enter_context(postponed_interruption(ranks))
             if ranks.size > 1:
                 step, batches = shared(step, batches, ranks, self, validation, interruption)

@@ -33,9 +33,14 @@ def expect_augmentation(thing: Any) -> None:
 def takes_parts(augmentation: Any) -> bool:
     """Return whether an augmentation has `ImageAugmentation.on_part`.
 
-    All others, including plain functions, must be applied to the whole batch.
+    All others must be applied to the whole batch: plain functions, and subclasses of
+    `ImageAugmentation` with their own ``__call__``.
     """
-    return getattr(augmentation, "takes_parts", False)
+    whole = type(augmentation).__call__
+    overridden = (
+        isinstance(augmentation, ImageAugmentation) and whole is not ImageAugmentation.__call__
+    )
+    return getattr(augmentation, "takes_parts", False) and not overridden
 
 
 class ImageAugmentation(ABC):

@@ -223,7 +223,7 @@ def test_screen_readers_hear_each_result_once(page):
     find(browser, "#step").click()
     wait_for(lambda: find(browser, "#spoken").get_attribute("textContent"))
     spoken = find(browser, "#spoken").get_attribute("textContent")
-    assert spoken.startswith("Training paused after 1 steps.")
+    assert spoken.startswith("Training paused at step 1.")
     browser.execute_script("speak(''); handlers.frame({...frame, rows: []})")
     assert find(browser, "#spoken").get_attribute("textContent") == ""
 
@@ -314,6 +314,22 @@ def test_a_digit_is_read(page):
     webdriver.ActionChains(browser).drag_and_drop_by_offset(find(browser, "#pad"), 20, 30).perform()
     wait_for(lambda: script(browser, "pixels.some((value) => value > 0)"))
     wait_for(lambda: find(browser, "#bars").get_attribute("aria-label") != first)
+
+
+def test_the_page_lists_the_experiments(page):
+    browser = page()
+    for link in browser.find_elements(By.CSS_SELECTOR, "#experiments a"):
+        run = script(browser, "run")
+        link.click()
+        wait_for(lambda run=run: script(browser, f"run > {run} && frame !== null"))
+        assert script(browser, "[frame.steps, running]") == [0, False]
+
+
+def test_a_wrong_number_is_named_and_not_kept(page):
+    browser = page()
+    browser.execute_script("form.lr.value = '-1'; form.lr.dispatchEvent(new Event('change'))")
+    assert "Learning rate: expected a number from" in find(browser, "#message").text
+    assert find(browser, "[name=lr]").get_attribute("value") == "0.01"
 
 
 def test_every_control_has_a_name(page):

@@ -132,6 +132,13 @@ def test_the_command_prints_an_address_that_works():
             process.terminate()
 
 
+def test_the_command_refuses_a_port_that_cannot_exist():
+    command = [sys.executable, "-m", "chainrule.playground", "--port", "70000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "expected a port from 0 to 65535, found 70000" in done.stderr
+
+
 @on_playground
 async def test_without_the_right_cookie_there_is_nothing(playground):
     for cookie in ("", f"{playground.cookie}=wrong", f"{playground.cookie}=ä", "x=y"):

@@ -7,6 +7,7 @@ import queue
 import re
 import time
 from dataclasses import asdict, replace
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -291,6 +292,8 @@ def test_the_links_of_the_page_hold_valid_settings():
     page = (Path(__file__).parents[2] / "docs/playground.md").read_text()
     links = re.findall(r"\(http://127.0.0.1:8765/#(.*?)\)", page)
     assert len(links) == 5
+    html = (files("chainrule.playground") / "static/index.html").read_text()
+    assert re.findall('<a href="#(.*?)">', html.replace("&amp;", "&")) == links
     for link in links:
         values = of_link(link)
         if values.get("data", "xor") in available_sources():

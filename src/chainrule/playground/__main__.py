@@ -13,6 +13,8 @@ async def serve(port: int, browser: bool) -> None:
     from .server import Playground
 
     playground = Playground(port)
+    if port not in (0, playground.port):
+        print(f"Port {port} is in use. The playground uses port {playground.port}.")
     print(f"This address works once: {playground.address}", flush=True)
     print("Press Ctrl-C to stop.", flush=True)
     try:
@@ -29,6 +31,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8765, help="the port on 127.0.0.1 (8765)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args()
+    if not 0 <= options.port < 2**16:
+        parser.error(f"expected a port from 0 to 65535, found {options.port}")
     require("tornado", what="the playground", extra="playground")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(options.port, not options.no_browser))

@@ -120,7 +120,7 @@ function speakResult(status) {
   stepsSpoken = frame.steps;
   const last = rows.at(-1);
   const accuracy = last && last[3] !== null ? `, test accuracy ${percent(last[3])}` : "";
-  speak(`Training ${status} after ${frame.steps} steps. ${last ? `Epoch ${last[0]}, test loss ${short(last[2])}${accuracy}.` : ""}`);
+  speak(`Training ${status} at step ${frame.steps}. ${last ? `Epoch ${last[0]}, test loss ${short(last[2])}${accuracy}.` : ""}`);
 }
 
 function speak(text) {
@@ -151,6 +151,7 @@ function buildForm() {
     input.addEventListener("change", () => {
       const value = field.choices ? input.value : input.valueAsNumber;
       if (fits(field, value)) return change({ [input.name]: value });
+      fillForm(); // shows the value that is still used
       show(`${input.labels[0].firstChild.textContent.trim()}: expected a ${field.whole ? "whole " : ""}number from ${field.least} to ${field.most}.`);
     });
   }
@@ -292,11 +293,11 @@ $("settings").addEventListener("submit", (event) => event.preventDefault());
 /** Let a button copy a text. The button says so for a moment. */
 function copies(button, text) {
   const label = button.textContent;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text());
-    button.textContent = "Copied";
+  const say = (result) => {
+    button.textContent = result;
     setTimeout(() => (button.textContent = label), 1500);
-  });
+  };
+  button.addEventListener("click", () => navigator.clipboard.writeText(text()).then(() => say("Copied"), () => say("Not allowed")));
 }
 copies($("copy"), () => $("code").textContent);
 copies($("link"), () => location.href);

@@ -26,12 +26,14 @@ class Ranks:
     in `BatchNorm`, and the same weighted means.
 
     Every rank must build the same model with the same seed, and call `Trainer.fit` with the same
-    arguments. The batch size is the number of samples of all ranks together. Only rank 0 writes
-    files and prints.
+    arguments. The batch size is the number of samples of all ranks together. Callbacks that write
+    files or print are called on rank 0 only. All other code of the script runs on every rank.
 
     An error on one rank is printed and ends all ranks, because the other ranks would wait for it
-    forever. Ctrl-C and a loss that is NaN or infinite raise the same error on all ranks, after the
-    same step.
+    forever. ``sys.exit`` ends only one rank: start a script that calls it with
+    ``mpiexec -n 4 python -m mpi4py train.py``. A call with a number other than 0 or with a message
+    then ends all ranks. Ctrl-C and a loss that is NaN or infinite raise the same error on all
+    ranks, after the same step.
 
     Parameters
     ----------
@@ -77,15 +79,15 @@ class Ranks:
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
         self.own_data = flag("own_data", own_data)
-        self._add_up: AddUp | None = None  # depends on the first array
+        self._add_up: dict[type, AddUp] = {}  # for each type of array
         if self.size > 1:
             self._uncaught, sys.excepthook = sys.excepthook, self._end
 
     def add_up(self, array: Array) -> None:
         """Replace an array with the sum of the arrays of all ranks, in place."""
-        if self._add_up is None:
-            self._add_up = add_up_for(self._comm, self._mpi, array)
-        self._add_up(array)
+        if type(array) not in self._add_up:
+            self._add_up[type(array)] = add_up_for(self._comm, self._mpi, array)
+        self._add_up[type(array)](array)
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks."""

@@ -38,7 +38,7 @@ def test_a_failure_ends_all_ranks_and_the_run_resumes(kind, expected, tmp_path):
     }
     assert words[kind] in done.stderr
     assert done.stderr.count("Traceback (most recent call last)") == (kind != "kill")
-    done = failures.start(1 if kind in ("nan", "interrupt") else 2, **options)
+    done = failures.start(2 if kind == "exception" else 1, **options)
     assert done.returncode == 0, done.stderr
     failures.expect_same(options["output"], expected)
 

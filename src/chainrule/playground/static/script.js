@@ -21,6 +21,7 @@ let cursor = null; // the place of the next point, if the user moves it with the
 let pixels = null; // the image that the network reads
 let drawingIsPlanned = false;
 let frameIsNew = false;
+let imageIsNew = false;
 let stepsSpoken = 0; // screen readers have been told the result after this number of steps
 let pointsAreNew = true; // the points stand on a canvas of their own, because they seldom change
 
@@ -438,7 +439,8 @@ function planDrawing() {
 function draw() {
   drawingIsPlanned = false;
   if (frameIsNew) send("next"); // so that the server can prepare the next frame meanwhile
-  frameIsNew = false;
+  if (imageIsNew) send("image", Array.from(pixels, (value) => value / 255));
+  frameIsNew = imageIsNew = false;
   if (frame) paintSheets();
   drawNetwork();
   if (source().side) drawReading();
@@ -790,10 +792,10 @@ function buildImages() {
   pixels = data.images.subarray(0, cells);
 }
 
-/** Let the network read an image, given as numbers from 0 to 255. */
+/** Let the network read an image, given as numbers from 0 to 255, before the page is drawn again. */
 function read(image) {
   pixels = image;
-  send("image", Array.from(image, (value) => value / 255));
+  imageIsNew = true;
   planDrawing();
 }
 

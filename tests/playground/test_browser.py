@@ -112,7 +112,7 @@ def test_the_spirals_are_learned_by_pressing_start(page):
 
 
 def test_twenty_frames_a_second(page):
-    browser = page("hidden=8,8")
+    browser = page("classes=2&hidden=8,8")
     find(browser, "#start").click()
     wait_for(lambda: script(browser, "rows.length") > 5)
     first = script(browser, "[performance.now(), frame.steps, document.body.dataset.frames]")

@@ -81,9 +81,9 @@ def test_anything_but_an_augmentation_is_an_error(augment, found):
             lambda x, rng: x[0, 0, 0, 0],
             r"expected 8 samples as in the inputs, found an array of shape \(\)",
         ),
-        (lambda x, rng: None, r"augment: .* form of <ndarray of shape \(8, 1, 5, 4\)>, found None"),
-        (lambda x, rng: x.tolist(), r"form of <ndarray of shape \(8, 1, 5, 4\)>, found \["),
-        (lambda x, rng: (x, x), r"form of <ndarray of shape \(8, 1, 5, 4\)>, found \(<ndarray"),
+        (lambda x, rng: None, r"augment: .* form as <ndarray of shape \(8, 1, 5, 4\)>, found None"),
+        (lambda x, rng: x.tolist(), r"form as <ndarray of shape \(8, 1, 5, 4\)>, found \["),
+        (lambda x, rng: (x, x), r"form as <ndarray of shape \(8, 1, 5, 4\)>, found \(<ndarray"),
     ],
     ids=["fewer", "none", "more", "number", "None", "list", "tuple"],
 )
@@ -98,10 +98,10 @@ def test_the_result_has_the_form_of_the_inputs(augment, error, micro_batches):
 @pytest.mark.parametrize(
     ("augment", "error"),
     [
-        (lambda x, rng: (x[0], x[1], x[1]), r"form of \(<nd.*, found \(.*, .*, <ndarray"),
-        (lambda x, rng: list(x), r"form of \(<ndarray.*\), found \[<ndarray"),
-        (lambda x, rng: (x[0], None), r"form of \(<ndarray.*\), found \(<ndarray.*, None\)"),
-        (lambda x, rng: {"a": x[0], "b": x[1]}, r"form of \(<ndarray.*\), found {'a': <ndarray"),
+        (lambda x, rng: (x[0], x[1], x[1]), r"form as \(<nd.*, found \(.*, .*, <ndarray"),
+        (lambda x, rng: list(x), r"form as \(<ndarray.*\), found \[<ndarray"),
+        (lambda x, rng: (x[0], None), r"form as \(<ndarray.*\), found \(<ndarray.*, None\)"),
+        (lambda x, rng: {"a": x[0], "b": x[1]}, r"form as \(<ndarray.*\), found {'a': <ndarray"),
         (lambda x, rng: (x[0], x[1][:3]), r"augment\[1\]: expected 4 samples .*\(3, 2\)"),
     ],
     ids=["three", "list", "None", "dict", "fewer"],

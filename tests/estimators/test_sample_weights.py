@@ -136,7 +136,7 @@ def test_class_weights_of_labels():
     fitted(MLPClassifier, none, class_weight=each)
     for wrong in ({1: 2.0}, each[:2], "even"):
         with pytest.raises(
-            ValueError, match="a list with one dict per label .for several labels.; found"
+            ValueError, match="a list with one dict per label .for several labels., found"
         ):
             fitted(MLPClassifier, LABELS, class_weight=wrong)
 

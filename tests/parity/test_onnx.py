@@ -1,6 +1,5 @@
 """onnxruntime computes the same outputs as the model from an exported file."""
 
-import doctest
 
 import numpy as np
 import onnx
@@ -275,12 +274,3 @@ def test_arrays_in_a_custom_layer(path):
     cr.to_onnx(model, path, input_shape=(3,))
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     same(outputs(path, x), model.predict(x))
-
-
-def test_the_example_of_the_docstring(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = cr.to_onnx.__doc__.replace("# doctest: +SKIP", "")
-    names = {"cr": cr, "np": np, "onnxruntime": onnxruntime}
-    example = doctest.DocTestParser().get_doctest(text, names, "to_onnx", None, None)
-    assert len(example.examples) == 6
-    assert doctest.DocTestRunner().run(example).failed == 0

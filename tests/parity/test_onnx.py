@@ -1,9 +1,7 @@
 """onnxruntime computes the same outputs as the model from an exported file."""
 
-
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx_files import ScaleToOnnx, outputs, session
 from table import LAYERS, Residual, drawn

@@ -21,6 +21,9 @@ SELDOM = {
     "numpy-readonly": ("callbacks", "parallel", "plotting", "training"),
     "strictest": ("callbacks", "data", "parallel", "training"),
 }
+# What passes at the strictest flags also passes at the default flags. What passes with read-only
+# arrays also passes with writable ones, which many tests of `nox -s tests_fast` use.
+STRICTER = {"strict": "strictest", "numpy": "numpy-readonly"}
 ON_REQUEST = ("slow", "lessons")  # markers of tests that run with --slow or --lessons
 
 
@@ -82,9 +85,10 @@ def is_usual(item, library):
     """Return whether a test runs on this library without an option."""
     if any(library in marker.args for marker in item.iter_markers("on_request")):
         return False
-    if library == "strict":  # what passes at the strictest flags also passes at the default flags
-        strictest = not any("strictest" in marker.args for marker in item.iter_markers("not_on"))
-        return not (strictest and is_usual(item, "strictest"))
+    if library in STRICTER:
+        stricter = STRICTER[library]
+        runs = not any(stricter in marker.args for marker in item.iter_markers("not_on"))
+        return not (runs and is_usual(item, stricter))
     return item.path.parent.name not in SELDOM.get(library, ())
 
 

@@ -15,6 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from chainrule.playground.program import build
 from chainrule.playground.server import Playground
 
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
@@ -42,7 +43,7 @@ def playground():
     thread.start()
     ready.wait()
     yield made[0]
-    loop.call_soon_threadsafe(made[0].close)
+    asyncio.run_coroutine_threadsafe(made[0].close(), loop).result()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
@@ -133,6 +134,22 @@ def test_opening_a_link_starts_nothing(page):
     wait_for(lambda: script(browser, "frame.steps") == 1)
 
 
+def test_the_page_says_that_a_network_takes_long_to_build(page, monkeypatch):
+    def slow(settings):
+        assert released.wait(30)
+        return build(settings)
+
+    browser, released = page(), threading.Event()
+    monkeypatch.setattr("chainrule.playground.session.build", slow)
+    browser.execute_script("change({ hidden: [3] })")
+    wait_for(lambda: find(browser, "#waiting").text == "Building the network …")
+    assert not find(browser, "#start").is_enabled()
+    released.set()
+    wait_for(lambda: script(browser, "frame !== null"))
+    assert find(browser, "#waiting").text == ""
+    assert find(browser, "#start").is_enabled()
+
+
 def test_a_change_stands_in_the_address_and_clears_the_drawing(page):
     browser = page()
     find(browser, "#epoch").click()
@@ -161,6 +178,12 @@ def test_wrong_settings_in_a_link_are_named(page, wrong, named):
     browser = page(f"{wrong}&samples=60")
     assert named in find(browser, "#message").text
     assert script(browser, "settings.samples") == 60
+
+
+def test_a_long_link_gives_a_short_message(page):
+    browser = page("&".join([f"{'a' * 1000}=1", *["lr=abc"] * 1000, f"points={'1,1,0;' * 5000}"]))
+    assert 0 < len(find(browser, "#message").text) < 300
+    assert script(browser, "settings.points.length") == 0
 
 
 def test_the_copied_code_gives_the_same_losses(page):
@@ -213,6 +236,7 @@ def test_an_epoch_can_be_paused(page):
     assert find(browser, "#start").text == "Pause"
     find(browser, "#start").click()
     assert find(browser, "#start").text == "Start"
+    wait_for(lambda: "Training paused" in find(browser, "#spoken").get_attribute("textContent"))
     time.sleep(1.5)
     assert script(browser, "frame.steps") <= 1
 
@@ -252,6 +276,9 @@ def test_large_losses_are_short(page):
     browser = page()
     shown = script(browser, "[0, 0.5, 12345, 0.0001, null].map(short)")
     assert shown == ["0.000", "0.500", "1.2e+4", "1.0e-4", "–"]
+    browser.execute_script("frame.steps = 1; frame.gradients = [0, 0.01, null]; drawGradients()")
+    shown = find(browser, "#gradients").text.split("\n")
+    assert shown == ["layer 1", "0", "layer 2", "1.0e-2", "output", "infinite"]
 
 
 def test_points_of_a_class_that_is_removed_are_removed(page):
@@ -340,15 +367,16 @@ def test_every_control_has_a_name(page):
     assert [c.get_attribute("outerHTML") for c in visible if not c.accessible_name] == []
 
 
+@pytest.mark.parametrize("width", [360, 650, 700, 1000])
 @pytest.mark.parametrize("fragment", ["", "hidden=16,16,16,16,16,16", "data=digits", "data=drawn"])
-def test_a_phone_shows_the_whole_width(page, fragment):
+def test_a_narrow_screen_shows_the_whole_width(page, fragment, width):
     browser = page()
-    size = {"width": 360, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    size = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         browser.execute_script(f"location.hash = '{fragment}'")
-        time.sleep(1)
-        assert script(browser, "document.documentElement.scrollWidth") <= 360
+        time.sleep(0.5)
+        assert script(browser, "document.documentElement.scrollWidth") <= width
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -27,7 +27,7 @@ PAGES = ("/", "/script.js", "/style.css", "/training")
 
 
 def on_playground(test):
-    """Run an asynchronous test with a playground, then check that no thread is left."""
+    """Run an asynchronous test with a playground, which leaves no thread when it is closed."""
 
     def run():
         async def with_playground():
@@ -35,14 +35,13 @@ def on_playground(test):
             try:
                 await test(playground)
             finally:
-                playground.close()
+                await playground.close()
+                left = sessions()
                 while OPEN:
                     await closed(OPEN[-1])
+            assert not left
 
         asyncio.run(with_playground())
-        for thread in sessions():
-            thread.join(timeout=20)
-        assert not sessions()
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run
@@ -73,6 +72,15 @@ async def connect(playground, **others):
     OPEN.append(socket)
     assert (await read(socket))["kind"] == "welcome"
     return socket
+
+
+async def connect_in_vain(playground):
+    """Open one page too many."""
+    url = f"ws://127.0.0.1:{playground.port}/training"
+    socket = await websocket_connect(HTTPRequest(url, headers=headers(playground)))
+    assert await socket.read_message() is None
+    assert socket.close_code == 1013
+    socket.close()
 
 
 async def closed(socket):
@@ -246,7 +254,6 @@ async def test_closing_a_page_ends_its_training_run(playground):
     await closed(socket)
     await asyncio.to_thread(thread.join, 20)
     assert not thread.is_alive()
-    assert not playground.sessions
 
 
 def test_a_page_that_is_closed_during_training_logs_nothing(caplog, capfd):
@@ -262,7 +269,7 @@ def test_a_page_that_is_closed_during_training_logs_nothing(caplog, capfd):
         OPEN.remove(socket)
         socket.protocol.stream.close()
         socket.close()
-        while playground.sessions:
+        while sessions():
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
         gc.collect()
@@ -301,12 +308,27 @@ def test_a_training_run_waits_until_a_frame_is_written(monkeypatch):
 @on_playground
 async def test_the_number_of_pages_is_bounded(playground):
     sockets = [await connect(playground) for _ in range(MOST_PAGES)]
-    url = f"ws://127.0.0.1:{playground.port}/training"
-    one_more = await websocket_connect(HTTPRequest(url, headers=headers(playground)))
-    assert await one_more.read_message() is None
-    assert one_more.close_code == 1013
+    await connect_in_vain(playground)
     assert len(sessions()) == len(sockets)
-    one_more.close()
+    await closed(sockets[0])
+    while len(sessions()) == len(sockets):
+        await asyncio.sleep(0.01)
+    await connect(playground)
+
+
+@on_playground
+async def test_a_closed_page_counts_until_its_thread_has_ended(playground):
+    ended = threading.Event()
+    threads = [threading.Thread(target=ended.wait) for _ in range(MOST_PAGES)]
+    for thread in threads:
+        thread.start()
+    playground.sessions.update(threads)
+    await connect_in_vain(playground)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    await connect(playground)
+    assert len(playground.sessions) == 1
 
 
 @on_playground

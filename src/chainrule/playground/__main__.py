@@ -22,7 +22,7 @@ async def serve(port: int, browser: bool) -> None:
             await asyncio.to_thread(webbrowser.open, playground.address)
         await asyncio.Event().wait()
     finally:
-        playground.close()
+        await playground.close()
 
 
 def main() -> None:

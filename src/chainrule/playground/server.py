@@ -67,7 +67,7 @@ class Playground:
     cookie : str
         The name of the cookie. It contains the port, because browsers share cookies between ports.
     sessions : set of Session
-        The sessions of all open pages.
+        The sessions of all open pages, and of closed pages whose last step has not ended.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -102,11 +102,13 @@ class Playground:
             self.token = ""
         return right
 
-    def close(self) -> None:
-        """Stop listening and end all training runs."""
+    async def close(self) -> None:
+        """Stop listening, end all training runs, and wait until their threads have ended."""
         self.http.stop()
         for session in self.sessions:
             session.close()
+        ending = (asyncio.to_thread(session.join, LONGEST_WRITE) for session in self.sessions)
+        await asyncio.gather(*ending)
 
 
 class Guarded(RequestHandler):
@@ -175,6 +177,8 @@ class Training(Guarded, WebSocketHandler):
 
     async def open(self, *args: str, **options: str) -> None:
         """Start a session."""
+        ended = {session for session in self.playground.sessions if not session.is_alive()}
+        self.playground.sessions -= ended
         if len(self.playground.sessions) >= MOST_PAGES:
             self.close(1013, "too many pages are open")
             return
@@ -216,7 +220,6 @@ class Training(Guarded, WebSocketHandler):
         """End the session."""
         if self.session is not None:
             self.session.close()
-            self.playground.sessions.discard(self.session)
 
 
 def _equal(found: str, expected: str) -> bool:

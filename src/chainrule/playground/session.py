@@ -148,7 +148,7 @@ class Session(threading.Thread):
             case "start":
                 self.last_step = self.last_epoch = math.inf
             case "pause":
-                self.last_step = steps
+                self.last_step, self.shown_step = steps, -1  # a frame says that training is paused
             case "step":
                 self.last_step, self.last_epoch = steps + 1, math.inf
             case "epoch":

@@ -5,6 +5,7 @@
 const $ = (id) => document.getElementById(id);
 const form = $("settings").elements;
 const COLOURS = ["#e08214", "#2b7bba", "#009e73", "#cc79a7", "#e6d800", "#5b3fb0"];
+const WORK = { settings: "Building the network …", start: "Computing …", step: "Computing …", epoch: "Computing …" };
 const KINDS = { float32: Float32Array, int8: Int8Array, uint8: Uint8Array };
 
 let known = null; // what the server has sent about the settings
@@ -19,6 +20,7 @@ let selected = null; // the unit whose picture is enlarged
 let drawnClass = 0; // the class of the next point that the user draws
 let cursor = null; // the place of the next point, if the user moves it with the keyboard
 let pixels = null; // the image that the network reads
+let waiting = null; // the timer of the text that says what the server does
 let drawingIsPlanned = false;
 let frameIsNew = false;
 let imageIsNew = false;
@@ -33,7 +35,9 @@ socket.binaryType = "arraybuffer";
 const CONTROLS = "fieldset, #reset, #speed, #network-part button, #output-part button";
 
 function send(command, value = null, more = {}) {
-  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ do: command, value, ...more }));
+  if (socket.readyState !== WebSocket.OPEN) return;
+  socket.send(JSON.stringify({ do: command, value, ...more }));
+  if (command in WORK) waitFor(WORK[command]);
 }
 
 /** Return a message with its arrays: the bytes are the size of the JSON, the JSON and the arrays. */
@@ -78,6 +82,7 @@ const handlers = {
   frame(message) {
     frame = message;
     frameIsNew = true;
+    waitFor("");
     rows.push(...message.rows);
     if (message.status !== "running") {
       setRunning(false);
@@ -96,6 +101,7 @@ const handlers = {
   },
   refused(message) {
     if (!data) send("pause"); // the server still has the last training run
+    waitFor("");
     show(message.text);
   },
 };
@@ -110,8 +116,16 @@ function setRunning(now) {
   $("start").textContent = now ? "Pause" : "Start";
 }
 
+/** Say what the server does, if it takes longer than half a second. */
+function waitFor(text) {
+  clearTimeout(waiting);
+  $("waiting").textContent = "";
+  if (text) waiting = setTimeout(() => ($("waiting").textContent = text), 500);
+}
+
 /** Enable the buttons that train if there is something to train. */
 function setReady(ready) {
+  waitFor("");
   for (const name of ["start", "step", "epoch"]) $(name).disabled = !ready;
 }
 
@@ -124,9 +138,7 @@ function speakResult(status) {
   speak(`Training ${status} at step ${frame.steps}. ${last ? `Epoch ${last[0]}, test loss ${short(last[2])}${accuracy}.` : ""}`);
 }
 
-function speak(text) {
-  $("spoken").textContent = text;
-}
+const speak = (text) => ($("spoken").textContent = text);
 
 // ---------------------------------------------------------------- settings
 
@@ -264,12 +276,12 @@ function readAddress() {
     const value = !field ? null : LISTS[name] ? LISTS[name][1](text) : field.choices ? text : Number(text);
     if (name === "speed" && [...$("speed").options].some((option) => option.value === text)) $("speed").value = text;
     else if (field && fits(field, value)) settings[name] = value;
-    else wrong.push(`${name}=${text.slice(0, 40)}`);
+    else wrong.push(`${name}=${text}`);
   }
   if (settings.loss && !losses().includes(settings.loss)) wrong.push(`loss=${settings.loss}`);
   if (!losses().includes(settings.loss)) settings.loss = "";
   begin();
-  if (wrong.length) show(`This part of the link does not work here: ${wrong.join(", ")}.`);
+  if (wrong.length) show(`This part of the link does not work here: ${wrong.join(", ").slice(0, 200)}.`);
 }
 window.addEventListener("hashchange", readAddress);
 
@@ -304,9 +316,7 @@ copies($("copy"), () => $("code").textContent);
 copies($("link"), () => location.href);
 
 function makeButton(text, label, press) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = text;
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
   if (label) button.setAttribute("aria-label", label);
   button.addEventListener("click", press);
   return button;
@@ -384,6 +394,7 @@ class Sheet {
 }
 const inputSheet = new Sheet();
 const unitSheet = new Sheet();
+const dotSheet = new Sheet(); // one pixel for each unit after layer 1, if the network reads images
 const outputSheet = new Sheet();
 
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -400,6 +411,8 @@ function readTheme() {
   const [plus, minus] = [rgb(theme.plus), rgb(theme.minus)];
   theme.signed = table((byte) => (byte < 128 ? mix(plus, byte / 127) : mix(minus, (256 - byte) / 127)));
   theme.classes = COLOURS.map((hex) => table((byte) => mix(rgb(hex), (0.75 * byte) / 255)));
+  // Points are darker than the surface on a light page, and lighter on a dark page.
+  theme.points = COLOURS.map((hex) => `rgb(${rgb(hex).map((part, i) => 0.6 * part + 0.4 * rgb(theme.text)[i])})`);
   theme.grey = table((byte) => [byte, byte, byte]);
   pointsAreNew = true;
   if (known) draw();
@@ -494,16 +507,10 @@ function arrange() {
     : `A picture shows a unit's output ${inputs === 1 ? "along the horizontal axis" : "in the plane"}.`;
 }
 
-/** Return the values of a hidden unit's picture, from -127 to 127. */
-function pictureOf({ layer, unit }) {
-  const { side, inputs } = source();
-  const cells = side ? 1 : data.grid ** inputs;
-  let before = unit;
-  for (const width of settings.hidden.slice(0, layer - 1)) before += width;
-  if (!side) return frame.pictures.subarray(before * cells, (before + 1) * cells);
-  if (layer === 1) return frame.pictures.subarray(unit * side ** 2, (unit + 1) * side ** 2);
-  const first = settings.hidden[0] * (side ** 2 - 1); // the pictures of layer 1 are larger
-  return frame.pictures.subarray(first + before, first + before + 1);
+/** Return the values of a hidden unit's graph, from -127 to 127. */
+function graphOf(unit) {
+  const start = (units.indexOf(unit) - 1) * data.grid;
+  return frame.pictures.subarray(start, start + data.grid);
 }
 
 function drawNetwork() {
@@ -532,6 +539,8 @@ function paintSheets() {
     inputSheet.paint(pixels.length, side, (i) => theme.grey[pixels[i]]);
     const count = settings.hidden[0] ?? numberOfClasses(); // layer 1 may be the output
     unitSheet.paint(count * side ** 2, side, (i) => signed(pictures[i]));
+    const later = [...pictures.subarray(count * side ** 2), ...probabilities(0).map((share) => Math.round(127 * share))];
+    dotSheet.paint(later.length, 1, (i) => signed(later[i]));
   } else if (inputs === 2) {
     const n = data.grid;
     const along = (i) => signed(Math.round((254 * i) / (n - 1) - 127));
@@ -573,28 +582,17 @@ function probabilities(i) {
 
 function drawUnit(context, unit) {
   const { side, inputs } = source();
+  const index = units.indexOf(unit);
   const place = [unit.x, unit.y, unit.size];
   if (unit.layer === 0) {
-    if (side) inputSheet.draw(context, 0, ...place);
-    else if (inputs === 2) inputSheet.draw(context, unit.unit, ...place);
-    else drawGraph(context, [-1, 1], 1, ...place);
+    if (inputs === 1) drawGraph(context, [-1, 1], 1, ...place);
+    else inputSheet.draw(context, index, ...place);
   } else if (side && unit.layer === 1) unitSheet.draw(context, unit.unit, ...place);
-  else if (unit.last) drawOutputUnit(context, unit);
-  else if (side) fill(context, signed(pictureOf(unit)[0]), ...place);
-  else if (inputs === 1) drawGraph(context, pictureOf(unit), 127, ...place);
-  else unitSheet.draw(context, units.indexOf(unit) - inputs, ...place);
-}
-
-/** Fill a square with a packed colour. */
-function fill(context, colour, x, y, size) {
-  context.fillStyle = `rgb(${colour & 255}, ${(colour >> 8) & 255}, ${(colour >> 16) & 255})`;
-  context.fillRect(x, y, size, size);
-}
-
-function drawOutputUnit(context, { unit, x, y, size }) {
-  if (source().side) fill(context, signed(Math.round(127 * probabilities(0)[unit])), x, y, size);
-  else if (!numberOfClasses()) drawGraph(context, frame.outputs, known.plane, x, y, size);
-  else outputSheet.draw(context, numberOfClasses() > 2 ? unit + 1 : 0, x, y, size);
+  else if (side) dotSheet.draw(context, index - 1 - settings.hidden[0], ...place);
+  else if (!unit.last && inputs === 1) drawGraph(context, graphOf(unit), 127, ...place);
+  else if (!unit.last) unitSheet.draw(context, index - inputs, ...place);
+  else if (!numberOfClasses()) drawGraph(context, frame.outputs, known.plane, ...place);
+  else outputSheet.draw(context, numberOfClasses() > 2 ? unit.unit + 1 : 0, ...place);
 }
 
 /** Draw the weights as lines: the sign by colour and dashes, the size by width. */
@@ -674,7 +672,7 @@ function drawSurface() {
 function drawPlane(context, size) {
   const hidden = selected && selected.layer > 0 && !selected.last;
   const flat = source().inputs === 1;
-  if (hidden && flat) drawGraph(context, pictureOf(selected), 127, 0, 0, size, theme.minus);
+  if (hidden && flat) drawGraph(context, graphOf(selected), 127, 0, 0, size, theme.minus);
   else if (hidden) unitSheet.draw(context, units.indexOf(selected) - 2, 0, 0, size);
   else if (selected?.layer === 0 && !flat) inputSheet.draw(context, selected.unit, 0, 0, size);
   else if (numberOfClasses()) outputSheet.draw(context, 0, 0, 0, size);
@@ -718,8 +716,9 @@ function mark(context, [x, y], label, filled, radius) {
   }
   context.closePath();
   context.lineWidth = 1.4;
-  context.fillStyle = filled ? COLOURS[label] : `rgb(${theme.back})`;
-  context.strokeStyle = filled ? `rgb(${theme.back})` : COLOURS[label];
+  const [colour, back] = [theme.points[label], `rgb(${theme.back})`];
+  context.fillStyle = filled ? colour : back;
+  context.strokeStyle = filled ? back : colour;
   context.fill();
   context.stroke();
 }
@@ -836,7 +835,7 @@ function drawGradients() {
   fillBars($("gradients"), Array.from({ length: layers }, (_, i) => {
     const size = frame?.steps ? frame.gradients[i] : undefined;
     const share = size ? (Math.log10(size) + 6) / 6 : 0;
-    const text = size === undefined ? "–" : size === null ? "infinite" : size.toExponential(1);
+    const text = size === undefined ? "–" : size === null ? "infinite" : size === 0 ? "0" : size.toExponential(1);
     return [i === layers - 1 ? "output" : `layer ${i + 1}`, share, text];
   }));
 }
@@ -878,7 +877,8 @@ function drawCurves() {
   for (const share of [0, 0.5, 1]) {
     context.strokeStyle = theme.edge;
     line(context, [[left, y(share)], [right, y(share)]]);
-    context.fillText(Number((10 ** (high - share * range)).toPrecision(2)), 4, y(share) + 4);
+    const loss = 10 ** (high - share * range);
+    context.fillText(isExtreme(loss) ? loss.toExponential(1) : Number(loss.toPrecision(2)), 4, y(share) + 4);
     if (numberOfClasses()) context.fillText(`${100 - 100 * share} %`, right + 6, y(share) + 4);
   }
   context.textAlign = "right";

@@ -343,6 +343,18 @@ def test_a_digit_is_read(page):
     wait_for(lambda: find(browser, "#bars").get_attribute("aria-label") != first)
 
 
+def test_an_output_unit_of_digits_is_one_colour(page):
+    pytest.importorskip("sklearn")
+    browser = page("data=digits&hidden=3,2&samples=200")
+    seen = """
+        const {x, y, size, last} = units.at(-5);
+        const context = document.getElementById("network").getContext("2d");
+        const {data} = context.getImageData(x + 2, y + 2, size - 4, size - 4);
+        return [last, new Set(new Uint32Array(data.buffer)).size];
+    """
+    assert browser.execute_script(seen) == [True, 1]
+
+
 def test_the_page_lists_the_experiments(page):
     browser = page()
     for link in browser.find_elements(By.CSS_SELECTOR, "#experiments a"):

@@ -518,6 +518,7 @@ function drawNetwork() {
   if (frame) drawWeights(context);
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
+  context.imageSmoothingEnabled = !source().side; // pixels of images, and units of one pixel, are squares
   for (const unit of units) {
     const { x, y, size } = unit;
     context.fillStyle = `rgb(${theme.back})`;
@@ -716,9 +717,8 @@ function mark(context, [x, y], label, filled, radius) {
   }
   context.closePath();
   context.lineWidth = 1.4;
-  const [colour, back] = [theme.points[label], `rgb(${theme.back})`];
-  context.fillStyle = filled ? colour : back;
-  context.strokeStyle = filled ? back : colour;
+  context.fillStyle = filled ? theme.points[label] : `rgb(${theme.back})`;
+  context.strokeStyle = filled ? `rgb(${theme.back})` : theme.points[label];
   context.fill();
   context.stroke();
 }

@@ -48,7 +48,7 @@ def take(driver, name, settings, scheme, size):
     accuracy = driver.find_element(By.ID, "number-val_accuracy")
     wait(lambda: accuracy.text != "–" and float(accuracy.text.split()[0]) >= 95)
     button.click()
-    if name == "digits":  # a zero, which the network reads with certainty
+    if name == "digits":  # a zero, which the network reads right
         driver.find_element(By.CSS_SELECTOR, "[aria-label='Test image 5']").click()
     time.sleep(1)
     driver.execute_script("window.scrollTo(0, 0)")

@@ -387,7 +387,7 @@ def test_a_narrow_screen_shows_the_whole_width(page, fragment, width):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         browser.execute_script(f"location.hash = '{fragment}'")
-        time.sleep(0.5)
+        time.sleep(1)
         assert script(browser, "document.documentElement.scrollWidth") <= width
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

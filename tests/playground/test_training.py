@@ -6,7 +6,6 @@ import json
 import queue
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
@@ -104,18 +103,6 @@ CASES = [
 ]
 
 
-def history_of(code):
-    """Run a copied program in a thread, because NumPy 2.1 rounds differently in the main thread."""
-    names = {}
-    with (
-        ThreadPoolExecutor(1) as thread,
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        thread.submit(exec, code, names).result()
-    return names["history"]
-
-
 @pytest.mark.parametrize(
     "case", CASES, ids=[f"{i}-{c.get('data', '')}" for i, c in enumerate(CASES)]
 )
@@ -124,7 +111,10 @@ def test_the_code_gives_the_same_losses(page, case):
         pytest.skip("the data needs scikit-learn, or files that are not here")
     opened = page(**SMALL | case)
     rows = opened.until_the_end()
-    history = history_of(opened.started["code"])
+    names = {}
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        exec(opened.started["code"], names)
+    history = names["history"]
     assert len(rows) == len(history["loss"]) == SMALL["epochs"]
     assert [row[1] for row in rows] == history["loss"]
     assert [row[2] for row in rows] == history["val_loss"]

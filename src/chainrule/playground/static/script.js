@@ -411,8 +411,6 @@ function readTheme() {
   const [plus, minus] = [rgb(theme.plus), rgb(theme.minus)];
   theme.signed = table((byte) => (byte < 128 ? mix(plus, byte / 127) : mix(minus, (256 - byte) / 127)));
   theme.classes = COLOURS.map((hex) => table((byte) => mix(rgb(hex), (0.75 * byte) / 255)));
-  // Points are darker than the surface on a light page, and lighter on a dark page.
-  theme.points = COLOURS.map((hex) => `rgb(${rgb(hex).map((part, i) => 0.6 * part + 0.4 * rgb(theme.text)[i])})`);
   theme.grey = table((byte) => [byte, byte, byte]);
   pointsAreNew = true;
   if (known) draw();
@@ -717,8 +715,8 @@ function mark(context, [x, y], label, filled, radius) {
   }
   context.closePath();
   context.lineWidth = 1.4;
-  context.fillStyle = filled ? theme.points[label] : `rgb(${theme.back})`;
-  context.strokeStyle = filled ? `rgb(${theme.back})` : theme.points[label];
+  context.fillStyle = filled ? COLOURS[label] : `rgb(${theme.back})`;
+  context.strokeStyle = filled ? "#1c2330" : COLOURS[label]; // the surface has almost the same colour
   context.fill();
   context.stroke();
 }

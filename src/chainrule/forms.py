@@ -44,12 +44,12 @@ def each(f: Callable[..., Any], x: Arrays, *others: Arrays) -> Any:
 
     `others` also have this form. Their arrays are passed to `f` as further arguments.
     """
+    if not isinstance(x, _SEVERAL):  # the most common case
+        return f(x, *others)
     if isinstance(x, dict):
         return {key: f(array, *(other[key] for other in others)) for key, array in x.items()}
-    if isinstance(x, tuple):
-        results = (f(*arrays) for arrays in zip(x, *others, strict=True))
-        return getattr(type(x), "_make", tuple)(results)  # `_make`: a named tuple
-    return f(x, *others)
+    results = (f(*arrays) for arrays in zip(x, *others, strict=True))
+    return getattr(type(x), "_make", tuple)(results)  # `_make`: a named tuple
 
 
 def named(name: str, x: Arrays) -> dict[str, Array]:
@@ -78,7 +78,7 @@ def each_named(f: Callable[[str, Any], Any], name: str, x: Arrays) -> Any:
 
 def first(x: Arrays) -> Array:
     """Return the first array of `x`."""
-    if not several(x):
+    if not isinstance(x, _SEVERAL):
         return x
     return next(iter(named("x", x).values()))
 

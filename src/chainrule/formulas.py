@@ -156,6 +156,11 @@ def predicted(xp: Any, outputs: Array, labels: Array) -> Array:
     return xp.argmax(outputs, axis=-1) == labels
 
 
+def count(xp: Any, condition: Array, dtype: Any) -> Array:
+    """Return the number of elements that are True, as a 0-d array of this dtype."""
+    return xp.astype(xp.count_nonzero(condition), dtype)
+
+
 def one_hot(xp: Any, y: Array, labels: Array) -> Array:
     """Return an array with the shape of `y`: 1 at the label of each row, and 0 elsewhere."""
     classes = xp.arange(y.shape[1], dtype=labels.dtype, device=y.device)

@@ -261,16 +261,16 @@ class Parameter(Stored):
 
     def add_grad_matmul(self, a: Array, b: Array) -> None:
         """Add ``a @ b`` to the gradient, without a temporary array if possible."""
-        dtype = self.state.dtype
-        if a.dtype != dtype or b.dtype != dtype:
-            raise self._other_dtype(b if a.dtype == dtype else a)
+        state = self.state
+        if a.dtype != state.dtype or b.dtype != state.dtype:
+            raise self._other_dtype(b if a.dtype == state.dtype else a)
         if not self.trainable:
             return
         total = self._gradient()
         if self._is_first():
-            self.state.backend.matmul(a, b, out=total)
+            state.backend.matmul(a, b, out=total)
         else:
-            total += self.state.backend.matmul(a, b)
+            total += state.backend.matmul(a, b)
 
     def add_grad_rows(self, index: Array, rows: Array) -> None:
         """Add ``rows[i]`` to row ``index[i]`` of the gradient for every `i`.
@@ -315,7 +315,7 @@ class Parameter(Stored):
 
     def _is_first(self) -> bool:
         """Return whether the gradient is out of date, and mark it as up to date."""
-        state = self.state
+        state = self._state
         first: bool = self._written != state.generation
         self._written = state.shown = state.generation
         self._zeroed = False

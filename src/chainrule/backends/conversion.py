@@ -84,7 +84,7 @@ def real(xp: Any, array: Array) -> Array:
 
 def on_host(x: Array) -> bool:
     """Return whether `x` is in host memory, where reading a number does not wait for a device."""
-    return _kind_of_device(x) == _HOST
+    return isinstance(x, np.ndarray) or _kind_of_device(x) == _HOST
 
 
 def _kind_of_device(x: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..formulas import BLOCK, extremes, predicted, squares, sum_over_batch
+from ..formulas import BLOCK, count, extremes, predicted, squares, sum_over_batch
 from ..types import Array, Rule
 from .base import Backend, overwrite
 from .conversion import to_numpy
@@ -104,6 +104,7 @@ def _sum_over_batch(x: Array) -> Array:
 
 # On the small arrays of a batch, a method takes half the time of NumPy's function.
 _KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {
+    count: lambda condition, dtype: dtype.type(np.count_nonzero(condition)),
     extremes: lambda x: (x.min(), x.max()),
     predicted: lambda outputs, labels: outputs.argmax(axis=-1) == labels,
     squares: lambda x: np.vdot(x, x),  # vdot is twice as fast and does not warn of overflow

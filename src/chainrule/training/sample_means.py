@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any
 
 from ..backends import Backend
+from ..backends.base import kernel
 from ..errors import ShapeError, shown
 from ..forms import each, first
+from ..formulas import count
 from ..losses.base import along, times, total
 from ..metrics import Metric
 from ..types import Array
@@ -115,7 +117,7 @@ def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
     """Average the values that share a weight, and return the weighted sum of these averages."""
     outputs = math.prod(values.shape[1 if weight is None else weight.ndim :])
     if weight is None and values.dtype == xp.bool:  # counting is faster than summing
-        of_batch = xp.astype(xp.count_nonzero(values), dtype)
+        of_batch = kernel(xp, count)(values, dtype)
     else:
         values = xp.astype(values, dtype)
         if weight is not None:

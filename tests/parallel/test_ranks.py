@@ -127,16 +127,90 @@ def test_ranks_that_drift_apart_are_found_before_a_checkpoint_is_written(tmp_pat
     assert [path.name for path in tmp_path.glob("*.safetensors")] == [start]
 
 
-def test_a_rank_that_stops_stops_all():
-    class Stops(cr.Callback):
-        def on_epoch_end(self, trainer):
-            trainer.stop()
+class Stops(cr.Callback):
+    """Stops the training run when the method with this name is called."""
 
+    def __init__(self, moment):
+        setattr(self, moment, lambda trainer: trainer.stop())
+
+
+@pytest.mark.parametrize(
+    ("moment", "last", "epochs"),
+    [("on_epoch_end", False, 1), ("on_epoch_end", True, 1), ("on_fit_start", False, 0)],
+)
+def test_a_rank_that_stops_stops_all(moment, last, epochs):
     def stopping(together):
-        callbacks = [Stops()] if together.rank == 1 else []
-        return trained(together, epochs=3, callbacks=callbacks)
+        stops = Stops(moment)
+        stops.last = last
+        return trained(together, epochs=3, callbacks=[stops] if together.rank == 1 else [])
 
-    assert [trainer.epochs_done for trainer in threads.run(2, stopping)] == [1, 1]
+    assert [trainer.epochs_done for trainer in threads.run(2, stopping)] == [epochs, epochs]
+
+
+def test_a_stop_on_another_rank_is_in_the_checkpoint(tmp_path):
+    def stopping(together):
+        callbacks = [cr.callbacks.Checkpoint(tmp_path), *[Stops("on_epoch_end")] * together.rank]
+        return trained(together, epochs=3, callbacks=callbacks).stopped
+
+    assert threads.run(2, stopping) == [True, True]
+    newest = cr.callbacks.latest_checkpoint(tmp_path)
+    assert cr.Trainer.resume(newest, **ranks.arguments_of_trainer()).stopped
+
+
+def test_a_divergence_that_only_one_rank_finds_is_not_one_of_all():
+    class Diverges(cr.Identity):
+        def forward(self, x, *, training=False):
+            if training and self.diverges:
+                raise cr.DivergenceError("in this layer")
+            return super().forward(x, training=training)
+
+    shared_errors = []
+
+    def diverging(together):
+        layer = Diverges()
+        layer.diverges = together.rank == 1
+        trainer = cr.Trainer(cr.Sequential(cr.Linear(5, 2), layer), cr.MSELoss(), cr.SGD(0.1))
+        try:
+            trainer.fit(X, X[:, :2], parallel=together, verbose=0)
+        finally:
+            shared_errors.append(together.error_on_all)
+
+    _, error = threads.run(2, diverging)
+    assert isinstance(error, cr.DivergenceError)
+    assert shared_errors == [None, None]
+
+
+def test_a_gradient_that_is_not_finite_ends_all_ranks():
+    class Shift(cr.Layer):
+        def __init__(self):
+            self.shift = cr.Parameter((5,))
+
+        def forward(self, x, *, training=False):
+            def backward(dy):
+                self.shift.add_grad(self.xp.full(5, np.inf))
+                return dy
+
+            return x + self.shift.value, backward
+
+    def diverging(together):
+        model = cr.Sequential(Shift(), cr.Linear(5, 2), dtype="float64")
+        trainer = cr.Trainer(model, cr.MSELoss(), cr.SGD(0.1))
+        trainer.fit(X, X[:, :2], parallel=together, verbose=0)
+
+    first, second = threads.run(2, diverging)
+    assert isinstance(first, cr.DivergenceError)
+    assert str(first) == str(second)
+
+
+def test_weights_that_become_nan_on_one_rank_after_the_last_step_end_all():
+    class Spoils(cr.Callback):
+        def on_epoch_end(self, trainer):
+            trainer.model.state.values[0] = np.nan
+
+    errors = threads.run(2, lambda r: trained(r, callbacks=[Spoils()] * r.rank))
+    for error in errors:
+        assert isinstance(error, cr.DivergenceError), errors
+        assert "after the last step (10)" in str(error)
 
 
 def test_nan_on_one_rank_ends_all_after_the_same_step():

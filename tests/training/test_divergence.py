@@ -83,6 +83,16 @@ def test_a_nan_loss_can_be_allowed(library, where, monkeypatch):
     assert np.isnan(history["loss"]).all()
 
 
+def test_only_the_divergence_of_the_optimizer_can_be_allowed():
+    class Diverges(cr.Identity):
+        def forward(self, x, *, training=False):
+            raise cr.DivergenceError("in this layer")
+
+    trainer = cr.Trainer(cr.Sequential(cr.Linear(4, 3), Diverges()), cr.MSELoss(), cr.SGD(0.1))
+    with pytest.raises(cr.DivergenceError, match="in this layer"):
+        trainer.fit(X, X[:, :3], terminate_on_nan=False, verbose=0)
+
+
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.parametrize("where", ["host", "device"])
 @pytest.mark.parametrize("validated", [False, True])

@@ -18,7 +18,7 @@ from .evaluation import measure
 from .interruption import Interruption
 from .ranks import Ranks
 from .repeated import RepeatedSteps
-from .shared import OwnBatches, Source, end_together, expect_equal_weights
+from .shared import OwnBatches, Source, expect_equal_weights
 from .state import Progress, TrainingState
 from .step import NotFinite, Step
 
@@ -61,7 +61,10 @@ class Run:
         training = self.training
         while training.epochs_done < training.epochs and not training.stopped:
             self._epoch(interruption)
-        if self.step.terminate_on_nan and (where := not_finite(training.model)):
+        if not self.step.terminate_on_nan:
+            return
+        # A callback may have changed the weights on one of the ranks only.
+        if where := next(filter(None, self.ranks.gather(not_finite(training.model))), None):
             raise self.ranks.on_all(
                 DivergenceError(
                     f"after the last step ({training.optimizer.steps}), {where} holds NaN or "
@@ -104,8 +107,6 @@ class Run:
             expect_equal_weights(self.ranks, training.model.state)  # before a callback saves them
         self._tell("on_epoch_end")
         training.consistent = True
-        if self.ranks.size > 1:
-            end_together(self.ranks, training, interruption)
         interruption.check()
 
     def _tell(self, moment: str) -> None:
@@ -144,10 +145,8 @@ class Run:
                 measured = step(*batch)
             except NotFinite as found:
                 raise self._diverged(found) from None
-            except BaseException as error:
+            except BaseException:
                 training.half_done = optimizer.moving or optimizer.steps != before
-                if isinstance(error, DivergenceError):  # all ranks have the same gradient
-                    self.ranks.on_all(error)
                 raise
             progress.rows.append(measured)
             self._tell("on_step_end")

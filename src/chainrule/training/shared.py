@@ -17,9 +17,10 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from ..backends.conversion import to_numpy
+from ..callbacks import Callback
 from ..data import Batches, BatchStream
 from ..data.augmentation.base import takes_parts
-from ..errors import DataError
+from ..errors import DataError, DivergenceError
 from ..forms import each, first, named, rows
 from ..model_state import ModelState, WholeBatch
 from ..types import Array, Arrays
@@ -179,6 +180,31 @@ class SameBatches:
             yield batch
 
 
+class EndTogether(Callback):
+    """Ends the training run on all ranks if it is to end on one of them.
+
+    Parameters
+    ----------
+    ranks : Ranks
+        The connection to the other ranks.
+    interruption : Interruption
+        The request to end the training run.
+    """
+
+    def __init__(self, ranks: Ranks, interruption: Interruption) -> None:
+        self.ranks, self.interruption = ranks, interruption
+
+    def on_fit_start(self, trainer: TrainingState) -> None:
+        self._agree(trainer)
+
+    def on_epoch_end(self, trainer: TrainingState) -> None:
+        self._agree(trainer)
+
+    def _agree(self, trainer: TrainingState) -> None:
+        requests = self.ranks.gather([trainer.stopped, self.interruption.asked])
+        trainer.stopped, self.interruption.due = map(any, zip(*requests, strict=True))
+
+
 @dataclass(frozen=True)
 class SharedStep(Step):
     """A training step on this rank's part of a batch, with the same result on all ranks.
@@ -212,6 +238,13 @@ class SharedStep(Step):
         finally:
             self.model.state.share = WholeBatch()
         return self._checked(loss, x, y), *self._on_host(others)
+
+    def update(self) -> None:
+        try:
+            self.optimizer.step()
+        except DivergenceError as error:
+            self.ranks.on_all(error)  # because all ranks have the same gradient
+            raise
 
     def _generator(self, *more: int) -> np.random.Generator:
         """Return the generator for the augmentation: one for all ranks, or one for each rank."""
@@ -336,12 +369,6 @@ def shared(
 def expect_equal_weights(ranks: Ranks, state: ModelState) -> None:
     """Raise a `RuntimeError` on all ranks unless their weights are equal."""
     expect_equal(ranks, _checksums(state))
-
-
-def end_together(ranks: Ranks, training: TrainingState, interruption: Interruption) -> None:
-    """Stop all ranks if one of them stops."""
-    stopped, asked = zip(*ranks.gather([training.stopped, interruption.asked]), strict=True)
-    training.stopped, interruption.due = any(stopped), any(asked)
 
 
 def _checksums(state: ModelState) -> dict[str, Any]:

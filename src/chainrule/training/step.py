@@ -90,16 +90,22 @@ class Step:
         """
         state = self.model.state
         draws, buffers = state.draws, state.snapshot("buffers")
+        measured: tuple[Any, ...] = ()
         try:
             measured = self.loss_and_gradient(x, y, sample_weight)
-            self.optimizer.step()
+            self.update()
         except BaseException as error:  # the step was not completed
             state.draws = draws
             state.restore(buffers)
             state.zero_grad()
-            if self.terminate_on_nan or not isinstance(error, DivergenceError):
+            of_optimizer = measured and isinstance(error, DivergenceError)
+            if self.terminate_on_nan or not of_optimizer:
                 raise
         return measured
+
+    def update(self) -> None:
+        """Update the weights."""
+        self.optimizer.step()
 
     def augmented(self, x: Array) -> Array:
         """Return the augmented inputs of this step."""

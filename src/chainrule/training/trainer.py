@@ -32,7 +32,7 @@ from .ranks import OneRank, Ranks, expect_ranks
 from .repeated import repeated_steps
 from .resume import begin, read_training, save_training
 from .sample_means import SampleMeans
-from .shared import shared
+from .shared import EndTogether, shared
 from .state import TrainingState
 from .step import Penalty, Step
 
@@ -380,6 +380,9 @@ class Trainer(TrainingState):
             interruption = ends.enter_context(postponed_interruption(ranks))
             if ranks.size > 1:
                 step, batches = shared(step, batches, ranks, self, validation, interruption)
+                # Agree before the last callbacks, which save the decision, and after them.
+                together = EndTogether(ranks, interruption)
+                listeners = [*sorted([*listeners, together], key=lambda c: c.last), together]
             repeated = None if self.compile == "off" else repeated_steps(step, batches)
             if repeated is not None:
                 ends.callback(repeated.close)

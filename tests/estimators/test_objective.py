@@ -33,8 +33,8 @@ def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
     split = [(X[r], LABELS[r], *([] if weight is None else [weight[r]])) for r in rows]
     whole = [(X, LABELS, *([] if weight is None else [weight]))]
 
-    value, gradient = _value_and_gradient(model, loss, penalty, whole)
-    again = _value_and_gradient(model, loss, penalty, split)
+    value, gradient = _value_and_gradient(model, loss, penalty, whole, len(X))
+    again = _value_and_gradient(model, loss, penalty, split, len(X))
     assert value == pytest.approx(again[0])
     np.testing.assert_allclose(gradient, again[1], atol=1e-14)
 
@@ -42,7 +42,7 @@ def test_the_gradient_is_that_of_the_penalized_loss(loss, alpha, weight):
     ends = []
     for step in (1e-6, -1e-6):
         state.values[...] = start + step * direction
-        ends.append(_value_and_gradient(model, loss, penalty, whole)[0])
+        ends.append(_value_and_gradient(model, loss, penalty, whole, len(X))[0])
     assert gradient @ direction == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
 
 

@@ -75,7 +75,7 @@ def fit(
     def objective(vector: np.ndarray) -> tuple[float, np.ndarray]:
         state.values[...] = state.backend.asarray(vector, dtype=state.dtype)
         parts = [whole] if whole else map(moved, SparseBatches(data)())
-        return _value_and_gradient(model, loss, penalty, parts)
+        return _value_and_gradient(model, loss, penalty, parts, data[0].shape[0])
 
     def report(intermediate_result: Any) -> None:  # SciPy requires this name
         nonlocal done
@@ -111,8 +111,12 @@ def fit(
 
 
 def _value_and_gradient(
-    model: Sequential, loss: Loss, penalty: Penalty | None, parts: Iterable[tuple[Array, ...]]
+    model: Sequential,
+    loss: Loss,
+    penalty: Penalty | None,
+    parts: Iterable[tuple[Array, ...]],
+    samples: int,
 ) -> tuple[float, np.ndarray]:
     """Return the loss of all parts plus the penalty, and the gradient as a vector."""
-    value, _ = accumulate(model, loss, parts, penalty, SampleMeans({}))
+    value, _ = accumulate(model, loss, parts, samples, penalty, SampleMeans({}))
     return float(value), model.backend.to_numpy(model.state.grads).astype(np.float64)

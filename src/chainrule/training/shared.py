@@ -231,9 +231,10 @@ class SharedStep(Step):
         self, x: Array, y: Array, sample_weight: Array | None = None
     ) -> tuple[Any, ...]:
         parts = self._parts(x, y, sample_weight)
+        samples = first(x).shape[0] if self.own is None else sum(self.own.counts)
         try:
             loss, *others = accumulate(
-                self.model, self.loss, parts, self.penalty, self.means, self._add_up
+                self.model, self.loss, parts, samples, self.penalty, self.means, self._add_up
             )
         finally:
             self.model.state.share = WholeBatch()

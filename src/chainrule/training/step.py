@@ -126,10 +126,11 @@ class Step:
         """Run a step, but do not update the weights. After an error, nothing is restored."""
         if self.micro_batches > 1:
             parts = _parts(self.micro_batches, self.augmented(x), y, sample_weight)
-            loss, *others = accumulate(self.model, self.loss, parts, self.penalty, self.means)
+            samples = first(x).shape[0]
+            loss, *others = accumulate(
+                self.model, self.loss, parts, samples, self.penalty, self.means
+            )
             return self._checked(loss, x, y), *self._on_host(others)
-        # Without micro-batches, scale the gradient of the loss, which takes less time than scaling
-        # the gradients of all parameters.
         self.model.zero_grad()  # a callback may have left gradients
         outputs, back_through_model = self.model.forward(self.augmented(x), training=True)
         loss_sum, total_weight, back_through_loss = self.loss.sums(
@@ -163,6 +164,7 @@ def accumulate(
     model: Sequential,
     loss: Loss,
     parts: Iterable[tuple[Array, ...]],
+    samples: int,
     penalty: Penalty | None,
     means: SampleMeans,
     add_up: Callable[[list[Any]], list[Any]] = list,
@@ -175,6 +177,8 @@ def accumulate(
         See `Step`.
     parts : iterable of tuple
         Inputs, targets and optional weights.
+    samples : int
+        The number of samples in all parts, on all processes together.
     add_up : callable, optional
         A function that takes the loss, the weight and the sums of metrics of all parts. If several
         processes share a batch, the function adds up these numbers and the gradients over all
@@ -189,7 +193,10 @@ def accumulate(
     *sums : float or array
         The results of `SampleMeans.sums`, summed over the parts.
     """
-    model.zero_grad()
+    model.zero_grad()  # a callback may have left gradients
+    # The total weight is known only at the end. Scale the gradient of the loss as if all weights
+    # were 1, which takes less time than scaling the gradients of all parameters.
+    unweighted = loss.scale(float(samples))
     loss_sum: Any = 0.0
     total_weight: Any = 0.0
     sums: list[Any] = [0.0] * len(means)
@@ -199,16 +206,17 @@ def accumulate(
         of_part, weight_of_part, back_through_loss = loss.sums(outputs, y, sample_weight=weight)
         more = means.sums(model.backend, outputs, y, weight)
         sums = [a + b for a, b in zip(sums, more, strict=True)]
-        back_through_model(back_through_loss(1.0))
+        back_through_model(back_through_loss(unweighted))
         if on_host(of_part):  # in float64, because float32 sums may overflow
             of_part = model.xp.astype(of_part, model.xp.float64)
         loss_sum, total_weight = loss_sum + of_part, total_weight + weight_of_part
     loss_sum, total_weight, *sums = add_up([loss_sum, total_weight, *sums])
     if penalty is not None:
         loss_sum = loss_sum + penalty.value()
-        penalty.add_gradient(1.0)
+        penalty.add_gradient(unweighted)
     scale = loss.scale(total_weight)
-    model.state.grads *= scale
+    if not on_host(total_weight) or float(total_weight) != samples:
+        model.state.grads *= scale / unweighted
     return loss_sum * scale, total_weight, *sums
 
 

@@ -103,6 +103,14 @@ def fit_own_data(trainer, ranks, **options):
     return trainer.fit(x[here], y[here], parallel=ranks, **(given | options))
 
 
+def expect_exact_sums(ranks):
+    """Add up arrays of whole numbers, the last of which are large enough for shared memory."""
+    for length in (1, 1000, 1_000_003, 700_001):
+        array = np.arange(length, dtype="float64") * (1 + ranks.rank)
+        ranks.add_up(array)
+        np.testing.assert_array_equal(array, np.arange(length) * sum(range(ranks.size + 1)))
+
+
 class Fails(cr.Callback):
     """Makes one rank fail after a step, or some seconds after the start."""
 
@@ -149,6 +157,7 @@ def main():
     given = parser.parse_args()
 
     ranks = cr.parallel.Ranks(own_data=given.own_data)
+    expect_exact_sums(ranks)
     if given.fail == "early" and ranks.rank == given.rank:
         raise RuntimeError("this rank fails before fit")
     callbacks, newest = [], None

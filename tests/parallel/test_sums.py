@@ -8,7 +8,9 @@ import pytest
 
 from chainrule.parallel.sums import add_up_for
 
-MPI = SimpleNamespace(IN_PLACE="in place", Get_processor_name=lambda: "node")
+MPI = SimpleNamespace(
+    IN_PLACE="in place", COMM_TYPE_SHARED="machine", Get_processor_name=lambda: "node"
+)
 
 
 class Communicator:
@@ -26,6 +28,10 @@ class Communicator:
 
     def bcast(self, value):
         return value
+
+    def Split_type(self, kind):  # noqa: N802
+        assert kind == "machine"
+        return SimpleNamespace(Get_size=lambda: 1, Free=lambda: None)
 
     def Get_info(self):  # noqa: N802
         return SimpleNamespace(Get=lambda name: self.kinds)

@@ -14,6 +14,9 @@ from array_api_compat import array_namespace
 
 from ..backends.conversion import to_numpy
 from ..types import Array
+from .shared_memory import SharedMemory
+
+_LARGE = 1 << 22  # from this number of bytes on, shared memory is faster than `Allreduce`
 
 AddUp = Callable[[Array], None]
 """A function that replaces an array with the sum of the arrays of all ranks, in place."""
@@ -33,16 +36,31 @@ def add_up_for(comm: Any, mpi: Any, array: Array) -> AddUp:
     """
     if type(array).__module__.partition(".")[0] == "cupy":
         return _on_gpu(comm, mpi)
+    on_host = _on_host(comm, mpi)
     if isinstance(array, np.ndarray):
-        return lambda array: comm.Allreduce(mpi.IN_PLACE, array)
-    return lambda array: _through_host(comm, mpi, array)
+        return on_host
+
+    def add_up(array: Array) -> None:
+        """Add up arrays of any library."""
+        host = np.array(to_numpy(array))
+        on_host(host)
+        array[...] = array_namespace(array).asarray(host)
+
+    return add_up
 
 
-def _through_host(comm: Any, mpi: Any, array: Array) -> None:
-    """Add up arrays of any library."""
-    host = np.array(to_numpy(array))
-    comm.Allreduce(mpi.IN_PLACE, host)
-    array[...] = array_namespace(array).asarray(host)
+def _on_host(comm: Any, mpi: Any) -> AddUp:
+    """Return the function for NumPy, which uses shared memory if all ranks run on one machine."""
+    machine = comm.Split_type(mpi.COMM_TYPE_SHARED)
+    shared = SharedMemory(comm) if machine.Get_size() == comm.Get_size() else None
+    machine.Free()
+
+    def add_up(array: Array) -> None:
+        large = array.nbytes >= _LARGE
+        if not (shared is not None and large and shared.add_up(array)):
+            comm.Allreduce(mpi.IN_PLACE, array)
+
+    return add_up
 
 
 def _on_gpu(comm: Any, mpi: Any) -> AddUp:
@@ -82,6 +100,7 @@ def _cuda_aware(comm: Any, mpi: Any, cupy: Any) -> AddUp:
 def _pinned(comm: Any, mpi: Any, cupy: Any) -> AddUp:
     """Return a function that copies through pinned memory, which the GPU accesses directly."""
     buffers: dict[tuple[Any, ...], np.ndarray] = {}
+    on_host = _on_host(comm, mpi)
 
     def add_up(array: Array) -> None:
         kind = array.shape, array.dtype.name
@@ -90,7 +109,7 @@ def _pinned(comm: Any, mpi: Any, cupy: Any) -> AddUp:
             buffers[kind] = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
         host = buffers[kind]
         array.get(out=host)  # waits for the GPU
-        comm.Allreduce(mpi.IN_PLACE, host)
+        on_host(host)
         array.set(host)
 
     return add_up

@@ -37,7 +37,12 @@ EVERYTHING = {"augment": "built-in", "micro_batches": 2}
 def start(size, **options):
     """Run `ranks.py` on this many ranks, and return the finished process."""
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    command = [LAUNCHER, "-n", str(size), sys.executable, ranks.__file__, *words]
+    return start_python(size, ranks.__file__, *words)
+
+
+def start_python(size, *words):
+    """Start Python with these arguments on this many ranks, and return the finished process."""
+    command = [LAUNCHER, "-n", str(size), sys.executable, *words]
     environment = {**os.environ, **ENVIRONMENT}
     return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=environment)
 

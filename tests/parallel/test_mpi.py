@@ -50,6 +50,28 @@ def test_an_error_outside_of_fit_ends_all_ranks(tmp_path):
     assert "RuntimeError: this rank fails before fit" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "if (ranks := cr.parallel.Ranks()).rank == 0:\n"
+            "    trainer = cr.Trainer(cr.mlp([1, 1]), cr.MSELoss(), cr.SGD(0.1))\n"
+            "    trainer.fit([[1.0]], [[1.0]], parallel=ranks, verbose=0)",
+            "call fit equally often, but rank 1 has reached the end of its script",
+        ),
+        (
+            "from mpi4py.MPI import COMM_WORLD\ncr.parallel.Ranks(own_data=COMM_WORLD.rank == 1)",
+            "ValueError: expected all ranks to have the same own_data",
+        ),
+    ],
+    ids=["a call of fit", "own_data"],
+)
+def test_a_call_that_differs_on_one_rank_ends_all_ranks(code, message):
+    done = failures.start_python(2, "-c", f"import chainrule as cr\n{code}")
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
 @pytest.mark.slow
 def test_random_failures():
     assert failures.check(5)["longest"] < failures.HANGS

@@ -89,6 +89,39 @@ def test_a_run_resumes_on_another_number_of_ranks(tmp_path):
         expect_same(part, whole)
 
 
+def test_callbacks_resume_on_another_number_of_ranks(tmp_path):
+    def fit(together, *more, resume=None, folder=None):
+        average = cr.callbacks.ExponentialMovingAverage(0.9)
+        callbacks = [
+            average,
+            cr.callbacks.ReduceOnPlateau("val_loss", factor=0.5, patience=0, min_delta=0.3),
+            cr.callbacks.EarlyStopping("val_loss", patience=2, min_delta=0.3),
+            *([] if folder is None else [cr.callbacks.Checkpoint(folder, every_steps=3)]),
+            *more,
+        ]
+        arguments = {**ranks.arguments_of_trainer(), "optimizer": cr.SGD(0.05, momentum=0.9)}
+        if resume:
+            trainer = cr.Trainer.resume(resume, **arguments)
+        else:
+            trainer = cr.Trainer(ranks.model(), **arguments)
+        ranks.fit(trainer, together, callbacks=callbacks, resume=bool(resume), epochs=9)
+        return {**ranks.found(trainer), "average": average.average.tolist()}
+
+    def interrupted(together):
+        with pytest.raises(RuntimeError, match="halt"):
+            fit(together, Halts(step=25), folder=tmp_path)
+
+    whole = fit(None)
+    assert len(whole["lr"]) < 9  # training stopped early
+    assert len({*whole["lr"]}) > 1  # the learning rate was reduced
+    assert threads.run(2, interrupted) == [None, None]
+    newest = cr.callbacks.latest_checkpoint(tmp_path)
+    for part in threads.run(3, lambda r: fit(r, resume=newest, folder=tmp_path)):
+        assert part.keys() == whole.keys()
+        for name in whole:
+            np.testing.assert_allclose(part[name], whole[name], atol=1e-10, err_msg=name)
+
+
 class Halts(cr.Callback):
     """Raises an error after a step, on every rank."""
 
@@ -247,15 +280,17 @@ def test_every_callback_with_a_file_is_called_on_rank_0_only():
     assert [kind for kind in with_file if not kind.writes] == []
 
 
-def test_a_communicator_is_not_enough():
+def test_a_communicator_or_a_class_is_not_enough():
     class Communicator:
         size, Allreduce = 2, None
 
     with pytest.raises(TypeError, match=r"expected parallel=cr.parallel.Ranks\(\), found .*\(comm"):
         trained(Communicator())
+    with pytest.raises(TypeError, match=r"expected parallel=cr.parallel.Ranks\(\), found"):
+        trained(cr.parallel.Ranks)
 
 
-@pytest.mark.parametrize("kind", ["arrays", "batches"])
+@pytest.mark.parametrize("kind", ["arrays", "batches", "batches of unknown number"])
 def test_unequal_parts_of_the_data_are_weighted_right(kind):
     """With one step per epoch, own data is like the same data in one batch."""
     rng = np.random.default_rng(1)
@@ -269,8 +304,9 @@ def test_unequal_parts_of_the_data_are_weighted_right(kind):
     def own(together):
         here = slice(*ends[together.rank :][:2])
         trainer, arguments = linear(), (x[here], y[here])
-        if kind == "batches":
-            trainer.fit([arguments], epochs=5, parallel=together, verbose=0)
+        if kind != "arrays":
+            batches = [arguments] if kind == "batches" else lambda rng: iter([arguments])
+            trainer.fit(batches, epochs=5, parallel=together, verbose=0)
         else:
             trainer.fit(*arguments, epochs=5, batch_size=21, parallel=together, verbose=0)
         return trainer
@@ -372,6 +408,16 @@ def differing(together, kind):
         trainer.optimizer.lr = 0.1 + other
     if kind == "micro-batches":
         options["micro_batches"] = 1 + other
+    if kind == "layers":
+        trainer = cr.Trainer(
+            cr.Sequential(cr.Dropout(0.1 + 0.1 * other), cr.Linear(5, 2), dtype="float64"),
+            loss=cr.MSELoss(), optimizer=cr.SGD(0.1),
+        )  # fmt: skip
+    if kind == "augmentation" and other:
+        options["augment"] = lambda x, rng: x + 1.0
+    if kind == "last sample":
+        x = X.copy()
+        x[-1] += other
     if kind == "frozen":
         trainer.model.layers[1].weight.trainable = not other
     if kind in ("batches", "length"):
@@ -389,6 +435,9 @@ def differing(together, kind):
         ("learning rate", r"optimizer, found SGD\(.*0\.1.* on rank 0, SGD\(.*1\.1"),
         ("micro-batches", "number of micro-batches, found 1 on rank 0, 2 on rank 1"),
         ("frozen", "trainable parameters"),
+        ("layers", r"model, found Sequential\(\n.*Dropout\(0.1\)"),
+        ("augmentation", "augmentation, found None on rank 0, <function"),
+        ("last sample", "training data"),
         ("data", r"training data, .*: if each rank has its own data, write .*own_data=True"),
         ("batches", "batch, found .*own_data=True"),
         ("length", "batch, found nothing on rank 0, shapes"),

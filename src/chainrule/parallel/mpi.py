@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import sys
 import traceback
@@ -14,6 +15,8 @@ from ..errors import require, shown
 from ..training.ranks import ErrorT
 from ..types import Array
 from .sums import AddUp, add_up_for
+
+_ENDED = "the script of this rank has ended"
 
 
 class Ranks:
@@ -30,10 +33,9 @@ class Ranks:
     files or print are called on rank 0 only. All other code of the script runs on every rank.
 
     An error on one rank is printed and ends all ranks, because the other ranks would wait for it
-    forever. ``sys.exit`` ends only one rank: start a script that calls it with
-    ``mpiexec -n 4 python -m mpi4py train.py``. A call with a number other than 0 or with a message
-    then ends all ranks. Ctrl-C and a loss that is NaN or infinite raise the same error on all
-    ranks, after the same step.
+    forever. If the script of one rank ends, for instance with ``sys.exit``, and another rank calls
+    `Trainer.fit`, that is an error too. Ctrl-C and a loss that is NaN or infinite raise the same
+    error on all ranks, after the same step.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ class Ranks:
     ------
     ImportError
         If mpi4py is not installed. The message says how to install it.
+    ValueError
+        If `own_data` differs between the ranks.
 
     Examples
     --------
@@ -82,6 +86,9 @@ class Ranks:
         self._add_up: dict[type, AddUp] = {}  # for each type of array
         if self.size > 1:
             self._uncaught, sys.excepthook = sys.excepthook, self._end
+            atexit.register(self._leave)
+        if len({*self.gather(self.own_data)}) > 1:
+            raise self.on_all(ValueError("expected all ranks to have the same own_data"))
 
     def add_up(self, array: Array) -> None:
         """Replace an array with the sum of the arrays of all ranks, in place."""
@@ -92,6 +99,11 @@ class Ranks:
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks."""
         values: list[Any] = self._comm.allgather(value)
+        if _ENDED in values:
+            raise RuntimeError(
+                f"expected all ranks to call fit equally often, but rank {values.index(_ENDED)} "
+                "has reached the end of its script"
+            )
         return values
 
     @contextlib.contextmanager
@@ -108,6 +120,11 @@ class Ranks:
         """Return an error that every rank raises after the same step."""
         Ranks._on_all = error
         return error
+
+    def _leave(self) -> None:
+        """Tell ranks that wait for this rank that its script has ended. Wait for all ranks."""
+        if not self._mpi.Is_finalized():
+            self._comm.allgather(_ENDED)
 
     def _end(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None

@@ -69,7 +69,7 @@ class OneRank:
 
 def expect_ranks(thing: Any) -> Ranks:
     """Raise a `TypeError` unless `thing` connects ranks. Return `OneRank` for a single rank."""
-    if not hasattr(thing, "add_up"):
+    if isinstance(thing, type) or not hasattr(thing, "add_up"):
         hint = ": write parallel=cr.parallel.Ranks(comm)" if hasattr(thing, "Allreduce") else ""
         raise TypeError(f"expected parallel=cr.parallel.Ranks(), found {shown(thing)}{hint}")
     ranks: Ranks = thing

@@ -29,7 +29,8 @@ from .ranks import Ranks, bounds_of, expect_equal
 from .state import TrainingState
 from .step import Step, accumulate, bounds, expect_same_form
 
-_COMPARED = 4  # the number of samples that the ranks compare
+_COMPARED = 64  # the number of samples that the ranks compare, evenly spaced over the data
+_COMPARED_IN_BATCH = 4
 _IF_OWN = ": if each rank has its own data, write parallel=cr.parallel.Ranks(own_data=True)"
 
 
@@ -174,7 +175,7 @@ class SameBatches:
         batches = self.batches.starting_at(step)
         while True:
             batch = next(batches, None)
-            expect_equal(self.ranks, {"batch": _summary(batch)}, _IF_OWN)
+            expect_equal(self.ranks, {"batch": _summary(batch, _COMPARED_IN_BATCH)}, _IF_OWN)
             if batch is None:
                 return
             yield batch
@@ -336,7 +337,7 @@ def shared(
     """
     own = OwnBatches(batches, ranks) if ranks.own_data else None
     state = training.model.state
-    source: Source = own or batches
+    source: Source = batches if own is None else own
     if isinstance(source, BatchStream):
         source = SameBatches(source, ranks)
     expect_equal(
@@ -349,9 +350,11 @@ def shared(
             "number of random masks": state.draws,
             "random state": str(training.rng.bit_generator.state),
             "batches": str(source.description),
+            "model": _without_addresses(training.model),
             "optimizer": _without_addresses(training.optimizer),
             "loss": _without_addresses(step.loss),
             "metrics": list(training.metrics),
+            "augmentation": _without_addresses(step.augment),
             "number of micro-batches": step.micro_batches,
             "terminate_on_nan": step.terminate_on_nan,
             "trainable parameters": [p.trainable for p in state.parameters],
@@ -378,14 +381,15 @@ def _checksums(state: ModelState) -> dict[str, Any]:
     return {f"checksum of {name}": zlib.crc32(to_numpy(v).data) for name, v in vectors.items()}
 
 
-def _summary(data: tuple[Arrays, ...] | None) -> str:
-    """Return the shapes of the arrays and a checksum of the first samples, or "nothing"."""
+def _summary(data: tuple[Arrays, ...] | None, compared: int = _COMPARED) -> str:
+    """Return the shapes of the arrays and a checksum of some samples, or "nothing"."""
     if data is None:
         return "nothing"
     arrays = [array for arrays in data for array in named("", arrays).values()]
     shapes = ", ".join(str(tuple(array.shape)) for array in arrays)
-    starts = (to_numpy(array[:_COMPARED, ...]).tobytes() for array in arrays)
-    return f"shapes {shapes} with checksum {zlib.crc32(b''.join(starts))}"
+    spaced = (array[:: max(1, array.shape[0] // compared), ...] for array in arrays)
+    checksum = zlib.crc32(b"".join(to_numpy(samples).tobytes() for samples in spaced))
+    return f"shapes {shapes} with checksum {checksum}"
 
 
 def _without_addresses(thing: Any) -> str:

@@ -43,6 +43,7 @@ CONNECTIONS = {  # seconds per message, bytes per second
     "10 Gbit/s Ethernet": (3e-5, 1.2e9),
     "100 Gbit/s InfiniBand": (2e-6, 1.2e10),
 }
+IN_SHARED_MEMORY = (1 << 22, 2.4e9)  # from this number of bytes on, without MPI: bytes per second
 
 
 class Clock:
@@ -99,6 +100,9 @@ def predicted(widths: list[int], batch: int, connection: str, size: int) -> floa
     """
     parameters = sum(n * m + m for n, m in itertools.pairwise(widths))
     latency, bandwidth = CONNECTIONS[connection]
+    large, without_mpi = IN_SHARED_MEMORY
+    if connection == "shared memory" and 4 * parameters >= large:
+        bandwidth = without_mpi
     gradient = 6.0 * parameters * -(-batch // size) / FLOPS
     optimizer = 7 * 4 * parameters / MEMORY
     python = OVERHEAD[0] + OVERHEAD[1] * (len(widths) - 1)

@@ -29,7 +29,7 @@ from .ranks import Ranks, bounds_of, expect_equal
 from .state import TrainingState
 from .step import Step, accumulate, bounds, expect_same_form
 
-_COMPARED = 64  # the number of samples that the ranks compare, evenly spaced over the data
+_COMPARED = 64  # the ranks compare about this many samples, evenly spaced over the data
 _COMPARED_IN_BATCH = 4
 _IF_OWN = ": if each rank has its own data, write parallel=cr.parallel.Ranks(own_data=True)"
 

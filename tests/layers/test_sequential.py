@@ -1,5 +1,7 @@
 """Check indexing, repr and prediction of models."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from table import LAYERS, Residual, input_of
@@ -241,6 +243,36 @@ def test_a_layer_in_the_middle_that_writes_to_its_input_is_reported(position):
     inner = cr.Sequential(cr.Linear(3, 3), cr.Sequential(cr.Tanh(), WritesToX()), cr.Linear(3, 1))
     with pytest.raises(ValueError, match="^layer '1.1', .*: writes to x or dy"):
         inner.predict(x)
+
+
+FORMS = {"one array": lambda x: x, "a tuple": lambda x: (x, x), "a dict": lambda x: {"a": x}}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_layer_cannot_change_the_users_arrays(library, form):
+    class WritesToFirst(cr.Layer):
+        def forward(self, x, *, training=False):
+            x = x["a"] if isinstance(x, dict) else x[0] if isinstance(x, tuple) else x
+            x += 1.0
+            return x, lambda dy: dy
+
+    x, y = np.ones((4, 2), "float32"), np.asarray([0, 1, 0, 1])
+    own = library.asarray(x)
+    model = cr.Sequential(WritesToFirst(), backend=library.backend)
+    trainer = cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1))
+    reported = library.name.startswith("numpy")
+    for use in (
+        lambda: model.predict(form(x)),
+        lambda: model.predict(form(own)),
+        lambda: model.forward(form(own)),
+        lambda: trainer.evaluate(form(x), y),
+        lambda: trainer.fit(form(x), y, shuffle=False, verbose=0),
+        lambda: trainer.fit([(form(x), y)], verbose=0),
+    ):
+        with pytest.raises(ValueError, match="writes to x") if reported else nullcontext():
+            use()
+        assert (x == 1.0).all()
+        assert (library.to_numpy(own) == 1.0).all()
 
 
 def test_a_custom_layer_may_pass_its_input_on():

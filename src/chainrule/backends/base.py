@@ -134,8 +134,8 @@ class Backend:
         return np.array(to_numpy(x))
 
     def read_only(self, x: Array) -> Array:
-        """Return a read-only view of `x` if the library supports one, otherwise `x`."""
-        return x
+        """Return a read-only view of `x`, or a copy if the library has no read-only views."""
+        return self.xp.asarray(x, copy=True)
 
     def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """Return the matrix product ``a @ b``, and write it to `out` if `out` is given."""

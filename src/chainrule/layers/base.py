@@ -100,8 +100,8 @@ class Layer(Tree):
     respect to integers is None."""
 
     _is_custom: ClassVar[bool] = True
-    """Whether this layer class is defined outside of chainrule. With NumPy, a model passes
-    read-only views of `x` and `dy` to custom layers, so that writing to either is an error."""
+    """Whether this layer class is defined outside of chainrule. A model passes read-only views or
+    copies of `x` and `dy` to custom layers, so that writing to either changes no other array."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -125,7 +125,7 @@ class Layer(Tree):
         x : array, or tuple or dict of arrays
             The input, ``(batch, features)``, or several inputs. Do not write to `x` or `dy`,
             because other code also uses these arrays. With NumPy, a model passes `x` and `dy` as
-            read-only views. Other libraries have no read-only views.
+            read-only views. Other libraries have no read-only views, so a custom layer gets copies.
         training : bool, optional
             Whether to run in training mode. In training mode, dropout is active, and batch
             normalisation uses the statistics of the batch.

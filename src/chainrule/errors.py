@@ -88,8 +88,18 @@ def blaming(what: str) -> Iterator[None]:
     except (ShapeError, DataError) as error:
         raise type(error)(f"{what}: {error}") from error
     except Exception as error:  # from custom code
+        report_writing(what, error)
         error.add_note(f"(in {what})")
         raise
+
+
+def report_writing(what: str, error: Exception, *, arrays: str = "its arguments") -> None:
+    """If `error` is about a read-only array, raise an error that says who writes to it instead."""
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        raise ValueError(
+            f"{what}: writes to {arrays}, but other code also uses these arrays: make a new array, "
+            "such as x + 1 instead of x += 1"
+        ) from error
 
 
 def blamed(f: Callable[[Any], Any]) -> Callable[[str, Any], Any]:

@@ -1,6 +1,7 @@
 """A custom loss may have targets and outputs of different shapes."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -67,3 +68,39 @@ def test_training_lowers_the_loss_and_micro_batches_change_nothing(library):
     mean, log_var = model.predict(x).T[:, :, None]
     by_hand = np.mean((mean - 2.0 * x) ** 2 / np.exp(log_var) + log_var) / 2.0
     assert trainer.evaluate(x, 2.0 * x) == {"loss": pytest.approx(by_hand)}
+
+
+class WritesToOutputs(cr.Loss):
+    def formula(self, xp, y, target):
+        y -= target
+        return y * y, lambda: 2.0 * y
+
+
+class WritesToTargets(cr.Loss):
+    def formula(self, xp, y, target):
+        target -= y
+        return target * target, lambda: -2.0 * target
+
+
+@pytest.mark.parametrize("kind", [WritesToOutputs, WritesToTargets])
+def test_a_loss_cannot_change_the_outputs_or_the_targets(kind, library):
+    """If a loss changed the outputs of `Tanh`, the gradient of this layer would be wrong."""
+    x, target = np.asarray([[1.0], [-2.0]]), np.asarray([[0.5], [0.25]])
+    before, trained = target.copy(), []
+    for loss in (kind(), cr.MSELoss()):
+        model = cr.Sequential(cr.Linear(1, 1), cr.Tanh(), backend=library.backend)
+        trainer = cr.Trainer(model, loss=loss, optimizer=cr.SGD(0.1))
+        with reported(kind.__name__, loss, library):
+            trainer.fit(x, target, verbose=0)
+        with reported(kind.__name__, loss, library):
+            loss(library.asarray(x), library.asarray(target))
+        trained.append(library.to_numpy(model.state.values))
+    if not library.name.startswith("numpy"):
+        np.testing.assert_array_equal(*trained)
+    np.testing.assert_array_equal(target, before)
+
+
+def reported(name, loss, library):
+    if loss.__class__.__name__ != name or not library.name.startswith("numpy"):
+        return nullcontext()
+    return pytest.raises(ValueError, match=rf"^{name}\(.*\): writes to its arguments")

@@ -136,3 +136,18 @@ def test_a_mistake_in_the_first_step_does_not_count_as_an_epoch(library):
             twice.fit(X, Y, augment=augment, batch_size=8, verbose=0)
     fit(twice, "flip")
     assert twice.history.step_losses == once.history.step_losses
+
+
+def test_an_augmentation_cannot_change_the_users_batches(library):
+    def writes(images, rng):
+        images += 1.0
+        return images
+
+    x = X.copy()
+    trainer = trainer_of(library.backend)
+    if library.name.startswith("numpy"):
+        with pytest.raises(ValueError, match="^augment: writes to its arguments"):
+            trainer.fit([(x, Y)], augment=writes, epochs=2, verbose=0)
+    else:
+        trainer.fit([(x, Y)], augment=writes, epochs=2, verbose=0)
+    np.testing.assert_array_equal(x, X)

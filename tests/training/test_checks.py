@@ -311,9 +311,10 @@ def test_a_metric_cannot_change_what_others_see(library):
     y = np.array(Y)
     trainer = plain_trainer(library, metrics={"m": writes})
     if library.name.startswith("numpy"):
-        with pytest.raises(ValueError, match="read-only") as caught:
+        with pytest.raises(ValueError, match="^metric 'm': writes to its arguments"):
             trainer.evaluate(X, y)
-        assert "'m'" in caught.value.__notes__[0]
+    else:
+        assert trainer.evaluate(X, y)["m"] == 0.5
     np.testing.assert_array_equal(y, Y)
 
 

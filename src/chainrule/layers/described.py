@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..checks import expect_arguments
-from ..errors import ShapeError, repr_without_elements
+from ..errors import ShapeError, report_writing, repr_without_elements
 from ..types import Array
 from .hints import Hints
 
@@ -75,11 +75,7 @@ class Described(Hints):
 
     def _wrote_to_input(self, error: Exception) -> None:
         """If `error` is about a read-only array, raise an error with this layer's name instead."""
-        if isinstance(error, ValueError) and "read-only" in str(error):
-            raise ValueError(
-                f"{self._label()}: writes to x or dy, but other code also uses these arrays: make "
-                "a new array, such as x + 1 instead of x += 1"
-            ) from error
+        report_writing(self._label(), error, arrays="x or dy")
 
 
 def _plain(argument: Any) -> Any:

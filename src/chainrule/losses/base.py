@@ -9,9 +9,17 @@ from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
 
+from ..backends import get_backend
 from ..backends.conversion import like, on_host
 from ..checks import Checked, one_of
-from ..errors import DataError, ShapeError, other_dtype, repr_without_elements, shown
+from ..errors import (
+    DataError,
+    ShapeError,
+    blaming,
+    other_dtype,
+    repr_without_elements,
+    shown,
+)
 from ..forms import each, first, fits, named, several, shape_of
 from ..types import Array, Arrays
 from .checking import as_outputs, check_weights, expect_one_array, in_words
@@ -67,12 +75,18 @@ class Loss:
     """Whether `formula` takes several outputs and targets in tuples or dicts. The built-in losses
     do not."""
 
+    _is_custom: ClassVar[bool] = True
+    """Whether `formula` is defined outside of chainrule. A custom formula gets read-only views or
+    copies, because it could change the model's outputs or the user's targets."""
+
     reduction = Checked(one_of("mean", "sum", "none"))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "formula" in vars(cls) and "takes_several" not in vars(cls):
-            cls.takes_several = not cls.__module__.startswith(f"{__package__}.")
+        if "formula" in vars(cls):
+            cls._is_custom = not cls.__module__.startswith(f"{__package__}.")
+            if "takes_several" not in vars(cls):
+                cls.takes_several = cls._is_custom
 
     def __init__(self, *, reduction: str = "mean") -> None:
         self.reduction = reduction
@@ -87,7 +101,8 @@ class Loss:
         y : array
             Outputs, ``(batch, ...)``, in float32 or float64.
         target : array
-            The result of `as_target`.
+            The result of `as_target`. Do not write to `y` or `target`, because other code also uses
+            these arrays.
 
         Returns
         -------
@@ -309,7 +324,10 @@ class Loss:
 
     def _checked_formula(self, xp: Any, y: Array, target: Array) -> Formula:
         """Call `formula`, and check the values and the derivative that it returns."""
-        result = self.formula(xp, y, target)
+        if self._is_custom:
+            result = self._custom_formula(xp, y, target)
+        else:
+            result = self.formula(xp, y, target)
         if type(result) is not tuple or len(result) != 2 or not callable(result[1]):
             raise TypeError(
                 f"{self!r}: expected formula to return an array of values and a function that "
@@ -318,6 +336,12 @@ class Loss:
         values, derivative = result
         self._expect_array("values", values, first(y), axes=1)
         return values, lambda: self._expect_gradient(derivative(), y)
+
+    def _custom_formula(self, xp: Any, y: Arrays, target: Arrays) -> Formula:
+        """Call `formula` with arrays that it cannot change. If this fails, the error names it."""
+        read_only = get_backend(xp).read_only
+        with blaming(repr(self)):
+            return self.formula(xp, each(read_only, y), each(read_only, target))
 
     def _expect_gradient(self, gradient: Arrays, y: Arrays) -> Arrays:
         """Return `gradient` if its form, shapes and dtype match `y`; otherwise raise an error."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backends import Backend
 from ..backends.base import kernel
-from ..errors import ShapeError, shown
+from ..errors import ShapeError, report_writing, shown
 from ..forms import each, first
 from ..formulas import count
 from ..losses.base import along, times, total
@@ -101,6 +101,7 @@ def computed(name: str, metric: Metric, outputs: Array, targets: Array) -> Any:
     try:
         return metric(outputs, targets)
     except Exception as error:
+        report_writing(f"metric {name!r}", error)
         error.add_note(f"(in the metric {name!r})")
         raise
 

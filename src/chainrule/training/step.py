@@ -13,8 +13,8 @@ from array_api_compat import is_array_api_obj
 
 from ..backends.conversion import on_host
 from ..data.augmentation import Augmentation
-from ..errors import DivergenceError, ShapeError, shown
-from ..forms import first, named, rows
+from ..errors import DivergenceError, ShapeError, blaming, shown
+from ..forms import each, first, named, rows
 from ..layers import Sequential
 from ..losses import Loss
 from ..optimizers import Optimizer
@@ -111,7 +111,8 @@ class Step:
         """Return the augmented inputs of this step."""
         if self.augment is None:
             return x
-        changed = self.augment(x, self._generator())
+        with blaming("augment"):  # with read-only views, because `x` can be the user's own array
+            changed = self.augment(each(self.model.backend.read_only, x), self._generator())
         expect_same_form(changed, x)
         return changed
 

@@ -50,6 +50,18 @@ def test_sums_are_not_taken_in_float16(library):
     assert float(cr.CrossEntropyLoss()(y, t)[0]) == pytest.approx(np.log(2000), rel=1e-3)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_the_gradient_has_the_dtype_of_the_outputs(reduction, library):
+    y, t = (library.asarray(np.asarray(x, "float32")) for x in ([[3.0], [1.0]], [[1.0], [1.0]]))
+    backward = cr.MSELoss(reduction=reduction)(y, t)[1]
+    twice = 2.0 * library.to_numpy(backward())
+    factors = [2, np.float64(2.0), np.float32(2.0), library.asarray(np.asarray(2.0))]
+    for factor in [*factors, *([[[2.0], [2.0]]] if reduction == "none" else [])]:
+        dy = backward(factor)
+        assert dy.dtype == y.dtype
+        np.testing.assert_array_equal(library.to_numpy(dy), twice)
+
+
 class Float64Values(cr.Loss):
     def formula(self, xp, y, target):
         d = y - target

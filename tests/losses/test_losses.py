@@ -366,10 +366,10 @@ def test_finite_weights_with_an_infinite_sum(library):
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
-@pytest.mark.parametrize("weighted", [False, True])
-def test_a_finite_mean_of_values_with_an_infinite_sum(weighted, library):
+@pytest.mark.parametrize("weight", [None, 1.0, 1e30])
+def test_a_finite_mean_of_values_with_an_infinite_sum(weight, library):
     x, t = np.ones((8, 2), "float32"), np.zeros((8, 2), "float32")
-    given = {"sample_weight": library.asarray(np.ones(8, "float32"))} if weighted else {}
+    given = {"sample_weight": library.asarray(np.full(8, weight, "float32"))} if weight else {}
     for loss, error, mean in ((cr.L1Loss(), 2e38, 2e38), (cr.MSELoss(), 1.5e19, 2.25e38)):
         y = library.asarray(x * np.float32(error))
         value, backward = loss(y, library.asarray(t), **given)
@@ -379,7 +379,11 @@ def test_a_finite_mean_of_values_with_an_infinite_sum(weighted, library):
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
-@pytest.mark.parametrize("options", [{}, {"micro_batches": 4}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"micro_batches": 4}, {"sample_weight": [1e30] * 8}],
+    ids=["whole", "in parts", "large weights"],
+)
 def test_training_on_values_with_an_infinite_sum(options, library):
     model = cr.Sequential(
         cr.Linear(1, 1, init=cr.initializers.constant(2e38)), backend=library.backend
@@ -387,7 +391,8 @@ def test_training_on_values_with_an_infinite_sum(options, library):
     metrics = [cr.metrics.mean_absolute_error]
     trainer = cr.Trainer(model, loss=cr.L1Loss(), optimizer=cr.SGD(0.1), metrics=metrics)
     x, y = np.ones((8, 1), "float32"), np.zeros((8, 1), "float32")
-    history = trainer.fit(x, y, verbose=0, validation_data=(x, y), **options)
+    validation_data = (x, y, *([options["sample_weight"]] if "sample_weight" in options else []))
+    history = trainer.fit(x, y, verbose=0, validation_data=validation_data, **options)
     for name in ("loss", "mean_absolute_error", "val_loss", "val_mean_absolute_error"):
         assert history[name] == [pytest.approx(2e38, rel=1e-6)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from numbers import Real
 from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
@@ -204,15 +205,16 @@ class Loss:
         # `Trainer` checks all weights once, and then calls `sums`.
         if weight is not None and on_host(weight):
             check_weights("sample_weight", xp, weight, zeros=True)
+        one = first(y)
         if self.reduction == "none":
             values, back = self._values(xp, y, target, weight)
-            return values, lambda dvalue=1.0: back(dvalue)
+            return weighted(xp, values, weight), lambda dvalue=1.0: back(_factor(xp, one, dvalue))
         loss_sum, total_weight, back = self._sums(xp, y, target, weight)
-        scale, dtype = self.scale(total_weight), first(y).dtype
+        scale = self.scale(total_weight)
         value = loss_sum * scale
-        if value.dtype != dtype:  # a sum in float64 (see `total`)
-            value = xp.astype(value, dtype)
-        return value, lambda dvalue=1.0: back(dvalue * scale)
+        if value.dtype != one.dtype:  # a sum in float64 (see `total`)
+            value = xp.astype(value, one.dtype)
+        return value, lambda dvalue=1.0: back(_factor(xp, one, dvalue) * scale)
 
     def sums(
         self, y: Array, target: Array, *, sample_weight: Array | None = None
@@ -241,6 +243,7 @@ class Loss:
     ) -> tuple[Array, float | Array, Callable[[Any], Array]]:
         one = first(y)
         values, back = self._values(xp, y, target, weight)
+        loss_sum = total(xp, values, weight)
         by_target = self.target_weight(xp, y, target)
         if by_target is not None:
             weight = by_target if weight is None else along(weight, by_target) * by_target
@@ -251,7 +254,7 @@ class Loss:
         total_weight = float(one.shape[0]) if weight is None else xp.sum(weight)
         if by_target is not None and on_host(weight) and not bool(xp.isfinite(total_weight)):
             raise DataError(f"expected weights with a finite sum in {one.dtype}, found infinity")
-        return total(xp, values) * share, total_weight, lambda factor: back(factor * share)
+        return loss_sum * share, total_weight, lambda factor: back(factor * share)
 
     def scale(self, total_weight: Any) -> float | Array:
         """Return the factor that turns a sum over samples into the loss: 1 or ``1 / total_weight``.
@@ -296,14 +299,14 @@ class Loss:
     def _values(
         self, xp: Any, y: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Callable[[Any], Array]]:
-        """Return the weighted values, and a function that computes their gradient."""
+        """Return the values without weights, and a function for the gradient with weights."""
         values, gradient = self._weighted_formula(xp, y, target)
         if weight is None:
             return values, lambda dvalues: each(lambda g: g * along(dvalues, g), gradient())
         if weight.ndim > 1:
             self._expect_weight_per_value(weight, values, first(y))
         weight = along(weight, values)
-        return times(xp, values, weight), lambda dvalues: each(
+        return values, lambda dvalues: each(
             lambda g: times(xp, g, along(dvalues * weight, g)), gradient()
         )
 
@@ -377,16 +380,30 @@ def times(xp: Any, x: Array, weight: Array) -> Array:
     return xp.where(weight == 0.0, 0.0, x) * weight
 
 
-def total(xp: Any, values: Array) -> Array:
-    """Return the sum of all values. If the sum overflows, compute it in float64.
+def _factor(xp: Any, y: Array, dvalue: Any) -> Any:
+    """Return the gradient of a loss with respect to its value as a number or in the dtype of `y`.
+
+    NumPy's numbers become Python's, because a product with ``numpy.float64`` is always float64.
+    """
+    return float(dvalue) if isinstance(dvalue, Real) else xp.astype(like(y, dvalue), y.dtype)
+
+
+def weighted(xp: Any, values: Array, weight: Array | None) -> Array:
+    """Return the values times the weights of their samples."""
+    return values if weight is None else times(xp, values, along(weight, values))
+
+
+def total(xp: Any, values: Array, weight: Array | None = None) -> Array:
+    """Return the weighted sum of all values. If the sum overflows, compute it in float64.
 
     This ensures that the mean of finite values is finite. On a device, there is no check for an
     overflow, because the check would wait for the device.
     """
-    result = xp.sum(values)
+    result = xp.sum(weighted(xp, values, weight))
     if not on_host(result) or math.isfinite(float(result)):
         return result
-    return xp.sum(xp.astype(values, xp.float64))
+    values, weight = (a if a is None else xp.astype(a, xp.float64) for a in (values, weight))
+    return xp.sum(weighted(xp, values, weight))
 
 
 def along(factor: Any, y: Array) -> Any:

@@ -12,7 +12,7 @@ from ..backends.base import kernel
 from ..errors import ShapeError, report_writing, shown
 from ..forms import each, first
 from ..formulas import count
-from ..losses.base import along, times, total
+from ..losses.base import along, total
 from ..metrics import Metric
 from ..types import Array
 
@@ -121,7 +121,5 @@ def _sum(xp: Any, values: Array, weight: Array | None, dtype: Any) -> Array:
         of_batch = kernel(xp, count)(values, dtype)
     else:
         values = xp.astype(values, dtype)
-        if weight is not None:
-            values = times(xp, values, along(weight, values))
-        of_batch = total(xp, values)
+        of_batch = total(xp, values, weight)
     return of_batch if outputs == 1 else of_batch / outputs

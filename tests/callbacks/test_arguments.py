@@ -40,8 +40,13 @@ def test_the_name_tells_the_direction(name, mode):
 
 
 @pytest.mark.parametrize(
-    "name", ["val_width", "val_thisf1", "val_lossless", "val_neg_mean_squared_error", "scores"]
-)
+    "name",
+    [
+        "val_width", "val_thisf1", "val_lossless", "val_neg_mean_squared_error", "scores",
+        "val_1-auc", "1 - accuracy", "-loss", "val_accuracy_drop", "error_reduction",
+        "opposite_loss", "loss_std",
+    ],
+)  # fmt: skip
 def test_a_name_that_does_not_tell_the_direction(name, library, tmp_path):
     trainer = trainer_on(library)
     for make in (EarlyStopping, ReduceOnPlateau, lambda name: Checkpoint(tmp_path, monitor=name)):

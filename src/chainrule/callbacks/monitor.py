@@ -22,14 +22,20 @@ _RISING = {
     "accuracy", "acc", "auc", "auroc", "auprc", "f1", "precision", "recall", "sensitivity",
     "specificity", "r2", "score", "iou", "jaccard", "dice", "kappa", "mcc", "correlation",
 }  # fmt: skip
-_REVERSING = {"neg", "negative", "negated", "minus", "non", "not", "inverse", "inverted"}
+_UNCLEAR = {  # these words reverse the direction, or change the meaning in another way
+    "neg", "negative", "negated", "minus", "opposite", "inv", "inverse", "inverted", "reciprocal",
+    "reversed", "non", "not", "no", "free", "without", "drop", "decrease", "increase", "reduction",
+    "improvement", "gain", "change", "gap", "difference", "delta", "saving", "savings", "std",
+    "var", "variance",
+}  # fmt: skip
 
 
 def direction_by_name(name: str) -> bool | None:
     """Return whether the words in a name say that higher is better, or None if unknown.
 
-    If two words disagree, lower is better, because a ``score_error`` is an error. If a word
-    reverses the direction, as in ``neg_mean_squared_error``, the result is None.
+    If two words disagree, lower is better, because a ``score_error`` is an error. If a word or a
+    minus sign may reverse the direction, as in ``neg_mean_squared_error``, ``1-accuracy`` and
+    ``error_reduction``, the result is None.
 
     Examples
     --------
@@ -39,7 +45,8 @@ def direction_by_name(name: str) -> bool | None:
     True
     """
     words = set(re.split(r"[\W_]+", name.lower()))
-    if words & _REVERSING or not words & (_FALLING | _RISING):
+    minus = re.match(r"(val_)?(1\.?0?\s*)?[-\N{MINUS SIGN}]", name)
+    if minus or words & _UNCLEAR or not words & (_FALLING | _RISING):
         return None
     return not words & _FALLING
 

@@ -204,8 +204,23 @@ def test_masks_booleans_and_classes_without_weight(library):
         (lambda outputs, targets: 1.0 + 2.0j, TypeError, "metric 'm': expected one number"),
         (lambda outputs, targets: outputs[:, 0], cr.ShapeError, "metric 'm': expected one number"),
         (lambda outputs, targets: 1 / 0, ZeroDivisionError, "division"),
+        (
+            lambda outputs, targets: np.ma.masked,
+            cr.DataError,
+            "metric 'm': expected an array without masked elements",
+        ),
+        (
+            lambda outputs, targets: np.datetime64("2020"),
+            cr.DataError,
+            "metric 'm': expected an array of real numbers, found dtype datetime64",
+        ),
+        (
+            lambda outputs, targets: np.timedelta64(1, "s"),
+            cr.DataError,
+            "metric 'm': expected an array of real numbers, found dtype timedelta64",
+        ),
     ],
-    ids=["top_k", "r2", "list", "None", "complex", "array", "raises"],
+    ids=["top_k", "r2", "list", "None", "complex", "array", "raises", "masked", "date", "duration"],
 )
 def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(
     metric, error, words, library

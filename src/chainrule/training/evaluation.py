@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
 from .. import metrics as metrics_module
+from ..backends.conversion import to_numpy
 from ..checks import is_function
 from ..data.moving import to_device
-from ..errors import ShapeError, shown, what_is_meant
+from ..errors import ShapeError, blaming, shown, what_is_meant
 from ..forms import each, first, rows
 from ..layers import Sequential
 from ..losses import Loss
@@ -104,6 +106,9 @@ def _expect_number(name: str, value: Any) -> None:
         raise ShapeError(message)
     elif array_namespace(value).isdtype(value.dtype, "complex floating"):
         raise TypeError(message)
+    elif isinstance(value, np.ndarray | np.generic):  # it may be masked, or a date
+        with blaming(f"metric {name!r}"):
+            to_numpy(value)
 
 
 def read_numbers(state: ModelState, numbers: Sequence[Any]) -> list[float]:

@@ -115,6 +115,18 @@ def test_the_state_of_callbacks_is_that_of_the_same_moment(library, tmp_path):
     assert (stop.best, stop.best_epoch, stop.wait) == (1, 1, 3)
 
 
+def test_numpy_numbers_in_the_history_are_saved(library, tmp_path):
+    values = iter([np.float32(0.5), np.bool_(True), np.asarray(0.25), np.float32("nan")])
+
+    def adds(trainer):
+        trainer.history.epochs[-1]["own"] = next(values)
+
+    listeners = [LambdaCallback(on_epoch_end=adds), Checkpoint(tmp_path)]
+    trainer_on(library).fit(X, Y, epochs=4, callbacks=listeners, **FIT)
+    again = resumed(latest_checkpoint(tmp_path), library)
+    np.testing.assert_array_equal(again.history["own"], [0.5, 1.0, 0.25, math.nan])
+
+
 def test_checkpoints_of_another_run_are_not_overwritten(library, tmp_path):
     trainer_on(library).fit(X, Y, epochs=2, callbacks=[Checkpoint(tmp_path)], **FIT)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

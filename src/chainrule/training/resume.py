@@ -44,7 +44,9 @@ def save_training(training: TrainingState, path: str | Path) -> None:
                 "because it could not be resumed"
             )
     more["step_losses"] = np.asarray(training.history.step_losses, dtype=np.float64)
-    history = json.dumps(training.history.epochs)  # a tensor, because metadata must be short
+    # `float` converts the NumPy numbers that callbacks add. The history becomes a tensor, because
+    # metadata must be short.
+    history = json.dumps(training.history.epochs, default=float)
     more["history"] = np.frombuffer(history.encode(), dtype=np.uint8)
     progress = None
     if done is not None:

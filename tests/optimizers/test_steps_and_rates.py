@@ -82,6 +82,8 @@ def test_impossible_step_counts_are_refused(library):
             ValueError, match="expected a number of frozen steps from 0 to 0 for each of 2"
         ):
             optimizer.load_state({**state, "frozen_steps": bad})
+    state["frozen_steps"][0] = 1
+    assert optimizer.state()["frozen_steps"] == [0, 0]
 
 
 def test_a_rate_for_each_layer(library):

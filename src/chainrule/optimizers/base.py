@@ -260,7 +260,7 @@ class Optimizer(Options):
             name: array_namespace(vector).asarray(vector, copy=True)
             for name, vector in self._vectors.items()
         }
-        counts = {"steps": self.steps, "frozen_steps": self._frozen_steps}
+        counts = {"steps": self.steps, "frozen_steps": list(self._frozen_steps)}
         return {**self.description(), **counts, "vectors": vectors}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

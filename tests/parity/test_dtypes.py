@@ -13,8 +13,8 @@ from sklearn import metrics as theirs
 nn, rng = torch.nn, np.random.default_rng(0)
 SAMPLES = 5000
 DTYPES = [
-    torch.bool, torch.int8, torch.uint8, torch.int16, torch.int64, torch.float16, torch.bfloat16,
-    torch.float32, torch.float64,
+    torch.bool, torch.int8, torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.int64,
+    torch.uint64, torch.float16, torch.bfloat16, torch.float32, torch.float64,
 ]  # fmt: skip
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 LABELS = rng.integers(0, 4, SAMPLES)
@@ -43,6 +43,22 @@ def test_counts(dtype):
     one = ONE.to(dtype)
     found = float(metrics.f1(one, ZERO_ONE, threshold=0.5))
     assert found == pytest.approx(theirs.f1_score(ZERO_ONE, ONE.numpy()), rel=1e-6)
+
+
+@every_dtype
+def test_targets(dtype):
+    target, y = ONE.to(dtype), torch.tensor(rng.normal(size=SAMPLES))
+    predicted = y.numpy() > 0.0
+    for outputs in (y, y.numpy(), y.float()):
+        for metric, reference in (
+            (metrics.binary_accuracy(0.0), theirs.accuracy_score),
+            (metrics.f1, theirs.f1_score),
+        ):
+            expected = reference(ONE.numpy(), predicted)
+            assert float(metric(outputs, target)) == pytest.approx(expected, rel=1e-6)
+        value = float(cr.BCEWithLogitsLoss()(outputs, target)[0])
+        expected = float(nn.functional.binary_cross_entropy_with_logits(y, ONE.double()))
+        assert value == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_largest_k():

@@ -100,6 +100,7 @@ class binary_accuracy:
 
     def __call__(self, outputs: Array, targets: Array) -> Array:
         xp, outputs, targets = fitting_targets("binary_accuracy", outputs, targets)
+        targets = xp.astype(targets, outputs.dtype)
         check_two_classes(xp, targets)
         right = self.per_sample(xp, outputs, targets)
         return share(xp, right & ~xp.isnan(outputs), outputs.dtype)

@@ -137,6 +137,36 @@ def test_frames_train_like_arrays(kind, y, frame):
         model.predict(frame(np.where(X > 2.0, np.nan, X)))
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "UInt64", "boolean", "int64[pyarrow]"])
+def test_nullable_labels_keep_their_values(dtype):
+    """As float64, these two labels would be equal."""
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    labels = THREE > 0 if dtype == "boolean" else np.where(THREE > 0, 2**60 + 1, 2**60)
+    given = pandas.Series(labels, dtype=dtype)
+    model = fitted(MLPClassifier, given, X)
+    np.testing.assert_array_equal(model.classes_, np.unique(labels))
+    assert_same_weights(model, fitted(MLPClassifier, labels, X), atol=0)
+    assert model.score(X, given) == np.mean(model.predict(X) == labels)
+    given[0] = None
+    with pytest.raises(ValueError, match="NaN|missing values"):
+        fitted(MLPClassifier, given, X)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_labels_and_inputs_that_are_unsigned_integers(dtype, library):
+    """PyTorch has these dtypes, but lacks most functions for them."""
+    x, early = np.abs(10 * X).astype(dtype), {"early_stopping": True, "max_iter": 6}
+    own_x, own_y = (library.backend.xp.asarray(a) for a in (x, THREE.astype(dtype)))
+    model, expected = (
+        fitted(MLPClassifier, own_y, own_x, **early),
+        fitted(MLPClassifier, THREE, x.astype(int), **early),
+    )
+    np.testing.assert_array_equal(library.to_numpy(model.predict(own_x)), expected.predict(x))
+    assert model.score(own_x, own_y) == pytest.approx(expected.score(x, THREE))
+
+
 def test_another_backend_for_numpy_arrays(backend_name):
     """Training may run on another backend even if inputs and outputs are NumPy arrays."""
     early = {"early_stopping": True, "max_iter": 6}
@@ -158,7 +188,7 @@ def test_bad_arrays_of_another_library():
         model.predict(x[:, 0])
     with pytest.raises(ValueError, match="one target for each of 130 samples, found 100"):
         model.fit(x, y[:100])
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="NaN|missing values"):
         model.fit(x * strict.nan, y)
     assert isinstance(fitted(MLPClassifier, NAMES, x).predict(x), np.ndarray)  # string labels
 

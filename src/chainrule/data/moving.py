@@ -29,15 +29,14 @@ def rows_at_once(array: Array) -> int:
 def _to_device(backend: Backend, array: Array) -> Array:
     if isinstance(array, backend.array_type) and not isinstance(array, np.memmap):
         return array
-    return _of_few_dtypes(backend, backend.asarray(np.array(array)))
+    return of_few_dtypes(backend.xp, backend.asarray(np.array(array)))
 
 
-def _of_few_dtypes(backend: Backend, array: Array) -> Array:
+def of_few_dtypes(xp: Any, array: Array) -> Array:
     """Convert integers other than uint8 to int64, because some libraries lack other integer types.
 
     If an integer is too large for int64, the array becomes float64.
     """
-    xp = backend.xp
     if array.dtype in (xp.uint8, xp.int64) or not xp.isdtype(array.dtype, "integral"):
         return array
     signed = xp.astype(array, xp.int64)
@@ -78,7 +77,7 @@ def _moved(backend: Backend, name: str, data: Any, dtype: str | None) -> Array:
     if on_disk:
         _check_finite(get_backend("numpy"), name, data)
         return data
-    array = _of_few_dtypes(backend, array)
+    array = of_few_dtypes(backend.xp, array)
     if backend.xp.isdtype(array.dtype, "real floating"):
         if dtype is not None and array.dtype != getattr(backend.xp, "float16", None):
             array = backend.asarray(array, dtype=backend.dtype(dtype))

@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from ..backends import Backend, get_backend
 from ..backends.conversion import like, to_numpy
+from ..data.moving import of_few_dtypes
 from ..errors import DataError, blaming
 from ..layers import Sequential
 from ..types import Array
@@ -32,10 +33,20 @@ def is_sparse(x: Any) -> bool:
 
 
 def to_host(x: Any) -> Any:
-    """Convert arrays of other libraries to NumPy, and strings of variable width to fixed width."""
-    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # scikit-learn rejects this dtype
+    """Convert to NumPy what scikit-learn rejects, or converts to floats (see `_is_nullable`)."""
+    if isinstance(x, np.ndarray) and x.dtype.kind == "T":  # strings of variable width
         return np.asarray(x.tolist())
-    return to_numpy(x) if is_foreign(x) else x
+    return to_numpy(x) if is_foreign(x) or _is_nullable(x) else x
+
+
+def _is_nullable(x: Any) -> bool:
+    """Return whether pandas's data holds integers or booleans in dtypes that allow missing values.
+
+    scikit-learn converts these dtypes to float64, where two large labels can become equal.
+    """
+    dtypes = [x.dtype] if hasattr(x, "dtype") else list(getattr(x, "dtypes", ()))
+    nullable = any(hasattr(dtype, "na_value") and dtype.kind in "biu" for dtype in dtypes)
+    return nullable and not np.any(x.isna())
 
 
 def targets_on_host(y: Any) -> Any:
@@ -86,6 +97,7 @@ def read(estimator: Any, x: Any, y: Any, *, numeric: bool, reset: bool) -> tuple
             raise ValueError(f"{name} requires y to be passed, but the target y is None")
         if is_foreign(y):
             check_foreign(y, "y", dimensions=(1, 2))
+            y = _signed(y)
         else:
             y = check_array(y, ensure_2d=False, dtype=kind, accept_sparse=True, input_name="y")
         if y.shape[0] != x.shape[0]:
@@ -176,7 +188,13 @@ def read_foreign(estimator: Any, x: Array, *, reset: bool) -> Array:
             f"X has {x.shape[1]} features, but {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input"
         )
-    return x
+    return _signed(x)
+
+
+def _signed(array: Array) -> Array:
+    """Convert unsigned integers to signed ones, because PyTorch cannot select elements of them."""
+    xp = array_namespace(array)
+    return of_few_dtypes(xp, array) if xp.isdtype(array.dtype, "unsigned integer") else array
 
 
 def check_foreign(array: Array, name: str, *, dimensions: tuple[int, ...]) -> None:

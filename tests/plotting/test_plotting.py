@@ -85,6 +85,8 @@ def test_predictions_for_images_with_channels(library):
         ([0.0, 0.2, 1.0], [0.0, 0.2, 1.0]),
         ([-1.0, 0.0, 3.0], [0.0, 0.25, 1.0]),
         ([0, 51, 255], [0.0, 0.2, 1.0]),
+        (np.asarray([-6e4, 0.0, 6e4], "float16"), [0.0, 0.5, 1.0]),
+        ([5.0, 5.0, 5.0], [0.0, 0.0, 0.0]),
     ],
 )
 def test_colours(colours, expected):
@@ -149,6 +151,7 @@ def test_weights(library, tmp_path):
         np.testing.assert_array_equal([i.get_array() for i in drawn], weight.reshape(6, 3, 3))
     largest = abs(weight).max()
     assert {image.get_clim() for image in drawn} == {(-largest, largest)}
+    assert plotting.plot_weights(np.full((2, 4), -128, "int8"))[0].get_clim() == (-128, 128)
     middle = drawn[0].cmap(0.5)
     assert min(middle[:3]) > 0.95
     assert middle != drawn[0].cmap(0.0) != drawn[0].cmap(1.0)
@@ -307,6 +310,20 @@ def test_values_of_a_sweep_that_are_not_numbers_are_categories(values):
         f"a {value:g}" if isinstance(value, float) else f"a {name}"
         for value, name in zip(values, names, strict=True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.1, 1e-20], ["1e-20", "0.1"]),
+        ([20261128, 20261129], ["20261128", "20261129"]),
+        ([0.1, 0.1000001], ["0.1", "0.1000001"]),
+    ],
+)
+def test_the_curves_of_a_sweep_have_different_labels(values, texts):
+    rows = [{"epochs": n, "error": 1.0, "seed": value} for value in values for n in (1, 2)]
+    lines = plotting.plot_sweep(rows, x="epochs", y="error", by="seed")
+    assert [line.get_label() for line in lines] == [f"seed {text}" for text in texts]
 
 
 def test_the_ticks_of_a_logarithmic_sweep_are_its_values():

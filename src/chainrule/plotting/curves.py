@@ -190,21 +190,20 @@ def plot_sweep(
     along = _distinct(row[x] for row in rows)
     numeric = all(map(_is_number, along))
     lines = []
-    for i, value in enumerate(values):
+    for i, (value, text) in enumerate(zip(values, _texts(values), strict=True)):
         chosen = sorted(
             (row[x] if numeric else along.index(row[x]), row[y])
             for row in rows
             if by is None or row[by] == value
         )
         style = {"color": _shade(i, len(values)), "marker": MARKERS[i % len(MARKERS)]}
-        label = f"{by} {value:g}" if _is_number(value) else f"{by} {value}"
-        lines += ax.plot(*zip(*chosen, strict=True), **style, markersize=4, label=label)
+        lines += ax.plot(*zip(*chosen, strict=True), **style, markersize=4, label=f"{by} {text}")
     if not numeric:
         ax.set_xticks(range(len(along)), list(map(str, along)))
     elif _are_logarithmic(along):
         ax.set_xscale("log")
         if len(along) <= 8:
-            ax.set_xticks(along, [f"{value:g}" for value in along])
+            ax.set_xticks(along, _texts(along))
             ax.set_xticks([], minor=True)
     ax.set(xlabel=x, ylabel=y)
     if by:
@@ -229,6 +228,12 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
             found.append(value)
     sortable = all(map(_is_number, found)) or all(isinstance(value, str) for value in found)
     return sorted(found) if sortable else found
+
+
+def _texts(values: list[Any]) -> list[str]:
+    """Return short texts for different values. The texts are also different."""
+    short = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return short if len(set(short)) == len(values) else [str(value) for value in values]
 
 
 def _are_logarithmic(values: list[Any]) -> bool:

@@ -180,7 +180,7 @@ def _as_pictures(images: np.ndarray) -> np.ndarray:
         return images
     if images.dtype != np.uint8 and (images.min() < 0 or images.max() > 1):
         low, high = float(images.min()), float(images.max())
-        images = (images - low) / (high - low)
+        images = (images.astype(float) - low) / (high - low or 1.0)
     return np.moveaxis(images, 1, -1)
 
 
@@ -189,7 +189,7 @@ def _weights_of(layer: Any) -> np.ndarray:
     weight = getattr(layer, "weight", None) if isinstance(layer, Layer) else layer
     if weight is None:
         raise TypeError(f"expected a layer with a weight, such as a Linear, found {layer!r}")
-    return to_numpy(weight.value if isinstance(weight, Parameter) else weight)
+    return to_numpy(weight.value if isinstance(weight, Parameter) else weight).astype(float)
 
 
 def _as_images(weights: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray:

@@ -20,6 +20,14 @@ def test_gradients_of_a_bias(samples, library):
     close(library, layer.bias.grad, dy.sum(axis=0, dtype="float64"), 1e-5)
 
 
+@pytest.mark.parametrize("steps", [511, 512, 30_001])
+def test_the_mean_of_a_long_sequence(steps, library):
+    x, lengths = np.full((2, steps, 3), 0.1, "float32"), np.asarray([steps, steps - 1])
+    layer = cr.PoolOverTime("mean").bind(library.backend)
+    for given in (library.asarray(x), (library.asarray(x), library.asarray(lengths))):
+        close(library, layer.forward(given)[0], np.full((2, 3), 0.1), 2e-6)
+
+
 def test_gradients_of_layer_norm(library):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1000, 300, 2)).astype("float32")

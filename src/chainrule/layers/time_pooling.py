@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..checks import one_of
+from ..formulas import BLOCK, sum_over_batch
 from ..types import Array, Arrays, Backward
 from .base import Layer
 from .padded import padded, present
@@ -74,8 +75,16 @@ class PoolOverTime(Layer):
         if inside is not None:
             x = xp.where(inside, x, 0.0)
             share = xp.astype(inside, x.dtype) / xp.astype(lengths, x.dtype)[:, None, None]
-        y = xp.sum(x, axis=1) * share[:, 0, :]
+        y = self._sum_over_time(x) * share[:, 0, :]
         return y, lambda dy: dy[:, None, :] * share
+
+    def _sum_over_time(self, x: Array) -> Array:
+        """Return the sums over the steps. Long sequences are summed in blocks of steps."""
+        xp, (batch, time, features) = self.xp, x.shape
+        if time < 2 * BLOCK:
+            return xp.sum(x, axis=1)
+        steps = xp.reshape(xp.permute_dims(x, (1, 0, 2)), (time, batch * features))
+        return xp.reshape(self.backend.kernel(sum_over_batch)(steps), (batch, features))
 
     def _one_step(
         self, x: Array, lengths: Array | None, inside: Array | None

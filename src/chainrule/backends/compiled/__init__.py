@@ -1,0 +1,1 @@
+"""A small compiler for training steps on the CPU: record, fuse, emit, compile."""

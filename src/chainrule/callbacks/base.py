@@ -93,6 +93,15 @@ class Callback:
     """Whether the callback writes files or prints. If several processes train together, only the
     first process calls such a callback."""
 
+    @property
+    def after_each_step(self) -> bool:
+        """Whether to call `on_step_end` after each step. By default, if the class defines it.
+
+        If no callback needs this, compiled steps run many at a time (see `Trainer`), and
+        `on_step_end` is called once after several steps.
+        """
+        return type(self).on_step_end is not Callback.on_step_end
+
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch."""
 

@@ -71,7 +71,11 @@ class RepeatedSteps:
             optimizer = self.step.optimizer
             shape = self.steps, len(optimizer.numbers(optimizer.stretches(), optimizer.steps))
             self._numbers = self._xp.zeros(shape, **self._real)
-            self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
+            self._run: Any = self._compiled()
+
+    def _compiled(self) -> Any:
+        """Return the function that runs a step."""
+        return self.model.backend.compile(self._look_up)
 
     def _of_optimizer(self) -> tuple[Any, ...]:
         """Return the options and slices that determine the operations of the optimizer."""
@@ -92,13 +96,15 @@ class RepeatedSteps:
         self._rows[...] = self._xp.reshape(rows[: math.prod(self._rows.shape)], self._rows.shape)
         self._order = order, rows
         self._filled = {}
-        for i in range(first, len(self.batches)):
-            yield (i,)
+        self._next = first
+        while self._next < len(self.batches):
+            yield (self._next,)
 
-    def __call__(self, i: int) -> tuple[Any, ...]:
-        """Run step `i` of the epoch, and return the same numbers as `Step`."""
+    def __call__(self, i: int) -> list[tuple[Any, ...]]:
+        """Run step `i` of the epoch or several steps, and return the same numbers as `Step`."""
+        self._next = i + 1
         if i == self.steps:  # the last batch is smaller
-            return self.step(*self.batches.batch(i, *self._order))
+            return [self.step(*self.batches.batch(i, *self._order))]
         state, optimizer = self.model.state, self.step.optimizer
         draws, counts = state.draws, optimizer.counts
         self._fill(i)
@@ -122,7 +128,7 @@ class RepeatedSteps:
         optimizer.count_step()  # a repeated step runs no Python code
         state.note_step()
         returned = zip(self._vectors, self._constants, strict=True)
-        return tuple(vector[i] if same is None else same for vector, same in returned)
+        return [tuple(vector[i] if same is None else same for vector, same in returned)]
 
     def _fill(self, i: int) -> None:
         """Fill the table lines, beginning with step `i`, unless their numbers are still valid."""
@@ -180,10 +186,10 @@ class RepeatedSteps:
         return key
 
 
-def repeated_steps(step: Step, batches: Any) -> RepeatedSteps | None:
+def repeated_steps(
+    step: Step, batches: Any, make: Callable[[Step, Batches], RepeatedSteps] | None = None
+) -> RepeatedSteps | None:
     """Return the steps for ``compile="auto"``, or None if steps cannot be repeated."""
-    if not step.model.backend.repeats:
-        return None
     if isinstance(step, SharedStep):
         obstacle = "several processes exchange gradients in each step"
     elif not isinstance(batches, Batches) or batches.on_disk:
@@ -192,9 +198,9 @@ def repeated_steps(step: Step, batches: Any) -> RepeatedSteps | None:
         obstacle = "the random numbers of augmentation are drawn on the host"
     else:
         try:
-            return RepeatedSteps(step, batches)
+            return (make or RepeatedSteps)(step, batches)
         except BackendError as error:
             obstacle = str(error)
     message = f"compile='auto' has no effect; steps are launched one by one: {obstacle}"
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
     return None

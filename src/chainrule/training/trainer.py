@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Never, Self
@@ -23,13 +24,14 @@ from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
 from ..types import Seed
 from .advice import advise
+from .compiled import STEPS_THAT_PAY, CompiledSteps
 from .checking import checked_batches, expect_validation_tuple, move_checked
 from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .hints import unknown_argument
 from .interruption import postponed_interruption
 from .loop import Run
 from .ranks import OneRank, Ranks, expect_ranks
-from .repeated import repeated_steps
+from .repeated import RepeatedSteps, repeated_steps
 from .resume import begin, read_training, save_training
 from .sample_means import SampleMeans
 from .shared import shared
@@ -380,7 +382,7 @@ class Trainer(TrainingState):
             interruption = ends.enter_context(postponed_interruption(ranks))
             if ranks.size > 1:
                 step, batches = shared(step, batches, ranks, self, validation, interruption)
-            repeated = None if self.compile == "off" else repeated_steps(step, batches)
+            repeated = self._repeated(step, batches, listeners)
             if repeated is not None:
                 ends.callback(repeated.close)
             for listener in listeners:  # call on_fit_end for each callback that started
@@ -388,6 +390,18 @@ class Trainer(TrainingState):
                 ends.callback(listener.on_fit_end, self)
             Run(self, batches, step, repeated, validation, listeners, ranks).train(interruption)
         return self.history
+
+    def _repeated(
+        self, step: Step, batches: Any, listeners: list[Callback]
+    ) -> RepeatedSteps | None:
+        """Return the steps for ``compile="auto"``, or None if each step runs in Python."""
+        backend, steps = self.model.backend, self.epochs * self.steps_per_epoch
+        if self.compile == "auto" and backend.repeats:
+            return repeated_steps(step, batches)
+        if self.compile == "off" or steps < STEPS_THAT_PAY or backend.recording() is None:
+            return None
+        at_once = 1 if any(c.after_each_step for c in listeners) else 64
+        return repeated_steps(step, batches, partial(CompiledSteps, at_once=at_once))
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024

@@ -195,12 +195,13 @@ def symbol(program: Program, shape: Sequence[int], dtype: Any) -> Symbol:
     return Symbol(program, program.temporary(math.prod(shape), dtype), shape)
 
 
-def lift(program: Program, array: np.ndarray | np.generic, *, scratch: bool = False) -> Symbol:
+def lift(program: Program, array: np.ndarray | np.generic) -> Symbol:
     """Return a symbol for the memory of an array. The program reads the memory in every step."""
-    array = np.ascontiguousarray(array).reshape(array.shape)
+    array = np.asarray(array)
+    array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
     found = (b for b in program.buffers if b.array is array)
     buffer = next(found, None) or program.temporary(array.size, array.dtype)
-    buffer.array, buffer.scratch = array, scratch
+    buffer.array = array
     return Symbol(program, buffer, array.shape)
 
 
@@ -221,6 +222,16 @@ def gather(
     source = Access(x.buffer, x.offset, tuple(strides), tuple(index))
     x.device.append(Loop("copy", space, (source,), out.access(space)))
     return out
+
+
+def scatter(function: str, x: Symbol, index: Symbol, values: Any) -> None:
+    """Write ``values[i]`` to row ``x[index[i]]`` for every `i`, or combine both in a reduction."""
+    space = (*index.shape, *x.shape[1:])
+    rows = Access(index.buffer, index.offset, index.strides + (0,) * (x.ndim - 1))
+    out = Access(x.buffer, x.offset, (0, *x.strides[1:]), ((rows, x.strides[0]),))
+    source = _operand(values, space, x.dtype)
+    inputs = (source,) if function == "copy" else (out, source)
+    x.device.append(Loop(function, space, inputs, out))
 
 
 def reduce(function: str, x: Symbol, axis: Any, keepdims: bool, first: float) -> Symbol:

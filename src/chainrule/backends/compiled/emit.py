@@ -254,8 +254,8 @@ def emit(program: Program) -> tuple[str, list[Buffer]]:
     guards held. ``run`` takes a table of these pointers and a number of steps, and returns how many
     steps it completed.
     """
-    groups, code = fused(program.operations), Code()
-    registers = temporaries_in_registers(groups)
+    groups, undo, code = fused(program), [[loop] for loop in program.undo], Code()
+    registers = temporaries_in_registers([*groups, *undo])
     for group in groups:
         if isinstance(group, list):
             _emit_group(code, group, registers)
@@ -266,6 +266,9 @@ def emit(program: Program) -> tuple[str, list[Buffer]]:
             label = code.name()[1:]
             code.do(f"br i1 {holds}, label %{label}, label %broken")
             code.lines.append(f"{label}:")
+    code.lines += ["  ret i1 1", "broken:"]
+    for group in undo:
+        _emit_group(code, group, registers)
     buffers = [b for b in program.buffers if re.search(rf"%b{b.number}\b", "\n".join(code.lines))]
     parameters = ", ".join(f"ptr noalias %b{b.number}" for b in buffers)
     arguments = ", ".join(f"ptr %b{b.number}" for b in buffers)
@@ -282,8 +285,7 @@ def emit(program: Program) -> tuple[str, list[Buffer]]:
         f"define internal i1 @step({parameters}) noinline {{",
         *code.slots,
         *code.lines,
-        "  ret i1 1",
-        *(["broken:", "  ret i1 0"] if "%broken" in "\n".join(code.lines) else []),
+        "  ret i1 0",
         "}",
         "define i64 @run(ptr %table, i64 %count) {",
         *loads,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .program import Access, Buffer, Constant, Guard, Loop, Operation, Product, reads
+from .program import Access, Buffer, Constant, Guard, Loop, Operation, Product, Program, reads
 
 Group = list[Loop]
 """Loops over the same space, which run as one loop with several statements."""
 
 
-def fused(operations: Sequence[Operation]) -> list[Group | Product | Guard]:
+def fused(program: Program) -> list[Group | Product | Guard]:
     """Return the operations that have an effect, with neighbouring loops joined into groups."""
     groups: list[Group | Product | Guard] = []
-    for operation in _with_effect(operations):
+    for operation in _with_effect(program):
         if not isinstance(operation, Loop):
             groups.append(operation)
             continue
@@ -56,10 +56,10 @@ def temporaries_in_registers(groups: Sequence[Group | Product | Guard]) -> set[B
     }
 
 
-def _with_effect(operations: Sequence[Operation]) -> list[Operation]:
+def _with_effect(program: Program) -> list[Operation]:
     """Return the operations whose results reach an array of the training run, or a guard."""
-    kept, needed = list[Operation](), set[Buffer | None]()
-    for operation in reversed(operations):
+    kept, needed = list[Operation](), {a.buffer for loop in program.undo for a in reads(loop)}
+    for operation in reversed(program.operations):
         if not isinstance(operation, Guard):
             buffer = operation.out.buffer
             if buffer not in needed and buffer is not None and buffer.array is None:

@@ -26,15 +26,12 @@ class Buffer:
         The position in the list of the program's buffers.
     array : numpy.ndarray or None
         The array of the training run, or None for a temporary array.
-    scratch : bool
-        Whether the contents may be lost if a step is broken off.
     """
 
     number: int
     size: int
     dtype: np.dtype[Any]
     array: np.ndarray | None = None
-    scratch: bool = True
 
 
 class Access(NamedTuple):
@@ -112,6 +109,7 @@ class Program:
 
     buffers: list[Buffer] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
+    undo: list[Loop] = field(default_factory=list)  # runs if a step is broken off
 
     limit = 5000  # longer programs take too long to compile
 

@@ -123,8 +123,8 @@ class CompiledSteps(RepeatedSteps):
         stretches = optimizer.stretches()
         if self._of_optimizer() != self._structure[2:]:  # a callback changed an option
             self._compile()
-        self._line[0] = first
-        for n in range(count):
-            self._numbers[first + n] = optimizer.numbers(stretches, optimizer.steps + n)
-            for mask, keys in enumerate(self._keys):
-                keys[first + n] = split_key(state.seed, state.draws + n * masks + mask)[:2]
+        self._line[0], here = first, slice(first, first + count)
+        self._numbers[here] = optimizer.table(stretches, optimizer.steps, count)
+        for i, keys in enumerate(self._keys):
+            draws = range(state.draws + i, state.draws + i + count * masks, masks)
+            keys[here] = [split_key(state.seed, draw)[:2] for draw in draws]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.conversion import on_host
 from ..callbacks import Callback
 from ..history import History
 from ..layers import Sequential
@@ -57,6 +58,8 @@ class Progress:
         others : list of float
             The given numbers or 0-d arrays, converted to floats.
         """
+        if on_host(state.values):
+            return np.asarray(self.rows, dtype=float), [float(number) for number in others]
         of_steps = [number for row in self.rows for number in row]
         numbers = read_numbers(state, [*of_steps, *others])
         table = np.asarray(numbers[: len(of_steps)]).reshape(-1, self.width)

@@ -106,7 +106,8 @@ class Code:
         following = self(f"add nuw nsw i64 {index}, {step}")
         self.do(f"store i64 {following}, ptr {slot}")
         more = self(f"icmp ult i64 {following}, {count}")
-        self.do(f"br i1 {more}, label %{label}, label %{label}.end")
+        unroll = "" if count <= 4 * step else ", !llvm.loop !0"  # long loops take long to compile
+        self.do(f"br i1 {more}, label %{label}, label %{label}.end{unroll}")
         self.lines.append(f"{label}.end:")
 
     def place(self, offset: int, terms: Sequence[tuple[str, int]]) -> str:
@@ -302,5 +303,7 @@ def emit(program: Program) -> tuple[str, list[Buffer]]:
         "  %steps = phi i64 [ %i, %next ], [ %done, %more ]",
         "  ret i64 %steps",
         "}",
+        "!0 = distinct !{!0, !1}",
+        '!1 = !{!"llvm.loop.unroll.disable"}',
     ]
     return "\n".join(lines), buffers

@@ -1,4 +1,4 @@
-"""Emit a program as LLVM code: one function for a step, and one for a run of steps."""
+"""Emit a program as LLVM code: a function for one step, and a function for a run of steps."""
 
 from __future__ import annotations
 
@@ -10,70 +10,120 @@ from typing import Any
 
 import numpy as np
 
-from .fuse import Group, fused, on_axes, temporaries_in_registers
-from .products import emit_product
-from .program import Access, Buffer, Constant, Loop, Operand, Product, Program
+from .fuse import Group, fused, on_axes, only_in_registers
+from .program import Access, Buffer, Constant, Operation, Program
 
-KINDS = {"f": "f", "b": "b", "i": "i", "u": "i"}
-
-# The instruction of each function, for floating-point numbers (f), integers (i) and booleans (b).
-_INSTRUCTIONS = {
-    "add": {"f": "fadd contract {t} {0}, {1}", "i": "add {t} {0}, {1}"},
-    "subtract": {"f": "fsub contract {t} {0}, {1}", "i": "sub {t} {0}, {1}"},
-    "multiply": {"f": "fmul contract {t} {0}, {1}", "i": "mul {t} {0}, {1}"},
-    "divide": {"f": "fdiv {t} {0}, {1}"},
-    "pow": {"f": "call {t} @llvm.pow.{s}({t} {0}, {t} {1})"},
-    "maximum": {
-        "f": "call {t} @llvm.maximum.{s}({t} {0}, {t} {1})",
-        "i": "call {t} @llvm.smax.{s}({t} {0}, {t} {1})",
-    },
-    "minimum": {
-        "f": "call {t} @llvm.minimum.{s}({t} {0}, {t} {1})",
-        "i": "call {t} @llvm.smin.{s}({t} {0}, {t} {1})",
-    },
-    "less": {"f": "fcmp olt {t} {0}, {1}", "i": "icmp slt {t} {0}, {1}"},
-    "less_equal": {"f": "fcmp ole {t} {0}, {1}", "i": "icmp sle {t} {0}, {1}"},
-    "greater": {"f": "fcmp ogt {t} {0}, {1}", "i": "icmp sgt {t} {0}, {1}"},
-    "greater_equal": {"f": "fcmp oge {t} {0}, {1}", "i": "icmp sge {t} {0}, {1}"},
-    "equal": {"f": "fcmp oeq {t} {0}, {1}", "i": "icmp eq {t} {0}, {1}", "b": "icmp eq i1 {0}, {1}"},
-    "not_equal": {"f": "fcmp une {t} {0}, {1}", "i": "icmp ne {t} {0}, {1}", "b": "xor i1 {0}, {1}"},
-    "bitwise_and": {"i": "and {t} {0}, {1}", "b": "and i1 {0}, {1}"},
-    "bitwise_or": {"i": "or {t} {0}, {1}", "b": "or i1 {0}, {1}"},
-    "bitwise_xor": {"i": "xor {t} {0}, {1}", "b": "xor i1 {0}, {1}"},
-    "bitwise_right_shift": {"i": "ashr {t} {0}, {1}"},
-    "where": dict.fromkeys("fib", "select i1 {0}, {t} {1}, {t} {2}"),
-    **{n: {"f": f"call {{t}} @llvm.{n}.{{s}}({{t}} {{0}})"} for n in ("exp", "log", "sqrt", "floor")},
-    **{n: {"f": f"call {{t}} @{n}{{libm}}({{t}} {{0}})"} for n in ("expm1", "log1p", "tanh")},
-    "abs": {"f": "call {t} @llvm.fabs.{s}({t} {0})", "i": "call {t} @llvm.abs.{s}({t} {0}, i1 0)"},
+# The instruction of each function for floating-point numbers, then for integers and booleans. A
+# name with @ is a function of LLVM or of C's library.
+INSTRUCTIONS = {
+    "add": ("fadd contract", "add"),
+    "subtract": ("fsub contract", "sub"),
+    "multiply": ("fmul contract", "mul"),
+    "divide": ("fdiv", "sdiv"),
+    "less": ("fcmp olt", "icmp slt"),
+    "less_equal": ("fcmp ole", "icmp sle"),
+    "greater": ("fcmp ogt", "icmp sgt"),
+    "greater_equal": ("fcmp oge", "icmp sge"),
+    "equal": ("fcmp oeq", "icmp eq"),
+    "not_equal": ("fcmp une", "icmp ne"),
+    "maximum": ("@llvm.maximum.{short}", "@llvm.smax.{short}"),
+    "minimum": ("@llvm.minimum.{short}", "@llvm.smin.{short}"),
+    "abs": ("@llvm.fabs.{short}", ""),
+    "bitwise_and": ("", "and"),
+    "bitwise_or": ("", "or"),
+    "bitwise_xor": ("", "xor"),
+    "bitwise_right_shift": ("", "ashr"),
+    "reduce add": ("fadd contract reassoc", "add"),
+    **{name: (f"@llvm.{name}.{{short}}", "") for name in ("exp", "log", "sqrt", "floor", "pow")},
+    **{name: (f"@{name}{{c}}", "") for name in ("expm1", "log1p", "tanh")},
 }
 
-# The instruction that converts numbers, by the kinds of both dtypes.
+# The instruction that converts a number, by the kinds of both dtypes.
 _CONVERSIONS = {
-    "if": "sitofp", "fi": "fptosi", "bf": "uitofp", "bi": "zext", "uf": "uitofp", "ui": "zext",
+    "bf": "uitofp", "bi": "zext", "bu": "zext", "uf": "uitofp", "ui": "zext", "if": "sitofp",
+    "fi": "fptosi", "fu": "fptoui",
 }  # fmt: skip
 
 
-def type_of(dtype: Any, *, stored: bool = False) -> str:
+def emit(program: Program) -> tuple[str, list[Buffer]]:
+    """Return the LLVM code of a program, and the buffers that it needs.
+
+    The function ``step`` takes a pointer to each buffer, runs a step, and returns whether it was
+    not broken off. ``run`` takes a table of these pointers and a number of steps, and returns how
+    many steps it completed.
+    """
+    groups, undo = fused(program), [[operation] for operation in program.undo]
+    code = Code(only_in_registers([*groups, *undo]))
+    for group in groups:
+        code.group(group)
+    code.lines += ["  ret i1 1", "broken:"]
+    for group in undo:
+        code.group(group)
+    body = "\n".join([*code.slots, *code.lines])
+    used = {int(number) for number in re.findall(r"%b(\d+)", body)}
+    buffers = [program.buffers[number] for number in sorted(used)]
+    names = [f"%b{buffer.number}" for buffer in buffers]
+    pointers = "".join(
+        f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n  {name} = load ptr, ptr %at{i}\n"
+        for i, name in enumerate(names)
+    )
+    calls = re.findall(r"call (\w+) (@[\w.]+)\((.*)\)", body)
+    kinds = ((result, f, re.sub(r" [^, ]+(?=,|$)", "", arguments)) for result, f, arguments in calls)
+    declared = sorted({f"declare {result} {f}({kinds})" for result, f, kinds in kinds})
+    return "\n".join(declared) + _RUN.format(
+        body=body,
+        pointers=pointers,
+        parameters=", ".join(f"ptr noalias {name}" for name in names),
+        arguments=", ".join(f"ptr {name}" for name in names),
+    ), buffers
+
+
+_RUN = """
+define internal i1 @step({parameters}) noinline {{
+{body}
+  ret i1 0
+}}
+define i64 @run(ptr %table, i64 %count) {{
+{pointers}  br label %next
+next:
+  %i = phi i64 [0, %0], [%done, %more]
+  %whole = call i1 @step({arguments})
+  br i1 %whole, label %more, label %end
+more:
+  %done = add i64 %i, 1
+  %last = icmp eq i64 %done, %count
+  br i1 %last, label %end, label %next
+end:
+  %steps = phi i64 [%i, %next], [%done, %more]
+  ret i64 %steps
+}}
+!0 = distinct !{{!0, !1}}
+!1 = !{{!"llvm.loop.unroll.disable"}}
+"""
+
+
+def _type(dtype: Any, *, stored: bool = True) -> str:
     """Return LLVM's type of a number. In memory, a boolean is a byte."""
-    dtype = np.dtype(dtype)
     if dtype.kind == "f":
-        return {4: "float", 8: "double"}[dtype.itemsize]
-    return f"i{8 * dtype.itemsize}" if dtype.kind != "b" or stored else "i1"
+        return {2: "half", 4: "float", 8: "double"}[dtype.itemsize]
+    return f"i{8 * dtype.itemsize}" if stored or dtype.kind != "b" else "i1"
 
 
 class Code:
-    """The lines of a function. Numbers that change are kept in stack slots, as in C."""
+    """The lines of a function. The counters of loops are kept in stack slots, as in C."""
 
-    def __init__(self) -> None:
+    def __init__(self, registers: set[Buffer | None]) -> None:
         self.lines: list[str] = []
         self.slots: list[str] = []
-        self.declared: set[str] = set()
-        self._count = 0
+        self.registers = registers
+        self.indices: list[str] = []  # of the loops around the current statement
+        self.known: dict[Any, str] = {}  # the numbers of the current iteration
+        self._names = 0
 
     def name(self) -> str:
         """Return a new name."""
-        self._count += 1
-        return f"%v{self._count}"
+        self._names += 1
+        return f"%v{self._names}"
 
     def __call__(self, instruction: str) -> str:
         """Add an instruction, and return the name of its result."""
@@ -81,229 +131,130 @@ class Code:
         self.lines.append(f"  {name} = {instruction}")
         return name
 
-    def do(self, instruction: str) -> None:
-        """Add an instruction without a result."""
-        self.lines.append(f"  {instruction}")
-
-    def slot(self, kind: str, value: str) -> str:
-        """Return a stack slot that holds a value."""
-        name = self.name()
-        self.slots.append(f"  {name} = alloca {kind}")
-        self.do(f"store {kind} {value}, ptr {name}")
-        return name
-
     @contextlib.contextmanager
-    def loop(self, count: int, step: int = 1) -> Iterator[str]:
+    def loop(self, count: int) -> Iterator[str]:
         """Repeat the block for an index from 0 to `count`, exclusively."""
-        if count <= step:
-            yield "0"
-            return
-        slot, label = self.slot("i64", "0"), self.name()[1:]
-        self.do(f"br label %{label}")
-        self.lines.append(f"{label}:")
+        slot, block = self.name(), self.name()
+        self.slots.append(f"  {slot} = alloca i64")
+        self.lines += [f"  store i64 0, ptr {slot}", f"  br label {block}", f"{block[1:]}:"]
         index = self(f"load i64, ptr {slot}")
         yield index
-        following = self(f"add nuw nsw i64 {index}, {step}")
-        self.do(f"store i64 {following}, ptr {slot}")
+        following = self(f"add nuw nsw i64 {index}, 1")
         more = self(f"icmp ult i64 {following}, {count}")
-        unroll = "" if count <= 4 * step else ", !llvm.loop !0"  # long loops take long to compile
-        self.do(f"br i1 {more}, label %{label}, label %{label}.end{unroll}")
-        self.lines.append(f"{label}.end:")
+        rolled = ", !llvm.loop !0" if count > 4 else ""  # unrolling takes long
+        self.lines += [
+            f"  store i64 {following}, ptr {slot}",
+            f"  br i1 {more}, label {block}, label {block}.end{rolled}",
+            f"{block[1:]}.end:",
+        ]
 
-    def place(self, offset: int, terms: Sequence[tuple[str, int]]) -> str:
-        """Return the sum of an offset and of products ``index * stride``."""
-        total = str(offset)
-        for index, stride in terms:
-            if stride and index != "0":
-                product = index if stride == 1 else self(f"mul nsw i64 {index}, {stride}")
-                total = product if total == "0" else self(f"add nsw i64 {total}, {product}")
-        return total
-
-    def address(self, buffer: Buffer, place: str) -> str:
-        """Return the address of an element."""
-        kind = type_of(buffer.dtype, stored=True)
-        return self(f"getelementptr inbounds {kind}, ptr %b{buffer.number}, i64 {place}")
-
-
-class Body:
-    """Emits the body of a fused loop, for one iteration."""
-
-    def __init__(self, code: Code, indices: Sequence[str], registers: set[Buffer]) -> None:
-        self.code = code
-        self.indices = indices
-        self.registers = registers
-        self.known: dict[Operand, str] = {}  # the numbers that this iteration has computed or read
-
-    def statement(self, loop: Loop) -> None:
-        """Emit one of the fused loops."""
-        code, out = self.code, loop.out.buffer
-        assert out is not None
-        values = [self.value(operand) for operand in loop.inputs]
-        function = loop.function.removeprefix("reduce ")
-        dtype = dtype_of(loop.inputs[-1])
-        if function == "copy":
-            result = converted(code, values[0], dtype, out.dtype)
+    def group(self, group: Group) -> None:
+        """Emit a group of operations."""
+        self.known = {}
+        if group[0].function == "matmul":
+            self._matmul(group[0])
+        elif group[0].function == "expect":
+            block = self.name()
+            holds = self.value(group[0].inputs[0])
+            self.lines += [f"  br i1 {holds}, label {block}, label %broken", f"{block[1:]}:"]
         else:
-            kind, t = KINDS[dtype.kind], type_of(dtype)
-            short = {"float": "f32", "double": "f64"}.get(t, t)
-            text = _INSTRUCTIONS[function][kind]
-            if loop.function == "reduce add":
-                text = text.replace("contract", "contract reassoc")
-            result = code(text.format(*values, t=t, s=short, libm="f" if t == "float" else ""))
-            declare(code, result)
-        self.known[loop.out] = result
-        if out in self.registers:
-            return
-        if out.dtype == bool:
-            result = code(f"zext i1 {result} to i8")
-        address = code.address(out, self.place(loop.out))
-        code.do(f"store {type_of(out.dtype, stored=True)} {result}, ptr {address}")
+            group = _collapsed(group)
+            with contextlib.ExitStack() as nest:
+                self.indices = [nest.enter_context(self.loop(n)) for n in group[0].space]
+                for loop in group:
+                    self._statement(loop)
+            self.indices = []
 
-    def value(self, operand: Operand) -> str:
+    def _statement(self, loop: Operation) -> None:
+        values, dtype, out = [*map(self.value, loop.inputs)], loop.inputs[-1].dtype, loop.out
+        kind = _type(dtype, stored=False)
+        if loop.function == "copy":
+            result = self._converted(values[0], dtype, out.dtype)
+        elif loop.function == "where":
+            result = self(f"select i1 {values[0]}, {kind} {values[1]}, {kind} {values[2]}")
+        else:
+            name = loop.function if loop.function in INSTRUCTIONS else loop.function[7:]
+            short, c = f"f{8 * dtype.itemsize}" if dtype.kind == "f" else kind, "f" * (kind[0] == "f")
+            word = INSTRUCTIONS[name][dtype.kind != "f"].format(short=short, c=c)
+            if word[0] == "@":
+                result = self(f"call {kind} {word}({', '.join(f'{kind} {v}' for v in values)})")
+            else:
+                result = self(f"{word} {kind} {', '.join(values)}")
+        self.known[out] = result
+        if out.buffer not in self.registers:
+            if out.dtype == bool:
+                result = self(f"zext i1 {result} to i8")
+            self.lines.append(f"  store {_type(out.dtype)} {result}, ptr {self.address(out)}")
+
+    def value(self, operand: Access | Constant) -> str:
         """Return an operand, which is read from memory if necessary."""
-        if operand not in self.known:
-            self.known[operand] = self._new_value(operand)
-        return self.known[operand]
-
-    def _new_value(self, operand: Operand) -> str:
         if isinstance(operand, Constant):
-            return literal(operand)
-        place = self.place(operand)
-        if operand.buffer is None:
-            return place
-        kind = type_of(operand.buffer.dtype, stored=True)
-        value = self.code(f"load {kind}, ptr {self.code.address(operand.buffer, place)}")
-        return self.code(f"trunc i8 {value} to i1") if operand.buffer.dtype == bool else value
+            return _literal(*operand)
+        if operand not in self.known:
+            if operand.buffer is None:
+                found = self.place(operand)
+            else:
+                found = self(f"load {_type(operand.dtype)}, ptr {self.address(operand)}")
+                if operand.dtype == bool:
+                    found = self(f"trunc i8 {found} to i1")
+            self.known[operand] = found
+        return self.known[operand]
 
     def place(self, access: Access) -> str:
         """Return the place of an element in its buffer."""
-        terms = list(zip(self.indices, access.strides, strict=True))
-        return self.code.place(
-            access.offset, terms + [(self.value(i), stride) for i, stride in access.index]
+        total = str(access.offset)
+        terms = [*zip(self.indices, access.strides, strict=False)]
+        for index, stride in terms + [(self.value(i), stride) for i, stride in access.index]:
+            if stride:
+                product = self(f"mul nsw i64 {index}, {stride}")
+                total = self(f"add nsw i64 {total}, {product}")
+        return total
+
+    def address(self, access: Access) -> str:
+        """Return the address of an element."""
+        assert access.buffer is not None
+        pointer, place = f"ptr %b{access.buffer.number}", self.place(access)
+        return self(f"getelementptr inbounds {_type(access.dtype)}, {pointer}, i64 {place}")
+
+    def _converted(self, value: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
+        """Convert a number to another dtype."""
+        a, b = _type(old, stored=False), _type(new, stored=False)
+        if a == b:
+            return value
+        if new.kind == "b":
+            return self(f"{INSTRUCTIONS['not_equal'][old.kind != 'f']} {a} {value}, {_literal(0, old)}")
+        same = {"f": ("fptrunc", "fpext"), "i": ("trunc", "sext"), "u": ("trunc", "zext")}
+        known = _CONVERSIONS.get(old.kind + new.kind)
+        return self(f"{known or same[new.kind][new.itemsize > old.itemsize]} {a} {value} to {b}")
+
+    def _matmul(self, product: Operation) -> None:
+        """Call BLAS's ``gemm``, ``out = 1.0 * a @ b + 0.0 * out``, for row-major matrices."""
+        (m, k, n), matrices = product.space, (*product.inputs, product.out)
+        a, b, out = (f"ptr {self.address(x)}, i64 {max(x.strides)}" for x in matrices)
+        orders = (f"i32 {111 if x.strides[1] == 1 else 112}" for x in product.inputs)
+        kind, sizes = _type(product.out.dtype), f"i64 {m}, i64 {n}, i64 {k}"
+        self.lines.append(
+            f"  call void @{kind}_gemm(i32 101, {', '.join(orders)}, {sizes}, {kind} 1.0, {a}, {b}, "
+            f"{kind} 0.0, {out})"
         )
 
 
-def dtype_of(operand: Operand) -> np.dtype[Any]:
-    """Return the dtype of an operand."""
-    if isinstance(operand, Constant):
-        return operand.dtype
-    return np.dtype(np.int64) if operand.buffer is None else operand.buffer.dtype
-
-
-def literal(constant: Constant) -> str:
+def _literal(value: float, dtype: np.dtype[Any]) -> str:
     """Return a number as LLVM writes it. Floating-point numbers are written bit by bit."""
-    value, dtype = constant
-    if dtype.kind == "f":
-        return f"0x{struct.pack('>d', float(dtype.type(value))).hex()}"
-    return str(int(value))
+    if dtype.kind != "f":
+        return str(int(value))
+    return f"0x{struct.pack('>d', float(dtype.type(value))).hex()}"
 
 
-def converted(code: Code, value: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
-    """Convert a number to another dtype."""
-    a, b = type_of(old), type_of(new)
-    if a == b:
-        return value
-    if new.kind == "b":
-        compare, zero = ("fcmp une", "0.0") if old.kind == "f" else ("icmp ne", "0")
-        return code(f"{compare} {a} {value}, {zero}")
-    longer = new.itemsize > old.itemsize
-    same = {"f": ("fptrunc", "fpext"), "i": ("trunc", "sext")}
-    pair = old.kind + new.kind
-    name = _CONVERSIONS.get(pair) or same[new.kind][longer]
-    return code(f"{name} {a} {value} to {b}")
-
-
-def declare(code: Code, result: str) -> None:
-    """Declare the function that an instruction calls."""
-    _, _, call = code.lines[-1].partition(" = call ")
-    if call:
-        kind, _, rest = call.partition(" @")
-        name, _, arguments = rest.partition("(")
-        kinds = ", ".join(a.split()[0] for a in arguments[:-1].split(", "))
-        code.declared.add(f"declare {kind} @{name}({kinds}) willreturn memory(none)")
-
-
-def _emit_group(code: Code, group: Group, registers: set[Buffer]) -> None:
-    """Emit a fused loop."""
-    space, loops = _collapsed(group)
-    with contextlib.ExitStack() as nest:
-        body = Body(code, [nest.enter_context(code.loop(n)) for n in space], registers)
-        for loop in loops:
-            body.statement(loop)
-
-
-def _collapsed(group: Group) -> tuple[tuple[int, ...], Group]:
+def _collapsed(group: Group) -> Group:
     """Join neighbouring axes of a loop nest if all accesses step through them evenly."""
-    loops, axis = group, 0
-    while axis + 1 < len(loops[0].space):
-        space, n = loops[0].space, loops[0].space[axis + 1]
-        operands = [o for loop in loops for o in (*loop.inputs, loop.out)]
-        accesses = [a for o in operands if isinstance(o, Access) for a in o.accesses]
-        if all(a.strides[axis] == n * a.strides[axis + 1] for a in accesses):
-            space = (*space[:axis], space[axis] * n, *space[axis + 2 :])
-            axes = [a for a in range(len(space) + 1) if a != axis]
-            loops = [on_axes(loop, axes)._replace(space=space) for loop in loops]
+    axis = 0
+    while axis + 1 < len(space := group[0].space):
+        accesses = [access for loop in group for access in (*loop.reads, loop.out)]
+        if all(a.strides[axis] == space[axis + 1] * a.strides[axis + 1] for a in accesses):
+            joined = (*space[:axis], space[axis] * space[axis + 1], *space[axis + 2 :])
+            axes = [a for a in range(len(space)) if a != axis]
+            group = [on_axes(loop, axes)._replace(space=joined) for loop in group]
         else:
             axis += 1
-    return loops[0].space, loops
-
-
-def emit(program: Program) -> tuple[str, list[Buffer]]:
-    """Return the LLVM code of a program, and the buffers that it needs.
-
-    The function ``step`` takes a pointer to each buffer, runs one step, and returns whether all
-    guards held. ``run`` takes a table of these pointers and a number of steps, and returns how many
-    steps it completed.
-    """
-    groups, undo, code = fused(program), [[loop] for loop in program.undo], Code()
-    registers = temporaries_in_registers([*groups, *undo])
-    for group in groups:
-        if isinstance(group, list):
-            _emit_group(code, group, registers)
-        elif isinstance(group, Product):
-            emit_product(code, group, type_of(dtype_of(group.out)))
-        else:
-            holds = Body(code, (), registers).value(group.condition)
-            label = code.name()[1:]
-            code.do(f"br i1 {holds}, label %{label}, label %broken")
-            code.lines.append(f"{label}:")
-    code.lines += ["  ret i1 1", "broken:"]
-    for group in undo:
-        _emit_group(code, group, registers)
-    buffers = [b for b in program.buffers if re.search(rf"%b{b.number}\b", "\n".join(code.lines))]
-    parameters = ", ".join(f"ptr noalias %b{b.number}" for b in buffers)
-    arguments = ", ".join(f"ptr %b{b.number}" for b in buffers)
-    loads = [
-        line
-        for i, b in enumerate(buffers)
-        for line in (
-            f"  %a{b.number} = getelementptr ptr, ptr %table, i64 {i}",
-            f"  %b{b.number} = load ptr, ptr %a{b.number}",
-        )
-    ]
-    lines = [
-        *sorted(code.declared),
-        f"define internal i1 @step({parameters}) noinline {{",
-        *code.slots,
-        *code.lines,
-        "  ret i1 0",
-        "}",
-        "define i64 @run(ptr %table, i64 %count) {",
-        *loads,
-        "  br label %next",
-        "next:",
-        "  %i = phi i64 [ 0, %0 ], [ %done, %more ]",
-        f"  %whole = call i1 @step({arguments})",
-        "  br i1 %whole, label %more, label %end",
-        "more:",
-        "  %done = add i64 %i, 1",
-        "  %last = icmp eq i64 %done, %count",
-        "  br i1 %last, label %end, label %next",
-        "end:",
-        "  %steps = phi i64 [ %i, %next ], [ %done, %more ]",
-        "  ret i64 %steps",
-        "}",
-        "!0 = distinct !{!0, !1}",
-        '!1 = !{!"llvm.loop.unroll.disable"}',
-    ]
-    return "\n".join(lines), buffers
+    return group

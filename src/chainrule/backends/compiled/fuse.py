@@ -1,82 +1,60 @@
-"""Drop operations without effect, and fuse loops over the same space into one."""
+"""Drop operations without effect, and fuse loops over the same space."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from .program import Access, Buffer, Constant, Guard, Loop, Operation, Product, Program, reads
+from .program import Access, Buffer, Constant, Operation, Program
 
-Group = list[Loop]
-"""Loops over the same space, which run as one loop with several statements."""
+Group = list[Operation]
+"""Loops over the same space, which run as one loop with several statements, or one operation."""
 
 
-def fused(program: Program) -> list[Group | Product | Guard]:
-    """Return the operations that have an effect, with neighbouring loops joined into groups."""
-    groups: list[Group | Product | Guard] = []
+def fused(program: Program) -> list[Group]:
+    """Return the operations of a program in groups. Each loop joins the last possible group."""
+    groups: list[Group] = []
     for operation in _with_effect(program):
-        if not isinstance(operation, Loop):
-            groups.append(operation)
-            continue
-        loop = _without_ones(operation)
+        if operation.is_loop:
+            operation = on_axes(operation, [a for a, n in enumerate(operation.space) if n != 1])
         for group in reversed(groups):
-            if isinstance(group, list) and _can_join(loop, group):
-                group.append(loop)
+            if _can_join(operation, group):
+                group.append(operation)
                 break
-            if not _independent(loop, group):
-                groups.append([loop])
+            if not all(_independent(operation, other) for other in group):
+                groups.append([operation])
                 break
         else:
-            groups.append([loop])
+            groups.append([operation])
     return groups
 
 
-def temporaries_in_registers(groups: Sequence[Group | Product | Guard]) -> set[Buffer]:
-    """Return the temporary arrays that no other group reads, so that they need no memory."""
-    users: dict[Buffer, set[int]] = {}
+def only_in_registers(groups: Sequence[Group]) -> set[Buffer | None]:
+    """Return the temporary arrays that need no memory, as only one group uses them."""
+    users: dict[Buffer | None, set[int]] = {None: set()}
     for i, group in enumerate(groups):
-        members: Sequence[Operation] = group if isinstance(group, list) else [group]
-        for operation in members:
-            accesses = reads(operation)
-            accesses += [] if isinstance(operation, Guard) else [operation.out]
-            for access in accesses:
-                if access.buffer is not None:
-                    users.setdefault(access.buffer, set()).add(i)
-    reduced = {
-        loop.out.buffer
-        for group in groups
-        if isinstance(group, list)
-        for loop in group
-        if loop.function.startswith("reduce") or loop.out.index
-    }
-    return {
-        buffer
-        for buffer, places in users.items()
-        if buffer.array is None and len(places) == 1 and buffer not in reduced
-    }
+        for operation in group:
+            final = operation.is_loop and not _repeats(operation.out, operation.space)
+            for access in (*operation.reads, operation.out):
+                users.setdefault(access.buffer, set()).add(i)
+            users[operation.out.buffer] |= set() if final else {-1}
+    found = {b for b, numbers in users.items() if b is not None and len(numbers) == 1}
+    return {b for b in found if b.array is None}
 
 
 def _with_effect(program: Program) -> list[Operation]:
-    """Return the operations whose results reach an array of the training run, or a guard."""
-    kept, needed = list[Operation](), {a.buffer for loop in program.undo for a in reads(loop)}
+    """Return the operations that change an array of the training run, or break off the step."""
+    kept, needed = list[Operation](), {a.buffer for o in program.undo for a in o.reads}
     for operation in reversed(program.operations):
-        if not isinstance(operation, Guard):
-            buffer = operation.out.buffer
-            if buffer not in needed and buffer is not None and buffer.array is None:
-                continue
-        kept.append(operation)
-        needed |= {access.buffer for access in reads(operation)}
+        buffer = operation.out.buffer
+        if buffer is None or buffer.array is not None or buffer in needed:
+            kept.append(operation)
+            needed |= {access.buffer for access in operation.reads}
     return kept[::-1]
 
 
-def _without_ones(loop: Loop) -> Loop:
-    """Return the loop without axes of length 1."""
-    axes = [a for a, n in enumerate(loop.space) if n != 1]
-    return loop if len(axes) == len(loop.space) else on_axes(loop, axes)
-
-
-def on_axes(loop: Loop, axes: Sequence[int]) -> Loop:
-    """Return the loop with some of its axes."""
+def on_axes(operation: Operation, axes: Sequence[int]) -> Operation:
+    """Return the operation on some of its axes."""
 
     def narrowed(operand: Any) -> Any:
         if isinstance(operand, Constant):
@@ -84,44 +62,40 @@ def on_axes(loop: Loop, axes: Sequence[int]) -> Loop:
         index = tuple((narrowed(access), stride) for access, stride in operand.index)
         return operand._replace(strides=tuple(operand.strides[a] for a in axes), index=index)
 
-    inputs, space = tuple(map(narrowed, loop.inputs)), tuple(loop.space[a] for a in axes)
-    return Loop(loop.function, space, inputs, narrowed(loop.out))
+    inputs, space = map(narrowed, operation.inputs), tuple(operation.space[a] for a in axes)
+    return Operation(operation.function, space, tuple(inputs), narrowed(operation.out))
 
 
-def _can_join(loop: Loop, group: Group) -> bool:
-    """Return whether the loop can run as the last statement of a group.
+def _can_join(loop: Operation, group: Group) -> bool:
+    """Return whether a loop can become the last statement of a group.
 
-    The loop may use results of the group only at the same place, in the same iteration.
+    A loop may use results of the group only in the same iteration, at the same place.
     """
-    if loop.space != group[0].space:
+    if loop.space != group[0].space or not (loop.is_loop and group[0].is_loop):
         return False
-    own = [*reads(loop), loop.out]
-    for other in group:
-        final = not (_repeats(other.out, loop.space) or other.out.index)
-        for access in own:
-            if access.buffer is other.out.buffer and not (final and access == other.out):
-                return False
-        for access in reads(other):
-            same = access == loop.out and not _repeats(access, loop.space) and not access.index
-            if access.buffer is loop.out.buffer and access.buffer is not None and not same:
-                return False
-    return True
+    return all(
+        _independent(loop, other)
+        or not any(
+            a.buffer is b.buffer and (a != b or _repeats(a, loop.space))
+            for a, b in (
+                *((access, other.out) for access in (*loop.reads, loop.out)),
+                *((access, loop.out) for access in other.reads),
+            )
+        )
+        for other in group
+    )
 
 
 def _repeats(access: Access, space: Sequence[int]) -> bool:
-    """Return whether several iterations use the same element."""
-    return any(stride == 0 and n > 1 for stride, n in zip(access.strides, space, strict=True))
+    """Return whether several iterations may use the same element."""
+    pairs = zip(access.strides, space, strict=True)
+    return bool(access.index) or any(s == 0 and n > 1 for s, n in pairs)
 
 
-def _independent(loop: Loop, group: Group | Product | Guard) -> bool:
-    """Return whether the loop can run before the group."""
-    if isinstance(group, Guard):
-        return loop.out.buffer is not None and loop.out.buffer.array is None and (
-            loop.out.buffer is not group.condition.buffer
-        )
-    members: Sequence[Loop | Product] = group if isinstance(group, list) else [group]
-    own = {access.buffer for access in reads(loop)} | {loop.out.buffer}
-    return not any(
-        other.out.buffer in own or loop.out.buffer in {a.buffer for a in reads(other)}
-        for other in members
-    )
+def _independent(operation: Operation, other: Operation) -> bool:
+    """Return whether two operations can be exchanged."""
+    if "expect" in (operation.function, other.function):
+        return False
+    mine, theirs = ({a.buffer for a in o.reads} for o in (operation, other))
+    out = operation.out.buffer
+    return other.out.buffer not in mine | {out} and out not in theirs

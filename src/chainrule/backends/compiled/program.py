@@ -1,9 +1,4 @@
-"""The recorded program: a list of loops over arrays of known shape and dtype.
-
-Every operation except a matrix product is a loop nest. The body of the loop reads one element of
-each input, computes one number, and writes it to one element of the output. A reduction writes
-several times to the same element.
-"""
+"""The recorded program: a list of loops over arrays of known shape and dtype."""
 
 from __future__ import annotations
 
@@ -15,18 +10,12 @@ import numpy as np
 
 from ...errors import BackendError
 
+_LIMIT = 5000  # a longer program takes too long to compile
+
 
 @dataclass(eq=False)
 class Buffer:
-    """A piece of memory: an array of the training run, or a temporary array of the program.
-
-    Attributes
-    ----------
-    number : int
-        The position in the list of the program's buffers.
-    array : numpy.ndarray or None
-        The array of the training run, or None for a temporary array.
-    """
+    """A piece of memory. `array` is an array of the training run, or None for a temporary array."""
 
     number: int
     size: int
@@ -38,7 +27,7 @@ class Access(NamedTuple):
     """The element that a loop reads or writes in iteration ``i``, ``buffer[offset + i . strides]``.
 
     Without a buffer, the access is the number ``offset + i . strides`` itself. The `index` adds
-    further terms ``element * stride`` to the place, where each element is an access to integers.
+    terms ``element * stride`` to the place, where each element is an access to integers.
     """
 
     buffer: Buffer | None
@@ -47,9 +36,9 @@ class Access(NamedTuple):
     index: tuple[tuple[Access, int], ...] = ()
 
     @property
-    def accesses(self) -> tuple[Access, ...]:
-        """This access and the accesses to its indices."""
-        return self, *(access for access, _ in self.index)
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the element."""
+        return np.dtype(np.int64) if self.buffer is None else self.buffer.dtype
 
 
 class Constant(NamedTuple):
@@ -59,48 +48,49 @@ class Constant(NamedTuple):
     dtype: np.dtype[Any]
 
 
-Operand = Access | Constant
+class Operation(NamedTuple):
+    """A loop nest, ``out = function(*inputs)`` for each index of `space`.
 
-
-class Loop(NamedTuple):
-    """``out = function(*inputs)`` for each index of `space`; reductions have ``out`` as an input.
-
-    Functions are named as in the Array API. The other names are ``copy``, and ``reduce sum``,
-    ``reduce min`` and so on, for loops that combine `out` with the input.
+    The functions have the names of the Array API standard. With the prefix ``reduce``, the loop
+    writes several times to the same element of `out`, which is also its first input. Two operations
+    are no loops: ``matmul`` multiplies matrices, where `space` is (rows, inner size, columns), and
+    ``expect`` breaks off the step unless its input is true.
     """
 
     function: str
     space: tuple[int, ...]
-    inputs: tuple[Operand, ...]
+    inputs: tuple[Access | Constant, ...]
     out: Access
 
+    @property
+    def is_loop(self) -> bool:
+        """Whether the operation is a loop nest."""
+        return self.function not in ("matmul", "expect")
 
-class Product(NamedTuple):
-    """The matrix product ``out = a @ b``. Shape and strides are those of matrices."""
+    @property
+    def reads(self) -> list[Access]:
+        """All elements that the operation reads."""
+        direct = [i for i in self.inputs if isinstance(i, Access)]
+        return direct + [a for access in (*direct, self.out) for a, _ in access.index]
 
-    shape: tuple[int, int, int]  # rows, inner size, columns
-    a: Access
-    b: Access
-    out: Access
-
-
-class Guard(NamedTuple):
-    """Breaks off the step unless the element, a boolean, is true."""
-
-    condition: Access
-
-
-Operation = Loop | Product | Guard
+    def __str__(self) -> str:
+        inputs, shape = ", ".join(map(_place, self.inputs)), " x ".join(map(str, self.space)) or "1"
+        return f"{_place(self.out)} = {self.function}({inputs})  [{shape}]"
 
 
-def reads(operation: Operation) -> list[Access]:
-    """Return all elements that an operation reads."""
-    if isinstance(operation, Guard):
-        return [operation.condition]
-    if isinstance(operation, Product):
-        return [operation.a, operation.b]
-    found = [a for i in operation.inputs if isinstance(i, Access) for a in i.accesses]
-    return found + [access for access, _ in operation.out.index]
+NOTHING = Access(None, 0, ())
+
+
+def _place(operand: Access | Constant) -> str:
+    """Describe an operand by its buffer, offset and strides, or by its value."""
+    if isinstance(operand, Constant):
+        return f"{operand.value:g}"
+    terms = [f"{s}{'ijklmn'[i]}" for i, s in enumerate(operand.strides) if s]
+    terms += [f"{s} * {_place(access)}" for access, s in operand.index]
+    place = " + ".join([str(operand.offset)] * (operand.offset > 0 or not terms) + terms)
+    if operand.buffer is None:
+        return place
+    return f"{'t' if operand.buffer.array is None else 'm'}{operand.buffer.number}[{place}]"
 
 
 @dataclass
@@ -109,51 +99,23 @@ class Program:
 
     buffers: list[Buffer] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
-    undo: list[Loop] = field(default_factory=list)  # runs if a step is broken off
-
-    limit = 5000  # longer programs take too long to compile
+    undo: list[Operation] = field(default_factory=list)  # runs if a step is broken off
 
     def temporary(self, size: int, dtype: Any) -> Buffer:
         """Add a temporary array."""
         self.buffers.append(Buffer(len(self.buffers), size, np.dtype(dtype)))
         return self.buffers[-1]
 
-    def append(self, operation: Operation) -> None:
+    def append(self, *operation: Any) -> None:
         """Add an operation."""
-        if len(self.operations) == self.limit:
-            raise BackendError(f"a step has more than {self.limit} operations")
-        self.operations.append(operation)
+        if len(self.operations) == _LIMIT:
+            raise BackendError(f"a step has more than {_LIMIT} operations")
+        self.operations.append(Operation(*operation))
 
     def __str__(self) -> str:
-        return "\n".join(map(_line, self.operations))
+        return "\n".join(map(str, self.operations))
 
 
-def _line(operation: Operation) -> str:
-    """Describe an operation in one line."""
-    if isinstance(operation, Guard):
-        return f"expect {_named(operation.condition)}"
-    if isinstance(operation, Product):
-        m, k, n = operation.shape
-        a, b, out = map(_named, operation[1:])
-        return f"{out} = {a} @ {b}  ({m} x {k} @ {k} x {n})"
-    inputs = ", ".join(map(_named, operation.inputs))
-    shape = " x ".join(map(str, operation.space)) or "1"
-    return f"{_named(operation.out)} = {operation.function}({inputs})  ({shape})"
-
-
-def _named(operand: Operand) -> str:
-    """Describe an operand: its buffer, offset and strides, or its value."""
-    if isinstance(operand, Constant):
-        return f"{operand.value:g}"
-    place = [f"{operand.offset}"] if operand.offset else []
-    place += [f"{s}{'ijklmn'[i]}" for i, s in enumerate(operand.strides) if s]
-    place += [f"{s} {_named(access)}" for access, s in operand.index]
-    if operand.buffer is None:
-        return " + ".join(place) or "0"
-    kind = "t" if operand.buffer.array is None else "m"
-    return f"{kind}{operand.buffer.number}[{' + '.join(place)}]"
-
-
-def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the strides of an array in row-major order."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))

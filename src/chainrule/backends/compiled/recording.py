@@ -9,9 +9,9 @@ import numpy as np
 
 from ..base import Backend
 from . import namespace
-from .arrays import Symbol, guard, lift, product, record, scatter
+from .arrays import Symbol, expect, lift, matmul, record, scatter
 from .compile import CompiledStep
-from .program import Loop, Program
+from .program import Operation, Program
 
 
 class RecordingBackend(Backend):
@@ -34,13 +34,13 @@ class RecordingBackend(Backend):
         """
         symbol = lift(self.device, array)
         if not scratch:
-            before, space = record("copy", (symbol,)), symbol.shape
-            undo = Loop("copy", space, (before.access(space),), symbol.access(space))
+            before, space = record("copy", symbol), symbol.shape
+            undo = Operation("copy", space, (before.access(space),), symbol.access(space))
             self.device.undo.append(undo)
         return symbol
 
     def matmul(self, a: Symbol, b: Symbol, out: Symbol | None = None) -> Symbol:
-        return product(a, b, out)
+        return matmul(a, b, out)
 
     def scatter_add(self, target: Symbol, index: Symbol, values: Symbol) -> None:
         scatter("reduce add", target, index, values)
@@ -51,7 +51,7 @@ class RecordingBackend(Backend):
 
     def expect_norm(self, x: Symbol, largest: float = math.inf) -> None:
         limit = min(largest * largest, float(np.finfo(x.dtype).max))
-        guard(namespace.sum(x * x) <= limit)
+        expect(namespace.sum(x * x) <= limit)
 
     def compiled(self) -> CompiledStep:
         """Return the recorded step."""

@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from ..forms import each, rows
 from ..masks import split_key
 from ..model_state import ModelState
 from ..types import Array
-from .repeated import RepeatedSteps
+from .repeated import RepeatedSteps, repeated_steps
 from .step import Step
 
-STEPS_THAT_PAY = 1
+STEPS_THAT_PAY = 2000
 """In fewer steps, compiling takes longer than it saves."""
+
+_AT_ONCE = 30e6  # run steps for about 30 ms, then let Python see Ctrl-C and report progress
 
 NO_EFFECT = "compile='auto' has no effect; steps run in Python"
 
@@ -37,8 +40,8 @@ class CompiledSteps(RepeatedSteps):
         See `RepeatedSteps`.
     """
 
-    def __init__(self, step: Step, batches: Batches, *, at_once: int = 64) -> None:
-        self.in_python, self._at_once, self._run = step, at_once, None
+    def __init__(self, step: Step, batches: Batches, *, most: int) -> None:
+        self.in_python, self._most, self._run = step, most, None
         self._returned = np.zeros((batches.samples // batches.batch_size, 2 + len(step.means)))
         x, y, *weight = (rows(a, slice(batches.batch_size)) for a in batches.arrays)
         outputs, _ = step.model.forward(x)
@@ -52,7 +55,7 @@ class CompiledSteps(RepeatedSteps):
         try:
             with self._on_symbols(recording):
                 self._look_up()
-            return recording.compiled()
+            return recording.compiled()  # or None
         except Exception as error:  # such as the error of a layer that needs NumPy arrays
             warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=6)
             return None
@@ -102,8 +105,11 @@ class CompiledSteps(RepeatedSteps):
     def __call__(self, i: int) -> list[tuple[Any, ...]]:
         """Run steps from step `i` of the epoch on, and return the numbers that they return."""
         state, optimizer = self.model.state, self.step.optimizer
-        count, done = min(self._at_once, self.steps - i), 0
+        count, done = self.steps - i, 0
+        if self._most == 1 and self._of_optimizer() != self._structure[2:]:
+            self._compile()  # a callback changed an option
         if self._run is not None and count:
+            count = min(count, self._most, max(1, int(_AT_ONCE / self._run.nanoseconds)))
             self._fill(i, count)
             optimizer.moving = True
             done = self._run(count)
@@ -120,11 +126,21 @@ class CompiledSteps(RepeatedSteps):
     def _fill(self, first: int, count: int) -> None:  # type: ignore[override]
         """Fill the lines of the tables for these steps."""
         state, optimizer, masks = self.model.state, self.step.optimizer, len(self._keys)
-        stretches = optimizer.stretches()
-        if self._of_optimizer() != self._structure[2:]:  # a callback changed an option
-            self._compile()
         self._line[0], here = first, slice(first, first + count)
-        self._numbers[here] = optimizer.table(stretches, optimizer.steps, count)
+        self._numbers[here] = optimizer.table(optimizer.stretches(), optimizer.steps, count)
         for i, keys in enumerate(self._keys):
             draws = range(state.draws + i, state.draws + i + count * masks, masks)
             keys[here] = [split_key(state.seed, draw)[:2] for draw in draws]
+
+
+def compiled_steps(
+    step: Step, batches: Any, *, steps: int, one_by_one: bool
+) -> RepeatedSteps | None:
+    """Return the steps for ``compile="auto"``, or None if compiling does not pay.
+
+    `steps` is the number of steps of the whole call of `fit`. If `one_by_one` is true, a callback
+    is called after each step.
+    """
+    if steps < STEPS_THAT_PAY or step.model.backend.recording() is None:
+        return None
+    return repeated_steps(step, batches, partial(CompiledSteps, most=1 if one_by_one else 1024))

@@ -10,6 +10,7 @@ tables.
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from ..data import Batches
 from ..errors import BackendError
 from ..forms import each
+from ..layers import Layer
 from ..masks import split_key
 from ..model_state import ModelState
 from ..types import Array
@@ -59,12 +61,21 @@ class RepeatedSteps:
         self._masks: int | None = None  # the number of random masks per step, or None if unknown
         self._filled: dict[int, list[float]] = {}  # the filled lines of `_numbers`, as lists
         self._structure: Any = None
+        self._parameters = self.model.parameters()
+        layers = [part for _, part in self.model._walk() if isinstance(part, Layer)]
+        self._described = [self.model, *layers, step.loss]
+        self._attributes: list[Any] = []
         self._compile()
 
     def _compile(self) -> None:
         """Compile the step again if its operations have changed."""
-        parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
-        things = repr((self.model, self.step.loss))
+        parameters = [(p.trainable, p.decay, p.max_norm) for p in self._parameters]
+        attributes = [value for thing in self._described for value in vars(thing).values()]
+        same = len(attributes) == len(self._attributes)
+        if not (same and all(map(operator.is_, attributes, self._attributes))):
+            self._attributes = attributes
+            self._things = repr((self.model, self.step.loss))  # takes longer
+        things = self._things
         structure = things, parameters, *self._of_optimizer()
         if structure != self._structure:
             self._structure, self._masks, self._filled = structure, None, {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Never, Self
@@ -24,7 +23,7 @@ from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
 from ..types import Seed
 from .advice import advise
-from .compiled import STEPS_THAT_PAY, CompiledSteps
+from .compiled import compiled_steps
 from .checking import checked_batches, expect_validation_tuple, move_checked
 from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .hints import unknown_argument
@@ -395,13 +394,16 @@ class Trainer(TrainingState):
         self, step: Step, batches: Any, listeners: list[Callback]
     ) -> RepeatedSteps | None:
         """Return the steps for ``compile="auto"``, or None if each step runs in Python."""
-        backend, steps = self.model.backend, self.epochs * self.steps_per_epoch
-        if self.compile == "auto" and backend.repeats:
-            return repeated_steps(step, batches)
-        if self.compile == "off" or steps < STEPS_THAT_PAY or backend.recording() is None:
+        if self.compile == "off":
             return None
-        at_once = 1 if any(c.after_each_step for c in listeners) else 64
-        return repeated_steps(step, batches, partial(CompiledSteps, at_once=at_once))
+        if self.model.backend.repeats:
+            return repeated_steps(step, batches)
+        return compiled_steps(
+            step,
+            batches,
+            steps=(self.epochs - self.began) * self.steps_per_epoch,
+            one_by_one=any(listener.after_each_step for listener in listeners),
+        )
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024

@@ -25,6 +25,7 @@ class CompiledStep:
 
     def __init__(self, program: Program) -> None:
         self.code, buffers = emit(program)
+        self.nanoseconds = program.nanoseconds
         self._run = _compiled(self.code)
         self._arrays = [np.empty(b.size, b.dtype) if b.array is None else b.array for b in buffers]
         self._table = np.asarray([array.ctypes.data for array in self._arrays], dtype=np.uintp)

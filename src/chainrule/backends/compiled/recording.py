@@ -14,6 +14,9 @@ from .compile import CompiledStep
 from .program import Operation, Program
 
 
+_LARGE = 3e6  # in nanoseconds; NumPy's functions are as fast on the arrays of longer steps
+
+
 class RecordingBackend(Backend):
     """A backend whose arrays are symbols. Its device is the program that is being recorded."""
 
@@ -53,6 +56,6 @@ class RecordingBackend(Backend):
         limit = min(largest * largest, float(np.finfo(x.dtype).max))
         expect(namespace.sum(x * x) <= limit)
 
-    def compiled(self) -> CompiledStep:
-        """Return the recorded step."""
-        return CompiledStep(self.device)
+    def compiled(self) -> CompiledStep | None:
+        """Return the recorded step, or None if it is too large to gain anything."""
+        return None if self.device.nanoseconds > _LARGE else CompiledStep(self.device)

@@ -40,7 +40,12 @@ def assert_compiled(completed):
 
 def classifier(compile, loss=None, optimizer=None, dropout=0.3):
     layers = [cr.Linear(6, 8, bias=False), cr.BatchNorm(8), cr.ReLU(), cr.Dropout(dropout)]
-    layers += [cr.Linear(8, 8, bias=False), cr.LayerNorm(8), cr.Dropout(0.5 * dropout), cr.Linear(8, 3)]
+    layers += [
+        cr.Linear(8, 8, bias=False),
+        cr.LayerNorm(8),
+        cr.Dropout(0.5 * dropout),
+        cr.Linear(8, 3),
+    ]
     model = cr.Sequential(*layers, dtype="float64", seed=3)
     optimizer = optimizer or cr.Adam(lr=cr.schedules.cosine(1e-2, steps=30))
     loss = loss or cr.CrossEntropyLoss()
@@ -77,8 +82,16 @@ def test_layers(name, compiling):
     make, shape = LAYERS[name]
     first = make()
     x = np.concatenate([input_of(first, shape, seed) for seed in range(6)])
-    y = rng.normal(size=(len(x), *first.forward(first.bind().state.backend.asarray(
-        x, dtype=None if first.takes_integers else "float32"))[0].shape[1:]))
+    y = rng.normal(
+        size=(
+            len(x),
+            *first.forward(
+                first.bind().state.backend.asarray(
+                    x, dtype=None if first.takes_integers else "float32"
+                )
+            )[0].shape[1:],
+        )
+    )
 
     def trainer(compile):
         model = cr.Sequential(make(), dtype="float64")

@@ -17,7 +17,6 @@ from ..types import Array, LearningRates
 from .rates import checked_rates
 from .stretches import Stretch
 
-
 _Scalars = TypeVar("_Scalars", bound=Callable[..., tuple[Any, ...]])
 
 

@@ -15,7 +15,6 @@ from ..data import Batches
 from ..forms import each, rows
 from ..masks import split_key
 from ..model_state import ModelState
-from ..types import Array
 from .repeated import RepeatedSteps, repeated_steps
 from .step import Step
 
@@ -50,7 +49,7 @@ class CompiledSteps(RepeatedSteps):
 
     def _compiled(self) -> Any:
         """Record and compile the step. If this is not possible, warn and return None."""
-        recording = self.model.backend.recording()
+        self._recording = recording = self.model.backend.recording()
         self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
         try:
             with self._on_symbols(recording):
@@ -69,7 +68,7 @@ class CompiledSteps(RepeatedSteps):
         lift = recording.lift
         try:
             state.values, state._grads = lift(state.values), lift(state._grads)
-            state.buffers = lift(state.buffers, scratch=False)
+            state.buffers = lift(state.buffers, restored=True)
             state.backend, state.inputs = recording, self
             for part in stored:
                 vars(part).update(dict.fromkeys(vars(part).keys() & {"_value", "_grad"}))
@@ -87,7 +86,7 @@ class CompiledSteps(RepeatedSteps):
                 vars(thing).update(attributes)
 
     def _look_up(self) -> None:
-        xp, line, backend = self._xp, self._line, self.model.backend
+        xp, line, backend = self._xp, self._line, self._recording
         self._masks = 0
         self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
         rows = xp.take(self._rows, line, axis=0)[0, ...]
@@ -99,7 +98,7 @@ class CompiledSteps(RepeatedSteps):
     def key(self, state: ModelState) -> tuple[Any, Any, int]:
         """Return the key of the next random mask, from a new table."""
         self._keys.append(np.zeros((self.steps, 2), dtype=np.int32))
-        key = self._xp.take(state.backend.lift(self._keys[-1]), self._line, axis=0)
+        key = self._xp.take(self._recording.lift(self._keys[-1]), self._line, axis=0)
         return key[0, 0], key[0, 1], 0
 
     def __call__(self, i: int) -> list[tuple[Any, ...]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.conversion import on_host
 from ..callbacks import Callback
 from ..history import History
 from ..layers import Sequential
@@ -58,8 +57,8 @@ class Progress:
         others : list of float
             The given numbers or 0-d arrays, converted to floats.
         """
-        if on_host(state.values):
-            return np.asarray(self.rows, dtype=float), [float(number) for number in others]
+        if self.rows and {*map(type, self.rows[-1])} == {float}:  # then all rows hold floats
+            return np.asarray(self.rows), read_numbers(state, [*others])
         of_steps = [number for row in self.rows for number in row]
         numbers = read_numbers(state, [*of_steps, *others])
         table = np.asarray(numbers[: len(of_steps)]).reshape(-1, self.width)

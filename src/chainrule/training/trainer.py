@@ -23,8 +23,8 @@ from ..metrics import Metric, default_metrics
 from ..optimizers import Optimizer
 from ..types import Seed
 from .advice import advise
-from .compiled import compiled_steps
 from .checking import checked_batches, expect_validation_tuple, move_checked
+from .compiled import compiled_steps
 from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .hints import unknown_argument
 from .interruption import postponed_interruption

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import BackendError
-from .program import NOTHING, Access, Buffer, Constant, Program, row_major
+from ...types import Array
+from .program import Access, Buffer, Constant, Program
 
-LARGE = 2**12  # from this number of multiplications on, BLAS computes a matrix product
-_NO_HOST = 12, 0  # DLPack's device type for extensions, as numbers cannot be read
+_LARGE = 2**12  # from this number of multiplications on, BLAS computes a matrix product
 
 
 class Symbol:
@@ -22,7 +22,6 @@ class Symbol:
     """
 
     __array_ufunc__ = None  # NumPy's arrays leave operations with symbols to this class
-    __hash__ = object.__hash__
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
     T = property(lambda self: self.view(self.shape[::-1], self.strides[::-1]))
@@ -32,9 +31,9 @@ class Symbol:
     ) -> None:
         self.device, self.buffer, self.dtype, self.offset = program, buffer, buffer.dtype, offset
         self.shape: tuple[int, ...] = tuple(shape)
-        self.strides: tuple[int, ...] = row_major(self.shape) if strides is None else tuple(strides)
+        self.strides = row_major(self.shape) if strides is None else tuple(strides)
 
-    def view(self, shape: Any, strides: Any, offset: int | None = None) -> Symbol:
+    def view(self, shape: Any, strides: Any = None, offset: int | None = None) -> Array:
         """Return another view of the same buffer."""
         place = self.offset if offset is None else offset
         return Symbol(self.device, self.buffer, shape, strides, place)
@@ -43,12 +42,12 @@ class Symbol:
         """Return the access of a loop over `space`, to which the array is broadcast."""
         return Access(self.buffer, self.offset, broadcast(self, space).strides)
 
-    def __getitem__(self, key: Any) -> Symbol:
+    def __getitem__(self, key: Any) -> Array:
         keys = list(key) if isinstance(key, tuple) else [key]
         if isinstance(keys[0], Symbol):  # one array of integers for each axis
             space = np.broadcast_shapes(*(k.shape for k in keys))
-            index = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
-            return gather(self, space, (0,) * len(space), index)
+            terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
+            return gather(self, space, (0,) * len(space), terms)
         keys = keys if ... in keys else [*keys, ...]
         gap, named = keys.index(...), sum(k is not None for k in keys) - 1
         keys[gap : gap + 1] = [slice(None)] * (self.ndim - named)
@@ -72,7 +71,7 @@ class Symbol:
     def __iter__(self) -> Any:
         return (self[i, ...] for i in range(self.shape[0]))
 
-    def __matmul__(self, other: Symbol) -> Symbol:
+    def __matmul__(self, other: Array) -> Array:
         return matmul(self, other)
 
     def _refuse(self, *_: Any) -> NoReturn:
@@ -81,12 +80,10 @@ class Symbol:
     __bool__ = __float__ = __int__ = __index__ = __array__ = _refuse
 
     def __array_namespace__(self, **_: Any) -> Any:
-        from . import namespace
-
-        return namespace
+        return self.device.namespace
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return _NO_HOST
+        return 12, 0  # the type for extensions, as numbers cannot be read
 
 
 _OPERATORS = {
@@ -99,14 +96,13 @@ _COMPARISONS = {
 }  # fmt: skip
 for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__{_short}__", lambda a, b, f=_name: record(f, a, b))
-for _short, _name in _OPERATORS.items():
     setattr(Symbol, f"__r{_short}__", lambda a, b, f=_name: record(f, b, a))
     setattr(Symbol, f"__i{_short}__", lambda a, b, f=_name: record(f, a, b, out=a))
-setattr(Symbol, "__neg__", lambda a: record("multiply", a, -1))
-setattr(Symbol, "__invert__", lambda a: record("bitwise_xor", a, -1))
+for _short, _name in (("neg", "multiply"), ("invert", "bitwise_xor")):
+    setattr(Symbol, f"__{_short}__", lambda a, f=_name: record(f, a, -1))
 
 
-def record(function: str, *inputs: Any, out: Symbol | None = None) -> Symbol:
+def record(function: str, *inputs: Any, out: Array = None) -> Array:
     """Record an elementwise function. The inputs are symbols, NumPy arrays or numbers."""
     program = next(i.device for i in (*inputs, out) if isinstance(i, Symbol))
     inputs = tuple(lift(program, i) if hasattr(i, "__array__") else i for i in inputs)
@@ -114,10 +110,9 @@ def record(function: str, *inputs: Any, out: Symbol | None = None) -> Symbol:
     if any(i.device is not program for i in symbols):
         raise BackendError("an array of an earlier recording is used")
     space = np.broadcast_shapes(*(i.shape for i in symbols)) if out is None else out.shape
-    conditions = inputs[: function == "where"]
-    dtype = _common(function, inputs[len(conditions) :], out)
-    operands = [i.access(space) for i in conditions]
-    operands += [_operand(i, space, dtype) for i in inputs[len(conditions) :]]
+    conditions, values = inputs[: function == "where"], inputs[function == "where" :]
+    dtype = _common(function, values, out)
+    operands = [i.access(space) for i in conditions] + [_operand(i, space, dtype) for i in values]
     result = np.dtype(bool) if function in _COMPARISONS.values() else dtype
     out = symbol(program, space, result) if out is None else out
     if function != "copy" and out.dtype != result:
@@ -129,13 +124,13 @@ def record(function: str, *inputs: Any, out: Symbol | None = None) -> Symbol:
     return out
 
 
-def _common(function: str, values: Sequence[Any], out: Symbol | None) -> np.dtype[Any]:
+def _common(function: str, values: Sequence[Any], out: Array) -> np.dtype[Any]:
     """Return the dtype in which a function computes."""
     dtypes = {v.dtype for v in values if isinstance(v, Symbol)}
-    if not dtypes:
-        return np.dtype(float) if out is None else out.dtype
-    common: np.dtype[Any] = np.result_type(*dtypes)
+    if not dtypes and out is not None:
+        return out.dtype  # type: ignore[no-any-return]
     floats = function == "divide" or any(isinstance(v, float) for v in values)
+    common: Any = np.result_type(*dtypes or [float])
     return np.dtype(float) if floats and common.kind != "f" else common
 
 
@@ -144,44 +139,50 @@ def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | C
     return astype(x, dtype).access(space) if isinstance(x, Symbol) else Constant(x, dtype)
 
 
-def astype(x: Symbol, dtype: Any) -> Symbol:
+def astype(x: Array, dtype: Any) -> Array:
     """Return `x` in this dtype, without a copy if it has this dtype."""
     return x if x.dtype == dtype else record("copy", x, out=symbol(x.device, x.shape, dtype))
 
 
-def symbol(program: Program, shape: Sequence[int], dtype: Any) -> Symbol:
+def symbol(program: Program, shape: Sequence[int], dtype: Any) -> Array:
     """Return a new temporary array."""
     return Symbol(program, program.temporary(math.prod(shape), dtype), shape)
 
 
-def lift(program: Program, array: Any) -> Symbol:
+def lift(program: Program, array: Any) -> Array:
     """Return a symbol for the memory of an array, which the program reads in every step."""
     if isinstance(array, Symbol):
         return array
-    array = np.asarray(array)
-    array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
-    found = (b for b in program.buffers if b.array is array)
-    buffer = next(found, None) or program.temporary(array.size, array.dtype)
+    array = np.require(array, requirements="C")
+    buffer = next((b for b in program.buffers if b.array is array), None)
+    buffer = buffer or program.temporary(array.size, array.dtype)
     buffer.array = array
     return Symbol(program, buffer, array.shape)
 
 
-def broadcast(x: Symbol, shape: Sequence[int]) -> Symbol:
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the strides of an array in row-major order."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def broadcast(x: Array, shape: Sequence[int]) -> Array:
     """Return a view of this shape."""
     np.broadcast_to(np.empty(x.shape, bool), shape)  # raises an error if the shapes do not fit
     strides = [0 if n == 1 else s for n, s in zip(x.shape, x.strides, strict=True)]
     return x.view(shape, [0] * (len(shape) - x.ndim) + strides)
 
 
-def gather(x: Symbol, space: tuple[int, ...], strides: Any, index: Any) -> Symbol:
+def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
     """Return the elements of `x` at places that depend on integer arrays."""
-    out = symbol(x.device, space, x.dtype)
-    source = Access(x.buffer, x.offset, tuple(strides), tuple(index))
+    out, source = (
+        symbol(x.device, space, x.dtype),
+        Access(x.buffer, x.offset, strides, tuple(terms)),
+    )
     x.device.append("copy", space, (source,), out.access(space))
     return out
 
 
-def scatter(function: str, x: Symbol, index: Symbol, values: Any) -> None:
+def scatter(function: str, x: Array, index: Array, values: Any) -> None:
     """Write ``values[i]`` to row ``x[index[i]]`` for every `i`, or combine both in a reduction."""
     space = (*index.shape, *x.shape[1:])
     rows = Access(index.buffer, index.offset, index.strides + (0,) * (x.ndim - 1))
@@ -190,37 +191,31 @@ def scatter(function: str, x: Symbol, index: Symbol, values: Any) -> None:
     x.device.append(function, space, (source,) if function == "copy" else (out, source), out)
 
 
-def reduce(function: str, x: Symbol, axis: Any, keepdims: bool, first: float) -> Symbol:
+def reduce(function: str, x: Array, axis: Any, keepdims: bool, first: float) -> Array:
     """Reduce axes of `x` with a function, starting with the number `first`."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = {a % x.ndim for a in axes}
+    given: Any = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = {a % x.ndim for a in given}
     out = symbol(x.device, [1 if a in axes else n for a, n in enumerate(x.shape)], x.dtype)
     out[...] = first
     total = out.access(x.shape)
     x.device.append(f"reduce {function}", x.shape, (total, x.access(x.shape)), total)
-    left = [a for a in range(x.ndim) if keepdims or a not in axes]
-    return out.view([out.shape[a] for a in left], [out.strides[a] for a in left])
+    return out.view([n for a, n in enumerate(out.shape) if keepdims or a not in axes])
 
 
-def matmul(a: Symbol, b: Symbol, out: Symbol | None = None) -> Symbol:
+def matmul(a: Array, b: Array, out: Array = None) -> Array:
     """Record matrix products, one for each index of the leading axes.
 
     A small product is a loop over all products of elements, which are added up by a reduction.
     """
     several, (m, k), n = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2:], b.shape[-1]
-    if m * k * n < LARGE:
+    if m * k * n < _LARGE:
         terms = record("multiply", a[..., None], b[..., None, :, :])
         result = reduce("add", terms, -2, False, 0)
         return result if out is None else record("copy", result, out=out)
     out = symbol(a.device, (*several, m, n), a.dtype) if out is None else out
     a, b = (x if 1 in x.strides[-2:] else record("copy", x) for x in (a, b))
-    a, b = broadcast(a, (*several, m, k)), broadcast(b, (*several, k, n))
+    matrices = broadcast(a, (*several, m, k)), broadcast(b, (*several, k, n)), out
     for i in np.ndindex(several):
-        *factors, result = (x[(*i, ...)].access(x.shape[-2:]) for x in (a, b, out))
+        *factors, result = (x[(*i, ...)].access(x.shape[-2:]) for x in matrices)
         out.device.append("matmul", (m, k, n), tuple(factors), result)
     return out
-
-
-def expect(condition: Symbol) -> None:
-    """Break off a step unless `condition`, a boolean with one element, is true."""
-    condition.device.append("expect", (), (condition.access(()),), NOTHING)

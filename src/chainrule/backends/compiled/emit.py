@@ -5,44 +5,59 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from .fuse import Group, fused, on_axes, only_in_registers
+from .fuse import Group, fused, only_in_registers
 from .program import Access, Buffer, Constant, Operation, Program
 
-# The instruction of each function for floating-point numbers, then for integers and booleans. A
-# name with @ is a function of LLVM or of C's library.
 INSTRUCTIONS = {
-    "add": ("fadd contract", "add"),
-    "subtract": ("fsub contract", "sub"),
-    "multiply": ("fmul contract", "mul"),
-    "divide": ("fdiv", "sdiv"),
-    "less": ("fcmp olt", "icmp slt"),
-    "less_equal": ("fcmp ole", "icmp sle"),
-    "greater": ("fcmp ogt", "icmp sgt"),
-    "greater_equal": ("fcmp oge", "icmp sge"),
-    "equal": ("fcmp oeq", "icmp eq"),
-    "not_equal": ("fcmp une", "icmp ne"),
-    "maximum": ("@llvm.maximum.{short}", "@llvm.smax.{short}"),
-    "minimum": ("@llvm.minimum.{short}", "@llvm.smin.{short}"),
-    "abs": ("@llvm.fabs.{short}", ""),
-    "bitwise_and": ("", "and"),
-    "bitwise_or": ("", "or"),
-    "bitwise_xor": ("", "xor"),
-    "bitwise_right_shift": ("", "ashr"),
-    "reduce add": ("fadd contract reassoc", "add"),
-    **{name: (f"@llvm.{name}.{{short}}", "") for name in ("exp", "log", "sqrt", "floor", "pow")},
-    **{name: (f"@{name}{{c}}", "") for name in ("expm1", "log1p", "tanh")},
-}
+    "add": ("fadd contract", "add"), "subtract": ("fsub contract", "sub"),
+    "multiply": ("fmul contract", "mul"), "divide": ("fdiv", "sdiv"),
+    "less": ("fcmp olt", "icmp slt"), "less_equal": ("fcmp ole", "icmp sle"),
+    "greater": ("fcmp ogt", "icmp sgt"), "greater_equal": ("fcmp oge", "icmp sge"),
+    "equal": ("fcmp oeq", "icmp eq"), "not_equal": ("fcmp une", "icmp ne"),
+    "maximum": ("@llvm.maximum{0}", "@llvm.smax{0}"), "bitwise_and": ("", "and"),
+    "minimum": ("@llvm.minimum{0}", "@llvm.smin{0}"), "bitwise_or": ("", "or"),
+    "abs": ("@llvm.fabs{0}", ""), "bitwise_xor": ("", "xor"), "where": ("select", "select"),
+    "bitwise_right_shift": ("", "ashr"), "reduce add": ("fadd contract reassoc", "add"),
+    **{name: (f"@llvm.{name}{{0}}", "") for name in ("exp", "log", "sqrt", "floor", "pow")},
+    **{name: (f"@{name}{{1}}", "") for name in ("expm1", "log1p", "tanh")},
+}  # fmt: skip
+"""The instruction of each function for floating-point numbers, and for integers and booleans. A
+name with @ is a function of LLVM or of the C library. Its suffix depends on the type."""
 
-# The instruction that converts a number, by the kinds of both dtypes.
+# The instruction that converts a number, by the kinds of both dtypes and whether it gets longer.
 _CONVERSIONS = {
     "bf": "uitofp", "bi": "zext", "bu": "zext", "uf": "uitofp", "ui": "zext", "if": "sitofp",
-    "fi": "fptosi", "fu": "fptoui",
+    "fi": "fptosi", "fu": "fptoui", "ff": "fptrunc", "ff+": "fpext", "ii": "trunc", "ii+": "sext",
 }  # fmt: skip
+
+_RUN = """
+define internal i1 @step({parameters}) noinline {{
+{body}
+  ret i1 0
+}}
+define i64 @run(ptr %table, i64 %count) {{
+entry:
+{pointers}
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%done, %more]
+  %whole = call i1 @step({parameters})
+  br i1 %whole, label %more, label %end
+more:
+  %done = add i64 %i, 1
+  %last = icmp eq i64 %done, %count
+  br i1 %last, label %end, label %next
+end:
+  %steps = phi i64 [%i, %next], [%done, %more]
+  ret i64 %steps
+}}
+!0 = distinct !{{!0, !{{!"llvm.loop.unroll.disable"}}}}
+"""
 
 
 def emit(program: Program) -> tuple[str, list[Buffer]]:
@@ -60,53 +75,16 @@ def emit(program: Program) -> tuple[str, list[Buffer]]:
     for group in undo:
         code.group(group)
     body = "\n".join([*code.slots, *code.lines])
-    used = {int(number) for number in re.findall(r"%b(\d+)", body)}
-    buffers = [program.buffers[number] for number in sorted(used)]
-    names = [f"%b{buffer.number}" for buffer in buffers]
-    pointers = "".join(
-        f"  %at{i} = getelementptr ptr, ptr %table, i64 {i}\n  {name} = load ptr, ptr %at{i}\n"
-        for i, name in enumerate(names)
+    calls = re.findall(r"call (\w+ @[\w.]+)\((.*)\)", body)
+    declared = {f"declare {f}({re.sub(r' [^, ]+(?=,|$)', '', values)})" for f, values in calls}
+    numbers = sorted({int(number) for number in re.findall(r"%b(\d+)", body)})
+    pointers = (
+        f"  %a{n} = getelementptr ptr, ptr %table, i64 {i}\n  %b{n} = load ptr, ptr %a{n}"
+        for i, n in enumerate(numbers)
     )
-    calls = re.findall(r"call (\w+) (@[\w.]+)\((.*)\)", body)
-    kinds = ((result, f, re.sub(r" [^, ]+(?=,|$)", "", arguments)) for result, f, arguments in calls)
-    declared = sorted({f"declare {result} {f}({kinds})" for result, f, kinds in kinds})
-    return "\n".join(declared) + _RUN.format(
-        body=body,
-        pointers=pointers,
-        parameters=", ".join(f"ptr noalias {name}" for name in names),
-        arguments=", ".join(f"ptr {name}" for name in names),
-    ), buffers
-
-
-_RUN = """
-define internal i1 @step({parameters}) noinline {{
-{body}
-  ret i1 0
-}}
-define i64 @run(ptr %table, i64 %count) {{
-{pointers}  br label %next
-next:
-  %i = phi i64 [0, %0], [%done, %more]
-  %whole = call i1 @step({arguments})
-  br i1 %whole, label %more, label %end
-more:
-  %done = add i64 %i, 1
-  %last = icmp eq i64 %done, %count
-  br i1 %last, label %end, label %next
-end:
-  %steps = phi i64 [%i, %next], [%done, %more]
-  ret i64 %steps
-}}
-!0 = distinct !{{!0, !1}}
-!1 = !{{!"llvm.loop.unroll.disable"}}
-"""
-
-
-def _type(dtype: Any, *, stored: bool = True) -> str:
-    """Return LLVM's type of a number. In memory, a boolean is a byte."""
-    if dtype.kind == "f":
-        return {2: "half", 4: "float", 8: "double"}[dtype.itemsize]
-    return f"i{8 * dtype.itemsize}" if stored or dtype.kind != "b" else "i1"
+    parameters = ", ".join(f"ptr noalias %b{n}" for n in numbers)
+    run = _RUN.format(body=body, pointers="\n".join(pointers), parameters=parameters)
+    return "\n".join(sorted(declared)) + run, [program.buffers[n] for n in numbers]
 
 
 class Code:
@@ -115,38 +93,16 @@ class Code:
     def __init__(self, registers: set[Buffer | None]) -> None:
         self.lines: list[str] = []
         self.slots: list[str] = []
-        self.registers = registers
+        self.registers = registers  # buffers without memory
         self.indices: list[str] = []  # of the loops around the current statement
         self.known: dict[Any, str] = {}  # the numbers of the current iteration
         self._names = 0
 
-    def name(self) -> str:
-        """Return a new name."""
-        self._names += 1
-        return f"%v{self._names}"
-
     def __call__(self, instruction: str) -> str:
         """Add an instruction, and return the name of its result."""
-        name = self.name()
-        self.lines.append(f"  {name} = {instruction}")
-        return name
-
-    @contextlib.contextmanager
-    def loop(self, count: int) -> Iterator[str]:
-        """Repeat the block for an index from 0 to `count`, exclusively."""
-        slot, block = self.name(), self.name()
-        self.slots.append(f"  {slot} = alloca i64")
-        self.lines += [f"  store i64 0, ptr {slot}", f"  br label {block}", f"{block[1:]}:"]
-        index = self(f"load i64, ptr {slot}")
-        yield index
-        following = self(f"add nuw nsw i64 {index}, 1")
-        more = self(f"icmp ult i64 {following}, {count}")
-        rolled = ", !llvm.loop !0" if count > 4 else ""  # unrolling takes long
-        self.lines += [
-            f"  store i64 {following}, ptr {slot}",
-            f"  br i1 {more}, label {block}, label {block}.end{rolled}",
-            f"{block[1:]}.end:",
-        ]
+        self._names += 1
+        self.lines.append(f"  %v{self._names} = {instruction}")
+        return f"%v{self._names}"
 
     def group(self, group: Group) -> None:
         """Emit a group of operations."""
@@ -154,107 +110,104 @@ class Code:
         if group[0].function == "matmul":
             self._matmul(group[0])
         elif group[0].function == "expect":
-            block = self.name()
-            holds = self.value(group[0].inputs[0])
-            self.lines += [f"  br i1 {holds}, label {block}, label %broken", f"{block[1:]}:"]
+            self.lines.append(
+                f"  br i1 {self.value(group[0].inputs[0])}, label %e{self._names}, "
+                f"label %broken\ne{self._names}:"
+            )
         else:
-            group = _collapsed(group)
             with contextlib.ExitStack() as nest:
-                self.indices = [nest.enter_context(self.loop(n)) for n in group[0].space]
+                self.indices = [nest.enter_context(self._loop(n)) for n in group[0].space]
                 for loop in group:
                     self._statement(loop)
             self.indices = []
 
+    @contextlib.contextmanager
+    def _loop(self, count: int) -> Iterator[str]:
+        """Repeat the block for an index from 0 to `count`, exclusively."""
+        slot = f"%slot{len(self.slots)}"
+        self.slots.append(f"  {slot} = alloca i64")
+        self.lines += [f"  store i64 0, ptr {slot}", f"  br label {slot}b", f"{slot[1:]}b:"]
+        index = self(f"load i64, ptr {slot}")
+        yield index
+        following = self(f"add nuw nsw i64 {index}, 1")
+        more = self(f"icmp ult i64 {following}, {count}")
+        rolled = ", !llvm.loop !0" if count > 4 else ""  # unrolling a long loop takes long
+        self.lines += [
+            f"  store i64 {following}, ptr {slot}",
+            f"  br i1 {more}, label {slot}b, label {slot}e{rolled}\n{slot[1:]}e:",
+        ]
+
     def _statement(self, loop: Operation) -> None:
         values, dtype, out = [*map(self.value, loop.inputs)], loop.inputs[-1].dtype, loop.out
-        kind = _type(dtype, stored=False)
+        kind, real = type_of(dtype), dtype.kind == "f"
+        function = loop.function if loop.function in INSTRUCTIONS else loop.function[7:]
+        suffixes = f".{'f' if real else 'i'}{8 * dtype.itemsize}", "f" * (kind == "float")
+        word = INSTRUCTIONS.get(function, ("", ""))[not real].format(*suffixes)
+        typed = ", ".join(f"{kind} {value}" for value in values)
         if loop.function == "copy":
             result = self._converted(values[0], dtype, out.dtype)
-        elif loop.function == "where":
-            result = self(f"select i1 {values[0]}, {kind} {values[1]}, {kind} {values[2]}")
+        elif word == "select":
+            result = self(f"select i1 {typed.split(' ', 1)[1]}")
+        elif word[0] == "@":
+            result = self(f"call {kind} {word}({typed})")
         else:
-            name = loop.function if loop.function in INSTRUCTIONS else loop.function[7:]
-            short, c = f"f{8 * dtype.itemsize}" if dtype.kind == "f" else kind, "f" * (kind[0] == "f")
-            word = INSTRUCTIONS[name][dtype.kind != "f"].format(short=short, c=c)
-            if word[0] == "@":
-                result = self(f"call {kind} {word}({', '.join(f'{kind} {v}' for v in values)})")
-            else:
-                result = self(f"{word} {kind} {', '.join(values)}")
+            result = self(f"{word} {kind} {', '.join(values)}")
         self.known[out] = result
         if out.buffer not in self.registers:
-            if out.dtype == bool:
-                result = self(f"zext i1 {result} to i8")
-            self.lines.append(f"  store {_type(out.dtype)} {result}, ptr {self.address(out)}")
+            stored = result if out.dtype != bool else self(f"zext i1 {result} to i8")
+            self.lines.append(f"  store {type_of(out.dtype, 8)} {stored}, ptr {self._address(out)}")
 
     def value(self, operand: Access | Constant) -> str:
         """Return an operand, which is read from memory if necessary."""
         if isinstance(operand, Constant):
             return _literal(*operand)
-        if operand not in self.known:
-            if operand.buffer is None:
-                found = self.place(operand)
-            else:
-                found = self(f"load {_type(operand.dtype)}, ptr {self.address(operand)}")
-                if operand.dtype == bool:
-                    found = self(f"trunc i8 {found} to i1")
+        if operand not in self.known and operand.buffer is None:
+            self.known[operand] = self._place(operand)
+        elif operand not in self.known:
+            found = self(f"load {type_of(operand.dtype, 8)}, ptr {self._address(operand)}")
+            found = found if operand.dtype != bool else self(f"trunc i8 {found} to i1")
             self.known[operand] = found
         return self.known[operand]
 
-    def place(self, access: Access) -> str:
+    def _place(self, access: Access) -> str:
         """Return the place of an element in its buffer."""
         total = str(access.offset)
         terms = [*zip(self.indices, access.strides, strict=False)]
-        for index, stride in terms + [(self.value(i), stride) for i, stride in access.index]:
-            if stride:
-                product = self(f"mul nsw i64 {index}, {stride}")
-                total = self(f"add nsw i64 {total}, {product}")
+        for index, stride in terms + [(self.value(i), stride) for i, stride in access.gathered]:
+            total = self(f"add nsw i64 {total}, {self(f'mul nsw i64 {index}, {stride}')}")
         return total
 
-    def address(self, access: Access) -> str:
-        """Return the address of an element."""
-        assert access.buffer is not None
-        pointer, place = f"ptr %b{access.buffer.number}", self.place(access)
-        return self(f"getelementptr inbounds {_type(access.dtype)}, {pointer}, i64 {place}")
+    def _address(self, access: Any) -> str:
+        pointer, place = f"ptr %b{access.buffer.number}", self._place(access)
+        return self(f"getelementptr inbounds {type_of(access.dtype, 8)}, {pointer}, i64 {place}")
 
     def _converted(self, value: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
         """Convert a number to another dtype."""
-        a, b = _type(old, stored=False), _type(new, stored=False)
-        if a == b:
-            return value
-        if new.kind == "b":
-            return self(f"{INSTRUCTIONS['not_equal'][old.kind != 'f']} {a} {value}, {_literal(0, old)}")
-        same = {"f": ("fptrunc", "fpext"), "i": ("trunc", "sext"), "u": ("trunc", "zext")}
-        known = _CONVERSIONS.get(old.kind + new.kind)
-        return self(f"{known or same[new.kind][new.itemsize > old.itemsize]} {a} {value} to {b}")
+        a, b = type_of(old), type_of(new)
+        if a != b and new.kind == "b":
+            word = INSTRUCTIONS["not_equal"][old.kind != "f"]
+            return self(f"{word} {a} {value}, {_literal(0, old)}")
+        key = old.kind + new.kind + "+" * (old.kind == new.kind and new.itemsize > old.itemsize)
+        return value if a == b else self(f"{_CONVERSIONS[key]} {a} {value} to {b}")
 
     def _matmul(self, product: Operation) -> None:
         """Call BLAS's ``gemm``, ``out = 1.0 * a @ b + 0.0 * out``, for row-major matrices."""
         (m, k, n), matrices = product.space, (*product.inputs, product.out)
-        a, b, out = (f"ptr {self.address(x)}, i64 {max(x.strides)}" for x in matrices)
-        orders = (f"i32 {111 if x.strides[1] == 1 else 112}" for x in product.inputs)
-        kind, sizes = _type(product.out.dtype), f"i64 {m}, i64 {n}, i64 {k}"
-        self.lines.append(
-            f"  call void @{kind}_gemm(i32 101, {', '.join(orders)}, {sizes}, {kind} 1.0, {a}, {b}, "
-            f"{kind} 0.0, {out})"
-        )
+        a, b, out = (f"ptr {self._address(x)}, i64 {max(x.strides)}" for x in matrices)
+        ta, tb = (f"i32 {111 if x.strides[1] == 1 else 112}" for x in product.inputs)
+        kind, sizes = type_of(product.out.dtype), f"i64 {m}, i64 {n}, i64 {k}"
+        values = f"i32 101, {ta}, {tb}, {sizes}, {kind} 1.0, {a}, {b}, {kind} 0.0, {out}"
+        self.lines.append(f"  call void @{kind}_gemm({values})")
+
+
+def type_of(dtype: Any, bits_of_boolean: int = 1) -> str:
+    """Return LLVM's type of a number. In memory, a boolean has 8 bits."""
+    if dtype.kind == "f":
+        return {2: "half", 4: "float", 8: "double"}[dtype.itemsize]
+    return f"i{bits_of_boolean if dtype.kind == 'b' else 8 * dtype.itemsize}"
 
 
 def _literal(value: float, dtype: np.dtype[Any]) -> str:
     """Return a number as LLVM writes it. Floating-point numbers are written bit by bit."""
-    if dtype.kind != "f":
-        return str(int(value))
-    return f"0x{struct.pack('>d', float(dtype.type(value))).hex()}"
-
-
-def _collapsed(group: Group) -> Group:
-    """Join neighbouring axes of a loop nest if all accesses step through them evenly."""
-    axis = 0
-    while axis + 1 < len(space := group[0].space):
-        accesses = [access for loop in group for access in (*loop.reads, loop.out)]
-        if all(a.strides[axis] == space[axis + 1] * a.strides[axis + 1] for a in accesses):
-            joined = (*space[:axis], space[axis] * space[axis + 1], *space[axis + 2 :])
-            axes = [a for a in range(len(space)) if a != axis]
-            group = [on_axes(loop, axes)._replace(space=joined) for loop in group]
-        else:
-            axis += 1
-    return group
+    number = struct.pack(">d", float(dtype.type(value))).hex() if dtype.kind == "f" else ""
+    return f"0x{number}" if number else str(int(value))

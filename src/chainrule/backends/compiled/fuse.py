@@ -59,8 +59,8 @@ def on_axes(operation: Operation, axes: Sequence[int]) -> Operation:
     def narrowed(operand: Any) -> Any:
         if isinstance(operand, Constant):
             return operand
-        index = tuple((narrowed(access), stride) for access, stride in operand.index)
-        return operand._replace(strides=tuple(operand.strides[a] for a in axes), index=index)
+        gathered = tuple((narrowed(access), stride) for access, stride in operand.gathered)
+        return operand._replace(strides=tuple(operand.strides[a] for a in axes), gathered=gathered)
 
     inputs, space = map(narrowed, operation.inputs), tuple(operation.space[a] for a in axes)
     return Operation(operation.function, space, tuple(inputs), narrowed(operation.out))
@@ -89,7 +89,7 @@ def _can_join(loop: Operation, group: Group) -> bool:
 def _repeats(access: Access, space: Sequence[int]) -> bool:
     """Return whether several iterations may use the same element."""
     pairs = zip(access.strides, space, strict=True)
-    return bool(access.index) or any(s == 0 and n > 1 for s, n in pairs)
+    return bool(access.gathered) or any(s == 0 and n > 1 for s, n in pairs)
 
 
 def _independent(operation: Operation, other: Operation) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import BackendError
 
 _LIMIT = 5000  # a longer program takes too long to compile
+_COSTS = {"matmul": 0.03, **dict.fromkeys(("exp", "log", "tanh", "expm1", "log1p", "pow"), 10.0)}
 
 
 @dataclass(eq=False)
@@ -26,19 +27,26 @@ class Buffer:
 class Access(NamedTuple):
     """The element that a loop reads or writes in iteration ``i``, ``buffer[offset + i . strides]``.
 
-    Without a buffer, the access is the number ``offset + i . strides`` itself. The `index` adds
-    terms ``element * stride`` to the place, where each element is an access to integers.
+    Without a buffer, the access is the number ``offset + i . strides`` itself. The `gathered` terms
+    ``element * stride`` are added to the place. Each of these elements is an access to integers.
     """
 
     buffer: Buffer | None
     offset: int
     strides: tuple[int, ...]
-    index: tuple[tuple[Access, int], ...] = ()
+    gathered: tuple[tuple[Access, int], ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the element."""
         return np.dtype(np.int64) if self.buffer is None else self.buffer.dtype
+
+    def __str__(self) -> str:
+        terms = [f"{s}{'ijklmn'[i]}" for i, s in enumerate(self.strides) if s]
+        terms += [f"{s} * {access}" for access, s in self.gathered]
+        place = " + ".join([str(self.offset)] * (self.offset > 0 or not terms) + terms)
+        kind = "t" if self.buffer is None or self.buffer.array is None else "m"
+        return place if self.buffer is None else f"{kind}{self.buffer.number}[{place}]"
 
 
 class Constant(NamedTuple):
@@ -46,6 +54,9 @@ class Constant(NamedTuple):
 
     value: float
     dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
 
 
 class Operation(NamedTuple):
@@ -59,7 +70,7 @@ class Operation(NamedTuple):
 
     function: str
     space: tuple[int, ...]
-    inputs: tuple[Access | Constant, ...]
+    inputs: tuple[Any, ...]
     out: Access
 
     @property
@@ -71,32 +82,18 @@ class Operation(NamedTuple):
     def reads(self) -> list[Access]:
         """All elements that the operation reads."""
         direct = [i for i in self.inputs if isinstance(i, Access)]
-        return direct + [a for access in (*direct, self.out) for a, _ in access.index]
+        return direct + [a for access in (*direct, self.out) for a, _ in access.gathered]
 
     def __str__(self) -> str:
-        inputs, shape = ", ".join(map(_place, self.inputs)), " x ".join(map(str, self.space)) or "1"
-        return f"{_place(self.out)} = {self.function}({inputs})  [{shape}]"
-
-
-NOTHING = Access(None, 0, ())
-
-
-def _place(operand: Access | Constant) -> str:
-    """Describe an operand by its buffer, offset and strides, or by its value."""
-    if isinstance(operand, Constant):
-        return f"{operand.value:g}"
-    terms = [f"{s}{'ijklmn'[i]}" for i, s in enumerate(operand.strides) if s]
-    terms += [f"{s} * {_place(access)}" for access, s in operand.index]
-    place = " + ".join([str(operand.offset)] * (operand.offset > 0 or not terms) + terms)
-    if operand.buffer is None:
-        return place
-    return f"{'t' if operand.buffer.array is None else 'm'}{operand.buffer.number}[{place}]"
+        inputs, shape = ", ".join(map(str, self.inputs)), " x ".join(map(str, self.space))
+        return f"{self.out} = {self.function}({inputs})  [{shape or 1}]"
 
 
 @dataclass
 class Program:
-    """The operations of one step, in order."""
+    """The operations of one step, in order. `namespace` holds the functions of its arrays."""
 
+    namespace: Any
     buffers: list[Buffer] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     undo: list[Operation] = field(default_factory=list)  # runs if a step is broken off
@@ -115,15 +112,7 @@ class Program:
     @property
     def nanoseconds(self) -> float:
         """A rough estimate of the time of a step."""
-        slow = {"exp", "log", "tanh", "expm1", "log1p", "pow"}
-        factors = (1 / 32 if o.function == "matmul" else 10 if o.function in slow else 1
-                   for o in self.operations)
-        return sum(math.prod(o.space) * f for o, f in zip(self.operations, factors, strict=True))
+        return sum(math.prod(o.space) * _COSTS.get(o.function, 1.0) for o in self.operations)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.operations))
-
-
-def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the strides of an array in row-major order."""
-    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ...types import Array
 from ..base import Backend
 from . import namespace
-from .arrays import Symbol, expect, lift, matmul, record, scatter
+from .arrays import Symbol, lift, matmul, record, reduce, scatter
 from .compile import CompiledStep
-from .program import Operation, Program
+from .program import Access, Operation, Program
 
-
-_LARGE = 3e6  # in nanoseconds; NumPy's functions are as fast on the arrays of longer steps
+_LARGE = 3e6  # nanoseconds; in longer steps, NumPy's functions are as fast
 
 
 class RecordingBackend(Backend):
@@ -24,37 +24,34 @@ class RecordingBackend(Backend):
 
     def __init__(self) -> None:
         self.xp, self.name, self.array_type = namespace, "compiled", Symbol
-        self.device, self.precision = Program(), None
-        self._kernels = {}
+        self.device, self.precision, self._kernels = Program(namespace), None, {}
 
-    def asarray(self, x: Any, *, dtype: Any = None) -> Symbol:
+    def asarray(self, x: Any, *, dtype: Any = None) -> Array:
         return namespace.asarray(x, dtype=dtype, device=self.device)
 
-    def lift(self, array: np.ndarray, *, scratch: bool = True) -> Symbol:
-        """Return a symbol for an array that the step reads and writes.
-
-        If a step is broken off, the contents of the array are restored, unless it is `scratch`.
-        """
-        symbol = lift(self.device, array)
-        if not scratch:
-            before, space = record("copy", symbol), symbol.shape
-            undo = Operation("copy", space, (before.access(space),), symbol.access(space))
-            self.device.undo.append(undo)
-        return symbol
-
-    def matmul(self, a: Symbol, b: Symbol, out: Symbol | None = None) -> Symbol:
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
         return matmul(a, b, out)
 
-    def scatter_add(self, target: Symbol, index: Symbol, values: Symbol) -> None:
+    def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         scatter("reduce add", target, index, values)
 
-    def set_row(self, target: Symbol, index: Symbol, values: Any) -> None:
+    def expect_norm(self, x: Array, largest: float = math.inf) -> None:
+        limit = min(largest * largest, float(np.finfo(x.dtype).max))
+        small = reduce("add", x * x, None, False, 0) <= limit
+        self.device.append("expect", (), (small.access(()),), Access(None, 0, ()))
+
+    def lift(self, array: np.ndarray, *, restored: bool = False) -> Array:
+        """Return a symbol for an array. If a step is broken off, the array may be `restored`."""
+        symbol = lift(self.device, array)
+        if restored:
+            before, space = record("copy", symbol), symbol.shape
+            undo = "copy", space, (before.access(space),), symbol.access(space)
+            self.device.undo.append(Operation(*undo))
+        return symbol
+
+    def set_row(self, target: Array, index: Array, values: Any) -> None:
         """Write `values` to the row of `target` whose number is the only element of `index`."""
         scatter("copy", target, index, values)
-
-    def expect_norm(self, x: Symbol, largest: float = math.inf) -> None:
-        limit = min(largest * largest, float(np.finfo(x.dtype).max))
-        expect(namespace.sum(x * x) <= limit)
 
     def compiled(self) -> CompiledStep | None:
         """Return the recorded step, or None if it is too large to gain anything."""

@@ -68,9 +68,6 @@ class Symbol:
     def __setitem__(self, key: Any, value: Any) -> None:
         record("copy", value, out=self[key])
 
-    def __iter__(self) -> Any:
-        return (self[i, ...] for i in range(self.shape[0]))
-
     def __matmul__(self, other: Array) -> Array:
         return matmul(self, other)
 
@@ -202,6 +199,11 @@ def reduce(function: str, x: Array, axis: Any, keepdims: bool, first: float) -> 
     return out.view([n for a, n in enumerate(out.shape) if keepdims or a not in axes])
 
 
+def _fits_blas(m: int, n: int, down: int, right: int) -> bool:
+    """Return whether a matrix lies row by row or column by column in memory."""
+    return (right == 1 and (down >= n or m == 1)) or (down == 1 and (right >= m or n == 1))
+
+
 def matmul(a: Array, b: Array, out: Array = None) -> Array:
     """Record matrix products, one for each index of the leading axes.
 
@@ -213,7 +215,7 @@ def matmul(a: Array, b: Array, out: Array = None) -> Array:
         result = reduce("add", terms, -2, False, 0)
         return result if out is None else record("copy", result, out=out)
     out = symbol(a.device, (*several, m, n), a.dtype) if out is None else out
-    a, b = (x if 1 in x.strides[-2:] else record("copy", x) for x in (a, b))
+    a, b = (x if _fits_blas(*x.shape[-2:], *x.strides[-2:]) else record("copy", x) for x in (a, b))
     matrices = broadcast(a, (*several, m, k)), broadcast(b, (*several, k, n)), out
     for i in np.ndindex(several):
         *factors, result = (x[(*i, ...)].access(x.shape[-2:]) for x in matrices)

@@ -14,7 +14,6 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-from ...errors import BackendError
 from ...files.atomic import write_atomically
 from .emit import emit
 from .program import Program
@@ -41,12 +40,9 @@ def _compiled(code: str) -> Any:
     parts = llvmlite.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     key = hashlib.sha256("\n".join((*parts, code)).encode()).hexdigest()
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "chainrule", f"{key}.o")
-    try:
-        stored = path.read_bytes()
-    except OSError:
-        stored = b""
-    machine_code = stored[32:]
-    if hashlib.sha256(machine_code).digest() != stored[:32]:  # missing or damaged
+    stored = path.read_bytes() if path.is_file() else b""
+    checksum, machine_code = stored[:32], stored[32:]
+    if hashlib.sha256(machine_code).digest() != checksum:  # there is no file, or it is damaged
         machine_code = _machine_code(code)
         with contextlib.suppress(OSError):  # without a writable folder, nothing is cached
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +51,7 @@ def _compiled(code: str) -> Any:
     for letter, kind in (("s", "float"), ("d", "double")):
         if f"@{kind}_gemm" in code:
             builder.import_symbol(f"{kind}_gemm", _gemm(letter))
-    library = builder.export_symbol("run").link(_jit(), key)
+    library = builder.export_symbol("run").link(_tools()[1], key)
     run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t, ctypes.c_int64)(library["run"])
     run.library = library  # type: ignore[attr-defined]  # keeps the code
     return run
@@ -63,7 +59,7 @@ def _compiled(code: str) -> Any:
 
 def _machine_code(code: str) -> bytes:
     """Optimise LLVM code for this processor, and translate it to machine code."""
-    machine, module = _target(), llvm.parse_assembly(code)
+    (machine, _), module = _tools(), llvm.parse_assembly(code)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = True
@@ -74,25 +70,19 @@ def _machine_code(code: str) -> bytes:
 
 
 @cache
-def _target() -> Any:
+def _tools() -> tuple[Any, Any]:
+    """Return the compiler for this processor, and the linker that loads its machine code."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic")
-
-
-@cache
-def _jit() -> Any:
-    return llvm.create_lljit_compiler(_target())
+    machine = target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic")
+    return machine, llvm.create_lljit_compiler(machine)
 
 
 def _gemm(letter: str) -> int:
     """Return the address of the matrix product in the OpenBLAS of NumPy's wheels."""
     numpy: Any = np
     library = ctypes.CDLL(numpy._core._multiarray_umath.__file__)  # also finds what it links to
-    try:
-        function = getattr(library, f"scipy_cblas_{letter}gemm64_")
-    except AttributeError as error:
-        raise BackendError("the matrix products of this NumPy cannot be called") from error
+    function = getattr(library, f"scipy_cblas_{letter}gemm64_")
     return int(ctypes.cast(function, ctypes.c_void_p).value or 0)

@@ -165,8 +165,9 @@ class Code:
             self.known[operand] = self._place(operand)
         elif operand not in self.known:
             found = self(f"load {type_of(operand.dtype, 8)}, ptr {self._address(operand)}")
-            found = found if operand.dtype != bool else self(f"trunc i8 {found} to i1")
             self.known[operand] = found
+            if operand.dtype == bool:
+                self.known[operand] = self(f"trunc i8 {found} to i1")
         return self.known[operand]
 
     def _place(self, access: Access) -> str:
@@ -192,10 +193,17 @@ class Code:
 
     def _matmul(self, product: Operation) -> None:
         """Call BLAS's ``gemm``, ``out = 1.0 * a @ b + 0.0 * out``, for row-major matrices."""
-        (m, k, n), matrices = product.space, (*product.inputs, product.out)
-        a, b, out = (f"ptr {self._address(x)}, i64 {max(x.strides)}" for x in matrices)
-        ta, tb = (f"i32 {111 if x.strides[1] == 1 else 112}" for x in product.inputs)
-        kind, sizes = type_of(product.out.dtype), f"i64 {m}, i64 {n}, i64 {k}"
+        (m, k, n), kind = product.space, type_of(product.out.dtype)
+        orders, places = list[str](), list[str]()
+        for x, (rows, columns) in zip(
+            (*product.inputs, product.out), ((m, k), (k, n), (m, n)), strict=True
+        ):
+            by_rows = x.strides[1] == 1 or columns == 1
+            step = max(x.strides[0], columns) if by_rows else max(x.strides[1], rows)
+            orders.append(f"i32 {111 if by_rows else 112}")
+            places.append(f"ptr {self._address(x)}, i64 {step}")
+        (ta, tb, _), (a, b, out) = orders, places
+        sizes = f"i64 {m}, i64 {n}, i64 {k}"
         values = f"i32 101, {ta}, {tb}, {sizes}, {kind} 1.0, {a}, {b}, {kind} 0.0, {out}"
         self.lines.append(f"  call void @{kind}_gemm({values})")
 

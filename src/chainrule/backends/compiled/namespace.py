@@ -23,10 +23,8 @@ isdtype, finfo, matmul, broadcast_to = np.isdtype, np.finfo, arrays.matmul, broa
 
 def __getattr__(name: str) -> Any:
     """Return an elementwise or composed function, or refuse a function of another kind."""
-    if name in INSTRUCTIONS:
-        return partial(record, name)
-    if name in _COMPOSED:
-        return _COMPOSED[name]
+    if name in INSTRUCTIONS or name in _COMPOSED:
+        return _COMPOSED.get(name) or partial(record, name)
     raise (AttributeError if name[:2] == "__" else BackendError)(f"xp.{name} cannot be compiled")
 
 
@@ -40,25 +38,14 @@ def _like(fill: Any, x: Array) -> Array:
     return _full(fill, x.shape, dtype=x.dtype, device=x.device)
 
 
-def _limit(x: Array, sign: int) -> Any:
-    """Return the largest or, if `sign` is -1, the smallest number of the dtype of `x`."""
-    return sign * math.inf if x.dtype.kind == "f" else sign * np.iinfo(x.dtype).max
-
-
-def _sum(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    return reduce("add", x, axis, keepdims, 0)
-
-
-def _max(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    return reduce("maximum", x, axis, keepdims, _limit(x, -1))
-
-
-def _min(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    return reduce("minimum", x, axis, keepdims, _limit(x, 1))
+def _reduce(function: str, x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
+    largest = math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+    first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
+    return reduce(function, x, axis, keepdims, first[function])
 
 
 def mean(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    total = _sum(x, axis=axis, keepdims=keepdims)
+    total = _reduce("add", x, axis=axis, keepdims=keepdims)
     return total / (x.size / total.size)
 
 
@@ -68,16 +55,17 @@ _COMPOSED: dict[str, Any] = {
     "sign": lambda x: record("where", x > 0, 1, record("where", x < 0, -1, x)),
     "clip": lambda x, low, high: record("minimum", record("maximum", x, low), high),
     "logical_and": lambda a, b: a & b,
-    "vecdot": lambda a, b: _sum(a * b, axis=-1),
-    "count_nonzero": lambda x: _sum(arrays.astype(x != 0, int64)),
-    "any": lambda x, axis=None: reduce("bitwise_or", arrays.astype(x, bool), axis, False, 0),
-    "all": lambda x, axis=None: reduce("bitwise_and", arrays.astype(x, bool), axis, False, 1),
+    "vecdot": lambda a, b: _reduce("add", a * b, axis=-1),
+    "count_nonzero": lambda x: _reduce("add", arrays.astype(x != 0, int64)),
+    "any": lambda x, **axes: _reduce("bitwise_or", x != 0, **axes),
+    "all": lambda x, **axes: _reduce("bitwise_and", x != 0, **axes),
     "matrix_transpose": lambda x: permute_dims(x, (*range(x.ndim - 2), -1, -2)),
     "full": lambda shape, fill, **options: _full(fill, shape, **options),
     **{"empty": partial(_full, 0), "zeros": partial(_full, 0), "ones": partial(_full, 1)},
     **{"zeros_like": partial(_like, 0), "ones_like": partial(_like, 1)},
     **{"empty_like": partial(_like, 0), "full_like": lambda x, fill: _like(fill, x)},
-    **{"sum": _sum, "max": _max, "min": _min},
+    **{"sum": partial(_reduce, "add"), "max": partial(_reduce, "maximum")},
+    "min": partial(_reduce, "minimum"),
 }
 
 
@@ -141,5 +129,5 @@ def take_along_axis(x: Array, index: Array, *, axis: int = -1) -> Array:
 def argmax(x: Array, *, axis: int = -1) -> Array:
     axis, n = axis % x.ndim, x.shape[axis]
     places = arange(n, device=x.device)[(..., *(None,) * (x.ndim - axis - 1))]
-    largest = (x == _max(x, axis=axis, keepdims=True)) | (x != x)  # the first NaN counts as largest
+    largest = (x == _reduce("maximum", x, axis=axis, keepdims=True)) | (x != x)  # NaN is largest
     return reduce("minimum", record("where", largest, places, n), axis, False, n)

@@ -108,7 +108,9 @@ class CompiledSteps(RepeatedSteps):
         if self._most == 1 and self._of_optimizer() != self._structure[2:]:
             self._compile()  # a callback changed an option
         if self._run is not None and count:
-            count = min(count, self._most, max(1, int(_AT_ONCE / self._run.nanoseconds)))
+            count = min(
+                count, self._most, max(1, int(_AT_ONCE / self._recording.device.nanoseconds))
+            )
             self._fill(i, count)
             optimizer.moving = True
             done = self._run(count)

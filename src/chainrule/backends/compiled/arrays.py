@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,54 +15,43 @@ _LARGE = 2**12  # from this number of multiplications on, BLAS computes a matrix
 
 
 class Symbol:
-    """A symbolic array: a view of a buffer, as in NumPy, but with strides in elements.
+    """A symbolic array: a view of a buffer. Its device is the program.
 
-    The class has the operators of the Array API standard. Its device is the program.
+    The class has the operators of the Array API standard. `layout` is an array of bytes without
+    contents. It is the same view of a buffer with one byte for each element, so that NumPy computes
+    shapes, strides and offsets.
     """
 
     __array_ufunc__ = None  # NumPy's arrays leave operations with symbols to this class
-    ndim = property(lambda self: len(self.shape))
-    size = property(lambda self: math.prod(self.shape))
-    T = property(lambda self: self.view(self.shape[::-1], self.strides[::-1]))
+    ndim = property(lambda self: self.layout.ndim)
+    size = property(lambda self: self.layout.size)
+    shape = property(lambda self: self.layout.shape)
+    strides = property(lambda self: self.layout.strides)
+    T = property(lambda self: self.view(self.layout.T))
 
-    def __init__(
-        self, program: Program, buffer: Buffer, shape: Any, strides: Any = None, offset: int = 0
-    ) -> None:
-        self.device, self.buffer, self.dtype, self.offset = program, buffer, buffer.dtype, offset
-        self.shape: tuple[int, ...] = tuple(shape)
-        self.strides = row_major(self.shape) if strides is None else tuple(strides)
+    def __init__(self, program: Program, buffer: Buffer, layout: np.ndarray) -> None:
+        self.device, self.buffer, self.dtype, self.layout = program, buffer, buffer.dtype, layout
 
-    def view(self, shape: Any, strides: Any = None, offset: int | None = None) -> Array:
+    def view(self, layout: np.ndarray) -> Array:
         """Return another view of the same buffer."""
-        place = self.offset if offset is None else offset
-        return Symbol(self.device, self.buffer, shape, strides, place)
+        return Symbol(self.device, self.buffer, layout)
 
     def access(self, space: tuple[int, ...]) -> Access:
         """Return the access of a loop over `space`, to which the array is broadcast."""
-        return Access(self.buffer, self.offset, broadcast(self, space).strides)
+        return Access(self.buffer, self.offset, np.broadcast_to(self.layout, space).strides)
+
+    @property
+    def offset(self) -> int:
+        """The place of the first element in the buffer."""
+        return int(self.layout.ctypes.data - self.buffer.layout.ctypes.data)
 
     def __getitem__(self, key: Any) -> Array:
-        keys = list(key) if isinstance(key, tuple) else [key]
-        if isinstance(keys[0], Symbol):  # one array of integers for each axis
-            space = np.broadcast_shapes(*(k.shape for k in keys))
-            terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
-            return gather(self, space, (0,) * len(space), terms)
-        keys = keys if ... in keys else [*keys, ...]
-        gap, named = keys.index(...), sum(k is not None for k in keys) - 1
-        keys[gap : gap + 1] = [slice(None)] * (self.ndim - named)
-        shape, strides, offset = list[int](), list[int](), self.offset
-        axes = iter(zip(self.shape, self.strides, strict=True))
-        for k in keys:
-            n, stride = (1, 0) if k is None else next(axes)
-            if isinstance(k, slice):
-                part = range(n)[k]
-                offset += part.start * stride if part else 0
-                n, stride = len(part), stride * part.step
-            elif k is not None:
-                offset += range(n)[k] * stride
-                continue
-            shape, strides = [*shape, n], [*strides, stride]
-        return self.view(shape, strides, offset)
+        keys = key if isinstance(key, tuple) else (key,)
+        if not isinstance(keys[0], Symbol):
+            return self.view(self.layout[(*keys, ...)] if ... not in keys else self.layout[keys])
+        space = np.broadcast_shapes(*(k.shape for k in keys))  # an integer array for each axis
+        terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
+        return gather(self, space, (0,) * len(space), terms)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         record("copy", value, out=self[key])
@@ -87,10 +75,8 @@ _OPERATORS = {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "and": "bitwise_and",
     "or": "bitwise_or", "xor": "bitwise_xor", "rshift": "bitwise_right_shift", "pow": "pow",
 }  # fmt: skip
-_COMPARISONS = {
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
-    "ne": "not_equal",
-}  # fmt: skip
+_COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+_COMPARISONS |= {"eq": "equal", "ne": "not_equal"}
 for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__{_short}__", lambda a, b, f=_name: record(f, a, b))
     setattr(Symbol, f"__r{_short}__", lambda a, b, f=_name: record(f, b, a))
@@ -121,13 +107,13 @@ def record(function: str, *inputs: Any, out: Array = None) -> Array:
     return out
 
 
-def _common(function: str, values: Sequence[Any], out: Array) -> np.dtype[Any]:
+def _common(function: str, values: Any, out: Array) -> np.dtype[Any]:
     """Return the dtype in which a function computes."""
     dtypes = {v.dtype for v in values if isinstance(v, Symbol)}
     if not dtypes and out is not None:
         return out.dtype  # type: ignore[no-any-return]
+    common: np.dtype[Any] = np.result_type(*dtypes or [float])
     floats = function == "divide" or any(isinstance(v, float) for v in values)
-    common: Any = np.result_type(*dtypes or [float])
     return np.dtype(float) if floats and common.kind != "f" else common
 
 
@@ -138,12 +124,15 @@ def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | C
 
 def astype(x: Array, dtype: Any) -> Array:
     """Return `x` in this dtype, without a copy if it has this dtype."""
+    if np.dtype(dtype).kind == "b" != x.dtype.kind:
+        return record("not_equal", x, 0)
     return x if x.dtype == dtype else record("copy", x, out=symbol(x.device, x.shape, dtype))
 
 
-def symbol(program: Program, shape: Sequence[int], dtype: Any) -> Array:
+def symbol(program: Program, shape: Any, dtype: Any) -> Array:
     """Return a new temporary array."""
-    return Symbol(program, program.temporary(math.prod(shape), dtype), shape)
+    buffer = program.temporary(math.prod(shape), dtype)
+    return Symbol(program, buffer, buffer.layout.reshape(shape))
 
 
 def lift(program: Program, array: Any) -> Array:
@@ -154,19 +143,12 @@ def lift(program: Program, array: Any) -> Array:
     buffer = next((b for b in program.buffers if b.array is array), None)
     buffer = buffer or program.temporary(array.size, array.dtype)
     buffer.array = array
-    return Symbol(program, buffer, array.shape)
+    return Symbol(program, buffer, buffer.layout.reshape(array.shape))
 
 
-def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the strides of an array in row-major order."""
-    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
-
-
-def broadcast(x: Array, shape: Sequence[int]) -> Array:
+def broadcast(x: Array, shape: Any) -> Array:
     """Return a view of this shape."""
-    np.broadcast_to(np.empty(x.shape, bool), shape)  # raises an error if the shapes do not fit
-    strides = [0 if n == 1 else s for n, s in zip(x.shape, x.strides, strict=True)]
-    return x.view(shape, [0] * (len(shape) - x.ndim) + strides)
+    return x.view(np.broadcast_to(x.layout, shape))
 
 
 def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
@@ -196,7 +178,7 @@ def reduce(function: str, x: Array, axis: Any, keepdims: bool, first: float) -> 
     out[...] = first
     total = out.access(x.shape)
     x.device.append(f"reduce {function}", x.shape, (total, x.access(x.shape)), total)
-    return out.view([n for a, n in enumerate(out.shape) if keepdims or a not in axes])
+    return out if keepdims else out.view(out.layout.squeeze(tuple(axes)))
 
 
 def _fits_blas(m: int, n: int, down: int, right: int) -> bool:

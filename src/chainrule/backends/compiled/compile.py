@@ -24,7 +24,6 @@ class CompiledStep:
 
     def __init__(self, program: Program) -> None:
         self.code, buffers = emit(program)
-        self.nanoseconds = program.nanoseconds
         self._run = _compiled(self.code)
         self._arrays = [np.empty(b.size, b.dtype) if b.array is None else b.array for b in buffers]
         self._table = np.asarray([array.ctypes.data for array in self._arrays], dtype=np.uintp)
@@ -48,9 +47,12 @@ def _compiled(code: str) -> Any:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, hashlib.sha256(machine_code).digest() + machine_code)
     builder = llvm.JITLibraryBuilder().add_object_img(machine_code).add_current_process()
-    for letter, kind in (("s", "float"), ("d", "double")):
+    numpy: Any = np
+    blas = ctypes.CDLL(numpy._core._multiarray_umath.__file__)  # also finds NumPy's own BLAS
+    for kind, letter in (("float", "s"), ("double", "d")):
         if f"@{kind}_gemm" in code:
-            builder.import_symbol(f"{kind}_gemm", _gemm(letter))
+            gemm = ctypes.cast(getattr(blas, f"scipy_cblas_{letter}gemm64_"), ctypes.c_void_p)
+            builder.import_symbol(f"{kind}_gemm", gemm.value)
     library = builder.export_symbol("run").link(_tools()[1], key)
     run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t, ctypes.c_int64)(library["run"])
     run.library = library  # type: ignore[attr-defined]  # keeps the code
@@ -61,12 +63,9 @@ def _machine_code(code: str) -> bytes:
     """Optimise LLVM code for this processor, and translate it to machine code."""
     (machine, _), module = _tools(), llvm.parse_assembly(code)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = True
-    passes = llvm.create_pass_builder(machine, options)
+    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     passes.getModulePassManager().run(module, passes)
-    found: bytes = machine.emit_object(module)
-    return found
+    return bytes(machine.emit_object(module))
 
 
 @cache
@@ -78,11 +77,3 @@ def _tools() -> tuple[Any, Any]:
     target = llvm.Target.from_default_triple()
     machine = target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic")
     return machine, llvm.create_lljit_compiler(machine)
-
-
-def _gemm(letter: str) -> int:
-    """Return the address of the matrix product in the OpenBLAS of NumPy's wheels."""
-    numpy: Any = np
-    library = ctypes.CDLL(numpy._core._multiarray_umath.__file__)  # also finds what it links to
-    function = getattr(library, f"scipy_cblas_{letter}gemm64_")
-    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)

@@ -91,12 +91,10 @@ class Code:
     """The lines of a function. The counters of loops are kept in stack slots, as in C."""
 
     def __init__(self, registers: set[Buffer | None]) -> None:
-        self.lines: list[str] = []
-        self.slots: list[str] = []
+        self.lines, self.slots, self._names = list[str](), list[str](), 0
         self.registers = registers  # buffers without memory
         self.indices: list[str] = []  # of the loops around the current statement
         self.known: dict[Any, str] = {}  # the numbers of the current iteration
-        self._names = 0
 
     def __call__(self, instruction: str) -> str:
         """Add an instruction, and return the name of its result."""
@@ -110,10 +108,8 @@ class Code:
         if group[0].function == "matmul":
             self._matmul(group[0])
         elif group[0].function == "expect":
-            self.lines.append(
-                f"  br i1 {self.value(group[0].inputs[0])}, label %e{self._names}, "
-                f"label %broken\ne{self._names}:"
-            )
+            holds, block = self.value(group[0].inputs[0]), f"whole{self._names}"
+            self.lines += [f"  br i1 {holds}, label %{block}, label %broken", f"{block}:"]
         else:
             with contextlib.ExitStack() as nest:
                 self.indices = [nest.enter_context(self._loop(n)) for n in group[0].space]
@@ -132,10 +128,8 @@ class Code:
         following = self(f"add nuw nsw i64 {index}, 1")
         more = self(f"icmp ult i64 {following}, {count}")
         rolled = ", !llvm.loop !0" if count > 4 else ""  # unrolling a long loop takes long
-        self.lines += [
-            f"  store i64 {following}, ptr {slot}",
-            f"  br i1 {more}, label {slot}b, label {slot}e{rolled}\n{slot[1:]}e:",
-        ]
+        end = f"  br i1 {more}, label {slot}b, label {slot}e{rolled}"
+        self.lines += [f"  store i64 {following}, ptr {slot}", end, f"{slot[1:]}e:"]
 
     def _statement(self, loop: Operation) -> None:
         values, dtype, out = [*map(self.value, loop.inputs)], loop.inputs[-1].dtype, loop.out
@@ -185,25 +179,19 @@ class Code:
     def _converted(self, value: str, old: np.dtype[Any], new: np.dtype[Any]) -> str:
         """Convert a number to another dtype."""
         a, b = type_of(old), type_of(new)
-        if a != b and new.kind == "b":
-            word = INSTRUCTIONS["not_equal"][old.kind != "f"]
-            return self(f"{word} {a} {value}, {_literal(0, old)}")
         key = old.kind + new.kind + "+" * (old.kind == new.kind and new.itemsize > old.itemsize)
         return value if a == b else self(f"{_CONVERSIONS[key]} {a} {value} to {b}")
 
     def _matmul(self, product: Operation) -> None:
         """Call BLAS's ``gemm``, ``out = 1.0 * a @ b + 0.0 * out``, for row-major matrices."""
-        (m, k, n), kind = product.space, type_of(product.out.dtype)
-        orders, places = list[str](), list[str]()
+        (m, k, n), kind, arguments = product.space, type_of(product.out.dtype), list[str]()
         for x, (rows, columns) in zip(
             (*product.inputs, product.out), ((m, k), (k, n), (m, n)), strict=True
         ):
             by_rows = x.strides[1] == 1 or columns == 1
             step = max(x.strides[0], columns) if by_rows else max(x.strides[1], rows)
-            orders.append(f"i32 {111 if by_rows else 112}")
-            places.append(f"ptr {self._address(x)}, i64 {step}")
-        (ta, tb, _), (a, b, out) = orders, places
-        sizes = f"i64 {m}, i64 {n}, i64 {k}"
+            arguments += [f"i32 {111 if by_rows else 112}", f"ptr {self._address(x)}, i64 {step}"]
+        (ta, a, tb, b, _, out), sizes = arguments, f"i64 {m}, i64 {n}, i64 {k}"
         values = f"i32 101, {ta}, {tb}, {sizes}, {kind} 1.0, {a}, {b}, {kind} 0.0, {out}"
         self.lines.append(f"  call void @{kind}_gemm({values})")
 

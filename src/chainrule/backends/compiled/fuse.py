@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from .program import Access, Buffer, Constant, Operation, Program
+from .program import NO_LOOPS, Access, Buffer, Operation, Program
 
 Group = list[Operation]
 """Loops over the same space, which run as one loop with several statements, or one operation."""
@@ -15,8 +12,6 @@ def fused(program: Program) -> list[Group]:
     """Return the operations of a program in groups. Each loop joins the last possible group."""
     groups: list[Group] = []
     for operation in _with_effect(program):
-        if operation.is_loop:
-            operation = on_axes(operation, [a for a, n in enumerate(operation.space) if n != 1])
         for group in reversed(groups):
             if _can_join(operation, group):
                 group.append(operation)
@@ -29,17 +24,17 @@ def fused(program: Program) -> list[Group]:
     return groups
 
 
-def only_in_registers(groups: Sequence[Group]) -> set[Buffer | None]:
+def only_in_registers(groups: list[Group]) -> set[Buffer | None]:
     """Return the temporary arrays that need no memory, as only one group uses them."""
-    users: dict[Buffer | None, set[int]] = {None: set()}
+    users = dict[Buffer | None, set[int]]()
     for i, group in enumerate(groups):
         for operation in group:
-            final = operation.is_loop and not _repeats(operation.out, operation.space)
+            final = operation.function not in NO_LOOPS
+            final = final and not _repeats(operation.out, operation.space)
             for access in (*operation.reads, operation.out):
                 users.setdefault(access.buffer, set()).add(i)
             users[operation.out.buffer] |= set() if final else {-1}
-    found = {b for b, numbers in users.items() if b is not None and len(numbers) == 1}
-    return {b for b in found if b.array is None}
+    return {b for b, found in users.items() if b and b.array is None and len(found) == 1}
 
 
 def _with_effect(program: Program) -> list[Operation]:
@@ -53,40 +48,23 @@ def _with_effect(program: Program) -> list[Operation]:
     return kept[::-1]
 
 
-def on_axes(operation: Operation, axes: Sequence[int]) -> Operation:
-    """Return the operation on some of its axes."""
-
-    def narrowed(operand: Any) -> Any:
-        if isinstance(operand, Constant):
-            return operand
-        gathered = tuple((narrowed(access), stride) for access, stride in operand.gathered)
-        return operand._replace(strides=tuple(operand.strides[a] for a in axes), gathered=gathered)
-
-    inputs, space = map(narrowed, operation.inputs), tuple(operation.space[a] for a in axes)
-    return Operation(operation.function, space, tuple(inputs), narrowed(operation.out))
-
-
 def _can_join(loop: Operation, group: Group) -> bool:
     """Return whether a loop can become the last statement of a group.
 
     A loop may use results of the group only in the same iteration, at the same place.
     """
-    if loop.space != group[0].space or not (loop.is_loop and group[0].is_loop):
+    if loop.space != group[0].space or {loop.function, group[0].function} & NO_LOOPS:
         return False
-    return all(
-        _independent(loop, other)
-        or not any(
-            a.buffer is b.buffer and (a != b or _repeats(a, loop.space))
-            for a, b in (
-                *((access, other.out) for access in (*loop.reads, loop.out)),
-                *((access, loop.out) for access in other.reads),
-            )
-        )
-        for other in group
-    )
+    for other in group:
+        pairs = [(access, other.out) for access in (*loop.reads, loop.out)]
+        pairs += [(access, loop.out) for access in other.reads]
+        shared = [(a, b) for a, b in pairs if a.buffer is b.buffer]
+        if any(a != b or _repeats(a, loop.space) for a, b in shared):
+            return False
+    return True
 
 
-def _repeats(access: Access, space: Sequence[int]) -> bool:
+def _repeats(access: Access, space: tuple[int, ...]) -> bool:
     """Return whether several iterations may use the same element."""
     pairs = zip(access.strides, space, strict=True)
     return bool(access.gathered) or any(s == 0 and n > 1 for s, n in pairs)

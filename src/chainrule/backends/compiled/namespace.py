@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,12 +10,12 @@ import numpy as np
 from ...errors import BackendError
 from ...types import Array
 from . import arrays
-from .arrays import Symbol, broadcast, gather, lift, record, reduce, row_major, symbol
+from .arrays import Symbol, broadcast, gather, lift, record, reduce, symbol
 from .emit import INSTRUCTIONS
 from .program import Access
 
 bool, int32, int64, float32, float64 = np.bool_, np.int32, np.int64, np.float32, np.float64
-uint8, uint64, nan, newaxis = np.uint8, np.uint64, math.nan, None
+uint8, uint64, nan, newaxis = np.uint8, np.uint64, np.nan, None
 isdtype, finfo, matmul, broadcast_to = np.isdtype, np.finfo, arrays.matmul, broadcast
 
 
@@ -39,7 +37,7 @@ def _like(fill: Any, x: Array) -> Array:
 
 
 def _reduce(function: str, x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    largest = math.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+    largest = np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
     first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
     return reduce(function, x, axis, keepdims, first[function])
 
@@ -51,15 +49,15 @@ def mean(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
 
 _COMPOSED: dict[str, Any] = {
     "isnan": lambda x: x != x,
-    "isfinite": lambda x: record("abs", x) < math.inf,
+    "isfinite": lambda x: record("abs", x) < np.inf,
     "sign": lambda x: record("where", x > 0, 1, record("where", x < 0, -1, x)),
     "clip": lambda x, low, high: record("minimum", record("maximum", x, low), high),
-    "logical_and": lambda a, b: a & b,
     "vecdot": lambda a, b: _reduce("add", a * b, axis=-1),
     "count_nonzero": lambda x: _reduce("add", arrays.astype(x != 0, int64)),
     "any": lambda x, **axes: _reduce("bitwise_or", x != 0, **axes),
     "all": lambda x, **axes: _reduce("bitwise_and", x != 0, **axes),
-    "matrix_transpose": lambda x: permute_dims(x, (*range(x.ndim - 2), -1, -2)),
+    "matrix_transpose": lambda x: x.view(np.matrix_transpose(x.layout)),
+    "permute_dims": lambda x, axes: x.view(x.layout.transpose(axes)),
     "full": lambda shape, fill, **options: _full(fill, shape, **options),
     **{"empty": partial(_full, 0), "zeros": partial(_full, 0), "ones": partial(_full, 1)},
     **{"zeros_like": partial(_like, 0), "ones_like": partial(_like, 1)},
@@ -87,16 +85,13 @@ def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
 
 
 def reshape(x: Array, shape: Any, *, copy: Any = None) -> Array:
-    pairs = zip(x.shape, x.strides, row_major(x.shape), strict=True)
-    x = x if np.all([n == 1 or a == b for n, a, b in pairs]) else record("copy", x)
-    return x.view(np.empty(x.shape, bool).reshape(shape).shape)
+    try:
+        return x.view(x.layout.reshape(shape, copy=False))
+    except ValueError:  # the elements are not in order, or the shape does not fit
+        return (x := record("copy", x)).view(x.layout.reshape(shape))
 
 
-def permute_dims(x: Array, axes: Sequence[int]) -> Array:
-    return x.view([x.shape[a] for a in axes], [x.strides[a] for a in axes])
-
-
-def concat(parts: Sequence[Array], *, axis: int = 0) -> Array:
+def concat(parts: Any, *, axis: int = 0) -> Array:
     shape = np.concatenate([np.empty(p.shape, bool) for p in parts], axis=axis).shape
     out, start = symbol(parts[0].device, shape, np.result_type(*{p.dtype for p in parts})), 0
     for part in parts:
@@ -106,7 +101,7 @@ def concat(parts: Sequence[Array], *, axis: int = 0) -> Array:
     return out
 
 
-def stack(parts: Sequence[Array], *, axis: int = 0) -> Array:
+def stack(parts: Any, *, axis: int = 0) -> Array:
     before = (slice(None),) * (axis % (parts[0].ndim + 1))
     return concat([p[(*before, None, ...)] for p in parts], axis=axis)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import BackendError
 
+NO_LOOPS = {"matmul", "expect"}
 _LIMIT = 5000  # a longer program takes too long to compile
 _COSTS = {"matmul": 0.03, **dict.fromkeys(("exp", "log", "tanh", "expm1", "log1p", "pow"), 10.0)}
 
@@ -22,6 +23,9 @@ class Buffer:
     size: int
     dtype: np.dtype[Any]
     array: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.layout = np.empty(self.size, np.int8)  # never read (see `Symbol`)
 
 
 class Access(NamedTuple):
@@ -55,9 +59,6 @@ class Constant(NamedTuple):
     value: float
     dtype: np.dtype[Any]
 
-    def __str__(self) -> str:
-        return f"{self.value:g}"
-
 
 class Operation(NamedTuple):
     """A loop nest, ``out = function(*inputs)`` for each index of `space`.
@@ -74,19 +75,14 @@ class Operation(NamedTuple):
     out: Access
 
     @property
-    def is_loop(self) -> bool:
-        """Whether the operation is a loop nest."""
-        return self.function not in ("matmul", "expect")
-
-    @property
     def reads(self) -> list[Access]:
         """All elements that the operation reads."""
         direct = [i for i in self.inputs if isinstance(i, Access)]
         return direct + [a for access in (*direct, self.out) for a, _ in access.gathered]
 
     def __str__(self) -> str:
-        inputs, shape = ", ".join(map(str, self.inputs)), " x ".join(map(str, self.space))
-        return f"{self.out} = {self.function}({inputs})  [{shape or 1}]"
+        inputs = ", ".join(str(i) if isinstance(i, Access) else f"{i.value:g}" for i in self.inputs)
+        return f"{self.out} = {self.function}({inputs})  [{' x '.join(map(str, self.space)) or 1}]"
 
 
 @dataclass
@@ -113,6 +109,3 @@ class Program:
     def nanoseconds(self) -> float:
         """A rough estimate of the time of a step."""
         return sum(math.prod(o.space) * _COSTS.get(o.function, 1.0) for o in self.operations)
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.operations))

@@ -12,7 +12,7 @@ from ..base import Backend
 from . import namespace
 from .arrays import Symbol, lift, matmul, record, reduce, scatter
 from .compile import CompiledStep
-from .program import Access, Operation, Program
+from .program import Access, Program
 
 _LARGE = 3e6  # nanoseconds; in longer steps, NumPy's functions are as fast
 
@@ -44,9 +44,8 @@ class RecordingBackend(Backend):
         """Return a symbol for an array. If a step is broken off, the array may be `restored`."""
         symbol = lift(self.device, array)
         if restored:
-            before, space = record("copy", symbol), symbol.shape
-            undo = "copy", space, (before.access(space),), symbol.access(space)
-            self.device.undo.append(Operation(*undo))
+            record("copy", record("copy", symbol), out=symbol)
+            self.device.undo.append(self.device.operations.pop())
         return symbol
 
     def set_row(self, target: Array, index: Array, values: Any) -> None:

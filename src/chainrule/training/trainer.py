@@ -56,9 +56,11 @@ class Trainer(TrainingState):
     seed : int or numpy.random.Generator, optional
         Seed for the order of the batches. By default, the seed of the model.
     compile : {"off", "auto"}, optional
-        With "auto", a GPU runs each step as one CUDA graph if possible, with the same results. The
-        Python code of custom layers then runs only in the first steps. If a graph is not possible,
-        a warning states the reason.
+        With "auto", a GPU runs each step as one CUDA graph if possible, with the same results. On
+        NumPy with the ``fast`` extra, the steps of a small network are compiled, if there are at
+        least 2000 steps. The results then differ by rounding. In both cases, the Python code of
+        custom layers runs only in the first steps, and a warning states the reason if a step
+        cannot be repeated or compiled.
     **unknown
         Any other argument raises an error with a hint.
 
@@ -322,7 +324,7 @@ class Trainer(TrainingState):
             `Linear` or convolution receives NaN, infinity, or inputs with a root mean square above
             30. Also if all parameters are frozen. Each trainer issues these warnings once.
         RuntimeWarning
-            If ``compile="auto"`` cannot repeat the step on the device, or if there is nothing to
+            If ``compile="auto"`` cannot repeat or compile the step, or if there is nothing to
             resume because a callback has ended the training run.
         """
         for name in unknown:

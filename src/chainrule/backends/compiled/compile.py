@@ -47,8 +47,7 @@ def _compiled(code: str) -> Any:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, hashlib.sha256(machine_code).digest() + machine_code)
     builder = llvm.JITLibraryBuilder().add_object_img(machine_code).add_current_process()
-    numpy: Any = np
-    blas = ctypes.CDLL(numpy._core._multiarray_umath.__file__)  # also finds NumPy's own BLAS
+    blas = ctypes.CDLL(vars(np)["_core"]._multiarray_umath.__file__)  # finds NumPy's own BLAS
     for kind, letter in (("float", "s"), ("double", "d")):
         if f"@{kind}_gemm" in code:
             gemm = ctypes.cast(getattr(blas, f"scipy_cblas_{letter}gemm64_"), ctypes.c_void_p)

@@ -167,7 +167,7 @@ class Code:
     def _place(self, access: Access) -> str:
         """Return the place of an element in its buffer."""
         total = str(access.offset)
-        terms = [*zip(self.indices, access.strides, strict=False)]
+        terms = [(i, s) for i, s in zip(self.indices, access.strides, strict=False) if s]
         for index, stride in terms + [(self.value(i), stride) for i, stride in access.gathered]:
             total = self(f"add nsw i64 {total}, {self(f'mul nsw i64 {index}, {stride}')}")
         return total

@@ -9,18 +9,19 @@ Group = list[Operation]
 
 
 def fused(program: Program) -> list[Group]:
-    """Return the operations of a program in groups. Each loop joins the last possible group."""
+    """Return the operations of a program in groups. Each loop moves as far forward as possible."""
     groups: list[Group] = []
     for operation in _with_effect(program):
-        for group in reversed(groups):
+        first = max(0, len(groups) - 50)  # looking further back takes long
+        for i, group in reversed([*enumerate(groups, start=1)][first:]):
             if _can_join(operation, group):
                 group.append(operation)
                 break
             if not all(_independent(operation, other) for other in group):
-                groups.append([operation])
+                groups.insert(i, [operation])
                 break
         else:
-            groups.append([operation])
+            groups.insert(first, [operation])
     return groups
 
 

@@ -62,8 +62,7 @@ _COMPOSED: dict[str, Any] = {
     **{"empty": partial(_full, 0), "zeros": partial(_full, 0), "ones": partial(_full, 1)},
     **{"zeros_like": partial(_like, 0), "ones_like": partial(_like, 1)},
     **{"empty_like": partial(_like, 0), "full_like": lambda x, fill: _like(fill, x)},
-    **{"sum": partial(_reduce, "add"), "max": partial(_reduce, "maximum")},
-    "min": partial(_reduce, "minimum"),
+    **{n: partial(_reduce, f) for n, f in (("sum", "add"), ("max", "maximum"), ("min", "minimum"))},
 }
 
 

@@ -10,6 +10,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_the_compiler_prints_what_its_page_shows():
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(block, names)
-        assert printed.getvalue() == text
+        assert dedent(printed.getvalue()) == text
 
 
 def test_the_augmentations_of_the_page(tmp_path):

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import comparison, distortions, drawing, growth, images, imports, memory, sequences
+from . import comparison, compiled, distortions, drawing, growth, images, imports, memory, sequences
 from .libraries import LIBRARIES, installed
 from .machine import header, machine, versions
 
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Any] = {
     "images": images,
     "sequences": sequences,
     "growth": growth,
+    "compiled": compiled,
     "drawing": drawing,
     "distortions": distortions,
     "memory": memory,
@@ -50,6 +51,7 @@ def main() -> None:
         "images": (libraries, options.rounds),
         "sequences": (libraries, options.rounds),
         "growth": (libraries, options.rounds),
+        "compiled": (libraries, options.rounds),
         "drawing": (options.rounds,),
         "distortions": (options.rounds,),
         "memory": (libraries,),

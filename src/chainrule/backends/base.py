@@ -8,6 +8,7 @@ other modules of this folder override a method where measurements showed that th
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
@@ -213,6 +214,17 @@ class Backend:
         rows = self.xp.arange(target.shape[0], dtype=index.dtype, device=self.device)
         one_hot = self.xp.astype(rows[:, None] == index[None, :], target.dtype)
         target += one_hot @ values
+
+    def expect_norm(self, x: Array, largest: float = math.inf) -> None:
+        """Break off a compiled step if the Euclidean norm of `x` is above `largest`, or NaN.
+
+        The step then runs in Python, where such numbers are handled. Steps that are not compiled
+        ignore this method.
+        """
+
+    def recording(self) -> Any:
+        """Return a backend that records a step to compile it, or None if this is not possible."""
+        return None
 
     def compile(self, step: Callable[[], None]) -> Callable[[], None]:
         """Return a faster version of a training step, or the step itself.

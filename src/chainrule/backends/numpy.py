@@ -71,6 +71,13 @@ class NumpyBackend(Backend, name="numpy"):
                 kernels = kernels | part.KERNELS
         return kernels.get(function) or super()._make_kernel(function)
 
+    def recording(self) -> Any:
+        if not has_numba():
+            return None
+        from .compiled.recording import RecordingBackend
+
+        return RecordingBackend()
+
     def scatter_add(self, target: Array, index: Array, values: Array) -> None:
         if not target.flags.c_contiguous or (index.size, *target.shape[1:]) != values.shape:
             np.add.at(target, index, values)  # also raises an error for shapes that do not fit

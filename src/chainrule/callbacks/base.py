@@ -93,6 +93,15 @@ class Callback:
     """Whether the callback writes files or prints. If several processes train together, only the
     first process calls such a callback."""
 
+    @property
+    def after_each_step(self) -> bool:
+        """Whether to call `on_step_end` after each step. By default, if the class defines it.
+
+        If no callback needs this, compiled steps run many at a time (see `Trainer`), and
+        `on_step_end` is called once after several steps.
+        """
+        return getattr(self.on_step_end, "__func__", None) is not Callback.on_step_end
+
     def on_fit_start(self, trainer: Any) -> None:
         """Called before the first epoch."""
 
@@ -100,7 +109,10 @@ class Callback:
         """Called before the first step of each epoch."""
 
     def on_step_end(self, trainer: Any) -> None:
-        """Called after each step. Reading numbers from the device here slows down training."""
+        """Called after each step, or after several steps unless `after_each_step` is true.
+
+        Reading numbers from the device here slows down training.
+        """
 
     def on_epoch_end(self, trainer: Any) -> None:
         """Called after each epoch. The last row of ``trainer.history`` describes this epoch."""

@@ -141,6 +141,10 @@ class Checkpoint(Callback):
             if not trainer.resuming or latest_checkpoint(self.folder) is None:
                 self._write(trainer)
 
+    @property
+    def after_each_step(self) -> bool:
+        return self.every_steps is not None
+
     def on_step_end(self, trainer: Training) -> None:
         if self.every_steps and trainer.optimizer.steps % self.every_steps == 0:
             self._write(trainer)

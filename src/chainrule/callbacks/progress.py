@@ -19,6 +19,7 @@ class ProgressBar(Callback):
     """
 
     writes = True
+    after_each_step = False
 
     def on_fit_start(self, trainer: Training) -> None:
         from tqdm.auto import tqdm
@@ -26,12 +27,15 @@ class ProgressBar(Callback):
         steps = (trainer.epochs - trainer.epochs_done) * trainer.steps_per_epoch
         steps -= trainer.steps_done  # steps already done before an interruption
         self._bar: Any = tqdm(total=steps if steps > 0 else None, unit="step")
+        self._shown = trainer.steps_done
 
     def on_epoch_start(self, trainer: Training) -> None:
+        self._shown = trainer.steps_done
         self._bar.set_description(f"epoch {trainer.epoch}/{trainer.epochs}", refresh=False)
 
     def on_step_end(self, trainer: Training) -> None:
-        self._bar.update()
+        self._bar.update(trainer.steps_done - self._shown)
+        self._shown = trainer.steps_done
 
     def on_epoch_end(self, trainer: Training) -> None:
         self._bar.set_postfix_str(_numbers(trainer))

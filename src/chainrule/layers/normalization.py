@@ -183,6 +183,7 @@ def without_overflow(
     squared. On a device, `inverse` is returned unchanged, because checking for an overflow would
     have to wait for the result.
     """
+    backend.expect_norm(variance)
     if not on_host(variance) or math.isfinite(float(backend.kernel(squares)(variance))):
         return inverse
     xp = backend.xp

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
@@ -10,6 +9,7 @@ from ..checks import Checked, at_least_zero, below_one
 from ..errors import shown
 from ..types import Array, LearningRates, Rule
 from .base import Optimizer
+from .options import of_arrays
 
 
 def _betas(name: str, betas: Any) -> tuple[float, float]:
@@ -92,9 +92,10 @@ class Adam(Optimizer):
 
         return adam
 
+    @of_arrays
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         b1, b2 = self.betas
-        rate, unbias = lr / (1.0 - b1**step), 1.0 / math.sqrt(1.0 - b2**step)
+        rate, unbias = lr / (1.0 - b1**step), (1.0 - b2**step) ** -0.5
         return rate, unbias, b1, 1.0 - b1, b2, 1.0 - b2, self.eps
 
 

@@ -224,13 +224,13 @@ class Optimizer(Options):
         self.count_step()
         self.moving = False
 
-    def count_step(self) -> None:
-        """Count a step for all parameters that are not frozen."""
-        self.steps += 1
+    def count_step(self, steps: int = 1) -> None:
+        """Count steps for all parameters that are not frozen."""
+        self.steps += steps
         frozen = [not p.trainable for p in self._parameters.values()]
         if True in frozen:
             pairs = zip(self._frozen_steps, frozen, strict=True)
-            self._frozen_steps = [count + also for count, also in pairs]
+            self._frozen_steps = [count + steps * also for count, also in pairs]
 
     @property
     def counts(self) -> tuple[int, list[int]]:

@@ -49,6 +49,7 @@ class Gradient:
             If a gradient in host memory is NaN or infinite.
         """
         xp, readable, norm = self.state.backend.xp, on_host(grads), math.inf
+        self.state.backend.expect_norm(grads, self.largest)
         if readable:
             norm = math.sqrt(float(self.state.backend.kernel(squares)(grads)))
         ordinary = norm <= self.largest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
 
 from ..backends import Backend
 from ..checks import Checked, at_least_zero, expect_arguments, flag, optional
@@ -14,6 +16,14 @@ from ..parameter import Parameter
 from ..types import Array, LearningRates
 from .rates import checked_rates
 from .stretches import Stretch
+
+_Scalars = TypeVar("_Scalars", bound=Callable[..., tuple[Any, ...]])
+
+
+def of_arrays(scalars: _Scalars) -> _Scalars:
+    """Mark a function `Options.scalars` that also takes an array of steps."""
+    scalars.of_arrays = True  # type: ignore[attr-defined]
+    return scalars
 
 
 class Options:
@@ -70,6 +80,7 @@ class Options:
             for name, lr in rates.items()
         }
 
+    @of_arrays
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         """Return the numbers that the rule takes at this step. Here, steps are counted from 1."""
         return (lr,)
@@ -91,6 +102,18 @@ class Options:
                 raise TypeError(f"{self!r}: expected a tuple of scalars, found {shown(scalars)}")
             numbers += *scalars, self.l1, decay
         return [*numbers, self.clip_norm or 0.0]
+
+    def table(self, stretches: list[Stretch], first: int, count: int) -> np.ndarray:
+        """Return the `numbers` of several steps, one row per step."""
+        rates = self.lr.values() if isinstance(self.lr, dict) else [self.lr]
+        if any(map(callable, rates)) or not hasattr(self.scalars, "of_arrays"):
+            steps = range(first, first + count)
+            return np.asarray([self.numbers(stretches, step) for step in steps])
+        columns = self.numbers(stretches, np.arange(first, first + count))  # type: ignore[arg-type]
+        table = np.empty((count, len(columns)))
+        for i, column in enumerate(columns):
+            table[:, i] = column
+        return table
 
     @property
     def structure(self) -> tuple[Any, ...]:

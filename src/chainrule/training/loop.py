@@ -137,18 +137,17 @@ class Run:
 
     def _steps(self, progress: Progress, interruption: Interruption) -> None:
         """Run the remaining steps of the epoch."""
-        training, step = self.training, self.repeated or self.step
-        optimizer = training.optimizer
+        training, optimizer = self.training, self.training.optimizer
         for batch in (self.repeated or self.batches).starting_at(len(progress.rows)):
             training.consistent, before = False, optimizer.steps
             try:
-                measured = step(*batch)
+                rows = self.repeated(*batch) if self.repeated else [self.step(*batch)]
             except NotFinite as found:
                 raise self._diverged(found) from None
             except BaseException:
                 training.half_done = optimizer.moving or optimizer.steps != before
                 raise
-            progress.rows.append(measured)
+            progress.rows.extend(rows)
             self._tell("on_step_end")
             training.consistent = True
             interruption.check()

@@ -10,6 +10,7 @@ tables.
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from ..data import Batches
 from ..errors import BackendError
 from ..forms import each
+from ..layers import Layer
 from ..masks import split_key
 from ..model_state import ModelState
 from ..types import Array
@@ -59,19 +61,32 @@ class RepeatedSteps:
         self._masks: int | None = None  # the number of random masks per step, or None if unknown
         self._filled: dict[int, list[float]] = {}  # the filled lines of `_numbers`, as lists
         self._structure: Any = None
+        self._parameters = self.model.parameters()
+        layers = [part for _, part in self.model._walk() if isinstance(part, Layer)]
+        self._described = [self.model, *layers, step.loss]
+        self._attributes: list[Any] = []
         self._compile()
 
     def _compile(self) -> None:
         """Compile the step again if its operations have changed."""
-        parameters = [(p.trainable, p.decay, p.max_norm) for p in self.model.parameters()]
-        things = repr((self.model, self.step.loss))
+        parameters = [(p.trainable, p.decay, p.max_norm) for p in self._parameters]
+        attributes = [value for thing in self._described for value in vars(thing).values()]
+        same = len(attributes) == len(self._attributes)
+        if not (same and all(map(operator.is_, attributes, self._attributes))):
+            self._attributes = attributes
+            self._things = repr((self.model, self.step.loss))  # takes longer
+        things = self._things
         structure = things, parameters, *self._of_optimizer()
         if structure != self._structure:
             self._structure, self._masks, self._filled = structure, None, {}
             optimizer = self.step.optimizer
             shape = self.steps, len(optimizer.numbers(optimizer.stretches(), optimizer.steps))
             self._numbers = self._xp.zeros(shape, **self._real)
-            self._run: Callable[[], None] = self.model.backend.compile(self._look_up)
+            self._run: Any = self._compiled()
+
+    def _compiled(self) -> Any:
+        """Return the function that runs a step."""
+        return self.model.backend.compile(self._look_up)
 
     def _of_optimizer(self) -> tuple[Any, ...]:
         """Return the options and slices that determine the operations of the optimizer."""
@@ -92,13 +107,15 @@ class RepeatedSteps:
         self._rows[...] = self._xp.reshape(rows[: math.prod(self._rows.shape)], self._rows.shape)
         self._order = order, rows
         self._filled = {}
-        for i in range(first, len(self.batches)):
-            yield (i,)
+        self._next = first
+        while self._next < len(self.batches):
+            yield (self._next,)
 
-    def __call__(self, i: int) -> tuple[Any, ...]:
-        """Run step `i` of the epoch, and return the same numbers as `Step`."""
+    def __call__(self, i: int) -> list[tuple[Any, ...]]:
+        """Run step `i` of the epoch or several steps, and return the same numbers as `Step`."""
+        self._next = i + 1
         if i == self.steps:  # the last batch is smaller
-            return self.step(*self.batches.batch(i, *self._order))
+            return [self.step(*self.batches.batch(i, *self._order))]
         state, optimizer = self.model.state, self.step.optimizer
         draws, counts = state.draws, optimizer.counts
         self._fill(i)
@@ -122,7 +139,7 @@ class RepeatedSteps:
         optimizer.count_step()  # a repeated step runs no Python code
         state.note_step()
         returned = zip(self._vectors, self._constants, strict=True)
-        return tuple(vector[i] if same is None else same for vector, same in returned)
+        return [tuple(vector[i] if same is None else same for vector, same in returned)]
 
     def _fill(self, i: int) -> None:
         """Fill the table lines, beginning with step `i`, unless their numbers are still valid."""
@@ -180,10 +197,10 @@ class RepeatedSteps:
         return key
 
 
-def repeated_steps(step: Step, batches: Any) -> RepeatedSteps | None:
+def repeated_steps(
+    step: Step, batches: Any, make: Callable[[Step, Batches], RepeatedSteps] | None = None
+) -> RepeatedSteps | None:
     """Return the steps for ``compile="auto"``, or None if steps cannot be repeated."""
-    if not step.model.backend.repeats:
-        return None
     if isinstance(step, SharedStep):
         obstacle = "several processes exchange gradients in each step"
     elif not isinstance(batches, Batches) or batches.on_disk:
@@ -192,9 +209,9 @@ def repeated_steps(step: Step, batches: Any) -> RepeatedSteps | None:
         obstacle = "the random numbers of augmentation are drawn on the host"
     else:
         try:
-            return RepeatedSteps(step, batches)
+            return (make or RepeatedSteps)(step, batches)
         except BackendError as error:
             obstacle = str(error)
     message = f"compile='auto' has no effect; steps are launched one by one: {obstacle}"
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
     return None

@@ -57,6 +57,8 @@ class Progress:
         others : list of float
             The given numbers or 0-d arrays, converted to floats.
         """
+        if self.rows and {*map(type, self.rows[-1])} == {float}:  # then all rows hold floats
+            return np.asarray(self.rows), read_numbers(state, [*others])
         of_steps = [number for row in self.rows for number in row]
         numbers = read_numbers(state, [*of_steps, *others])
         table = np.asarray(numbers[: len(of_steps)]).reshape(-1, self.width)

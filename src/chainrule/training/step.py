@@ -154,6 +154,7 @@ class Step:
     def _checked(self, loss: Any, x: Array, y: Array) -> Any:
         """If the loss is in host memory, convert it to a float and check it."""
         if not self.loss_on_host:
+            self.model.backend.expect_norm(loss)
             return loss
         loss = float(loss)
         if self.terminate_on_nan and not math.isfinite(loss):

@@ -24,12 +24,13 @@ from ..optimizers import Optimizer
 from ..types import Seed
 from .advice import advise
 from .checking import checked_batches, expect_validation_tuple, move_checked
+from .compiled import compiled_steps
 from .evaluation import measure, named_metrics, read_numbers, try_metrics
 from .hints import unknown_argument
 from .interruption import postponed_interruption
 from .loop import Run
 from .ranks import OneRank, Ranks, expect_ranks
-from .repeated import repeated_steps
+from .repeated import RepeatedSteps, repeated_steps
 from .resume import begin, read_training, save_training
 from .sample_means import SampleMeans
 from .shared import EndTogether, shared
@@ -55,9 +56,11 @@ class Trainer(TrainingState):
     seed : int or numpy.random.Generator, optional
         Seed for the order of the batches. By default, the seed of the model.
     compile : {"off", "auto"}, optional
-        With "auto", a GPU runs each step as one CUDA graph if possible, with the same results. The
-        Python code of custom layers then runs only in the first steps. If a graph is not possible,
-        a warning states the reason.
+        With "auto", a GPU runs each step as one CUDA graph if possible, with the same results. On
+        NumPy with the ``fast`` extra, the steps of a small network are compiled, if there are at
+        least 2000 steps. The results then differ by rounding. In both cases, the Python code of
+        custom layers runs only in the first steps, and a warning states the reason if a step
+        cannot be repeated or compiled.
     **unknown
         Any other argument raises an error with a hint.
 
@@ -321,7 +324,7 @@ class Trainer(TrainingState):
             `Linear` or convolution receives NaN, infinity, or inputs with a root mean square above
             30. Also if all parameters are frozen. Each trainer issues these warnings once.
         RuntimeWarning
-            If ``compile="auto"`` cannot repeat the step on the device, or if there is nothing to
+            If ``compile="auto"`` cannot repeat or compile the step, or if there is nothing to
             resume because a callback has ended the training run.
         """
         for name in unknown:
@@ -383,7 +386,7 @@ class Trainer(TrainingState):
                 # Agree before the last callbacks, which save the decision, and after them.
                 together = EndTogether(ranks, interruption)
                 listeners = [*sorted([*listeners, together], key=lambda c: c.last), together]
-            repeated = None if self.compile == "off" else repeated_steps(step, batches)
+            repeated = self._repeated(step, batches, listeners)
             if repeated is not None:
                 ends.callback(repeated.close)
             for listener in listeners:  # call on_fit_end for each callback that started
@@ -391,6 +394,21 @@ class Trainer(TrainingState):
                 ends.callback(listener.on_fit_end, self)
             Run(self, batches, step, repeated, validation, listeners, ranks).train(interruption)
         return self.history
+
+    def _repeated(
+        self, step: Step, batches: Any, listeners: list[Callback]
+    ) -> RepeatedSteps | None:
+        """Return the steps for ``compile="auto"``, or None if each step runs in Python."""
+        if self.compile == "off":
+            return None
+        if self.model.backend.repeats:
+            return repeated_steps(step, batches)
+        return compiled_steps(
+            step,
+            batches,
+            steps=(self.epochs - self.began) * self.steps_per_epoch,
+            one_by_one=any(listener.after_each_step for listener in listeners),
+        )
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024

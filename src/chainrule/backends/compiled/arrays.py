@@ -1,0 +1,205 @@
+"""Symbolic arrays. Every operation on them adds a loop to the program that is being recorded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ...errors import BackendError
+from ...types import Array
+from .program import Access, Buffer, Constant, Program
+
+_LARGE = 2**12  # from this number of multiplications on, BLAS computes a matrix product
+
+
+class Symbol:
+    """A symbolic array: a view of a buffer. Its device is the program.
+
+    The class has the operators of the Array API standard. `layout` is an array of bytes without
+    contents. It is the same view of a buffer with one byte for each element, so that NumPy computes
+    shapes, strides and offsets.
+    """
+
+    __array_ufunc__ = None  # NumPy's arrays leave operations with symbols to this class
+    ndim = property(lambda self: self.layout.ndim)
+    size = property(lambda self: self.layout.size)
+    shape = property(lambda self: self.layout.shape)
+    strides = property(lambda self: self.layout.strides)
+    T = property(lambda self: self.view(self.layout.T))
+
+    def __init__(self, program: Program, buffer: Buffer, layout: np.ndarray) -> None:
+        self.device, self.buffer, self.dtype, self.layout = program, buffer, buffer.dtype, layout
+
+    def view(self, layout: np.ndarray) -> Array:
+        """Return another view of the same buffer."""
+        return Symbol(self.device, self.buffer, layout)
+
+    def access(self, space: tuple[int, ...]) -> Access:
+        """Return the access of a loop over `space`, to which the array is broadcast."""
+        return Access(self.buffer, self.offset, np.broadcast_to(self.layout, space).strides)
+
+    @property
+    def offset(self) -> int:
+        """The place of the first element in the buffer."""
+        return int(self.layout.ctypes.data - self.buffer.layout.ctypes.data)
+
+    def __getitem__(self, key: Any) -> Array:
+        keys = key if isinstance(key, tuple) else (key,)
+        if not isinstance(keys[0], Symbol):
+            return self.view(self.layout[(*keys, ...)] if ... not in keys else self.layout[keys])
+        space = np.broadcast_shapes(*(k.shape for k in keys))  # an integer array for each axis
+        terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
+        return gather(self, space, (0,) * len(space), terms)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        record("copy", value, out=self[key])
+
+    def __matmul__(self, other: Array) -> Array:
+        return matmul(self, other)
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise BackendError("the step reads a number in Python")
+
+    __bool__ = __float__ = __int__ = __index__ = __array__ = _refuse
+
+    def __array_namespace__(self, **_: Any) -> Any:
+        return self.device.namespace
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 12, 0  # the type for extensions, as numbers cannot be read
+
+
+_OPERATORS = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "and": "bitwise_and",
+    "or": "bitwise_or", "xor": "bitwise_xor", "rshift": "bitwise_right_shift", "pow": "pow",
+}  # fmt: skip
+_COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+_COMPARISONS |= {"eq": "equal", "ne": "not_equal"}
+for _short, _name in (_OPERATORS | _COMPARISONS).items():
+    setattr(Symbol, f"__{_short}__", lambda a, b, f=_name: record(f, a, b))
+    setattr(Symbol, f"__r{_short}__", lambda a, b, f=_name: record(f, b, a))
+    setattr(Symbol, f"__i{_short}__", lambda a, b, f=_name: record(f, a, b, out=a))
+for _short, _name in (("neg", "multiply"), ("invert", "bitwise_xor")):
+    setattr(Symbol, f"__{_short}__", lambda a, f=_name: record(f, a, -1))
+
+
+def record(function: str, *inputs: Any, out: Array = None) -> Array:
+    """Record an elementwise function. The inputs are symbols, NumPy arrays or numbers."""
+    program = next(i.device for i in (*inputs, out) if isinstance(i, Symbol))
+    inputs = tuple(lift(program, i) if hasattr(i, "__array__") else i for i in inputs)
+    symbols = [i for i in inputs if isinstance(i, Symbol)]
+    if any(i.device is not program for i in symbols):
+        raise BackendError("an array of an earlier recording is used")
+    space = np.broadcast_shapes(*(i.shape for i in symbols)) if out is None else out.shape
+    conditions, values = inputs[: function == "where"], inputs[function == "where" :]
+    dtype = _common(function, values, out)
+    operands = [i.access(space) for i in conditions] + [_operand(i, space, dtype) for i in values]
+    result = np.dtype(bool) if function in _COMPARISONS.values() else dtype
+    out = symbol(program, space, result) if out is None else out
+    if function != "copy" and out.dtype != result:
+        raise BackendError(f"an array of {out.dtype} cannot hold the {result} of {function!r}")
+    target = out.access(space)
+    if any(i.buffer is out.buffer and i.access(space) != target for i in symbols):
+        return record("copy", record(function, *inputs), out=out)  # do not read new elements
+    program.append(function, space, tuple(operands), target)
+    return out
+
+
+def _common(function: str, values: Any, out: Array) -> np.dtype[Any]:
+    """Return the dtype in which a function computes."""
+    dtypes = {v.dtype for v in values if isinstance(v, Symbol)}
+    if not dtypes and out is not None:
+        return out.dtype  # type: ignore[no-any-return]
+    common: np.dtype[Any] = np.result_type(*dtypes or [float])
+    floats = function == "divide" or any(isinstance(v, float) for v in values)
+    return np.dtype(float) if floats and common.kind != "f" else common
+
+
+def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | Constant:
+    """Return an input of a loop in this dtype."""
+    return astype(x, dtype).access(space) if isinstance(x, Symbol) else Constant(x, dtype)
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    """Return `x` in this dtype, without a copy if it has this dtype."""
+    if np.dtype(dtype).kind == "b" != x.dtype.kind:
+        return record("not_equal", x, 0)
+    return x if x.dtype == dtype else record("copy", x, out=symbol(x.device, x.shape, dtype))
+
+
+def symbol(program: Program, shape: Any, dtype: Any) -> Array:
+    """Return a new temporary array."""
+    buffer = program.temporary(math.prod(shape), dtype)
+    return Symbol(program, buffer, buffer.layout.reshape(shape))
+
+
+def lift(program: Program, array: Any) -> Array:
+    """Return a symbol for the memory of an array, which the program reads in every step."""
+    if isinstance(array, Symbol):
+        return array
+    array = np.require(array, requirements="C")
+    buffer = next((b for b in program.buffers if b.array is array), None)
+    buffer = buffer or program.temporary(array.size, array.dtype)
+    buffer.array = array
+    return Symbol(program, buffer, buffer.layout.reshape(array.shape))
+
+
+def broadcast(x: Array, shape: Any) -> Array:
+    """Return a view of this shape."""
+    return x.view(np.broadcast_to(x.layout, shape))
+
+
+def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
+    """Return the elements of `x` at places that depend on integer arrays."""
+    out, source = (
+        symbol(x.device, space, x.dtype),
+        Access(x.buffer, x.offset, strides, tuple(terms)),
+    )
+    x.device.append("copy", space, (source,), out.access(space))
+    return out
+
+
+def scatter(function: str, x: Array, index: Array, values: Any) -> None:
+    """Write ``values[i]`` to row ``x[index[i]]`` for every `i`, or combine both in a reduction."""
+    space = (*index.shape, *x.shape[1:])
+    rows = Access(index.buffer, index.offset, index.strides + (0,) * (x.ndim - 1))
+    out = Access(x.buffer, x.offset, (0, *x.strides[1:]), ((rows, x.strides[0]),))
+    source = _operand(values, space, x.dtype)
+    x.device.append(function, space, (source,) if function == "copy" else (out, source), out)
+
+
+def reduce(function: str, x: Array, axis: Any, keepdims: bool, first: float) -> Array:
+    """Reduce axes of `x` with a function, starting with the number `first`."""
+    given: Any = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = {a % x.ndim for a in given}
+    out = symbol(x.device, [1 if a in axes else n for a, n in enumerate(x.shape)], x.dtype)
+    out[...] = first
+    total = out.access(x.shape)
+    x.device.append(f"reduce {function}", x.shape, (total, x.access(x.shape)), total)
+    return out if keepdims else out.view(out.layout.squeeze(tuple(axes)))
+
+
+def _fits_blas(m: int, n: int, down: int, right: int) -> bool:
+    """Return whether a matrix lies row by row or column by column in memory."""
+    return (right == 1 and (down >= n or m == 1)) or (down == 1 and (right >= m or n == 1))
+
+
+def matmul(a: Array, b: Array, out: Array = None) -> Array:
+    """Record matrix products, one for each index of the leading axes.
+
+    A small product is a loop over all products of elements, which are added up by a reduction.
+    """
+    several, (m, k), n = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2:], b.shape[-1]
+    if m * k * n < _LARGE:
+        terms = record("multiply", a[..., None], b[..., None, :, :])
+        result = reduce("add", terms, -2, False, 0)
+        return result if out is None else record("copy", result, out=out)
+    out = symbol(a.device, (*several, m, n), a.dtype) if out is None else out
+    a, b = (x if _fits_blas(*x.shape[-2:], *x.strides[-2:]) else record("copy", x) for x in (a, b))
+    matrices = broadcast(a, (*several, m, k)), broadcast(b, (*several, k, n)), out
+    for i in np.ndindex(several):
+        *factors, result = (x[(*i, ...)].access(x.shape[-2:]) for x in matrices)
+        out.device.append("matmul", (m, k, n), tuple(factors), result)
+    return out

@@ -1,0 +1,127 @@
+"""The functions of the Array API standard that training steps use, for symbolic arrays."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...errors import BackendError
+from ...types import Array
+from . import arrays
+from .arrays import Symbol, broadcast, gather, lift, record, reduce, symbol
+from .emit import INSTRUCTIONS
+from .program import Access
+
+bool, int32, int64, float32, float64 = np.bool_, np.int32, np.int64, np.float32, np.float64
+uint8, uint64, nan, newaxis = np.uint8, np.uint64, np.nan, None
+isdtype, finfo, matmul, broadcast_to = np.isdtype, np.finfo, arrays.matmul, broadcast
+
+
+def __getattr__(name: str) -> Any:
+    """Return an elementwise or composed function, or refuse a function of another kind."""
+    if name in INSTRUCTIONS or name in _COMPOSED:
+        return _COMPOSED.get(name) or partial(record, name)
+    raise (AttributeError if name[:2] == "__" else BackendError)(f"xp.{name} cannot be compiled")
+
+
+def _full(fill: Any, shape: Any, *, dtype: Any = float64, device: Any) -> Array:
+    out = symbol(device, (shape,) if isinstance(shape, int) else shape, dtype)
+    out[...] = fill
+    return out
+
+
+def _like(fill: Any, x: Array) -> Array:
+    return _full(fill, x.shape, dtype=x.dtype, device=x.device)
+
+
+def _reduce(function: str, x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
+    largest = np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+    first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
+    return reduce(function, x, axis, keepdims, first[function])
+
+
+def mean(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
+    total = _reduce("add", x, axis=axis, keepdims=keepdims)
+    return total / (x.size / total.size)
+
+
+_COMPOSED: dict[str, Any] = {
+    "isnan": lambda x: x != x,
+    "isfinite": lambda x: record("abs", x) < np.inf,
+    "sign": lambda x: record("where", x > 0, 1, record("where", x < 0, -1, x)),
+    "clip": lambda x, low, high: record("minimum", record("maximum", x, low), high),
+    "vecdot": lambda a, b: _reduce("add", a * b, axis=-1),
+    "count_nonzero": lambda x: _reduce("add", arrays.astype(x != 0, int64)),
+    "any": lambda x, **axes: _reduce("bitwise_or", x != 0, **axes),
+    "all": lambda x, **axes: _reduce("bitwise_and", x != 0, **axes),
+    "matrix_transpose": lambda x: x.view(np.matrix_transpose(x.layout)),
+    "permute_dims": lambda x, axes: x.view(x.layout.transpose(axes)),
+    "full": lambda shape, fill, **options: _full(fill, shape, **options),
+    **{"empty": partial(_full, 0), "zeros": partial(_full, 0), "ones": partial(_full, 1)},
+    **{"zeros_like": partial(_like, 0), "ones_like": partial(_like, 1)},
+    **{"empty_like": partial(_like, 0), "full_like": lambda x, fill: _like(fill, x)},
+    **{n: partial(_reduce, f) for n, f in (("sum", "add"), ("max", "maximum"), ("min", "minimum"))},
+}
+
+
+def arange(start: int, stop: int | None = None, *, dtype: Any = int64, device: Any) -> Array:
+    start, stop = (0, start) if stop is None else (start, stop)
+    out = symbol(device, (stop - start,), dtype)
+    device.append("copy", out.shape, (Access(None, start, (1,)),), out.access(out.shape))
+    return out
+
+
+def asarray(x: Any, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Array:
+    if not isinstance(x, Symbol):
+        return lift(device, np.asarray(x, dtype=dtype))
+    return astype(x, x.dtype if dtype is None else dtype, copy=copy)
+
+
+def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
+    return record("copy", x) if copy and x.dtype == dtype else arrays.astype(x, dtype)
+
+
+def reshape(x: Array, shape: Any, *, copy: Any = None) -> Array:
+    try:
+        return x.view(x.layout.reshape(shape, copy=False))
+    except ValueError:  # the elements are not in order, or the shape does not fit
+        return (x := record("copy", x)).view(x.layout.reshape(shape))
+
+
+def concat(parts: Any, *, axis: int = 0) -> Array:
+    shape = np.concatenate([np.empty(p.shape, bool) for p in parts], axis=axis).shape
+    out, start = symbol(parts[0].device, shape, np.result_type(*{p.dtype for p in parts})), 0
+    for part in parts:
+        stop = start + part.shape[axis]
+        out[(*(slice(None),) * (axis % part.ndim), slice(start, stop), ...)] = part
+        start = stop
+    return out
+
+
+def stack(parts: Any, *, axis: int = 0) -> Array:
+    before = (slice(None),) * (axis % (parts[0].ndim + 1))
+    return concat([p[(*before, None, ...)] for p in parts], axis=axis)
+
+
+def take(x: Array, index: Array, *, axis: int = 0) -> Array:
+    axis %= x.ndim
+    space = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    strides = (*x.strides[:axis], *(0,) * index.ndim, *x.strides[axis + 1 :])
+    places = index[(..., *(None,) * (x.ndim - axis - 1))].access(space)
+    return gather(x, space, strides, [(places, x.strides[axis])])
+
+
+def take_along_axis(x: Array, index: Array, *, axis: int = -1) -> Array:
+    axis %= x.ndim
+    space = (*x.shape[:axis], index.shape[axis], *x.shape[axis + 1 :])
+    strides = (*x.strides[:axis], 0, *x.strides[axis + 1 :])
+    return gather(x, space, strides, [(index.access(space), x.strides[axis])])
+
+
+def argmax(x: Array, *, axis: int = -1) -> Array:
+    axis, n = axis % x.ndim, x.shape[axis]
+    places = arange(n, device=x.device)[(..., *(None,) * (x.ndim - axis - 1))]
+    largest = (x == _reduce("maximum", x, axis=axis, keepdims=True)) | (x != x)  # NaN is largest
+    return reduce("minimum", record("where", largest, places, n), axis, False, n)

@@ -1,0 +1,111 @@
+"""The recorded program: a list of loops over arrays of known shape and dtype."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...errors import BackendError
+
+NO_LOOPS = {"matmul", "expect"}
+_LIMIT = 5000  # a longer program takes too long to compile
+_COSTS = {"matmul": 0.03, **dict.fromkeys(("exp", "log", "tanh", "expm1", "log1p", "pow"), 10.0)}
+
+
+@dataclass(eq=False)
+class Buffer:
+    """A piece of memory. `array` is an array of the training run, or None for a temporary array."""
+
+    number: int
+    size: int
+    dtype: np.dtype[Any]
+    array: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.layout = np.empty(self.size, np.int8)  # never read (see `Symbol`)
+
+
+class Access(NamedTuple):
+    """The element that a loop reads or writes in iteration ``i``, ``buffer[offset + i . strides]``.
+
+    Without a buffer, the access is the number ``offset + i . strides`` itself. The `gathered` terms
+    ``element * stride`` are added to the place. Each of these elements is an access to integers.
+    """
+
+    buffer: Buffer | None
+    offset: int
+    strides: tuple[int, ...]
+    gathered: tuple[tuple[Access, int], ...] = ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the element."""
+        return np.dtype(np.int64) if self.buffer is None else self.buffer.dtype
+
+    def __str__(self) -> str:
+        terms = [f"{s}{'ijklmn'[i]}" for i, s in enumerate(self.strides) if s]
+        terms += [f"{s} * {access}" for access, s in self.gathered]
+        place = " + ".join([str(self.offset)] * (self.offset > 0 or not terms) + terms)
+        kind = "t" if self.buffer is None or self.buffer.array is None else "m"
+        return place if self.buffer is None else f"{kind}{self.buffer.number}[{place}]"
+
+
+class Constant(NamedTuple):
+    """A number of a dtype."""
+
+    value: float
+    dtype: np.dtype[Any]
+
+
+class Operation(NamedTuple):
+    """A loop nest, ``out = function(*inputs)`` for each index of `space`.
+
+    The functions have the names of the Array API standard. With the prefix ``reduce``, the loop
+    writes several times to the same element of `out`, which is also its first input. Two operations
+    are no loops: ``matmul`` multiplies matrices, where `space` is (rows, inner size, columns), and
+    ``expect`` breaks off the step unless its input is true.
+    """
+
+    function: str
+    space: tuple[int, ...]
+    inputs: tuple[Any, ...]
+    out: Access
+
+    @property
+    def reads(self) -> list[Access]:
+        """All elements that the operation reads."""
+        direct = [i for i in self.inputs if isinstance(i, Access)]
+        return direct + [a for access in (*direct, self.out) for a, _ in access.gathered]
+
+    def __str__(self) -> str:
+        inputs = ", ".join(str(i) if isinstance(i, Access) else f"{i.value:g}" for i in self.inputs)
+        return f"{self.out} = {self.function}({inputs})  [{' x '.join(map(str, self.space)) or 1}]"
+
+
+@dataclass
+class Program:
+    """The operations of one step, in order. `namespace` holds the functions of its arrays."""
+
+    namespace: Any
+    buffers: list[Buffer] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    undo: list[Operation] = field(default_factory=list)  # runs if a step is broken off
+
+    def temporary(self, size: int, dtype: Any) -> Buffer:
+        """Add a temporary array."""
+        self.buffers.append(Buffer(len(self.buffers), size, np.dtype(dtype)))
+        return self.buffers[-1]
+
+    def append(self, *operation: Any) -> None:
+        """Add an operation."""
+        if len(self.operations) == _LIMIT:
+            raise BackendError(f"a step has more than {_LIMIT} operations")
+        self.operations.append(Operation(*operation))
+
+    @property
+    def nanoseconds(self) -> float:
+        """A rough estimate of the time of a step."""
+        return sum(math.prod(o.space) * _COSTS.get(o.function, 1.0) for o in self.operations)

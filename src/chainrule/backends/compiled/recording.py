@@ -1,0 +1,57 @@
+"""The backend on which a step is recorded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...types import Array
+from ..base import Backend
+from . import namespace
+from .arrays import Symbol, lift, matmul, record, reduce, scatter
+from .compile import CompiledStep
+from .program import Access, Program
+
+_LARGE = 3e6  # nanoseconds; in longer steps, NumPy's functions are as fast
+
+
+class RecordingBackend(Backend):
+    """A backend whose arrays are symbols. Its device is the program that is being recorded."""
+
+    patch_elements = 2**18  # as in NumPy's backend
+
+    def __init__(self) -> None:
+        self.xp, self.name, self.array_type = namespace, "compiled", Symbol
+        self.device, self.precision, self._kernels = Program(namespace), None, {}
+
+    def asarray(self, x: Any, *, dtype: Any = None) -> Array:
+        return namespace.asarray(x, dtype=dtype, device=self.device)
+
+    def matmul(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        return matmul(a, b, out)
+
+    def scatter_add(self, target: Array, index: Array, values: Array) -> None:
+        scatter("reduce add", target, index, values)
+
+    def expect_norm(self, x: Array, largest: float = math.inf) -> None:
+        limit = min(largest * largest, float(np.finfo(x.dtype).max))
+        small = reduce("add", x * x, None, False, 0) <= limit
+        self.device.append("expect", (), (small.access(()),), Access(None, 0, ()))
+
+    def lift(self, array: np.ndarray, *, restored: bool = False) -> Array:
+        """Return a symbol for an array. If a step is broken off, the array may be `restored`."""
+        symbol = lift(self.device, array)
+        if restored:
+            record("copy", record("copy", symbol), out=symbol)
+            self.device.undo.append(self.device.operations.pop())
+        return symbol
+
+    def set_row(self, target: Array, index: Array, values: Any) -> None:
+        """Write `values` to the row of `target` whose number is the only element of `index`."""
+        scatter("copy", target, index, values)
+
+    def compiled(self) -> CompiledStep | None:
+        """Return the recorded step, or None if it is too large to gain anything."""
+        return None if self.device.nanoseconds > _LARGE else CompiledStep(self.device)

@@ -1,0 +1,147 @@
+"""Training steps that are compiled to machine code, and run many at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..data import Batches
+from ..forms import each, rows
+from ..masks import split_key
+from ..model_state import ModelState
+from .repeated import RepeatedSteps, repeated_steps
+from .step import Step
+
+STEPS_THAT_PAY = 2000
+"""In fewer steps, compiling takes longer than it saves."""
+
+_AT_ONCE = 30e6  # run steps for about 30 ms, then let Python see Ctrl-C and report progress
+
+NO_EFFECT = "compile='auto' has no effect; steps run in Python"
+
+
+class CompiledSteps(RepeatedSteps):
+    """The training steps of `fit`, compiled for the CPU.
+
+    A step is recorded once, on arrays without contents. The compiled step reads its inputs from the
+    tables of `RepeatedSteps`. If the loss or the gradient is not finite or is very large, the
+    compiled step changes nothing, and the step runs in Python instead.
+
+    Parameters
+    ----------
+    step, batches
+        See `RepeatedSteps`.
+    """
+
+    def __init__(self, step: Step, batches: Batches, *, most: int) -> None:
+        self.in_python, self._most, self._run = step, most, None
+        self._returned = np.zeros((batches.samples // batches.batch_size, 2 + len(step.means)))
+        x, y, *weight = (rows(a, slice(batches.batch_size)) for a in batches.arrays)
+        outputs, _ = step.model.forward(x)
+        step.means.sums(step.model.backend, outputs, y, *weight)  # checks the metrics
+        super().__init__(replace(step, loss_on_host=False), batches)
+
+    def _compiled(self) -> Any:
+        """Record and compile the step. If this is not possible, warn and return None."""
+        self._recording = recording = self.model.backend.recording()
+        self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
+        try:
+            with self._on_symbols(recording):
+                self._look_up()
+            return recording.compiled()  # or None
+        except Exception as error:  # such as the error of a layer that needs NumPy arrays
+            warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=6)
+            return None
+
+    @contextlib.contextmanager
+    def _on_symbols(self, recording: Any) -> Iterator[None]:
+        """Replace all arrays that a step uses by symbols, and restore everything at the end."""
+        state, optimizer = self.model.state, self.step.optimizer
+        stored = [*state.parameters, *self.model.named_buffers().values()]
+        before = [(thing, dict(vars(thing))) for thing in (self, state, optimizer, *stored)]
+        lift = recording.lift
+        try:
+            state.values, state._grads = lift(state.values), lift(state._grads)
+            state.buffers = lift(state.buffers, restored=True)
+            state.backend, state.inputs = recording, self
+            for part in stored:
+                vars(part).update(dict.fromkeys(vars(part).keys() & {"_value", "_grad"}))
+            vectors = {name: lift(vector) for name, vector in optimizer._vectors.items()}
+            optimizer._vectors, optimizer._prepared = vectors, None
+            self._numbers, self._rows, self._line = map(
+                lift, (self._numbers, self._rows, self._line)
+            )
+            self._returned, self._xp = lift(self._returned), recording.xp
+            self._arrays = tuple(each(lift, x) for x in self.batches.arrays)
+            yield
+        finally:
+            for thing, attributes in before:
+                vars(thing).clear()
+                vars(thing).update(attributes)
+
+    def _look_up(self) -> None:
+        xp, line, backend = self._xp, self._line, self._recording
+        self._masks = 0
+        self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
+        rows = xp.take(self._rows, line, axis=0)[0, ...]
+        numbers = self.step(*(each(lambda a: xp.take(a, rows, axis=0), x) for x in self._arrays))
+        for i, number in enumerate(numbers):
+            backend.set_row(self._returned[:, i], line, number)
+        line += 1
+
+    def key(self, state: ModelState) -> tuple[Any, Any, int]:
+        """Return the key of the next random mask, from a new table."""
+        self._keys.append(np.zeros((self.steps, 2), dtype=np.int32))
+        key = self._xp.take(self._recording.lift(self._keys[-1]), self._line, axis=0)
+        return key[0, 0], key[0, 1], 0
+
+    def __call__(self, i: int) -> list[tuple[Any, ...]]:
+        """Run steps from step `i` of the epoch on, and return the numbers that they return."""
+        state, optimizer = self.model.state, self.step.optimizer
+        count, done = self.steps - i, 0
+        if self._most == 1 and self._of_optimizer() != self._structure[2:]:
+            self._compile()  # a callback changed an option
+        if self._run is not None and count:
+            count = min(
+                count, self._most, max(1, int(_AT_ONCE / self._recording.device.nanoseconds))
+            )
+            self._fill(i, count)
+            optimizer.moving = True
+            done = self._run(count)
+            optimizer.count_step(done)
+            state.draws += done * len(self._keys)
+            optimizer.moving = False
+        if done:
+            state.note_step()
+            self._next = i + done
+            return list(map(tuple, self._returned[i : self._next].tolist()))
+        self._next = i + 1
+        return [self.in_python(*self.batches.batch(i, *self._order))]
+
+    def _fill(self, first: int, count: int) -> None:  # type: ignore[override]
+        """Fill the lines of the tables for these steps."""
+        state, optimizer, masks = self.model.state, self.step.optimizer, len(self._keys)
+        self._line[0], here = first, slice(first, first + count)
+        self._numbers[here] = optimizer.table(optimizer.stretches(), optimizer.steps, count)
+        for i, keys in enumerate(self._keys):
+            draws = range(state.draws + i, state.draws + i + count * masks, masks)
+            keys[here] = [split_key(state.seed, draw)[:2] for draw in draws]
+
+
+def compiled_steps(
+    step: Step, batches: Any, *, steps: int, one_by_one: bool
+) -> RepeatedSteps | None:
+    """Return the steps for ``compile="auto"``, or None if compiling does not pay.
+
+    `steps` is the number of steps of the whole call of `fit`. If `one_by_one` is true, a callback
+    is called after each step.
+    """
+    if steps < STEPS_THAT_PAY or step.model.backend.recording() is None:
+        return None
+    return repeated_steps(step, batches, partial(CompiledSteps, most=1 if one_by_one else 1024))

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from array_api_compat import is_array_api_obj
 
 from ..backends.conversion import on_host
 from ..data.augmentation import Augmentation
-from ..errors import DivergenceError, ShapeError, blaming, shown
+from ..errors import DivergenceError, ShapeError, shown
 from ..forms import each, first, named, rows
 from ..layers import Sequential
 from ..losses import Loss
@@ -111,8 +112,8 @@ class Step:
         """Return the augmented inputs of this step."""
         if self.augment is None:
             return x
-        with blaming("augment"):  # with read-only views, because `x` can be the user's own array
-            changed = self.augment(each(self.model.backend.read_only, x), self._generator())
+        x = each(partial(self.model.xp.asarray, copy=True), x)  # `x` can be the user's own array
+        changed = self.augment(x, self._generator())
         expect_same_form(changed, x)
         return changed
 

@@ -129,7 +129,7 @@ def preparation(name: str, compile: str) -> float:
     model = network(NETWORKS[name][0])
     trainer = cr.Trainer(model, loss=loss, optimizer=optimizer, compile=compile)
     start = time.perf_counter()
-    epochs = _STEPS // data.steps
+    epochs = max(1, _STEPS // data.steps)
     history = trainer.fit(*data.epoch, batch_size=data.batch, epochs=epochs, verbose=0)
     return time.perf_counter() - start - float(np.sum(history["seconds"]))
 

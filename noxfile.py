@@ -28,6 +28,7 @@ COMPILED = (  # tests of code with compiled loops
     *(f"tests/layers/test_{layer}.py" for layer in ("convolution", "pooling", "recurrent")),
     *("tests/layers/test_embedding.py", "tests/data/test_augmentation.py"),
     *("tests/test_agreement.py", "tests/test_contract.py", "tests/training/test_prepared.py"),
+    "tests/training/test_compiled.py",
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several threads make small matrix products slower
 TORCH = "torch==2.13.0"

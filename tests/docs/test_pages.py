@@ -5,12 +5,10 @@ files test the README (``test_docs.py``) and the maths pages (``test_maths.py``)
 """
 
 import contextlib
-import io
 import re
 import shlex
 import tomllib
 from pathlib import Path
-from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -59,20 +57,6 @@ def test_the_code_of_the_page_runs(page, tmp_path):
     if any("chainrule.backends.compiled" in block for block in code(page)):
         pytest.importorskip("llvmlite")
     run(page, tmp_path)
-
-
-def test_the_compiler_prints_what_its_page_shows():
-    """The recorded program, the groups of loops and the LLVM code are those on the page."""
-    pytest.importorskip("llvmlite")
-    page, names = "docs/compiling.md", {}
-    shown = code(page, "text")
-    blocks = code(page)[1:]
-    assert len(shown) == len(blocks) == 3
-    for block, text in zip(blocks, shown, strict=True):
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(block, names)
-        assert dedent(printed.getvalue()) == text
 
 
 def test_the_augmentations_of_the_page(tmp_path):

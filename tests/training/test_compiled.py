@@ -1,7 +1,12 @@
 """Compiled steps compute the same as steps in Python."""
 
+import contextlib
+import io
+from textwrap import dedent
+
 import numpy as np
 import pytest
+from pages import code
 from table import LAYERS, LOSSES, OPTIMIZERS, input_of
 
 import chainrule as cr
@@ -379,3 +384,16 @@ def test_products_of_blas(batch_size, dtype, compiling):
     trainers = both(make, X[:40], Y[:40, None], batch_size=batch_size, epochs=1)
     assert_same(trainers, rtol=1e-5 if dtype == "float32" else 1e-12)
     assert_compiled(compiling)
+
+
+def test_the_compiler_prints_what_its_page_shows():
+    """The recorded program, the groups of loops and the LLVM code are those on the page."""
+    page, names = "docs/compiling.md", {}
+    shown = code(page, "text")
+    blocks = code(page)[1:]
+    assert len(shown) == len(blocks) == 3
+    for block, text in zip(blocks, shown, strict=True):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(block, names)
+        assert dedent(printed.getvalue()) == text

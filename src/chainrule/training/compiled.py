@@ -54,6 +54,7 @@ class CompiledSteps(RepeatedSteps):
         try:
             with self._on_symbols(recording):
                 self._look_up()
+            self._at_once = min(self._most, int(_AT_ONCE / recording.device.nanoseconds) + 1)
             return recording.compiled()  # or None
         except Exception as error:  # such as the error of a layer that needs NumPy arrays
             warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=6)
@@ -108,9 +109,7 @@ class CompiledSteps(RepeatedSteps):
         if self._most == 1 and self._of_optimizer() != self._structure[2:]:
             self._compile()  # a callback changed an option
         if self._run is not None and count:
-            count = min(
-                count, self._most, max(1, int(_AT_ONCE / self._recording.device.nanoseconds))
-            )
+            count = min(count, self._at_once)
             self._fill(i, count)
             optimizer.moving = True
             done = self._run(count)

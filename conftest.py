@@ -18,6 +18,7 @@ NEEDS = {
     "src/chainrule/backends/fused_cells.py": "numba",
     "src/chainrule/backends/fused_sampling.py": "numba",
     "src/chainrule/backends/fused_windows.py": "numba",
+    "src/chainrule/backends/compiled": "llvmlite",
     "src/chainrule/parallel/mpi.py": "mpi4py",
     "src/chainrule/interop/torch.py": "torch",
     "src/chainrule/playground/server.py": "tornado",

@@ -139,7 +139,7 @@ def test_lbfgs_reports_that_rounding_ended_it(precision):
     residual = (x @ w + b - target[:, None].astype(precision)) / 130.0
     largest = max(abs(x.T @ residual + 1e-4 * w / 130.0).max(), abs(residual.sum()))
     rounding = 1e3 * float(np.finfo(precision).eps)
-    assert largest == pytest.approx(found, abs=100.0 * rounding)
+    assert largest == pytest.approx(found, abs=300.0 * rounding)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import BackendError
 from ...types import Array
 from . import arrays
 from .arrays import Symbol, broadcast, gather, lift, record, reduce, symbol
@@ -23,7 +22,7 @@ def __getattr__(name: str) -> Any:
     """Return an elementwise or composed function, or refuse a function of another kind."""
     if name in INSTRUCTIONS or name in _COMPOSED:
         return _COMPOSED.get(name) or partial(record, name)
-    raise (AttributeError if name[:2] == "__" else BackendError)(f"xp.{name} cannot be compiled")
+    raise AttributeError(f"xp.{name} cannot be compiled")
 
 
 def _full(fill: Any, shape: Any, *, dtype: Any = float64, device: Any) -> Array:

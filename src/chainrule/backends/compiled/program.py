@@ -93,6 +93,7 @@ class Program:
     buffers: list[Buffer] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     undo: list[Operation] = field(default_factory=list)  # runs if a step is broken off
+    valid: list[Any] = field(default_factory=list)  # whether each index so far is in its range
 
     def temporary(self, size: int, dtype: Any) -> Buffer:
         """Add a temporary array."""

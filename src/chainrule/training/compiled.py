@@ -50,7 +50,9 @@ class CompiledSteps(RepeatedSteps):
         super().__init__(replace(step, loss_on_host=False), batches)
 
     def _compile(self) -> None:
-        """Compile the step again if an option or an attribute of a layer or the loss has changed."""
+        """Compile the step again if an option, or an attribute of a layer or loss, has changed."""
+        if self._structure is not None and self._run is None:
+            return  # do not repeat the warning
         if not _same(self._recorded, now := self._values()):
             self._structure, self._recorded = None, now
         super()._compile()
@@ -60,17 +62,24 @@ class CompiledSteps(RepeatedSteps):
 
     def _compiled(self) -> Any:
         """Record and compile the step. If this is not possible, warn and return None."""
-        self._recording = recording = self.model.backend.recording()
-        self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
         try:
-            with self._on_symbols(recording):
-                self._look_up()
-                if not _same(self._recorded, self._values()):
-                    raise BackendError("the step changes an attribute of a layer or of the loss")
+            first, recording = self._record(), self._record()
+            if not first.device.equals(recording.device):
+                raise BackendError("the step computes random or counted numbers in Python")
             return recording.compiled()  # or None
         except Exception as error:  # such as the error of a layer that needs NumPy arrays
-            warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=6)
+            warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=10)
             return None
+
+    def _record(self) -> Any:
+        """Record the step."""
+        self._recording = recording = self.model.backend.recording()
+        self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
+        with self._on_symbols(recording):
+            self._look_up()
+            if not _same(self._recorded, self._values()):
+                raise BackendError("the step changes an attribute of a layer or of the loss")
+        return recording
 
     @contextlib.contextmanager
     def _on_symbols(self, recording: Any) -> Iterator[None]:
@@ -151,7 +160,8 @@ class CompiledSteps(RepeatedSteps):
 def _same(old: list[Any], new: list[Any]) -> bool:
     """Return whether attributes are the same objects, or equal numbers or strings."""
     return len(old) == len(new) and all(
-        a is b or (isinstance(a, int | float | str) and a == b) for a, b in zip(old, new, strict=True)
+        a is b or (isinstance(a, int | float | str) and a == b)
+        for a, b in zip(old, new, strict=True)
     )
 
 

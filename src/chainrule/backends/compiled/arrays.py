@@ -52,7 +52,7 @@ class Symbol:
             if layout.size and not np.may_share_memory(layout, self.layout):
                 raise BackendError("an index that is a list or an array cannot be compiled")
             return self.view(layout)
-        keys = [inside(k, n) for k, n in zip(keys, self.shape, strict=False)]
+        keys = tuple(inside(k, n) for k, n in zip(keys, self.shape, strict=True))
         space = np.broadcast_shapes(*(k.shape for k in keys))  # an integer array for each axis
         terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
         return gather(self, space, (0,) * len(space), terms)
@@ -64,6 +64,12 @@ class Symbol:
 
     def __matmul__(self, other: Array) -> Array:
         return matmul(self, other)
+
+    def __neg__(self) -> Array:
+        return record("multiply", self, -1)
+
+    def __invert__(self) -> Array:
+        return record("bitwise_xor", self, (~self.dtype.type(0)).item())
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise BackendError("the step reads a number in Python")
@@ -87,8 +93,6 @@ for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__{_short}__", lambda a, b, f=_name: record(f, a, b))
     setattr(Symbol, f"__r{_short}__", lambda a, b, f=_name: record(f, b, a))
     setattr(Symbol, f"__i{_short}__", lambda a, b, f=_name: record(f, a, b, out=a))
-Symbol.__neg__ = lambda a: record("multiply", a, -1)
-Symbol.__invert__ = lambda a: record("bitwise_xor", a, (~a.dtype.type(0)).item())
 
 
 def record(function: str, *inputs: Any, out: Array = None) -> Array:

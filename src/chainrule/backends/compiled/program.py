@@ -106,6 +106,13 @@ class Program:
             raise BackendError(f"a step has more than {_LIMIT} operations")
         self.operations.append(Operation(*operation))
 
+    def equals(self, other: Program) -> bool:
+        """Return whether both programs have the same operations and equal arrays."""
+        pairs: Any = [(a.array, b.array) for a, b in zip(self.buffers, other.buffers, strict=False)]
+        return [*map(str, self.operations)] == [*map(str, other.operations)] and all(
+            a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs
+        )
+
     @property
     def nanoseconds(self) -> float:
         """A rough estimate of the time of a step."""

@@ -30,7 +30,7 @@ NO_EFFECT = "compile='auto' has no effect; steps run in Python"
 class CompiledSteps(RepeatedSteps):
     """The training steps of `fit`, compiled for the CPU.
 
-    A step is recorded once, on arrays without contents. The compiled step reads its inputs from the
+    A step is recorded on arrays without contents. The compiled step reads its inputs from the
     tables of `RepeatedSteps`. If the loss or the gradient is not finite or is very large, the
     compiled step changes nothing, and the step runs in Python instead.
 

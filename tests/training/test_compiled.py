@@ -386,6 +386,171 @@ def test_products_of_blas(batch_size, dtype, compiling):
     assert_compiled(compiling)
 
 
+class By(cr.Layer):
+    """y = x f(x), where the gradient of the factor is ignored."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def forward(self, x, *, training=False):
+        factor = self.factor(self.xp, x) if callable(self.factor) else self.factor
+        return x * factor, lambda dy: dy * factor
+
+
+def times(factor):
+    def make(compile):
+        model = cr.Sequential(cr.Linear(6, 3), By(factor), dtype="float64")
+        return cr.Trainer(model, loss=cr.CrossEntropyLoss(), optimizer=cr.SGD(0.1), compile=compile)
+
+    return make
+
+
+def changed(xp, x):
+    y = xp.reshape(xp.asarray(x, copy=True), (-1,))
+    y[y < 0.0] = 0.5
+    return xp.reshape(y, x.shape)
+
+
+@pytest.mark.parametrize(
+    ("factor", "reason"),
+    [
+        (lambda xp, x: x[:, [2, 0, 1]], "a list or an array"),
+        (lambda xp, x: x[:, np.array([2, 0, 1])], "or an array cannot"),
+        (lambda xp, x: xp.sum(xp.reshape(x, (-1,))[xp.reshape(x > 0, (-1,))]), "index of bool"),
+        (changed, "an array selects"),
+        (lambda xp, x: xp.astype((x > 0) + (x > -1), x.dtype), "'add' of bool"),
+        (lambda xp, x: xp.astype(xp.max(xp.astype(x > 0, xp.uint8)), x.dtype), "of uint8"),
+        (lambda xp, x: rng.uniform(size=x.shape), "random"),
+    ],
+)
+def test_a_step_that_would_compute_something_else_is_refused(factor, reason, compiling):
+    with pytest.warns(RuntimeWarning, match=reason) as caught:
+        trainers = both(times(factor))
+    assert [warning.filename for warning in caught] == [__file__]
+    assert not any(compiling)
+    if reason != "random":
+        assert bits(trainers[0]) == bits(trainers[1])
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [
+        lambda xp, x: xp.astype((x > 0) + 1, x.dtype),
+        lambda xp, x: xp.astype((x > 0) < (x > 1), x.dtype),
+        lambda xp, x: xp.astype(~(x > 0), x.dtype),
+        lambda xp, x: xp.astype(xp.sum(x > 0), x.dtype) / 60.0,
+        lambda xp, x: xp.astype(xp.any(x > 2, axis=1, keepdims=True), x.dtype),
+        lambda xp, x: xp.astype(xp.all(x > -1, axis=1, keepdims=True), x.dtype),
+        lambda xp, x: xp.astype(xp.astype(xp.abs(x) * 90.0, xp.uint8) > 120, x.dtype),
+        lambda xp, x: xp.clip(x, max=0.5),
+    ],
+    ids=["count", "less", "not", "sum", "any", "all", "uint8", "clip"],
+)
+def test_booleans_and_small_integers(factor, compiling):
+    assert_same(both(times(factor)))
+    assert_compiled(compiling)
+
+
+class Looks(cr.Layer):
+    """The rows of a table."""
+
+    takes_integers = True
+
+    def __init__(self):
+        self.table = cr.Parameter((50, 3))
+
+    def forward(self, x, *, training=False):
+        def backward(dy):
+            gradient = self.xp.zeros_like(self.table.value)
+            self.backend.scatter_add(gradient, x[:, 0], dy)
+            self.table.add_grad(gradient)
+
+        return self.xp.take(self.table.value, x[:, 0], axis=0), backward
+
+
+def test_an_index_beyond_the_array_raises_the_usual_error():
+    x = rng.integers(0, 50, (40, 1))
+    x[33] = 10**9
+    found = []
+    for compile in ("off", "auto"):
+        model = cr.Sequential(Looks(), dtype="float64")
+        loss, optimizer = cr.CrossEntropyLoss(), cr.SGD(0.1)
+        trainer = cr.Trainer(model, loss=loss, optimizer=optimizer, compile=compile)
+        with pytest.raises(IndexError, match="1000000000 is out of bounds") as error:
+            trainer.fit(x, Y[:40], batch_size=5, shuffle=False, verbose=0)
+        found.append((str(error.value), optimizer.steps))
+    assert found[0] == found[1]
+
+
+def test_changed_attributes_are_noticed(compiling):
+    class Lowers(cr.Callback):
+        def on_epoch_end(self, trainer):
+            trainer.model[1].factor = 0.5 * trainer.model[1].factor
+
+    for factor in (1.0, np.ones(3)):
+        assert_same(both(times(factor), callbacks=[Lowers()]))
+    assert_compiled(compiling)
+
+
+def test_options_of_layers_that_change_after_a_step_are_noticed(compiling):
+    class Changes(cr.Callback):
+        def on_step_end(self, trainer):
+            if trainer.optimizer.steps == 3:
+                trainer.model[3].p = 0.0
+                trainer.model[0].weight.max_norm = 0.3
+
+    assert_same(both(classifier, callbacks=[Changes()]))
+    assert_compiled(compiling)
+
+
+class Remembers(cr.Layer):
+    seen = None
+
+    def forward(self, x, *, training=False):
+        if training:
+            self.seen = x
+        return x, lambda dy: dy
+
+
+def test_a_layer_that_changes_its_attributes_is_refused():
+    def make(compile):
+        model = cr.Sequential(cr.Linear(6, 3), Remembers(), dtype="float64")
+        loss, optimizer = cr.CrossEntropyLoss(), cr.SGD(0.1)
+        return cr.Trainer(model, loss=loss, optimizer=optimizer, compile=compile)
+
+    with pytest.warns(RuntimeWarning, match="changes an attribute") as caught:
+        one, other = both(make)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(one.model[1].seen, other.model[1].seen)
+
+
+def test_without_a_folder_nothing_is_cached(tmp_path, monkeypatch, compiling):
+    from chainrule.backends.compiled import compile as compiler
+
+    (tmp_path / "file").write_bytes(b"")
+    for folder in (tmp_path / "file", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+        monkeypatch.setattr("os.path.expanduser", lambda path: str(tmp_path / "file"))
+        compiler._compiled.cache_clear()
+        compiler._tools.cache_clear()
+        assert_same(both(classifier))
+    assert_compiled(compiling)
+
+
+def test_two_threads_compile_the_same_step(compiling):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from chainrule.backends.compiled import compile as compiler
+
+    compiler._compiled.cache_clear()
+    compiler._tools.cache_clear()
+    trainers = [classifier("auto") for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda t: t.fit(X, Y, batch_size=20, epochs=3, verbose=0), trainers))
+    assert bits(trainers[0]) == bits(trainers[1]) == bits(trainers[2])
+    assert_compiled(compiling)
+
+
 def test_the_compiler_prints_what_its_page_shows():
     """The recorded program, the groups of loops and the LLVM code are those on the page."""
     page, names = "docs/compiling.md", {}

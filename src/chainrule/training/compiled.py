@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Batches
+from ..errors import BackendError
 from ..forms import each, rows
 from ..masks import split_key
 from ..model_state import ModelState
@@ -29,7 +30,7 @@ NO_EFFECT = "compile='auto' has no effect; steps run in Python"
 class CompiledSteps(RepeatedSteps):
     """The training steps of `fit`, compiled for the CPU.
 
-    A step is recorded once, on arrays without contents. The compiled step reads its inputs from the
+    A step is recorded on arrays without contents. The compiled step reads its inputs from the
     tables of `RepeatedSteps`. If the loss or the gradient is not finite or is very large, the
     compiled step changes nothing, and the step runs in Python instead.
 
@@ -41,31 +42,53 @@ class CompiledSteps(RepeatedSteps):
 
     def __init__(self, step: Step, batches: Batches, *, most: int) -> None:
         self.in_python, self._most, self._run = step, most, None
+        self._recorded: list[Any] = []  # the attributes of the layers when the step was compiled
         self._returned = np.zeros((batches.samples // batches.batch_size, 2 + len(step.means)))
         x, y, *weight = (rows(a, slice(batches.batch_size)) for a in batches.arrays)
         outputs, _ = step.model.forward(x)
         step.means.sums(step.model.backend, outputs, y, *weight)  # checks the metrics
         super().__init__(replace(step, loss_on_host=False), batches)
 
+    def _compile(self) -> None:
+        """Compile the step again if an option, or an attribute of a layer or loss, has changed."""
+        if self._structure is not None and self._run is None:
+            return  # do not repeat the warning
+        if not _same(self._recorded, now := self._values()):
+            self._structure, self._recorded = None, now
+        super()._compile()
+
+    def _values(self) -> list[Any]:
+        return [value for thing in self._described for value in vars(thing).values()]
+
     def _compiled(self) -> Any:
         """Record and compile the step. If this is not possible, warn and return None."""
-        self._recording = recording = self.model.backend.recording()
-        self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
         try:
-            with self._on_symbols(recording):
-                self._look_up()
+            first, recording = self._record(), self._record()
+            if not first.device.equals(recording.device):
+                raise BackendError("the step computes random or counted numbers in Python")
             self._at_once = min(self._most, int(_AT_ONCE / recording.device.nanoseconds) + 1)
             return recording.compiled()  # or None
         except Exception as error:  # such as the error of a layer that needs NumPy arrays
-            warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=6)
+            warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=10)
             return None
+
+    def _record(self) -> Any:
+        """Record the step."""
+        self._recording = recording = self.model.backend.recording()
+        self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
+        with self._on_symbols(recording):
+            self._look_up()
+            if not _same(self._recorded, self._values()):
+                raise BackendError("the step changes an attribute of a layer or of the loss")
+        return recording
 
     @contextlib.contextmanager
     def _on_symbols(self, recording: Any) -> Iterator[None]:
         """Replace all arrays that a step uses by symbols, and restore everything at the end."""
         state, optimizer = self.model.state, self.step.optimizer
         stored = [*state.parameters, *self.model.named_buffers().values()]
-        before = [(thing, dict(vars(thing))) for thing in (self, state, optimizer, *stored)]
+        things = self, state, optimizer, *stored, *self._described
+        before = [(thing, dict(vars(thing))) for thing in things]
         lift = recording.lift
         try:
             state.values, state._grads = lift(state.values), lift(state._grads)
@@ -78,7 +101,7 @@ class CompiledSteps(RepeatedSteps):
             self._numbers, self._rows, self._line = map(
                 lift, (self._numbers, self._rows, self._line)
             )
-            self._returned, self._xp = lift(self._returned), recording.xp
+            self._returned = lift(self._returned)
             self._arrays = tuple(each(lift, x) for x in self.batches.arrays)
             yield
         finally:
@@ -87,11 +110,11 @@ class CompiledSteps(RepeatedSteps):
                 vars(thing).update(attributes)
 
     def _look_up(self) -> None:
-        xp, line, backend = self._xp, self._line, self._recording
+        line, backend = self._line, self._recording
         self._masks = 0
-        self._own_numbers = xp.take(self._numbers, line, axis=0)[0, ...]
-        rows = xp.take(self._rows, line, axis=0)[0, ...]
-        numbers = self.step(*(each(lambda a: xp.take(a, rows, axis=0), x) for x in self._arrays))
+        self._own_numbers = backend.row(self._numbers, line)[0, ...]
+        rows = backend.row(self._rows, line)[0, ...]
+        numbers = self.step(*(each(lambda a: backend.row(a, rows), x) for x in self._arrays))
         for i, number in enumerate(numbers):
             backend.set_row(self._returned[:, i], line, number)
         line += 1
@@ -99,15 +122,15 @@ class CompiledSteps(RepeatedSteps):
     def key(self, state: ModelState) -> tuple[Any, Any, int]:
         """Return the key of the next random mask, from a new table."""
         self._keys.append(np.zeros((self.steps, 2), dtype=np.int32))
-        key = self._xp.take(self._recording.lift(self._keys[-1]), self._line, axis=0)
+        key = self._recording.row(self._recording.lift(self._keys[-1]), self._line)
         return key[0, 0], key[0, 1], 0
 
     def __call__(self, i: int) -> list[tuple[Any, ...]]:
         """Run steps from step `i` of the epoch on, and return the numbers that they return."""
         state, optimizer = self.model.state, self.step.optimizer
         count, done = self.steps - i, 0
-        if self._most == 1 and self._of_optimizer() != self._structure[2:]:
-            self._compile()  # a callback changed an option
+        if self._most == 1:
+            self._compile()  # if a callback changed an option
         if self._run is not None and count:
             count = min(count, self._at_once)
             self._fill(i, count)
@@ -131,6 +154,14 @@ class CompiledSteps(RepeatedSteps):
         for i, keys in enumerate(self._keys):
             draws = range(state.draws + i, state.draws + i + count * masks, masks)
             keys[here] = [split_key(state.seed, draw)[:2] for draw in draws]
+
+
+def _same(old: list[Any], new: list[Any]) -> bool:
+    """Return whether attributes are the same objects, or equal numbers or strings."""
+    return len(old) == len(new) and all(
+        a is b or (isinstance(a, int | float | str) and a == b)
+        for a, b in zip(old, new, strict=True)
+    )
 
 
 def compiled_steps(

@@ -213,5 +213,5 @@ def repeated_steps(
         except BackendError as error:
             obstacle = str(error)
     message = f"compile='auto' has no effect; steps are launched one by one: {obstacle}"
-    warnings.warn(message, RuntimeWarning, stacklevel=4)
+    warnings.warn(message, RuntimeWarning, stacklevel=5 if make else 4)
     return None

@@ -48,16 +48,28 @@ class Symbol:
     def __getitem__(self, key: Any) -> Array:
         keys = key if isinstance(key, tuple) else (key,)
         if not isinstance(keys[0], Symbol):
-            return self.view(self.layout[(*keys, ...)] if ... not in keys else self.layout[keys])
+            layout = self.layout[keys if any(k is ... for k in keys) else (*keys, ...)]
+            if layout.size and not np.may_share_memory(layout, self.layout):
+                raise BackendError("an index that is a list or an array cannot be compiled")
+            return self.view(layout)
+        keys = tuple(inside(k, n) for k, n in zip(keys, self.shape, strict=True))
         space = np.broadcast_shapes(*(k.shape for k in keys))  # an integer array for each axis
         terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
         return gather(self, space, (0,) * len(space), terms)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if any(isinstance(k, Symbol) for k in (key if isinstance(key, tuple) else (key,))):
+            raise BackendError("a change of elements that an array selects cannot be compiled")
         record("copy", value, out=self[key])
 
     def __matmul__(self, other: Array) -> Array:
         return matmul(self, other)
+
+    def __neg__(self) -> Array:
+        return record("multiply", self, -1)
+
+    def __invert__(self) -> Array:
+        return record("bitwise_xor", self, (~self.dtype.type(0)).item())
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise BackendError("the step reads a number in Python")
@@ -81,8 +93,6 @@ for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__{_short}__", lambda a, b, f=_name: record(f, a, b))
     setattr(Symbol, f"__r{_short}__", lambda a, b, f=_name: record(f, b, a))
     setattr(Symbol, f"__i{_short}__", lambda a, b, f=_name: record(f, a, b, out=a))
-for _short, _name in (("neg", "multiply"), ("invert", "bitwise_xor")):
-    setattr(Symbol, f"__{_short}__", lambda a, f=_name: record(f, a, -1))
 
 
 def record(function: str, *inputs: Any, out: Array = None) -> Array:
@@ -95,6 +105,7 @@ def record(function: str, *inputs: Any, out: Array = None) -> Array:
     space = np.broadcast_shapes(*(i.shape for i in symbols)) if out is None else out.shape
     conditions, values = inputs[: function == "where"], inputs[function == "where" :]
     dtype = _common(function, values, out)
+    _expect_signed(function, dtype)
     operands = [i.access(space) for i in conditions] + [_operand(i, space, dtype) for i in values]
     result = np.dtype(bool) if function in _COMPARISONS.values() else dtype
     out = symbol(program, space, result) if out is None else out
@@ -114,7 +125,17 @@ def _common(function: str, values: Any, out: Array) -> np.dtype[Any]:
         return out.dtype  # type: ignore[no-any-return]
     common: np.dtype[Any] = np.result_type(*dtypes or [float])
     floats = function == "divide" or any(isinstance(v, float) for v in values)
-    return np.dtype(float) if floats and common.kind != "f" else common
+    if floats and common.kind != "f":
+        return np.dtype(float)
+    counts = common.kind == "b" and any(type(v) is int for v in values)
+    signed = counts or (common.kind in "bu" and function in _COMPARISONS.values())
+    return np.dtype(np.int64) if signed else common
+
+
+def _expect_signed(function: str, dtype: np.dtype[Any]) -> None:
+    """Refuse functions that LLVM computes in another way for booleans and unsigned integers."""
+    if dtype.kind in "bu" and not (function in ("copy", "where") or function[:4] == "bitw"):
+        raise BackendError(f"{function!r} of {dtype} cannot be compiled")
 
 
 def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | Constant:
@@ -151,6 +172,16 @@ def broadcast(x: Array, shape: Any) -> Array:
     return x.view(np.broadcast_to(x.layout, shape))
 
 
+def inside(index: Array, count: int) -> Array:
+    """Return an index. If it is not from 0 to `count` - 1, `expect_norm` breaks off the step."""
+    if index.dtype.kind not in "iu":
+        raise BackendError(f"an index of {index.dtype} cannot be compiled")
+    index = astype(index, np.int64)
+    valid = (index >= 0) & (index < count)
+    index.device.valid.append(reduce("bitwise_and", valid, None, False, 1))
+    return record("where", valid, index, 0)
+
+
 def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
     """Return the elements of `x` at places that depend on integer arrays."""
     out, source = (
@@ -159,6 +190,14 @@ def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
     )
     x.device.append("copy", space, (source,), out.access(space))
     return out
+
+
+def take(x: Array, index: Array, axis: int) -> Array:
+    """Return the elements at the given places of an axis. The places are not checked."""
+    space = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    strides = (*x.strides[:axis], *(0,) * index.ndim, *x.strides[axis + 1 :])
+    places = index[(..., *(None,) * (x.ndim - axis - 1))].access(space)
+    return gather(x, space, strides, [(places, x.strides[axis])])
 
 
 def scatter(function: str, x: Array, index: Array, values: Any) -> None:
@@ -172,6 +211,7 @@ def scatter(function: str, x: Array, index: Array, values: Any) -> None:
 
 def reduce(function: str, x: Array, axis: Any, keepdims: bool, first: float) -> Array:
     """Reduce axes of `x` with a function, starting with the number `first`."""
+    _expect_signed(function, x.dtype)
     given: Any = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = {a % x.ndim for a in given}
     out = symbol(x.device, [1 if a in axes else n for a, n in enumerate(x.shape)], x.dtype)

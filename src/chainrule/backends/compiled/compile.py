@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import hashlib
 import os
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from ...files.atomic import write_atomically
 from .emit import emit
 from .program import Program
 
+_one_at_a_time = threading.Lock()
+
 
 class CompiledStep:
     """A recorded step as machine code. The attribute `code` is its LLVM code."""
 
     def __init__(self, program: Program) -> None:
         self.code, buffers = emit(program)
-        self._run = _compiled(self.code)
+        with _one_at_a_time:
+            self._run = _compiled(self.code)
         self._arrays = [np.empty(b.size, b.dtype) if b.array is None else b.array for b in buffers]
         self._table = np.asarray([array.ctypes.data for array in self._arrays], dtype=np.uintp)
 
@@ -38,8 +42,10 @@ def _compiled(code: str) -> Any:
     """Return the function ``run`` of some LLVM code. Equal programs share one function."""
     parts = llvmlite.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     key = hashlib.sha256("\n".join((*parts, code)).encode()).hexdigest()
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "chainrule", f"{key}.o")
-    stored = path.read_bytes() if path.is_file() else b""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    path, stored = Path(folder, "chainrule", f"{key}.o"), b""
+    with contextlib.suppress(OSError):
+        stored = path.read_bytes()
     checksum, machine_code = stored[:32], stored[32:]
     if hashlib.sha256(machine_code).digest() != checksum:  # there is no file, or it is damaged
         machine_code = _machine_code(code)

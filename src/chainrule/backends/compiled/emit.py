@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import BackendError
 from .fuse import Group, fused, only_in_registers
 from .program import Access, Buffer, Constant, Operation, Program
 
@@ -137,6 +138,8 @@ class Code:
         function = loop.function if loop.function in INSTRUCTIONS else loop.function[7:]
         suffixes = f".{'f' if real else 'i'}{8 * dtype.itemsize}", "f" * (kind == "float")
         word = INSTRUCTIONS.get(function, ("", ""))[not real].format(*suffixes)
+        if loop.function != "copy" and not word:
+            raise BackendError(f"{function!r} of {dtype} cannot be compiled")
         typed = ", ".join(f"{kind} {value}" for value in values)
         if loop.function == "copy":
             result = self._converted(values[0], dtype, out.dtype)
@@ -206,4 +209,4 @@ def type_of(dtype: Any, bits_of_boolean: int = 1) -> str:
 def _literal(value: float, dtype: np.dtype[Any]) -> str:
     """Return a number as LLVM writes it. Floating-point numbers are written bit by bit."""
     number = struct.pack(">d", float(dtype.type(value))).hex() if dtype.kind == "f" else ""
-    return f"0x{number}" if number else str(int(value))
+    return f"0x{number}" if number else str(int(dtype.type(value)))

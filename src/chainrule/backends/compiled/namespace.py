@@ -36,7 +36,9 @@ def _like(fill: Any, x: Array) -> Array:
 
 
 def _reduce(function: str, x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    largest = np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+    if function == "add" and x.dtype.kind in "biu":
+        x = arrays.astype(x, int64)
+    largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
     first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
     return reduce(function, x, axis, keepdims, first[function])
 
@@ -46,11 +48,15 @@ def mean(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
     return total / (x.size / total.size)
 
 
+def clip(x: Array, min: Any = None, max: Any = None) -> Array:
+    x = x if min is None else record("maximum", x, min)
+    return x if max is None else record("minimum", x, max)
+
+
 _COMPOSED: dict[str, Any] = {
     "isnan": lambda x: x != x,
     "isfinite": lambda x: record("abs", x) < np.inf,
     "sign": lambda x: record("where", x > 0, 1, record("where", x < 0, -1, x)),
-    "clip": lambda x, low, high: record("minimum", record("maximum", x, low), high),
     "vecdot": lambda a, b: _reduce("add", a * b, axis=-1),
     "count_nonzero": lambda x: _reduce("add", arrays.astype(x != 0, int64)),
     "any": lambda x, **axes: _reduce("bitwise_or", x != 0, **axes),
@@ -106,16 +112,14 @@ def stack(parts: Any, *, axis: int = 0) -> Array:
 
 def take(x: Array, index: Array, *, axis: int = 0) -> Array:
     axis %= x.ndim
-    space = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
-    strides = (*x.strides[:axis], *(0,) * index.ndim, *x.strides[axis + 1 :])
-    places = index[(..., *(None,) * (x.ndim - axis - 1))].access(space)
-    return gather(x, space, strides, [(places, x.strides[axis])])
+    return arrays.take(x, arrays.inside(index, x.shape[axis]), axis)
 
 
 def take_along_axis(x: Array, index: Array, *, axis: int = -1) -> Array:
     axis %= x.ndim
     space = (*x.shape[:axis], index.shape[axis], *x.shape[axis + 1 :])
     strides = (*x.strides[:axis], 0, *x.strides[axis + 1 :])
+    index = arrays.inside(index, x.shape[axis])
     return gather(x, space, strides, [(index.access(space), x.strides[axis])])
 
 

@@ -93,6 +93,7 @@ class Program:
     buffers: list[Buffer] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     undo: list[Operation] = field(default_factory=list)  # runs if a step is broken off
+    valid: list[Any] = field(default_factory=list)  # whether each index so far is in its range
 
     def temporary(self, size: int, dtype: Any) -> Buffer:
         """Add a temporary array."""
@@ -104,6 +105,13 @@ class Program:
         if len(self.operations) == _LIMIT:
             raise BackendError(f"a step has more than {_LIMIT} operations")
         self.operations.append(Operation(*operation))
+
+    def equals(self, other: Program) -> bool:
+        """Return whether both programs have the same operations and equal arrays."""
+        pairs: Any = [(a.array, b.array) for a, b in zip(self.buffers, other.buffers, strict=False)]
+        return [*map(str, self.operations)] == [*map(str, other.operations)] and all(
+            a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs
+        )
 
     @property
     def nanoseconds(self) -> float:

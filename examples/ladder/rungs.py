@@ -165,7 +165,7 @@ LADDER = [
         "lenet-5-distorted", "LeNet-5, distortions", *LECUN, 0.8,
         recipe="ten times as many images: shifted, scaled, squeezed and sheared",
         changes="as above; new distortions in each epoch, none squeezed",
-        layers=lenet5, augment=SHEARED, epochs=40, lr=5e-3,
+        layers=lenet5, augment=SHEARED, epochs=20, lr=5e-3,
     ),
     Rung(
         "simard-elastic", "800 units, elastic distortions", *SIMARD, 0.7,
@@ -177,13 +177,13 @@ LADDER = [
         "simard-conv-affine", "convolutions, affine distortions", *SIMARD, 0.6,
         recipe="5 and 50 maps, kernels of 5 × 5 with stride 2, 100 units",
         changes="ReLU, new distortions in each epoch",
-        layers=simard_convolution, augment=AFFINE, epochs=80, lr=3e-3,
+        layers=simard_convolution, augment=AFFINE, epochs=40, lr=2e-3, batch_size=32,
     ),
     Rung(
         "simard-conv-elastic", "convolutions, elastic distortions", *SIMARD, 0.4,
         recipe="as above, with elastic distortions",
         changes="ReLU, new distortions in each epoch, alpha 38 and sigma 6",
-        layers=simard_convolution, augment=ELASTIC, epochs=150, lr=3e-3,
+        layers=simard_convolution, augment=ELASTIC, epochs=60, lr=2e-3, batch_size=32,
     ),
     Rung(
         "ciresan", "2500-2000-1500-1000-500, elastic", "Cireşan et al.", 2010, 0.35,

@@ -103,17 +103,15 @@ class Options:
             numbers += *scalars, self.l1, decay
         return [*numbers, self.clip_norm or 0.0]
 
-    def table(self, stretches: list[Stretch], first: int, count: int) -> np.ndarray:
-        """Return the `numbers` of several steps, one row per step."""
+    def fill(self, table: np.ndarray, stretches: list[Stretch], first: int) -> None:
+        """Write the `numbers` of several steps to the rows of a table."""
         rates = self.lr.values() if isinstance(self.lr, dict) else [self.lr]
+        steps: Any = np.arange(first, first + len(table))
         if any(map(callable, rates)) or not hasattr(self.scalars, "of_arrays"):
-            steps = range(first, first + count)
-            return np.asarray([self.numbers(stretches, step) for step in steps])
-        columns = self.numbers(stretches, np.arange(first, first + count))  # type: ignore[arg-type]
-        table = np.empty((count, len(columns)))
-        for i, column in enumerate(columns):
+            table[...] = [self.numbers(stretches, step) for step in steps.tolist()]
+            return
+        for i, column in enumerate(self.numbers(stretches, steps)):
             table[:, i] = column
-        return table
 
     @property
     def structure(self) -> tuple[Any, ...]:

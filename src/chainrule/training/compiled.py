@@ -16,7 +16,7 @@ from ..errors import BackendError
 from ..forms import each, rows
 from ..masks import split_key
 from ..model_state import ModelState
-from .repeated import RepeatedSteps, repeated_steps
+from .repeated import RepeatedSteps, repeated_steps, same
 from .step import Step
 
 STEPS_THAT_PAY = 2000
@@ -42,7 +42,6 @@ class CompiledSteps(RepeatedSteps):
 
     def __init__(self, step: Step, batches: Batches, *, most: int) -> None:
         self.in_python, self._most, self._run = step, most, None
-        self._recorded: list[Any] = []  # the attributes of the layers when the step was compiled
         self._returned = np.zeros((batches.samples // batches.batch_size, 2 + len(step.means)))
         x, y, *weight = (rows(a, slice(batches.batch_size)) for a in batches.arrays)
         outputs, _ = step.model.forward(x)
@@ -51,14 +50,11 @@ class CompiledSteps(RepeatedSteps):
 
     def _compile(self) -> None:
         """Compile the step again if an option, or an attribute of a layer or loss, has changed."""
-        if self._structure is not None and self._run is None:
-            return  # do not repeat the warning
-        if not _same(self._recorded, now := self._values()):
-            self._structure, self._recorded = None, now
-        super()._compile()
+        if self._structure is None or self._run is not None:  # otherwise, do not warn again
+            super()._compile()
 
-    def _values(self) -> list[Any]:
-        return [value for thing in self._described for value in vars(thing).values()]
+    def _structure_now(self) -> Any:
+        return object()  # any change of an attribute may change the operations
 
     def _compiled(self) -> Any:
         """Record and compile the step. If this is not possible, warn and return None."""
@@ -76,9 +72,10 @@ class CompiledSteps(RepeatedSteps):
         """Record the step."""
         self._recording = recording = self.model.backend.recording()
         self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
+        attributes = self._attributes()
         with self._on_symbols(recording):
             self._look_up()
-            if not _same(self._recorded, self._values()):
+            if not same(attributes, self._attributes()):
                 raise BackendError("the step changes an attribute of a layer or of the loss")
         return recording
 
@@ -113,7 +110,8 @@ class CompiledSteps(RepeatedSteps):
         line, backend = self._line, self._recording
         self._masks = 0
         self._own_numbers = backend.row(self._numbers, line)[0, ...]
-        rows = backend.row(self._rows, line)[0, ...]
+        table = backend.xp.reshape(self._rows, (self.steps, self.batches.batch_size))
+        rows = backend.row(table, line)[0, ...]
         numbers = self.step(*(each(lambda a: backend.row(a, rows), x) for x in self._arrays))
         for i, number in enumerate(numbers):
             backend.set_row(self._returned[:, i], line, number)
@@ -150,18 +148,10 @@ class CompiledSteps(RepeatedSteps):
         """Fill the lines of the tables for these steps."""
         state, optimizer, masks = self.model.state, self.step.optimizer, len(self._keys)
         self._line[0], here = first, slice(first, first + count)
-        self._numbers[here] = optimizer.table(optimizer.stretches(), optimizer.steps, count)
+        optimizer.fill(self._numbers[here], self._stretches, optimizer.steps)
         for i, keys in enumerate(self._keys):
             draws = range(state.draws + i, state.draws + i + count * masks, masks)
             keys[here] = [split_key(state.seed, draw)[:2] for draw in draws]
-
-
-def _same(old: list[Any], new: list[Any]) -> bool:
-    """Return whether attributes are the same objects, or equal numbers or strings."""
-    return len(old) == len(new) and all(
-        a is b or (isinstance(a, int | float | str) and a == b)
-        for a, b in zip(old, new, strict=True)
-    )
 
 
 def compiled_steps(

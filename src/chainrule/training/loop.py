@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -131,8 +132,9 @@ class Run:
         names = self.step.means.names
         if training.progress is None:
             training.progress = Progress(training.rng.bit_generator.state, batches, names)
-        training.progress.expect(batches, names)
-        training.rng.bit_generator.state = training.progress.rng
+        else:
+            training.progress.expect(batches, names)
+            training.rng.bit_generator.state = training.progress.rng
         return training.progress
 
     def _steps(self, progress: Progress, interruption: Interruption) -> None:
@@ -156,14 +158,15 @@ class Run:
 
     def _means(self, table: np.ndarray) -> dict[str, float]:
         """Compute the loss and the metrics of an epoch from the results of all steps."""
-        losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
-        loss = losses @ weights / (weights.sum() or 1.0)
-        means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
-        pairs = sums.sum(axis=0).reshape(-1, 2)
-        for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
+        losses, weights = table[:, 0], table[:, 1]
+        loss, weight, *sums = table.sum(axis=0).tolist()
+        mean = float(losses @ weights) / (weight or 1.0)
+        means = {"loss": loss if self.training.loss.reduction == "sum" else mean}
+        pairs = zip(self.step.means.names, sums[::2], sums[1::2], strict=True)
+        for name, total, of_metric in pairs:
             # Report NaN if a loss is NaN, because a metric may count NaN outputs as correct.
-            means[name] = np.nan if np.isnan(losses).any() else of_metric / (total or 1.0)
-        return {name: float(mean) for name, mean in means.items()}
+            means[name] = math.nan if math.isnan(mean) else of_metric / (total or 1.0)
+        return means
 
     def _find_divergence(
         self, progress: Progress, losses: np.ndarray, first: int

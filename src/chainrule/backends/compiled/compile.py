@@ -31,10 +31,12 @@ class CompiledStep:
             self._run = _compiled(self.code)
         self._arrays = [np.empty(b.size, b.dtype) if b.array is None else b.array for b in buffers]
         self._table = np.asarray([array.ctypes.data for array in self._arrays], dtype=np.uintp)
+        self._pointer = self._table.ctypes.data
 
     def __call__(self, count: int = 1) -> int:
         """Run some steps, and return how many were completed. A step may be broken off."""
-        return int(self._run(self._table.ctypes.data, count))
+        steps: int = self._run(self._pointer, count)
+        return steps
 
 
 @cache

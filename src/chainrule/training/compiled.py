@@ -89,7 +89,8 @@ class CompiledSteps(RepeatedSteps):
         lift = recording.lift
         try:
             state.values, state._grads = lift(state.values), lift(state._grads)
-            state.buffers = lift(state.buffers, restored=True)
+            self._buffers = lift(state.buffers)
+            state.buffers = recording.xp.asarray(self._buffers, copy=True)
             state.backend, state.inputs = recording, self
             for part in stored:
                 vars(part).update(dict.fromkeys(vars(part).keys() & {"_value", "_grad"}))
@@ -115,6 +116,7 @@ class CompiledSteps(RepeatedSteps):
         numbers = self.step(*(each(lambda a: backend.row(a, rows), x) for x in self._arrays))
         for i, number in enumerate(numbers):
             backend.set_row(self._returned[:, i], line, number)
+        self._buffers[...] = self.model.state.buffers  # now, as the step was not broken off
         line += 1
 
     def key(self, state: ModelState) -> tuple[Any, Any, int]:

@@ -178,16 +178,14 @@ def inside(index: Array, count: int) -> Array:
         raise BackendError(f"an index of {index.dtype} cannot be compiled")
     index = astype(index, np.int64)
     valid = (index >= 0) & (index < count)
-    index.device.valid.append(reduce("bitwise_and", valid, None, False, 1))
+    index.device.valid.append(reduce("bitwise_and", valid))
     return record("where", valid, index, 0)
 
 
 def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
     """Return the elements of `x` at places that depend on integer arrays."""
-    out, source = (
-        symbol(x.device, space, x.dtype),
-        Access(x.buffer, x.offset, strides, tuple(terms)),
-    )
+    out = symbol(x.device, space, x.dtype)
+    source = Access(x.buffer, x.offset, strides, tuple(terms))
     x.device.append("copy", space, (source,), out.access(space))
     return out
 
@@ -209,13 +207,17 @@ def scatter(function: str, x: Array, index: Array, values: Any) -> None:
     x.device.append(function, space, (source,) if function == "copy" else (out, source), out)
 
 
-def reduce(function: str, x: Array, axis: Any, keepdims: bool, first: float) -> Array:
-    """Reduce axes of `x` with a function, starting with the number `first`."""
+def reduce(function: str, x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:
+    """Reduce axes of `x`, by default all of them, with a function."""
+    if function == "add" and x.dtype.kind in "biu":
+        x = astype(x, np.int64)
     _expect_signed(function, x.dtype)
+    largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
+    first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
     given: Any = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = {a % x.ndim for a in given}
     out = symbol(x.device, [1 if a in axes else n for a, n in enumerate(x.shape)], x.dtype)
-    out[...] = first
+    out[...] = first[function]
     total = out.access(x.shape)
     x.device.append(f"reduce {function}", x.shape, (total, x.access(x.shape)), total)
     return out if keepdims else out.view(out.layout.squeeze(tuple(axes)))
@@ -234,7 +236,7 @@ def matmul(a: Array, b: Array, out: Array = None) -> Array:
     several, (m, k), n = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2:], b.shape[-1]
     if m * k * n < _LARGE:
         terms = record("multiply", a[..., None], b[..., None, :, :])
-        result = reduce("add", terms, -2, False, 0)
+        result = reduce("add", terms, axis=-2)
         return result if out is None else record("copy", result, out=out)
     out = symbol(a.device, (*several, m, n), a.dtype) if out is None else out
     a, b = (x if _fits_blas(*x.shape[-2:], *x.strides[-2:]) else record("copy", x) for x in (a, b))

@@ -39,6 +39,8 @@ _CONVERSIONS = {
 _RUN = """
 define internal i1 @step({parameters}) noinline {{
 {body}
+  ret i1 1
+broken:
   ret i1 0
 }}
 define i64 @run(ptr %table, i64 %count) {{
@@ -61,19 +63,16 @@ end:
 """
 
 
-def emit(program: Program) -> tuple[str, list[Buffer]]:
-    """Return the LLVM code of a program, and the buffers that it needs.
+def emit(program: Program) -> tuple[str, list[int]]:
+    """Return the LLVM code of a program, and the numbers of the buffers that it needs.
 
     The function ``step`` takes a pointer to each buffer, runs a step, and returns whether it was
     not broken off. ``run`` takes a table of these pointers and a number of steps, and returns how
     many steps it completed.
     """
-    groups, undo = fused(program), [[operation] for operation in program.undo]
-    code = Code(only_in_registers([*groups, *undo]))
+    groups = fused(program)
+    code = Code(only_in_registers(groups))
     for group in groups:
-        code.group(group)
-    code.lines += ["  ret i1 1", "broken:"]
-    for group in undo:
         code.group(group)
     body = "\n".join([*code.slots, *code.lines])
     calls = re.findall(r"call (\w+ @[\w.]+)\((.*)\)", body)
@@ -85,7 +84,7 @@ def emit(program: Program) -> tuple[str, list[Buffer]]:
     )
     parameters = ", ".join(f"ptr noalias %b{n}" for n in numbers)
     run = _RUN.format(body=body, pointers="\n".join(pointers), parameters=parameters)
-    return "\n".join(sorted(declared)) + run, [program.buffers[n] for n in numbers]
+    return "\n".join(sorted(declared)) + run, numbers
 
 
 class Code:

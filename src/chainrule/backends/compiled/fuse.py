@@ -40,7 +40,7 @@ def only_in_registers(groups: list[Group]) -> set[Buffer | None]:
 
 def _with_effect(program: Program) -> list[Operation]:
     """Return the operations that change an array of the training run, or break off the step."""
-    kept, needed = list[Operation](), {a.buffer for o in program.undo for a in o.reads}
+    kept, needed = list[Operation](), set[Buffer | None]()
     for operation in reversed(program.operations):
         buffer = operation.out.buffer
         if buffer is None or buffer.array is not None or buffer in needed:

@@ -35,16 +35,8 @@ def _like(fill: Any, x: Array) -> Array:
     return _full(fill, x.shape, dtype=x.dtype, device=x.device)
 
 
-def _reduce(function: str, x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    if function == "add" and x.dtype.kind in "biu":
-        x = arrays.astype(x, int64)
-    largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
-    first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
-    return reduce(function, x, axis, keepdims, first[function])
-
-
 def mean(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    total = _reduce("add", x, axis=axis, keepdims=keepdims)
+    total = reduce("add", x, axis=axis, keepdims=keepdims)
     return total / (x.size / total.size)
 
 
@@ -57,17 +49,17 @@ _COMPOSED: dict[str, Any] = {
     "isnan": lambda x: x != x,
     "isfinite": lambda x: record("abs", x) < np.inf,
     "sign": lambda x: record("where", x > 0, 1, record("where", x < 0, -1, x)),
-    "vecdot": lambda a, b: _reduce("add", a * b, axis=-1),
-    "count_nonzero": lambda x: _reduce("add", arrays.astype(x != 0, int64)),
-    "any": lambda x, **axes: _reduce("bitwise_or", x != 0, **axes),
-    "all": lambda x, **axes: _reduce("bitwise_and", x != 0, **axes),
+    "vecdot": lambda a, b: reduce("add", a * b, axis=-1),
+    "count_nonzero": lambda x: reduce("add", arrays.astype(x != 0, int64)),
+    "any": lambda x, **axes: reduce("bitwise_or", x != 0, **axes),
+    "all": lambda x, **axes: reduce("bitwise_and", x != 0, **axes),
     "matrix_transpose": lambda x: x.view(np.matrix_transpose(x.layout)),
     "permute_dims": lambda x, axes: x.view(x.layout.transpose(axes)),
     "full": lambda shape, fill, **options: _full(fill, shape, **options),
     **{"empty": partial(_full, 0), "zeros": partial(_full, 0), "ones": partial(_full, 1)},
     **{"zeros_like": partial(_like, 0), "ones_like": partial(_like, 1)},
     **{"empty_like": partial(_like, 0), "full_like": lambda x, fill: _like(fill, x)},
-    **{n: partial(_reduce, f) for n, f in (("sum", "add"), ("max", "maximum"), ("min", "minimum"))},
+    **{n: partial(reduce, f) for n, f in (("sum", "add"), ("max", "maximum"), ("min", "minimum"))},
 }
 
 
@@ -126,5 +118,5 @@ def take_along_axis(x: Array, index: Array, *, axis: int = -1) -> Array:
 def argmax(x: Array, *, axis: int = -1) -> Array:
     axis, n = axis % x.ndim, x.shape[axis]
     places = arange(n, device=x.device)[(..., *(None,) * (x.ndim - axis - 1))]
-    largest = (x == _reduce("maximum", x, axis=axis, keepdims=True)) | (x != x)  # NaN is largest
-    return reduce("minimum", record("where", largest, places, n), axis, False, n)
+    largest = (x == reduce("maximum", x, axis=axis, keepdims=True)) | (x != x)  # NaN is largest
+    return reduce("minimum", record("where", largest, places, n), axis=axis)

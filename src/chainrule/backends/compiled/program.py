@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ class Access(NamedTuple):
         return np.dtype(np.int64) if self.buffer is None else self.buffer.dtype
 
     def __str__(self) -> str:
-        terms = [f"{s}{'ijklmn'[i]}" for i, s in enumerate(self.strides) if s]
+        terms = [f"{s}{'ijklmnopqrstuvwxyz'[i]}" for i, s in enumerate(self.strides) if s]
         terms += [f"{s} * {access}" for access, s in self.gathered]
         place = " + ".join([str(self.offset)] * (self.offset > 0 or not terms) + terms)
         kind = "t" if self.buffer is None or self.buffer.array is None else "m"
@@ -58,6 +59,9 @@ class Constant(NamedTuple):
 
     value: float
     dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 class Operation(NamedTuple):
@@ -81,7 +85,7 @@ class Operation(NamedTuple):
         return direct + [a for access in (*direct, self.out) for a, _ in access.gathered]
 
     def __str__(self) -> str:
-        inputs = ", ".join(str(i) if isinstance(i, Access) else f"{i.value:g}" for i in self.inputs)
+        inputs = ", ".join(map(str, self.inputs))
         return f"{self.out} = {self.function}({inputs})  [{' x '.join(map(str, self.space)) or 1}]"
 
 
@@ -92,7 +96,6 @@ class Program:
     namespace: Any
     buffers: list[Buffer] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
-    undo: list[Operation] = field(default_factory=list)  # runs if a step is broken off
     valid: list[Any] = field(default_factory=list)  # whether each index so far is in its range
 
     def temporary(self, size: int, dtype: Any) -> Buffer:
@@ -101,15 +104,22 @@ class Program:
         return self.buffers[-1]
 
     def append(self, *operation: Any) -> None:
-        """Add an operation."""
+        """Add an operation, unless its arrays are empty."""
         if len(self.operations) == _LIMIT:
             raise BackendError(f"a step has more than {_LIMIT} operations")
-        self.operations.append(Operation(*operation))
+        if 0 not in (added := Operation(*operation)).space:
+            self.operations.append(added)
+
+    @cached_property
+    def text(self) -> str:
+        """The whole recorded program. Programs with equal texts differ only in their arrays."""
+        buffers = [f"{buffer.dtype} x {buffer.size}" for buffer in self.buffers]
+        return "\n".join([*buffers, *map(str, self.operations)])
 
     def equals(self, other: Program) -> bool:
         """Return whether both programs have the same operations and equal arrays."""
         pairs: Any = [(a.array, b.array) for a, b in zip(self.buffers, other.buffers, strict=False)]
-        return [*map(str, self.operations)] == [*map(str, other.operations)] and all(
+        return self.text == other.text and all(
             a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...types import Array
 from ..base import Backend
 from . import namespace
-from .arrays import Symbol, inside, lift, matmul, record, reduce, scatter, take
+from .arrays import Symbol, inside, lift, matmul, reduce, scatter, take
 from .compile import CompiledStep
 from .program import Access, Program
 
@@ -37,18 +37,14 @@ class RecordingBackend(Backend):
 
     def expect_norm(self, x: Array, largest: float = math.inf) -> None:
         limit = min(largest * largest, float(np.finfo(x.dtype).max))
-        small = reduce("add", x * x, None, False, 0) <= limit
+        small = reduce("add", x * x) <= limit
         while self.device.valid:
             small = small & self.device.valid.pop()
         self.device.append("expect", (), (small.access(()),), Access(None, 0, ()))
 
-    def lift(self, array: np.ndarray, *, restored: bool = False) -> Array:
-        """Return a symbol for an array. If a step is broken off, the array may be `restored`."""
-        symbol = lift(self.device, array)
-        if restored:
-            record("copy", record("copy", symbol), out=symbol)
-            self.device.undo.append(self.device.operations.pop())
-        return symbol
+    def lift(self, array: np.ndarray) -> Array:
+        """Return a symbol for an array."""
+        return lift(self.device, array)
 
     def row(self, table: Array, index: Array) -> Array:
         """Return the rows of a table of the training run, whose numbers need no check."""

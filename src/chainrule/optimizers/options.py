@@ -97,7 +97,7 @@ class Options:
         for stretch in stretches:
             lr = at_step[stretch.rate]
             decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
-            scalars = self.scalars(lr, step + 1 - stretch.frozen)
+            scalars = self.scalars(lr, step + (1 - stretch.frozen))
             if not isinstance(scalars, tuple):
                 raise TypeError(f"{self!r}: expected a tuple of scalars, found {shown(scalars)}")
             numbers += *scalars, self.l1, decay

@@ -205,10 +205,9 @@ class RepeatedSteps:
 
 def same(old: list[Any], new: list[Any]) -> bool:
     """Return whether two lists hold the same objects, or equal numbers or strings."""
-    return len(old) == len(new) and all(
-        a is b or (isinstance(a, int | float | str) and a == b)
-        for a, b in zip(old, new, strict=True)
-    )
+    others = [(a, b) for a, b in zip(old, new, strict=False) if a is not b]
+    equal = all(isinstance(a, int | float | str) and a == b for a, b in others)
+    return equal and len(old) == len(new)
 
 
 def repeated_steps(

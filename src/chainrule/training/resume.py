@@ -51,7 +51,8 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     progress = None
     if done is not None:
         progress = {"rng": _described(done.rng), "batches": done.batches, "names": done.names}
-        more["progress"], _ = done.read(model.state)
+        done.read(model.state)
+        more["progress"] = np.asarray(done.rows, dtype=np.float64).reshape(-1, done.width)
     states = callback_states(training.listeners)
     for i, state in enumerate(states):
         values = state["values"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,25 +46,22 @@ class Progress:
         """The length of each row."""
         return 2 + 2 * len(self.names)
 
-    def read(self, state: ModelState, others: Iterable[Any] = ()) -> tuple[np.ndarray, list[float]]:
+    def read(self, state: ModelState, others: Iterable[Any] = ()) -> list[float]:
         """Copy the results of all steps, and the numbers `others`, to the host in one transfer.
 
         Afterwards, the rows hold floats, so the next call copies only the results of later steps.
 
         Returns
         -------
-        table : numpy.ndarray
-            The results of the steps, one row per step.
-        others : list of float
-            The given numbers or 0-d arrays, converted to floats.
+        list of float
+            The numbers or 0-d arrays `others`, converted to floats.
         """
         if self.rows and {*map(type, self.rows[-1])} == {float}:  # then all rows hold floats
-            return np.asarray(self.rows), read_numbers(state, [*others])
+            return read_numbers(state, [*others])
         of_steps = [number for row in self.rows for number in row]
-        numbers = read_numbers(state, [*of_steps, *others])
-        table = np.asarray(numbers[: len(of_steps)]).reshape(-1, self.width)
-        self.rows = [tuple(row) for row in table.tolist()]
-        return table, numbers[len(of_steps) :]
+        numbers = iter(read_numbers(state, [*of_steps, *others]))
+        self.rows = [tuple(itertools.islice(numbers, self.width)) for _ in self.rows]
+        return [*numbers]
 
     def expect(self, batches: dict[str, Any], names: list[str]) -> None:
         """Raise a `ValueError` if the epoch cannot continue with these batches or metrics."""

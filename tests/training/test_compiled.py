@@ -204,6 +204,79 @@ def test_a_resumed_run_equals_an_uninterrupted_run_in_every_bit(step, tmp_path, 
     assert_compiled(compiling)
 
 
+def saved_and_resumed(trainer, path, compile="auto"):
+    trainer.save(path)
+    loss, optimizer = cr.CrossEntropyLoss(), cr.Adam(lr=cr.schedules.cosine(1e-2, steps=30))
+    return cr.Trainer.resume(path, loss=loss, optimizer=optimizer, compile=compile)
+
+
+def interrupted(compile, epochs, step):
+    trainer = classifier(compile)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(
+            X, Y, epochs=epochs, batch_size=20, verbose=0, callbacks=[Breaks(step)], resume=True
+        )
+    return trainer
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+@pytest.mark.parametrize("step", [3, 5, 9])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_resumed_run_keeps_the_decision(
+    compiled, step, from_file, tmp_path, compiling, monkeypatch
+):
+    """Even if the run is resumed with another number of epochs."""
+    monkeypatch.setattr("chainrule.training.compiled.STEPS_THAT_PAY", 12)
+    options = {"batch_size": 20, "verbose": 0, "resume": True}  # five steps per epoch
+    whole = classifier("auto" if compiled else "off")
+    whole.fit(X, Y, epochs=4, **options)
+    trainer = interrupted("auto", 4 if compiled else 2, step)
+    for epochs in (2, 4):
+        if from_file:
+            trainer = saved_and_resumed(trainer, tmp_path / "run")
+        trainer.fit(X, Y, epochs=epochs, **options)
+    assert bits(trainer) == bits(whole)
+    assert any(compiling) == compiled
+    trainer.fit(X, Y, epochs=4 if compiled else 2, **{**options, "resume": False})
+    assert trainer.compiled == compiled
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("auto", "off", "were compiled before the interruption, and are now run in Python"),
+        ("off", "auto", "were run in Python before the interruption, and are now compiled"),
+        ("auto", "without numba", "were compiled before the interruption, and are now run in"),
+        ("off", "off", None),
+    ],
+)
+def test_a_decision_that_cannot_be_kept_is_reported(
+    before, after, message, tmp_path, compiling, monkeypatch
+):
+    trainer = interrupted(before, 3, 7)
+    if after == "without numba":
+        monkeypatch.setattr(type(trainer.model.backend), "recording", lambda self: None)
+        after = "auto"
+    trainer = saved_and_resumed(trainer, tmp_path / "run", compile=after)
+    warned = contextlib.nullcontext() if message is None else pytest.warns(RuntimeWarning)
+    with warned as caught:
+        trainer.fit(X, Y, epochs=3, batch_size=20, verbose=0, resume=True)
+    if message:
+        (warning,) = caught
+        assert message in str(warning.message)
+        assert warning.filename == __file__
+    whole = classifier("off")
+    whole.fit(X, Y, epochs=3, batch_size=20, verbose=0)
+    assert_same([whole, trainer])
+
+
+def test_a_file_with_an_invalid_decision_is_refused(tmp_path):
+    trainer = interrupted("auto", 3, 7)
+    trainer.compiled = "yes"
+    with pytest.raises(cr.FileFormatError, match="compiled to be True or False"):
+        saved_and_resumed(trainer, tmp_path / "run")
+
+
 class Breaks(cr.Callback):
     """Interrupt training after a step."""
 

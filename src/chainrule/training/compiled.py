@@ -157,13 +157,16 @@ class CompiledSteps(RepeatedSteps):
 
 
 def compiled_steps(
-    step: Step, batches: Any, *, steps: int, one_by_one: bool
+    step: Step, batches: Any, *, steps: int, one_by_one: bool, before: bool | None
 ) -> RepeatedSteps | None:
-    """Return the steps for ``compile="auto"``, or None if compiling does not pay.
+    """Return the steps for ``compile="auto"``, or None if all steps run in Python.
 
     `steps` is the number of steps of the whole call of `fit`. If `one_by_one` is true, a callback
-    is called after each step.
+    is called after each step. In a resumed call, `before` is whether steps were compiled before the
+    interruption.
     """
-    if steps < STEPS_THAT_PAY or step.model.backend.recording() is None:
+    worthwhile = steps >= STEPS_THAT_PAY if before is None else before
+    if not worthwhile or step.model.backend.recording() is None:
         return None
-    return repeated_steps(step, batches, partial(CompiledSteps, most=1 if one_by_one else 1024))
+    repeated = repeated_steps(step, batches, partial(CompiledSteps, most=1 if one_by_one else 1024))
+    return repeated if repeated is not None and repeated.compiled else None

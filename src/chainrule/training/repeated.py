@@ -99,6 +99,11 @@ class RepeatedSteps:
         parts = [(stretch.part, stretch.penalized) for stretch in optimizer.stretches()]
         return optimizer.structure, parts
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the step could be compiled."""
+        return self._run is not None
+
     def close(self) -> None:
         """Release the recorded step and its memory."""
         del self._run
@@ -205,9 +210,10 @@ class RepeatedSteps:
 
 def same(old: list[Any], new: list[Any]) -> bool:
     """Return whether two lists hold the same objects, or equal numbers or strings."""
-    others = [(a, b) for a, b in zip(old, new, strict=False) if a is not b]
-    equal = all(isinstance(a, int | float | str) and a == b for a, b in others)
-    return equal and len(old) == len(new)
+    pairs = [(a, b) for a, b in zip(old, new, strict=False) if a is not b]
+    return len(old) == len(new) and all(
+        type(a) is type(b) and isinstance(a, int | float | str) and a == b for a, b in pairs
+    )
 
 
 def repeated_steps(

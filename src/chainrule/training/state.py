@@ -99,6 +99,9 @@ class TrainingState:
         run, and whether the last step and all its callbacks are complete.
     half_done : bool
         Whether a step was interrupted while the optimizer was updating the weights.
+    compiled : bool or None
+        Whether ``compile="auto"`` compiled the steps for the CPU, or None if there was nothing to
+        decide. A resumed call of `fit` keeps the decision.
     asked : dict
         The optimizer's hyperparameters (except schedules) as the user set them. Callbacks may
         change the optimizer later.
@@ -135,6 +138,7 @@ class TrainingState:
         self.resuming = self.stopped = False
         self.consistent = True
         self.half_done = False
+        self.compiled: bool | None = None
         self.asked: dict[str, Any] = optimizer.description()["numbers"]
         self.of_estimator = False
         self.advised = False

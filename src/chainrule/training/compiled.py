@@ -169,4 +169,4 @@ def compiled_steps(
     if not worthwhile or step.model.backend.recording() is None:
         return None
     repeated = repeated_steps(step, batches, partial(CompiledSteps, most=1 if one_by_one else 1024))
-    return repeated if repeated is not None and repeated.compiled else None
+    return repeated if repeated is not None and repeated.is_compiled else None

@@ -162,9 +162,8 @@ class Run:
         """Compute the loss and the metrics of an epoch from the results of all steps."""
         mean = sum(map(mul, losses, weights)) / (sum(weights) or 1.0)
         means = {"loss": sum(losses) if self.training.loss.reduction == "sum" else mean}
-        for name, total, of_metric in zip(
-            self.step.means.names, sums[::2], sums[1::2], strict=True
-        ):
+        pairs = zip(sums[::2], sums[1::2], strict=True)
+        for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
             # Report NaN if a loss is NaN, because a metric may count NaN outputs as correct.
             means[name] = math.nan if math.isnan(mean) else sum(of_metric) / (sum(total) or 1.0)
         return means

@@ -100,7 +100,7 @@ class RepeatedSteps:
         return optimizer.structure, parts
 
     @property
-    def compiled(self) -> bool:
+    def is_compiled(self) -> bool:
         """Whether the step could be compiled."""
         return self._run is not None
 

@@ -519,6 +519,7 @@ def changed(xp, x):
         (changed, "an array selects"),
         (lambda xp, x: xp.astype((x > 0) + (x > -1), x.dtype), "'add' of bool"),
         (lambda xp, x: xp.astype(xp.max(xp.astype(x > 0, xp.uint8)), x.dtype), "of uint8"),
+        (lambda xp, x: xp.astype(xp.astype(x > 0, xp.uint8) >> 1, x.dtype), "shift.* of uint8"),
         (lambda xp, x: rng.uniform(size=x.shape), "random"),
         (lambda xp, x: 1.0 + 1e-9 * next(COUNTER), "random or counted"),
     ],

@@ -22,6 +22,7 @@ from .step import Step
 STEPS_THAT_PAY = 2000
 """In fewer steps, compiling takes longer than it saves."""
 
+_LARGE = 3e6  # nanoseconds; in longer steps, NumPy's functions are as fast
 _AT_ONCE = 30e6  # run steps for about 30 ms, then let Python see Ctrl-C and report progress
 
 NO_EFFECT = "compile='auto' has no effect; steps run in Python"
@@ -62,8 +63,9 @@ class CompiledSteps(RepeatedSteps):
             first, recording = self._record(), self._record()
             if not first.device.equals(recording.device):
                 raise BackendError("the step computes random or counted numbers in Python")
-            self._at_once = min(self._most, int(_AT_ONCE / recording.device.nanoseconds) + 1)
-            return recording.compiled()  # or None
+            nanoseconds = recording.device.nanoseconds
+            self._at_once = min(self._most, int(_AT_ONCE / nanoseconds) + 1)
+            return None if nanoseconds > _LARGE else recording.compiled()
         except Exception as error:  # such as the error of a layer that needs NumPy arrays
             warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=10)
             return None

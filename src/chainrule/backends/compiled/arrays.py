@@ -6,6 +6,7 @@ import math
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ...errors import BackendError
 from ...types import Array
@@ -23,14 +24,13 @@ class Symbol:
     """
 
     __array_ufunc__ = None  # NumPy's arrays leave operations with symbols to this class
-    ndim = property(lambda self: self.layout.ndim)
-    size = property(lambda self: self.layout.size)
-    shape = property(lambda self: self.layout.shape)
-    strides = property(lambda self: self.layout.strides)
     T = property(lambda self: self.view(self.layout.T))
 
     def __init__(self, program: Program, buffer: Buffer, layout: np.ndarray) -> None:
         self.device, self.buffer, self.dtype, self.layout = program, buffer, buffer.dtype, layout
+        self.ndim, self.size, self.shape = layout.ndim, layout.size, layout.shape
+        self.strides = layout.strides
+        self.offset = layout.ctypes.data - buffer.layout.ctypes.data  # of the first element
 
     def view(self, layout: np.ndarray) -> Array:
         """Return another view of the same buffer."""
@@ -40,11 +40,6 @@ class Symbol:
         """Return the access of a loop over `space`, to which the array is broadcast."""
         return Access(self.buffer, self.offset, np.broadcast_to(self.layout, space).strides)
 
-    @property
-    def offset(self) -> int:
-        """The place of the first element in the buffer."""
-        return int(self.layout.ctypes.data - self.buffer.layout.ctypes.data)
-
     def __getitem__(self, key: Any) -> Array:
         keys = key if isinstance(key, tuple) else (key,)
         if not isinstance(keys[0], Symbol):
@@ -53,9 +48,7 @@ class Symbol:
                 raise BackendError("an index that is a list or an array cannot be compiled")
             return self.view(layout)
         keys = tuple(inside(k, n) for k, n in zip(keys, self.shape, strict=True))
-        space = np.broadcast_shapes(*(k.shape for k in keys))  # an integer array for each axis
-        terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
-        return gather(self, space, (0,) * len(space), terms)
+        return gather(self[(0,) * self.ndim], [*zip(keys, self.strides, strict=True)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if any(isinstance(k, Symbol) for k in (key if isinstance(key, tuple) else (key,))):
@@ -89,6 +82,7 @@ _OPERATORS = {
 }  # fmt: skip
 _COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
 _COMPARISONS |= {"eq": "equal", "ne": "not_equal"}
+_WITHOUT_SIGN = {"copy", "where", "bitwise_and", "bitwise_or", "bitwise_xor"}
 for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__{_short}__", lambda a, b, f=_name: record(f, a, b))
     setattr(Symbol, f"__r{_short}__", lambda a, b, f=_name: record(f, b, a))
@@ -104,7 +98,7 @@ def record(function: str, *inputs: Any, out: Array = None) -> Array:
         raise BackendError("an array of an earlier recording is used")
     space = np.broadcast_shapes(*(i.shape for i in symbols)) if out is None else out.shape
     conditions, values = inputs[: function == "where"], inputs[function == "where" :]
-    dtype = _common(function, values, out)
+    dtype = _common(function, values) if symbols else out.dtype
     _expect_signed(function, dtype)
     operands = [i.access(space) for i in conditions] + [_operand(i, space, dtype) for i in values]
     result = np.dtype(bool) if function in _COMPARISONS.values() else dtype
@@ -118,23 +112,18 @@ def record(function: str, *inputs: Any, out: Array = None) -> Array:
     return out
 
 
-def _common(function: str, values: Any, out: Array) -> np.dtype[Any]:
-    """Return the dtype in which a function computes."""
-    dtypes = {v.dtype for v in values if isinstance(v, Symbol)}
-    if not dtypes and out is not None:
-        return out.dtype  # type: ignore[no-any-return]
-    common: np.dtype[Any] = np.result_type(*dtypes or [float])
-    floats = function == "divide" or any(isinstance(v, float) for v in values)
-    if floats and common.kind != "f":
-        return np.dtype(float)
-    counts = common.kind == "b" and any(type(v) is int for v in values)
-    signed = counts or (common.kind in "bu" and function in _COMPARISONS.values())
-    return np.dtype(np.int64) if signed else common
+def _common(function: str, values: Any) -> np.dtype[Any]:
+    """Return the dtype in which a function computes. It is NumPy's, or has a sign."""
+    common = np.result_type(*(v.dtype if isinstance(v, Symbol) else v for v in values))
+    if function == "divide" and common.kind != "f":
+        return np.dtype(np.float64)
+    compared = common.kind in "bu" and function in _COMPARISONS.values()
+    return np.dtype(np.int64) if compared else common
 
 
 def _expect_signed(function: str, dtype: np.dtype[Any]) -> None:
     """Refuse functions that LLVM computes in another way for booleans and unsigned integers."""
-    if dtype.kind in "bu" and not (function in ("copy", "where") or function[:4] == "bitw"):
+    if dtype.kind in "bu" and function not in _WITHOUT_SIGN:
         raise BackendError(f"{function!r} of {dtype} cannot be compiled")
 
 
@@ -182,27 +171,33 @@ def inside(index: Array, count: int) -> Array:
     return record("where", valid, index, 0)
 
 
-def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
-    """Return the elements of `x` at places that depend on integer arrays."""
-    out = symbol(x.device, space, x.dtype)
-    source = Access(x.buffer, x.offset, strides, tuple(terms))
-    x.device.append("copy", space, (source,), out.access(space))
+def selected(first: Array, terms: Any) -> tuple[tuple[int, ...], Access]:
+    """Return the loop and the access to elements that integer arrays select.
+
+    From each element of the view `first`, the access moves on by ``index * stride`` for each term.
+    """
+    space = np.broadcast_shapes(first.shape, *(index.shape for index, _ in terms))
+    moves = tuple((index.access(space), stride) for index, stride in terms)
+    return space, first.access(space)._replace(gathered=moves)
+
+
+def gather(first: Array, terms: Any) -> Array:
+    """Return the elements that integer arrays select (see `selected`)."""
+    space, source = selected(first, terms)
+    out = symbol(first.device, space, first.dtype)
+    out.device.append("copy", space, (source,), out.access(space))
     return out
 
 
 def take(x: Array, index: Array, axis: int) -> Array:
     """Return the elements at the given places of an axis. The places are not checked."""
-    space = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
-    strides = (*x.strides[:axis], *(0,) * index.ndim, *x.strides[axis + 1 :])
-    places = index[(..., *(None,) * (x.ndim - axis - 1))].access(space)
-    return gather(x, space, strides, [(places, x.strides[axis])])
+    first = x[(*(slice(None),) * axis, 0, *(None,) * index.ndim, ...)]
+    return gather(first, [(index[(..., *(None,) * (x.ndim - axis - 1))], x.strides[axis])])
 
 
 def scatter(function: str, x: Array, index: Array, values: Any) -> None:
     """Write ``values[i]`` to row ``x[index[i]]`` for every `i`, or combine both in a reduction."""
-    space = (*index.shape, *x.shape[1:])
-    rows = Access(index.buffer, index.offset, index.strides + (0,) * (x.ndim - 1))
-    out = Access(x.buffer, x.offset, (0, *x.strides[1:]), ((rows, x.strides[0]),))
+    space, out = selected(x[:1], [(index[(..., *(None,) * (x.ndim - 1))], x.strides[0])])
     source = _operand(values, space, x.dtype)
     x.device.append(function, space, (source,) if function == "copy" else (out, source), out)
 
@@ -214,13 +209,12 @@ def reduce(function: str, x: Array, *, axis: Any = None, keepdims: bool = False)
     _expect_signed(function, x.dtype)
     largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
     first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
-    given: Any = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = {a % x.ndim for a in given}
+    axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
     out = symbol(x.device, [1 if a in axes else n for a, n in enumerate(x.shape)], x.dtype)
     out[...] = first[function]
     total = out.access(x.shape)
     x.device.append(f"reduce {function}", x.shape, (total, x.access(x.shape)), total)
-    return out if keepdims else out.view(out.layout.squeeze(tuple(axes)))
+    return out if keepdims else out.view(out.layout.squeeze(axes))
 
 
 def _fits_blas(m: int, n: int, down: int, right: int) -> bool:

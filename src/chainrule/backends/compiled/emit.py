@@ -90,7 +90,7 @@ def emit(program: Program) -> tuple[str, list[int]]:
 class Code:
     """The lines of a function. The counters of loops are kept in stack slots, as in C."""
 
-    def __init__(self, registers: set[Buffer | None]) -> None:
+    def __init__(self, registers: set[Buffer]) -> None:
         self.lines, self.slots, self._names = list[str](), list[str](), 0
         self.registers = registers  # buffers without memory
         self.indices: list[str] = []  # of the loops around the current statement
@@ -157,9 +157,7 @@ class Code:
         """Return an operand, which is read from memory if necessary."""
         if isinstance(operand, Constant):
             return _literal(*operand)
-        if operand not in self.known and operand.buffer is None:
-            self.known[operand] = self._place(operand)
-        elif operand not in self.known:
+        if operand not in self.known:
             found = self(f"load {type_of(operand.dtype, 8)}, ptr {self._address(operand)}")
             self.known[operand] = found
             if operand.dtype == bool:

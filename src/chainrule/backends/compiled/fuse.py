@@ -25,9 +25,9 @@ def fused(program: Program) -> list[Group]:
     return groups
 
 
-def only_in_registers(groups: list[Group]) -> set[Buffer | None]:
+def only_in_registers(groups: list[Group]) -> set[Buffer]:
     """Return the temporary arrays that need no memory, as only one group uses them."""
-    users = dict[Buffer | None, set[int]]()
+    users = dict[Buffer, set[int]]()
     for i, group in enumerate(groups):
         for operation in group:
             final = operation.function not in NO_LOOPS
@@ -35,15 +35,15 @@ def only_in_registers(groups: list[Group]) -> set[Buffer | None]:
             for access in (*operation.reads, operation.out):
                 users.setdefault(access.buffer, set()).add(i)
             users[operation.out.buffer] |= set() if final else {-1}
-    return {b for b, found in users.items() if b and b.array is None and len(found) == 1}
+    return {b for b, found in users.items() if b.array is None and len(found) == 1}
 
 
 def _with_effect(program: Program) -> list[Operation]:
     """Return the operations that change an array of the training run, or break off the step."""
-    kept, needed = list[Operation](), set[Buffer | None]()
+    kept, needed = list[Operation](), set[Buffer]()
     for operation in reversed(program.operations):
         buffer = operation.out.buffer
-        if buffer is None or buffer.array is not None or buffer in needed:
+        if operation.function == "expect" or buffer.array is not None or buffer in needed:
             kept.append(operation)
             needed |= {access.buffer for access in operation.reads}
     return kept[::-1]

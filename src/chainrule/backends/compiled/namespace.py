@@ -11,7 +11,6 @@ from ...types import Array
 from . import arrays
 from .arrays import Symbol, broadcast, gather, lift, record, reduce, symbol
 from .emit import INSTRUCTIONS
-from .program import Access
 
 bool, int32, int64, float32, float64 = np.bool_, np.int32, np.int64, np.float32, np.float64
 uint8, uint64, nan, newaxis = np.uint8, np.uint64, np.nan, None
@@ -25,14 +24,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"xp.{name} cannot be compiled")
 
 
-def _full(fill: Any, shape: Any, *, dtype: Any = float64, device: Any) -> Array:
+def full(shape: Any, fill: Any, *, dtype: Any = float64, device: Any) -> Array:
     out = symbol(device, (shape,) if isinstance(shape, int) else shape, dtype)
     out[...] = fill
     return out
 
 
-def _like(fill: Any, x: Array) -> Array:
-    return _full(fill, x.shape, dtype=x.dtype, device=x.device)
+def full_like(x: Array, fill: Any) -> Array:
+    return full(x.shape, fill, dtype=x.dtype, device=x.device)
 
 
 def mean(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
@@ -45,6 +44,7 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Array:
     return x if max is None else record("minimum", x, max)
 
 
+_FILLED = {"empty": 0, "zeros": 0, "ones": 1}
 _COMPOSED: dict[str, Any] = {
     "isnan": lambda x: x != x,
     "isfinite": lambda x: record("abs", x) < np.inf,
@@ -55,19 +55,14 @@ _COMPOSED: dict[str, Any] = {
     "all": lambda x, **axes: reduce("bitwise_and", x != 0, **axes),
     "matrix_transpose": lambda x: x.view(np.matrix_transpose(x.layout)),
     "permute_dims": lambda x, axes: x.view(x.layout.transpose(axes)),
-    "full": lambda shape, fill, **options: _full(fill, shape, **options),
-    **{"empty": partial(_full, 0), "zeros": partial(_full, 0), "ones": partial(_full, 1)},
-    **{"zeros_like": partial(_like, 0), "ones_like": partial(_like, 1)},
-    **{"empty_like": partial(_like, 0), "full_like": lambda x, fill: _like(fill, x)},
+    **{name: partial(full, fill=fill) for name, fill in _FILLED.items()},
+    **{f"{name}_like": partial(full_like, fill=fill) for name, fill in _FILLED.items()},
     **{n: partial(reduce, f) for n, f in (("sum", "add"), ("max", "maximum"), ("min", "minimum"))},
 }
 
 
 def arange(start: int, stop: int | None = None, *, dtype: Any = int64, device: Any) -> Array:
-    start, stop = (0, start) if stop is None else (start, stop)
-    out = symbol(device, (stop - start,), dtype)
-    device.append("copy", out.shape, (Access(None, start, (1,)),), out.access(out.shape))
-    return out
+    return record("copy", lift(device, np.arange(start, stop, dtype=dtype)))
 
 
 def asarray(x: Any, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Array:
@@ -88,18 +83,16 @@ def reshape(x: Array, shape: Any, *, copy: Any = None) -> Array:
 
 
 def concat(parts: Any, *, axis: int = 0) -> Array:
-    shape = np.concatenate([np.empty(p.shape, bool) for p in parts], axis=axis).shape
-    out, start = symbol(parts[0].device, shape, np.result_type(*{p.dtype for p in parts})), 0
-    for part in parts:
-        stop = start + part.shape[axis]
-        out[(*(slice(None),) * (axis % part.ndim), slice(start, stop), ...)] = part
-        start = stop
+    shape = np.concatenate([p.layout for p in parts], axis=axis).shape
+    out = symbol(parts[0].device, shape, np.result_type(*{p.dtype for p in parts}))
+    ends = np.cumsum([p.shape[axis] for p in parts])
+    for part, layout in zip(parts, np.split(out.layout, ends[:-1], axis), strict=True):
+        out.view(layout)[...] = part
     return out
 
 
 def stack(parts: Any, *, axis: int = 0) -> Array:
-    before = (slice(None),) * (axis % (parts[0].ndim + 1))
-    return concat([p[(*before, None, ...)] for p in parts], axis=axis)
+    return concat([p.view(np.expand_dims(p.layout, axis)) for p in parts], axis=axis)
 
 
 def take(x: Array, index: Array, *, axis: int = 0) -> Array:
@@ -109,10 +102,8 @@ def take(x: Array, index: Array, *, axis: int = 0) -> Array:
 
 def take_along_axis(x: Array, index: Array, *, axis: int = -1) -> Array:
     axis %= x.ndim
-    space = (*x.shape[:axis], index.shape[axis], *x.shape[axis + 1 :])
-    strides = (*x.strides[:axis], 0, *x.strides[axis + 1 :])
-    index = arrays.inside(index, x.shape[axis])
-    return gather(x, space, strides, [(index.access(space), x.strides[axis])])
+    first = x[(*(slice(None),) * axis, slice(1), ...)]
+    return gather(first, [(arrays.inside(index, x.shape[axis]), x.strides[axis])])
 
 
 def argmax(x: Array, *, axis: int = -1) -> Array:

@@ -32,11 +32,11 @@ class Buffer:
 class Access(NamedTuple):
     """The element that a loop reads or writes in iteration ``i``, ``buffer[offset + i . strides]``.
 
-    Without a buffer, the access is the number ``offset + i . strides`` itself. The `gathered` terms
-    ``element * stride`` are added to the place. Each of these elements is an access to integers.
+    The `gathered` terms ``element * stride`` are added to the place. Each of these elements is an
+    access to integers.
     """
 
-    buffer: Buffer | None
+    buffer: Buffer
     offset: int
     strides: tuple[int, ...]
     gathered: tuple[tuple[Access, int], ...] = ()
@@ -44,14 +44,13 @@ class Access(NamedTuple):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the element."""
-        return np.dtype(np.int64) if self.buffer is None else self.buffer.dtype
+        return self.buffer.dtype
 
     def __str__(self) -> str:
         terms = [f"{s}{'ijklmnopqrstuvwxyz'[i]}" for i, s in enumerate(self.strides) if s]
         terms += [f"{s} * {access}" for access, s in self.gathered]
         place = " + ".join([str(self.offset)] * (self.offset > 0 or not terms) + terms)
-        kind = "t" if self.buffer is None or self.buffer.array is None else "m"
-        return place if self.buffer is None else f"{kind}{self.buffer.number}[{place}]"
+        return f"{'t' if self.buffer.array is None else 'm'}{self.buffer.number}[{place}]"
 
 
 class Constant(NamedTuple):
@@ -70,7 +69,7 @@ class Operation(NamedTuple):
     The functions have the names of the Array API standard. With the prefix ``reduce``, the loop
     writes several times to the same element of `out`, which is also its first input. Two operations
     are no loops: ``matmul`` multiplies matrices, where `space` is (rows, inner size, columns), and
-    ``expect`` breaks off the step unless its input is true.
+    ``expect`` breaks off the step unless its input, which is also `out`, is true.
     """
 
     function: str

@@ -88,7 +88,7 @@ class CompiledSteps(RepeatedSteps):
         stored = [*state.parameters, *self.model.named_buffers().values()]
         things = self, state, optimizer, *stored, *self._described
         before = [(thing, dict(vars(thing))) for thing in things]
-        lift = recording.lift
+        lift = recording.asarray
         try:
             state.values, state._grads = lift(state.values), lift(state._grads)
             self._buffers = lift(state.buffers)
@@ -124,7 +124,7 @@ class CompiledSteps(RepeatedSteps):
     def key(self, state: ModelState) -> tuple[Any, Any, int]:
         """Return the key of the next random mask, from a new table."""
         self._keys.append(np.zeros((self.steps, 2), dtype=np.int32))
-        key = self._recording.row(self._recording.lift(self._keys[-1]), self._line)
+        key = self._recording.row(self._recording.asarray(self._keys[-1]), self._line)
         return key[0, 0], key[0, 1], 0
 
     def __call__(self, i: int) -> list[tuple[Any, ...]]:

@@ -129,14 +129,17 @@ def _expect_signed(function: str, dtype: np.dtype[Any]) -> None:
 
 def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | Constant:
     """Return an input of a loop in this dtype."""
-    return astype(x, dtype).access(space) if isinstance(x, Symbol) else Constant(x, dtype)
+    if not isinstance(x, Symbol):
+        return Constant(x, dtype)
+    return astype(x, dtype, copy=False).access(space)
 
 
-def astype(x: Array, dtype: Any) -> Array:
-    """Return `x` in this dtype, without a copy if it has this dtype."""
+def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
+    """Return `x` in this dtype."""
     if np.dtype(dtype).kind == "b" != x.dtype.kind:
         return record("not_equal", x, 0)
-    return x if x.dtype == dtype else record("copy", x, out=symbol(x.device, x.shape, dtype))
+    same = x.dtype == dtype and not copy
+    return x if same else record("copy", x, out=symbol(x.device, x.shape, dtype))
 
 
 def symbol(program: Program, shape: Any, dtype: Any) -> Array:
@@ -165,7 +168,7 @@ def inside(index: Array, count: int) -> Array:
     """Return an index. If it is not from 0 to `count` - 1, `expect_norm` breaks off the step."""
     if index.dtype.kind not in "iu":
         raise BackendError(f"an index of {index.dtype} cannot be compiled")
-    index = astype(index, np.int64)
+    index = astype(index, np.int64, copy=False)
     valid = (index >= 0) & (index < count)
     index.device.valid.append(reduce("bitwise_and", valid))
     return record("where", valid, index, 0)
@@ -205,7 +208,7 @@ def scatter(function: str, x: Array, index: Array, values: Any) -> None:
 def reduce(function: str, x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:
     """Reduce axes of `x`, by default all of them, with a function."""
     if function == "add" and x.dtype.kind in "biu":
-        x = astype(x, np.int64)
+        x = astype(x, np.int64, copy=False)
     _expect_signed(function, x.dtype)
     largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
     first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}

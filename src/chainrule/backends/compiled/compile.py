@@ -35,8 +35,7 @@ class CompiledStep:
 
     def __call__(self, count: int = 1) -> int:
         """Run some steps, and return how many were completed. A step may be broken off."""
-        steps: int = self._run(self._pointer, count)
-        return steps
+        return int(self._run(self._pointer, count))
 
 
 def _linked(code: str, name: str) -> Any:

@@ -159,9 +159,8 @@ class Code:
             return _literal(*operand)
         if operand not in self.known:
             found = self(f"load {type_of(operand.dtype, 8)}, ptr {self._address(operand)}")
-            self.known[operand] = found
-            if operand.dtype == bool:
-                self.known[operand] = self(f"trunc i8 {found} to i1")
+            boolean = operand.dtype == bool
+            self.known[operand] = self(f"trunc i8 {found} to i1") if boolean else found
         return self.known[operand]
 
     def _place(self, access: Access) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...types import Array
 from . import arrays
-from .arrays import Symbol, broadcast, gather, lift, record, reduce, symbol
+from .arrays import Symbol, astype, broadcast, gather, inside, lift, record, reduce, symbol
 from .emit import INSTRUCTIONS
 
 bool, int32, int64, float32, float64 = np.bool_, np.int32, np.int64, np.float32, np.float64
@@ -50,7 +50,7 @@ _COMPOSED: dict[str, Any] = {
     "isfinite": lambda x: record("abs", x) < np.inf,
     "sign": lambda x: record("where", x > 0, 1, record("where", x < 0, -1, x)),
     "vecdot": lambda a, b: reduce("add", a * b, axis=-1),
-    "count_nonzero": lambda x: reduce("add", arrays.astype(x != 0, int64)),
+    "count_nonzero": lambda x: reduce("add", x != 0),
     "any": lambda x, **axes: reduce("bitwise_or", x != 0, **axes),
     "all": lambda x, **axes: reduce("bitwise_and", x != 0, **axes),
     "matrix_transpose": lambda x: x.view(np.matrix_transpose(x.layout)),
@@ -69,10 +69,6 @@ def asarray(x: Any, *, dtype: Any = None, device: Any = None, copy: Any = None) 
     if not isinstance(x, Symbol):
         return lift(device, np.asarray(x, dtype=dtype))
     return astype(x, x.dtype if dtype is None else dtype, copy=copy)
-
-
-def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
-    return record("copy", x) if copy and x.dtype == dtype else arrays.astype(x, dtype)
 
 
 def reshape(x: Array, shape: Any, *, copy: Any = None) -> Array:
@@ -97,13 +93,13 @@ def stack(parts: Any, *, axis: int = 0) -> Array:
 
 def take(x: Array, index: Array, *, axis: int = 0) -> Array:
     axis %= x.ndim
-    return arrays.take(x, arrays.inside(index, x.shape[axis]), axis)
+    return arrays.take(x, inside(index, x.shape[axis]), axis)
 
 
 def take_along_axis(x: Array, index: Array, *, axis: int = -1) -> Array:
     axis %= x.ndim
     first = x[(*(slice(None),) * axis, slice(1), ...)]
-    return gather(first, [(arrays.inside(index, x.shape[axis]), x.strides[axis])])
+    return gather(first, [(inside(index, x.shape[axis]), x.strides[axis])])
 
 
 def argmax(x: Array, *, axis: int = -1) -> Array:

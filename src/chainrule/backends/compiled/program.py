@@ -23,7 +23,7 @@ class Buffer:
     number: int
     size: int
     dtype: np.dtype[Any]
-    array: np.ndarray | None = None
+    array: Any = None
 
     def __post_init__(self) -> None:
         self.layout = np.empty(self.size, np.int8)  # never read (see `Symbol`)
@@ -117,9 +117,9 @@ class Program:
 
     def equals(self, other: Program) -> bool:
         """Return whether both programs have the same operations and equal arrays."""
-        pairs: Any = [(a.array, b.array) for a, b in zip(self.buffers, other.buffers, strict=False)]
         return self.text == other.text and all(
-            a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs
+            a.array is b.array or np.array_equal(a.array, b.array, equal_nan=True)
+            for a, b in zip(self.buffers, other.buffers, strict=True)
         )
 
     @property

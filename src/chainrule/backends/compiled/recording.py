@@ -10,7 +10,7 @@ import numpy as np
 from ...types import Array
 from ..base import Backend
 from . import namespace
-from .arrays import Symbol, inside, lift, matmul, reduce, scatter, take
+from .arrays import Symbol, inside, matmul, reduce, scatter, take
 from .compile import CompiledStep
 from .program import Program
 
@@ -39,10 +39,6 @@ class RecordingBackend(Backend):
         while self.device.valid:
             small = small & self.device.valid.pop()
         self.device.append("expect", (), (small.access(()),), small.access(()))
-
-    def lift(self, array: np.ndarray) -> Array:
-        """Return a symbol for an array."""
-        return lift(self.device, array)
 
     def row(self, table: Array, index: Array) -> Array:
         """Return the rows of a table of the training run, whose numbers need no check."""

@@ -82,7 +82,6 @@ _OPERATORS = {
 }  # fmt: skip
 _COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
 _COMPARISONS |= {"eq": "equal", "ne": "not_equal"}
-_WITHOUT_SIGN = {"copy", "where", "bitwise_and", "bitwise_or", "bitwise_xor"}
 for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__{_short}__", lambda a, b, f=_name: record(f, a, b))
     setattr(Symbol, f"__r{_short}__", lambda a, b, f=_name: record(f, b, a))
@@ -99,7 +98,6 @@ def record(function: str, *inputs: Any, out: Array = None) -> Array:
     space = np.broadcast_shapes(*(i.shape for i in symbols)) if out is None else out.shape
     conditions, values = inputs[: function == "where"], inputs[function == "where" :]
     dtype = _common(function, values) if symbols else out.dtype
-    _expect_signed(function, dtype)
     operands = [i.access(space) for i in conditions] + [_operand(i, space, dtype) for i in values]
     result = np.dtype(bool) if function in _COMPARISONS.values() else dtype
     out = symbol(program, space, result) if out is None else out
@@ -121,12 +119,6 @@ def _common(function: str, values: Any) -> np.dtype[Any]:
     return np.dtype(np.int64) if compared else common
 
 
-def _expect_signed(function: str, dtype: np.dtype[Any]) -> None:
-    """Refuse functions that LLVM computes in another way for booleans and unsigned integers."""
-    if dtype.kind in "bu" and function not in _WITHOUT_SIGN:
-        raise BackendError(f"{function!r} of {dtype} cannot be compiled")
-
-
 def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | Constant:
     """Return an input of a loop in this dtype."""
     if not isinstance(x, Symbol):
@@ -142,9 +134,10 @@ def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
     return x if same else record("copy", x, out=symbol(x.device, x.shape, dtype))
 
 
-def symbol(program: Program, shape: Any, dtype: Any) -> Array:
-    """Return a new temporary array."""
-    buffer = program.temporary(math.prod(shape), dtype)
+def symbol(program: Program, shape: Any, dtype: Any, array: Any = None) -> Array:
+    """Return a new temporary array, or a symbol for an array of the training run."""
+    buffer = Buffer(len(program.buffers), math.prod(shape), np.dtype(dtype), array)
+    program.buffers.append(buffer)
     return Symbol(program, buffer, buffer.layout.reshape(shape))
 
 
@@ -153,10 +146,10 @@ def lift(program: Program, array: Any) -> Array:
     if isinstance(array, Symbol):
         return array
     array = np.require(array, requirements="C")
-    buffer = next((b for b in program.buffers if b.array is array), None)
-    buffer = buffer or program.temporary(array.size, array.dtype)
-    buffer.array = array
-    return Symbol(program, buffer, buffer.layout.reshape(array.shape))
+    for buffer in program.buffers:
+        if buffer.array is array:
+            return Symbol(program, buffer, buffer.layout.reshape(array.shape))
+    return symbol(program, array.shape, array.dtype, array)
 
 
 def broadcast(x: Array, shape: Any) -> Array:
@@ -209,7 +202,6 @@ def reduce(function: str, x: Array, *, axis: Any = None, keepdims: bool = False)
     """Reduce axes of `x`, by default all of them, with a function."""
     if function == "add" and x.dtype.kind in "biu":
         x = astype(x, np.int64, copy=False)
-    _expect_signed(function, x.dtype)
     largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
     first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
     axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
@@ -228,10 +220,12 @@ def _fits_blas(m: int, n: int, down: int, right: int) -> bool:
 def matmul(a: Array, b: Array, out: Array = None) -> Array:
     """Record matrix products, one for each index of the leading axes.
 
-    A small product is a loop over all products of elements, which are added up by a reduction.
+    A small product, or one of several dtypes or of integers, is a loop over all products of
+    elements, which are added up by a reduction.
     """
     several, (m, k), n = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2:], b.shape[-1]
-    if m * k * n < _LARGE:
+    dtypes = {x.dtype for x in (a, b, out) if x is not None}
+    if m * k * n < _LARGE or len(dtypes) > 1 or a.dtype.kind != "f":
         terms = record("multiply", a[..., None], b[..., None, :, :])
         result = reduce("add", terms, axis=-2)
         return result if out is None else record("copy", result, out=out)

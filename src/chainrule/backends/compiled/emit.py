@@ -22,8 +22,8 @@ INSTRUCTIONS = {
     "equal": ("fcmp oeq", "icmp eq"), "not_equal": ("fcmp une", "icmp ne"),
     "maximum": ("@llvm.maximum{0}", "@llvm.smax{0}"), "bitwise_and": ("", "and"),
     "minimum": ("@llvm.minimum{0}", "@llvm.smin{0}"), "bitwise_or": ("", "or"),
-    "abs": ("@llvm.fabs{0}", ""), "bitwise_xor": ("", "xor"), "where": ("select", "select"),
-    "bitwise_right_shift": ("", "ashr"), "reduce add": ("fadd contract reassoc", "add"),
+    "abs": ("@llvm.fabs{0}", ""), "bitwise_xor": ("", "xor"), "bitwise_right_shift": ("", "ashr"),
+    "where": ("select",) * 2, "copy": ("copy",) * 2, "reduce add": ("fadd contract reassoc", "add"),
     **{name: (f"@llvm.{name}{{0}}", "") for name in ("exp", "log", "sqrt", "floor", "pow")},
     **{name: (f"@{name}{{1}}", "") for name in ("expm1", "log1p", "tanh")},
 }  # fmt: skip
@@ -45,8 +45,7 @@ broken:
 }}
 define i64 @run(ptr %table, i64 %count) {{
 entry:
-{pointers}
-  br label %next
+{pointers}  br label %next
 next:
   %i = phi i64 [0, %entry], [%done, %more]
   %whole = call i1 @step({parameters})
@@ -60,6 +59,10 @@ end:
   ret i64 %steps
 }}
 !0 = distinct !{{!0, !{{!"llvm.loop.unroll.disable"}}}}
+"""
+_POINTER = """\
+  %a{0} = getelementptr ptr, ptr %table, i64 {1}
+  %b{0} = load ptr, ptr %a{0}
 """
 
 
@@ -78,12 +81,9 @@ def emit(program: Program) -> tuple[str, list[int]]:
     calls = re.findall(r"call (\w+ @[\w.]+)\((.*)\)", body)
     declared = {f"declare {f}({re.sub(r' [^, ]+(?=,|$)', '', values)})" for f, values in calls}
     numbers = sorted({int(number) for number in re.findall(r"%b(\d+)", body)})
-    pointers = (
-        f"  %a{n} = getelementptr ptr, ptr %table, i64 {i}\n  %b{n} = load ptr, ptr %a{n}"
-        for i, n in enumerate(numbers)
-    )
+    pointers = "".join(_POINTER.format(n, i) for i, n in enumerate(numbers))
     parameters = ", ".join(f"ptr noalias %b{n}" for n in numbers)
-    run = _RUN.format(body=body, pointers="\n".join(pointers), parameters=parameters)
+    run = _RUN.format(body=body, pointers=pointers, parameters=parameters)
     return "\n".join(sorted(declared)) + run, numbers
 
 
@@ -134,13 +134,13 @@ class Code:
     def _statement(self, loop: Operation) -> None:
         values, dtype, out = [*map(self.value, loop.inputs)], loop.inputs[-1].dtype, loop.out
         kind, real = type_of(dtype), dtype.kind == "f"
-        function = loop.function if loop.function in INSTRUCTIONS else loop.function[7:]
         suffixes = f".{'f' if real else 'i'}{8 * dtype.itemsize}", "f" * (kind == "float")
-        word = INSTRUCTIONS.get(function, ("", ""))[not real].format(*suffixes)
-        if loop.function != "copy" and not word:
+        function = loop.function.removeprefix("" if loop.function in INSTRUCTIONS else "reduce ")
+        word = INSTRUCTIONS[function][not real].format(*suffixes)
+        if not word:
             raise BackendError(f"{function!r} of {dtype} cannot be compiled")
         typed = ", ".join(f"{kind} {value}" for value in values)
-        if loop.function == "copy":
+        if word == "copy":
             result = self._converted(values[0], dtype, out.dtype)
         elif word == "select":
             result = self(f"select i1 {typed.split(' ', 1)[1]}")

@@ -12,6 +12,9 @@ import numpy as np
 from ...errors import BackendError
 
 NO_LOOPS = {"matmul", "expect"}
+_WITHOUT_SIGN = {"copy", "where", "bitwise_and", "bitwise_or", "bitwise_xor", "expect"}
+"""Functions that LLVM computes in the same way for integers with and without a sign."""
+
 _LIMIT = 5000  # a longer program takes too long to compile
 _COSTS = {"matmul": 0.03, **dict.fromkeys(("exp", "log", "tanh", "expm1", "log1p", "pow"), 10.0)}
 
@@ -97,16 +100,15 @@ class Program:
     operations: list[Operation] = field(default_factory=list)
     valid: list[Any] = field(default_factory=list)  # whether each index so far is in its range
 
-    def temporary(self, size: int, dtype: Any) -> Buffer:
-        """Add a temporary array."""
-        self.buffers.append(Buffer(len(self.buffers), size, np.dtype(dtype)))
-        return self.buffers[-1]
-
     def append(self, *operation: Any) -> None:
         """Add an operation, unless its arrays are empty."""
+        added = Operation(*operation)
+        function, dtype = added.function.removeprefix("reduce "), added.inputs[-1].dtype
+        if dtype.kind in "bu" and function not in _WITHOUT_SIGN:
+            raise BackendError(f"{function!r} of {dtype} cannot be compiled")
         if len(self.operations) == _LIMIT:
             raise BackendError(f"a step has more than {_LIMIT} operations")
-        if 0 not in (added := Operation(*operation)).space:
+        if 0 not in added.space:
             self.operations.append(added)
 
     @cached_property

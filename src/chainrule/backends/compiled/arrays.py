@@ -88,10 +88,10 @@ for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__i{_short}__", lambda a, b, f=_name: record(f, a, b, out=a))
 
 
-def record(function: str, *inputs: Any, out: Array = None) -> Array:
-    """Record an elementwise function. The inputs are symbols, NumPy arrays or numbers."""
-    program = next(i.device for i in (*inputs, out) if isinstance(i, Symbol))
-    inputs = tuple(lift(program, i) if hasattr(i, "__array__") else i for i in inputs)
+def record(function: str, *given: Any, out: Array = None) -> Array:
+    """Record an elementwise function. It takes symbols, NumPy arrays and numbers."""
+    program = next(i.device for i in (*given, out) if isinstance(i, Symbol))
+    inputs = [lift(program, i) if isinstance(i, np.ndarray | np.generic) else i for i in given]
     symbols = [i for i in inputs if isinstance(i, Symbol)]
     if any(i.device is not program for i in symbols):
         raise BackendError("an array of an earlier recording is used")
@@ -123,7 +123,7 @@ def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | C
     """Return an input of a loop in this dtype."""
     if not isinstance(x, Symbol):
         return Constant(x, dtype)
-    return astype(x, dtype, copy=False).access(space)
+    return astype(x, dtype, copy=False).access(space)  # type: ignore[no-any-return]
 
 
 def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
@@ -143,8 +143,6 @@ def symbol(program: Program, shape: Any, dtype: Any, array: Any = None) -> Array
 
 def lift(program: Program, array: Any) -> Array:
     """Return a symbol for the memory of an array, which the program reads in every step."""
-    if isinstance(array, Symbol):
-        return array
     array = np.require(array, requirements="C")
     for buffer in program.buffers:
         if buffer.array is array:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -111,23 +109,22 @@ class Code:
             holds, block = self.value(group[0].inputs[0]), f"whole{self._names}"
             self.lines += [f"  br i1 {holds}, label %{block}, label %broken", f"{block}:"]
         else:
-            with contextlib.ExitStack() as nest:
-                self.indices = [nest.enter_context(self._loop(n)) for n in group[0].space]
-                for loop in group:
-                    self._statement(loop)
-            self.indices = []
+            self._loops(group[0].space, group)
 
-    @contextlib.contextmanager
-    def _loop(self, count: int) -> Iterator[str]:
-        """Repeat the block for an index from 0 to `count`, exclusively."""
+    def _loops(self, space: tuple[int, ...], group: Group) -> None:
+        """Emit nested loops over a space, with the statements of a group inside."""
+        if not space:
+            for loop in group:
+                self._statement(loop)
+            return
         slot = f"%slot{len(self.slots)}"
         self.slots.append(f"  {slot} = alloca i64")
         self.lines += [f"  store i64 0, ptr {slot}", f"  br label {slot}b", f"{slot[1:]}b:"]
-        index = self(f"load i64, ptr {slot}")
-        yield index
-        following = self(f"add nuw nsw i64 {index}, 1")
-        more = self(f"icmp ult i64 {following}, {count}")
-        rolled = ", !llvm.loop !0" if count > 4 else ""  # unrolling a long loop takes long
+        self.indices.append(self(f"load i64, ptr {slot}"))
+        self._loops(space[1:], group)
+        following = self(f"add nuw nsw i64 {self.indices.pop()}, 1")
+        more = self(f"icmp ult i64 {following}, {space[0]}")
+        rolled = ", !llvm.loop !0" if space[0] > 4 else ""  # unrolling a long loop takes long
         end = f"  br i1 {more}, label {slot}b, label {slot}e{rolled}"
         self.lines += [f"  store i64 {following}, ptr {slot}", end, f"{slot[1:]}e:"]
 
@@ -139,11 +136,12 @@ class Code:
         word = INSTRUCTIONS[function][not real].format(*suffixes)
         if not word:
             raise BackendError(f"{function!r} of {dtype} cannot be compiled")
-        typed = ", ".join(f"{kind} {value}" for value in values)
+        pairs = zip(loop.inputs, values, strict=True)
+        typed = ", ".join(f"{type_of(operand.dtype)} {value}" for operand, value in pairs)
         if word == "copy":
             result = self._converted(values[0], dtype, out.dtype)
         elif word == "select":
-            result = self(f"select i1 {typed.split(' ', 1)[1]}")
+            result = self(f"select {typed}")
         elif word[0] == "@":
             result = self(f"call {kind} {word}({typed})")
         else:
@@ -184,9 +182,8 @@ class Code:
     def _matmul(self, product: Operation) -> None:
         """Call BLAS's ``gemm``, ``out = 1.0 * a @ b + 0.0 * out``, for row-major matrices."""
         (m, k, n), kind, arguments = product.space, type_of(product.out.dtype), list[str]()
-        for x, (rows, columns) in zip(
-            (*product.inputs, product.out), ((m, k), (k, n), (m, n)), strict=True
-        ):
+        matrices = zip((*product.inputs, product.out), ((m, k), (k, n), (m, n)), strict=True)
+        for x, (rows, columns) in matrices:
             by_rows = x.strides[1] == 1 or columns == 1
             step = max(x.strides[0], columns) if by_rows else max(x.strides[1], rows)
             arguments += [f"i32 {111 if by_rows else 112}", f"ptr {self._address(x)}, i64 {step}"]

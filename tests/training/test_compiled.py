@@ -149,6 +149,26 @@ def test_optimizers(name, options, compiling):
     assert_compiled(compiling)
 
 
+class Halves(cr.SGD):
+    """Stochastic gradient descent with a rate that is halved in each step."""
+
+    def rates(self, step):
+        return {"": 0.1 * 0.5**step}
+
+
+class Alternates(cr.SGD):
+    """Stochastic gradient descent with a rate of zero in every second step."""
+
+    def scalars(self, lr, step):
+        return (lr * (step % 2),)
+
+
+@pytest.mark.parametrize("kind", [Halves, Alternates])
+def test_numbers_that_a_custom_optimizer_changes_in_each_step(kind, compiling):
+    assert_same(both(lambda compile: classifier(compile, optimizer=kind(lr=0.1))))
+    assert_compiled(compiling)
+
+
 @pytest.mark.parametrize(
     "options",
     [

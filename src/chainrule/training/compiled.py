@@ -74,6 +74,7 @@ class CompiledSteps(RepeatedSteps):
         """Record the step."""
         self._recording = recording = self.model.backend.recording()
         self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
+        self._columns: list[Any] = []  # the numbers in the table (see `Options.columns`)
         attributes = self._attributes()
         with self._on_symbols(recording):
             self._look_up()
@@ -152,7 +153,13 @@ class CompiledSteps(RepeatedSteps):
         """Fill the lines of the tables for these steps."""
         state, optimizer, masks = self.model.state, self.step.optimizer, len(self._keys)
         self._line[0], here = first, slice(first, first + count)
-        optimizer.fill(self._numbers[here], self._stretches, optimizer.steps)
+        columns = optimizer.columns(self._stretches, optimizer.steps, count)
+        if not same(columns, self._columns):
+            self._columns = columns
+            for i, column in enumerate(columns):
+                # A number that cannot change from step to step is written once to all lines.
+                lines = here if isinstance(column, np.ndarray) else slice(None)
+                self._numbers[lines, i] = column
         for i, keys in enumerate(self._keys):
             draws = range(state.draws + i, state.draws + i + count * masks, masks)
             keys[here] = [split_key(state.seed, draw)[:2] for draw in draws]

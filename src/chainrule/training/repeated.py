@@ -9,6 +9,7 @@ tables.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -63,6 +64,7 @@ class RepeatedSteps:
         self._parameters = self.model.parameters()
         layers = [part for _, part in self.model._walk() if isinstance(part, Layer)]
         self._described = [self.model, *layers, step.loss]
+        self._dicts = [vars(thing) for thing in self._described]
         self._compile()
 
     def _compile(self) -> None:
@@ -82,7 +84,7 @@ class RepeatedSteps:
 
     def _attributes(self) -> list[Any]:
         """Return all attributes of the layers and of the loss."""
-        return [value for thing in self._described for value in vars(thing).values()]
+        return [*itertools.chain.from_iterable(map(dict.values, self._dicts))]
 
     def _structure_now(self) -> Any:
         """Describe the operations of a step."""

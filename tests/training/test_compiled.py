@@ -572,6 +572,24 @@ def test_booleans_and_small_integers(factor, compiling):
     assert_compiled(compiling)
 
 
+def test_a_layer_that_is_frozen_twice_has_no_gradient(compiling):
+    """The last batch, which is smaller, runs in Python after the compiled steps."""
+
+    class Freezes(cr.Callback):
+        def on_step_end(self, trainer):
+            layer, steps = trainer.model[0], trainer.optimizer.steps
+            if steps in (3, 9):
+                layer.freeze()
+            if steps == 6:
+                layer.unfreeze()
+
+    def make(compile):
+        return classifier(compile, optimizer=cr.SGD(0.1, clip_norm=0.01))
+
+    assert_same(both(make, callbacks=[Freezes()]))
+    assert_compiled(compiling)
+
+
 class Looks(cr.Layer):
     """The rows of a table."""
 

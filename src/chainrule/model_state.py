@@ -259,7 +259,7 @@ class ModelState:
         """Record a step that a device has repeated without Python: `grads` is now up to date."""
         self.shown = self.generation
         for p in self.parameters:
-            p._written = self.shown
+            p._written, p._zeroed = self.shown, False
         self.end_step()
 
     def limit_norms(self) -> None:

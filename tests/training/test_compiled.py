@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 from textwrap import dedent
 
 import numpy as np
@@ -148,6 +149,26 @@ def test_optimizers(name, options, compiling):
     assert_compiled(compiling)
 
 
+class Halves(cr.SGD):
+    """Stochastic gradient descent with a rate that is halved in each step."""
+
+    def rates(self, step):
+        return {"": 0.1 * 0.5**step}
+
+
+class Alternates(cr.SGD):
+    """Stochastic gradient descent with a rate of zero in every second step."""
+
+    def scalars(self, lr, step):
+        return (lr * (step % 2),)
+
+
+@pytest.mark.parametrize("kind", [Halves, Alternates])
+def test_numbers_that_a_custom_optimizer_changes_in_each_step(kind, compiling):
+    assert_same(both(lambda compile: classifier(compile, optimizer=kind(lr=0.1))))
+    assert_compiled(compiling)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -201,6 +222,79 @@ def test_a_resumed_run_equals_an_uninterrupted_run_in_every_bit(step, tmp_path, 
         trainer.fit(X, Y, **options, resume=True)
         assert bits(trainer) == bits(whole)
     assert_compiled(compiling)
+
+
+def saved_and_resumed(trainer, path, compile="auto"):
+    trainer.save(path)
+    loss, optimizer = cr.CrossEntropyLoss(), cr.Adam(lr=cr.schedules.cosine(1e-2, steps=30))
+    return cr.Trainer.resume(path, loss=loss, optimizer=optimizer, compile=compile)
+
+
+def interrupted(compile, epochs, step):
+    trainer = classifier(compile)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(
+            X, Y, epochs=epochs, batch_size=20, verbose=0, callbacks=[Breaks(step)], resume=True
+        )
+    return trainer
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+@pytest.mark.parametrize("step", [3, 5, 9])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_resumed_run_keeps_the_decision(
+    compiled, step, from_file, tmp_path, compiling, monkeypatch
+):
+    """Even if the run is resumed with another number of epochs."""
+    monkeypatch.setattr("chainrule.training.compiled.STEPS_THAT_PAY", 12)
+    options = {"batch_size": 20, "verbose": 0, "resume": True}  # five steps per epoch
+    whole = classifier("auto" if compiled else "off")
+    whole.fit(X, Y, epochs=4, **options)
+    trainer = interrupted("auto", 4 if compiled else 2, step)
+    for epochs in (2, 4):
+        if from_file:
+            trainer = saved_and_resumed(trainer, tmp_path / "run")
+        trainer.fit(X, Y, epochs=epochs, **options)
+    assert bits(trainer) == bits(whole)
+    assert any(compiling) == compiled
+    trainer.fit(X, Y, epochs=4 if compiled else 2, **{**options, "resume": False})
+    assert trainer.compiled == compiled
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("auto", "off", "were compiled before the interruption, and are now run in Python"),
+        ("off", "auto", "were run in Python before the interruption, and are now compiled"),
+        ("auto", "without numba", "were compiled before the interruption, and are now run in"),
+        ("off", "off", None),
+    ],
+)
+def test_a_decision_that_cannot_be_kept_is_reported(
+    before, after, message, tmp_path, compiling, monkeypatch
+):
+    trainer = interrupted(before, 3, 7)
+    if after == "without numba":
+        monkeypatch.setattr(type(trainer.model.backend), "recording", lambda self: None)
+        after = "auto"
+    trainer = saved_and_resumed(trainer, tmp_path / "run", compile=after)
+    warned = contextlib.nullcontext() if message is None else pytest.warns(RuntimeWarning)
+    with warned as caught:
+        trainer.fit(X, Y, epochs=3, batch_size=20, verbose=0, resume=True)
+    if message:
+        (warning,) = caught
+        assert message in str(warning.message)
+        assert warning.filename == __file__
+    whole = classifier("off")
+    whole.fit(X, Y, epochs=3, batch_size=20, verbose=0)
+    assert_same([whole, trainer])
+
+
+def test_a_file_with_an_invalid_decision_is_refused(tmp_path):
+    trainer = interrupted("auto", 3, 7)
+    trainer.compiled = "yes"
+    with pytest.raises(cr.FileFormatError, match="compiled to be True or False"):
+        saved_and_resumed(trainer, tmp_path / "run")
 
 
 class Breaks(cr.Callback):
@@ -356,19 +450,41 @@ def test_float32():
     assert_same(both(make), rtol=2e-6)
 
 
-def test_a_damaged_cache_is_written_anew(tmp_path, monkeypatch):
+@pytest.fixture
+def new_compiler():
+    """A function that clears the compiler's cache in memory, as in a new process."""
     from chainrule.backends.compiled import compile as compiler
 
+    def clear():
+        compiler._functions.clear()
+        compiler._tools.cache_clear()
+        return compiler
+
+    return clear
+
+
+def test_a_damaged_cache_is_written_anew(tmp_path, monkeypatch, new_compiler):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code = "define i64 @run(ptr %table, i64 %count) {\n  ret i64 %count\n}"
     for _ in range(3):
-        compiler._compiled.cache_clear()
-        compiler._tools.cache_clear()
-        assert compiler._compiled(code)(0, 5) == 5
+        assert new_compiler()._linked(code, "step")(0, 5) == 5
         (path,) = (tmp_path / "chainrule").iterdir()
         good = path.read_bytes()
         path.write_bytes(good[:-1])
-    compiler._compiled(code)
+
+
+def test_equal_steps_are_translated_once(compiling, new_compiler, monkeypatch):
+    translated, translate = [], new_compiler().emit
+    emit = "chainrule.backends.compiled.compile.emit"
+    monkeypatch.setattr(emit, lambda program: translated.append(1) or translate(program))
+    one, other, longer = (classifier("auto") for _ in range(3))
+    for trainer in (one, other):
+        trainer.fit(X, Y, batch_size=20, epochs=2, verbose=0)
+    assert bits(one) == bits(other)
+    assert len(translated) == 1
+    longer.fit(X, Y, batch_size=10, epochs=2, verbose=0)
+    assert len(translated) == 2
+    assert_compiled(compiling)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 20])
@@ -397,6 +513,9 @@ class By(cr.Layer):
         return x * factor, lambda dy: dy * factor
 
 
+COUNTER = itertools.count()
+
+
 def times(factor):
     def make(compile):
         model = cr.Sequential(cr.Linear(6, 3), By(factor), dtype="float64")
@@ -420,7 +539,9 @@ def changed(xp, x):
         (changed, "an array selects"),
         (lambda xp, x: xp.astype((x > 0) + (x > -1), x.dtype), "'add' of bool"),
         (lambda xp, x: xp.astype(xp.max(xp.astype(x > 0, xp.uint8)), x.dtype), "of uint8"),
+        (lambda xp, x: xp.astype(xp.astype(x > 0, xp.uint8) >> 1, x.dtype), "shift.* of uint8"),
         (lambda xp, x: rng.uniform(size=x.shape), "random"),
+        (lambda xp, x: 1.0 + 1e-9 * next(COUNTER), "random or counted"),
     ],
 )
 def test_a_step_that_would_compute_something_else_is_refused(factor, reason, compiling):
@@ -428,7 +549,7 @@ def test_a_step_that_would_compute_something_else_is_refused(factor, reason, com
         trainers = both(times(factor))
     assert [warning.filename for warning in caught] == [__file__]
     assert not any(compiling)
-    if reason != "random":
+    if "random" not in reason:
         assert bits(trainers[0]) == bits(trainers[1])
 
 
@@ -448,6 +569,24 @@ def test_a_step_that_would_compute_something_else_is_refused(factor, reason, com
 )
 def test_booleans_and_small_integers(factor, compiling):
     assert_same(both(times(factor)))
+    assert_compiled(compiling)
+
+
+def test_a_layer_that_is_frozen_twice_has_no_gradient(compiling):
+    """The last batch, which is smaller, runs in Python after the compiled steps."""
+
+    class Freezes(cr.Callback):
+        def on_step_end(self, trainer):
+            layer, steps = trainer.model[0], trainer.optimizer.steps
+            if steps in (3, 9):
+                layer.freeze()
+            if steps == 6:
+                layer.unfreeze()
+
+    def make(compile):
+        return classifier(compile, optimizer=cr.SGD(0.1, clip_norm=0.01))
+
+    assert_same(both(make, callbacks=[Freezes()]))
     assert_compiled(compiling)
 
 
@@ -524,26 +663,20 @@ def test_a_layer_that_changes_its_attributes_is_refused():
     np.testing.assert_array_equal(one.model[1].seen, other.model[1].seen)
 
 
-def test_without_a_folder_nothing_is_cached(tmp_path, monkeypatch, compiling):
-    from chainrule.backends.compiled import compile as compiler
-
+def test_without_a_folder_nothing_is_cached(tmp_path, monkeypatch, compiling, new_compiler):
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path / "file", ""):
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
         monkeypatch.setattr("os.path.expanduser", lambda path: str(tmp_path / "file"))
-        compiler._compiled.cache_clear()
-        compiler._tools.cache_clear()
+        new_compiler()
         assert_same(both(classifier))
     assert_compiled(compiling)
 
 
-def test_two_threads_compile_the_same_step(compiling):
+def test_two_threads_compile_the_same_step(compiling, new_compiler):
     from concurrent.futures import ThreadPoolExecutor
 
-    from chainrule.backends.compiled import compile as compiler
-
-    compiler._compiled.cache_clear()
-    compiler._tools.cache_clear()
+    new_compiler()
     trainers = [classifier("auto") for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda t: t.fit(X, Y, batch_size=20, epochs=3, verbose=0), trainers))

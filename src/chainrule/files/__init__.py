@@ -1,1 +1,1 @@
-"""Atomic writes, locks and safetensors files. Nothing here depends on models."""
+"""Atomic writes, locks, a cache and safetensors files. Nothing here depends on models."""

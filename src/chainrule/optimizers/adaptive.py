@@ -9,7 +9,7 @@ from ..checks import Checked, at_least_zero, below_one
 from ..model_state import ModelState
 from ..types import Array, LearningRates, Rule
 from .base import Optimizer
-from .options import of_arrays
+from .options import same_each_step
 
 
 class RMSprop(Optimizer):
@@ -67,7 +67,7 @@ class RMSprop(Optimizer):
 
         return rmsprop
 
-    @of_arrays
+    @same_each_step
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return lr, self.alpha, 1.0 - self.alpha, self.eps
 
@@ -135,6 +135,6 @@ class Adagrad(Optimizer):
 
         return adagrad
 
-    @of_arrays
+    @same_each_step
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return lr, self.eps

@@ -239,8 +239,9 @@ class Optimizer(Options):
 
     @counts.setter
     def counts(self, counts: tuple[int, list[int]]) -> None:
+        if counts[1] != self._frozen_steps:
+            self._made_for = None  # stretches hold the frozen steps
         self.steps, self._frozen_steps = counts
-        self._made_for = None
 
     def stretches(self) -> list[Stretch]:
         """Return slices of the flat vectors with trained parameters that have equal properties."""

@@ -26,6 +26,12 @@ def of_arrays(scalars: _Scalars) -> _Scalars:
     return scalars
 
 
+def same_each_step(scalars: _Scalars) -> _Scalars:
+    """Mark a function `Options.scalars` that does not use the step."""
+    scalars.same_each_step = True  # type: ignore[attr-defined]
+    return scalars
+
+
 class Options:
     """Base class of `Optimizer`. See `Optimizer` for the parameters."""
 
@@ -80,7 +86,7 @@ class Options:
             for name, lr in rates.items()
         }
 
-    @of_arrays
+    @same_each_step
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         """Return the numbers that the rule takes at this step. Here, steps are counted from 1."""
         return (lr,)
@@ -97,23 +103,26 @@ class Options:
         for stretch in stretches:
             lr = at_step[stretch.rate]
             decay = 1.0 - lr * self.weight_decay if self.decoupled_decay else self.weight_decay
-            scalars = self.scalars(lr, step + 1 - stretch.frozen)
+            scalars = self.scalars(lr, step + (1 - stretch.frozen))
             if not isinstance(scalars, tuple):
                 raise TypeError(f"{self!r}: expected a tuple of scalars, found {shown(scalars)}")
             numbers += *scalars, self.l1, decay
         return [*numbers, self.clip_norm or 0.0]
 
-    def table(self, stretches: list[Stretch], first: int, count: int) -> np.ndarray:
-        """Return the `numbers` of several steps, one row per step."""
+    def columns(self, stretches: list[Stretch], first: int, count: int) -> list[Any]:
+        """Return the `numbers` of several steps: an array for each number.
+
+        If a number cannot change from step to step, it is a float instead.
+        """
         rates = self.lr.values() if isinstance(self.lr, dict) else [self.lr]
-        if any(map(callable, rates)) or not hasattr(self.scalars, "of_arrays"):
-            steps = range(first, first + count)
-            return np.asarray([self.numbers(stretches, step) for step in steps])
-        columns = self.numbers(stretches, np.arange(first, first + count))  # type: ignore[arg-type]
-        table = np.empty((count, len(columns)))
-        for i, column in enumerate(columns):
-            table[:, i] = column
-        return table
+        own = type(self).numbers is Options.numbers and type(self).rates is Options.rates
+        plain = own and not any(map(callable, rates))
+        if plain and hasattr(self.scalars, "same_each_step"):
+            return self.numbers(stretches, first)
+        steps: Any = np.arange(first, first + count)
+        if plain and hasattr(self.scalars, "of_arrays"):
+            return self.numbers(stretches, steps)
+        return [*np.asarray([self.numbers(stretches, step) for step in steps.tolist()]).T]
 
     @property
     def structure(self) -> tuple[Any, ...]:

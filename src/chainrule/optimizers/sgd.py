@@ -7,7 +7,7 @@ from typing import Any
 from ..checks import Checked, below_one, flag
 from ..types import Array, LearningRates, Rule
 from .base import Optimizer
-from .options import of_arrays
+from .options import same_each_step
 
 
 class SGD(Optimizer):
@@ -85,6 +85,6 @@ class SGD(Optimizer):
         velocity = momentum * velocity + grad
         return value - lr * (grad + momentum * velocity), velocity
 
-    @of_arrays
+    @same_each_step
     def scalars(self, lr: float, step: int) -> tuple[float, ...]:
         return (lr, self.momentum) if self.momentum else (lr,)

@@ -16,12 +16,13 @@ from ..errors import BackendError
 from ..forms import each, rows
 from ..masks import split_key
 from ..model_state import ModelState
-from .repeated import RepeatedSteps, repeated_steps
+from .repeated import RepeatedSteps, repeated_steps, same
 from .step import Step
 
 STEPS_THAT_PAY = 2000
 """In fewer steps, compiling takes longer than it saves."""
 
+_LARGE = 3e6  # nanoseconds; in longer steps, NumPy's functions are as fast
 _AT_ONCE = 30e6  # run steps for about 30 ms, then let Python see Ctrl-C and report progress
 
 NO_EFFECT = "compile='auto' has no effect; steps run in Python"
@@ -42,7 +43,6 @@ class CompiledSteps(RepeatedSteps):
 
     def __init__(self, step: Step, batches: Batches, *, most: int) -> None:
         self.in_python, self._most, self._run = step, most, None
-        self._recorded: list[Any] = []  # the attributes of the layers when the step was compiled
         self._returned = np.zeros((batches.samples // batches.batch_size, 2 + len(step.means)))
         x, y, *weight = (rows(a, slice(batches.batch_size)) for a in batches.arrays)
         outputs, _ = step.model.forward(x)
@@ -51,14 +51,11 @@ class CompiledSteps(RepeatedSteps):
 
     def _compile(self) -> None:
         """Compile the step again if an option, or an attribute of a layer or loss, has changed."""
-        if self._structure is not None and self._run is None:
-            return  # do not repeat the warning
-        if not _same(self._recorded, now := self._values()):
-            self._structure, self._recorded = None, now
-        super()._compile()
+        if self._structure is None or self._run is not None:  # otherwise, do not warn again
+            super()._compile()
 
-    def _values(self) -> list[Any]:
-        return [value for thing in self._described for value in vars(thing).values()]
+    def _structure_now(self) -> Any:
+        return object()  # any change of an attribute may change the operations
 
     def _compiled(self) -> Any:
         """Record and compile the step. If this is not possible, warn and return None."""
@@ -66,8 +63,9 @@ class CompiledSteps(RepeatedSteps):
             first, recording = self._record(), self._record()
             if not first.device.equals(recording.device):
                 raise BackendError("the step computes random or counted numbers in Python")
-            self._at_once = min(self._most, int(_AT_ONCE / recording.device.nanoseconds) + 1)
-            return recording.compiled()  # or None
+            nanoseconds = recording.device.nanoseconds
+            self._at_once = min(self._most, int(_AT_ONCE / nanoseconds) + 1)
+            return None if nanoseconds > _LARGE else recording.compiled()
         except Exception as error:  # such as the error of a layer that needs NumPy arrays
             warnings.warn(f"{NO_EFFECT}: {error}", RuntimeWarning, stacklevel=10)
             return None
@@ -76,9 +74,11 @@ class CompiledSteps(RepeatedSteps):
         """Record the step."""
         self._recording = recording = self.model.backend.recording()
         self._keys: list[np.ndarray] = []  # the keys of each mask of a step, one row per step
+        self._columns: list[Any] = []  # the numbers in the table (see `Options.columns`)
+        attributes = self._attributes()
         with self._on_symbols(recording):
             self._look_up()
-            if not _same(self._recorded, self._values()):
+            if not same(attributes, self._attributes()):
                 raise BackendError("the step changes an attribute of a layer or of the loss")
         return recording
 
@@ -89,10 +89,11 @@ class CompiledSteps(RepeatedSteps):
         stored = [*state.parameters, *self.model.named_buffers().values()]
         things = self, state, optimizer, *stored, *self._described
         before = [(thing, dict(vars(thing))) for thing in things]
-        lift = recording.lift
+        lift = recording.asarray
         try:
             state.values, state._grads = lift(state.values), lift(state._grads)
-            state.buffers = lift(state.buffers, restored=True)
+            self._buffers = lift(state.buffers)
+            state.buffers = recording.xp.asarray(self._buffers, copy=True)
             state.backend, state.inputs = recording, self
             for part in stored:
                 vars(part).update(dict.fromkeys(vars(part).keys() & {"_value", "_grad"}))
@@ -113,16 +114,18 @@ class CompiledSteps(RepeatedSteps):
         line, backend = self._line, self._recording
         self._masks = 0
         self._own_numbers = backend.row(self._numbers, line)[0, ...]
-        rows = backend.row(self._rows, line)[0, ...]
+        table = backend.xp.reshape(self._rows, (self.steps, self.batches.batch_size))
+        rows = backend.row(table, line)[0, ...]
         numbers = self.step(*(each(lambda a: backend.row(a, rows), x) for x in self._arrays))
         for i, number in enumerate(numbers):
             backend.set_row(self._returned[:, i], line, number)
+        self._buffers[...] = self.model.state.buffers  # now, as the step was not broken off
         line += 1
 
     def key(self, state: ModelState) -> tuple[Any, Any, int]:
         """Return the key of the next random mask, from a new table."""
         self._keys.append(np.zeros((self.steps, 2), dtype=np.int32))
-        key = self._recording.row(self._recording.lift(self._keys[-1]), self._line)
+        key = self._recording.row(self._recording.asarray(self._keys[-1]), self._line)
         return key[0, 0], key[0, 1], 0
 
     def __call__(self, i: int) -> list[tuple[Any, ...]]:
@@ -150,28 +153,29 @@ class CompiledSteps(RepeatedSteps):
         """Fill the lines of the tables for these steps."""
         state, optimizer, masks = self.model.state, self.step.optimizer, len(self._keys)
         self._line[0], here = first, slice(first, first + count)
-        self._numbers[here] = optimizer.table(optimizer.stretches(), optimizer.steps, count)
+        columns = optimizer.columns(self._stretches, optimizer.steps, count)
+        if not same(columns, self._columns):
+            self._columns = columns
+            for i, column in enumerate(columns):
+                # A number that cannot change from step to step is written once to all lines.
+                lines = here if isinstance(column, np.ndarray) else slice(None)
+                self._numbers[lines, i] = column
         for i, keys in enumerate(self._keys):
             draws = range(state.draws + i, state.draws + i + count * masks, masks)
             keys[here] = [split_key(state.seed, draw)[:2] for draw in draws]
 
 
-def _same(old: list[Any], new: list[Any]) -> bool:
-    """Return whether attributes are the same objects, or equal numbers or strings."""
-    return len(old) == len(new) and all(
-        a is b or (isinstance(a, int | float | str) and a == b)
-        for a, b in zip(old, new, strict=True)
-    )
-
-
 def compiled_steps(
-    step: Step, batches: Any, *, steps: int, one_by_one: bool
+    step: Step, batches: Any, *, steps: int, one_by_one: bool, before: bool | None
 ) -> RepeatedSteps | None:
-    """Return the steps for ``compile="auto"``, or None if compiling does not pay.
+    """Return the steps for ``compile="auto"``, or None if all steps run in Python.
 
     `steps` is the number of steps of the whole call of `fit`. If `one_by_one` is true, a callback
-    is called after each step.
+    is called after each step. In a resumed call, `before` is whether steps were compiled before the
+    interruption.
     """
-    if steps < STEPS_THAT_PAY or step.model.backend.recording() is None:
+    worthwhile = steps >= STEPS_THAT_PAY if before is None else before
+    if not worthwhile or step.model.backend.recording() is None:
         return None
-    return repeated_steps(step, batches, partial(CompiledSteps, most=1 if one_by_one else 1024))
+    repeated = repeated_steps(step, batches, partial(CompiledSteps, most=1 if one_by_one else 1024))
+    return repeated if repeated is not None and repeated.is_compiled else None

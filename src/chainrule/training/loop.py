@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
-
-import numpy as np
 
 from ..callbacks import Callback
 from ..errors import DataError, DivergenceError, ShapeError
@@ -88,20 +89,20 @@ class Run:
         if self.validation is not None:
             model, loss, metrics = training.model, training.loss, training.metrics
             measured = measure(model, loss, metrics, self.validation, ranks=self.ranks)
-        table, numbers = progress.read(training.model.state, measured.values())
-        losses = table[:, 0]
-        if before is not None and not np.isfinite(losses).all():
+        numbers = progress.read(training.model.state, measured.values())
+        losses, *others = zip(*progress.rows, strict=True)
+        if before is not None and not all(map(math.isfinite, losses)):
             training._restore(before)
             raise self._find_divergence(progress, losses, first)
         row = {
             "epoch": training.epoch,
-            **self._means(table),
+            **self._means(losses, *others),
             **{f"val_{name}": number for name, number in zip(measured, numbers, strict=True)},
             **training._rates(),
             "seconds": time.perf_counter() - start,
         }
         training.history.epochs.append(row)
-        training.history.step_losses.extend(losses.tolist())
+        training.history.step_losses.extend(losses)
         training.progress, training.consistent = None, False
         if self.ranks.size > 1:
             expect_equal_weights(self.ranks, training.model.state)  # before a callback saves them
@@ -131,8 +132,9 @@ class Run:
         names = self.step.means.names
         if training.progress is None:
             training.progress = Progress(training.rng.bit_generator.state, batches, names)
-        training.progress.expect(batches, names)
-        training.rng.bit_generator.state = training.progress.rng
+        else:
+            training.progress.expect(batches, names)
+            training.rng.bit_generator.state = training.progress.rng
         return training.progress
 
     def _steps(self, progress: Progress, interruption: Interruption) -> None:
@@ -154,28 +156,29 @@ class Run:
         if not progress.rows:
             raise DataError("expected at least one batch, found none")
 
-    def _means(self, table: np.ndarray) -> dict[str, float]:
+    def _means(
+        self, losses: Sequence[float], weights: Sequence[float], *sums: Sequence[float]
+    ) -> dict[str, float]:
         """Compute the loss and the metrics of an epoch from the results of all steps."""
-        losses, weights, sums = table[:, 0], table[:, 1], table[:, 2:]
-        loss = losses @ weights / (weights.sum() or 1.0)
-        means = {"loss": losses.sum() if self.training.loss.reduction == "sum" else loss}
-        pairs = sums.sum(axis=0).reshape(-1, 2)
+        mean = sum(map(mul, losses, weights)) / (sum(weights) or 1.0)
+        means = {"loss": sum(losses) if self.training.loss.reduction == "sum" else mean}
+        pairs = zip(sums[::2], sums[1::2], strict=True)
         for name, (total, of_metric) in zip(self.step.means.names, pairs, strict=True):
             # Report NaN if a loss is NaN, because a metric may count NaN outputs as correct.
-            means[name] = np.nan if np.isnan(losses).any() else of_metric / (total or 1.0)
-        return {name: float(mean) for name, mean in means.items()}
+            means[name] = math.nan if math.isnan(mean) else sum(of_metric) / (sum(total) or 1.0)
+        return means
 
     def _find_divergence(
-        self, progress: Progress, losses: np.ndarray, first: int
+        self, progress: Progress, losses: Sequence[float], first: int
     ) -> DivergenceError:
         """Repeat the epoch up to the first bad step, and return the error of this step."""
-        bad = int(np.flatnonzero(~np.isfinite(losses))[0])
+        bad = next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
         batches = self.batches.starting_at(first)
         for batch in itertools.islice(batches, bad - first):
             self.step(*batch)
         del progress.rows[bad:]
         x, y, *_ = next(batches)
-        return self._diverged(NotFinite(float(losses[bad]), x, y))
+        return self._diverged(NotFinite(losses[bad], x, y))
 
     def _diverged(self, found: NotFinite) -> DivergenceError:
         """Return the error for a NaN or infinite loss. Call this before the weights are updated."""

@@ -9,8 +9,7 @@ tables.
 
 from __future__ import annotations
 
-import math
-import operator
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -54,35 +53,43 @@ class RepeatedSteps:
         self.steps = batches.samples // batches.batch_size  # the number of steps with a full batch
         self._line = xp.zeros((1,), **whole)  # the table row for the next step
         self._lines = xp.arange(self.steps, **whole)
-        self._rows = xp.zeros((self.steps, batches.batch_size), **whole)
+        self._rows = xp.zeros((self.steps * batches.batch_size,), **whole)
         # For each number that a step returns, a vector with one element per step, or a constant.
         self._vectors = [xp.zeros((self.steps,), **real) for _ in range(2 + len(step.means))]
         self._constants: list[float | None] = []
         self._masks: int | None = None  # the number of random masks per step, or None if unknown
         self._filled: dict[int, list[float]] = {}  # the filled lines of `_numbers`, as lists
+        self._options: list[Any] = []  # what the operations of a step depend on
         self._structure: Any = None
         self._parameters = self.model.parameters()
         layers = [part for _, part in self.model._walk() if isinstance(part, Layer)]
         self._described = [self.model, *layers, step.loss]
-        self._attributes: list[Any] = []
+        self._dicts = [vars(thing) for thing in self._described]
         self._compile()
 
     def _compile(self) -> None:
         """Compile the step again if its operations have changed."""
-        parameters = [(p.trainable, p.decay, p.max_norm) for p in self._parameters]
-        attributes = [value for thing in self._described for value in vars(thing).values()]
-        same = len(attributes) == len(self._attributes)
-        if not (same and all(map(operator.is_, attributes, self._attributes))):
-            self._attributes = attributes
-            self._things = repr((self.model, self.step.loss))  # takes longer
-        things = self._things
-        structure = things, parameters, *self._of_optimizer()
+        optimizer = self.step.optimizer
+        self._stretches = optimizer.stretches()  # another list if they may have changed
+        limits = [p.max_norm for p in self._parameters]
+        options = [self._stretches, *limits, *self._attributes()]
+        if same(options, self._options):
+            return
+        self._options, structure = options, self._structure_now()
         if structure != self._structure:
             self._structure, self._masks, self._filled = structure, None, {}
-            optimizer = self.step.optimizer
-            shape = self.steps, len(optimizer.numbers(optimizer.stretches(), optimizer.steps))
+            shape = self.steps, len(optimizer.numbers(self._stretches, optimizer.steps))
             self._numbers = self._xp.zeros(shape, **self._real)
             self._run: Any = self._compiled()
+
+    def _attributes(self) -> list[Any]:
+        """Return all attributes of the layers and of the loss."""
+        return [*itertools.chain.from_iterable(map(dict.values, self._dicts))]
+
+    def _structure_now(self) -> Any:
+        """Describe the operations of a step."""
+        parameters = [(p.trainable, p.decay, p.max_norm) for p in self._parameters]
+        return repr((self.model, self.step.loss)), parameters, *self._of_optimizer()
 
     def _compiled(self) -> Any:
         """Return the function that runs a step."""
@@ -94,6 +101,11 @@ class RepeatedSteps:
         parts = [(stretch.part, stretch.penalized) for stretch in optimizer.stretches()]
         return optimizer.structure, parts
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the step could be compiled."""
+        return self._run is not None
+
     def close(self) -> None:
         """Release the recorded step and its memory."""
         del self._run
@@ -104,7 +116,7 @@ class RepeatedSteps:
         order = self.batches.draw_order()
         drawn = np.arange(self.batches.samples) if order is None else order
         rows = self.model.backend.asarray(drawn, dtype=self._xp.int64)
-        self._rows[...] = self._xp.reshape(rows[: math.prod(self._rows.shape)], self._rows.shape)
+        self._rows[...] = rows[: self._rows.shape[0]]
         self._order = order, rows
         self._filled = {}
         self._next = first
@@ -167,7 +179,8 @@ class RepeatedSteps:
         if self._masks:
             keys = xp.take(self._keys, line, axis=0)
             self._own_keys = iter([(keys[0, n, 0], keys[0, n, 1], 0) for n in range(self._masks)])
-        rows = xp.take(self._rows, line, axis=0)[0, ...]
+        table = xp.reshape(self._rows, (self.steps, self.batches.batch_size))
+        rows = xp.take(table, line, axis=0)[0, ...]
         numbers = self.step(
             *(each(lambda a: xp.take(a, rows, axis=0), x) for x in self.batches.arrays)
         )
@@ -195,6 +208,14 @@ class RepeatedSteps:
                 f"expected {self._masks} random masks per step (as in an earlier step), found more"
             )
         return key
+
+
+def same(old: list[Any], new: list[Any]) -> bool:
+    """Return whether two lists hold the same objects, or equal numbers or strings."""
+    pairs = [(a, b) for a, b in zip(old, new, strict=False) if a is not b]
+    return len(old) == len(new) and all(
+        type(a) is type(b) and isinstance(a, int | float | str) and a == b for a, b in pairs
+    )
 
 
 def repeated_steps(

@@ -20,7 +20,7 @@ from array_api_compat import is_array_api_obj
 from ..backends.base import BackendLike
 from ..backends.conversion import to_numpy
 from ..callbacks import Callback
-from ..checks import whole
+from ..checks import flag, optional, whole
 from ..errors import DivergenceError, FileFormatError
 from ..files.tensors import read_tensors, write_tensors
 from ..layers import Layer, Sequential
@@ -51,7 +51,8 @@ def save_training(training: TrainingState, path: str | Path) -> None:
     progress = None
     if done is not None:
         progress = {"rng": _described(done.rng), "batches": done.batches, "names": done.names}
-        more["progress"], _ = done.read(model.state)
+        done.read(model.state)
+        more["progress"] = np.asarray(done.rows, dtype=np.float64).reshape(-1, done.width)
     states = callback_states(training.listeners)
     for i, state in enumerate(states):
         values = state["values"]
@@ -66,6 +67,7 @@ def save_training(training: TrainingState, path: str | Path) -> None:
         "rng": _described(training.rng.bit_generator.state),
         "began": training.began,
         "stopped": training.stopped,
+        "compiled": training.compiled,
         "progress": progress,
         "callbacks": states,
     }
@@ -144,6 +146,7 @@ class SavedTraining:
         training.history.step_losses = self.arrays["step_losses"].tolist()
         training.began = whole("began", saved["began"], least=-1)
         training.stopped = bool(saved["stopped"])
+        training.compiled = optional(flag)("compiled", saved["compiled"])
         if (progress := saved["progress"]) is not None:
             rng = _generator(progress["rng"]).bit_generator.state
             done = training.progress = Progress(rng, progress["batches"], progress["names"])
@@ -222,6 +225,7 @@ def begin(training: TrainingState, listeners: list[Callback], *, resume: bool) -
             training.rng.bit_generator.state = training.progress.rng
         training.began, training.progress, training.stopped = training.epochs_done, None, False
         training.half_done = training.optimizer.moving = False
+        training.compiled = None
     training.callback_states, training.listeners = None, listeners
 
 

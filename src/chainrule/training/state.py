@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,25 +46,22 @@ class Progress:
         """The length of each row."""
         return 2 + 2 * len(self.names)
 
-    def read(self, state: ModelState, others: Iterable[Any] = ()) -> tuple[np.ndarray, list[float]]:
+    def read(self, state: ModelState, others: Iterable[Any] = ()) -> list[float]:
         """Copy the results of all steps, and the numbers `others`, to the host in one transfer.
 
         Afterwards, the rows hold floats, so the next call copies only the results of later steps.
 
         Returns
         -------
-        table : numpy.ndarray
-            The results of the steps, one row per step.
-        others : list of float
-            The given numbers or 0-d arrays, converted to floats.
+        list of float
+            The numbers or 0-d arrays `others`, converted to floats.
         """
         if self.rows and {*map(type, self.rows[-1])} == {float}:  # then all rows hold floats
-            return np.asarray(self.rows), read_numbers(state, [*others])
+            return read_numbers(state, [*others])
         of_steps = [number for row in self.rows for number in row]
-        numbers = read_numbers(state, [*of_steps, *others])
-        table = np.asarray(numbers[: len(of_steps)]).reshape(-1, self.width)
-        self.rows = [tuple(row) for row in table.tolist()]
-        return table, numbers[len(of_steps) :]
+        numbers = iter(read_numbers(state, [*of_steps, *others]))
+        self.rows = [tuple(itertools.islice(numbers, self.width)) for _ in self.rows]
+        return [*numbers]
 
     def expect(self, batches: dict[str, Any], names: list[str]) -> None:
         """Raise a `ValueError` if the epoch cannot continue with these batches or metrics."""
@@ -101,6 +99,9 @@ class TrainingState:
         run, and whether the last step and all its callbacks are complete.
     half_done : bool
         Whether a step was interrupted while the optimizer was updating the weights.
+    compiled : bool or None
+        Whether ``compile="auto"`` compiled the steps for the CPU, or None if there was nothing to
+        decide. A resumed call of `fit` keeps the decision.
     asked : dict
         The optimizer's hyperparameters (except schedules) as the user set them. Callbacks may
         change the optimizer later.
@@ -137,6 +138,7 @@ class TrainingState:
         self.resuming = self.stopped = False
         self.consistent = True
         self.half_done = False
+        self.compiled: bool | None = None
         self.asked: dict[str, Any] = optimizer.description()["numbers"]
         self.of_estimator = False
         self.advised = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Never, Self
@@ -324,8 +325,9 @@ class Trainer(TrainingState):
             `Linear` or convolution receives NaN, infinity, or inputs with a root mean square above
             30. Also if all parameters are frozen. Each trainer issues these warnings once.
         RuntimeWarning
-            If ``compile="auto"`` cannot repeat or compile the step, or if there is nothing to
-            resume because a callback has ended the training run.
+            If ``compile="auto"`` cannot repeat or compile the step, if the steps of a resumed
+            training run were compiled before the interruption and no longer are, or the reverse, or
+            if there is nothing to resume because a callback has ended the training run.
         """
         for name in unknown:
             raise unknown_argument(name, self.fit, Trainer)
@@ -399,16 +401,28 @@ class Trainer(TrainingState):
         self, step: Step, batches: Any, listeners: list[Callback]
     ) -> RepeatedSteps | None:
         """Return the steps for ``compile="auto"``, or None if each step runs in Python."""
-        if self.compile == "off":
-            return None
-        if self.model.backend.repeats:
-            return repeated_steps(step, batches)
-        return compiled_steps(
-            step,
-            batches,
-            steps=(self.epochs - self.began) * self.steps_per_epoch,
-            one_by_one=any(listener.after_each_step for listener in listeners),
-        )
+        repeated, before = None, self.compiled
+        self.compiled = None
+        if self.compile == "auto" and self.model.backend.repeats:
+            repeated = repeated_steps(step, batches)
+        elif self.compile == "auto":
+            repeated = compiled_steps(
+                step,
+                batches,
+                steps=(self.epochs - self.began) * self.steps_per_epoch,
+                one_by_one=any(listener.after_each_step for listener in listeners),
+                before=before,
+            )
+            self.compiled = repeated is not None
+        if self.resuming and bool(self.compiled) != bool(before):
+            were, are = ("compiled", "run in Python") if before else ("run in Python", "compiled")
+            warnings.warn(
+                f"the steps were {were} before the interruption, and are now {are}: the results "
+                "may differ in the last bits from those of an uninterrupted training run",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return repeated
 
     def evaluate(
         self, x: Any, y: Any, *, sample_weight: Any = None, batch_size: int = 1024

@@ -6,6 +6,7 @@ import math
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ...errors import BackendError
 from ...types import Array
@@ -23,14 +24,13 @@ class Symbol:
     """
 
     __array_ufunc__ = None  # NumPy's arrays leave operations with symbols to this class
-    ndim = property(lambda self: self.layout.ndim)
-    size = property(lambda self: self.layout.size)
-    shape = property(lambda self: self.layout.shape)
-    strides = property(lambda self: self.layout.strides)
     T = property(lambda self: self.view(self.layout.T))
 
     def __init__(self, program: Program, buffer: Buffer, layout: np.ndarray) -> None:
         self.device, self.buffer, self.dtype, self.layout = program, buffer, buffer.dtype, layout
+        self.ndim, self.size, self.shape = layout.ndim, layout.size, layout.shape
+        self.strides = layout.strides
+        self.offset = layout.ctypes.data - buffer.layout.ctypes.data  # of the first element
 
     def view(self, layout: np.ndarray) -> Array:
         """Return another view of the same buffer."""
@@ -40,11 +40,6 @@ class Symbol:
         """Return the access of a loop over `space`, to which the array is broadcast."""
         return Access(self.buffer, self.offset, np.broadcast_to(self.layout, space).strides)
 
-    @property
-    def offset(self) -> int:
-        """The place of the first element in the buffer."""
-        return int(self.layout.ctypes.data - self.buffer.layout.ctypes.data)
-
     def __getitem__(self, key: Any) -> Array:
         keys = key if isinstance(key, tuple) else (key,)
         if not isinstance(keys[0], Symbol):
@@ -53,9 +48,7 @@ class Symbol:
                 raise BackendError("an index that is a list or an array cannot be compiled")
             return self.view(layout)
         keys = tuple(inside(k, n) for k, n in zip(keys, self.shape, strict=True))
-        space = np.broadcast_shapes(*(k.shape for k in keys))  # an integer array for each axis
-        terms = [(k.access(space), s) for k, s in zip(keys, self.strides, strict=True)]
-        return gather(self, space, (0,) * len(space), terms)
+        return gather(self[(0,) * self.ndim], [*zip(keys, self.strides, strict=True)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if any(isinstance(k, Symbol) for k in (key if isinstance(key, tuple) else (key,))):
@@ -95,17 +88,16 @@ for _short, _name in (_OPERATORS | _COMPARISONS).items():
     setattr(Symbol, f"__i{_short}__", lambda a, b, f=_name: record(f, a, b, out=a))
 
 
-def record(function: str, *inputs: Any, out: Array = None) -> Array:
-    """Record an elementwise function. The inputs are symbols, NumPy arrays or numbers."""
-    program = next(i.device for i in (*inputs, out) if isinstance(i, Symbol))
-    inputs = tuple(lift(program, i) if hasattr(i, "__array__") else i for i in inputs)
+def record(function: str, *given: Any, out: Array = None) -> Array:
+    """Record an elementwise function. It takes symbols, NumPy arrays and numbers."""
+    program = next(i.device for i in (*given, out) if isinstance(i, Symbol))
+    inputs = [lift(program, i) if isinstance(i, np.ndarray | np.generic) else i for i in given]
     symbols = [i for i in inputs if isinstance(i, Symbol)]
     if any(i.device is not program for i in symbols):
         raise BackendError("an array of an earlier recording is used")
     space = np.broadcast_shapes(*(i.shape for i in symbols)) if out is None else out.shape
     conditions, values = inputs[: function == "where"], inputs[function == "where" :]
-    dtype = _common(function, values, out)
-    _expect_signed(function, dtype)
+    dtype = _common(function, values) if symbols else out.dtype
     operands = [i.access(space) for i in conditions] + [_operand(i, space, dtype) for i in values]
     result = np.dtype(bool) if function in _COMPARISONS.values() else dtype
     out = symbol(program, space, result) if out is None else out
@@ -118,53 +110,44 @@ def record(function: str, *inputs: Any, out: Array = None) -> Array:
     return out
 
 
-def _common(function: str, values: Any, out: Array) -> np.dtype[Any]:
-    """Return the dtype in which a function computes."""
-    dtypes = {v.dtype for v in values if isinstance(v, Symbol)}
-    if not dtypes and out is not None:
-        return out.dtype  # type: ignore[no-any-return]
-    common: np.dtype[Any] = np.result_type(*dtypes or [float])
-    floats = function == "divide" or any(isinstance(v, float) for v in values)
-    if floats and common.kind != "f":
-        return np.dtype(float)
-    counts = common.kind == "b" and any(type(v) is int for v in values)
-    signed = counts or (common.kind in "bu" and function in _COMPARISONS.values())
-    return np.dtype(np.int64) if signed else common
-
-
-def _expect_signed(function: str, dtype: np.dtype[Any]) -> None:
-    """Refuse functions that LLVM computes in another way for booleans and unsigned integers."""
-    if dtype.kind in "bu" and not (function in ("copy", "where") or function[:4] == "bitw"):
-        raise BackendError(f"{function!r} of {dtype} cannot be compiled")
+def _common(function: str, values: Any) -> np.dtype[Any]:
+    """Return the dtype in which a function computes. It is NumPy's, or has a sign."""
+    common = np.result_type(*(v.dtype if isinstance(v, Symbol) else v for v in values))
+    if function == "divide" and common.kind != "f":
+        return np.dtype(np.float64)
+    compared = common.kind in "bu" and function in _COMPARISONS.values()
+    return np.dtype(np.int64) if compared else common
 
 
 def _operand(x: Any, space: tuple[int, ...], dtype: np.dtype[Any]) -> Access | Constant:
     """Return an input of a loop in this dtype."""
-    return astype(x, dtype).access(space) if isinstance(x, Symbol) else Constant(x, dtype)
+    if not isinstance(x, Symbol):
+        return Constant(x, dtype)
+    return astype(x, dtype, copy=False).access(space)  # type: ignore[no-any-return]
 
 
-def astype(x: Array, dtype: Any) -> Array:
-    """Return `x` in this dtype, without a copy if it has this dtype."""
+def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
+    """Return `x` in this dtype."""
     if np.dtype(dtype).kind == "b" != x.dtype.kind:
         return record("not_equal", x, 0)
-    return x if x.dtype == dtype else record("copy", x, out=symbol(x.device, x.shape, dtype))
+    same = x.dtype == dtype and not copy
+    return x if same else record("copy", x, out=symbol(x.device, x.shape, dtype))
 
 
-def symbol(program: Program, shape: Any, dtype: Any) -> Array:
-    """Return a new temporary array."""
-    buffer = program.temporary(math.prod(shape), dtype)
+def symbol(program: Program, shape: Any, dtype: Any, array: Any = None) -> Array:
+    """Return a new temporary array, or a symbol for an array of the training run."""
+    buffer = Buffer(len(program.buffers), math.prod(shape), np.dtype(dtype), array)
+    program.buffers.append(buffer)
     return Symbol(program, buffer, buffer.layout.reshape(shape))
 
 
 def lift(program: Program, array: Any) -> Array:
     """Return a symbol for the memory of an array, which the program reads in every step."""
-    if isinstance(array, Symbol):
-        return array
     array = np.require(array, requirements="C")
-    buffer = next((b for b in program.buffers if b.array is array), None)
-    buffer = buffer or program.temporary(array.size, array.dtype)
-    buffer.array = array
-    return Symbol(program, buffer, buffer.layout.reshape(array.shape))
+    for buffer in program.buffers:
+        if buffer.array is array:
+            return Symbol(program, buffer, buffer.layout.reshape(array.shape))
+    return symbol(program, array.shape, array.dtype, array)
 
 
 def broadcast(x: Array, shape: Any) -> Array:
@@ -176,49 +159,55 @@ def inside(index: Array, count: int) -> Array:
     """Return an index. If it is not from 0 to `count` - 1, `expect_norm` breaks off the step."""
     if index.dtype.kind not in "iu":
         raise BackendError(f"an index of {index.dtype} cannot be compiled")
-    index = astype(index, np.int64)
+    index = astype(index, np.int64, copy=False)
     valid = (index >= 0) & (index < count)
-    index.device.valid.append(reduce("bitwise_and", valid, None, False, 1))
+    index.device.valid.append(reduce("bitwise_and", valid))
     return record("where", valid, index, 0)
 
 
-def gather(x: Array, space: tuple[int, ...], strides: Any, terms: Any) -> Array:
-    """Return the elements of `x` at places that depend on integer arrays."""
-    out, source = (
-        symbol(x.device, space, x.dtype),
-        Access(x.buffer, x.offset, strides, tuple(terms)),
-    )
-    x.device.append("copy", space, (source,), out.access(space))
+def selected(first: Array, terms: Any) -> tuple[tuple[int, ...], Access]:
+    """Return the loop and the access to elements that integer arrays select.
+
+    From each element of the view `first`, the access moves on by ``index * stride`` for each term.
+    """
+    space = np.broadcast_shapes(first.shape, *(index.shape for index, _ in terms))
+    moves = tuple((index.access(space), stride) for index, stride in terms)
+    return space, first.access(space)._replace(gathered=moves)
+
+
+def gather(first: Array, terms: Any) -> Array:
+    """Return the elements that integer arrays select (see `selected`)."""
+    space, source = selected(first, terms)
+    out = symbol(first.device, space, first.dtype)
+    out.device.append("copy", space, (source,), out.access(space))
     return out
 
 
 def take(x: Array, index: Array, axis: int) -> Array:
     """Return the elements at the given places of an axis. The places are not checked."""
-    space = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
-    strides = (*x.strides[:axis], *(0,) * index.ndim, *x.strides[axis + 1 :])
-    places = index[(..., *(None,) * (x.ndim - axis - 1))].access(space)
-    return gather(x, space, strides, [(places, x.strides[axis])])
+    first = x[(*(slice(None),) * axis, 0, *(None,) * index.ndim, ...)]
+    return gather(first, [(index[(..., *(None,) * (x.ndim - axis - 1))], x.strides[axis])])
 
 
 def scatter(function: str, x: Array, index: Array, values: Any) -> None:
     """Write ``values[i]`` to row ``x[index[i]]`` for every `i`, or combine both in a reduction."""
-    space = (*index.shape, *x.shape[1:])
-    rows = Access(index.buffer, index.offset, index.strides + (0,) * (x.ndim - 1))
-    out = Access(x.buffer, x.offset, (0, *x.strides[1:]), ((rows, x.strides[0]),))
+    space, out = selected(x[:1], [(index[(..., *(None,) * (x.ndim - 1))], x.strides[0])])
     source = _operand(values, space, x.dtype)
     x.device.append(function, space, (source,) if function == "copy" else (out, source), out)
 
 
-def reduce(function: str, x: Array, axis: Any, keepdims: bool, first: float) -> Array:
-    """Reduce axes of `x` with a function, starting with the number `first`."""
-    _expect_signed(function, x.dtype)
-    given: Any = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = {a % x.ndim for a in given}
+def reduce(function: str, x: Array, *, axis: Any = None, keepdims: bool = False) -> Array:
+    """Reduce axes of `x`, by default all of them, with a function."""
+    if function == "add" and x.dtype.kind in "biu":
+        x = astype(x, np.int64, copy=False)
+    largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
+    first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
+    axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
     out = symbol(x.device, [1 if a in axes else n for a, n in enumerate(x.shape)], x.dtype)
-    out[...] = first
+    out[...] = first[function]
     total = out.access(x.shape)
     x.device.append(f"reduce {function}", x.shape, (total, x.access(x.shape)), total)
-    return out if keepdims else out.view(out.layout.squeeze(tuple(axes)))
+    return out if keepdims else out.view(out.layout.squeeze(axes))
 
 
 def _fits_blas(m: int, n: int, down: int, right: int) -> bool:
@@ -229,12 +218,14 @@ def _fits_blas(m: int, n: int, down: int, right: int) -> bool:
 def matmul(a: Array, b: Array, out: Array = None) -> Array:
     """Record matrix products, one for each index of the leading axes.
 
-    A small product is a loop over all products of elements, which are added up by a reduction.
+    A small product, or one of several dtypes or of integers, is a loop over all products of
+    elements, which are added up by a reduction.
     """
     several, (m, k), n = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2:], b.shape[-1]
-    if m * k * n < _LARGE:
+    dtypes = {x.dtype for x in (a, b, out) if x is not None}
+    if m * k * n < _LARGE or len(dtypes) > 1 or a.dtype.kind != "f":
         terms = record("multiply", a[..., None], b[..., None, :, :])
-        result = reduce("add", terms, -2, False, 0)
+        result = reduce("add", terms, axis=-2)
         return result if out is None else record("copy", result, out=out)
     out = symbol(a.device, (*several, m, n), a.dtype) if out is None else out
     a, b = (x if _fits_blas(*x.shape[-2:], *x.strides[-2:]) else record("copy", x) for x in (a, b))

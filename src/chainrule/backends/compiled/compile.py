@@ -2,63 +2,53 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import hashlib
-import os
 import threading
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-from ...files.atomic import write_atomically
+from ...files.cache import cached
 from .emit import emit
 from .program import Program
 
 _one_at_a_time = threading.Lock()
+_functions: dict[str, tuple[Any, list[int]]] = {}  # the result of `emit` for the text of a program
 
 
 class CompiledStep:
-    """A recorded step as machine code. The attribute `code` is its LLVM code."""
+    """A recorded step as machine code. Equal programs share the code, but not the arrays."""
 
     def __init__(self, program: Program) -> None:
-        self.code, buffers = emit(program)
         with _one_at_a_time:
-            self._run = _compiled(self.code)
+            if program.text not in _functions:
+                code, numbers = emit(program)
+                _functions[program.text] = _linked(code, f"step {len(_functions)}"), numbers
+            self._run, numbers = _functions[program.text]
+        buffers = [program.buffers[number] for number in numbers]
         self._arrays = [np.empty(b.size, b.dtype) if b.array is None else b.array for b in buffers]
         self._table = np.asarray([array.ctypes.data for array in self._arrays], dtype=np.uintp)
+        self._pointer = self._table.ctypes.data
 
     def __call__(self, count: int = 1) -> int:
         """Run some steps, and return how many were completed. A step may be broken off."""
-        return int(self._run(self._table.ctypes.data, count))
+        return int(self._run(self._pointer, count))
 
 
-@cache
-def _compiled(code: str) -> Any:
-    """Return the function ``run`` of some LLVM code. Equal programs share one function."""
+def _linked(code: str, name: str) -> Any:
+    """Return the function ``run`` of some LLVM code."""
     parts = llvmlite.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    key = hashlib.sha256("\n".join((*parts, code)).encode()).hexdigest()
-    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path, stored = Path(folder, "chainrule", f"{key}.o"), b""
-    with contextlib.suppress(OSError):
-        stored = path.read_bytes()
-    checksum, machine_code = stored[:32], stored[32:]
-    if hashlib.sha256(machine_code).digest() != checksum:  # there is no file, or it is damaged
-        machine_code = _machine_code(code)
-        with contextlib.suppress(OSError):  # without a writable folder, nothing is cached
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, hashlib.sha256(machine_code).digest() + machine_code)
+    machine_code = cached("\n".join((*parts, code)), partial(_machine_code, code))
     builder = llvm.JITLibraryBuilder().add_object_img(machine_code).add_current_process()
     blas = ctypes.CDLL(vars(np)["_core"]._multiarray_umath.__file__)  # finds NumPy's own BLAS
     for kind, letter in (("float", "s"), ("double", "d")):
         if f"@{kind}_gemm" in code:
             gemm = ctypes.cast(getattr(blas, f"scipy_cblas_{letter}gemm64_"), ctypes.c_void_p)
             builder.import_symbol(f"{kind}_gemm", gemm.value)
-    library = builder.export_symbol("run").link(_tools()[1], key)
+    library = builder.export_symbol("run").link(_tools()[1], name)
     run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t, ctypes.c_int64)(library["run"])
     run.library = library  # type: ignore[attr-defined]  # keeps the code
     return run

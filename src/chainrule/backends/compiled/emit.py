@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,8 +20,8 @@ INSTRUCTIONS = {
     "equal": ("fcmp oeq", "icmp eq"), "not_equal": ("fcmp une", "icmp ne"),
     "maximum": ("@llvm.maximum{0}", "@llvm.smax{0}"), "bitwise_and": ("", "and"),
     "minimum": ("@llvm.minimum{0}", "@llvm.smin{0}"), "bitwise_or": ("", "or"),
-    "abs": ("@llvm.fabs{0}", ""), "bitwise_xor": ("", "xor"), "where": ("select", "select"),
-    "bitwise_right_shift": ("", "ashr"), "reduce add": ("fadd contract reassoc", "add"),
+    "abs": ("@llvm.fabs{0}", ""), "bitwise_xor": ("", "xor"), "bitwise_right_shift": ("", "ashr"),
+    "where": ("select",) * 2, "copy": ("copy",) * 2, "reduce add": ("fadd contract reassoc", "add"),
     **{name: (f"@llvm.{name}{{0}}", "") for name in ("exp", "log", "sqrt", "floor", "pow")},
     **{name: (f"@{name}{{1}}", "") for name in ("expm1", "log1p", "tanh")},
 }  # fmt: skip
@@ -39,12 +37,13 @@ _CONVERSIONS = {
 _RUN = """
 define internal i1 @step({parameters}) noinline {{
 {body}
+  ret i1 1
+broken:
   ret i1 0
 }}
 define i64 @run(ptr %table, i64 %count) {{
 entry:
-{pointers}
-  br label %next
+{pointers}  br label %next
 next:
   %i = phi i64 [0, %entry], [%done, %more]
   %whole = call i1 @step({parameters})
@@ -59,39 +58,37 @@ end:
 }}
 !0 = distinct !{{!0, !{{!"llvm.loop.unroll.disable"}}}}
 """
+_POINTER = """\
+  %a{0} = getelementptr ptr, ptr %table, i64 {1}
+  %b{0} = load ptr, ptr %a{0}
+"""
 
 
-def emit(program: Program) -> tuple[str, list[Buffer]]:
-    """Return the LLVM code of a program, and the buffers that it needs.
+def emit(program: Program) -> tuple[str, list[int]]:
+    """Return the LLVM code of a program, and the numbers of the buffers that it needs.
 
     The function ``step`` takes a pointer to each buffer, runs a step, and returns whether it was
     not broken off. ``run`` takes a table of these pointers and a number of steps, and returns how
     many steps it completed.
     """
-    groups, undo = fused(program), [[operation] for operation in program.undo]
-    code = Code(only_in_registers([*groups, *undo]))
+    groups = fused(program)
+    code = Code(only_in_registers(groups))
     for group in groups:
-        code.group(group)
-    code.lines += ["  ret i1 1", "broken:"]
-    for group in undo:
         code.group(group)
     body = "\n".join([*code.slots, *code.lines])
     calls = re.findall(r"call (\w+ @[\w.]+)\((.*)\)", body)
     declared = {f"declare {f}({re.sub(r' [^, ]+(?=,|$)', '', values)})" for f, values in calls}
     numbers = sorted({int(number) for number in re.findall(r"%b(\d+)", body)})
-    pointers = (
-        f"  %a{n} = getelementptr ptr, ptr %table, i64 {i}\n  %b{n} = load ptr, ptr %a{n}"
-        for i, n in enumerate(numbers)
-    )
+    pointers = "".join(_POINTER.format(n, i) for i, n in enumerate(numbers))
     parameters = ", ".join(f"ptr noalias %b{n}" for n in numbers)
-    run = _RUN.format(body=body, pointers="\n".join(pointers), parameters=parameters)
-    return "\n".join(sorted(declared)) + run, [program.buffers[n] for n in numbers]
+    run = _RUN.format(body=body, pointers=pointers, parameters=parameters)
+    return "\n".join(sorted(declared)) + run, numbers
 
 
 class Code:
     """The lines of a function. The counters of loops are kept in stack slots, as in C."""
 
-    def __init__(self, registers: set[Buffer | None]) -> None:
+    def __init__(self, registers: set[Buffer]) -> None:
         self.lines, self.slots, self._names = list[str](), list[str](), 0
         self.registers = registers  # buffers without memory
         self.indices: list[str] = []  # of the loops around the current statement
@@ -112,39 +109,39 @@ class Code:
             holds, block = self.value(group[0].inputs[0]), f"whole{self._names}"
             self.lines += [f"  br i1 {holds}, label %{block}, label %broken", f"{block}:"]
         else:
-            with contextlib.ExitStack() as nest:
-                self.indices = [nest.enter_context(self._loop(n)) for n in group[0].space]
-                for loop in group:
-                    self._statement(loop)
-            self.indices = []
+            self._loops(group[0].space, group)
 
-    @contextlib.contextmanager
-    def _loop(self, count: int) -> Iterator[str]:
-        """Repeat the block for an index from 0 to `count`, exclusively."""
+    def _loops(self, space: tuple[int, ...], group: Group) -> None:
+        """Emit nested loops over a space, with the statements of a group inside."""
+        if not space:
+            for loop in group:
+                self._statement(loop)
+            return
         slot = f"%slot{len(self.slots)}"
         self.slots.append(f"  {slot} = alloca i64")
         self.lines += [f"  store i64 0, ptr {slot}", f"  br label {slot}b", f"{slot[1:]}b:"]
-        index = self(f"load i64, ptr {slot}")
-        yield index
-        following = self(f"add nuw nsw i64 {index}, 1")
-        more = self(f"icmp ult i64 {following}, {count}")
-        rolled = ", !llvm.loop !0" if count > 4 else ""  # unrolling a long loop takes long
+        self.indices.append(self(f"load i64, ptr {slot}"))
+        self._loops(space[1:], group)
+        following = self(f"add nuw nsw i64 {self.indices.pop()}, 1")
+        more = self(f"icmp ult i64 {following}, {space[0]}")
+        rolled = ", !llvm.loop !0" if space[0] > 4 else ""  # unrolling a long loop takes long
         end = f"  br i1 {more}, label {slot}b, label {slot}e{rolled}"
         self.lines += [f"  store i64 {following}, ptr {slot}", end, f"{slot[1:]}e:"]
 
     def _statement(self, loop: Operation) -> None:
         values, dtype, out = [*map(self.value, loop.inputs)], loop.inputs[-1].dtype, loop.out
         kind, real = type_of(dtype), dtype.kind == "f"
-        function = loop.function if loop.function in INSTRUCTIONS else loop.function[7:]
         suffixes = f".{'f' if real else 'i'}{8 * dtype.itemsize}", "f" * (kind == "float")
-        word = INSTRUCTIONS.get(function, ("", ""))[not real].format(*suffixes)
-        if loop.function != "copy" and not word:
+        function = loop.function.removeprefix("" if loop.function in INSTRUCTIONS else "reduce ")
+        word = INSTRUCTIONS[function][not real].format(*suffixes)
+        if not word:
             raise BackendError(f"{function!r} of {dtype} cannot be compiled")
-        typed = ", ".join(f"{kind} {value}" for value in values)
-        if loop.function == "copy":
+        pairs = zip(loop.inputs, values, strict=True)
+        typed = ", ".join(f"{type_of(operand.dtype)} {value}" for operand, value in pairs)
+        if word == "copy":
             result = self._converted(values[0], dtype, out.dtype)
         elif word == "select":
-            result = self(f"select i1 {typed.split(' ', 1)[1]}")
+            result = self(f"select {typed}")
         elif word[0] == "@":
             result = self(f"call {kind} {word}({typed})")
         else:
@@ -158,13 +155,10 @@ class Code:
         """Return an operand, which is read from memory if necessary."""
         if isinstance(operand, Constant):
             return _literal(*operand)
-        if operand not in self.known and operand.buffer is None:
-            self.known[operand] = self._place(operand)
-        elif operand not in self.known:
+        if operand not in self.known:
             found = self(f"load {type_of(operand.dtype, 8)}, ptr {self._address(operand)}")
-            self.known[operand] = found
-            if operand.dtype == bool:
-                self.known[operand] = self(f"trunc i8 {found} to i1")
+            boolean = operand.dtype == bool
+            self.known[operand] = self(f"trunc i8 {found} to i1") if boolean else found
         return self.known[operand]
 
     def _place(self, access: Access) -> str:
@@ -188,9 +182,8 @@ class Code:
     def _matmul(self, product: Operation) -> None:
         """Call BLAS's ``gemm``, ``out = 1.0 * a @ b + 0.0 * out``, for row-major matrices."""
         (m, k, n), kind, arguments = product.space, type_of(product.out.dtype), list[str]()
-        for x, (rows, columns) in zip(
-            (*product.inputs, product.out), ((m, k), (k, n), (m, n)), strict=True
-        ):
+        matrices = zip((*product.inputs, product.out), ((m, k), (k, n), (m, n)), strict=True)
+        for x, (rows, columns) in matrices:
             by_rows = x.strides[1] == 1 or columns == 1
             step = max(x.strides[0], columns) if by_rows else max(x.strides[1], rows)
             arguments += [f"i32 {111 if by_rows else 112}", f"ptr {self._address(x)}, i64 {step}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from .program import NO_LOOPS, Access, Buffer, Operation, Program
 
 Group = list[Operation]
@@ -25,25 +27,25 @@ def fused(program: Program) -> list[Group]:
     return groups
 
 
-def only_in_registers(groups: list[Group]) -> set[Buffer | None]:
+def only_in_registers(groups: list[Group]) -> set[Buffer]:
     """Return the temporary arrays that need no memory, as only one group uses them."""
-    users = dict[Buffer | None, set[int]]()
+    users, in_memory = defaultdict[Buffer, set[int]](set), set[Buffer]()
     for i, group in enumerate(groups):
         for operation in group:
-            final = operation.function not in NO_LOOPS
-            final = final and not _repeats(operation.out, operation.space)
             for access in (*operation.reads, operation.out):
-                users.setdefault(access.buffer, set()).add(i)
-            users[operation.out.buffer] |= set() if final else {-1}
-    return {b for b, found in users.items() if b and b.array is None and len(found) == 1}
+                users[access.buffer].add(i)
+            if operation.function in NO_LOOPS or _repeats(operation.out, operation.space):
+                in_memory.add(operation.out.buffer)
+    one = {buffer for buffer, found in users.items() if buffer.array is None and len(found) == 1}
+    return one - in_memory
 
 
 def _with_effect(program: Program) -> list[Operation]:
     """Return the operations that change an array of the training run, or break off the step."""
-    kept, needed = list[Operation](), {a.buffer for o in program.undo for a in o.reads}
+    kept, needed = list[Operation](), set[Buffer]()
     for operation in reversed(program.operations):
         buffer = operation.out.buffer
-        if buffer is None or buffer.array is not None or buffer in needed:
+        if operation.function == "expect" or buffer.array is not None or buffer in needed:
             kept.append(operation)
             needed |= {access.buffer for access in operation.reads}
     return kept[::-1]
@@ -56,13 +58,9 @@ def _can_join(loop: Operation, group: Group) -> bool:
     """
     if loop.space != group[0].space or {loop.function, group[0].function} & NO_LOOPS:
         return False
-    for other in group:
-        pairs = [(access, other.out) for access in (*loop.reads, loop.out)]
-        pairs += [(access, loop.out) for access in other.reads]
-        shared = [(a, b) for a, b in pairs if a.buffer is b.buffer]
-        if any(a != b or _repeats(a, loop.space) for a, b in shared):
-            return False
-    return True
+    pairs = [(access, other.out) for other in group for access in (*loop.reads, loop.out)]
+    pairs += [(access, loop.out) for other in group for access in other.reads]
+    return all(a == b and not _repeats(a, loop.space) for a, b in pairs if a.buffer is b.buffer)
 
 
 def _repeats(access: Access, space: tuple[int, ...]) -> bool:

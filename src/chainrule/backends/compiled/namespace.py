@@ -9,9 +9,8 @@ import numpy as np
 
 from ...types import Array
 from . import arrays
-from .arrays import Symbol, broadcast, gather, lift, record, reduce, symbol
+from .arrays import Symbol, astype, broadcast, gather, inside, lift, record, reduce, symbol
 from .emit import INSTRUCTIONS
-from .program import Access
 
 bool, int32, int64, float32, float64 = np.bool_, np.int32, np.int64, np.float32, np.float64
 uint8, uint64, nan, newaxis = np.uint8, np.uint64, np.nan, None
@@ -25,26 +24,18 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"xp.{name} cannot be compiled")
 
 
-def _full(fill: Any, shape: Any, *, dtype: Any = float64, device: Any) -> Array:
+def full(shape: Any, fill: Any, *, dtype: Any = float64, device: Any) -> Array:
     out = symbol(device, (shape,) if isinstance(shape, int) else shape, dtype)
     out[...] = fill
     return out
 
 
-def _like(fill: Any, x: Array) -> Array:
-    return _full(fill, x.shape, dtype=x.dtype, device=x.device)
-
-
-def _reduce(function: str, x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    if function == "add" and x.dtype.kind in "biu":
-        x = arrays.astype(x, int64)
-    largest = np.iinfo(x.dtype).max if x.dtype.kind == "i" else np.inf
-    first = {"add": 0, "minimum": largest, "maximum": -largest, "bitwise_and": 1, "bitwise_or": 0}
-    return reduce(function, x, axis, keepdims, first[function])
+def full_like(x: Array, fill: Any) -> Array:
+    return full(x.shape, fill, dtype=x.dtype, device=x.device)
 
 
 def mean(x: Array, *, axis: Any = None, keepdims: Any = False) -> Array:
-    total = _reduce("add", x, axis=axis, keepdims=keepdims)
+    total = reduce("add", x, axis=axis, keepdims=keepdims)
     return total / (x.size / total.size)
 
 
@@ -53,39 +44,31 @@ def clip(x: Array, min: Any = None, max: Any = None) -> Array:
     return x if max is None else record("minimum", x, max)
 
 
+_FILLED = {"empty": 0, "zeros": 0, "ones": 1}
 _COMPOSED: dict[str, Any] = {
     "isnan": lambda x: x != x,
     "isfinite": lambda x: record("abs", x) < np.inf,
     "sign": lambda x: record("where", x > 0, 1, record("where", x < 0, -1, x)),
-    "vecdot": lambda a, b: _reduce("add", a * b, axis=-1),
-    "count_nonzero": lambda x: _reduce("add", arrays.astype(x != 0, int64)),
-    "any": lambda x, **axes: _reduce("bitwise_or", x != 0, **axes),
-    "all": lambda x, **axes: _reduce("bitwise_and", x != 0, **axes),
+    "vecdot": lambda a, b: reduce("add", a * b, axis=-1),
+    "count_nonzero": lambda x: reduce("add", x != 0),
+    "any": lambda x, **axes: reduce("bitwise_or", x != 0, **axes),
+    "all": lambda x, **axes: reduce("bitwise_and", x != 0, **axes),
     "matrix_transpose": lambda x: x.view(np.matrix_transpose(x.layout)),
     "permute_dims": lambda x, axes: x.view(x.layout.transpose(axes)),
-    "full": lambda shape, fill, **options: _full(fill, shape, **options),
-    **{"empty": partial(_full, 0), "zeros": partial(_full, 0), "ones": partial(_full, 1)},
-    **{"zeros_like": partial(_like, 0), "ones_like": partial(_like, 1)},
-    **{"empty_like": partial(_like, 0), "full_like": lambda x, fill: _like(fill, x)},
-    **{n: partial(_reduce, f) for n, f in (("sum", "add"), ("max", "maximum"), ("min", "minimum"))},
+    **{name: partial(full, fill=fill) for name, fill in _FILLED.items()},
+    **{f"{name}_like": partial(full_like, fill=fill) for name, fill in _FILLED.items()},
+    **{n: partial(reduce, f) for n, f in (("sum", "add"), ("max", "maximum"), ("min", "minimum"))},
 }
 
 
 def arange(start: int, stop: int | None = None, *, dtype: Any = int64, device: Any) -> Array:
-    start, stop = (0, start) if stop is None else (start, stop)
-    out = symbol(device, (stop - start,), dtype)
-    device.append("copy", out.shape, (Access(None, start, (1,)),), out.access(out.shape))
-    return out
+    return record("copy", lift(device, np.arange(start, stop, dtype=dtype)))
 
 
 def asarray(x: Any, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Array:
     if not isinstance(x, Symbol):
         return lift(device, np.asarray(x, dtype=dtype))
     return astype(x, x.dtype if dtype is None else dtype, copy=copy)
-
-
-def astype(x: Array, dtype: Any, *, copy: Any = True) -> Array:
-    return record("copy", x) if copy and x.dtype == dtype else arrays.astype(x, dtype)
 
 
 def reshape(x: Array, shape: Any, *, copy: Any = None) -> Array:
@@ -96,35 +79,30 @@ def reshape(x: Array, shape: Any, *, copy: Any = None) -> Array:
 
 
 def concat(parts: Any, *, axis: int = 0) -> Array:
-    shape = np.concatenate([np.empty(p.shape, bool) for p in parts], axis=axis).shape
-    out, start = symbol(parts[0].device, shape, np.result_type(*{p.dtype for p in parts})), 0
-    for part in parts:
-        stop = start + part.shape[axis]
-        out[(*(slice(None),) * (axis % part.ndim), slice(start, stop), ...)] = part
-        start = stop
+    shape = np.concatenate([p.layout for p in parts], axis=axis).shape
+    out = symbol(parts[0].device, shape, np.result_type(*{p.dtype for p in parts}))
+    ends = np.cumsum([p.shape[axis] for p in parts])
+    for part, layout in zip(parts, np.split(out.layout, ends[:-1], axis), strict=True):
+        out.view(layout)[...] = part
     return out
 
 
 def stack(parts: Any, *, axis: int = 0) -> Array:
-    before = (slice(None),) * (axis % (parts[0].ndim + 1))
-    return concat([p[(*before, None, ...)] for p in parts], axis=axis)
+    return concat([p.view(np.expand_dims(p.layout, axis)) for p in parts], axis=axis)
 
 
 def take(x: Array, index: Array, *, axis: int = 0) -> Array:
     axis %= x.ndim
-    return arrays.take(x, arrays.inside(index, x.shape[axis]), axis)
+    return arrays.take(x, inside(index, x.shape[axis]), axis)
 
 
 def take_along_axis(x: Array, index: Array, *, axis: int = -1) -> Array:
-    axis %= x.ndim
-    space = (*x.shape[:axis], index.shape[axis], *x.shape[axis + 1 :])
-    strides = (*x.strides[:axis], 0, *x.strides[axis + 1 :])
-    index = arrays.inside(index, x.shape[axis])
-    return gather(x, space, strides, [(index.access(space), x.strides[axis])])
+    first = x.view(np.split(x.layout, [1], axis)[0])
+    return gather(first, [(inside(index, x.shape[axis]), x.strides[axis])])
 
 
 def argmax(x: Array, *, axis: int = -1) -> Array:
     axis, n = axis % x.ndim, x.shape[axis]
     places = arange(n, device=x.device)[(..., *(None,) * (x.ndim - axis - 1))]
-    largest = (x == _reduce("maximum", x, axis=axis, keepdims=True)) | (x != x)  # NaN is largest
-    return reduce("minimum", record("where", largest, places, n), axis, False, n)
+    largest = (x == reduce("maximum", x, axis=axis, keepdims=True)) | (x != x)  # NaN is largest
+    return reduce("minimum", record("where", largest, places, n), axis=axis)

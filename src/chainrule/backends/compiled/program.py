@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from ...errors import BackendError
 
 NO_LOOPS = {"matmul", "expect"}
+_WITHOUT_SIGN = {"copy", "where", "bitwise_and", "bitwise_or", "bitwise_xor", "expect"}
+"""Functions that LLVM computes in the same way for integers with and without a sign."""
+
 _LIMIT = 5000  # a longer program takes too long to compile
 _COSTS = {"matmul": 0.03, **dict.fromkeys(("exp", "log", "tanh", "expm1", "log1p", "pow"), 10.0)}
 
@@ -22,7 +26,7 @@ class Buffer:
     number: int
     size: int
     dtype: np.dtype[Any]
-    array: np.ndarray | None = None
+    array: Any = None
 
     def __post_init__(self) -> None:
         self.layout = np.empty(self.size, np.int8)  # never read (see `Symbol`)
@@ -31,11 +35,11 @@ class Buffer:
 class Access(NamedTuple):
     """The element that a loop reads or writes in iteration ``i``, ``buffer[offset + i . strides]``.
 
-    Without a buffer, the access is the number ``offset + i . strides`` itself. The `gathered` terms
-    ``element * stride`` are added to the place. Each of these elements is an access to integers.
+    The `gathered` terms ``element * stride`` are added to the place. Each of these elements is an
+    access to integers.
     """
 
-    buffer: Buffer | None
+    buffer: Buffer
     offset: int
     strides: tuple[int, ...]
     gathered: tuple[tuple[Access, int], ...] = ()
@@ -43,14 +47,13 @@ class Access(NamedTuple):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the element."""
-        return np.dtype(np.int64) if self.buffer is None else self.buffer.dtype
+        return self.buffer.dtype
 
     def __str__(self) -> str:
-        terms = [f"{s}{'ijklmn'[i]}" for i, s in enumerate(self.strides) if s]
+        terms = [f"{s}{'ijklmnopqrstuvwxyz'[i]}" for i, s in enumerate(self.strides) if s]
         terms += [f"{s} * {access}" for access, s in self.gathered]
         place = " + ".join([str(self.offset)] * (self.offset > 0 or not terms) + terms)
-        kind = "t" if self.buffer is None or self.buffer.array is None else "m"
-        return place if self.buffer is None else f"{kind}{self.buffer.number}[{place}]"
+        return f"{'t' if self.buffer.array is None else 'm'}{self.buffer.number}[{place}]"
 
 
 class Constant(NamedTuple):
@@ -59,6 +62,9 @@ class Constant(NamedTuple):
     value: float
     dtype: np.dtype[Any]
 
+    def __str__(self) -> str:
+        return str(self.value)
+
 
 class Operation(NamedTuple):
     """A loop nest, ``out = function(*inputs)`` for each index of `space`.
@@ -66,7 +72,7 @@ class Operation(NamedTuple):
     The functions have the names of the Array API standard. With the prefix ``reduce``, the loop
     writes several times to the same element of `out`, which is also its first input. Two operations
     are no loops: ``matmul`` multiplies matrices, where `space` is (rows, inner size, columns), and
-    ``expect`` breaks off the step unless its input is true.
+    ``expect`` breaks off the step unless its input, which is also `out`, is true.
     """
 
     function: str
@@ -81,7 +87,7 @@ class Operation(NamedTuple):
         return direct + [a for access in (*direct, self.out) for a, _ in access.gathered]
 
     def __str__(self) -> str:
-        inputs = ", ".join(str(i) if isinstance(i, Access) else f"{i.value:g}" for i in self.inputs)
+        inputs = ", ".join(map(str, self.inputs))
         return f"{self.out} = {self.function}({inputs})  [{' x '.join(map(str, self.space)) or 1}]"
 
 
@@ -92,25 +98,30 @@ class Program:
     namespace: Any
     buffers: list[Buffer] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
-    undo: list[Operation] = field(default_factory=list)  # runs if a step is broken off
     valid: list[Any] = field(default_factory=list)  # whether each index so far is in its range
 
-    def temporary(self, size: int, dtype: Any) -> Buffer:
-        """Add a temporary array."""
-        self.buffers.append(Buffer(len(self.buffers), size, np.dtype(dtype)))
-        return self.buffers[-1]
-
     def append(self, *operation: Any) -> None:
-        """Add an operation."""
+        """Add an operation, unless its arrays are empty."""
+        added = Operation(*operation)
+        function, dtype = added.function.removeprefix("reduce "), added.inputs[-1].dtype
+        if dtype.kind in "bu" and function not in _WITHOUT_SIGN:
+            raise BackendError(f"{function!r} of {dtype} cannot be compiled")
         if len(self.operations) == _LIMIT:
             raise BackendError(f"a step has more than {_LIMIT} operations")
-        self.operations.append(Operation(*operation))
+        if 0 not in added.space:
+            self.operations.append(added)
+
+    @cached_property
+    def text(self) -> str:
+        """The whole recorded program. Programs with equal texts differ only in their arrays."""
+        buffers = [f"{buffer.dtype} x {buffer.size}" for buffer in self.buffers]
+        return "\n".join([*buffers, *map(str, self.operations)])
 
     def equals(self, other: Program) -> bool:
         """Return whether both programs have the same operations and equal arrays."""
-        pairs: Any = [(a.array, b.array) for a, b in zip(self.buffers, other.buffers, strict=False)]
-        return [*map(str, self.operations)] == [*map(str, other.operations)] and all(
-            a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs
+        return self.text == other.text and all(
+            a.array is b.array or np.array_equal(a.array, b.array, equal_nan=True)
+            for a, b in zip(self.buffers, other.buffers, strict=True)
         )
 
     @property

@@ -10,11 +10,9 @@ import numpy as np
 from ...types import Array
 from ..base import Backend
 from . import namespace
-from .arrays import Symbol, inside, lift, matmul, record, reduce, scatter, take
+from .arrays import Symbol, inside, matmul, reduce, scatter, take
 from .compile import CompiledStep
-from .program import Access, Program
-
-_LARGE = 3e6  # nanoseconds; in longer steps, NumPy's functions are as fast
+from .program import Program
 
 
 class RecordingBackend(Backend):
@@ -37,18 +35,10 @@ class RecordingBackend(Backend):
 
     def expect_norm(self, x: Array, largest: float = math.inf) -> None:
         limit = min(largest * largest, float(np.finfo(x.dtype).max))
-        small = reduce("add", x * x, None, False, 0) <= limit
+        small = reduce("add", x * x) <= limit
         while self.device.valid:
             small = small & self.device.valid.pop()
-        self.device.append("expect", (), (small.access(()),), Access(None, 0, ()))
-
-    def lift(self, array: np.ndarray, *, restored: bool = False) -> Array:
-        """Return a symbol for an array. If a step is broken off, the array may be `restored`."""
-        symbol = lift(self.device, array)
-        if restored:
-            record("copy", record("copy", symbol), out=symbol)
-            self.device.undo.append(self.device.operations.pop())
-        return symbol
+        self.device.append("expect", (), (small.access(()),), small.access(()))
 
     def row(self, table: Array, index: Array) -> Array:
         """Return the rows of a table of the training run, whose numbers need no check."""
@@ -58,6 +48,6 @@ class RecordingBackend(Backend):
         """Write `values` to the row of `target` whose number is the only element of `index`."""
         scatter("copy", target, index, values)
 
-    def compiled(self) -> CompiledStep | None:
-        """Return the recorded step, or None if it is too large to gain anything."""
-        return None if self.device.nanoseconds > _LARGE else CompiledStep(self.device)
+    def compiled(self) -> CompiledStep:
+        """Return the recorded step."""
+        return CompiledStep(self.device)

@@ -502,6 +502,24 @@ def test_products_of_blas(batch_size, dtype, compiling):
     assert_compiled(compiling)
 
 
+@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("int64", "float64"), ("int64",) * 2])
+@pytest.mark.parametrize("rows", [2, 40])
+def test_products_of_other_dtypes(rows, dtypes):
+    """BLAS multiplies only matrices of one floating-point dtype."""
+    from chainrule.backends.compiled import namespace as xp
+    from chainrule.backends.compiled.arrays import lift
+    from chainrule.backends.compiled.compile import CompiledStep
+    from chainrule.backends.compiled.program import Program
+
+    program = Program(xp)
+    a, b = (rng.integers(-9, 9, (rows, rows)).astype(dtype) for dtype in dtypes)
+    product = np.zeros_like(a @ b)
+    one, other, out = (lift(program, array) for array in (a, b, product))
+    out[...] = one @ other
+    assert CompiledStep(program)() == 1
+    np.testing.assert_array_equal(product, a @ b)
+
+
 class By(cr.Layer):
     """y = x f(x), where the gradient of the factor is ignored."""
 
